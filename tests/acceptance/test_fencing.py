@@ -1,0 +1,73 @@
+"""No late writer overwrites its successor."""
+
+from pathlib import Path
+
+from tests.acceptance.clients import both_clients
+from tests.acceptance.processes import until
+from tests.acceptance.stage import Stage
+
+
+@both_clients
+async def test_a_thawed_worker_does_not_overwrite_its_successor(
+    client: str, tmp_path: Path
+) -> None:
+    async with Stage(tmp_path, client=client) as stage, stage.outsider() as outsider:
+        await outsider.queue("items", maxretries=5)
+        slow = stage.worker("first-owner", "items")
+        await slow.started()
+        (item,) = await outsider.push("items", [{"seconds": 2.0}])
+
+        async def claimed() -> bool:
+            found = await outsider.query("openiap_workers", {"_id": "first-owner"})
+            return any(claim["id"] == item for one in found for claim in one["items"])
+
+        await until("the first owner claims the item", claimed, 20, tell=slow.tail)
+        slow.freeze()
+        quick = stage.worker("second-owner", "items")
+        await quick.started()
+        books = await stage.settled("items", [item], 40)
+        assert books.successful == 1
+        successor = quick.pid
+        slow.thaw()
+        await until(
+            "the late outcome is refused",
+            lambda: "late outcome refused" in slow.text(),
+            20,
+            tell=slow.tail,
+        )
+        (line,) = [one for one in slow.text().splitlines() if "late outcome refused" in one]
+        assert "first-owner" in line
+        assert "second-owner" in line
+        (document,) = await outsider.items("items")
+        assert document["state"] == "successful"
+        assert document["payload"]["by"] == successor
+        assert document["payload"]["done"] == 2
+        assert (await stage.account("items", [item])).runs == (2,)
+
+
+@both_clients
+async def test_an_outcome_from_a_dead_workers_outbox_does_not_overwrite_its_successor(
+    client: str, tmp_path: Path
+) -> None:
+    async with Stage(tmp_path, client=client) as stage, stage.outsider() as outsider:
+        await outsider.queue("recorded", maxretries=5)
+        points = str(stage.folder / "points")
+        stage.points.arm("recorded")
+        dead = stage.worker("first-owner", "recorded", plan={"points": points})
+        await dead.started()
+        (item,) = await outsider.push("recorded", [{}])
+        await until("the outcome is on disk", lambda: stage.points.reached("recorded"), 20)
+
+        async def claimed() -> bool:
+            found = await outsider.query("openiap_workers", {"_id": "first-owner"})
+            return any(claim["id"] == item for one in found for claim in one["items"])
+
+        await until("the first owner claims the item", claimed, 20, tell=dead.tail)
+        await dead.kill()
+        quick = stage.worker("second-owner", "recorded")
+        await quick.started()
+        assert (await stage.settled("recorded", [item], 40)).successful == 1
+        await dead.started()
+        assert "late outcome refused" in dead.text()
+        (document,) = await outsider.items("recorded")
+        assert document["payload"]["by"] == quick.pid

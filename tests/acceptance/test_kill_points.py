@@ -1,0 +1,266 @@
+"""The kill-point matrix: an item is held at an exact point, then something dies there.
+
+Every accident is done once with seven items held at the seven points at the same time. For each the
+books are compared: nothing lost, nothing in ``processing``, how often the handler ran, and that
+every item has its outcome.
+"""
+
+import asyncio
+import resource
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.acceptance.accounting import Account
+from tests.acceptance.clients import CLIENTS, with_both
+from tests.acceptance.outsider import Outsider
+from tests.acceptance.points import ACCEPTED, COMPUTED, HANDLING, INSIDE, POPPED, RECORDED
+from tests.acceptance.processes import until
+from tests.acceptance.proxy import pops, updates
+from tests.acceptance.results import table, write_section
+from tests.acceptance.stage import Stage
+
+ASKED: Final = "asked"
+SENT: Final = "sent"
+POINTS: Final = {
+    ASKED: "before the pop's reply",
+    POPPED: "after the pop, before it is on disk",
+    HANDLING: "in the handler",
+    COMPUTED: "after the handler, before the outbox",
+    RECORDED: "after the outbox, before the send",
+    SENT: "after the send, before the reply",
+    ACCEPTED: "after the reply",
+}
+OTHERS: Final = 3
+DEADLINE: Final = 45.0
+DISK: Final = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Accident:
+    """What happens while items are held, and how often their handlers then run."""
+
+    name: str
+    happen: Callable[["Held"], Awaitable[None]]
+    runs: dict[str, int]
+    full_disk: bool = False
+
+
+class Held:
+    """A stage with one item held at each point."""
+
+    def __init__(self, stage: Stage, *, full_disk: bool) -> None:
+        self.stage = stage
+        plan = {"limit": DISK} if full_disk else {}
+        self.worker = stage.worker(
+            "a",
+            *POINTS,
+            plan={**plan, "points": str(stage.folder / "points")},
+        )
+        self.ids: dict[str, list[str]] = {}
+
+    async def hold(self, outsider: Outsider) -> None:
+        """Work some items through, then hold one more at each point."""
+        for queue in POINTS:
+            await outsider.queue(queue, maxretries=20)
+            self.ids[queue] = await outsider.push(queue, [{"n": n} for n in range(OTHERS)])
+        await self.worker.started()
+
+        async def through() -> bool:
+            return (
+                await outsider.query(
+                    "workitems", {"wiq": {"$in": list(POINTS)}, "state": {"$ne": "successful"}}
+                )
+                == []
+            )
+
+        await until("the first items are done", through, DEADLINE, tell=self.worker.tail)
+        for point in INSIDE:
+            self.stage.points.arm(point)
+            self.ids[point] += await outsider.push(point, [{"held": True}])
+        await until(
+            "items are held inside",
+            lambda: all(self.stage.points.reached(point) for point in INSIDE),
+            DEADLINE,
+            tell=self.worker.tail,
+        )
+        proxy = self.stage.proxy
+        taps = [
+            proxy.tap("updateworkitem", "reply", match=updates(SENT), act="hold"),
+            proxy.tap("popworkitem", "reply", match=pops(ASKED), act="hold"),
+        ]
+        for queue in (SENT, ASKED):
+            self.ids[queue] += await outsider.push(queue, [{"held": True}])
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*(tap.reached.wait() for tap in taps))
+
+    def let_go(self) -> None:
+        """Let the items inside the worker go on."""
+        for point in INSIDE:
+            self.stage.points.let_go(point)
+
+
+async def worker_killed(held: Held) -> None:
+    await held.worker.kill()
+    held.let_go()
+    held.worker.plan.pop("limit", None)
+    await held.worker.start()
+
+
+async def another_takes_over(held: Held) -> None:
+    await held.worker.kill()
+    held.let_go()
+    await held.stage.worker("b", *POINTS).start()
+
+
+async def server_killed(held: Held) -> None:
+    await held.stage.server.kill()
+    held.let_go()
+    await held.stage.server.start()
+
+
+async def link_cut(held: Held) -> None:
+    held.stage.proxy.refuse()
+    held.let_go()
+    await asyncio.sleep(1.0)
+    held.stage.proxy.restore()
+
+
+async def link_slow(held: Held) -> None:
+    """Replies come after their callers gave up, and everything else late."""
+    held.stage.proxy.delay = 0.4
+    held.let_go()
+    await asyncio.sleep(4.0)
+    held.stage.proxy.release()
+    held.stage.proxy.restore()
+
+
+async def link_half_open(held: Held) -> None:
+    held.stage.proxy.half_open()
+    held.let_go()
+    await asyncio.sleep(3.0)
+    held.stage.proxy.restore()
+
+
+async def disk_full(held: Held) -> None:
+    held.worker.fill_disk(DISK)
+    held.let_go()
+    await until(
+        "the worker says that its disk is full",
+        lambda: "cannot be written" in held.worker.text(),
+        DEADLINE,
+        tell=held.worker.tail,
+    )
+    held.stage.proxy.release()
+
+
+ONCE: Final = dict.fromkeys(POINTS, 1)
+ALL_ACCIDENTS: Final = (
+    Accident(
+        "the worker is killed and started again", worker_killed, {**ONCE, HANDLING: 2, COMPUTED: 2}
+    ),
+    Accident(
+        "the worker is killed, another takes over",
+        another_takes_over,
+        {**ONCE, HANDLING: 2, COMPUTED: 2, RECORDED: 2},
+    ),
+    Accident("the server is killed and started again", server_killed, ONCE),
+    Accident("the link is cut", link_cut, ONCE),
+    Accident("the link is slow, replies come too late", link_slow, ONCE),
+    Accident("the link is half-open", link_half_open, ONCE),
+    Accident("the disk is full", disk_full, ONCE),
+    Accident(
+        "the disk is full and the worker is killed",
+        worker_killed,
+        {**ONCE, HANDLING: 2, COMPUTED: 2, RECORDED: 2},
+        full_disk=True,
+    ),
+)
+
+# Only Linux can take the disk from a process that runs.
+ACCIDENTS: Final = tuple(
+    one for one in ALL_ACCIDENTS if hasattr(resource, "prlimit") or one.happen is not disk_full
+)
+
+Cells = dict[tuple[str, str, str], Account]
+
+
+@pytest.fixture(scope="module")
+def cells() -> Iterator[Cells]:
+    """Collect the table; it is written when the whole matrix was run."""
+    found: Cells = {}
+    yield found
+    if len(found) == len(ALL_ACCIDENTS) * len(POINTS) * len(CLIENTS):
+        write_section("Kill points", page(found))
+
+
+@pytest.mark.parametrize(
+    "accident",
+    ACCIDENTS,
+    ids=lambda accident: accident.happen.__name__ + "-full" * accident.full_disk,
+)
+async def test_nothing_is_lost_wherever_something_dies(
+    accident: Accident, tmp_path: Path, cells: Cells
+) -> None:
+    async def body(client: str, folder: Path) -> None:
+        await one_accident(accident, client, folder, cells)
+
+    await with_both(body, tmp_path)
+
+
+async def one_accident(accident: Accident, client: str, folder: Path, cells: Cells) -> None:
+    """Hold the items, let it happen, compare the books."""
+    async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
+        held = Held(stage, full_disk=accident.full_disk)
+        await held.hold(outsider)
+        await accident.happen(held)
+        found = {}
+        for queue in POINTS:
+            found[queue] = await stage.settled(queue, held.ids[queue], DEADLINE)
+        for queue, books in found.items():
+            cells[accident.name, queue, client] = books
+    wrong = {
+        queue: books
+        for queue, books in found.items()
+        if books.lost or books.stuck or books.successful != OTHERS + 1
+    }
+    assert not wrong
+    assert {queue: books.runs[-1] for queue, books in found.items()} == accident.runs
+    assert all(books.runs[:-1] == (1,) * OTHERS for books in found.values())
+
+
+def page(cells: Cells) -> str:
+    """Return the matrix as text."""
+    rows: list[list[object]] = []
+    for accident in ACCIDENTS:
+        for queue, point in POINTS.items():
+            both = [cells[accident.name, queue, client] for client in CLIENTS]
+            rows.append(
+                [
+                    accident.name,
+                    point,
+                    sum(books.lost for books in both),
+                    sum(books.stuck for books in both),
+                    *(books.runs[-1] for books in both),
+                    f"{sum(b.outcomes for b in both)} of {sum(b.pushed for b in both)}",
+                ]
+            )
+    head = [
+        "what happens",
+        "while an item is",
+        "lost",
+        "stuck",
+        "runs, official",
+        "runs, native",
+        "outcomes",
+    ]
+    return (
+        f"One item is held at the point, {OTHERS} others went before it. Lost: gone from the"
+        " server or never worked. Stuck: still in `processing` after recovery. Runs: how often"
+        " the handler of the held item began, with either client; 2 is a repeat: no outcome was"
+        " within reach, neither at the server nor on a disk that the successor has. Outcomes: with"
+        " both clients.\n\n" + table(head, rows)
+    )

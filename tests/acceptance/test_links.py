@@ -1,0 +1,31 @@
+"""A link that goes dead at the worst moment is replaced."""
+
+import asyncio
+from pathlib import Path
+
+from tests.acceptance.clients import both_clients
+from tests.acceptance.processes import until
+from tests.acceptance.stage import Stage
+from worker.openiap.wire import openiap_pb2 as pb
+
+
+@both_clients
+async def test_a_link_that_goes_dead_right_after_the_sign_in_is_replaced(
+    client: str, tmp_path: Path
+) -> None:
+    async with Stage(tmp_path, client=client) as stage, stage.outsider() as outsider:
+        await outsider.queue("items", maxretries=5)
+        pushed = await outsider.push("items", [{}])
+
+        def swallow(request: pb.Envelope, _: pb.Envelope | None) -> bool:
+            stage.proxy.half_open()
+            return True
+
+        dead = stage.proxy.tap("query", "request", match=swallow, act="drop")
+        worker = stage.worker("a", "items")
+        await worker.start()
+        async with asyncio.timeout(30):
+            await dead.reached.wait()
+        stage.proxy.restore()
+        await until("it works", worker.ready, 30, tell=worker.tail)
+        assert (await stage.settled("items", pushed, 20)).successful == 1

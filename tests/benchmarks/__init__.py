@@ -1,0 +1,1 @@
+"""What the worker costs and how fast it is: ``python -m tests.benchmarks``; not part of pytest."""

@@ -1,0 +1,32 @@
+"""How the suite is spread over processes: what hurts processes and links stays together.
+
+The acceptance floor kills, freezes and times workers; too many of its tests at once would disturb
+each other, so it has two processes: one for keys, schedules and unique pushes, one for the rest.
+Everything else may run beside it. No example of hypothesis is judged by its time: on a busy machine
+that says nothing.
+"""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ACCEPTANCE = Path(__file__).parent / "acceptance"
+ORDERED = ACCEPTANCE / "ordered"
+
+settings.register_profile(
+    "busy machine",
+    parent=settings(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("busy machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the acceptance floor in its two processes."""
+    for item in items:
+        if ORDERED in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("ordered"))
+        elif ACCEPTANCE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("acceptance"))

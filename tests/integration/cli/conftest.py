@@ -1,0 +1,46 @@
+"""The command line as a process of its own, against a local server in another one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.commands import (
+    PASSWORD,
+    USER,
+    Cli,
+    Finished,
+    run_here,
+    running,
+    signed_environment,
+)
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    arguments = ["server", "--json", "--port", "0", "--grpc-port", "0"]
+    arguments += ["--user", f"{USER}:{PASSWORD}"]
+    with running(*arguments, folder=tmp_path_factory.mktemp("server")) as server:
+        yield str(json.loads(server.wait_for("{"))["ws"])
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run a command to its end, without a server."""
+
+    def run(*arguments: str, stdin: str = "", **environment: str) -> Finished:
+        return run_here(*arguments, folder=tmp_path, stdin=stdin, environment=environment)
+
+    return run
+
+
+@pytest.fixture
+def signed(cli: Cli, server_url: str, tmp_path: Path) -> Cli:
+    """Run a command to its end, as a user of the server."""
+
+    def run(*arguments: str, stdin: str = "", **environment: str) -> Finished:
+        signed_in = signed_environment(server_url, tmp_path)
+        return cli(*arguments, stdin=stdin, **{**signed_in, **environment})
+
+    return run

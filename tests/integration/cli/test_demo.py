@@ -1,0 +1,50 @@
+"""``demo``: every item ends as planned, and the demo notices when one does not."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.integration.cli.commands import Cli, answer
+from worker.cli import demorun
+from worker.cli.app import main
+from worker.cli.demoplan import Push, plan
+
+
+@pytest.mark.parametrize("client", ["official", "native"])
+def test_every_item_ends_as_expected(cli: Cli, client: str) -> None:
+    found = answer(cli("demo", "--items", "39", "--client", client, "--json"))
+    assert found["problems"] == []
+    queues = {queue["queue"]: queue for queue in found["queues"]}
+    assert sum(queue["pushed"] for queue in queues.values()) == 39 + 9
+    assert queues["http-calls"]["retried"] == 6
+    assert queues["shipments"]["pushed"] == queues["orders"]["successful"] == 9
+    assert all(0 < queue["p50"] <= queue["p99"] for queue in queues.values())
+
+
+def test_people_are_shown_a_table(cli: Cli) -> None:
+    shown = cli("demo", "--items", "13")
+    assert shown.returncode == 0, shown.stderr
+    assert "csv-summaries" in shown.stdout
+    assert "13 items, and 3 that they led to, ended as expected, in" in shown.stdout
+
+
+def test_an_item_that_ends_otherwise_is_an_exit_code_of_1(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def other(count: int, service: str) -> list[Push]:
+        first, *rest = plan(count, service)
+        return [replace(first, expected=replace(first.expected, retries=7)), *rest]
+
+    monkeypatch.setattr(demorun, "plan", other)
+    assert main(["demo", "--items", "5", "--json", "--client", "native"]) == 1
+    (problem,) = json.loads(capfd.readouterr().out)["problems"]
+    assert problem.endswith("times, not 7")
+
+
+def test_another_client_is_refused(cli: Cli) -> None:
+    refused = cli("demo", "--client", "quick")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "--client quick: allowed: official, native.\n",
+    )

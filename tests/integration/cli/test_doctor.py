@@ -1,0 +1,52 @@
+"""``doctor``: one line for each check, and an exit code that scripts can use."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.commands import PASSWORD, Cli, answer
+
+
+@pytest.mark.parametrize("client", ["official", "native"])
+def test_a_sound_installation_passes(signed: Cli, tmp_path: Path, client: str) -> None:
+    for queue in ("orders", "shipments"):
+        signed("queues", "create", queue)
+    found = answer(signed("doctor", "--handlers", "handlers.chain", "--client", client, "--json"))
+    assert found["failed"] == 0, found["checks"]
+    names = [check["name"] for check in found["checks"]]
+    assert names == [
+        *("worker", "library", "client", "state_dir", "handler", "handler"),
+        *("URL", "server", "clock", "sign-in", "queue", "queue", "records", "records"),
+    ]
+    settings = {setting["name"]: setting for setting in found["settings"]}
+    assert settings["client"] == {"name": "client", "value": client, "source": "command line"}
+    assert settings["username"]["source"] == "environment OPENIAP_USERNAME"
+    assert settings["lease"] == {"name": "lease", "value": "60.0", "source": "default"}
+    assert settings["password"]["value"] == "********"
+
+
+def test_no_secret_is_shown(signed: Cli) -> None:
+    for arguments in (("doctor",), ("doctor", "--json"), ("doctor", "--changed", "--debug")):
+        shown = signed(*arguments)
+        assert PASSWORD not in shown.stdout + shown.stderr
+
+
+def test_a_wrong_password_and_a_missing_queue_fail(signed: Cli) -> None:
+    wrong = signed("doctor", "--json", OPENIAP_PASSWORD="wrong")
+    assert wrong.returncode == 1
+    (check,) = [c for c in json.loads(wrong.stdout)["checks"] if c["verdict"] == "failed"]
+    assert check["name"] == "sign-in"
+    assert check["detail"].endswith("Check OPENIAP_USERNAME and OPENIAP_PASSWORD.")
+    missing = signed("doctor", wiq="nowhere")
+    assert missing.returncode == 1
+    assert "nowhere does not exist, or this user may not see it" in missing.stdout
+    assert "1 check failed." in missing.stdout
+
+
+def test_without_a_url_it_says_where_to_set_one(cli: Cli) -> None:
+    shown = cli("doctor", "--json")
+    assert shown.returncode == 1
+    failed = [c for c in json.loads(shown.stdout)["checks"] if c["verdict"] == "failed"]
+    assert [c["name"] for c in failed] == ["URL"]
+    assert failed[0]["detail"].startswith("No URL of OpenIAP: set apiurl or OPENIAP_WORKER_URL")

@@ -1,0 +1,269 @@
+"""``run``: works the queues, or says in one sentence why it cannot."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.commands import (
+    Cli,
+    answer,
+    clean_environment,
+    run_apart,
+    running,
+    signed_environment,
+)
+from worker.cli.app import COMMANDS
+from worker.cli.problems import Problem
+
+GOOD = """
+from worker import BusinessError, handler
+
+@handler("{queue}")
+async def work(payload: dict) -> dict:
+    if payload.get("bad"):
+        raise BusinessError("this one is bad", code="BAD")
+    return {{"done": True}}
+"""
+
+
+def module(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def test_it_works_what_is_there_and_exits(signed: Cli, server_url: str, tmp_path: Path) -> None:
+    answer(signed("queues", "create", "once", "--json"))
+    module(tmp_path, "mine", GOOD.format(queue="once"))
+    answer(signed("push", "once", "--count", "5", "--json"))
+    (bad,) = answer(signed("push", "once", "--payload", '{"bad": true}', "--json"))["ids"]
+    arguments = ("run", "--handlers", "mine.py", "--once")
+    environment = signed_environment(server_url, tmp_path)
+    done = run_apart(*arguments, folder=tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    states = [
+        item["state"] for item in answer(signed("items", "list", "--queue", "once", "--json"))
+    ]
+    assert sorted(states) == ["failed"] + ["successful"] * 5
+    page = signed("items", "show", bad).stdout
+    assert "[BAD] this one is bad" in page
+    assert answer(signed("items", "retry", bad, "--json")) == {"retried": [bad], "errors": {}}
+    assert answer(signed("items", "show", bad, "--json"))["state"] == "new"
+
+
+@pytest.mark.parametrize("client", ["official", "native"])
+def test_the_examples_do_what_their_first_lines_say(
+    signed: Cli, server_url: str, tmp_path: Path, client: str
+) -> None:
+    queue = f"invoices-{client}"
+    answer(signed("queues", "create", queue, "--json"))
+    line = '{"text": "paper", "quantity": 10, "price": "10.00", "vat": "0.19"}'
+    payload = f'{{"number": "4711", "supplier": "Acme", "total": "119.00", "lines": [{line}]}}'
+    (id,) = answer(signed("push", queue, "--payload", payload, "--json"))["ids"]
+    once = ("--once", "--client", client, "--queue", queue)
+    done = run_apart(
+        *("run", "--handlers", "handlers.invoices", *once),
+        folder=tmp_path,
+        environment=signed_environment(server_url, tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    shown = answer(signed("items", "show", id, "--json"))
+    assert shown["state"] == "successful"
+    assert shown["payload"]["voucher"] == "V-Acme-4711"
+
+
+def test_bad_handlers_are_named_with_their_error(signed: Cli, tmp_path: Path) -> None:
+    module(tmp_path, "broken", "import nosuchthing\n")
+    module(tmp_path, "empty", "x = 1\n")
+    twice = '@handler("q")\nasync def {}(payload: dict) -> None: ...\n'
+    text = "from worker import handler\n" + twice.format("a") + twice.format("b")
+    module(tmp_path, "twice", text)
+    module(tmp_path, "good", GOOD.format(queue="q"))
+    for arguments, said in (
+        (
+            ("--handlers", "broken"),
+            "Module broken does not import: ModuleNotFoundError: No module named 'nosuchthing'"
+            f" ({tmp_path / 'broken.py'}, line 1).",
+        ),
+        (
+            ("--handlers", "nosuch"),
+            "Module nosuch does not import: ModuleNotFoundError: No module named 'nosuch'.",
+        ),
+        (
+            ("--handlers", "empty"),
+            "Module empty has no handlers; mark functions with @handler(QUEUE).",
+        ),
+        (
+            ("--handlers", "twice"),
+            "Queue q has two handlers: twice.a and twice.b; only one can work it.",
+        ),
+        (
+            ("--handlers", "good", "--queue", "a", "--queue", "b"),
+            "No handler for queue a; queues with one: q.",
+        ),
+        (
+            (),
+            "No handlers: name the modules that hold them with --handlers MODULE,"
+            ' OPENIAP_WORKER_HANDLERS, or handlers = ["MODULE"] in config/worker.toml.',
+        ),
+    ):
+        refused = signed("run", *arguments)
+        assert (refused.returncode, refused.stderr) == (2, f"{said}\n"), arguments
+
+
+def test_wrong_settings_are_refused_before_anything_is_connected(cli: Cli, tmp_path: Path) -> None:
+    module(tmp_path, "good", GOOD.format(queue="q"))
+    for arguments, said in (
+        (
+            (),
+            "No URL of OpenIAP: set apiurl or OPENIAP_WORKER_URL in the environment, url in"
+            " config/worker.toml, or --url; for example ws://localhost:3000.",
+        ),
+        (
+            ("--url", "ws://localhost:1"),
+            "No credentials: set OPENIAP_USERNAME and OPENIAP_PASSWORD, or jwt, in the"
+            " environment; OpenIAP would sign you in as guest, who may do nothing.",
+        ),
+        (
+            ("--set", "drain_timeout=soon"),
+            "Setting drain_timeout = 'soon' (command line): allowed: seconds, or text like 250ms,"
+            " 90s, 5m, 1h30m, 2d.",
+        ),
+        (
+            ("--settings", "none.toml"),
+            "settings file none.toml: No such file or directory.",
+        ),
+    ):
+        refused = cli("run", "--handlers", "good", *arguments)
+        assert (refused.returncode, refused.stderr) == (2, f"{said}\n"), arguments
+    unknown = cli("run", "--handlers", "good", "--set", "drain=1")
+    assert unknown.returncode == 2
+    assert unknown.stderr.startswith("Unknown setting drain (command line).")
+
+
+@pytest.mark.parametrize("client", ["official", "native"])
+def test_a_wrong_password_is_said_and_not_shown(
+    signed: Cli, server_url: str, tmp_path: Path, client: str
+) -> None:
+    module(tmp_path, "good", GOOD.format(queue="q"))
+    for command in (("run", "--handlers", "good"), ("queues", "list")):
+        refused = signed(*command, "--client", client, OPENIAP_PASSWORD="wrong-sesame")
+        assert (refused.returncode, refused.stderr) == (
+            1,
+            f"{server_url} refused the sign-in of user tester: tester failed logging in using"
+            " local. Check OPENIAP_USERNAME and OPENIAP_PASSWORD.\n",
+        )
+
+
+def test_nobody_at_the_url_is_said(signed: Cli) -> None:
+    url = f"ws://127.0.0.1:{free_port()}"
+    refused = signed("queues", "list", "--url", url)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"No OpenIAP server answers at {url} (")
+    assert refused.stderr.endswith(
+        "Start it, or correct the URL; for a local one: openiap-worker server.\n"
+    )
+
+
+def test_a_worker_waits_for_a_server_that_is_down_and_says_so(tmp_path: Path, cli: Cli) -> None:
+    """Growing waits; work begins once the server is there; SIGTERM ends it with 0."""
+    port = free_port()
+    url = f"ws://127.0.0.1:{port}"
+    module(tmp_path, "good", GOOD.format(queue="late"))
+    environment = {**signed_environment(url, tmp_path), "OPENIAP_WORKER_LOG_LEVEL": "info"}
+    waits = ("--set", "reconnect_min=0.1", "--set", "reconnect_max=2")
+    with running("run", "--handlers", "good", *waits, folder=tmp_path, **environment) as worker:
+        said = [worker.wait_for("OpenIAP cannot be reached") for _ in range(4)]
+        seconds = [float(line.partition("trying again in ")[2].split()[0]) for line in said]
+        assert seconds[-1] > seconds[0]
+        server = ["server", "--port", str(port), "--grpc-port", "0"]
+        user = ["--user", "tester:open-sesame"]
+        with running(*server, *user, folder=tmp_path) as local:
+            local.wait_for("Ctrl-C stops it.")
+            worker.wait_for("signed in to OpenIAP")
+            assert cli("queues", "create", "late", **environment).returncode == 0
+            (id,) = answer(cli("push", "late", "--json", **environment))["ids"]
+            worker.process.poll()
+            assert finished(cli, id, environment) == "successful"
+            assert worker.stop() == 0
+
+
+def finished(cli: Cli, id: str, environment: dict[str, str]) -> str:
+    for _ in range(60):
+        state = str(answer(cli("items", "show", id, "--json", **environment))["state"])
+        if state not in ("new", "processing"):
+            return state
+    return state
+
+
+def test_a_traceback_is_shown_only_on_demand(cli: Cli) -> None:
+    assert "Traceback" not in cli("run").stderr
+    with pytest.raises(Problem):  # which the interpreter shows, as nobody catches it
+        cli("run", "--debug")
+
+
+def test_wrong_use_is_exit_code_2(cli: Cli) -> None:
+    for arguments in (("nonsense",), ("run", "--nonsense"), ("push",), ("items", "list", "-x")):
+        assert cli(*arguments).returncode == 2, arguments
+    assert cli("--version").stdout.startswith("openiap-worker ")
+    assert cli("run", "--help").returncode == 0
+
+
+FOREIGN = (
+    *("fastapi", "uvicorn", "mongomock", "jsonschema", "jwt", "opentelemetry", "grpc"),
+    *("rich", "click", "httpx", "anyio", "packaging", "watchfiles", "openiap"),
+    *("worker.localserver", "worker.package", "worker.cli.output", "worker.cli.demo"),
+)
+"""What only other commands need, or only items with files."""
+OTHER_CLIENT = {
+    "official": ("worker.openiap.native", "websockets", "google.protobuf"),
+    "native": ("worker.openiap.official",),
+}
+
+
+@pytest.mark.parametrize("client", ["official", "native"])
+def test_run_loads_nothing_that_only_others_need(
+    signed: Cli, server_url: str, tmp_path: Path, client: str
+) -> None:
+    """A serverless start is a start per item: what is loaded is paid each time."""
+    answer(signed("queues", "create", f"lean-{client}", "--json"))
+    (id,) = answer(signed("push", f"lean-{client}", "--json"))["ids"]
+    module(tmp_path, "lean", GOOD.format(queue=f"lean-{client}"))
+    code = (
+        "import json, sys; from worker.cli.app import main;"
+        "code = main(['run', '--handlers', 'lean.py']);"
+        "print(json.dumps([code, sorted(sys.modules)]))"
+    )
+    environment = {**signed_environment(server_url, tmp_path), "SF_VMID": "vm"}
+    environment["OPENIAP_WORKER_CLIENT"] = client
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment(**environment),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    ended, loaded = json.loads(found.stdout.splitlines()[-1])
+    assert ended == 0
+    assert answer(signed("items", "show", id, "--json"))["state"] == "successful"
+    assert [name for name in FOREIGN + OTHER_CLIENT[client] if name in loaded] == []
+
+
+def test_one_command_is_imported_alone_and_the_help_has_all(cli: Cli) -> None:
+    page = cli("--help").stdout
+    assert all(f" {name} " in page for name in COMMANDS)
+    for name in COMMANDS:
+        shown = cli(name, "--help")
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert f"openiap-worker {name} " in shown.stdout
+    assert " demo " in cli("--help", "run").stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

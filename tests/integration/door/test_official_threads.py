@@ -1,0 +1,44 @@
+"""Traps of the official library: it ends neither a client nor its threads, so they are used again.
+
+Over websockets only: over gRPC the library cannot connect a client a second time.
+"""
+
+import threading
+
+import psutil
+import pytest
+
+from tests.integration.door.conftest import Door
+from worker.openiap.errors import AccessDenied, NotConnected
+from worker.openiap.official import OfficialClient
+
+pytestmark = pytest.mark.parametrize("idle_door", ["official-ws"], indirect=True)
+
+
+async def test_connections_come_and_go_without_growth(door: Door) -> None:
+    counts = []
+    for _ in range(12):
+        client = OfficialClient(door.options())
+        await client.connect(timeout=20)
+        await client.count("things")
+        await client.disconnect()
+        counts.append(native_threads())
+    assert counts[-1] <= counts[3] + 2, counts
+
+
+async def test_failed_connections_cost_no_threads(idle_door: Door) -> None:
+    counts = []
+    for _ in range(8):
+        client = OfficialClient(idle_door.options(password="wrong"))
+        with pytest.raises(AccessDenied):
+            await client.connect(timeout=20)
+        away = OfficialClient(idle_door.options(url="ws://127.0.0.1:9"))
+        with pytest.raises(NotConnected):
+            await away.connect(timeout=20)
+        counts.append(native_threads())
+    assert counts[-1] <= counts[2] + 2, counts
+
+
+def native_threads() -> int:
+    """Threads of this process that Python did not start."""
+    return psutil.Process().num_threads() - threading.active_count()

@@ -1,0 +1,207 @@
+"""Message queues, exchanges, watches, wake-ups."""
+
+import asyncio
+import functools
+import json
+import operator
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from worker.openiap.wire import openiap_pb2 as pb
+from worker.openiap.wire.envelope import build
+
+
+async def register(client: Any, name: str = "") -> str:
+    reply = await client.ask("registerqueue", pb.RegisterQueueRequest(queuename=name))
+    return str(reply.queuename)
+
+
+async def send(client: Any, data: object, **fields: Any) -> Any:
+    return await client.ask("queuemessage", pb.QueueMessageRequest(data=json.dumps(data), **fields))
+
+
+async def no_event(client: Any, command: str) -> None:
+    """Everything sent before an answer has arrived with it, as messages keep their order."""
+    await client.ask("getelement", pb.GetElementRequest())
+    while not client.events.empty():
+        assert client.events.get_nowait().command != command
+
+
+async def test_a_message_reaches_the_queue_whatever_the_case(
+    server: Any, connect: Any, transport: str
+) -> None:
+    listener, sender = await connect(server, transport), await connect(server, transport)
+    assert await register(listener, "Wake") == "Wake"
+    reply = await send(sender, {"x": 1}, queuename="wAKE", correlationId="c", replyto="r")
+    assert (reply.queuename, reply.correlationId) == ("wAKE", "c")
+    event = await listener.event("queueevent")
+    assert (event.queuename, event.correlationId, event.replyto) == ("Wake", "c", "r")
+    assert json.loads(event.data) == {"x": 1}
+
+
+async def test_a_question_is_answered_through_a_made_up_queue(server: Any, connect: Any) -> None:
+    service, asker = await connect(server), await connect(server)
+    await register(service, "service")
+    answers = await register(asker)
+    assert answers
+    await send(asker, {"q": 1}, queuename="service", replyto=answers, correlationId="42")
+    event = await service.event("queueevent")
+    await send(service, {"a": 2}, queuename=event.replyto, correlationId=event.correlationId)
+    answer = await asker.event("queueevent")
+    assert (answer.correlationId, json.loads(answer.data)) == ("42", {"a": 2})
+
+
+async def test_listeners_of_one_queue_take_turns(server: Any, connect: Any) -> None:
+    listeners = [await connect(server) for _ in range(3)]
+    for listener in listeners:
+        await register(listener, "turns")
+    for number in range(6):
+        await send(listeners[0], number, queuename="turns")
+    got = [
+        [json.loads((await listener.event("queueevent")).data) for _ in range(2)]
+        for listener in listeners
+    ]
+    assert sorted(functools.reduce(operator.iadd, got, [])) == list(range(6))
+
+
+async def test_a_message_to_nobody_is_an_error(server: Any, connect: Any) -> None:
+    client, other = await connect(server), await connect(server)
+    with pytest.raises(
+        Exception,
+        match=r"^Unknown queue empty or access denied, missing read permission on queue object$",
+    ):
+        await send(client, 1, queuename="empty")
+    await register(other, "q")
+    await other.ask("unregisterqueue", pb.UnRegisterQueueRequest(queuename="Q"))
+    with pytest.raises(Exception, match=r"^Unknown queue q "):
+        await send(client, 1, queuename="q")
+    await register(other, "q")
+    await other.close()
+    async with asyncio.timeout(20):
+        while server.house.messages.listeners("q"):
+            await asyncio.sleep(0.01)
+    with pytest.raises(Exception, match=r"^Unknown queue q "):
+        await send(client, 1, queuename="q")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "bound", "sent", "arrives"),
+    [
+        ("fanout", "", "anything", True),
+        ("direct", "red", "red", True),
+        ("direct", "red", "blue", False),
+        ("topic", "orders.*", "orders.new", True),
+        ("topic", "orders.*", "orders.new.big", False),
+        ("topic", "orders.#", "orders.new.big", True),
+        ("topic", "#.big", "big", True),
+        ("topic", "#.big", "orders.new.big", True),
+        ("topic", "#.big", "orders.bigger", False),
+        ("header", "", "x", True),
+    ],
+)
+async def test_exchanges_deliver_by_their_algorithm(
+    server: Any, connect: Any, algorithm: str, bound: str, sent: str, arrives: bool
+) -> None:
+    client, other = await connect(server), await connect(server)
+    request = pb.RegisterExchangeRequest(
+        exchangename="Ex", algorithm=algorithm, routingkey=bound, addqueue=True
+    )
+    first = (await client.ask("registerexchange", request)).queuename
+    second = (await other.ask("registerexchange", request)).queuename
+    assert first != second
+    await send(other, {"n": 1}, exchangename="ex", routingkey=sent)
+    for one in (client, other):
+        if arrives:
+            event = await one.event("queueevent")
+            assert (event.exchangename, event.routingkey) == ("ex", sent)
+        else:
+            await no_event(one, "queueevent")
+
+
+async def test_wrong_exchanges_are_refused(client: Any) -> None:
+    with pytest.raises(Exception, match=r"algorithm is mandatory"):
+        await client.ask(
+            "registerexchange", pb.RegisterExchangeRequest(exchangename="e", algorithm="odd")
+        )
+    with pytest.raises(Exception, match=r"Unknown exchange nope"):
+        await send(client, 1, exchangename="nope")
+
+
+async def test_a_watch_sees_every_change_until_it_ends(server: Any, connect: Any) -> None:
+    client, other = await connect(server), await connect(server)
+    watch = (await client.ask("watch", pb.WatchRequest(collectionname="workitems"))).id
+    await other.queue("q")
+    item = await other.push("q", {"a": 1})
+    seen = await client.event("watchevent")
+    assert (seen.id, seen.operation) == (watch, "insert")
+    assert json.loads(seen.document)["payload"] == {"a": 1}
+    await other.pop("q")
+    seen = await client.event("watchevent")
+    assert (seen.operation, json.loads(seen.document)["state"]) == ("update", "processing")
+    await other.update(item._id, "successful")
+    assert json.loads((await client.event("watchevent")).document)["state"] == "successful"
+    await other.ask("deleteworkitem", pb.DeleteWorkitemRequest(_id=item._id))
+    seen = await client.event("watchevent")
+    assert (seen.operation, json.loads(seen.document)["_id"]) == ("delete", item._id)
+    with pytest.raises(Exception, match=r"Unknown watch"):
+        await other.ask("unwatch", pb.UnWatchRequest(id=watch))
+    await client.ask("unwatch", pb.UnWatchRequest(id=watch))
+    await other.push("q")
+    await no_event(client, "watchevent")
+
+
+async def test_a_watch_can_be_narrowed_by_paths(server: Any, connect: Any) -> None:
+    client = await connect(server)
+    await client.ask(
+        "watch",
+        pb.WatchRequest(
+            collectionname="c", paths=["$.[?(@.kind == 'a' && @.n == 1)]", "$.[?(@.deep.x != 0)]"]
+        ),
+    )
+    await client.insert("c", {"kind": "b", "n": 1, "deep": {"x": 0}})
+    await client.insert("c", {"kind": "a", "n": 1, "deep": {"x": 0}, "_id": "first"})
+    await client.insert("c", {"kind": "b", "deep": {"x": 1}, "_id": "second"})
+    for expected in ("first", "second"):
+        seen = await client.event("watchevent")
+        assert json.loads(seen.document)["_id"] == expected
+    with pytest.raises(Exception, match=r"cannot watch the path"):
+        await client.ask("watch", pb.WatchRequest(collectionname="c", paths=["$.[?(@.x > 1)]"]))
+
+
+async def test_nothing_is_told_of_a_command_that_was_undone(server: Any, connect: Any) -> None:
+    client = await connect(server)
+    await client.ask("watch", pb.WatchRequest(collectionname="c"))
+    with pytest.raises(Exception, match=r"E11000"):
+        await client.ask(
+            "insertmany",
+            pb.InsertManyRequest(collectionname="c", items='[{"_id": "a"}, {"_id": "a"}]'),
+        )
+    await no_event(client, "watchevent")
+
+
+async def test_clients_of_a_queue_with_due_items_are_woken_every_round(
+    serve: Any, connect: Any
+) -> None:
+    now = 1_800_000_000.0
+    server = await serve(wakeup_interval=0.05, wakeup_spacing=0.01, clock=lambda: now)
+    first, second = await connect(server), await connect(server)
+    queue = await first.queue("q", amqpqueue="Wake.Me", packageid="")
+    for client in (first, second):
+        await register(client, "wake.me")
+    await first.push("q", nextrun=Timestamp(seconds=int(now) + 15))
+    await asyncio.sleep(0.2)
+    assert server.stats.get("wakeups", 0) == 0, "nothing is due"
+    now += 15
+    for client in (first, second, first, second):
+        event = await client.event("queueevent")
+        assert json.loads(event.data) == {"wiq": "q", "wiqid": queue._id, "packageid": ""}
+    await first.pop("q")
+
+
+async def test_answers_to_events_and_stray_messages_are_ignored(client: Any) -> None:
+    await client.send(build("queueeventreply", rid="something", id="x1"))
+    await client.send(build("ping", id="x2"))
+    await client.send(build("endstream", pb.EndStream(), rid="no upload"))
+    assert await client.ask("getelement", pb.GetElementRequest())

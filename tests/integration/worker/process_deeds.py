@@ -1,0 +1,51 @@
+"""Process handlers of the tests: a module that a child can import."""
+
+from typing import Any
+
+from worker import Item, handler
+
+
+@handler("slices", process=True, concurrency=1)
+def sliced(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Fail once in the middle, and go on from the checkpoint."""
+    before = item.checkpointed
+    item.wait(item.progress(0.5, "half"))
+    if before is None:
+        item.wait(item.checkpoint({"page": 3}, now=True))
+        raise RuntimeError("died at page 3")
+    item.wait(item.push("next", {"from": before["page"]}))
+    item.wait(item.push(sliced, {"again": True}, delay="1h"))
+    return {"began_at": before["page"]}
+
+
+@handler("asks", process=True, concurrency=1)
+async def asks(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Push at once and wait for the other's result."""
+    pushed = await sums.push({"a": 1, "b": 2})
+    return {"sum": (await pushed.result(timeout=20))["sum"]}
+
+
+@handler("once-process", process=True, concurrency=1)
+async def pushes_once(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Push one key twice at once, and one after the end."""
+    first = await sums.push({"a": 1, "b": 2}, unique="sum", delay="1h")
+    second = await sums.push({"a": 3, "b": 4}, unique="sum", unique_update=True, delay="1h")
+    await item.push("follow", {"n": 1}, unique="follow", unique_for="24h")
+    same = first.id == second.id
+    return {"same": same, "existing": second.existing, "updated": second.updated}
+
+
+@handler("sums")
+async def sums(payload: dict[str, Any]) -> dict[str, Any]:
+    """Add."""
+    return {"sum": payload["a"] + payload["b"]}
+
+
+@handler("breaks", process=True, concurrency=1, evidence=True)
+def breaks(payload: dict[str, Any], item: Item) -> None:
+    """Fail with evidence."""
+    secret_token = "hunter2"
+    item.log.info("about to divide", by=0)
+    divisor = payload["by"]
+    assert secret_token
+    item.log.info("divided", result=1 / divisor)

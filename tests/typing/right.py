@@ -1,0 +1,93 @@
+"""What the type checkers must infer; read by ``tests/unit/test_typing.py``, never run."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypedDict, assert_type
+
+from pydantic import BaseModel
+
+from worker import Client, Item, Pushed, Router, handler, sync
+from worker.calling import DeclaredHandler
+
+
+class Invoice(BaseModel):
+    number: str
+
+
+class Booking(BaseModel):
+    voucher: str
+
+
+class Row(TypedDict):
+    number: int
+
+
+router = Router(prefix="billing-", concurrency=4)
+
+
+@handler("invoices", concurrency=2)
+async def book(invoice: Invoice, item: Item, client: Client) -> Booking:
+    return Booking(voucher=invoice.number)
+
+
+@handler("sync")
+def book_in_thread(invoice: Invoice) -> Booking:
+    return Booking(voucher=invoice.number)
+
+
+@router.handler("rows")
+async def row(row: Row) -> None: ...
+
+
+@handler("dicts")
+async def fields(payload: dict[str, Any]) -> dict[str, int]:
+    return {}
+
+
+@handler("item-first")
+async def item_first(item: Item, invoice: Invoice) -> Booking:
+    return Booking(voucher=invoice.number)
+
+
+@handler("item-only")
+async def item_only(item: Item) -> None: ...
+
+
+async def calls(item: Item, client: Client) -> None:
+    assert_type(await book(Invoice(number="1"), item, client), Booking)
+    assert_type(await book(invoice=Invoice(number="1"), item=item, client=client), Booking)
+    assert_type(book_in_thread(Invoice(number="1")), Booking)
+
+    pushed = await book.push(Invoice(number="1"), priority=1, delay="5m")
+    assert_type(pushed, Pushed[Booking])
+    assert_type(await pushed.result(timeout="1m"), Booking)
+    assert_type(await book_in_thread.push(Invoice(number="1")), Pushed[Booking])
+    assert_type(await book.push_many([Invoice(number="1")]), list[Pushed[Booking]])
+    assert_type(await book.run(Invoice(number="1")), Booking)
+    assert_type(await book_in_thread.run(Invoice(number="1")), Booking)
+    assert_type(await row.push({"number": 1}), Pushed[None])
+    assert_type(await (await fields.push({"a": 1})).result(), dict[str, int])
+    assert_type(await item_first.push(Invoice(number="1")), Pushed[Booking])
+    assert_type(await item_only.push({"a": 1}), Pushed[None])
+
+    unique = await book.push(Invoice(number="1"), unique="1", unique_for="24h", unique_update=True)
+    assert_type(unique, Pushed[Booking])
+    assert_type(unique.existing, bool)
+    assert_type(unique.updated, bool)
+
+    await item.push(book, Invoice(number="1"), delay="1h")
+    await item.push(book, Invoice(number="1"), unique="1", unique_for=60)
+    await item.push("anywhere", {"a": 1})
+
+
+def script() -> None:
+    with sync.connect(url="ws://localhost:3000") as openiap:
+        assert_type(openiap.push(book, Invoice(number="1")), sync.Pushed[Booking])
+        assert_type(openiap.push(book, Invoice(number="1")).result(timeout=1), Booking)
+        many = openiap.push_many(book, [Invoice(number="1")])
+        assert_type(many, list[sync.Pushed[Booking]])
+        assert_type(openiap.push(row, Row(number=1), unique="1").existing, bool)
+        assert_type(openiap.push(row, Row(number=1)), sync.Pushed[None])
+        assert_type(openiap.push("anywhere", {"a": 1}), sync.Pushed[dict[str, Any]])
+
+
+Declared = DeclaredHandler[Callable[[Invoice], Coroutine[Any, Any, Booking]]]

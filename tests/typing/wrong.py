@@ -1,0 +1,57 @@
+"""Calls that the type checkers must refuse: each line that ends in ``# wrong``, and no other."""
+
+from typing import TypedDict
+
+from pydantic import BaseModel
+
+from worker import Item, handler, sync
+
+
+class Invoice(BaseModel):
+    number: str
+
+
+class Booking(BaseModel):
+    voucher: str
+
+
+class Row(TypedDict):
+    number: int
+
+
+@handler("invoices")
+async def book(invoice: Invoice, item: Item) -> Booking:
+    return Booking(voucher=invoice.number)
+
+
+@handler("rows")
+def rows(row: Row) -> None: ...
+
+
+@handler("other", concurency=3)  # wrong
+async def misspelt(invoice: Invoice) -> None: ...
+
+
+async def calls(item: Item) -> None:
+    await book.push(Booking(voucher="1"))  # wrong
+    await book.push({"number": "1"})  # wrong
+    await book.push(Invoice(number="1"), prio=1)  # wrong
+    await book.push(Invoice(number="1"), priority="high")  # wrong
+    await book.push(Invoice(number="1"), unique=1)  # wrong
+    await book.push_many([Invoice(number="1")], unique="1")  # wrong
+    await book.push()  # wrong
+    await book.push_many(Invoice(number="1"))  # wrong
+    await rows.push({"number": "one"})  # wrong
+    await book.run(Booking(voucher="1"))  # wrong
+    result = await (await book.push(Invoice(number="1"))).result()
+    result.vouchr  # wrong
+    await book(Booking(voucher="1"), item)  # wrong
+    await book(Invoice(number="1"))  # wrong
+    await item.push(book, Booking(voucher="1"))  # wrong
+    await item.push(7, {})  # wrong
+
+
+def script() -> None:
+    with sync.connect() as openiap:
+        openiap.push(book, Booking(voucher="1"))  # wrong
+        openiap.push(book, Invoice(number="1")).result().vouchr  # wrong

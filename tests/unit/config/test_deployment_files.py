@@ -1,0 +1,195 @@
+"""What the files for systemd and Kubernetes say fits what the worker does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from worker.cli.problems import WRONG_USE
+from worker.settings import Settings, load
+from worker.stopping import HAND_BACK_TIMEOUT
+
+ROOT = Path(__file__).resolve().parents[3]
+KUBERNETES = ROOT / "config/kubernetes"
+FOLDERS = sorted(path.parent for path in KUBERNETES.rglob("kustomization.yaml"))
+NAME = "openiap-worker"
+
+
+def unit() -> dict[str, list[str]]:
+    text = (ROOT / "config/systemd/openiap-worker@.service").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^([A-Za-z]+)=(.*)$", text, re.MULTILINE):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def documents(path: Path) -> list[dict]:
+    return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
+
+
+def base(name: str) -> dict:
+    (found,) = documents(KUBERNETES / f"base/{name}.yaml")
+    return found
+
+
+def pod() -> dict:
+    return base("deployment")["spec"]["template"]["spec"]
+
+
+def stop_needs(settings: Settings) -> float:
+    return settings.drain_timeout + settings.cancel_timeout + HAND_BACK_TIMEOUT
+
+
+def env_file(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_systemd_waits_for_a_whole_stop() -> None:
+    (seconds,) = unit()["TimeoutStopSec"]
+    assert float(seconds.removesuffix("s")) > stop_needs(Settings()) + 10
+
+
+def test_systemd_does_not_restart_on_wrong_settings() -> None:
+    assert unit()["RestartPreventExitStatus"] == [str(WRONG_USE)]
+
+
+def test_systemd_watchdog_is_fed_by_the_worker_alone() -> None:
+    assert unit()["Type"] == ["notify"]
+    assert unit()["NotifyAccess"] == ["main"]
+    assert unit()["WatchdogSec"] == ["60s"]
+
+
+def test_kubernetes_waits_for_a_whole_stop() -> None:
+    loaded = load(environment=env_file(KUBERNETES / "base/worker.env"))
+    assert pod()["terminationGracePeriodSeconds"] == (
+        loaded.settings.drain_timeout + loaded.settings.cancel_timeout + 17
+    )
+    assert pod()["terminationGracePeriodSeconds"] > stop_needs(loaded.settings) + 10
+
+
+def test_environment_of_the_pod_is_settings_that_exist() -> None:
+    (container,) = pod()["containers"]
+    environment = {entry["name"]: entry.get("value", "pod-1") for entry in container["env"]}
+    environment |= env_file(KUBERNETES / "base/worker.env")
+    environment |= env_file(KUBERNETES / "overlays/example/secret.env")
+    loaded = load(environment=environment)
+    port = loaded.settings.health_port
+    assert [port] == [one["containerPort"] for one in container["ports"]]
+    assert [port] == [one["port"] for one in base("service")["spec"]["ports"]]
+    assert loaded.settings.jwt.get_secret_value()
+
+
+def test_probes_ask_pages_that_exist() -> None:
+    (container,) = pod()["containers"]
+    asked = {name: probe["httpGet"]["path"] for name, probe in container.items() if "Probe" in name}
+    assert asked == {
+        "startupProbe": "/livez",
+        "livenessProbe": "/livez",
+        "readinessProbe": "/readyz",
+    }
+    assert {probe["httpGet"]["port"] for key, probe in container.items() if "Probe" in key} == {
+        "health"
+    }
+
+
+def test_pod_passes_the_restricted_standard() -> None:
+    (container,) = pod()["containers"]
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not any("hostPath" in volume for volume in pod()["volumes"])
+
+
+def test_what_is_mounted_is_there() -> None:
+    (container,) = pod()["containers"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod()["volumes"]}
+
+
+def test_selectors_find_the_pods() -> None:
+    labels = base("deployment")["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        base("deployment")["spec"]["selector"]["matchLabels"],
+        base("service")["spec"]["selector"],
+        base("poddisruptionbudget")["spec"]["selector"]["matchLabels"],
+        base("networkpolicy")["spec"]["podSelector"]["matchLabels"],
+        *(c["labelSelector"]["matchLabels"] for c in pod()["topologySpreadConstraints"]),
+    ]
+    for selector in selectors:
+        assert selector == labels
+    (monitor,) = documents(KUBERNETES / "components/monitoring/servicemonitor.yaml")
+    assert (
+        monitor["spec"]["selector"]["matchLabels"].items()
+        <= base("service")["metadata"]["labels"].items()
+    )
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_kustomizations_name_files_that_exist_and_no_file_is_forgotten(folder: Path) -> None:
+    (found,) = documents(folder / "kustomization.yaml")
+    named = [*found.get("resources", []), *found.get("components", [])]
+    for generator in ("configMapGenerator", "secretGenerator"):
+        for entry in found.get(generator, []):
+            named += entry.get("envs", [])
+    for name in named:
+        assert (folder / name).exists(), name
+    here = {path.name for path in folder.iterdir() if path.is_file()}
+    assert here == {"kustomization.yaml", *(name for name in named if "/" not in name)}
+
+
+def test_references_between_resources_exist() -> None:
+    (container,) = pod()["containers"]
+    generated = {
+        entry["name"]
+        for folder in FOLDERS
+        for (kustomization,) in [documents(folder / "kustomization.yaml")]
+        for generator in ("configMapGenerator", "secretGenerator")
+        for entry in kustomization.get(generator, [])
+    }
+    for source in container["envFrom"]:
+        (reference,) = source.values()
+        assert reference["name"] in generated
+    assert pod()["serviceAccountName"] == base("serviceaccount")["metadata"]["name"]
+    for file in ("keda/scaledobject", "hpa/horizontalpodautoscaler"):
+        (scaler,) = documents(KUBERNETES / f"components/{file}.yaml")
+        target = scaler["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) == ("Deployment", NAME)
+
+
+def test_keda_asks_the_service_for_a_number_that_the_answer_has() -> None:
+    (scaler,) = documents(KUBERNETES / "components/keda/scaledobject.yaml")
+    (trigger,) = scaler["spec"]["triggers"]
+    port = base("service")["spec"]["ports"][0]["port"]
+    assert trigger["metadata"]["url"].startswith(f"http://{NAME}.openiap.svc:{port}/scale?queue=")
+    assert trigger["metadata"]["valueLocation"] == "wished"
+    assert (trigger["metricType"], trigger["metadata"]["targetValue"]) == ("AverageValue", "1")
+
+
+def test_image_installs_what_the_package_needs_now() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "config/container/requirements.txt").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", text, re.MULTILINE))
+    for line in project["dependencies"]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(locked.get(wanted.name, "0")), (
+            f"{line}: run the command at the top of config/container/requirements.txt"
+        )
+
+
+def test_image_of_the_dockerfile_is_what_the_files_expect() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    user = pod()["securityContext"]["runAsUser"]
+    (container,) = pod()["containers"]
+    assert f"USER {user}:{user}" in text
+    assert f"EXPOSE {container['ports'][0]['containerPort']}" in text
+    assert "STOPSIGNAL SIGTERM" in text
+    assert 'ENTRYPOINT ["openiap-worker"]' in text
+    assert "/livez" in text

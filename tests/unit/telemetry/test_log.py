@@ -1,0 +1,182 @@
+"""Log lines: one per entry, with context, without secrets, and never forged."""
+
+import contextvars
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from worker.item import Item, current_item
+from worker.openiap.workitem import Workitem
+from worker.telemetry.log import MAX_LINE, Log, to_stderr
+
+
+class Lines(list[tuple[str, str]]):
+    """A fallback that keeps what it gets."""
+
+    def __call__(self, level: str, line: str) -> None:
+        self.append((level, line))
+
+
+class FakeClient(Lines):
+    """The six log functions of a client; ``broken`` makes them raise."""
+
+    broken = False
+
+    def __getattr__(self, level: str) -> object:
+        def write(*args: object) -> None:
+            if self.broken:
+                raise RuntimeError("gone")
+            self.append((level, " ".join(map(str, args))))
+
+        return write
+
+
+class NoFiles:
+    """An item's files that are never asked for."""
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def log(lines: Lines) -> Log:
+    return Log("info", fallback=lines)
+
+
+def test_a_line_is_the_message_and_its_fields(log: Log, lines: Lines) -> None:
+    log.bind(queue="invoices").info("popped", item="5f0c", note="two words", empty="", n=3)
+    assert lines == [
+        ("info", 'popped queue=invoices item=5f0c note="two words" empty="" n=3'),
+    ]
+
+
+def test_lines_below_the_level_are_not_made(log: Log, lines: Lines) -> None:
+    class Costly:
+        def __str__(self) -> str:
+            raise AssertionError("nobody reads this line")
+
+    log.debug("x", value=Costly())
+    log.verbose("x", value=Costly())
+    log.trace("x", value=Costly())
+    assert not log.once("k", "x", level="debug", value=Costly())
+    assert lines == []
+    assert log.enabled("info")
+    assert not log.enabled("verbose")
+
+
+def test_every_level_reaches_its_function(lines: Lines) -> None:
+    log = Log("trace", fallback=lines)
+    for level in ("error", "warn", "info", "verbose", "debug", "trace"):
+        getattr(log, level)("said")
+    assert [level for level, _ in lines] == ["error", "warn", "info", "verbose", "debug", "trace"]
+
+
+def test_lines_go_to_the_client_once_there_is_one(log: Log, lines: Lines) -> None:
+    bound = log.bind(a=1)
+    first, second = FakeClient(), FakeClient()
+    log.info("before")
+    log.use(first)
+    bound.info("one")
+    log.use(second)
+    bound.warn("two")
+    second.broken = True
+    bound.error("three")
+    log.use(None)
+    bound.info("after")
+    assert first == [("info", "one a=1")]
+    assert second == [("warn", "two a=1")]
+    assert [line for _, line in lines] == ["before", "three a=1", "after a=1"]
+
+
+def test_a_payload_cannot_forge_a_line_or_drive_a_terminal(log: Log, lines: Lines) -> None:
+    log.info("x\nERROR all is lost", value="a\r\n\x1b[31m\u2028\u202e\x9b")
+    ((_, line),) = lines
+    assert line.isprintable()
+    assert line.startswith("x\\nERROR all is lost value=")
+
+
+def test_secrets_never_appear(log: Log, lines: Lines) -> None:
+    log.hide("hunter2-and-more")
+    log.hide("")
+    log.error(
+        "sign-in with hunter2-and-more failed",
+        url="wss://robot:s3cret@openiap.example/ws",
+        password="s3cret",
+        error=ValueError("token=abc.def.ghi"),
+        jwt="eyJhbGciOiJI.eyJzdWIiOiIx.c2ln",
+    )
+    ((_, line),) = lines
+    for secret in ("hunter2", "s3cret", "abc.def", "eyJ"):
+        assert secret not in line
+
+
+def test_a_secret_at_the_cut_is_masked_too(log: Log, lines: Lines) -> None:
+    log.hide("hunter2-and-more")
+    message = "x" * (MAX_LINE - 5) + "hunter2-and-more" + "y" * MAX_LINE
+    log.info(message)
+    ((_, line),) = lines
+    assert "hunt" not in line
+    assert len(line) < MAX_LINE + 20
+
+
+def test_an_items_lines_carry_the_item_in_threads_as_well(log: Log, lines: Lines) -> None:
+    item = Item(
+        Workitem(id="5f0c", wiq="invoices", retries=1),
+        files=NoFiles(),
+        log=log,
+        started=datetime.now(UTC),
+    )
+    token = current_item.set(item)
+    try:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(log.info, "in a thread"))
+        thread.start()
+        thread.join(5)
+        item.log.info("own", attempt=9)
+    finally:
+        current_item.reset(token)
+    log.info("outside")
+    assert [line for _, line in lines] == [
+        "in a thread item=5f0c queue=invoices attempt=2",
+        "own item=5f0c queue=invoices attempt=9",
+        "outside",
+    ]
+
+
+def test_what_is_said_once_is_news_again_after_again(log: Log, lines: Lines) -> None:
+    assert log.once("rights", "no rights", queue="q")
+    assert not log.once("rights", "no rights", queue="q")
+    assert log.once("other", "other")
+    log.again("rights")
+    assert log.once("rights", "no rights")
+    assert [line for _, line in lines] == ["no rights queue=q", "other", "no rights"]
+
+
+def test_repetition_is_held_back_and_counted(lines: Lines) -> None:
+    now = 0.0
+    log = Log(fallback=lines, clock=lambda: now)
+    for _ in range(5):
+        log.once_a_while("pop", "cannot pop", every=60, level="error")
+    now = 59.9
+    log.once_a_while("pop", "cannot pop", every=60, level="error")
+    now = 60.0
+    log.once_a_while("pop", "cannot pop", every=60, level="error")
+    assert lines == [("error", "cannot pop"), ("error", "cannot pop repeated=5")]
+
+
+def test_keys_do_not_pile_up(log: Log) -> None:
+    for number in range(5000):
+        log.once(f"item-{number}", "x")
+    assert len(log._outlet._said) <= 1000
+
+
+def test_a_closed_stderr_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def write(self, text: str) -> None:
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    to_stderr("info", "x")

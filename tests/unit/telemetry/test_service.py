@@ -1,0 +1,153 @@
+"""All of telemetry as the daemon uses it: readiness says what is wrong, secrets stay secret."""
+
+import asyncio
+import http.client
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.errors import StateError
+from worker.settings import Settings
+from worker.telemetry.log import Log
+from worker.telemetry.service import Telemetry
+
+
+class Pool:
+    ready = True
+    rate = 25.0
+    refusals = 3
+
+
+class Outbox:
+    failure = ""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.failure
+
+    def size(self) -> int:
+        return 4
+
+
+class Consumer:
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.last_pop = time.monotonic()
+        self.free = 2
+        self.lost = 0
+
+
+class Queues:
+    def __init__(self) -> None:
+        self.unknown: set[str] = set()
+
+
+class Client:
+    def __init__(self) -> None:
+        self.server_config: dict[str, Any] = {}
+        self.lines: list[str] = []
+        self.level = ""
+
+    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
+        self.level = rust_log
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda *args: self.lines.append(f"{level}: {args[0]}")
+
+
+def settings(**more: Any) -> Settings:
+    values = {"health_port": 0, "state_dir": Path("/nowhere"), "password": "hunter2-and-more"}
+    return Settings(**{**values, **more})
+
+
+def readyz(telemetry: Telemetry) -> tuple[int, dict[str, str]]:
+    assert telemetry.health is not None
+    connection = http.client.HTTPConnection("127.0.0.1", telemetry.health.port, timeout=10)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read()).get("reasons", {})
+    finally:
+        connection.close()
+
+
+async def test_readiness_tells_the_truth() -> None:
+    lines: list[str] = []
+    log = Log(fallback=lambda level, line: lines.append(line))
+    telemetry = Telemetry(settings(), log=log)
+    pool, outbox, consumer, queues = Pool(), Outbox(), Consumer(), Queues()
+
+    async def reasons() -> dict[str, str]:
+        status, found = await asyncio.to_thread(readyz, telemetry)
+        assert status == (503 if found else 200)
+        return found
+
+    await telemetry.start(lambda: "")
+    assert list(await reasons()) == ["started"]
+    telemetry.watch(pool, outbox, {"q": consumer}, queues)
+    telemetry.ready()
+    assert await reasons() == {}
+    pool.ready = False
+    assert await reasons() == {"link": "not signed in to OpenIAP"}
+    pool.ready = True
+    queues.unknown.add("q")
+    assert await reasons() == {"queues": "unknown queues: q"}
+    queues.unknown.clear()
+    outbox.failure = "state.db: disk full"
+    assert await reasons() == {"outbox": "state.db: disk full"}
+    outbox.failure = ""
+    consumer.lost = 2
+    assert await reasons() == {"threads": "threads that cannot be stopped hold slots: 2 of q"}
+    consumer.lost = 0
+    consumer.last_pop -= 80
+    consumer.trouble = "Request timed out"
+    assert await reasons() == {
+        "popping": "q: no pop was answered for 1m20s (Request timed out)",
+    }
+    consumer.free = 0  # all slots are busy: nothing is to be popped
+    assert await reasons() == {}
+    numbers = dict(telemetry.counts.worker())
+    assert numbers.pop("loop_silent_seconds") < 5.0
+    assert numbers == {
+        "effective_rate": 25.0,
+        "rate_limited": 3.0,
+        "lost_threads": 0.0,
+        "outbox_size": 4.0,
+        "outbox_healthy": 1.0,
+    }
+    telemetry.stopping()
+    assert list(await reasons()) == ["started"]
+    await telemetry.stop()
+    await telemetry.stop()
+    with pytest.raises(OSError):
+        readyz(telemetry)
+
+
+async def test_log_lines_go_through_the_client_while_there_is_one() -> None:
+    lines: list[str] = []
+    log = Log("verbose", fallback=lambda level, line: lines.append(line))
+    telemetry = Telemetry(settings(health_port=None, log_level="verbose"), log=log)
+    await telemetry.start(lambda: "")
+    client = Client()
+    telemetry.use(client)
+    telemetry.log.error("signed in with hunter2-and-more")
+    await telemetry.stop()
+    telemetry.log.info("bye")
+    assert client.level == "debug"
+    assert client.lines == ["error: signed in with ***"]
+    assert lines == ["bye"]
+    assert telemetry.health is None
+
+
+async def test_a_port_in_use_is_refused_at_start() -> None:
+    first = Telemetry(settings(), log=Log("error"))
+    await first.start(lambda: "")
+    assert first.health is not None
+    second = Telemetry(settings(health_port=first.health.port), log=Log("error"))
+    with pytest.raises(StateError, match="health_port"):
+        await second.start(lambda: "")
+    await second.stop()
+    await first.stop()

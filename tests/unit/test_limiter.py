@@ -1,0 +1,121 @@
+"""The limiter finds the server's limit by itself and lets write-backs go first."""
+
+import asyncio
+from collections import deque
+
+import pytest
+
+from worker.openiap.limiter import Limiter
+
+
+class Server:
+    """Refuses more than ``limit`` messages in a window of one second, as OpenIAP counts."""
+
+    def __init__(self, limit: int, clock) -> None:
+        self.limit = limit
+        self.clock = clock
+        self.window = 0.0
+        self.count = 0
+        self.accepted = 0
+        self.refused = 0
+
+    def message(self) -> bool:
+        now = self.clock()
+        if now >= self.window + 1.0:
+            self.window, self.count = now, 0
+        self.count += 1
+        if self.count > self.limit:
+            self.refused += 1
+            return False
+        self.accepted += 1
+        return True
+
+
+async def send(limiter: Limiter, server: Server, turn="then") -> None:
+    while True:
+        await limiter.admit(turn)
+        if server.message():
+            return
+        await limiter.refused()
+
+
+async def test_the_rate_settles_near_the_servers_limit() -> None:
+    loop = asyncio.get_running_loop()
+    server = Server(30, loop.time)
+    limiter = Limiter(25)
+    started = loop.time()
+    await asyncio.wait_for(asyncio.gather(*(send(limiter, server) for _ in range(180))), 60)
+    took = loop.time() - started
+    assert server.accepted == 180
+    assert took < 180 / 30 * 1.5
+    assert server.refused < 60
+
+
+async def test_the_rate_is_the_servers_limit_where_a_refusal_tells_its_count() -> None:
+    loop = asyncio.get_running_loop()
+    server = Server(30, loop.time)
+    limiter = Limiter(25)
+
+    async def send_telling() -> None:
+        while True:
+            await limiter.admit()
+            if server.message():
+                return
+            await limiter.refused(server.count)
+
+    started = loop.time()
+    await asyncio.wait_for(asyncio.gather(*(send_telling() for _ in range(240))), 60)
+    took = loop.time() - started
+    assert took < 240 / 30 * 1.15
+    assert 25 <= limiter.rate <= 32
+
+
+async def test_a_count_over_a_longer_window_is_not_taken_for_a_rate() -> None:
+    limiter = Limiter(25)
+    for _ in range(10):
+        await limiter.admit()
+    await limiter.refused(301)
+    assert limiter.rate < 25
+
+
+async def test_a_server_without_a_limit_is_soon_used_fully() -> None:
+    server = Server(10**9, asyncio.get_running_loop().time)
+    limiter = Limiter(25)
+    await asyncio.wait_for(asyncio.gather(*(send(limiter, server) for _ in range(400))), 30)
+    assert limiter.rate >= 100
+
+
+async def test_write_backs_go_before_pops() -> None:
+    limiter = Limiter(5)
+    order: deque[str] = deque()
+
+    async def one(turn: str) -> None:
+        await limiter.admit(turn)
+        order.append(turn)
+
+    for _ in range(5):
+        await limiter.admit("then")
+    pops = [asyncio.create_task(one("then")) for _ in range(3)]
+    await asyncio.sleep(0)
+    writes = [asyncio.create_task(one("first")) for _ in range(3)]
+    await asyncio.wait_for(asyncio.gather(*pops, *writes), 10)
+    assert list(order)[:3] == ["first"] * 3
+
+
+async def test_a_cancelled_waiter_costs_no_message() -> None:
+    limiter = Limiter(1)
+    await limiter.admit()
+    waiter = asyncio.create_task(limiter.admit())
+    await asyncio.sleep(0)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    await asyncio.wait_for(limiter.admit("first"), 5)
+
+
+async def test_rate_zero_admits_everything_at_once() -> None:
+    limiter = Limiter(0)
+    async with asyncio.timeout(1):
+        for _ in range(10_000):
+            await limiter.admit()
+    assert limiter.rate == 0

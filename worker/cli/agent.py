@@ -1,0 +1,52 @@
+"""What a package's ``main.py`` starts inside an OpenIAP agent: the worker, and little output."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from worker import __version__
+from worker.cli.connected import run_async
+from worker.cli.problems import explain
+from worker.daemon import Daemon
+from worker.package.agent import agent_overrides
+from worker.registry import load_modules
+from worker.settings import Settings, load
+
+
+def main(name: str, handlers: Sequence[str]) -> int:
+    """Work until the agent says stop, or, with ``SF_VMID``, until the queues are empty.
+
+    Args:
+        name: the package's name.
+        handlers: the modules that hold its handlers, unless the settings name others.
+
+    Returns:
+        The exit code; every error was told in one line on stderr.
+    """
+    try:
+        settings = agent_settings(name, handlers)
+        daemon = Daemon(
+            settings,
+            load_modules(settings.handlers),
+            version=__version__,
+            modules=settings.handlers,
+        )
+        return run_async(daemon.run(), busy=True)
+    except Exception as error:
+        problem = explain(error)
+        sys.stderr.write(f"{name}: {problem.text}\n")
+        return problem.code
+
+
+def agent_settings(name: str, handlers: Sequence[str]) -> Settings:
+    """Return the settings that fit an agent.
+
+    Raises:
+        SettingsError: an unknown or invalid setting.
+    """
+    overrides = agent_overrides(
+        load(), name, handlers, working=Path.cwd(), state=user_state_path("openiap-worker")
+    )
+    return load(overrides).settings

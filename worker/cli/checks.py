@@ -1,0 +1,306 @@
+"""The checks of ``doctor``: one question to the installation each, one line as the answer."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from tempfile import TemporaryFile
+from typing import Any, Final, Literal
+
+import httpx
+
+from worker import __version__
+from worker.cli.connected import refused, unreachable
+from worker.cli.reading import counted, first
+from worker.durations import text as duration_text
+from worker.errors import HandlerError, SettingsError
+from worker.openiap.address import parse_address
+from worker.openiap.client import Client, User
+from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError
+from worker.openiap.factory import NO_URL, make_client
+from worker.openiap.serverinfo import is_loopback
+from worker.openiap.upsert import upsert
+from worker.openiap.workitem import JsonObject
+from worker.presence import COLLECTION as HEARTBEATS
+from worker.registry import Registry, chosen, load_modules
+from worker.settings import Settings
+from worker.state.cells import COLLECTION as SHARED_STATE
+
+Verdict = Literal["ok", "note", "failed"]
+
+LIBRARY: Final = "openiap-edge"
+LIBRARY_VERSION: Final = "0.0.38"
+MOST_CLOCK_DIFFERENCE: Final = 5.0
+CONFIG_TIMEOUT: Final = 5.0
+RIGHTS: Final = ("create", "read", "update", "delete", "invoke")
+"""The bits of an access control entry's ``rights``, from the lowest."""
+RECORDS: Final = {
+    HEARTBEATS: "items of a dead worker are found by their age alone (unclaimed_after)",
+    SHARED_STATE: "keys, rates, unique pushes and pausing schedules do not work",
+}
+"""The collections that workers write for each other, and what is missing without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answer."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return it for programs."""
+        return asdict(self)
+
+
+def of_library(version_of: Callable[[str], str] = metadata.version) -> Iterator[Check]:
+    """Check which packages are installed.
+
+    Args:
+        version_of: a distribution's version, or PackageNotFoundError.
+    """
+    yield Check("worker", "ok", f"openiap-worker {__version__}")
+    try:
+        found = version_of(LIBRARY)
+    except metadata.PackageNotFoundError:
+        yield Check(
+            "library", "failed", f"{LIBRARY} is missing: pip install {LIBRARY}=={LIBRARY_VERSION}"
+        )
+        return
+    try:
+        other = version_of("openiap")
+    except metadata.PackageNotFoundError:
+        other = ""
+    if other:
+        # Both install the module openiap and overwrite each other (client.md).
+        yield Check(
+            "library",
+            "failed",
+            f"the package openiap {other} overwrites {LIBRARY}: pip uninstall -y openiap {LIBRARY}"
+            f" && pip install {LIBRARY}=={LIBRARY_VERSION}",
+        )
+    elif found != LIBRARY_VERSION:
+        yield Check(
+            "library",
+            "failed",
+            f"{LIBRARY} is {found}: pip install {LIBRARY}=={LIBRARY_VERSION} (later ones download"
+            " their native library at run time)",
+        )
+    else:
+        yield Check("library", "ok", f"{LIBRARY} {found}")
+
+
+def of_client(settings: Settings) -> Iterator[Check]:
+    """Say which client is in use, and what the other would change."""
+    if settings.client == "official":
+        yield Check(
+            "client",
+            "ok",
+            "official; native would add retry times, bulk pushes, atomic fencing and speed",
+        )
+    else:
+        yield Check(
+            "client",
+            "ok",
+            "native; official is the library that OpenIAP itself publishes, slower and with less",
+        )
+
+
+def of_state(settings: Settings) -> Iterator[Check]:
+    """Check that outcomes can be kept."""
+    folder = settings.state_dir
+    if not settings.outbox:
+        yield Check("state_dir", "note", "not used: outbox is off, so a crash repeats work")
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        yield Check(
+            "state_dir",
+            "failed",
+            f"{folder}: {error.strerror or error}; set state_dir to a folder that can be written",
+        )
+        return
+    yield Check("state_dir", "ok", f"{folder} can be written")
+
+
+def of_handlers(settings: Settings) -> tuple[list[Check], tuple[str, ...]]:
+    """Import the handlers; returns the answers and the queues to look at."""
+    queues = settings.work_queues()
+    if not settings.handlers:
+        return [Check("handlers", "note", "none set; run takes them from --handlers")], queues
+    try:
+        registry = chosen(Registry(load_modules(settings.handlers)), queues)
+    except HandlerError as error:
+        return [Check("handlers", "failed", str(error))], queues
+    checks = [Check("handler", "ok", f"{one.queue}: {one.name}") for one in registry]
+    return checks, tuple(one.queue for one in registry)
+
+
+async def of_server(settings: Settings) -> AsyncIterator[Check]:
+    """Check URL, ``/config`` and the clock, without signing in."""
+    if not settings.url:
+        yield Check("URL", "failed", NO_URL)
+        return
+    address = parse_address(settings.url)
+    yield Check("URL", "ok", settings.url)
+    verify = str(settings.ca_file) if settings.ca_file else True
+    host = httpx.URL(address.web).host
+    began, now = time.monotonic(), datetime.now(UTC)
+    try:
+        async with httpx.AsyncClient(
+            timeout=CONFIG_TIMEOUT, verify=verify, trust_env=not is_loopback(host)
+        ) as http:
+            answer = await http.get(f"{address.web}/config")
+    except (httpx.HTTPError, OSError) as error:
+        said = str(error) or type(error).__name__
+        yield Check(
+            "server", "failed", f"{address.web}/config: {said}; is it running, and the URL right?"
+        )
+        return
+    took = time.monotonic() - began
+    yield _config(f"{address.web}/config", answer, took)
+    yield clock(answer.headers.get("date", ""), now + timedelta(seconds=took / 2), took)
+
+
+def _config(url: str, answer: httpx.Response, took: float) -> Check:
+    if answer.status_code != 200:
+        return Check(
+            "server", "note", f"{url} answers {answer.status_code}; metrics and watches are off"
+        )
+    try:
+        config: Any = answer.json()
+    except ValueError:
+        return Check("server", "note", f"{url} is not JSON; is this OpenIAP?")
+    version = config.get("version", "unknown") if isinstance(config, dict) else "unknown"
+    return Check("server", "ok", f"version {version}, answered in {duration_text(took)}")
+
+
+def clock(date: str, now: datetime, took: float) -> Check:
+    """Compare this machine's clock with the server's.
+
+    Args:
+        date: the HTTP header ``Date``, which has whole seconds.
+        now: this machine's time when the server wrote it, as far as that is known.
+        took: seconds that the request took; the comparison is no better than that.
+    """
+    try:
+        theirs = parsedate_to_datetime(date)
+    except (TypeError, ValueError):
+        return Check("clock", "note", "the server does not tell its time")
+    if theirs.tzinfo is None:
+        theirs = theirs.replace(tzinfo=UTC)
+    difference = (now - theirs).total_seconds() - 0.5
+    if abs(difference) <= MOST_CLOCK_DIFFERENCE + took:
+        return Check(
+            "clock", "ok", "within a second" if abs(difference) <= 1 else _apart(difference)
+        )
+    return Check("clock", "failed", f"{_apart(difference)}; set this machine's clock by NTP")
+
+
+def _apart(difference: float) -> str:
+    return f"{abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} the server"
+
+
+async def of_sign_in(settings: Settings, queues: Sequence[str]) -> AsyncIterator[Check]:
+    """Sign in and look at the queues."""
+    try:
+        client = make_client(settings, __version__)
+    except SettingsError as error:
+        yield Check("sign-in", "failed", str(error))
+        return
+    try:
+        began = time.monotonic()
+        await client.connect()
+        yield Check("sign-in", "ok", _who(client.user, time.monotonic() - began))
+        if not queues:
+            yield Check("queues", "note", "none to look at: no handlers and no queue set")
+        for queue in queues:
+            yield await _of_queue(client, queue)
+        for collection, without in RECORDS.items():
+            yield await of_records(client, collection, without)
+    except AccessDenied as error:
+        yield Check("sign-in", "failed", refused(settings, error.text))
+    except OpenIAPError as error:
+        yield Check("sign-in", "failed", unreachable(settings, error.text))
+    finally:
+        await client.disconnect()
+
+
+def _who(user: User | None, took: float) -> str:
+    if user is None:
+        return f"in {duration_text(took)}"
+    roles = f", roles {', '.join(user.roles)}" if user.roles else ""
+    return f"{user.username or user.name}{roles}, in {duration_text(took)}"
+
+
+async def _of_queue(client: Client, name: str) -> Check:
+    check = "queue"
+    try:
+        found = await first(client, "mq", {"_type": "workitemqueue", "name": name})
+        if found is None:
+            return Check(
+                check,
+                "failed",
+                f"{name} does not exist, or this user may not see it; to create it: openiap-worker"
+                f" queues create {name}",
+            )
+        counts = {
+            state: await counted(client, "workitems", {"wiq": name, "state": state})
+            for state in ("new", "processing")
+        }
+    except OpenIAPError as error:
+        return Check(check, "failed", f"{name}: {error.text}")
+    rights = rights_of(found, client.user)
+    waiting = f"{name}: {counts['new']:,} new, {counts['processing']:,} processing"
+    if rights is not None and not {"read", "update"} <= rights:
+        missing = ", ".join(sorted({"read", "update"} - rights))
+        return Check(check, "failed", f"{waiting}; this user lacks the right to {missing}")
+    shown = "not told" if rights is None else "all" if len(rights) == len(RIGHTS) else ""
+    shown = shown or ", ".join(right for right in RIGHTS if right in (rights or ()))
+    return Check(check, "ok", f"{waiting}; rights: {shown}")
+
+
+async def of_records(client: Client, collection: str, without: str) -> Check:
+    """Check that this user may write a collection, by a document that is deleted at once.
+
+    Args:
+        without: what does not work when it may not.
+    """
+    document: JsonObject = {"_id": f"doctor/{client.uniqeid()}", "_type": "doctor"}
+    try:
+        await upsert(client, collection, document)
+        await client.delete_one(collection, str(document["_id"]))
+    except (AccessDenied, ServerError) as error:
+        return Check("records", "note", f"{collection} cannot be written ({error.text}): {without}")
+    return Check("records", "ok", f"{collection} can be written")
+
+
+def rights_of(document: JsonObject, user: User | None) -> set[str] | None:
+    """Return what a user may do with a document, by its access control list.
+
+    None where that cannot be told: no list, a form of rights that is not known, or entries that
+    name only roles which the sign-in did not tell.
+    """
+    entries = document.get("_acl")
+    if user is None or not isinstance(entries, list) or not entries:
+        return None
+    mine = {user.id, user.name, user.username, *user.roles}
+    granted: set[str] = set()
+    matched = False
+    for entry in entries:
+        if not isinstance(entry, dict) or not {entry.get("_id"), entry.get("name")} & mine:
+            continue
+        bits = entry.get("rights")
+        if isinstance(bits, bool) or not isinstance(bits, int):
+            return None
+        matched = True
+        named = {right for index, right in enumerate(RIGHTS) if bits >> index & 1}
+        granted = granted - named if entry.get("deny") else granted | named
+    return granted if matched else None

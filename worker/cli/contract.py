@@ -1,0 +1,82 @@
+"""``contract``: what the handlers take and give, for those who push to them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.options import Given, Set, SettingsFile, settings_of
+from worker.cli.output import to_stderr
+from worker.cli.problems import FAILED, wrong_use
+from worker.cli.run import NO_HANDLERS
+from worker.contract import contracts_of
+from worker.registry import load_modules
+
+
+def contract(
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            metavar="MODULE",
+            help="A module with handlers, by name or as a .py file; may be given several times.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout."),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="FILE",
+            help="Write nothing; exit code 1 if the file is not what the handlers say now.",
+        ),
+    ] = None,
+    settings: SettingsFile = None,
+    assignments: Set = None,
+) -> None:
+    """Write the contracts of all handlers: JSON Schema of payload and result, files, error codes.
+
+    Who pushes from elsewhere holds pushes to them with worker.contracts.Contracts.
+    """
+    if output is not None and check is not None:
+        raise wrong_use("--output and --check: give one of them.")
+    loaded = settings_of(
+        Given(None, settings, None, assignments or ()),
+        handlers=tuple(handlers) if handlers else None,
+    ).settings
+    if not loaded.handlers:
+        raise wrong_use(NO_HANDLERS)
+    text = json.dumps(contracts_of(load_modules(loaded.handlers)), indent=2, ensure_ascii=False)
+    if check is not None:
+        _compare(check, text)
+    elif output is not None:
+        output.write_text(text + "\n", encoding="utf-8")
+        to_stderr().print(f"{output} written", highlight=False)
+    else:
+        typer.echo(text)
+
+
+def _compare(file: Path, text: str) -> None:
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise wrong_use(f"--check {file}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise wrong_use(f"--check {file} is not JSON: {error}.") from error
+    if stored == json.loads(text):
+        to_stderr().print(f"{file} is what the handlers say", highlight=False)
+        return
+    queues, now = stored.get("queues", {}), json.loads(text)["queues"]
+    changed = sorted(name for name in {*queues, *now} if queues.get(name) != now.get(name))
+    to_stderr().print(
+        f"{file} is not what the handlers say; changed: {', '.join(changed) or 'its format'}."
+        f" Write it anew: openiap-worker contract --output {file}",
+        style="red",
+        soft_wrap=True,
+        highlight=False,
+    )
+    raise typer.Exit(FAILED)

@@ -1,0 +1,112 @@
+"""``doctor``: is everything there that a worker needs?"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from worker.cli.connected import run_async
+from worker.cli.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.output import many, safe, say_json, show, to_stdout
+from worker.cli.problems import FAILED
+from worker.settings import Loaded, Settings
+
+if TYPE_CHECKING:
+    from worker.cli.checks import Check
+
+STYLES: Final = {"ok": "green", "note": "yellow", "failed": "bold red"}
+
+
+def doctor(
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            metavar="MODULE",
+            help="A module with handlers, to be checked too; may be given several times.",
+        ),
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Show only settings that are not at their default.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Check settings, server, sign-in, queues and clock; exit code 1 if something is wrong."""
+    loaded = settings_of(
+        Given(url, settings, client, assignments or ()),
+        handlers=tuple(handlers) if handlers else None,
+    )
+    shown = _settings(loaded, changed=changed)
+    if as_json:
+        checks = run_async(_checks(loaded.settings, lambda _: None))
+        columns = ("name", "value", "source")
+        say_json(
+            {
+                "settings": [dict(zip(columns, row, strict=True)) for row in shown],
+                "checks": [check.as_json() for check in checks],
+                "failed": sum(check.verdict == "failed" for check in checks),
+            }
+        )
+    else:
+        console = to_stdout()
+        show(console, {"setting": "whole", "value": "", "from": "dim"}, shown)
+        console.print()
+        checks = run_async(_checks(loaded.settings, lambda check: console.print(_line(check))))
+    failed = sum(check.verdict == "failed" for check in checks)
+    if not as_json:
+        text = f"{many(failed, 'check')} failed." if failed else "Everything is there."
+        console.print(f"\n{text}", style=STYLES["failed" if failed else "ok"])
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+async def _checks(settings: Settings, say: Callable[["Check"], None]) -> list["Check"]:
+    """Run all checks, each told as soon as it is known."""
+    checks: list[Check] = []
+
+    def add(check: "Check") -> None:
+        checks.append(check)
+        say(check)
+
+    # Here and not above: the checks look into every room, and no other command needs them.
+    from worker.cli import checks as questions
+
+    handlers, queues = questions.of_handlers(settings)
+    for check in (
+        *questions.of_library(),
+        *questions.of_client(settings),
+        *questions.of_state(settings),
+        *handlers,
+    ):
+        add(check)
+    async for check in questions.of_server(settings):
+        add(check)
+    if settings.url:
+        async for check in questions.of_sign_in(settings, queues):
+            add(check)
+    return checks
+
+
+def _settings(loaded: Loaded, *, changed: bool) -> list[tuple[str, str, str]]:
+    return [
+        (name, loaded.shown(name), loaded.sources.get(name, "default"))
+        for name in Settings.model_fields
+        if not changed or name in loaded.sources
+    ]
+
+
+def _line(check: "Check") -> Table:
+    """Return one line in three columns; a long answer is broken inside its own."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=6)
+    line.add_column(width=9)
+    line.add_column(overflow="fold")
+    verdict = Text(check.verdict, style=STYLES[check.verdict])
+    line.add_row(verdict, safe(check.name), safe(check.detail))
+    return line

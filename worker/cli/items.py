@@ -1,0 +1,180 @@
+"""``items``: list, show, retry, delete."""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from worker.cli.asking import agreed
+from worker.cli.connected import patiently, run_async, signed_in
+from worker.cli.itemview import file_sizes, show_item, show_items, shown_item, summary
+from worker.cli.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
+from worker.cli.output import many, safe, say_json, to_stderr, to_stdout
+from worker.cli.problems import FAILED, Problem, explain, no_item, no_queue, wrong_use
+from worker.cli.reading import counted, first, pages
+from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.workitem import NEW, PROCESSING, RETRY, JsonObject, Workitem
+from worker.settings import Settings
+
+app = typer.Typer(help="Look at, retry and delete work items.", no_args_is_help=True)
+
+ITEMS: Final = "workitems"
+STATES: Final = ("new", "processing", "successful", "failed")
+LISTED: Final = {"payload": 0, "errorsource": 0, "_acl": 0}
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="The items' ids.")]
+
+
+@app.command("list")
+def list_items(
+    queue: Annotated[
+        str | None, typer.Option("--queue", metavar="NAME", help="Only of this queue.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(STATES)}.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """List items, the newest first."""
+    if state is not None and state not in STATES:
+        raise wrong_use(f"--state {state}: allowed: {', '.join(STATES)}.")
+    query: JsonObject = {"_type": "workitem"}
+    query |= {} if queue is None else {"wiq": queue}
+    query |= {} if state is None else {"state": state}
+    chosen = settings_of(Given(url, settings, client)).settings
+
+    async def work() -> tuple[list[JsonObject], int]:
+        async with signed_in(chosen) as signed:
+            if queue is not None:
+                await _known_queue(signed, queue)
+            newest_first = {"_created": -1, "_id": -1}
+            found = await pages(signed, ITEMS, query, LISTED, newest_first, limit=limit)
+            return found, await counted(signed, ITEMS, query)
+
+    found, total = run_async(work())
+    if as_json:
+        say_json([summary(document) for document in found])
+        return
+    if not found:
+        to_stdout().print("No items.")
+        return
+    show_items(to_stdout(), found)
+    if total > len(found):
+        to_stderr().print(f"{len(found):,} of {total:,}; more with --limit.", style="dim")
+
+
+@app.command("show")
+def show(
+    id: Annotated[str, typer.Argument(help="The item's id.", show_default=False)],
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Show one item: state, payload, what went wrong, and its files."""
+    chosen = settings_of(Given(url, settings, client)).settings
+
+    async def work() -> tuple[JsonObject, dict[str, int]]:
+        async with signed_in(chosen) as signed:
+            document = await _item(signed, id)
+            return document, await file_sizes(signed, document)
+
+    document, sizes = run_async(work())
+    if as_json:
+        say_json(shown_item(document, sizes))
+    else:
+        show_item(to_stdout(), document, sizes)
+
+
+@app.command("retry")
+def retry(
+    ids: Ids,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also items that are being processed right now.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Put items back to new, whatever their queue's limit of attempts says."""
+    chosen = settings_of(Given(url, settings, client)).settings
+
+    async def one(signed: Client, id: str) -> None:
+        document = await _item(signed, id)
+        state = str(document.get("state", ""))
+        if state == NEW:
+            raise Problem(f"Item {id} is new already; nothing to do.")
+        if state == PROCESSING and not force:
+            raise Problem(
+                f"Item {id} is being processed by {document.get('username') or 'somebody'}; a retry"
+                " now would run it twice. If nobody works it any more, add --force."
+            )
+        item = Workitem(id=id, payload=None, state=RETRY, priority=int(document["priority"]))
+        await patiently(lambda: signed.update_workitem(item, ignoremaxretries=True))
+
+    _each(chosen, ids, one, said="Put back to new", key="retried", as_json=as_json)
+
+
+@app.command("delete")
+def delete(
+    ids: Ids,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Delete items and their files."""
+    chosen = settings_of(Given(url, settings, client)).settings
+    agreed(f"Delete {many(len(ids), 'item')}?", yes=yes)
+
+    async def one(signed: Client, id: str) -> None:
+        await patiently(lambda: signed.delete_workitem(id))
+
+    _each(chosen, ids, one, said="Deleted", key="deleted", as_json=as_json)
+
+
+def _each(
+    settings: Settings, ids: list[str], one: Any, *, said: str, key: str, as_json: bool
+) -> None:
+    """Do something with each item; one that fails does not keep the others from it."""
+
+    async def work() -> tuple[list[str], list[tuple[str, str]]]:
+        done: list[str] = []
+        problems: list[tuple[str, str]] = []
+        async with signed_in(settings) as signed:
+            for id in dict.fromkeys(ids):
+                try:
+                    await one(signed, id)
+                except (OpenIAPError, Problem) as error:
+                    problems.append((id, explain(error).text))
+                else:
+                    done.append(id)
+        return done, problems
+
+    done, problems = run_async(work())
+    if as_json:
+        say_json({key: done, "errors": dict(problems)})
+    elif done:
+        to_stdout().print(safe(f"{said}: {', '.join(done)}."), soft_wrap=True)
+    for _, text in problems:
+        to_stderr().print(safe(text), style="red", soft_wrap=True)
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+async def _item(client: Client, id: str) -> JsonObject:
+    found = await first(client, ITEMS, {"_id": id})
+    if found is None:
+        raise Problem(no_item(id))
+    return found
+
+
+async def _known_queue(client: Client, queue: str) -> None:
+    if await first(client, "mq", {"_type": "workitemqueue", "name": queue}) is None:
+        raise Problem(no_queue(queue))

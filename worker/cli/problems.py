@@ -1,0 +1,78 @@
+"""Errors as people read them: one sentence, what to do, and an exit code. Pure."""
+
+from typing import Final
+
+from worker.errors import HandlerError, SettingsError, WorkerError
+from worker.openiap.errors import (
+    AccessDenied,
+    ItemNotFound,
+    NotConnected,
+    OpenIAPError,
+    QueueNotFound,
+    RequestTimeout,
+)
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+
+
+class Problem(Exception):
+    """What a command tells people before it ends.
+
+    Args:
+        text: one sentence, and what to do.
+        code: the exit code: 1 it did not work, 2 wrong use or settings.
+    """
+
+    def __init__(self, text: str, code: int = FAILED) -> None:
+        super().__init__(text)
+        self.text: Final = text
+        self.code: Final = code
+
+
+def wrong_use(text: str) -> Problem:
+    """Return the problem of a command that was called wrongly."""
+    return Problem(text, WRONG_USE)
+
+
+def no_queue(name: str) -> str:
+    """Return the sentence for a queue that is not there, or not for this user."""
+    return (
+        f"There is no queue {name}, or this user has no rights on it. Names are case-sensitive;"
+        " see: openiap-worker queues list."
+    )
+
+
+def no_item(id: str) -> str:
+    """Return the sentence for an item that is not there, or not for this user."""
+    return f"There is no item {id}, or this user has no rights on it."
+
+
+def explain(error: Exception) -> Problem:
+    """Return what to show for an error."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, SettingsError | HandlerError):
+        return wrong_use(str(error))
+    if isinstance(error, OpenIAPError):
+        return Problem(_of_openiap(error))
+    if isinstance(error, WorkerError):
+        return Problem(str(error))
+    return Problem(
+        f"Unexpected {type(error).__name__}: {error}."
+        " This is a bug: run the command again with --debug and report what it shows."
+    )
+
+
+def _of_openiap(error: OpenIAPError) -> str:
+    text = error.text.strip().rstrip(".")
+    if isinstance(error, QueueNotFound):
+        return f"{text}. Either there is no such queue, or this user has no rights on it."
+    if isinstance(error, ItemNotFound):
+        return no_item(error.item_id) if error.item_id else f"{text}."
+    if isinstance(error, AccessDenied):
+        return f"OpenIAP refused {error.operation or 'that'}: {text}. See: openiap-worker doctor."
+    if isinstance(error, NotConnected | RequestTimeout):
+        return f"OpenIAP did not answer {error.operation or 'a call'}: {text}."
+    where = f"OpenIAP, {error.operation}: " if error.operation else "OpenIAP: "
+    return f"{where}{text}."

@@ -1,0 +1,233 @@
+"""``queues``: list, create, update, purge, delete."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from worker.cli.asking import agreed
+from worker.cli.connected import run_async, signed_in
+from worker.cli.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
+from worker.cli.output import many, safe, say_json, show, to_stderr, to_stdout
+from worker.cli.problems import wrong_use
+from worker.cli.queueadmin import QueueAdministration, QueueChange
+from worker.openiap.workitem import JsonObject
+
+T = TypeVar("T")
+
+app = typer.Typer(help="Look at and administer work item queues.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The queue's name.", show_default=False)]
+MaxRetries = Annotated[
+    int | None,
+    typer.Option("--max-retries", min=1, help="Attempts in all, the first one included."),
+]
+RetryDelay = Annotated[
+    int | None, typer.Option("--retry-delay", min=0, help="Seconds before the next attempt.")
+]
+InitialDelay = Annotated[
+    int | None, typer.Option("--initial-delay", min=0, help="Seconds before the first attempt.")
+]
+AmqpQueue = Annotated[
+    str | None,
+    typer.Option("--amqp-queue", metavar="NAME", help="Message queue that tells of waiting items."),
+]
+SuccessQueue = Annotated[
+    str | None,
+    typer.Option("--success-queue", metavar="NAME", help="Where successful items go on to."),
+]
+FailedQueue = Annotated[
+    str | None,
+    typer.Option("--failed-queue", metavar="NAME", help="Where failed items go on to."),
+]
+FIELDS: Final = {
+    "name": "name",
+    "_id": "id",
+    "maxretries": "max_retries",
+    "retrydelay": "retry_delay",
+    "initialdelay": "initial_delay",
+    "amqpqueue": "amqp_queue",
+    "success_wiq": "success_queue",
+    "failed_wiq": "failed_queue",
+}
+
+
+@app.command("list")
+def list_queues(
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """List the queues with what waits in them."""
+
+    async def work(queues: QueueAdministration) -> list[JsonObject]:
+        found = []
+        for document in await queues.all():
+            found.append({**_shown(document), "items": await queues.counts(document["name"])})
+        return found
+
+    found = _with_queues(Given(url, settings, client), work)
+    if as_json:
+        say_json(found)
+        return
+    if not found:
+        to_stdout().print("No queues. To create one: openiap-worker queues create NAME")
+        return
+    columns = {"queue": "whole", "new": "number", "running": "number", "successful": "number"}
+    columns |= {"failed": "number", "attempts": "number", "delay": "number", "then": "dim"}
+    show(to_stdout(), columns, [_row(queue) for queue in found])
+
+
+@app.command("create")
+def create(
+    name: Name,
+    max_retries: MaxRetries = None,
+    retry_delay: RetryDelay = None,
+    initial_delay: InitialDelay = None,
+    amqp_queue: AmqpQueue = None,
+    success_queue: SuccessQueue = None,
+    failed_queue: FailedQueue = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Create a queue; 3 attempts without delay unless told otherwise."""
+    if not name.strip():
+        raise wrong_use("A queue needs a name.")
+    change = QueueChange(
+        max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
+    )
+    made = _with_queues(Given(url, settings, client), lambda queues: queues.create(name, change))
+    _say(made, f"Created queue {name}.", as_json=as_json)
+
+
+@app.command("update")
+def update(
+    name: Name,
+    max_retries: MaxRetries = None,
+    retry_delay: RetryDelay = None,
+    initial_delay: InitialDelay = None,
+    amqp_queue: AmqpQueue = None,
+    success_queue: SuccessQueue = None,
+    failed_queue: FailedQueue = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Change a queue; what is not given stays. An empty name takes a chained queue away."""
+    change = QueueChange(
+        max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
+    )
+    if change == QueueChange():
+        raise wrong_use("Nothing to change: give at least one option, for example --max-retries 5.")
+    changed = _with_queues(Given(url, settings, client), lambda queues: queues.update(name, change))
+    _say(changed, f"Changed queue {name}.", as_json=as_json)
+
+
+@app.command("purge")
+def purge(
+    name: Name,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Delete all items of a queue, in whatever state, with their files."""
+
+    async def work(queues: QueueAdministration) -> int:
+        await _ask(queues, name, f"Delete {{}} of queue {name}?", yes=yes)
+        with _counting(f"deleting items of {name}") as advance:
+            return await queues.purge(name, advance=advance)
+
+    gone = _with_queues(Given(url, settings, client), work)
+    if as_json:
+        say_json({"queue": name, "deleted": gone})
+    else:
+        to_stdout().print(safe(f"Deleted {many(gone, 'item')} of queue {name}."))
+
+
+@app.command("delete")
+def delete(
+    name: Name,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Delete a queue and all its items."""
+
+    async def work(queues: QueueAdministration) -> None:
+        await _ask(queues, name, f"Delete queue {name} with {{}}?", yes=yes)
+        with _counting(f"deleting items of {name}") as advance:
+            await queues.delete(name, advance=advance)
+
+    _with_queues(Given(url, settings, client), work)
+    if as_json:
+        say_json({"queue": name, "deleted": True})
+    else:
+        to_stdout().print(safe(f"Deleted queue {name}."))
+
+
+def _with_queues(given: Given, work: Callable[[QueueAdministration], Awaitable[T]]) -> T:
+    chosen = settings_of(given).settings
+
+    async def connected() -> T:
+        async with signed_in(chosen) as client:
+            return await work(QueueAdministration(client))
+
+    return run_async(connected())
+
+
+async def _ask(queues: QueueAdministration, name: str, question: str, *, yes: bool) -> None:
+    await queues.find(name)
+    held = sum((await queues.counts(name)).values())
+    agreed(question.format(many(held, "item")), yes=yes)
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int], None]]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+    counter = TextColumn("{task.completed:.0f}")
+    console = to_stderr()
+    with Progress(
+        *columns, counter, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda number: bar.advance(task, number)
+
+
+def _say(document: JsonObject, text: str, *, as_json: bool) -> None:
+    if as_json:
+        say_json(_shown(document))
+    else:
+        to_stdout().print(safe(text))
+
+
+def _shown(document: JsonObject) -> JsonObject:
+    return {theirs: document.get(ours) for ours, theirs in FIELDS.items()}
+
+
+def _row(queue: JsonObject) -> tuple[Any, ...]:
+    items = queue["items"]
+    then = [
+        f"{state}: {queue[key]}"
+        for state, key in (("successful", "success_queue"), ("failed", "failed_queue"))
+        if queue[key]
+    ]
+    return (
+        queue["name"],
+        items["new"],
+        items["processing"],
+        items["successful"],
+        items["failed"],
+        queue["max_retries"],
+        f"{queue['retry_delay'] or 0} s",
+        ", ".join(then),
+    )

@@ -1,0 +1,171 @@
+"""``replay``: run the handler of an existing item here, and see what it would do."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.connected import run_async, signed_in
+from worker.cli.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
+from worker.cli.output import safe, say_json, to_stderr, to_stdout
+from worker.cli.problems import FAILED, Problem, wrong_use
+from worker.cli.run import NO_HANDLERS
+from worker.errors import Retry, Skip
+from worker.registry import Registry, load_modules
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.application import Application
+    from worker.replay import Replayed
+
+NO_DEBUGPY = "--debugger needs debugpy, which is not installed: pip install debugpy."
+
+
+def replay(
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")],
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            metavar="MODULE",
+            help="A module with handlers, by name or as a .py file; may be given several times."
+            " Default: the setting handlers.",
+        ),
+    ] = None,
+    send: Annotated[
+        bool,
+        typer.Option(
+            "--send", help="Let the handler write, and write the outcome to the item at the end."
+        ),
+    ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option("--attempt", min=1, help="Which attempt to play. Default: the item's next."),
+    ] = None,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Open the debugger where the handler raised. No timeouts."),
+    ] = False,
+    debugger: Annotated[
+        int | None,
+        typer.Option(
+            "--debugger",
+            metavar="PORT",
+            min=1,
+            max=65535,
+            help="Wait for a debugger (debugpy: VS Code, PyCharm) on this port. No timeouts.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Run the handler of an item here and show what it would change; nothing is sent.
+
+    The item is read, not popped: it keeps its state and its attempts. What the handler itself would
+    write to OpenIAP is held back and shown. Exit code 1 if the outcome is not successful.
+    """
+    # Here and not above: the engine takes as long to import as all the rest.
+    from worker.cli.replayview import as_data, show_replay
+    from worker.replay import ReplayRefused
+
+    chosen = settings_of(
+        Given(url, settings, client), handlers=tuple(handlers) if handlers else None
+    ).settings
+    if not chosen.handlers:
+        raise wrong_use(NO_HANDLERS)
+    if debugger is not None and find_spec("debugpy") is None:
+        raise wrong_use(NO_DEBUGPY)
+    application = load_modules(chosen.handlers)
+    log = to_stderr()
+    with tempfile.TemporaryDirectory(
+        prefix="openiap-worker-replay-", ignore_cleanup_errors=True
+    ) as folder:
+        try:
+            played = run_async(
+                _play(
+                    chosen,
+                    item,
+                    application,
+                    Path(folder),
+                    send=send,
+                    attempt=attempt,
+                    free=debug or debugger is not None,
+                    before=lambda: _await_debugger(debugger),
+                    say=lambda line: log.print(safe(line), style="dim", soft_wrap=True),
+                )
+            )
+        except ReplayRefused as error:
+            raise Problem(str(error)) from error
+        if as_json:
+            say_json(as_data(played, sent=send))
+        else:
+            show_replay(to_stdout(), played, sent=send)
+        raised = played.run.error
+        if debug and raised is not None and not isinstance(raised, Retry | Skip):
+            _post_mortem(raised)
+    if played.run.outcome.kind != "successful":
+        raise typer.Exit(FAILED)
+
+
+async def _play(
+    settings: Settings,
+    id: str,
+    application: "Application",
+    folder: Path,
+    *,
+    send: bool,
+    attempt: int | None,
+    free: bool,
+    before: Callable[[], None],
+    say: Callable[[object], None],
+) -> "Replayed":
+    from worker import replay as room
+
+    async with signed_in(settings) as client:
+        stored = await room.read(client, id)
+        if send:
+            room.refuse_to_send(stored)
+        provided = frozenset(lifespan.provides for lifespan in application.lifespans)
+        handler = Registry(application, resources=provided).for_queue(stored.queue).handler
+        if free:
+            handler = room.for_debugger(handler)
+        before()
+        played = await room.replay(
+            stored,
+            handler,
+            client,
+            folder,
+            application=application,
+            attempt=attempt,
+            writes=send,
+            namespace=settings.namespace,
+            on_log=say,
+        )
+        if send:
+            await room.send(client, played, namespace=settings.namespace)
+    return played
+
+
+def _await_debugger(port: int | None) -> None:
+    if port is None:
+        return
+    debugpy: Any = import_module("debugpy")
+    debugpy.listen(("127.0.0.1", port))
+    to_stderr().print(f"Waiting for a debugger on 127.0.0.1:{port}.", style="bold")
+    debugpy.wait_for_client()
+
+
+def _post_mortem(error: BaseException) -> None:
+    """Open pdb in the frame that raised."""
+    import pdb
+
+    to_stderr().print("The debugger is where the handler raised; q leaves it.", style="bold")
+    with suppress(SystemExit):
+        pdb.post_mortem(error.__traceback__)

@@ -1,0 +1,144 @@
+"""``retention``: which finished items are old enough to go, and their deletion."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.asking import agreed
+from worker.cli.connected import patiently, run_async, signed_in
+from worker.cli.itemview import local
+from worker.cli.loading import Handlers, handlers_of
+from worker.cli.options import (
+    AsJson,
+    ClientName,
+    Given,
+    Set,
+    SettingsFile,
+    Url,
+    Yes,
+)
+from worker.cli.output import many, say_json, show, to_stderr, to_stdout
+from worker.cli.reading import PAGE, pages
+from worker.durations import text as duration_text
+from worker.openiap.client import Client
+from worker.openiap.values import format_bytes
+from worker.openiap.workitem import JsonObject
+from worker.retention import Rule, delete_batch, rules_of
+
+COLUMNS = {
+    "queue": "whole",
+    "state": "whole",
+    "older than": "whole",
+    "items": "number",
+    "oldest": "whole",
+    "files": "number",
+    "size": "number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """What a rule would delete: items, when the oldest last changed, files and their bytes."""
+
+    rule: Rule
+    items: int
+    oldest: str
+    files: int
+    bytes: int
+
+    def shown(self) -> JsonObject:
+        """Return it as JSON."""
+        return {
+            "queue": self.rule.queue,
+            "state": self.rule.state,
+            "keep": self.rule.keep,
+            "items": self.items,
+            "oldest": self.oldest or None,
+            "files": self.files,
+            "bytes": self.bytes,
+        }
+
+    def row(self) -> tuple[object, ...]:
+        """Return it as a line of the table."""
+        return (
+            self.rule.queue,
+            self.rule.state,
+            duration_text(self.rule.keep),
+            f"{self.items:,}",
+            local(self.oldest) if self.oldest else "",
+            f"{self.files:,}",
+            format_bytes(self.bytes, 1) if self.files else "",
+        )
+
+
+def retention(
+    handlers: Handlers = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete them; without it they are only counted.")
+    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Show which finished items the handlers' keep and keep_failed give up; --delete deletes them.
+
+    A running worker does the same about once an hour.
+    """
+    chosen, found = handlers_of(Given(url, settings, client, assignments or ()), handlers)
+    rules = rules_of(registered.handler for registered in found)
+    if not rules:
+        to_stderr().print("No handler says keep or keep_failed: items are kept for ever.")
+    now = datetime.now(UTC)
+
+    async def counted() -> list[Old]:
+        async with signed_in(chosen) as signed:
+            return [await _old(signed, rule, now) for rule in rules]
+
+    async def deleted() -> int:
+        async with signed_in(chosen) as signed:
+            return sum([await _delete(signed, rule, now) for rule in rules])
+
+    old = run_async(counted()) if rules else []
+    total = sum(one.items for one in old)
+    gone = 0
+    if not as_json and rules:
+        show(to_stdout(), COLUMNS, [one.row() for one in old])
+    if delete and total:
+        agreed(f"Delete {many(total, 'item')}?", yes=yes)
+        gone = run_async(deleted())
+    if as_json:
+        say_json({"deleted": gone, "rules": [one.shown() for one in old]})
+    elif delete and rules:
+        to_stdout().print(f"Deleted {many(gone, 'item')}.")
+    elif total:
+        to_stderr().print("Nothing was deleted; --delete does it.", style="dim")
+
+
+async def _old(client: Client, rule: Rule, now: datetime) -> Old:
+    wanted: JsonObject = {"_modified": 1, "files": 1}
+    order: JsonObject = {"_modified": 1, "_id": 1}
+    found = await pages(client, "workitems", rule.query(now), wanted, order)
+    ids = [str(file.get("_id", "")) for item in found for file in item.get("files") or ()]
+    size = 0
+    for start in range(0, len(ids), PAGE):
+        size += await _size(client, ids[start : start + PAGE])
+    oldest = str(found[0].get("_modified", "")) if found else ""
+    return Old(rule, len(found), oldest, len(ids), size)
+
+
+async def _size(client: Client, ids: list[str]) -> int:
+    query: Any = {"_id": {"$in": ids}}
+    files = await patiently(lambda: client.query("fs.files", query, {"length": 1}, top=PAGE))
+    return sum(int(file.get("length") or 0) for file in files)
+
+
+async def _delete(client: Client, rule: Rule, now: datetime) -> int:
+    gone = 0
+    while some := await patiently(lambda: delete_batch(client, rule, now)):
+        gone += some
+    return gone

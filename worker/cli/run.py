@@ -1,0 +1,79 @@
+"""``run``: the worker."""
+
+from typing import Annotated
+
+import typer
+
+from worker import __version__
+from worker.cli.connected import refused, run_async
+from worker.cli.options import ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.problems import Problem, wrong_use
+from worker.openiap.errors import AccessDenied
+from worker.registry import load_modules
+
+NO_HANDLERS = (
+    "No handlers: name the modules that hold them with --handlers MODULE, OPENIAP_WORKER_HANDLERS,"
+    ' or handlers = ["MODULE"] in config/worker.toml.'
+)
+
+
+def run(
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            metavar="MODULE",
+            help="A module with handlers, by name or as a .py file; may be given several times.",
+        ),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            metavar="NAME",
+            help="Work this queue only; may be given several times. Default: all with a handler.",
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit when the queues are empty.", show_default=False)
+    ] = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Work the queues until SIGTERM or Ctrl-C.
+
+    The first signal lets items in flight finish, a second one does not wait for them.
+    """
+    # Here and not above: the engine takes as long to import as all the rest, and no other command
+    # but the demo needs it.
+    from worker.daemon import Daemon
+
+    loaded = settings_of(
+        Given(url, settings, client, assignments or ()),
+        handlers=tuple(handlers) if handlers else None,
+        queues=tuple(queue) if queue else None,
+        once=True if once else None,
+    )
+    chosen = loaded.settings
+    if not chosen.handlers:
+        raise wrong_use(NO_HANDLERS)
+    found = load_modules(chosen.handlers)
+
+    async def work() -> int:
+        daemon = Daemon(
+            chosen,
+            found,
+            version=__version__,
+            modules=chosen.handlers,
+            environment=loaded.environment,
+        )
+        return await daemon.run()
+
+    try:
+        code = run_async(work(), busy=True)
+    except AccessDenied as error:
+        raise Problem(refused(chosen, error.text)) from error
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,219 @@
+"""``schedules``: list, pause, resume, fire."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from worker.cli.connected import run_async, signed_in
+from worker.cli.loading import Handlers, handlers_of
+from worker.cli.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.output import safe, say_json, show, to_stdout
+from worker.cli.problems import Problem, wrong_use
+from worker.openiap.client import Client
+from worker.openiap.values import iso
+from worker.openiap.workitem import JsonObject
+from worker.placing import Places
+from worker.schedules.cron import Cron
+from worker.schedules.records import Key, Record, Records
+from worker.schedules.timetable import Entry, timetable
+
+T = TypeVar("T")
+
+app = typer.Typer(help="Look at, pause, resume and fire schedules.", no_args_is_help=True)
+
+Name = Annotated[
+    str,
+    typer.Argument(help="The schedule: its name, or QUEUE/NAME.", show_default=False),
+]
+COLUMNS = {
+    "schedule": "whole",
+    "expression": "whole",
+    "tz": "",
+    "state": "whole",
+    "last": "whole",
+    "next": "whole",
+    "missed": "dim",
+}
+
+
+@app.command("list")
+def list_schedules(
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """List the schedules that workers have brought, with last and next run on their own clock."""
+
+    async def work(_: Client, records: Records) -> list[Record]:
+        return await records.all()
+
+    found = _with_records(Given(url, settings, client, assignments or ()), work)
+    now = datetime.now(UTC)
+    if as_json:
+        say_json([_shown(record, now) for record in found])
+    elif not found:
+        to_stdout().print("No schedules. Workers bring them: see @schedule in handlers/README.md.")
+    else:
+        show(to_stdout(), COLUMNS, [_row(record, now) for record in found])
+
+
+@app.command("pause")
+def pause(
+    name: Name,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Let no tick happen until it is resumed."""
+    _switch(name, Given(url, settings, client, assignments or ()), paused=True, as_json=as_json)
+
+
+@app.command("resume")
+def resume(
+    name: Name,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Let it go on; what it missed is made good as it is declared, within a minute."""
+    _switch(name, Given(url, settings, client, assignments or ()), paused=False, as_json=as_json)
+
+
+@app.command("fire")
+def fire(
+    name: Name,
+    handlers: Handlers = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Push one item as the schedule would, now, whatever its ticks and whether it is paused."""
+    now = datetime.now(UTC)
+    chosen, registry = handlers_of(Given(url, settings, client, assignments or ()), handlers)
+    entries = {entry.key: entry for entry in timetable(registry, now)}
+    entry = entries[_one(name, list(entries), "in these handlers")]
+
+    async def work() -> str:
+        payload = await _payload(entry, now)
+        async with signed_in(chosen) as signed:
+            pushed = await signed.push_workitem(entry.key[0], payload, name=entry.schedule.name)
+            return pushed.id
+
+    id = run_async(work())
+    if as_json:
+        say_json({"queue": entry.key[0], "schedule": entry.schedule.name, "id": id})
+    else:
+        to_stdout().print(safe(f"Pushed item {id} to {entry.key[0]}."))
+
+
+async def _payload(entry: Entry, now: datetime) -> JsonObject:
+    try:
+        return await entry.payload(now)
+    except Exception as error:
+        raise Problem(
+            f"The payload of schedule {entry.name} cannot be made: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _switch(name: str, given: Given, *, paused: bool, as_json: bool) -> None:
+    async def work(client: Client, records: Records) -> Record:
+        found = {record.key: record for record in await records.all()}
+        record = found[_one(name, list(found), "that a worker has brought")]
+        if record.paused != paused:
+            rights = (await Places(client).of(record.queue)).acl
+            await (records.pause if paused else records.resume)(record.key, rights)
+        return (await records.read([record.key]))[record.key]
+
+    record = _with_records(given, work)
+    if as_json:
+        say_json(_shown(record, datetime.now(UTC)))
+    else:
+        done = "Paused" if paused else "Resumed"
+        to_stdout().print(safe(f"{done} {'/'.join(record.key)}."))
+
+
+def _with_records(given: Given, work: Callable[[Client, Records], Awaitable[T]]) -> T:
+    chosen = settings_of(given).settings
+
+    async def connected() -> T:
+        async with signed_in(chosen) as client:
+            return await work(client, Records(client, chosen.namespace))
+
+    return run_async(connected())
+
+
+def _one(name: str, keys: Sequence[Key], where: str) -> Key:
+    """Return the schedule that is meant.
+
+    Raises:
+        Problem: there is none, or there are several.
+    """
+    found = [key for key in keys if name in (key[1], "/".join(key))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join("/".join(key) for key in found)
+        raise wrong_use(f"There are several schedules called {name}: {names}. Name one of them.")
+    names = ", ".join(sorted("/".join(key) for key in keys)) or "none"
+    raise Problem(f"There is no schedule {name} {where}; there are: {names}.")
+
+
+def _shown(record: Record, now: datetime) -> JsonObject:
+    next_run = _next(record, now)
+    return {
+        "queue": record.queue,
+        "name": record.name,
+        "expression": record.expression,
+        "tz": record.tz,
+        "missed": record.missed,
+        "state": _state(record),
+        "since": iso(record.since),
+        "last": None if record.last is None else iso(record.last),
+        "next": None if next_run is None else iso(next_run),
+    }
+
+
+def _row(record: Record, now: datetime) -> tuple[Any, ...]:
+    return (
+        "/".join(record.key),
+        record.expression,
+        record.tz,
+        _state(record),
+        _there(record, record.last),
+        _there(record, _next(record, now)),
+        record.missed,
+    )
+
+
+def _state(record: Record) -> str:
+    return "paused" if record.paused else "active"
+
+
+def _next(record: Record, now: datetime) -> datetime | None:
+    """Return the next run; None while it is paused, or where this machine cannot tell."""
+    if record.paused:
+        return None
+    try:
+        return Cron(record.expression, record.tz).after(now)
+    except (ValueError, LookupError):
+        return None
+
+
+def _there(record: Record, moment: datetime | None) -> str:
+    """Return a moment as the schedule's own clock shows it."""
+    if moment is None:
+        return ""
+    with suppress(ValueError):  # another version's expression, or a zone that is not known here
+        moment = moment.astimezone(Cron(record.expression, record.tz).zone)
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

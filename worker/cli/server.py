@@ -1,0 +1,140 @@
+"""``server``: the local OpenIAP server."""
+
+import ipaddress
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.connected import run_async
+from worker.cli.output import safe, say_json, show_facts, to_stderr, to_stdout
+from worker.cli.problems import Problem, wrong_use
+
+if TYPE_CHECKING:
+    from worker.localserver import LocalServer
+
+
+def server(
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; beyond this machine needs --user.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Websockets and HTTP; 0: a free one.")
+    ] = 3000,
+    grpc_port: Annotated[
+        int, typer.Option("--grpc-port", min=0, max=65535, help="gRPC; 0: a free one.")
+    ] = 50051,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="FILE", help="Keep everything in this file; default: in memory."
+        ),
+    ] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--user",
+            metavar="NAME:PASSWORD",
+            help="Who may sign in; may be given several times. Default: a random one.",
+        ),
+    ] = None,
+    rate_limit: Annotated[
+        int,
+        typer.Option(
+            "--rate-limit", min=0, help="Messages per second and connection; OpenIAP: 30, 0: off."
+        ),
+    ] = 0,
+    wakeup_interval: Annotated[
+        float,
+        typer.Option(
+            "--wakeup-interval", min=0.1, help="Seconds between rounds of wake-up messages."
+        ),
+    ] = 10.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print addresses as JSON once it listens.")
+    ] = False,
+) -> None:
+    """Run a local OpenIAP server: for development, tests and a single machine.
+
+    It speaks the real protocol, so what works on it works on OpenIAP. Ctrl-C stops it; with --data
+    nothing that was answered is lost.
+    """
+    users = _users(user or [])
+    if not users and not _is_loopback(host):
+        raise wrong_use(
+            f"--host {host} can be reached from other machines: say who may sign in, with"
+            " --user NAME:PASSWORD."
+        )
+    # Here and not above: gRPC, FastAPI and mongomock are for this command alone.
+    from worker.localserver import ServerOptions, ServerStartError, serve
+
+    log = to_stderr()
+    options = ServerOptions(
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        data=data,
+        users=users,
+        rate_limit=rate_limit,
+        wakeup_interval=wakeup_interval,
+        log=lambda line: log.print(safe(line), style="dim", soft_wrap=True),
+    )
+
+    def ready(running: "LocalServer") -> None:
+        if as_json:
+            say_json(
+                {
+                    "ws": running.ws_url,
+                    "grpc": running.grpc_url,
+                    "http": running.http_url,
+                    "data": None if data is None else str(data),
+                    "users": list(users) or [running.credentials[0]],
+                },
+                on_one_line=True,
+            )
+        else:
+            _announce(running, data, made_up=not users)
+
+    try:
+        run_async(serve(options, on_ready=ready), busy=True)
+    except ServerStartError as error:
+        raise Problem(f"{error}. Choose others with --port and --grpc-port.") from error
+    except (OSError, sqlite3.Error) as error:
+        said = error.strerror if isinstance(error, OSError) else ""
+        raise Problem(f"--data {data}: {said or error}.") from error
+
+
+def _announce(running: "LocalServer", data: Path | None, *, made_up: bool) -> None:
+    console = to_stdout()
+    console.print("[bold]OpenIAP local server[/bold] for development, tests and one machine")
+    name, password = running.credentials
+    rows = [("websockets", running.ws_url), ("gRPC", running.grpc_url)]
+    rows.append(("data", str(data) if data else "in memory, gone when it stops"))
+    rows.append(("user", name))
+    if made_up and data is not None:
+        rows.append(("password", f"in {data}.user (NAME:PASSWORD)"))
+    elif made_up:
+        # Made up a moment ago for this run and kept nowhere: here or nobody could sign in.
+        rows.append(("password", f"{password}  (until it stops; choose with --user)"))
+    show_facts(console, rows)
+    console.print("Ctrl-C stops it.", style="dim")
+
+
+def _users(given: list[str]) -> dict[str, str]:
+    users = {}
+    for user in given:
+        name, colon, password = user.partition(":")
+        if not (name and colon and password):
+            raise wrong_use("--user takes NAME:PASSWORD, for example --user me:secret.")
+        users[name] = password
+    return users
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,101 @@
+"""What handlers raise, and what the worker refuses at start. No I/O, no OpenIAP."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.durations import Duration, seconds
+
+
+class WorkerError(Exception):
+    """Everything that this package raises on purpose, save for the door's ``OpenIAPError``."""
+
+
+class SettingsError(WorkerError):
+    """A setting is unknown or invalid; the text names it, its value and what is allowed."""
+
+
+class HandlerError(WorkerError):
+    """A handler, or the module that declares it, cannot be used; the text says which and why."""
+
+
+class StateError(WorkerError):
+    """The state directory cannot be used: locked by another process, full, or read-only."""
+
+
+class BusinessError(WorkerError):
+    """The item itself is wrong. It fails at once and is never retried.
+
+    Args:
+        message: one sentence for the person who looks at the item.
+        code: a short name that programs can branch on, for example ``"BAD_AMOUNT"``.
+        data: JSON-able details that are kept with the item.
+    """
+
+    def __init__(self, message: str, *, code: str = "", data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.data = data
+
+
+class ApplicationError(WorkerError):
+    """Something around the item is wrong; the item is retried as the policy says.
+
+    Any other exception counts as one too; this class carries a code and data.
+    """
+
+    def __init__(self, message: str, *, code: str = "", data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.data = data
+
+
+class Retry(WorkerError):
+    """Try this item again at a chosen time.
+
+    Args:
+        after: seconds, or text like ``"5m"``; None leaves it to the queue's ``retrydelay``.
+        at: an absolute moment instead.
+        reason: what the item shows meanwhile.
+    """
+
+    def __init__(
+        self,
+        after: Duration | timedelta | None = None,
+        *,
+        at: datetime | None = None,
+        reason: str = "",
+    ) -> None:
+        super().__init__(reason or "the handler asked for a retry")
+        self.after = None if after is None else seconds(after)
+        self.at = at
+        self.reason = reason
+
+
+class Skip(WorkerError):
+    """Nothing is to be done for this item: it ends as successful with its payload unchanged."""
+
+
+class LostItem(ApplicationError):
+    """Another worker has the item by now; what this attempt still does is refused at its end."""
+
+
+class TimeLimitExceeded(ApplicationError):
+    """The handler ran longer than its timeout.
+
+    Attributes:
+        stack: where the handler was when it was given up, as a traceback's frames; "" if unknown.
+    """
+
+    stack: str = ""
+
+
+class ResourceLimitExceeded(ApplicationError):
+    """A process handler broke its memory or CPU limit, or its process died.
+
+    Attributes:
+        stack: where the handler was, as a traceback's frames; "" if unknown.
+    """
+
+    stack: str = ""

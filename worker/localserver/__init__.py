@@ -1,0 +1,13 @@
+"""The local OpenIAP server: the real protocol and the real rules over one SQLite file.
+
+It is for development, tests and a single machine. It speaks OpenIAP's protocol over websockets and
+gRPC to real clients, so what works on it works on OpenIAP; it has one flat set of users, who all
+have all rights, and none of OpenIAP's workflows, agents, customers or clustering. It knows nothing
+of the worker's engine.
+"""
+
+from worker.localserver.options import Faults, ServerOptions
+from worker.localserver.process import serve
+from worker.localserver.server import LocalServer, ServerStartError
+
+__all__ = ["Faults", "LocalServer", "ServerOptions", "ServerStartError", "serve"]

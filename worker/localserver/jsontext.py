@@ -1,0 +1,139 @@
+"""JSON as OpenIAP's server reads and writes it: JavaScript numbers, and dates inside text.
+
+Pure functions. OpenIAP's server is JavaScript over MongoDB, so numbers pass through doubles, and
+text that looks like an ISO date with fractions of a second is a date in queries.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Final
+
+EXACT: Final = 2**53
+LARGEST_PLAIN: Final = 1e21
+ISO_DATE: Final = re.compile(
+    r"^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{1,9}(?:Z|[+-][0-2]\d:?[0-5]\d)$"
+)
+
+
+class JsonError(ValueError):
+    """The text is not JSON; says so in the words of OpenIAP's server."""
+
+
+def _float(value: float) -> int | float | None:
+    if not isfinite(value):
+        return None
+    if value.is_integer() and abs(value) < LARGEST_PLAIN:
+        return int(Decimal(repr(value)))
+    return value
+
+
+def _parse_float(text: str) -> int | float | None:
+    return _float(float(text))
+
+
+def _parse_int(text: str) -> int | float | None:
+    if len(text) < 16:
+        return int(text)
+    if len(text) > 400:
+        return None
+    whole = int(text)
+    if -EXACT <= whole <= EXACT:
+        return whole
+    return _float(float(whole)) if len(text) <= 309 else _float(float(text))
+
+
+def _constant(text: str) -> None:
+    raise JsonError(f"Unexpected token '{text[0]}', \"{text}\" is not valid JSON")
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_float=_parse_float, parse_int=_parse_int, parse_constant=_constant
+)
+
+
+def parse(text: str) -> Any:
+    """Decode JSON text with JavaScript's numbers.
+
+    Raises:
+        JsonError: it is not JSON, or nested too deep.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()):
+            raise JsonError("Unexpected end of JSON input") from error
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise JsonError(
+            f"Unexpected token '{text[error.pos]}', \"{shown}\" is not valid JSON"
+        ) from error
+    except RecursionError as error:
+        raise JsonError("JSON text is nested too deep") from error
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, datetime):
+        return write_date(round(value.replace(tzinfo=UTC).timestamp() * 1000))
+    return str(value)
+
+
+# json.dumps would build an encoder for every call with such arguments.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_default)
+_ASCII_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_default)
+
+
+def write(value: Any) -> str:
+    """Encode a value as compact JSON text; dates become ISO text with milliseconds."""
+    text = _ENCODER.encode(value)
+    if text.isascii() or _encodes(text):
+        return text
+    # Lone surrogates cannot be UTF-8; JavaScript writes them escaped as well.
+    return _ASCII_ENCODER.encode(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def write_date(milliseconds: int) -> str:
+    """Return milliseconds since 1970 as ISO text, the way JavaScript writes dates."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def read_date(value: object) -> int | None:
+    """Return ISO text as milliseconds since 1970, or None where it is no date."""
+    if not isinstance(value, str) or len(value) < 19 or value[4] != "-" or value[10] not in "T ":
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def with_dates(value: Any) -> Any:
+    """Return the value with every text that looks like an ISO date turned into a date (naive UTC).
+
+    The same rule on stored documents and on queries makes comparisons of dates work.
+    """
+    if isinstance(value, str):
+        if len(value) > 20 and value[4] == "-" and value[10] == "T" and ISO_DATE.match(value):
+            try:
+                return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+            except (ValueError, OverflowError):
+                return value
+        return value
+    if isinstance(value, dict):
+        return {key: with_dates(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [with_dates(part) for part in value]
+    return value

@@ -1,0 +1,44 @@
+"""The local server as a process of its own: runs until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from worker.localserver.options import ServerOptions
+from worker.localserver.server import LocalServer
+
+
+async def serve(
+    options: ServerOptions, *, on_ready: Callable[[LocalServer], None] = lambda _: None
+) -> None:
+    """Run a local server until SIGTERM or SIGINT.
+
+    Args:
+        options: how it is to run.
+        on_ready: called once when clients can connect, with the server (URLs, credentials).
+
+    Raises:
+        ServerStartError: a port is taken.
+        sqlite3.Error: the data cannot be opened.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGTERM, signal.SIGINT)
+    before: dict[signal.Signals, Any] = {}
+    for one in caught:
+        if sys.platform == "win32":
+            before[one] = signal.signal(one, lambda *_: loop.call_soon_threadsafe(stopping.set))
+        else:
+            loop.add_signal_handler(one, stopping.set)
+    try:
+        async with LocalServer(options) as server:
+            on_ready(server)
+            await stopping.wait()
+    finally:
+        for one in caught:
+            if sys.platform == "win32":
+                signal.signal(one, before[one])
+            else:
+                loop.remove_signal_handler(one)

@@ -1,0 +1,268 @@
+"""The local server: puts the rooms together, listens, stops."""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+import uvicorn
+
+from worker.localserver import grpc as grpc_door
+from worker.localserver import http
+from worker.localserver.door import Door
+from worker.localserver.house import House, build
+from worker.localserver.options import Faults, ServerOptions
+from worker.localserver.owner import made_up_user
+from worker.localserver.wakeups import WakeUps
+from worker.localserver.websocket import websocket_protocol
+
+TICK: Final = 1.0
+
+
+class ServerStartError(Exception):
+    """The server cannot listen where it was told to."""
+
+
+class _Listener(uvicorn.Server):
+    """uvicorn inside another program: it leaves the process's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Stop serving."""
+        self.should_exit = True
+        self._leaving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own loop looks ten times a second; this one costs nothing while idle and
+        # stops at once. The tick renews the Date header.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), TICK)
+
+
+class LocalServer:
+    """An OpenIAP server for development, tests and a single machine."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._house: House | None = None
+        self._door: Door | None = None
+        self._socket: socket.socket | None = None
+        self._listener: _Listener | None = None
+        self._grpc: grpc.aio.Server | None = None
+        self._port = options.port
+        self._grpc_port = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.credentials: tuple[str, str] = ("", "")
+        """A user and password that may sign in; known once the server has started."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port of websockets and HTTP; the last one, once the server has stopped."""
+        return self._port
+
+    @property
+    def grpc_port(self) -> int:
+        """The port of gRPC; 0 where it is off."""
+        return self._grpc_port
+
+    @property
+    def ws_url(self) -> str:
+        """What websocket clients are given; the older ones add ``/ws/v2``."""
+        return f"ws://{self._host}:{self.port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """What gRPC clients are given."""
+        return f"grpc://{self._host}:{self.grpc_port}"
+
+    @property
+    def http_url(self) -> str:
+        """Where ``/config`` and ``/download`` are."""
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def faults(self) -> Faults:
+        """The switches of tests; they act at once."""
+        return self._options.faults
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """How often each command came, ``connections``, ``wakeups``, ``ratelimited``."""
+        return dict(self.house.stats)
+
+    @property
+    def house(self) -> House:
+        """The rooms of the running server.
+
+        Raises:
+            RuntimeError: it is not running.
+        """
+        if self._house is None:
+            raise RuntimeError("the server is not running")
+        return self._house
+
+    async def start(self) -> None:
+        """Open the data and listen; returns when clients can connect.
+
+        Raises:
+            ServerStartError: a port is taken, or other machines could sign in as nobody's user.
+            sqlite3.Error: the data cannot be opened.
+        """
+        options = self._options
+        if not options.users and not _is_loopback(options.host):
+            raise ServerStartError(
+                f"{options.host} can be reached from other machines: "
+                "name a user and a password for the server"
+            )
+        self._socket = _listening_socket(options.host, options.port)
+        self._port = int(self._socket.getsockname()[1])
+        try:
+            self._house = build(options)
+            await self._make_users(self._house)
+            self._door = Door(self._house)
+            await self._listen(self._house, self._door)
+        except BaseException:
+            await self.stop()
+            raise
+        wakeups = WakeUps(self._house)
+        self._tasks += [
+            asyncio.create_task(self._door.keep_alive()),
+            asyncio.create_task(wakeups.run()),
+        ]
+
+    async def stop(self) -> None:
+        """Cut all links, stop listening, close the data. What was answered is on disk."""
+        for task in self._tasks[1:]:
+            task.cancel()
+        if self._door is not None:
+            self._door.drop_all()
+        if self._grpc is not None:
+            await self._grpc.stop(0)
+            self._grpc = None
+        if self._listener is not None:
+            self._listener.leave()
+            self._abort_links()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        self._listener = None
+        if self._socket is not None:
+            self._socket.close()
+        if self._house is not None:
+            self._house.replies.flush()
+            self._house.store.close()
+            self._house = None
+        self._door = None
+
+    async def drop_connections(self) -> None:
+        """Cut every client's link at once; they may come again."""
+        if self._door is not None:
+            self._door.drop_all()
+        self._abort_links()
+        await asyncio.sleep(0)
+
+    def _abort_links(self) -> None:
+        if self._listener is None:
+            return
+        for connection in tuple(self._listener.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+
+    async def _make_users(self, house: House) -> None:
+        users = dict(self._options.users)
+        if not users:
+            name, password = made_up_user(self._options.data)
+            users = {name: password}
+        self.credentials = next(iter(users.items()))
+        for name, password in users.items():
+            house.users.ensure(name, password, house.now())
+        house.store.commit()
+
+    async def _listen(self, house: House, door: Door) -> None:
+        config = uvicorn.Config(
+            http.application(house),
+            ws=websocket_protocol(door),  # type: ignore[arg-type]
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        self._listener = _Listener(config)
+        assert self._socket is not None
+        self._tasks.append(asyncio.create_task(self._listener.serve([self._socket])))
+        await self._listener.up.wait()
+        if self._options.grpc_enabled:
+            address = f"{_in_url(self._options.host)}:{self._options.grpc_port}"
+            try:
+                self._grpc, self._grpc_port = await grpc_door.start(
+                    door, self._options.faults, address
+                )
+            except RuntimeError as error:
+                raise ServerStartError(f"cannot listen on {address}: {error}") from error
+
+    @property
+    def _host(self) -> str:
+        """An address that clients on this machine can use."""
+        host = self._options.host
+        return _in_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    # A restarted server must get its port back at once; Windows means something else by this.
+    if sys.platform != "win32":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ServerStartError(f"cannot listen on {host}:{port}: {error}") from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,112 @@
+"""A lock that one process holds on a file for as long as it lives; the system frees it at death."""
+
+import os
+import sys
+import weakref
+from pathlib import Path
+from typing import Final
+
+from worker.errors import StateError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_LOCKED_BYTE: Final = 4096
+"""Windows keeps others from reading what is locked, so the pid at the start stays outside."""
+
+
+class Locked(StateError):
+    """Another living process holds the lock; the text names its pid."""
+
+
+class LockFile:
+    """An exclusive lock beside what it protects.
+
+    The file is never deleted: between the deleting and the next creating two processes could hold
+    "the" lock. A forked child gives up its copy at once, or it would hold the lock of a dead
+    parent.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path: Final = path
+        self._descriptor: int | None = descriptor
+        if sys.platform != "win32":
+            own = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _forget(own))
+
+    @classmethod
+    def take(cls, path: Path) -> "LockFile":
+        """Take the lock, without waiting.
+
+        Raises:
+            Locked: another process has it.
+            StateError: the file cannot be made or opened.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        except OSError as error:
+            raise StateError(f"The lock {path} cannot be opened: {error.strerror}.") from error
+        try:
+            _lock(descriptor)
+        except OSError:
+            holder = _holder(path)
+            os.close(descriptor)
+            raise Locked(f"{path.stem} is in use by another process{holder} ({path}).") from None
+        try:
+            os.truncate(descriptor, 0) if sys.platform != "win32" else None
+            os.write(descriptor, f"{os.getpid():<20}".encode())
+        except OSError:
+            pass  # a full disk: the lock holds, only its owner's number is not told
+        return cls(path, descriptor)
+
+    def release(self) -> None:
+        """Give the lock back; idempotent."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            _unlock(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def forget(self) -> None:
+        """Close the descriptor without unlocking: the parent of a fork goes on holding it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _forget(reference: "weakref.ref[LockFile]") -> None:
+    lock = reference()
+    if lock is not None:
+        lock.forget()
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+    return f", pid {text}" if text.isdecimal() else ""
+
+
+if sys.platform == "win32":
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,0 +1,109 @@
+"""What the worker keeps in an item's payload beside the payload: one key, documented here.
+
+``payload["openiap_worker"]`` is an object with, each only where there is one:
+
+- ``checkpoint``: what ``item.checkpoint(…)`` was given; the next attempt finds it in
+  ``item.checkpointed``. It goes when the item succeeds.
+- ``progress``: ``{"share": 0.4, "text": "page 3 of 8", "at": "…Z"}``. It goes when the item
+  succeeds.
+- ``namespace``: whose work this is; it stays, and goes along a chain.
+- ``unique``: the id under which a unique push is known that could not have it (``placing.py``).
+
+Handlers never see the key: it is taken out before the payload is validated.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.errors import WorkerError
+from worker.openiap.values import format_bytes, json_text
+from worker.openiap.workitem import JsonObject
+
+KEY: Final = "openiap_worker"
+MAX_CHECKPOINT: Final = 1024 * 1024
+"""Bytes of JSON; it travels with every write and every pop of the item."""
+
+
+class CheckpointError(WorkerError, ValueError):
+    """A checkpoint or a progress that cannot be kept; the text says why."""
+
+
+@dataclass(slots=True)
+class Marks:
+    """The content of the key."""
+
+    checkpoint: Any = None
+    progress: JsonObject | None = None
+    namespace: str = ""
+    unique: str = ""
+
+    def content(self) -> JsonObject:
+        """Return what is stored under the key; {} for nothing."""
+        found: JsonObject = {}
+        if self.checkpoint is not None:
+            found["checkpoint"] = self.checkpoint
+        if self.progress is not None:
+            found["progress"] = self.progress
+        if self.namespace:
+            found["namespace"] = self.namespace
+        if self.unique:
+            found["unique"] = self.unique
+        return found
+
+
+def taken_out(payload: JsonObject) -> tuple[JsonObject, Marks]:
+    """Return a payload without the key, and what stood under it; odd content counts as none."""
+    found = payload.get(KEY)
+    rest = {name: value for name, value in payload.items() if name != KEY}
+    if not isinstance(found, dict):
+        return rest, Marks()
+    progress, namespace = found.get("progress"), found.get("namespace")
+    unique = found.get("unique")
+    return rest, Marks(
+        checkpoint=found.get("checkpoint"),
+        progress=progress if isinstance(progress, dict) else None,
+        namespace=namespace if isinstance(namespace, str) else "",
+        unique=unique if isinstance(unique, str) else "",
+    )
+
+
+def joined(payload: JsonObject, marks: Marks) -> JsonObject:
+    """Return a payload with the key, where there is something to keep."""
+    content = marks.content()
+    return {**payload, KEY: content} if content else payload
+
+
+def after_success(payload: JsonObject, marks: Marks) -> JsonObject:
+    """Return what a successful item keeps: of the key, the namespace and the unique push's id."""
+    return joined(payload, Marks(namespace=marks.namespace, unique=marks.unique))
+
+
+def checkpoint_text(state: object, item_id: str) -> str:
+    """Return a checkpoint as JSON.
+
+    Raises:
+        CheckpointError: it has no JSON form, or is too large.
+    """
+    try:
+        text = json_text(state)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"The checkpoint of item {item_id}: {error}.") from None
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_CHECKPOINT:
+        raise CheckpointError(
+            f"The checkpoint of item {item_id} has {format_bytes(size)}, more than the"
+            f" {format_bytes(MAX_CHECKPOINT)} that is kept in a payload; attach the data as a file"
+            " and keep its name."
+        )
+    return text
+
+
+def progress_of(share: float, text: str, at: str) -> JsonObject:
+    """Return a progress as it is stored.
+
+    Raises:
+        CheckpointError: the share is not from 0 to 1.
+    """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise CheckpointError(f"progress({share!r}): allowed: 0 to 1, for example 0.4")
+    return {"share": round(float(share), 4), "text": text[:200], "at": at}

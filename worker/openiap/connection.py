@@ -1,0 +1,291 @@
+"""One connection that stays: sign-in, what is to be done after each, and a watchdog.
+
+1. It connects for ever, with growing jittered waits; only wrong credentials at the first attempt
+   end it.
+2. After each sign-in it runs ``on_connected`` (register queues, send what waits), then it is ready.
+3. When nothing was heard for a while it asks; a link that does not answer is replaced.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from worker.openiap.client import Client, ClientEvent
+from worker.openiap.errors import (
+    AccessDenied,
+    NotConnected,
+    OpenIAPError,
+    RateLimited,
+    RequestTimeout,
+)
+from worker.openiap.limiter import Limiter, Turn
+
+PROBE_TIMEOUT: Final = 10.0
+CLOSE_TIMEOUT: Final = 5.0
+
+T = TypeVar("T")
+
+
+class LinkLog(Protocol):
+    """The log lines that a connection writes."""
+
+    def info(self, message: str, **fields: object) -> None: ...
+
+    def warn(self, message: str, **fields: object) -> None: ...
+
+    def error(self, message: str, **fields: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """Seconds: the bounds of the waits between attempts, and the watchdog's interval."""
+
+    reconnect_min: float = 1.0
+    reconnect_max: float = 30.0
+    watchdog_interval: float = 15.0
+    connect_timeout: float = 30.0
+
+
+class Connection:
+    """Keeps one client signed in; shape: ``start``, ``stop``."""
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Client],
+        *,
+        limiter: Limiter,
+        times: LinkTimes,
+        log: LinkLog,
+        on_connected: Callable[["Connection"], Awaitable[None]],
+        on_lost: Callable[["Connection", str], None],
+    ) -> None:
+        self.name: Final = name
+        self.limiter: Final = limiter
+        self.epoch = 0
+        """How many sign-ins there were; a write-back that spans two of them is checked first."""
+        self.in_flight = 0
+        self.ready: Final = asyncio.Event()
+        self._make = make
+        self._times = times
+        self._log = log
+        self._on_connected = on_connected
+        self._on_lost = on_lost
+        self._client: Client | None = None
+        self._events: asyncio.Queue[ClientEvent] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._first: asyncio.Future[None] | None = None
+
+    @property
+    def client(self) -> Client:
+        """The present client.
+
+        Raises:
+            NotConnected: there is none, or it is not signed in.
+        """
+        if self._client is None or not self._client.connected:
+            raise NotConnected("not connected to OpenIAP")
+        return self._client
+
+    @property
+    def present(self) -> Client | None:
+        """The present client whatever its state; for log lines and gauges."""
+        return self._client
+
+    async def start(self) -> None:
+        """Connect and return once ready; waits for as long as the server is away.
+
+        Raises:
+            AccessDenied: the server is there and refuses the credentials.
+        """
+        self._first = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._live(), name=f"connection {self.name}")
+        try:
+            await asyncio.shield(self._first)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close for good; idempotent."""
+        self.ready.clear()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._drop()
+
+    async def call(self, operation: Callable[[Client], Awaitable[T]], *, turn: Turn = "then") -> T:
+        """Run one operation on the client, whether or not the connection is ready yet.
+
+        It waits for its turn at the limiter, and goes again when the server's rate limit refused
+        it: a refused call was not executed (server.md, Errors).
+
+        Args:
+            operation: makes the call on the client that it is given.
+            turn: ``"first"`` for what writes outcomes back.
+
+        Raises:
+            NotConnected: there is no signed-in client; nothing was sent.
+            OpenIAPError: what the operation raised, save for ``RateLimited``.
+        """
+        self.in_flight += 1
+        try:
+            while True:
+                if self.limiter.enabled:
+                    await self.limiter.admit(turn)
+                try:
+                    return await operation(self.client)
+                except RateLimited as error:
+                    await self.limiter.refused(error.points)
+        finally:
+            self.in_flight -= 1
+
+    async def _live(self) -> None:
+        wait = self._times.reconnect_min
+        while True:
+            problem = await self._link_life()
+            if problem is None:
+                wait = self._times.reconnect_min
+                continue
+            if isinstance(problem, AccessDenied) and self._settle(problem):
+                return
+            pause = wait * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, no secret)
+            self._log.warn(
+                f"OpenIAP cannot be reached ({problem.text}); trying again in {pause:.1f} s",
+                connection=self.name,
+            )
+            await asyncio.sleep(pause)
+            wait = min(self._times.reconnect_max, wait * 2)
+
+    async def _link_life(self) -> OpenIAPError | None:
+        """Connect and live with the link to its end; returns what kept it from coming about."""
+        try:
+            problem = await self._connect()
+            if problem is None:
+                await self._stay()
+                await self._drop()
+        except Exception as error:  # whatever it is, the worker must not be left without a link
+            problem = OpenIAPError(f"{type(error).__name__}: {error}", operation="connect")
+            self._lost(problem.text)
+            await self._drop()
+        return problem
+
+    async def _connect(self) -> OpenIAPError | None:
+        """Make a new client and sign in; returns what went wrong."""
+        self._events = asyncio.Queue()
+        events = self._events
+        client = self._make()
+        client.on_client_event(events.put_nowait)
+        self._client = client
+        try:
+            await client.connect(timeout=self._times.connect_timeout)
+        except OpenIAPError as error:
+            await self._drop()
+            return error
+        return None
+
+    async def _stay(self) -> None:
+        """Live with a signed-in client until it has to be replaced."""
+        client = self._client
+        if client is None:
+            return
+        if not await self._signed_in():
+            return
+        while True:
+            try:
+                async with asyncio.timeout(self._times.watchdog_interval):
+                    event = await self._events.get()
+            except TimeoutError:
+                if not await self._alive(client):
+                    self._lost("the link does not answer")
+                    return
+                continue
+            if event.event == "Disconnected":
+                self._lost(event.reason or "the link dropped")
+                if not await self._back(client) or not await self._signed_in():
+                    return
+            elif (
+                event.event == "SignedIn"
+                and not self.ready.is_set()
+                and client.connected
+                and not await self._signed_in()
+            ):
+                return
+
+    async def _back(self, client: Client) -> bool:
+        """Wait for the client to reconnect by itself; it is replaced when that takes long."""
+        patience = 2 * self._times.reconnect_max + self._times.connect_timeout
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    event = await self._events.get()
+                    if event.event == "SignedIn" and client.connected:
+                        return True
+        except TimeoutError:
+            self._log.warn("the link did not come back; replacing it", connection=self.name)
+            return False
+
+    async def _alive(self, client: Client) -> bool:
+        if not client.connected:
+            return False
+        if time.monotonic() - client.last_heard < self._times.watchdog_interval:
+            return True
+        try:
+            await client.probe(timeout=min(PROBE_TIMEOUT, self._times.watchdog_interval))
+        except OpenIAPError as error:
+            self._log.warn(f"watchdog: {error}", connection=self.name)
+            return False
+        return True
+
+    async def _signed_in(self) -> bool:
+        """Do what is to be done after a sign-in; False when the link turns out to be dead."""
+        self.epoch += 1
+        while not self.ready.is_set():
+            client = self._client
+            if client is None or not client.connected:
+                return True  # its events tell what became of it
+            try:
+                await self._on_connected(self)
+            except OpenIAPError as error:
+                self._log.warn(f"after the sign-in: {error}", connection=self.name)
+                if isinstance(error, RequestTimeout) and not await self._alive(client):
+                    self._lost("the link does not answer")
+                    return False
+                await asyncio.sleep(self._times.reconnect_min)
+                continue
+            self.ready.set()
+        self._settle(None)
+        return True
+
+    def _lost(self, reason: str) -> None:
+        was_ready = self.ready.is_set()
+        self.ready.clear()
+        if was_ready:
+            self._log.warn(f"disconnected from OpenIAP: {reason}", connection=self.name)
+        self._on_lost(self, reason)
+
+    def _settle(self, problem: OpenIAPError | None) -> bool:
+        """Tell ``start`` how the first attempt went; False when it was told before."""
+        if self._first is None or self._first.done():
+            return False
+        if problem is None:
+            self._first.set_result(None)
+        else:
+            self._first.set_exception(problem)
+        return True
+
+    async def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await client.disconnect()
+        except Exception as error:  # it is let go of whatever it says
+            self._log.warn(
+                f"closing the link: {type(error).__name__}: {error}", connection=self.name
+            )

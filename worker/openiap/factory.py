@@ -1,0 +1,76 @@
+"""From settings to a client: the one place that chooses between the implementations."""
+
+from collections.abc import Callable
+
+from worker.errors import SettingsError
+from worker.openiap.client import Client, ConnectionOptions
+from worker.settings import Settings
+
+NO_URL = (
+    "No URL of OpenIAP: set apiurl or OPENIAP_WORKER_URL in the environment, url in"
+    " config/worker.toml, or --url; for example ws://localhost:3000."
+)
+NO_CREDENTIALS = (
+    "No credentials: set OPENIAP_USERNAME and OPENIAP_PASSWORD, or jwt, in the environment;"
+    " OpenIAP would sign you in as guest, who may do nothing."
+)
+
+
+def connection_options(settings: Settings, version: str) -> ConnectionOptions:
+    """Return how to reach OpenIAP.
+
+    Raises:
+        SettingsError: no URL, or no credentials.
+    """
+    password = settings.password.get_secret_value()
+    jwt = settings.jwt.get_secret_value()
+    if not settings.url:
+        raise SettingsError(NO_URL)
+    if settings.username and not password:
+        raise SettingsError(
+            f"Setting password is missing for username = {settings.username!r}:"
+            " set OPENIAP_PASSWORD in the environment."
+        )
+    if not settings.username and not jwt:
+        raise SettingsError(NO_CREDENTIALS)
+    return ConnectionOptions(
+        url=settings.url,
+        username=settings.username,
+        password=password,
+        jwt="" if settings.username else jwt,
+        version=version,
+        http_url=settings.http_url,
+        ca_file=settings.ca_file,
+        default_timeout=settings.call_timeout,
+        vendor_telemetry=settings.vendor_telemetry,
+        metric_url=settings.metric_url,
+        log_url=settings.log_url,
+    )
+
+
+def client_maker(settings: Settings, version: str) -> Callable[[], Client]:
+    """Return a function that makes a new, unconnected client each time.
+
+    The implementation is imported here and not above: each brings a large library along, and a
+    worker uses one of them.
+
+    Raises:
+        SettingsError: no URL, or no credentials.
+    """
+    options = connection_options(settings, version)
+    if settings.client == "native":
+        from worker.openiap.native import NativeClient
+
+        return lambda: NativeClient(options)
+    from worker.openiap.official import OfficialClient
+
+    return lambda: OfficialClient(options)
+
+
+def make_client(settings: Settings, version: str = "") -> Client:
+    """Return one unconnected client.
+
+    Raises:
+        SettingsError: no URL, or no credentials.
+    """
+    return client_maker(settings, version)()

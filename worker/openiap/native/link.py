@@ -1,0 +1,349 @@
+"""The link: connects, signs in, restores what was registered, and does it again for ever.
+
+1. The first ``open`` raises when it fails; after a first success the link reconnects by itself.
+2. A fresh connection is the client's only once it is signed in and everything is registered again;
+   then ``SignedIn`` is told. Until then calls fail with ``NotConnected`` and nothing is sent.
+3. When the connection drops, calls in flight fail at once.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from typing import Final
+
+from worker.openiap.address import Address
+from worker.openiap.client import ClientEvent, ConnectionOptions, EventName, User
+from worker.openiap.errors import (
+    AccessDenied,
+    Disconnected,
+    NotConnected,
+    OpenIAPError,
+    RateLimited,
+    RequestTimeout,
+    ServerError,
+)
+from worker.openiap.native.registrations import Registrations
+from worker.openiap.native.session import Session
+from worker.openiap.native.target import target_of, tls_context
+from worker.openiap.native.transport import Times, Transport
+from worker.openiap.native.websocket import open_websocket
+from worker.openiap.serverinfo import ServerInfo, read_server_info, trusted
+from worker.openiap.wire import openiap_pb2 as pb
+
+GUEST: Final = "the server signed this client in as guest, who may do nothing"
+NO_CREDENTIALS: Final = (
+    "no credentials: neither a user name with a password nor a token; the server would take this "
+    "client as guest, who may do nothing"
+)
+RATE_WINDOW: Final = 1.0
+"""Seconds of the server's rate limit window (server.md, Errors)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Either a user name with a password, or a token; false when it is neither."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    jwt: str = field(default="", repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.jwt or (self.username and self.password))
+
+
+def waits(
+    times: Times, jitter: Callable[[float, float], float] = random.uniform
+) -> Iterator[float]:
+    """Yield the growing, jittered seconds between attempts to connect, without end."""
+    most = times.first_wait * 1.5
+    while True:
+        yield jitter(times.first_wait, min(most, times.longest_wait))
+        most = min(most * 2, times.longest_wait)
+
+
+class Link:
+    """One client's connection, across reconnects; also the ``SessionEvents`` of its sessions."""
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        times: Times,
+        registrations: Registrations,
+        tell: Callable[[ClientEvent], None],
+        report: Callable[[str], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._times = times
+        self.registrations: Final = registrations
+        self._tell_event = tell
+        self._report = report
+        self._on_lost = lost
+        self._address = Address("", "")
+        self._credentials = Credentials()
+        self._refreshed = ""
+        self._session: Session | None = None
+        self._opening: Session | None = None
+        self._dropped: Session | None = None
+        self._down = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._last_heard = time.monotonic()
+        self.user: User | None = None
+        self.token = ""
+        self.server = ServerInfo()
+
+    # What the calls use
+
+    @property
+    def connected(self) -> bool:
+        """Signed in and everything registered."""
+        return self._session is not None
+
+    @property
+    def last_heard(self) -> float:
+        """``time.monotonic()`` of the last bytes from the server."""
+        session = self._session or self._opening
+        return session.last_heard if session is not None else self._last_heard
+
+    @property
+    def web(self) -> str:
+        """Where ``/config`` and ``/download`` are."""
+        return self._options.http_url.rstrip("/") or self._address.web
+
+    @property
+    def verify(self) -> SSLContext | bool:
+        """Whom HTTP trusts: the given CA bundle, or True for the system's roots."""
+        return trusted(self._options.ca_file)
+
+    def session_for(self, operation: str, item_id: str = "") -> Session:
+        """Return the present session.
+
+        Raises:
+            NotConnected: there is none, or it is not signed in yet.
+        """
+        if self._session is None:
+            state = "Connecting" if self._opening is not None else "Disconnected"
+            raise NotConnected(f"Not connected ( {state} )", operation=operation, item_id=item_id)
+        return self._session
+
+    # Opening and closing
+
+    async def open(self, address: Address, credentials: Credentials, timeout: float) -> None:
+        """Connect for the first time and stay connected from then on.
+
+        Raises:
+            NotConnected, AccessDenied, RequestTimeout: as ``Client.connect`` says.
+        """
+        self._address = address
+        self._credentials = credentials
+        self._refreshed = ""
+        if not credentials:
+            raise AccessDenied(NO_CREDENTIALS, operation="connect")
+        # Beside the connection: a server that answers no HTTP must not keep the sign-in waiting.
+        info = asyncio.create_task(self._read_info(), name="openiap config")
+        try:
+            await self._attempt(timeout)
+            self.server = await info
+        except ServerError as error:
+            raise NotConnected(error.text, operation="connect") from error
+        finally:
+            info.cancel()
+            await asyncio.gather(info, return_exceptions=True)
+        self._keeper = asyncio.create_task(self._keep(), name="openiap link")
+
+    async def close(self) -> None:
+        """Close for good; idempotent."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            if keeper is not asyncio.current_task():
+                await asyncio.gather(keeper, return_exceptions=True)
+        for session in (self._session, self._opening, self._dropped):
+            if session is not None:
+                await session.close(self._times.close)
+        self._dropped = None
+
+    async def _keep(self) -> None:
+        """Wait for the connection to drop and bring it back, for ever."""
+        while True:
+            await self._down.wait()
+            if self._dropped is not None:
+                # Its tasks and its channel end before the next one's begin.
+                await self._dropped.close(self._times.close)
+                self._dropped = None
+            for pause in waits(self._times):
+                await asyncio.sleep(pause)
+                try:
+                    await self._attempt(self._times.attempt)
+                except OpenIAPError as error:
+                    self._report(f"OpenIAP cannot be reached: {error.text}")
+                    continue
+                break
+
+    async def _attempt(self, timeout: float) -> None:
+        """Make one connection and see it through to the sign-in and what follows it."""
+        session = Session(self, silence=self._times.silence)
+        self._opening = session
+        self._tell("Connecting")
+        try:
+            try:
+                async with asyncio.timeout(timeout):
+                    session.start(await self._transport(session))
+                    self._tell("Connected")
+                    await self._sign_in(session, timeout)
+                    await self._restore(session, timeout)
+            except TimeoutError:
+                raise RequestTimeout(
+                    f"not signed in within {timeout:g} s", operation="connect"
+                ) from None
+            except Disconnected as error:
+                raise NotConnected(error.text, operation="connect") from error
+            if session.ended:
+                raise NotConnected(session.ended, operation="connect")
+        except BaseException as error:
+            self._opening = None
+            self._last_heard = session.last_heard
+            await session.close(self._times.close)
+            reason = error.text if isinstance(error, OpenIAPError) else "closed by this side"
+            self._tell("Disconnected", reason)
+            raise
+        self._opening = None
+        self._session = session
+        self._down.clear()
+        self._tell("SignedIn")
+
+    async def _transport(self, session: Session) -> Transport:
+        target = target_of(self._address)
+        context = tls_context(self._options.ca_file) if target.tls else None
+        if target.transport == "grpc":
+            # Here and not above: its library is large, and over websockets nobody needs it.
+            from worker.openiap.native.grpc import open_grpc
+
+            return await open_grpc(target, session, context)
+        return await open_websocket(target, session, context)
+
+    async def _read_info(self) -> ServerInfo:
+        try:
+            async with asyncio.timeout(self._times.config):
+                return await read_server_info(self.web, self.verify)
+        except TimeoutError:
+            return ServerInfo(silent=True)
+
+    # Signing in
+
+    async def _sign_in(self, session: Session, timeout: float) -> None:
+        if self._refreshed and self._credentials.jwt != self._refreshed:
+            try:
+                await self._signed_in(session, Credentials(jwt=self._refreshed), timeout)
+                return
+            except (AccessDenied, ServerError):
+                # Grown too old while the link was down: back to what was given.
+                self._refreshed = ""
+        await self._signed_in(session, self._credentials, timeout)
+
+    async def _signed_in(self, session: Session, credentials: Credentials, timeout: float) -> None:
+        while True:
+            try:
+                reply = await session.request(
+                    "signin",
+                    "signin",
+                    signin_request(self._options, credentials),
+                    pb.SigninResponse,
+                    timeout,
+                )
+                break
+            except RateLimited:
+                await asyncio.sleep(RATE_WINDOW)
+        user = user_of(reply)
+        if user is None or user.username.lower() == "guest":
+            raise AccessDenied(GUEST, operation="signin")
+        self.user = user
+        self.token = reply.jwt or credentials.jwt
+
+    async def fresh_token(self, timeout: float) -> str:
+        """Sign in again as the same user and return the new token."""
+        await self._signed_in(self.session_for("signin"), self._credentials, timeout)
+        return self.token
+
+    def use(self, credentials: Credentials, token: str, user: User | None) -> None:
+        """Take what an explicit sign-in gave; the next reconnect signs in with it too."""
+        self._credentials = credentials
+        self._refreshed = ""
+        self.token = token
+        self.user = user
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the present sign-in was made with."""
+        return self._credentials
+
+    async def _restore(self, session: Session, timeout: float) -> None:
+        self.registrations.forget_connection()
+        while True:
+            try:
+                await self.registrations.restore(session, timeout)
+                return
+            except RateLimited:
+                await asyncio.sleep(RATE_WINDOW)
+
+    # What a session tells
+
+    def queue_event(self, event: pb.QueueEvent) -> None:
+        self.registrations.queue_event(event)
+
+    def watch_event(self, event: pb.WatchEvent) -> None:
+        self.registrations.watch_event(event)
+
+    def token_refreshed(self, jwt: str) -> None:
+        if jwt:
+            self._refreshed = self.token = jwt
+
+    def lost(self, session: Session, reason: str) -> None:
+        if session is not self._session:
+            return
+        self._session = None
+        self._dropped = session
+        self._last_heard = session.last_heard
+        self.registrations.forget_connection()
+        self._on_lost(reason)
+        self._tell("Disconnected", reason)
+        self._down.set()
+
+    def _tell(self, event: EventName, reason: str = "") -> None:
+        self._tell_event(ClientEvent(event, reason))
+
+
+def signin_request(
+    options: ConnectionOptions,
+    credentials: Credentials,
+    *,
+    agent: str = "",
+    version: str = "",
+    longtoken: bool = False,
+    validateonly: bool = False,
+    ping: bool = False,
+) -> pb.SigninRequest:
+    """Return the request that signs in with one kind of credentials."""
+    return pb.SigninRequest(
+        username="" if credentials.jwt else credentials.username,
+        password="" if credentials.jwt else credentials.password,
+        jwt=credentials.jwt,
+        agent=agent or options.agent,
+        version=version or options.version,
+        longtoken=longtoken,
+        validateonly=validateonly,
+        ping=ping,
+    )
+
+
+def user_of(reply: pb.SigninResponse) -> User | None:
+    """Return who was signed in, or None when the server does not tell."""
+    if not reply.HasField("user"):
+        return None
+    user = reply.user
+    return User(
+        user._id, user.name, user.username, user.email, tuple(role.name for role in user.roles)
+    )

@@ -1,0 +1,46 @@
+"""A file on its way in: written under another name, and given its own once it is whole."""
+
+import contextlib
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from worker.openiap.errors import FileTransferError, OpenIAPError
+
+
+def part_of(target: Path) -> Path:
+    """Return a fresh name beside ``target`` for a file that is not whole yet."""
+    return target.with_name(f".{uuid4().hex}.part")
+
+
+def finish(part: Path, target: Path, length: int, *, id: str) -> None:
+    """Give a whole file its name, in one step.
+
+    Args:
+        length: the stored length in bytes.
+
+    Raises:
+        FileTransferError: the length is another, or the disk refused.
+    """
+    try:
+        found = part.stat().st_size
+        if found != length:
+            raise FileTransferError(
+                f"file {id} came with {found} of {length} bytes", operation="download"
+            )
+        os.replace(part, target)
+    except OSError as error:
+        raise disk_refused(error) from None
+
+
+def discard(part: Path) -> None:
+    """Remove what is left of a transfer."""
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+
+
+def disk_refused(error: OSError) -> OpenIAPError:
+    """Return the error of a local disk that does not take a file."""
+    return FileTransferError(
+        f"the local file cannot be written: {error.strerror or error}", operation="download"
+    )

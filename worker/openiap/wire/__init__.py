@@ -1,0 +1,1 @@
+"""The OpenIAP protocol without I/O: messages, envelopes and framing as plain functions."""

@@ -1,0 +1,82 @@
+"""What the door gives and takes: work items, their files and their queues, as Python values."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+JsonObject = dict[str, Any]
+
+NEW: Final = "new"
+PROCESSING: Final = "processing"
+SUCCESSFUL: Final = "successful"
+FAILED: Final = "failed"
+RETRY: Final = "retry"
+ABANDONED: Final = "abandoned"
+
+BUSINESS: Final = "business"
+APPLICATION: Final = "application"
+
+
+@dataclass(slots=True)
+class WorkitemFile:
+    """A file of a work item.
+
+    Attributes:
+        filename: base name; for an upload by path it may be left "" (the path's name is taken).
+        id: the stored file's id in ``fs.files``, or "" when it is not stored yet.
+        path: the local copy, where there is one.
+    """
+
+    filename: str = ""
+    id: str = ""
+    path: Path | None = None
+
+
+@dataclass(slots=True)
+class Workitem:
+    """A unit of work as OpenIAP holds it (protocol.md, Work items).
+
+    ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
+    """
+
+    id: str = ""
+    name: str = ""
+    payload: JsonObject | None = field(default_factory=dict)
+    priority: int = 2
+    nextrun: datetime | None = None
+    lastrun: datetime | None = None
+    files: list[WorkitemFile] = field(default_factory=list)
+    state: str = ""
+    wiq: str = ""
+    wiqid: str = ""
+    retries: int = 0
+    username: str = ""
+    success_wiqid: str = ""
+    failed_wiqid: str = ""
+    success_wiq: str = ""
+    failed_wiq: str = ""
+    errormessage: str = ""
+    errorsource: str = ""
+    errortype: str = ""
+
+
+@dataclass(slots=True)
+class WorkItemQueue:
+    """A work item queue; delays in seconds, ``maxretries`` counts all attempts (server.md)."""
+
+    name: str = ""
+    id: str = ""
+    maxretries: int = 3
+    retrydelay: int = 0
+    initialdelay: int = 0
+    amqpqueue: str = ""
+    robotqueue: str = ""
+    workflowid: str = ""
+    projectid: str = ""
+    usersrole: str = ""
+    packageid: str = ""
+    success_wiqid: str = ""
+    failed_wiqid: str = ""
+    success_wiq: str = ""
+    failed_wiq: str = ""

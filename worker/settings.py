@@ -1,0 +1,290 @@
+"""Settings: one flat list of names, and where each value came from.
+
+Order: command line, environment (``OPENIAP_WORKER_<NAME>``, then OpenIAP's own names), settings
+file, default. This is the only room that reads the environment. ``config/worker.toml`` documents
+every name with its unit and reason.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from platformdirs import user_state_path
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.durations import ALLOWED as ALLOWED_DURATIONS
+from worker.durations import seconds
+from worker.errors import SettingsError
+
+PREFIX: Final = "OPENIAP_WORKER_"
+SECRETS: Final = frozenset({"password", "jwt"})
+DEFAULT_FILE: Final = Path("config/worker.toml")
+NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
+SCHEMES: Final = ("ws", "wss", "grpc", "http", "https")
+
+# OpenIAP's own environment names, first set wins (client.md, Environment; agent.md, The run).
+OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "url": ("apiurl", "grpcapiurl", "OPENIAP_URL", "OPENIAP_APIURL", "wsapiurl"),
+    "username": ("OPENIAP_USERNAME",),
+    "password": ("OPENIAP_PASSWORD",),
+    "jwt": ("OPENIAP_JWT", "jwt"),
+    "wiq": ("wiq", "SF_AMQPQUEUE"),
+    "queue": ("queue",),
+    "metric_url": ("OTEL_METRIC_URL",),
+    "log_url": ("OTEL_LOG_URL",),
+}
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str | int | float):
+        return seconds(value)
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+HEARTBEATS: Final = 2
+"""At least so many heartbeats have to be missed before a worker counts as dead."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; durations are in seconds once read."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=PREFIX)
+
+    # Where and as whom
+    url: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    jwt: SecretStr = SecretStr("")
+    client: Literal["official", "native"] = "official"
+    connections: int = Field(default=1, ge=1, le=64)
+    http_url: str = ""
+    ca_file: Path | None = None
+    call_timeout: Seconds = Field(default=30.0, gt=0, le=600)
+    vendor_telemetry: bool = False
+
+    # What to work
+    namespace: str = ""
+    handlers: Names = ()
+    wiq: str = ""
+    queues: Names = ()
+    queue: str = ""
+    once: bool = False
+    concurrency: int = Field(default=0, ge=0, le=10_000)
+
+    # Popping
+    poll_interval: Seconds = Field(default=15.0, ge=0.05, le=3600)
+    pops_in_flight: int = Field(default=1, ge=1, le=64)
+    rate_limit: float = Field(default=25.0, ge=0, le=1_000_000)
+
+    # Stopping
+    drain_timeout: Seconds = Field(default=25.0, ge=0, le=86_400)
+    cancel_timeout: Seconds = Field(default=3.0, ge=0, le=3600)
+
+    # Nothing lost
+    state_dir: Path = Field(default_factory=lambda: user_state_path("openiap-worker"))
+    worker_id: str = Field(default="", max_length=100, pattern=r"^[A-Za-z0-9._-]*$")
+    outbox: bool = True
+    outbox_sync: Literal["normal", "full"] = "normal"
+    evidence_days: float = Field(default=7.0, ge=0, le=3650)
+    refusal_patience: Seconds = Field(default=600.0, ge=0, le=7 * 86_400)
+    lease: Seconds = Field(default=60.0, ge=1, le=86_400)
+    presence: bool = True
+    heartbeat_interval: Seconds = Field(default=10.0, ge=0.1, le=600)
+    dead_after: Seconds = Field(default=45.0, ge=0.3, le=3600)
+    rescue_interval: Seconds = Field(default=30.0, ge=0.1, le=3600)
+    unclaimed_after: Seconds = Field(default=900.0, ge=0, le=30 * 86_400)
+    max_deaths: int = Field(default=3, ge=1, le=100)
+    watchdog_interval: Seconds = Field(default=15.0, ge=0.1, le=600)
+    reconnect_min: Seconds = Field(default=1.0, ge=0.01, le=600)
+    reconnect_max: Seconds = Field(default=30.0, ge=0.01, le=3600)
+
+    # Telemetry
+    log_level: Literal["error", "warn", "info", "verbose", "debug", "trace"] = "info"
+    metric_url: str = ""
+    log_url: str = ""
+    metric_interval: Seconds = Field(default=10.0, ge=0.1, le=600)
+    health_host: str = "127.0.0.1"
+    health_port: Port | None = None
+
+    @field_validator("url", "http_url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in SCHEMES or not urlsplit(value).hostname):
+            raise ValueError(f"allowed: {', '.join(f'{s}://HOST:PORT' for s in SCHEMES)}")
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _known_letters(cls, value: str) -> str:
+        if not NAMESPACE.fullmatch(value):
+            raise ValueError("allowed: letters, digits, dot, dash, underscore; at most 64")
+        return value
+
+    @classmethod
+    def settings_customise_sources(cls, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Take only what ``load`` collected: it keeps the order and knows the sources."""
+        return (kwargs["init_settings"],) if "init_settings" in kwargs else (args[1],)
+
+    def work_queues(self) -> tuple[str, ...]:
+        """Return the work item queues asked for by name, or () for those of the handlers."""
+        return self.queues or ((self.wiq,) if self.wiq else ())
+
+
+class Loaded:
+    """Settings, where the value of each name came from, and the environment they were read in."""
+
+    def __init__(
+        self, settings: Settings, sources: Mapping[str, str], environment: Mapping[str, str]
+    ) -> None:
+        self.settings = settings
+        self.sources = sources
+        self.environment = environment
+
+    def shown(self, name: str) -> str:
+        """Return a value for people: secrets are masked."""
+        value = getattr(self.settings, name)
+        if isinstance(value, SecretStr):
+            return "********" if value.get_secret_value() else ""
+        if isinstance(value, tuple):
+            return ", ".join(value)
+        return "" if value is None else str(value)
+
+
+def load(
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Collect the settings from all sources.
+
+    Args:
+        overrides: what the command line gave; None values count as not given.
+        file: a settings file; without it ``config/worker.toml`` is read where it exists.
+        environment: instead of the process's own.
+
+    Raises:
+        SettingsError: an unknown or invalid setting, or a file that cannot be read.
+    """
+    env = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+
+    def take(found: Mapping[str, Any], source: str) -> None:
+        for name, value in found.items():
+            if name not in Settings.model_fields:
+                raise SettingsError(_unknown(name, source))
+            if value == "":
+                continue  # an empty text is how files and environments say "not set"
+            values[name] = value
+            sources[name] = source
+
+    for name, value in _from_file(file).items():
+        take({name: value}, str(file or DEFAULT_FILE))
+    for name, (variable, text) in _from_openiap_names(env).items():
+        take({name: text}, f"environment {variable}")
+    for name, (variable, text) in _from_prefixed(env).items():
+        take({name: text}, f"environment {variable}")
+    take({k: v for k, v in (overrides or {}).items() if v is not None}, "command line")
+    if env.get("SF_VMID") and "once" not in values:
+        take({"once": True}, "environment SF_VMID")
+    _split_credentials(values, sources)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_invalid(error, values, sources)) from error
+    if settings.dead_after < HEARTBEATS * settings.heartbeat_interval:
+        raise SettingsError(_too_soon_dead(settings, sources))
+    return Loaded(settings, sources, env)
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    path = file or DEFAULT_FILE
+    if file is None and not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"settings file {path}: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {path} is not TOML: {error}.") from error
+
+
+def _from_openiap_names(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for name, variables in OPENIAP_NAMES.items():
+        for variable in variables:
+            if env.get(variable):
+                found[name] = (variable, env[variable])
+                break
+    if "username" in found and "password" in found:
+        found.pop("jwt", None)  # the pair wins over the token, as in OpenIAP's own clients
+    return found
+
+
+def _from_prefixed(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    upper = {k.upper(): k for k in env}  # Windows hands names over in capitals
+    return {
+        name[len(PREFIX) :].lower(): (variable, env[variable])
+        for name, variable in upper.items()
+        if name.startswith(PREFIX)
+    }
+
+
+def _split_credentials(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Move a user and password out of the URL, so that the URL can be shown."""
+    url = values.get("url")
+    if not isinstance(url, str) or "@" not in url:
+        return
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    values["url"] = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+    if parts.username and "username" not in values:
+        values["username"] = unquote(parts.username)
+        sources["username"] = f"the URL ({sources['url']})"
+    if parts.password and "password" not in values:
+        values["password"] = unquote(parts.password)
+        sources["password"] = f"the URL ({sources['url']})"
+
+
+def _unknown(name: str, source: str) -> str:
+    near = get_close_matches(name, Settings.model_fields, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    allowed = ", ".join(sorted(Settings.model_fields))
+    return f"Unknown setting {name} ({source}).{hint} Allowed: {allowed}."
+
+
+def _too_soon_dead(settings: Settings, sources: Mapping[str, str]) -> str:
+    beat, dead = settings.heartbeat_interval, settings.dead_after
+    return (
+        f"Setting dead_after = {dead:g} s ({sources.get('dead_after', 'default')}): allowed: at"
+        f" least {HEARTBEATS} times heartbeat_interval, which is {beat:g} s"
+        f" ({sources.get('heartbeat_interval', 'default')}); living workers would count as dead."
+    )
+
+
+def _invalid(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "?"
+    shown = "********" if name in SECRETS else repr(values.get(name))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "float_parsing" or ALLOWED_DURATIONS in message:
+        message = f"allowed: {ALLOWED_DURATIONS}" if "duration" in message else message
+    return f"Setting {name} = {shown} ({sources.get(name, 'default')}): {message}."

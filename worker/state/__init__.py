@@ -1,0 +1,1 @@
+"""State that all workers share, in OpenIAP's documents: cells, and what is built of them."""

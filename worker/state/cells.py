@@ -1,0 +1,293 @@
+"""Cells: small pieces of state that all workers share, changed by one of them at a time.
+
+1. A version of a cell is a document of its own in ``openiap_worker_state``; its ``_id`` ends in the
+   version's number. The cell is what its highest number says.
+2. A change is the insertion of the next number. An ``_id`` that is taken is refused in one atomic
+   step, by MongoDB and for both clients, so of several who saw the same version exactly one
+   succeeds, and the others know.
+3. Nothing is ever overwritten: whatever comes late or twice finds its number taken.
+4. A removal is a version, too, so who removes and who changes at the same time cannot both succeed.
+5. What has been superseded, or removed, is deleted by ``worker.state.sweep`` after ``KEPT``.
+
+``updatedocument`` would be a conditional write as well, but only the native client has it, and two
+mechanisms side by side would not exclude each other in a fleet that has both.
+
+No two machines' clocks are compared. A process that was frozen between seeing a version and
+changing it looks again when that took longer than ``LATE``, so it never builds on a number that was
+swept meanwhile; for that it would have to freeze for more than ``KEPT`` while its message is on the
+way, and even then it learns it from the reply and takes its document away again. The server's clock
+decides what is older than ``KEPT``: should it jump ahead by hours, the sweep comes early, which
+matters only to a change that is on its way in that moment. Who deletes documents of a cell by hand
+sets it back to the highest number that is left; with none left it is as if it never was.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from worker.openiap.client import Client
+from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError
+from worker.openiap.values import moment_of
+from worker.openiap.workitem import JsonObject
+from worker.state.trying import PATIENCE, tried
+
+COLLECTION: Final = "openiap_worker_state"
+TYPE: Final = "cell"
+MAX_ID: Final = 200
+"""Bytes of an id without its number; a longer one ends in a hash of the name."""
+DIGITS: Final = 10
+KEPT: Final = 3 * 3600.0
+"""Seconds for which superseded and removed versions stay."""
+LATE: Final = 1800.0
+"""Seconds after which a version is looked at again before something is built on it."""
+TRIES: Final = 5
+
+T = TypeVar("T")
+
+
+def uptime() -> float:
+    """Return seconds that go on while the machine sleeps, where the system tells them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A cell as it was seen or made.
+
+    Attributes:
+        id: the cell's id, without the number.
+        number: 1 for the first version.
+        token: random; names this version beyond any doubt.
+        removed: there is no cell since this version.
+        stamped: when the server stored it, in the server's time.
+        acl: who may see the cell; () is OpenIAP's default, the user that made it.
+        seen: when this process saw it, by ``uptime``.
+    """
+
+    kind: str
+    name: str
+    id: str
+    number: int
+    token: str
+    content: JsonObject
+    removed: bool = False
+    stamped: datetime | None = None
+    acl: tuple[JsonObject, ...] = field(default=(), repr=False)
+    seen: float = field(default=0.0, repr=False)
+
+
+class Cells:
+    """The cells of one namespace, over any client.
+
+    Args:
+        client: a plain one, or the worker's own, which waits for a link and for its turn.
+        namespace: keeps environments on one OpenIAP apart; see the setting of that name.
+        patience: seconds for which a call is tried again while the link is away.
+        timeout: seconds for one try of a call; None is the client's own.
+        clock: ``uptime``; another in tests.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str = "",
+        *,
+        patience: float = PATIENCE,
+        timeout: float | None = None,
+        clock: Callable[[], float] = uptime,
+    ) -> None:
+        self._client = client
+        self.namespace: Final = namespace
+        self._patience = patience
+        self._timeout = timeout
+        self._clock = clock
+
+    async def tip(self, kind: str, name: str) -> Version | None:
+        """Return the newest version, be it a removal; None where there never was one, or none is
+        left.
+
+        Raises:
+            OpenIAPError: it cannot be read.
+        """
+        id = cell_id(self.namespace, kind, name)
+        found = await self._tried(
+            lambda: self._client.query(
+                COLLECTION,
+                {"_id": numbers_of(id)},
+                orderby={"_id": -1},
+                top=1,
+                timeout=self._timeout,
+            )
+        )
+        return self._version(found[0]) if found else None
+
+    async def read(self, kind: str, name: str) -> Version | None:
+        """Return the cell, or None when there is none (any more).
+
+        Raises:
+            OpenIAPError: it cannot be read.
+        """
+        found = await self.tip(kind, name)
+        return None if found is None or found.removed else found
+
+    async def create(
+        self, kind: str, name: str, content: Mapping[str, Any], *, acl: Sequence[JsonObject] = ()
+    ) -> Version | None:
+        """Make a cell, in one message where there never was one; None when it exists.
+
+        Args:
+            acl: who may see it, as OpenIAP writes rights; () is the user that makes it.
+
+        Raises:
+            AccessDenied: it exists, and this user may not see it.
+            OpenIAPError: no answer for ``patience`` seconds, or a refusal; it may exist by now.
+        """
+        first = Version(kind, name, cell_id(self.namespace, kind, name), 0, "", {}, acl=tuple(acl))
+        for _ in range(TRIES):
+            made = await self._add(first, content)
+            if made is not None:
+                return made
+            found = await self.tip(kind, name)
+            if found is None:
+                continue  # swept in between
+            return await self.replace(found, content) if found.removed else None
+        raise AccessDenied(
+            f"the cell {first.id} exists, but this user may not read it in {COLLECTION}: workers"
+            " that share state sign in as one user, or share a role that has the rights",
+            operation="insert_one",
+        )
+
+    async def replace(self, version: Version, content: Mapping[str, Any]) -> Version | None:
+        """Change a cell, or make it again after its removal; one message.
+
+        Returns:
+            The new version; None when it is another's by now.
+
+        Raises:
+            OpenIAPError: no answer for ``patience`` seconds, or a refusal; it may be done.
+        """
+        return await self._follow(version, content, removed=False)
+
+    async def remove(self, version: Version) -> bool:
+        """Remove a cell; whether it was still what ``version`` says. One message.
+
+        Raises:
+            OpenIAPError: no answer for ``patience`` seconds, or a refusal; it may be done.
+        """
+        return await self._follow(version, {}, removed=True) is not None
+
+    async def _follow(
+        self, version: Version, content: Mapping[str, Any], *, removed: bool
+    ) -> Version | None:
+        if self._clock() - version.seen > LATE:
+            found = await self.tip(version.kind, version.name)
+            if found is None or found.token != version.token:
+                return None
+            version = found
+        made = await self._add(version, content, removed=removed)
+        if made is None or self._clock() - version.seen <= LATE:
+            return made
+        # Frozen with the message on its way: its number may have been swept and not free at all.
+        await self._tried(lambda: self._client.delete_one(COLLECTION, document_id(made)))
+        return None
+
+    async def _add(
+        self, before: Version, content: Mapping[str, Any], *, removed: bool = False
+    ) -> Version | None:
+        """Insert the version after another; None when its number is taken."""
+        after = replace(
+            before,
+            number=before.number + 1,
+            token=secrets.token_hex(12),
+            content=dict(content),
+            removed=removed,
+        )
+        document = self.document(after)
+        doubtful = False
+
+        async def insert() -> JsonObject | None:
+            nonlocal doubtful
+            try:
+                return await self._client.insert_one(COLLECTION, document, timeout=self._timeout)
+            except DuplicateKey:
+                return await self._ours(document) if doubtful else None
+            except OpenIAPError as error:
+                doubtful = doubtful or error.maybe_done
+                raise
+
+        stored = await self._tried(insert)
+        return None if stored is None else self._version({**document, **stored})
+
+    async def _ours(self, document: JsonObject) -> JsonObject | None:
+        """Return the stored document if an earlier try of ours stored it."""
+        query = {"_id": document["_id"]}
+        found = await self._client.query(COLLECTION, query, top=1, timeout=self._timeout)
+        return found[0] if found and found[0].get("token") == document["token"] else None
+
+    async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await tried(call, patience=self._patience)
+
+    def document(self, version: Version) -> JsonObject:
+        """Return how a version is stored."""
+        document: JsonObject = {
+            "_id": document_id(version),
+            "_type": TYPE,
+            "name": version.name,
+            "kind": version.kind,
+            "namespace": self.namespace,
+            "cell": version.id,
+            "number": version.number,
+            "token": version.token,
+            "removed": version.removed,
+            "content": version.content,
+        }
+        if version.acl:
+            document["_acl"] = list(version.acl)
+        return document
+
+    def _version(self, document: Mapping[str, Any]) -> Version:
+        return replace(version_of(document), seen=self._clock())
+
+
+def version_of(document: Mapping[str, Any]) -> Version:
+    """Read a stored version."""
+    content, acl = document.get("content"), document.get("_acl")
+    return Version(
+        kind=str(document.get("kind", "")),
+        name=str(document.get("name", "")),
+        id=str(document.get("cell", "")),
+        number=int(document.get("number") or 0),
+        token=str(document.get("token", "")),
+        content=dict(content) if isinstance(content, Mapping) else {},
+        removed=bool(document.get("removed")),
+        stamped=moment_of(document.get("_created")),
+        acl=tuple(acl) if isinstance(acl, list) else (),
+    )
+
+
+def cell_id(namespace: str, kind: str, name: str) -> str:
+    """Return a cell's id: ``<namespace>/<kind>/<name>``.
+
+    ``#`` parts the number from it, so a name's own is written otherwise; a name that is too long
+    is its SHA-256 instead (the document keeps it whole).
+    """
+    id = f"{namespace}/{kind}/{name.replace('%', '%25').replace('#', '%23')}"
+    if len(id.encode("utf-8", "surrogatepass")) <= MAX_ID:
+        return id
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{namespace}/{kind}/sha256:{digest}"
+
+
+def document_id(version: Version) -> str:
+    """Return the ``_id`` of a version's document."""
+    return f"{version.id}#{version.number:0{DIGITS}}"
+
+
+def numbers_of(id: str) -> JsonObject:
+    """Return what the ``_id`` of each version of a cell fulfils."""
+    return {"$gte": f"{id}#{'0' * DIGITS}", "$lte": f"{id}#{'9' * DIGITS}"}

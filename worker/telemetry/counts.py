@@ -1,0 +1,251 @@
+"""Counts: what was done, per queue and together; a few additions per item, read when asked.
+
+Every face of telemetry (gauges, ``/metrics``, the demo's table) reads a snapshot of this.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from worker.outcome import Kind
+
+WINDOW: Final = 60
+"""Seconds that items per second are averaged over."""
+
+BOUNDS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+)  # fmt: skip
+"""Upper bounds of the latency's buckets, in seconds from pop to finish; a last one has no bound."""
+
+Result = Literal["applied", "gone", "fenced", "refused"]
+Source = Literal[
+    "effective_rate",
+    "outbox_size",
+    "outbox_healthy",
+    "lost_threads",
+    "rate_limited",
+    "loop_silent_seconds",
+]
+SOURCES: Final[tuple[Source, ...]] = (
+    "effective_rate",
+    "outbox_size",
+    "outbox_healthy",
+    "lost_threads",
+    "rate_limited",
+    "loop_silent_seconds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """One queue's numbers at one moment.
+
+    Attributes:
+        handler: the name of the queue's handler, or "".
+        in_flight: popped and not yet out of the worker's hands.
+        successful, failed, retried, released: outcomes that the server took; ``failed`` has the
+            business errors, ``retried`` the application errors, ``released`` what was handed back.
+        parked: items that were put back to wait for their key or for a rate.
+        fenced: outcomes refused because the item had a new owner; ``gone``: because it was
+            deleted; ``refused``: for another reason.
+        lost_pops: pops without an answer; the server may have popped an item for them.
+        items_per_second: finished, over the last 60 s (or since the start, if that is shorter).
+        idle_seconds: since the last item was popped or finished, or since the start.
+        latency: how many took at most each of ``BOUNDS`` seconds from pop to finish, and more.
+        latency_sum: all of these together, in seconds.
+    """
+
+    queue: str
+    handler: str = ""
+    popped: int = 0
+    in_flight: int = 0
+    successful: int = 0
+    failed: int = 0
+    retried: int = 0
+    released: int = 0
+    parked: int = 0
+    fenced: int = 0
+    gone: int = 0
+    refused: int = 0
+    rescued: int = 0
+    lost_pops: int = 0
+    items_per_second: float = 0.0
+    idle_seconds: float = 0.0
+    latency: tuple[int, ...] = ()
+    latency_sum: float = 0.0
+
+    @property
+    def finished(self) -> int:
+        """How many attempts ended with an outcome, whatever became of it."""
+        return sum(self.latency)
+
+    def quantile(self, part: float) -> float:
+        """Estimate a quantile of the latency in seconds, linear within its bucket; 0 for none."""
+        total = sum(self.latency)
+        wanted, seen, low = part * total, 0, 0.0
+        for count, bound in zip(self.latency, (*BOUNDS, BOUNDS[-1]), strict=False):
+            if count and seen + count >= wanted:
+                return low + (bound - low) * max(0.0, wanted - seen) / count
+            seen, low = seen + count, bound
+        return 0.0
+
+
+@dataclass(slots=True)
+class _Queue:
+    began: float
+    handler: str = ""
+    popped: int = 0
+    in_flight: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    results: dict[str, int] = field(default_factory=dict)
+    parked: int = 0
+    rescued: int = 0
+    lost_pops: int = 0
+    last: float = 0.0
+    latency: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    latency_sum: float = 0.0
+    ring: list[int] = field(default_factory=lambda: [0] * WINDOW)
+    stamps: list[int] = field(default_factory=lambda: [-WINDOW] * WINDOW)
+
+    def finish(self, now: float, seconds: float) -> None:
+        second = int(now)
+        slot = second % WINDOW
+        if self.stamps[slot] != second:
+            self.stamps[slot] = second
+            self.ring[slot] = 0
+        self.ring[slot] += 1
+        self.last = now
+        self.latency[bisect_left(BOUNDS, seconds)] += 1
+        self.latency_sum += seconds
+
+    def per_second(self, now: float) -> float:
+        oldest = int(now) - WINDOW
+        done = sum(n for n, at in zip(self.ring, self.stamps, strict=True) if at > oldest)
+        return done / min(WINDOW, max(1.0, now - self.began))
+
+
+class Counts:
+    """The worker's counters; for the loop's thread, readable from any.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._queues: dict[str, _Queue] = {}
+        self._sources: dict[Source, Callable[[], float]] = {}
+
+    def add_queue(self, queue: str, handler: str = "") -> None:
+        """Make a queue appear before its first item, with its handler's name."""
+        self._queue(queue).handler = handler
+
+    def source(self, name: Source, read: Callable[[], float]) -> None:
+        """Say where a number of the whole worker is read."""
+        self._sources[name] = read
+
+    def popped(self, queue: str) -> None:
+        """An item came."""
+        counts = self._queue(queue)
+        counts.popped += 1
+        counts.in_flight += 1
+        counts.last = self._clock()
+
+    def left(self, queue: str) -> None:
+        """An item is out of the worker's hands, however that came."""
+        counts = self._queue(queue)
+        counts.in_flight = max(0, counts.in_flight - 1)
+
+    def finished(self, queue: str, kind: Kind, result: Result, seconds: float) -> None:
+        """An attempt's outcome was taken or refused.
+
+        Args:
+            kind: the outcome's.
+            result: what the server made of it.
+            seconds: from pop to now.
+        """
+        counts = self._queue(queue)
+        if result == "applied":
+            counts.kinds[kind] = counts.kinds.get(kind, 0) + 1
+        else:
+            counts.results[result] = counts.results.get(result, 0) + 1
+        counts.finish(self._clock(), seconds)
+
+    def parked(self, queue: str) -> None:
+        """An item waits for its key or for a rate; it is no finished one."""
+        counts = self._queue(queue)
+        counts.parked += 1
+        counts.last = self._clock()
+
+    def rescued(self, queue: str) -> None:
+        """An orphan was taken over."""
+        self._queue(queue).rescued += 1
+
+    def lost_pop(self, queue: str) -> None:
+        """A pop had no answer."""
+        self._queue(queue).lost_pops += 1
+
+    def snapshot(self) -> Mapping[str, QueueCounts]:
+        """Return the numbers of every queue."""
+        now = self._clock()
+        return {name: _seen(name, counts, now) for name, counts in list(self._queues.items())}
+
+    def together(self) -> QueueCounts:
+        """Return the numbers of all queues together, under the name ""."""
+        queues = list(self.snapshot().values())
+        return QueueCounts(
+            queue="",
+            popped=sum(q.popped for q in queues),
+            in_flight=sum(q.in_flight for q in queues),
+            successful=sum(q.successful for q in queues),
+            failed=sum(q.failed for q in queues),
+            retried=sum(q.retried for q in queues),
+            released=sum(q.released for q in queues),
+            parked=sum(q.parked for q in queues),
+            fenced=sum(q.fenced for q in queues),
+            gone=sum(q.gone for q in queues),
+            refused=sum(q.refused for q in queues),
+            rescued=sum(q.rescued for q in queues),
+            lost_pops=sum(q.lost_pops for q in queues),
+            items_per_second=sum(q.items_per_second for q in queues),
+            idle_seconds=min((q.idle_seconds for q in queues), default=0.0),
+            latency=tuple(map(sum, zip(*(q.latency for q in queues), strict=True))),
+            latency_sum=sum(q.latency_sum for q in queues),
+        )
+
+    def worker(self) -> Mapping[Source, float]:
+        """Return the numbers of the whole worker, of those that have a source."""
+        return {name: float(read()) for name, read in self._sources.items()}
+
+    def _queue(self, name: str) -> _Queue:
+        found = self._queues.get(name)
+        if found is None:
+            now = self._clock()
+            found = self._queues[name] = _Queue(began=now, last=now)
+        return found
+
+
+def _seen(name: str, counts: _Queue, now: float) -> QueueCounts:
+    kinds, results = counts.kinds, counts.results
+    return QueueCounts(
+        queue=name,
+        handler=counts.handler,
+        popped=counts.popped,
+        in_flight=counts.in_flight,
+        successful=kinds.get("successful", 0),
+        failed=kinds.get("business", 0) + kinds.get("failed", 0),
+        retried=kinds.get("application", 0),
+        released=kinds.get("released", 0),
+        parked=counts.parked,
+        fenced=results.get("fenced", 0),
+        gone=results.get("gone", 0),
+        refused=results.get("refused", 0),
+        rescued=counts.rescued,
+        lost_pops=counts.lost_pops,
+        items_per_second=counts.per_second(now),
+        idle_seconds=max(0.0, now - counts.last),
+        latency=tuple(counts.latency),
+        latency_sum=counts.latency_sum,
+    )

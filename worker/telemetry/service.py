@@ -1,0 +1,259 @@
+"""All of telemetry together: log, counts, gauges, health, systemd, and the watch over the loop.
+
+Readiness is red, with the reason, while one of these holds: not signed in; a queue is unknown; the
+disk does not take the outbox; a thread that cannot be stopped holds a slot; slots are free and no
+pop was answered for a while.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from worker.durations import text as for_people
+from worker.openiap.workitem import JsonObject
+from worker.settings import Settings
+from worker.telemetry.counts import Counts
+from worker.telemetry.gauges import Gauges
+from worker.telemetry.health import Health
+from worker.telemetry.log import Log, Sink
+from worker.telemetry.loopwatch import Blockage, LoopWatch
+from worker.telemetry.prometheus import MetricsPage
+from worker.telemetry.systemd import Systemd
+from worker.wakeup import RARELY
+
+STALLED_AFTER: Final = 60.0
+"""Seconds without an answered pop, with slots free, after which the worker is not ready."""
+
+
+class TelemetryClient(Sink, Protocol):
+    """What of a client telemetry needs: log lines and gauges."""
+
+    @property
+    def server_config(self) -> JsonObject: ...
+
+    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None: ...
+
+    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None: ...
+
+    def disable_observable_gauge(self, name: str) -> None: ...
+
+    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None: ...
+
+
+class WatchedPool(Protocol):
+    """The connections."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def refusals(self) -> int: ...
+
+
+class WatchedOutbox(Protocol):
+    """The outbox."""
+
+    @property
+    def healthy(self) -> bool: ...
+
+    @property
+    def failure(self) -> str: ...
+
+    def size(self) -> int: ...
+
+
+class WatchedConsumer(Protocol):
+    """The consumer of one queue."""
+
+    trouble: str
+    last_pop: float
+
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def lost(self) -> int: ...
+
+
+class WatchedQueues(Protocol):
+    """The queues as the server has them."""
+
+    @property
+    def unknown(self) -> set[str]: ...
+
+
+class Telemetry:
+    """One worker's telemetry; shape: ``start``, ``stop``.
+
+    Args:
+        environment: where systemd's names are read; nothing else is.
+        facts: what ``openiap_worker_info`` tells, for example the version.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        environment: Mapping[str, str] | None = None,
+        facts: dict[str, str] | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.log: Final = log or Log(settings.log_level)
+        for secret in (settings.password, settings.jwt):
+            self.log.hide(secret.get_secret_value())
+        self.counts: Final = Counts()
+        self.metrics: Final = MetricsPage(self.counts, facts=facts)
+        self.health: Final = (
+            None
+            if settings.health_port is None
+            else Health(settings.health_host, settings.health_port, metrics=self.metrics)
+        )
+        self._settings = settings
+        self._gauges = Gauges(
+            self.counts,
+            interval=settings.metric_interval,
+            metric_url=settings.metric_url,
+            log=self.log,
+        )
+        self._systemd = Systemd(environment or {})
+        self._watch: LoopWatch | None = None
+        self._consumers: Mapping[str, WatchedConsumer] = {}
+        self._is_ready = False
+
+    async def start(self, describe: "Describe") -> None:
+        """Watch the loop, and listen if a port is set.
+
+        Args:
+            describe: names the handlers in flight on the loop; called from another thread.
+
+        Raises:
+            StateError: the health port cannot be had.
+        """
+        watch = LoopWatch(
+            asyncio.get_running_loop(),
+            threading.get_ident(),
+            describe,
+            on_blocked=self._blocked,
+        )
+        if self.health is not None:
+            self.health.use_watch(watch)
+            self.health.add_condition("started", lambda: "" if self._is_ready else self._not_yet())
+            self.health.start()
+            url = f"http://{self._settings.health_host}:{self.health.port}/readyz"
+            self.log.info("the health listener answers", url=url)
+        watch.start()
+        self._watch = watch
+        self._gauges.start()
+        self._systemd.start()
+
+    def use(self, client: TelemetryClient) -> None:
+        """Send log lines and gauges through this client from now on."""
+        client.enable_tracing(_level_for(self._settings.log_level))
+        self.log.use(client)
+        self._gauges.use(client)
+
+    def watch(
+        self,
+        pool: WatchedPool,
+        outbox: WatchedOutbox | None,
+        consumers: Mapping[str, WatchedConsumer],
+        queues: WatchedQueues,
+    ) -> None:
+        """Say what the numbers of the whole worker and readiness are read from."""
+        counts = self.counts
+        self._consumers = consumers
+        counts.source("effective_rate", lambda: pool.rate)
+        counts.source("rate_limited", lambda: pool.refusals)
+        counts.source("lost_threads", self._lost)
+        counts.source("loop_silent_seconds", self._loop_silent)
+        if outbox is not None:
+            counts.source("outbox_size", lambda: float(outbox.size()))
+            counts.source("outbox_healthy", lambda: float(outbox.healthy))
+        health = self.health
+        if health is None:
+            return
+        health.add_condition("link", lambda: "" if pool.ready else "not signed in to OpenIAP")
+        health.add_condition("queues", lambda: _unknown(queues.unknown))
+        health.add_condition("threads", self._lost_threads)
+        health.add_condition("popping", self._stalled)
+        if outbox is not None:
+            health.add_condition("outbox", lambda: outbox.failure)
+
+    def trouble(self, reason: str) -> None:
+        """Something is wrong for as long as this process lives; readiness says so."""
+        if self.health is not None:
+            self.health.add_condition("state", lambda: reason)
+
+    def ready(self) -> None:
+        """The worker pops."""
+        self._is_ready = True
+        self._systemd.ready(f"working {', '.join(self._consumers)}")
+
+    def stopping(self) -> None:
+        """The worker pops no more."""
+        self._is_ready = False
+        self._systemd.stopping("finishing what runs")
+
+    async def stop(self) -> None:
+        """Let go of everything; idempotent. Log lines go to the fallback from now on."""
+        await self._gauges.stop()
+        await self._systemd.stop()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
+        if self.health is not None:
+            await asyncio.to_thread(self.health.stop)
+        self.log.use(None)
+
+    def _not_yet(self) -> str:
+        return "starting, or stopping"
+
+    def _blocked(self, blockage: Blockage) -> None:
+        self.log.error(
+            "the loop is blocked: no other item moves until it is free; an async handler must not"
+            " wait or compute for long without await",
+            blocked_by=blockage.culprit,
+            seconds=round(blockage.seconds, 1),
+        )
+
+    def _lost(self) -> float:
+        return float(sum(consumer.lost for consumer in self._consumers.values()))
+
+    def _loop_silent(self) -> float:
+        return 0.0 if self._watch is None else self._watch.silent_for()
+
+    def _lost_threads(self) -> str:
+        lost = {name: c.lost for name, c in list(self._consumers.items()) if c.lost}
+        said = ", ".join(f"{count} of {queue}" for queue, count in lost.items())
+        return f"threads that cannot be stopped hold slots: {said}" if said else ""
+
+    def _stalled(self) -> str:
+        now = time.monotonic()
+        bound = max(STALLED_AFTER, 1.5 * RARELY * self._settings.poll_interval)
+        said = []
+        for queue, consumer in list(self._consumers.items()):
+            idle = now - consumer.last_pop
+            if consumer.free > 0 and idle > bound:
+                why = f" ({consumer.trouble})" if consumer.trouble else ""
+                said.append(f"{queue}: no pop was answered for {for_people(idle)}{why}")
+        return "; ".join(said)
+
+
+class Describe(Protocol):
+    """Names the handlers in flight on the loop, or returns ""."""
+
+    def __call__(self) -> str: ...
+
+
+def _unknown(queues: set[str]) -> str:
+    return f"unknown queues: {', '.join(sorted(queues))}" if queues else ""
+
+
+def _level_for(level: str) -> str:
+    """Return the official library's name for a level: it has nothing between info and debug."""
+    return "debug" if level == "verbose" else level

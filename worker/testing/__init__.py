@@ -1,0 +1,53 @@
+"""Tests of handlers: without a server, or with one whose time and troubles the test decides.
+
+pytest finds the fixtures ``worker_test`` and ``local_openiap`` by itself once the package is
+installed; what stands here serves other test frameworks, and annotations.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from worker.rehearsal import Attachments, LogLine, PushSeen, Rehearsed
+    from worker.standins import Progress
+    from worker.testing.idempotence import NotIdempotent, assert_idempotent
+    from worker.testing.itemview import ItemView
+    from worker.testing.localopeniap import LocalOpenIAP
+    from worker.testing.workertest import WorkerTest
+
+__all__ = [
+    "Attachments",
+    "ItemView",
+    "LocalOpenIAP",
+    "LogLine",
+    "NotIdempotent",
+    "Progress",
+    "PushSeen",
+    "Rehearsed",
+    "WorkerTest",
+    "assert_idempotent",
+]
+
+_ROOMS: Final = {
+    "Attachments": "worker.rehearsal",
+    "ItemView": "worker.testing.itemview",
+    "LocalOpenIAP": "worker.testing.localopeniap",
+    "LogLine": "worker.rehearsal",
+    "NotIdempotent": "worker.testing.idempotence",
+    "Progress": "worker.standins",
+    "PushSeen": "worker.rehearsal",
+    "Rehearsed": "worker.rehearsal",
+    "WorkerTest": "worker.testing.workertest",
+    "assert_idempotent": "worker.testing.idempotence",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's room when it is first asked for.
+
+    The plugin below this package is imported by every pytest of an environment that has the package
+    installed, and must not bring the engine and the server along.
+    """
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)

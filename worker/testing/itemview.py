@@ -1,0 +1,72 @@
+"""An item as the test's server has it now."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from worker.openiap.values import parse_iso
+from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """One work item.
+
+    Attributes:
+        state: ``new``, ``processing``, ``successful`` or ``failed``.
+        attempts: how many were begun.
+        errortype, errormessage, errorsource: of the last attempt that failed; they stay.
+        files: the names of what is stored with it.
+        nextrun: when it is due, in this process's time; None unless it is ``new``.
+        document: all of it, as queries see it.
+    """
+
+    id: str
+    name: str
+    queue: str
+    state: str
+    priority: int
+    attempts: int
+    payload: JsonObject
+    errortype: str
+    errormessage: str
+    errorsource: str
+    files: tuple[str, ...]
+    nextrun: datetime | None
+    document: JsonObject = field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is successful or failed."""
+        return self.state in (SUCCESSFUL, FAILED)
+
+
+def view_of(document: JsonObject, nextrun: datetime | None = None) -> ItemView:
+    """Return a document of ``workitems`` as a view.
+
+    Args:
+        document: as queries see it.
+        nextrun: instead of the document's own.
+    """
+
+    def text(name: str) -> str:
+        return str(document.get(name) or "")
+
+    state, retries = text("state"), int(document.get("retries") or 0)
+    due = document.get("nextrun")
+    payload: Any = document.get("payload")
+    return ItemView(
+        id=text("_id"),
+        name=text("name"),
+        queue=text("wiq"),
+        state=state,
+        priority=int(document.get("priority") or 0),
+        attempts=retries if state == NEW else retries + 1,
+        payload=payload if isinstance(payload, dict) else {"value": payload},
+        errortype=text("errortype"),
+        errormessage=text("errormessage"),
+        errorsource=text("errorsource"),
+        files=tuple(str(file.get("filename") or "") for file in document.get("files") or ()),
+        nextrun=nextrun or (parse_iso(due) if isinstance(due, str) else None),
+        document=document,
+    )

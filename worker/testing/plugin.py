@@ -1,0 +1,64 @@
+"""The pytest plugin: fixtures for tests of handlers.
+
+pytest imports this in every project that has the package installed, so the engine is imported only
+when a fixture is used. ``local_openiap`` is an asynchronous fixture and needs pytest-asyncio, in
+whichever of its modes; ``worker_test`` needs nothing.
+"""
+
+from collections.abc import AsyncIterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from worker.testing.localopeniap import ClientName, LocalOpenIAP
+    from worker.testing.workertest import WorkerTest
+
+NO_ASYNCIO = (
+    "local_openiap is an asynchronous fixture and needs pytest-asyncio:"
+    " pip install pytest-asyncio. Without it: async with worker.testing.LocalOpenIAP(folder)."
+)
+
+
+@pytest.fixture
+def worker_test(tmp_path: Path) -> "WorkerTest":
+    """Run a handler on a payload without a server: ``run = await worker_test(handler, {...})``."""
+    from worker.testing.workertest import WorkerTest
+
+    return WorkerTest(tmp_path / "worker_test")
+
+
+@pytest.fixture
+def openiap_client() -> "ClientName":
+    """The client that ``local_openiap`` uses: ``"native"``.
+
+    A fixture of this name in your own ``conftest.py`` chooses ``"official"``, or both by
+    ``@pytest.fixture(params=["native", "official"])``.
+    """
+    return "native"
+
+
+async def _local_openiap(
+    tmp_path: Path, openiap_client: "ClientName"
+) -> "AsyncIterator[LocalOpenIAP]":
+    """An OpenIAP server for this test, with virtual time and troubles on demand."""
+    from worker.testing.localopeniap import LocalOpenIAP
+
+    async with LocalOpenIAP(tmp_path / "openiap", client=openiap_client) as openiap:
+        yield openiap
+
+
+def _missing() -> None:
+    """Say that pytest-asyncio is missing."""
+    pytest.fail(NO_ASYNCIO, pytrace=False)
+
+
+# By name: pytest-asyncio belongs to the project under test, and may not be there.
+local_openiap: Any = (
+    pytest.fixture(name="local_openiap")(_missing)
+    if find_spec("pytest_asyncio") is None
+    else import_module("pytest_asyncio").fixture(name="local_openiap")(_local_openiap)
+)

@@ -1,0 +1,106 @@
+"""What tells a consumer that there may be work: alarms for known times, and jittered polls.
+
+A wake-up is a hint and never data: whoever may send to the message queue can cause a pop, nothing
+more (server.md, Wake-up).
+"""
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+MAX_ALARMS: Final = 10_000
+# The server's clock and ours differ; a pop that comes too early finds nothing and polls again.
+ALARM_SLACK: Final = 0.05
+
+
+RARELY: Final = 2.4
+"""A queue of whose items the server tells is looked at so much more seldom: that is a net below."""
+
+
+def _untold() -> bool:
+    """Nobody tells of items."""
+    return False
+
+
+class Wakeup:
+    """Wakes one consumer.
+
+    Args:
+        poll_interval: seconds between looks at an idle queue.
+        told: whether the server tells of items now, by a watch or a message queue.
+    """
+
+    def __init__(
+        self, poll_interval: float, *, chance: random.Random, told: Callable[[], bool] = _untold
+    ) -> None:
+        self._poll_interval = poll_interval
+        self._told = told
+        self._chance = chance
+        self._woken = asyncio.Event()
+        self._alarms: list[float] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """There may be work now."""
+        self._woken.set()
+
+    def wake_at(self, moment: datetime) -> None:
+        """There will be work at that moment (UTC), for example an item's nextrun."""
+        ahead = (moment - datetime.now(UTC)).total_seconds() + ALARM_SLACK
+        if ahead <= 0:
+            self._woken.set()
+            return
+        if len(self._alarms) < MAX_ALARMS:  # beyond that the poll is often enough
+            heapq.heappush(self._alarms, time.monotonic() + ahead)
+            self._arm()
+
+    def clear(self) -> None:
+        """Forget wake-ups so far; to be called before a pop, never after it."""
+        self._woken.clear()
+
+    async def wait(self) -> None:
+        """Return on the next wake-up, or when it is time to poll."""
+        if self._woken.is_set():
+            return
+        pause = self._poll_interval * self._chance.uniform(0.75, 1.25)
+        if self._told():
+            pause *= RARELY
+        try:
+            async with asyncio.timeout(pause):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    def close(self) -> None:
+        """Cancel the alarms."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._alarms.clear()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._alarms:
+            wait = max(0.0, self._alarms[0] - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        while self._alarms and self._alarms[0] <= now:
+            heapq.heappop(self._alarms)
+        self._woken.set()
+        self._arm()
+
+
+def is_for(data: object, queue: str, queue_id: str) -> bool:
+    """Whether a wake-up message means this queue; one that names none means every queue."""
+    if not isinstance(data, dict):
+        return True
+    named, named_id = data.get("wiq"), data.get("wiqid")
+    return (not named and not named_id) or named == queue or bool(queue_id and named_id == queue_id)
