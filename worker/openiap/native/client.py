@@ -1,9 +1,10 @@
 """The door over asyncio: websockets or gRPC and protobuf, without the official library.
 
 Its rooms, each adding a part of the API to the one before: ``caller`` (one way to send a request),
-``documents``, ``files`` with ``streams``, ``workitems``, ``messages``; beside them ``telemetry``
-with ``journal``, ``gauges`` and ``otlp``. Below: ``link`` (the connection across reconnects, with
-``registrations`` and ``callbacks``), ``session`` (one connection), ``websocket`` and ``grpc``.
+``collections``, ``documents``, ``files`` with ``streams``, ``workitems``, ``messages``; beside them
+``telemetry`` with ``journal``, ``gauges`` and ``otlp``. Below: ``link`` (the connection across
+reconnects, with ``registrations`` and ``callbacks``), ``session`` (one connection), ``websocket``
+and ``grpc``.
 """
 
 import asyncio

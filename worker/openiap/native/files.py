@@ -9,7 +9,8 @@ from typing import Any, Final
 from worker.openiap.client import FileArgument, JsonText
 from worker.openiap.errors import AccessDenied, FileTransferError, RequestTimeout
 from worker.openiap.filenames import safe_name
-from worker.openiap.native.documents import DocumentCalls, json_argument
+from worker.openiap.native.collections import json_argument
+from worker.openiap.native.documents import DocumentCalls
 from worker.openiap.native.scope import current_scope
 from worker.openiap.native.streams import FileInflow, send_file
 from worker.openiap.partfile import discard, finish, part_of

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from worker.openiap.client import Payload, QueueCallback, WatchCallback
 from worker.openiap.errors import Disconnected, RequestTimeout
-from worker.openiap.native.documents import json_argument
+from worker.openiap.native.collections import json_argument
 from worker.openiap.native.registrations import (
     Registration,
     Watch,

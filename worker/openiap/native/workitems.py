@@ -10,7 +10,7 @@ from pathlib import Path
 from worker.openiap.client import FileArgument, Payload
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.filenames import safe_name
-from worker.openiap.native.documents import json_argument
+from worker.openiap.native.collections import json_argument
 from worker.openiap.native.files import FileCalls
 from worker.openiap.values import checked_payload
 from worker.openiap.wire import messages
