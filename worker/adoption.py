@@ -50,7 +50,7 @@ class Adoption:
         return rows
 
     def _carry(self, row: StoredRow, gone: list[tuple[str, str]]) -> StoredRow:
-        """Copy a sibling's attachments into our own spool: its next life tidies up its own.
+        """Take a sibling's attachments over into our own spool: its next life tidies up its own.
 
         In the outbox's thread.
         """
@@ -60,12 +60,12 @@ class Adoption:
             return row  # unreadable, whoever reads it
         if outcome is None or not outcome.attachments:
             return row
-        copies: list[tuple[str, str]] = []
+        taken: list[tuple[str, str]] = []
         for name, path in outcome.attachments:
             try:
-                kept = self._spool.keep(Path(path), name, row.item_id, row.retries)
+                kept = self._spool.inherit(Path(path), name, row.item_id, row.retries)
             except (FileTransferError, StateError) as error:
                 gone.append((row.item_id, str(error)))
                 kept = Path(path)
-            copies.append((name, str(kept)))
-        return replace(row, outcome=outcome_text(replace(outcome, attachments=tuple(copies))))
+            taken.append((name, str(kept)))
+        return replace(row, outcome=outcome_text(replace(outcome, attachments=tuple(taken))))

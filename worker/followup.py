@@ -68,6 +68,8 @@ class FollowUp(NewItem):
         Raises:
             TypeError, ValueError: it is something else.
         """
+        if not isinstance(found, Mapping):
+            raise TypeError(f"a {type(found).__name__} instead of a follow-up item")
         nextrun, unique = found.get("nextrun"), found.get("unique")
         return cls(
             id=str(found.get("id", "")),

@@ -89,6 +89,26 @@ class Spool:
                 os.close(reader)
         return folder / safe
 
+    def inherit(self, source: Path, name: str, item_id: str, retries: int) -> Path:
+        """Take an output of one attempt over from another spool; blocking.
+
+        A link where the disk has links: what lies in a spool is whole and nobody writes to it any
+        more, so however large it is, this takes no time. A copy otherwise.
+
+        Raises:
+            FileTransferError, StateError: as ``keep``.
+        """
+        safe = safe_name(name, operation="attach", item_id=item_id)
+        kept = self.outputs(item_id, retries) / safe
+        try:
+            regular = stat.S_ISREG(source.lstat().st_mode)
+            if regular:
+                os.link(source, kept)
+                return kept
+        except OSError:
+            pass  # other disks, no links, there already: the copy settles it, or says what is wrong
+        return self.keep(source, name, item_id, retries)
+
     def discard_inputs(self, item_id: str, retries: int) -> None:
         """Remove what an attempt downloaded; what cannot be removed is left for the next sweep."""
         shutil.rmtree(self._path(INPUTS, item_id, retries), ignore_errors=True)

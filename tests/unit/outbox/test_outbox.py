@@ -244,13 +244,23 @@ async def test_a_newer_minor_version_is_read_and_written(tmp_path: Path) -> None
     db.close()
 
 
-async def test_an_unreadable_row_does_not_hide_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("workitem", "["),
+        ("outcome", '{"kind": "sideways"}'),
+        ("outcome", '{"kind": "successful", "pushes": ["text"]}'),
+    ],
+)
+async def test_an_unreadable_row_does_not_hide_the_others(
+    tmp_path: Path, column: str, text: str
+) -> None:
     outbox = await open_outbox(tmp_path)
     await outbox.popped(item("a"), NOW)
     await outbox.popped(item("b"), NOW)
     await outbox.close()
     with sqlite3.connect(tmp_path / "w.outbox.db") as db:
-        db.execute("UPDATE rows SET workitem = '[' WHERE item_id = 'a'")
+        db.execute(f"UPDATE rows SET {column} = ? WHERE item_id = 'a'", (text,))
     db.close()
     outbox = await open_outbox(tmp_path)
     assert [row.item_id for row in await outbox.pending()] == ["b"]

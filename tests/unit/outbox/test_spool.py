@@ -159,6 +159,30 @@ async def test_a_disk_that_refuses_leaves_no_half_file(
     assert list((tmp_path / "outputs" / "5f0c-1").iterdir()) == []
 
 
+@pytest.mark.parametrize("linked", [True, False], ids=["a link", "a copy, where none can be made"])
+def test_another_spools_output_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    theirs, ours = Spool(tmp_path / "theirs"), Spool(tmp_path / "ours")
+    left = theirs.keep(b"report", "report.txt", "5f0c", 1)
+    if not linked:
+        monkeypatch.setattr(os, "link", _refuses)
+    taken = ours.inherit(left, "report.txt", "5f0c", 1)
+    assert taken.samefile(left) is linked
+    # Once more, as after a death in between; then the other one tidies up.
+    assert ours.inherit(left, "report.txt", "5f0c", 1) == taken
+    theirs.sweep()
+    assert not left.exists()
+    assert taken.read_bytes() == b"report"
+    assert [path.name for path in taken.parent.iterdir()] == ["report.txt"]
+    with pytest.raises(FileTransferError, match="No such file"):
+        ours.inherit(left, "report.txt", "5f0c", 2)
+
+
+def _refuses(*_: object, **__: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
 def test_the_sweep_keeps_what_the_outbox_still_has_to_send(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     wanted = spool.keep(b"x", "x", "../a", 0)
