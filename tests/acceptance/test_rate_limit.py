@@ -4,8 +4,6 @@ import asyncio
 from datetime import datetime
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.clients import both_clients
 from tests.acceptance.results import table, write_section
 from tests.acceptance.stage import Stage
@@ -48,7 +46,6 @@ async def seconds_for(items: int, connections: int, client: str, folder: Path) -
     return (ended - begun).total_seconds()
 
 
-@pytest.mark.timeout(150)
 @both_clients
 async def test_the_limit_is_used_up_and_connections_multiply_it(
     client: str, tmp_path: Path

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.clients import both_clients
 from tests.acceptance.ordered.dying import Dying
 from tests.acceptance.ordered.pushing import KEYS
@@ -14,7 +12,6 @@ WORKERS, SECONDS = 3, 15.0
 TITLE = "Unique keys"
 
 
-@pytest.mark.timeout(240)
 @both_clients
 async def test_no_key_has_two_items_at_once_while_workers_and_server_die(
     client: str, tmp_path: Path

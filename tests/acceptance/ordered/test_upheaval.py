@@ -3,8 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.clients import both_clients
 from tests.acceptance.ordered.keyed import SINGLE
 from tests.acceptance.ordered.upheaval import HEAD, MODULE, Order, Upheaval, row, upset
@@ -15,7 +13,6 @@ from tests.acceptance.stage import Stage
 DONE: dict[str, Order] = {}
 
 
-@pytest.mark.timeout(200)
 @both_clients
 async def test_keys_and_rates_hold_through_kills_and_restarts(client: str, tmp_path: Path) -> None:
     order = await upset(
@@ -28,7 +25,6 @@ async def test_keys_and_rates_hold_through_kills_and_restarts(client: str, tmp_p
         write_section("Keys and rates", table(HEAD, [row(DONE[name]) for name in sorted(DONE)]))
 
 
-@pytest.mark.timeout(150)
 @both_clients
 async def test_a_frozen_holder_comes_back_and_harms_nothing(client: str, tmp_path: Path) -> None:
     async with Stage(tmp_path, client=client) as stage:
