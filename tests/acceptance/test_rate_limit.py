@@ -18,9 +18,10 @@ MESSAGES = 2
 """A pop and an update for each item."""
 ALLOWED = LIMIT / MESSAGES
 """Items per second and connection."""
-ITEMS = 100
-ITEMS_OF_FOUR = 320
-WINDOW = 6.0
+ITEMS = 120
+ITEMS_OF_FOUR = 400
+WINDOW = 8.0
+"""Seconds; each takes twenty, so that a halt in the middle leaves room for it on either side."""
 DONE: dict[str, tuple[float, float]] = {}
 
 
@@ -85,11 +86,11 @@ async def test_the_limit_is_used_up_and_connections_multiply_it(
             "times as fast",
         ]
         write_section("Rate limit", table(head, rows))
-    assert one >= ALLOWED * 0.8
+    assert one >= ALLOWED * 0.85
     assert four >= ALLOWED * 2.25, "more than two connections could"
 
 
 def test_the_best_rate_is_that_of_the_best_seconds() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    quick = [start + timedelta(seconds=20 + n / 3) for n in range(30)]
-    assert best_rate([start, *quick, start + timedelta(seconds=60)]) == 3.0
+    quick = [start + timedelta(seconds=20 + n / 4) for n in range(60)]
+    assert best_rate([start, *quick, start + timedelta(seconds=60)]) == 4.0

@@ -132,10 +132,11 @@ async def test_an_idle_worker_without_a_server_stops_at_once(client: str, tmp_pa
     async with Stage(tmp_path, client=client) as stage:
         async with stage.outsider() as outsider:
             await outsider.queue("items", maxretries=5)
-        worker = stage.worker("a", "items", drain_timeout=LONG, cancel_timeout=LONG)
+        times = {"drain_timeout": LONG, "cancel_timeout": LONG}
+        worker = stage.worker("a", "items", poll_interval=0.1, **times)
         await worker.started()
         stage.proxy.refuse()
         await until("it knows", lambda: "disconnected" in worker.text(), WAIT, tell=worker.tail)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # and waits for the link, instead of for the next poll
         worker.terminate()
         assert await worker.ended(WAIT) == 0
