@@ -43,6 +43,8 @@ SPREAD: Final = 0.1
 """Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
 MAX_PARKED: Final = 1_000
 """Items whose outcome the server refuses for long hold no slot, up to so many."""
+NO_EPOCH: Final = -1
+"""Of a pop that nobody knows the moment of: its item is looked at before it is written."""
 
 
 class Consumer:
@@ -137,12 +139,15 @@ class Consumer:
         self.wakeup.close()
 
     def adopt(self, workitem: Workitem) -> None:
-        """Take an item whose pop was answered too late: it is worked, or handed back when full."""
+        """Take an item whose pop was answered too late: it is worked, or handed back when full.
+
+        Others may have taken it over before the answer came.
+        """
         self._log.warn("the answer to a pop came late", item=workitem.id, queue=self.queue)
         self._begin(
             workitem,
             time.monotonic(),
-            self._pool.epoch,
+            NO_EPOCH,
             hand_back=self.full or self._quieting.is_set(),
         )
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.acceptance.processes import Worker, free_port, until
+from tests.acceptance.processes import START_DEADLINE, WAIT, Worker, until
 from tests.acceptance.results import table
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import PATIENT, Stage
 
 ITEMS: Final = 5_000
 MOST: Final = 8
@@ -29,7 +29,7 @@ TARGET: Final = 4
 """Seconds that an item may wait; about what the best of them take for all."""
 LOOK_EVERY: Final = 0.5
 DOWN_AFTER: Final = 3.0
-DEADLINE: Final = 150.0
+DEADLINE: Final = 400.0
 QUEUE: Final = "items"
 WANTED: Final = 1.3
 """Times the best fixed number that the autoscaler may take."""
@@ -61,7 +61,7 @@ class Autoscaler:
 
     async def add(self) -> None:
         """Start one more worker; returns at once."""
-        port = free_port()
+        port = self.stage.port()
         worker = self.stage.worker(
             f"w{len(self.stage.workers)}",
             QUEUE,
@@ -71,6 +71,10 @@ class Autoscaler:
             # Nobody dies here: a worker that starts on a busy machine is no dead one.
             dead_after=60,
             unclaimed_after=0,
+            # Nor does one give an item back that it could finish, or up a pop: nobody would see to
+            # what that leaves.
+            drain_timeout=60,
+            **PATIENT,
         )
         # Compiled once, as an installation is: whether an environment forbids that is no matter of
         # scaling, and would be half of each start.
@@ -83,9 +87,14 @@ class Autoscaler:
         self.running.append((worker, port))
         self.told.most = max(self.told.most, len(self.running))
 
-    def remove(self) -> None:
-        """Tell the youngest worker to stop, whatever it works on."""
-        worker, _ = self.running.pop()
+    async def remove(self) -> None:
+        """Tell the youngest worker to stop, whatever it works on.
+
+        One that starts yet is waited for: Python itself dies of the signal.
+        """
+        worker, _ = self.running[-1]
+        await until(f"{worker.name} works", worker.ready, START_DEADLINE, tell=worker.tail)
+        self.running.pop()
         worker.terminate()
         self.stopping.append(worker)
 
@@ -101,7 +110,7 @@ class Autoscaler:
             while len(self.running) < wanted:
                 await self.add()
             if len(self.running) > self._highest(wanted):
-                self.remove()
+                await self.remove()
 
     def _highest(self, wanted: int) -> int:
         now = time.monotonic()
@@ -113,8 +122,8 @@ class Autoscaler:
     async def end(self) -> None:
         """Stop all and note how they ended."""
         while self.running:
-            self.remove()
-        self.told.codes = [await worker.ended(30) for worker in self.stopping]
+            await self.remove()
+        self.told.codes = [await worker.ended(2 * WAIT) for worker in self.stopping]
 
 
 def ask(port: int) -> int | None:

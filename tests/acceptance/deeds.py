@@ -18,11 +18,17 @@ CHANCE = random.Random()
 
 
 async def noted(payload: dict[str, Any], item: Item) -> dict[str, Any]:
-    """Note the begin, do what the payload says, note the end."""
+    """Note the begin, do what the payload says, note the end.
+
+    ``until`` names a file that a test makes when it has seen enough: a handler that runs for so
+    many seconds may have ended before a slow test has looked.
+    """
     JOURNAL.note("start", item=item.id, attempt=item.attempt, queue=item.queue)
     if item.queue == HANDLING:
         await POINTS.pass_by(HANDLING)
     await asyncio.sleep(float(payload.get("seconds", 0.0)))
+    while "until" in payload and not Path(payload["until"]).exists():
+        await asyncio.sleep(0.02)
     failing = payload.get("failing", 0.0)
     if payload.get("deadly"):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -74,32 +80,34 @@ async def nothing(payload: dict[str, Any]) -> None:
 async def blocking(payload: dict[str, Any], item: Item) -> None:
     """Block the loop, as nobody should."""
     JOURNAL.note("start", item=item.id, attempt=item.attempt)
-    time.sleep(float(payload["seconds"]))
+    sit_out(Path(payload["until"]))
+
+
+def sit_out(end: Path) -> None:
+    """Return once there is that file."""
+    while not end.exists():
+        time.sleep(0.05)
 
 
 @handler("stop-async", concurrency=8)
 async def stop_async(payload: dict[str, Any], item: Item) -> None:
-    """Take as long as told; 0 is for ever."""
+    """Go on until a file is there; without one for ever."""
     JOURNAL.note("start", item=item.id, attempt=item.attempt)
-    seconds = float(payload["seconds"])
-    while not seconds:
-        await asyncio.sleep(3600)
-    await asyncio.sleep(seconds)
+    while "until" not in payload or not Path(payload["until"]).exists():
+        await asyncio.sleep(0.02)
     JOURNAL.note("end", item=item.id, attempt=item.attempt)
 
 
 def _spend(payload: dict[str, Any], item: Item) -> None:
     JOURNAL.note("start", item=item.id, attempt=item.attempt)
-    seconds = float(payload["seconds"])
-    begun = time.monotonic()
-    while not seconds or time.monotonic() - begun < seconds:
-        time.sleep(0.01)
+    while "until" not in payload or not Path(payload["until"]).exists():
+        time.sleep(0.02)
     JOURNAL.note("end", item=item.id, attempt=item.attempt)
 
 
 @handler("stop-thread", concurrency=8)
 def stop_thread(payload: dict[str, Any], item: Item) -> None:
-    """Take as long as told and look at nothing meanwhile; 0 is for ever."""
+    """The same, and look at nothing else meanwhile."""
     _spend(payload, item)
 
 
@@ -109,9 +117,20 @@ def stop_process(payload: dict[str, Any], item: Item) -> None:
     _spend(payload, item)
 
 
-@handler("bad", concurrency=1, process=True, memory="256MB", timeout=1, hard_timeout=2)
+@handler("loop", concurrency=1, process=True, timeout=3, hard_timeout=4)
+def loop(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Misbehave as told, and not for long; longer than a machine halts, for those who behave."""
+    return misbehave(payload, item)
+
+
+@handler("bad", concurrency=1, process=True, memory="256MB", timeout=60, hard_timeout=90)
 def bad(payload: dict[str, Any], item: Item) -> dict[str, Any]:
-    """Misbehave as told."""
+    """Misbehave as told: no limit of time comes before the one that is meant."""
+    return misbehave(payload, item)
+
+
+def misbehave(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Do it in one of four ways, or none."""
     JOURNAL.note("start", item=item.id, attempt=item.attempt)
     how = payload.get("how")
     if how == "loop":

@@ -18,7 +18,8 @@ from worker.openiap.wire.framing import FrameReader, frame
 
 M = TypeVar("M", bound=Message)
 BATCH = 500
-DEADLINE = 20.0
+DEADLINE = 60.0
+"""Seconds for an answer; as in ``processes.WAIT``."""
 
 
 class Outsider:
@@ -34,7 +35,12 @@ class Outsider:
 
     async def __aenter__(self) -> "Outsider":
         self._socket = await websockets.connect(
-            f"ws://127.0.0.1:{self._port}/ws/v2", max_size=None, compression=None, proxy=None
+            f"ws://127.0.0.1:{self._port}/ws/v2",
+            max_size=None,
+            compression=None,
+            proxy=None,
+            open_timeout=DEADLINE,
+            ping_interval=None,  # a server that is slow, or frozen by the test, is no dead one
         )
         self._reader = asyncio.create_task(self._read())
         await self.call(
@@ -126,13 +132,13 @@ class Outsider:
 
     async def faults(self, **values: Any) -> None:
         """Switch faults of the server."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as client:
             answer = await client.post(f"http://127.0.0.1:{self._port}/faults", json=values)
             answer.raise_for_status()
 
     async def stats(self) -> dict[str, int]:
         """Return what the server counted: commands by name."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as client:
             answer = await client.get(f"http://127.0.0.1:{self._port}/stats")
             counted: dict[str, int] = answer.json()
             return counted

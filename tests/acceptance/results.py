@@ -1,5 +1,6 @@
 """The page of results: each test that measures writes its own section, the others stay."""
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,10 @@ def write_section(title: str, text: str, *, page: Path = PAGE) -> None:
     parts = [TITLE, *(f"## {name}\n\n{sections[name]}\n" for name in known)]
     whole = "\n".join(parts)
     if not page.exists() or page.read_text(encoding="utf-8") != whole:
-        page.write_text(whole, encoding="utf-8")
+        # In one step: the floor's other process may read it now, and keeps what it has read.
+        written = page.with_name(f".{page.name}.{os.getpid()}")
+        written.write_text(whole, encoding="utf-8")
+        written.replace(page)
 
 
 def read_sections(page: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.acceptance.processes import until
+from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import Stage
 
 QUEUE: Final = "nothing"
@@ -74,7 +74,7 @@ async def soak(client: str, items: int, early_at: int, folder: Path, *, deadline
         await until("all items have an outcome", settled, deadline, every=0.2, tell=worker.tail)
         per_second = items / (time.monotonic() - began)
         seen = len(samples(figures))
-        await until("the last figures", lambda: len(samples(figures)) >= seen + 3, 30)
+        await until("the last figures", lambda: len(samples(figures)) >= seen + 3, WAIT)
         successful = await outsider.count(QUEUE, "successful")
         found = samples(figures)
     start = next(n for n, sample in enumerate(found) if sample["done"] >= early_at)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tests.acceptance.accounting import Account, Journal, account
 from tests.acceptance.outsider import Outsider
 from tests.acceptance.points import Points
-from tests.acceptance.processes import PASSWORD, USER, Child, Server, Worker, until
+from tests.acceptance.processes import PASSWORD, USER, WAIT, Child, Port, Server, Worker, until
 from tests.acceptance.proxy import Proxy
 
 DEEDS: Final = "tests.acceptance.deeds"
@@ -30,6 +30,9 @@ QUICK: Final[dict[str, Any]] = {
     "cancel_timeout": 1.0,
 }
 """Settings that make recovery fit into a test's time."""
+PATIENT: Final[dict[str, Any]] = {"call_timeout": 60, "watchdog_interval": 60}
+"""For tests whose links are whole: no machine that halts for a moment makes a worker give up a call
+or replace its link, which would lose a pop and cost an attempt."""
 
 
 class Stage:
@@ -42,6 +45,7 @@ class Stage:
         self.journal = Journal(folder / "journal")
         self.points = Points(folder / "points")
         self.workers: list[Worker] = []
+        self._ports: list[Port] = []
         self.proxy = Proxy(self.server.port)
 
     async def __aenter__(self) -> "Stage":
@@ -53,6 +57,13 @@ class Stage:
         children: list[Child] = [*self.workers, self.server]
         await asyncio.gather(*(child.clean_up() for child in children))
         await self.proxy.__aexit__()
+        for port in self._ports:
+            port.close()
+
+    def port(self) -> int:
+        """Return a port that nobody else is given until the stage ends."""
+        self._ports.append(Port())
+        return self._ports[-1].number
 
     def worker(
         self,
@@ -99,7 +110,9 @@ class Stage:
         async with self.outsider() as outsider:
             return account(pushed, await outsider.items(queue), self.journal)
 
-    async def settled(self, queue: str, pushed: Sequence[str], deadline: float) -> Account:
+    async def settled(
+        self, queue: str, pushed: Sequence[str], deadline: float = 2 * WAIT
+    ) -> Account:
         """Wait until every item of a queue has its outcome; returns the account."""
         async with self.outsider() as outsider:
 
@@ -107,7 +120,7 @@ class Stage:
                 return await outsider.count(queue, "new", "processing") == 0
 
             try:
-                await until(f"all items of {queue} have an outcome", done, deadline, every=0.1)
+                await until(f"all items of {queue} have an outcome", done, deadline, every=0.2)
             except AssertionError as error:
                 left = [
                     {

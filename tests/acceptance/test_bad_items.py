@@ -3,35 +3,37 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.clients import both_clients
+from tests.acceptance.processes import START_DEADLINE
 from tests.acceptance.results import table, write_section
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import PATIENT, Stage
 
 EVIDENCE = {
-    "loop": "2s",
+    "loop": "4s",
     "memory": "256",
     "crash": "SIGSEGV",
     "exit": "3",
 }
+QUEUES = {"loop": ["loop"], "bad": ["memory", "crash", "exit"]}
 
 
-@pytest.mark.timeout(150)
 async def test_bad_items_fail_with_the_evidence_and_the_worker_goes_on(tmp_path: Path) -> None:
     async with Stage(tmp_path) as stage, stage.outsider() as outsider:
-        await outsider.queue("bad", maxretries=1)
-        worker = stage.worker("a", "bad")
+        worker = stage.worker("a", "loop", "bad", **PATIENT)
+        documents = []
+        for queue in QUEUES:
+            await outsider.queue(queue, maxretries=1)
         await worker.started()
-        payloads = [{"how": how} for kind in EVIDENCE for how in (kind, "well")]
-        pushed = await outsider.push("bad", payloads)
-        books = await stage.settled("bad", pushed, 90)
-        documents = {one["_id"]: one for one in await outsider.items("bad")}
+        for queue, kinds in QUEUES.items():
+            payloads = [{"how": how} for kind in kinds for how in (kind, "well")]
+            pushed = await outsider.push(queue, payloads)
+            books = await stage.settled(queue, pushed)
+            assert books.runs == (1,) * len(pushed)
+            found = {one["_id"]: one for one in await outsider.items(queue)}
+            documents += [(found[item], how) for item, how in zip(pushed, payloads, strict=True)]
         assert worker.alive
-    assert books.runs == (1,) * len(pushed)
     rows: list[list[object]] = []
-    for item, payload in zip(pushed, payloads, strict=True):
-        document = documents[item]
+    for document, payload in documents:
         if payload["how"] == "well":
             assert document["state"] == "successful"
             continue
@@ -41,7 +43,6 @@ async def test_bad_items_fail_with_the_evidence_and_the_worker_goes_on(tmp_path:
     write_section("Bad items", table(["what it does", "state", "error on the item"], rows))
 
 
-@pytest.mark.timeout(150)
 @both_clients
 async def test_an_item_in_flight_in_three_worker_deaths_is_failed(
     client: str, tmp_path: Path
@@ -52,12 +53,12 @@ async def test_an_item_in_flight_in_three_worker_deaths_is_failed(
         worker = stage.worker("a", "items", max_deaths=3)
         for _ in range(3):
             await worker.start()
-            assert await worker.ended(40) == -9
+            assert await worker.ended(START_DEADLINE) == -9
         await worker.started()
-        books = await stage.settled("items", [deadly], 40)
+        books = await stage.settled("items", [deadly])
         (document,) = await outsider.items("items")
         well = await outsider.push("items", [{}])
-        assert (await stage.settled("items", well, 20)).successful == 1
+        assert (await stage.settled("items", well)).successful == 1
         await asyncio.sleep(0)
         assert worker.alive
     assert document["state"] == "failed"

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.chaos import HEAD, Aftermath, Chaos, raise_chaos, row
 from tests.acceptance.clients import both_clients
 from tests.acceptance.results import table, write_section
@@ -11,7 +9,6 @@ from tests.acceptance.results import table, write_section
 DONE: dict[str, Aftermath] = {}
 
 
-@pytest.mark.timeout(170)
 @both_clients
 async def test_every_item_gets_its_outcome_through_chaos(client: str, tmp_path: Path) -> None:
     chaos = Chaos(

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tests.acceptance.clients import both_clients
-from tests.acceptance.processes import until
+from tests.acceptance.points import HANDLING
+from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import Stage
 
 
@@ -12,37 +13,39 @@ async def test_a_thawed_worker_does_not_overwrite_its_successor(
     client: str, tmp_path: Path
 ) -> None:
     async with Stage(tmp_path, client=client) as stage, stage.outsider() as outsider:
-        await outsider.queue("items", maxretries=5)
-        slow = stage.worker("first-owner", "items")
+        await outsider.queue(HANDLING, maxretries=5)
+        stage.points.arm(HANDLING)  # for the first owner alone: the second passes by
+        slow = stage.worker("first-owner", HANDLING)
         await slow.started()
-        (item,) = await outsider.push("items", [{"seconds": 2.0}])
+        (item,) = await outsider.push(HANDLING, [{}])
 
         async def claimed() -> bool:
             found = await outsider.query("openiap_workers", {"_id": "first-owner"})
             return any(claim["id"] == item for one in found for claim in one["items"])
 
-        await until("the first owner claims the item", claimed, 20, tell=slow.tail)
+        await until("the first owner claims the item", claimed, WAIT, tell=slow.tail)
         slow.freeze()
-        quick = stage.worker("second-owner", "items")
+        quick = stage.worker("second-owner", HANDLING)
         await quick.started()
-        books = await stage.settled("items", [item], 40)
+        books = await stage.settled(HANDLING, [item])
         assert books.successful == 1
         successor = quick.pid
+        stage.points.let_go(HANDLING)
         slow.thaw()
         await until(
             "the late outcome is refused",
             lambda: "late outcome refused" in slow.text(),
-            20,
+            WAIT,
             tell=slow.tail,
         )
         (line,) = [one for one in slow.text().splitlines() if "late outcome refused" in one]
         assert "first-owner" in line
         assert "second-owner" in line
-        (document,) = await outsider.items("items")
+        (document,) = await outsider.items(HANDLING)
         assert document["state"] == "successful"
         assert document["payload"]["by"] == successor
         assert document["payload"]["done"] == 2
-        assert (await stage.account("items", [item])).runs == (2,)
+        assert (await stage.account(HANDLING, [item])).runs == (2,)
 
 
 @both_clients
@@ -56,18 +59,23 @@ async def test_an_outcome_from_a_dead_workers_outbox_does_not_overwrite_its_succ
         dead = stage.worker("first-owner", "recorded", plan={"points": points})
         await dead.started()
         (item,) = await outsider.push("recorded", [{}])
-        await until("the outcome is on disk", lambda: stage.points.reached("recorded"), 20)
+        await until("the outcome is on disk", lambda: stage.points.reached("recorded"), WAIT)
 
         async def claimed() -> bool:
             found = await outsider.query("openiap_workers", {"_id": "first-owner"})
             return any(claim["id"] == item for one in found for claim in one["items"])
 
-        await until("the first owner claims the item", claimed, 20, tell=dead.tail)
+        await until("the first owner claims the item", claimed, WAIT, tell=dead.tail)
         await dead.kill()
         quick = stage.worker("second-owner", "recorded")
         await quick.started()
-        assert (await stage.settled("recorded", [item], 40)).successful == 1
+        assert (await stage.settled("recorded", [item])).successful == 1
         await dead.started()
-        assert "late outcome refused" in dead.text()
+        await until(  # it begins to work when that takes long
+            "the late outcome is refused",
+            lambda: "late outcome refused" in dead.text(),
+            WAIT,
+            tell=dead.tail,
+        )
         (document,) = await outsider.items("recorded")
         assert document["payload"]["by"] == quick.pid

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.acceptance.clients import both_clients
-from tests.acceptance.processes import until
+from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import Stage
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -24,8 +24,8 @@ async def test_a_link_that_goes_dead_right_after_the_sign_in_is_replaced(
         dead = stage.proxy.tap("query", "request", match=swallow, act="drop")
         worker = stage.worker("a", "items")
         await worker.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT):
             await dead.reached.wait()
         stage.proxy.restore()
-        await until("it works", worker.ready, 30, tell=worker.tail)
-        assert (await stage.settled("items", pushed, 20)).successful == 1
+        await until("it works", worker.ready, WAIT, tell=worker.tail)
+        assert (await stage.settled("items", pushed)).successful == 1

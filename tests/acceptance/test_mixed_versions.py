@@ -4,11 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance import nextversion
 from tests.acceptance.clients import both_clients
-from tests.acceptance.processes import Worker, until
+from tests.acceptance.processes import WAIT, Worker, until
 from tests.acceptance.stage import Stage
 from worker.outbox import Outbox
 
@@ -17,12 +15,11 @@ MORE = 8
 """One worker has slots for half of them, so each of two gets some."""
 
 
-@pytest.mark.timeout(150)
 @both_clients
 async def test_workers_of_two_versions_take_over_from_each_other(
     client: str, tmp_path: Path
 ) -> None:
-    state = tmp_path / "state"
+    state, killed = tmp_path / "state", tmp_path / "killed"
     async with Stage(tmp_path, client=client) as stage:
         async with stage.outsider() as outsider:
             await outsider.queue("items", maxretries=10)
@@ -34,7 +31,7 @@ async def test_workers_of_two_versions_take_over_from_each_other(
             two.plan["version"] = nextversion.VERSION
             await one.started()
             await two.started()
-            found = await outsider.query("openiap_workers", {})
+            found = await outsider.query("openiap_workers", {"_type": "worker"})
             assert {(w["_id"], w["version"], w["schema"]) for w in found} == {
                 ("one", "test", 1),
                 ("two", nextversion.VERSION, nextversion.SCHEMA),
@@ -46,7 +43,7 @@ async def test_workers_of_two_versions_take_over_from_each_other(
             def reached() -> bool:
                 return len(stage.journal.notes("end")) >= done
 
-            await until("some are done", reached, 60, tell=worker.tail)
+            await until("some are done", reached, 2 * WAIT, tell=worker.tail)
             await worker.kill()
             worker.plan["version"] = version
             await worker.started()
@@ -54,22 +51,24 @@ async def test_workers_of_two_versions_take_over_from_each_other(
         await exchange(one, nextversion.VERSION, ITEMS // 5)  # upgraded
         await exchange(two, "test", 2 * ITEMS // 5)  # gone back
         # A neighbour of the other version sees to what is left of one that does not come back.
-        began = len(stage.journal.notes("start"))
+        async with stage.outsider() as outsider:
+            more = await outsider.push("items", [{"until": str(killed)}] * MORE)
+        pushed += more
 
         def amid() -> bool:
-            """Tell whether it has begun items in this life."""
-            return any(n["pid"] == two.pid for n in stage.journal.notes("start")[began:])
+            """Tell whether it has items that will not end before it does."""
+            begun = [note for note in stage.journal.notes("start") if note["item"] in more]
+            return any(note["pid"] == two.pid for note in begun)
 
-        async with stage.outsider() as outsider:
-            pushed += await outsider.push("items", [{"seconds": 3.0}] * MORE)
-        await until("it has items again", amid, 30, tell=two.tail)
+        await until("it has items again", amid, WAIT, tell=two.tail)
         await two.kill()
-        books = await stage.settled("items", pushed, 60)
+        killed.touch()
+        books = await stage.settled("items", pushed)
         # What lies in its outbox goes when a worker with the same state directory starts.
         assert Outbox.adoptable(state) == ["two"]
         await one.kill()
         await one.started()
-        await until("it is adopted", lambda: not Outbox.adoptable(state), 30, tell=one.tail)
+        await until("it is adopted", lambda: not Outbox.adoptable(state), WAIT, tell=one.tail)
     assert (books.lost, books.stuck, books.successful) == (0, 0, ITEMS + MORE)
     with closing(sqlite3.connect(state / "two.outbox.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (nextversion.LEDGER,)

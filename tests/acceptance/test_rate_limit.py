@@ -1,25 +1,43 @@
-"""Under the server's rate limit the worker uses what there is, and loses nothing."""
+"""Under the server's rate limit the worker uses what there is, and loses nothing.
+
+How much it uses is judged by its best seconds: a machine that halts takes nothing from those. The
+limit is low, so that it is what holds the worker back, also on a machine that is busy with others.
+"""
 
 import asyncio
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from tests.acceptance.clients import both_clients
 from tests.acceptance.results import table, write_section
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import PATIENT, Stage
 
-LIMIT = 30
+LIMIT = 12
 MESSAGES = 2
 """A pop and an update for each item."""
-ITEMS = 300
-ITEMS_OF_FOUR = 600
+ALLOWED = LIMIT / MESSAGES
+"""Items per second and connection."""
+ITEMS = 120
+ITEMS_OF_FOUR = 400
+WINDOW = 8.0
+"""Seconds; each takes twenty, so that a halt in the middle leaves room for it on either side."""
 DONE: dict[str, tuple[float, float]] = {}
 
 
-async def seconds_for(items: int, connections: int, client: str, folder: Path) -> float:
-    """Work that many items, and return the time from the first pop to the last outcome."""
+def best_rate(moments: Sequence[datetime]) -> float:
+    """Return the outcomes per second in the best window."""
+    stamps = sorted(moment.timestamp() for moment in moments)
+    first, most = 0, 0
+    for last, stamp in enumerate(stamps):
+        while stamp - stamps[first] >= WINDOW:
+            first += 1
+        most = max(most, last - first + 1)
+    return most / WINDOW
+
+
+async def rate_of(items: int, connections: int, client: str, folder: Path) -> float:
+    """Work that many items, and return how many per second at best."""
     folder.mkdir()
     async with Stage(folder, "--rate-limit", str(LIMIT), client=client) as stage:
         async with stage.outsider() as outsider:
@@ -29,56 +47,50 @@ async def seconds_for(items: int, connections: int, client: str, folder: Path) -
             "a",
             "many",
             connections=connections,
-            rate_limit=25,
+            rate_limit=10,
             heartbeat_interval=10,
             dead_after=45,
             unclaimed_after=900,
             rescue_interval=30,
             lease=60,
-            call_timeout=30,
+            **PATIENT,
         )
         await worker.started()
-        books = await stage.settled("many", pushed, 90)
+        books = await stage.settled("many", pushed, 180)
         assert books.successful == items
         assert books.runs == (1,) * items
         async with stage.outsider() as outsider:
             documents = await outsider.items("many")
-    begun = min(datetime.fromisoformat(one["lastrun"]) for one in documents)
-    ended = max(datetime.fromisoformat(one["_modified"]) for one in documents)
-    return (ended - begun).total_seconds()
+    return best_rate([datetime.fromisoformat(one["_modified"]) for one in documents])
 
 
-@pytest.mark.timeout(150)
 @both_clients
 async def test_the_limit_is_used_up_and_connections_multiply_it(
     client: str, tmp_path: Path
 ) -> None:
     one, four = await asyncio.gather(
-        seconds_for(ITEMS, 1, client, tmp_path / "one"),
-        seconds_for(ITEMS_OF_FOUR, 4, client, tmp_path / "four"),
+        rate_of(ITEMS, 1, client, tmp_path / "one"),
+        rate_of(ITEMS_OF_FOUR, 4, client, tmp_path / "four"),
     )
-    allowed = ITEMS * MESSAGES / LIMIT
-    times = (ITEMS_OF_FOUR / four) / (ITEMS / one)
     DONE[client] = (one, four)
     if len(DONE) == 2:
         rows: list[list[object]] = [
-            [
-                name,
-                f"{allowed:.0f}",
-                f"{a:.1f}",
-                f"{b:.1f}",
-                f"{ITEMS_OF_FOUR / b / (ITEMS / a):.1f}",
-            ]
+            [name, f"{ALLOWED:.1f}", f"{a:.1f}", f"{b:.1f}", f"{b / a:.1f}"]
             for name, (a, b) in sorted(DONE.items())
         ]
         head = [
             "client",
-            f"limit allows for {ITEMS} items, s",
-            f"{ITEMS} items, 1 connection, s",
-            f"{ITEMS_OF_FOUR} items, 4 connections, s",
+            "limit allows for, items/s",
+            "1 connection, items/s",
+            "4 connections, items/s",
             "times as fast",
         ]
         write_section("Rate limit", table(head, rows))
-    assert one <= allowed * 1.15
-    # At least 3.5 on a quiet machine; the figure stands in RESULTS.md, this is the alarm.
-    assert times >= 2.5
+    assert one >= ALLOWED * 0.85
+    assert four >= ALLOWED * 2.1, "more than two connections could"
+
+
+def test_the_best_rate_is_that_of_the_best_seconds() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    quick = [start + timedelta(seconds=20 + n / 4) for n in range(60)]
+    assert best_rate([start, *quick, start + timedelta(seconds=60)]) == 4.0

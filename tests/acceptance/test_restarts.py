@@ -3,17 +3,14 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.clients import both_clients
-from tests.acceptance.processes import until
+from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import Stage
 
 ITEMS = 500
 ATTEMPTS = 3
 
 
-@pytest.mark.timeout(150)
 @both_clients
 async def test_every_item_ends_as_its_attempts_say_through_two_restarts_of_the_server(
     client: str, tmp_path: Path
@@ -30,9 +27,9 @@ async def test_every_item_ends_as_its_attempts_say_through_two_restarts_of_the_s
             def reached(share: int = share) -> bool:
                 return len(stage.journal.notes("end")) > share
 
-            await until("some are done", reached, 60, tell=worker.tail)
+            await until("some are done", reached, 2 * WAIT, tell=worker.tail)
             await stage.server.restart()
-        books = await stage.settled("items", pushed, 60)
+        books = await stage.settled("items", pushed)
         async with stage.outsider() as outsider:
             documents = {one["_id"]: one for one in await outsider.items("items")}
     assert (books.lost, books.stuck, books.outcomes) == (0, 0, ITEMS)

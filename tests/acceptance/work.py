@@ -2,7 +2,8 @@
 
 The plan: ``settings`` (overrides by name), ``module`` (with the handlers), ``points`` (a folder),
 ``limit`` (bytes that a file may grow to: a full disk), ``version`` (what it says that it is),
-``measure`` (a file for figures of memory and counts every second).
+``measure`` (a file for figures of memory and counts every second), ``hand_back`` (seconds for the
+last messages of a stop: a machine that halts just then would leave them to the next life).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ import psutil
 
 from tests.acceptance import nextversion
 from tests.acceptance.points import Points, install
+from worker import stopping
 from worker.daemon import Daemon
 from worker.registry import load_modules
 from worker.settings import load
@@ -78,6 +80,8 @@ async def work(plan: dict[str, Any]) -> int:
 
     daemon.start = start  # type: ignore[method-assign]
     watching = None
+    if plan.get("hand_back"):
+        stopping.HAND_BACK_TIMEOUT = plan["hand_back"]  # type: ignore[misc]
     if plan.get("measure"):
         watching = asyncio.create_task(measure(Path(plan["measure"]), daemon))
     try:

@@ -19,7 +19,7 @@ def test_what_the_readme_says_about_testing_runs(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         check=False,
     )
     assert "4 passed" in done.stdout, done.stdout + done.stderr

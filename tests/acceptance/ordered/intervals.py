@@ -36,7 +36,7 @@ def runs_of(notes: Iterable[dict[str, Any]], killed: Mapping[int, float]) -> lis
             start = begun.pop(which)
             found.append(Run(note["key"], note["item"], note["n"], start["at"], note["at"]))
     for (pid, item, _), note in begun.items():
-        found.append(Run(note["key"], item, note["n"], note["at"], killed[pid]))
+        found.append(Run(note["key"], item, note["n"], note["at"], max(note["at"], killed[pid])))
     return sorted(found, key=lambda run: run.begin)
 
 

@@ -15,12 +15,16 @@ def key_of(payload: dict[str, Any]) -> str:
 
 
 async def noted(payload: dict[str, Any], item: Item) -> None:
-    """Run for as long as the payload says; whatever ends it is noted, but for a kill."""
+    """Run for as long as the payload says; whatever ends it is noted, but for a kill.
+
+    ``first`` are the seconds of an item's first attempt alone.
+    """
     fields = {"item": item.id, "attempt": item.attempt, "queue": item.queue, "n": payload["n"]}
     JOURNAL.note("start", key=payload.get("key", ""), **fields)
     how = "stopped"
     try:
-        await asyncio.sleep(float(payload["seconds"]))
+        first = payload.get("first", payload["seconds"])
+        await asyncio.sleep(float(first if item.attempt == 1 else payload["seconds"]))
         how = "end"
     finally:
         JOURNAL.note(how, key=payload.get("key", ""), **fields)

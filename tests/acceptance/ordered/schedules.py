@@ -17,7 +17,7 @@ from tests.acceptance.stage import Stage
 
 MODULE: Final = "tests.acceptance.ordered.ticking"
 STATE: Final = "openiap_worker_state"
-CAUGHT_UP_WITHIN: Final = 90.0
+CAUGHT_UP_WITHIN: Final = 180.0
 
 
 @dataclass

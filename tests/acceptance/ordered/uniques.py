@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.acceptance.ordered.dying import Dying, let_die
-from tests.acceptance.ordered.pushing import ENOUGH, FRESH, QUEUE
+from tests.acceptance.ordered.pushing import ENOUGH, FRESH, KEYS, QUEUE
 from tests.acceptance.outsider import Outsider
 from tests.acceptance.processes import until
 from tests.acceptance.stage import Stage
 
 MODULE: Final = "tests.acceptance.ordered.pushing"
-SETTLED_WITHIN: Final = 120.0
+SETTLED_WITHIN: Final = 180.0
+ENOUGH_ITEMS: Final = 2 * KEYS
 
 
 @dataclass
@@ -74,8 +75,18 @@ async def push_while_dying(dying: Dying, folder: Path) -> Uniques:
         # No queues are named: with them a plan takes the handlers alone, without the lifespan.
         workers = [stage.worker(f"{n}", plan={"module": MODULE}) for n in range(dying.workers)]
         kills, restarts = await let_die(dying, stage, workers)
-        (folder / ENOUGH).touch()
         async with stage.outsider() as outsider:
+
+            async def enough() -> bool:
+                """Tell whether so much was pushed that something could have gone wrong."""
+                if not (folder / FRESH).exists():
+                    return False
+                so_far = await counted(outsider, folder)
+                return so_far.pushes > so_far.items > ENOUGH_ITEMS
+
+            # On a slow machine the workers may have spent their lives on starting.
+            await until("enough was pushed", enough, SETTLED_WITHIN, every=0.5)
+            (folder / ENOUGH).touch()
 
             async def done() -> bool:
                 return await outsider.count(QUEUE, "new", "processing") == 0
