@@ -499,6 +499,6 @@ async def test_popping_from_many_costs_no_more_than_from_few(serve: Any, connect
             assert await client.pop(name)
         house.store._connection.set_progress_handler(None, 0)
         steps[name] = next(counted)
-    # SQLite's own steps, by tens, and no clock: a scan of 100,000 rows takes hundreds of times more.
+    # SQLite's steps, by tens, and no clock: a scan of 100,000 rows takes hundreds of times more.
     assert steps["few"] > 50
     assert steps["many"] < steps["few"] * 3
