@@ -213,7 +213,9 @@ class Scaling(Collector):
             loop.call_soon_threadsafe(self._ask_once, queue)
 
     async def _refresh(self, queue: str) -> None:
-        await asyncio.shield(self._ask_once(queue))
+        seen = self._seen.get(queue)  # perhaps another thread's question was answered meanwhile
+        if seen is None or self._clock() - seen.at >= FRESH:
+            await asyncio.shield(self._ask_once(queue))
 
     def _ask_once(self, queue: str) -> "asyncio.Task[None]":
         """Have one question to the server for a queue under way, whoever wants the answer."""

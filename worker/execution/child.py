@@ -93,6 +93,9 @@ class Child:
         self._runner = runner
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._run: _Run | None = None
+        self._lock = threading.Lock()
+        self._early: int | None = None
+        """The run that was asked to stop before this process had begun it."""
 
     def serve(self) -> None:
         """Work until the pipe ends."""
@@ -114,14 +117,30 @@ class Child:
         kind, run = message["type"], self._run
         if kind == "run":
             self._inbox.put(message)
+        elif kind == "stop":
+            self._stop(message["run"])
         elif run is None or message["run"] != run.number:
             return
         elif kind == "answer":
             run.files.answered(message)
-        elif kind == "stop":
-            run.stop()
         elif kind == "stack":
             self._channel.send({"type": "stack", "run": run.number, "stack": run.stack()})
+
+    def _stop(self, number: int) -> None:
+        # The lock: it is either the run that begins or this thread that tells the handler, once.
+        with self._lock:
+            run = self._run
+            if run is None or run.number != number:
+                self._early = number
+                return
+        run.stop()
+
+    def _begin(self, run: _Run) -> None:
+        with self._lock:
+            self._run = run
+            early, self._early = self._early, None
+        if early == run.number:
+            run.stop()
 
     def _leave(self) -> None:
         """The worker is gone: a handler in the middle of an item is not to go on with it."""
@@ -134,7 +153,7 @@ class Child:
         files = PipeFiles(self._channel, message["run"])
         run = _Run(message["run"], item_of(message["item"], self._channel, files), files)
         before = own_peak()
-        self._run = run
+        self._begin(run)
         try:
             end = self._end_of(run)
         finally:

@@ -252,8 +252,10 @@ class ChildProcess:
             return UNKNOWN
         fd = self._faults.fileno()
         text = os.pread(fd, 1 << 16, self._faults_read)
-        self._faults_read += len(text)
-        return stack_of_frames(fault_frames(text.decode("utf-8", "replace")))
+        stack = stack_of_frames(fault_frames(text.decode("utf-8", "replace")))
+        if stack != UNKNOWN:
+            self._faults_read += len(text)  # what has no frame yet may be the beginning of a dump
+        return stack
 
     def kill(self) -> None:
         """Kill the child and what its handler has started; ``ended`` is called when it is gone."""

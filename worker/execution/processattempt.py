@@ -32,6 +32,8 @@ Evidence = TimeLimitExceeded | ResourceLimitExceeded
 FATE: Final = "its process was killed"
 ANSWER_SECONDS: Final = 0.5
 DUMP_SECONDS: Final = 0.1
+DUMP_LOOKS: Final = 10
+"""So often is looked for a dump: on a busy machine the child may not come to it at once."""
 
 
 class ProcessAttempt(Attempt):
@@ -189,12 +191,16 @@ class ProcessAttempt(Attempt):
 
     def _ask_for_dump(self) -> None:
         if self._child.ask_for_dump():
-            self._later(DUMP_SECONDS, self._take_dump)
+            self._later(DUMP_SECONDS, lambda: self._take_dump(DUMP_LOOKS))
         else:
             self._finish(UNKNOWN)
 
-    def _take_dump(self) -> None:
-        self._finish(self._child.dump())
+    def _take_dump(self, looks: int) -> None:
+        stack = self._child.dump()
+        if stack == UNKNOWN and looks > 1:
+            self._later(DUMP_SECONDS, lambda: self._take_dump(looks - 1))
+        else:
+            self._finish(stack)
 
     def _finish(self, stack: str) -> None:
         if self.ended or self._making is None:

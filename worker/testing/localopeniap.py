@@ -33,6 +33,7 @@ from worker.pushing import ClientDoor
 from worker.settings import Settings, load
 from worker.testing.inventory import ME, Inventory, Target, queue_of
 from worker.testing.itemview import ItemView
+from worker.testing.keptports import kept_ports
 from worker.testing.ownlink import PATIENCE, OwnLink
 from worker.testing.replacing import replaced
 from worker.testing.virtualtime import VirtualClock, in_virtual_time
@@ -382,10 +383,11 @@ class LocalOpenIAP:
         async with self._link.again():
             port, grpc_port = self._server.port, self._server.grpc_port
             await self._server.stop()
-            await asyncio.sleep(seconds(down))
-            self._options = replace(self._options, port=port, grpc_port=grpc_port)
-            self._server = LocalServer(self._options)
-            await self._start()
+            with kept_ports(self._options.host, port, grpc_port):
+                await asyncio.sleep(seconds(down))
+                self._options = replace(self._options, port=port, grpc_port=grpc_port)
+                self._server = LocalServer(self._options)
+                await self._start()
 
     def deliver_again(self, id: str) -> None:
         """Put an item back to new as if it had not been worked, whoever works it now.

@@ -15,7 +15,7 @@ from worker.telemetry.log import Log
 
 T = TypeVar("T")
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 LOOK_AGAIN: Final = 0.02
 TIMES: Final = LinkTimes(
     reconnect_min=0.05, reconnect_max=0.5, watchdog_interval=3.0, connect_timeout=PATIENCE

@@ -1,6 +1,8 @@
 """``openiap-worker dev`` as a person has it: a project folder, a process, its output."""
 
 import asyncio
+import codecs
+import contextlib
 import os
 import re
 import signal
@@ -91,15 +93,16 @@ class DevRun:
             below = self.children()
             self.process.kill()
             for child in below:
-                if child.is_running():
+                with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
             await self.process.wait()
         self._reading.cancel()
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
+        decoder = codecs.getincrementaldecoder("utf-8")()
         while chunk := await self.process.stdout.read(65536):
-            self.output += chunk.decode()
+            self.output += decoder.decode(chunk)  # which may end within a letter
             self._grown.set()
 
 

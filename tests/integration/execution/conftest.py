@@ -158,7 +158,7 @@ def on_fast_loop(tmp_path: Path) -> Callable[[Callable[[House], Awaitable[None]]
 def eventually() -> Callable[..., Awaitable[None]]:
     """Wait until a condition holds, within a deadline."""
 
-    async def wait(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    async def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.01)

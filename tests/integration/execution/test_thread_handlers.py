@@ -4,6 +4,8 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,20 @@ from worker.item import current_item
 from worker.openiap.errors import FileTransferError
 from worker.outcome import source_of
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
+
+
+async def begun(run: Coroutine[Any, Any, Any], started: threading.Event) -> "asyncio.Task[Any]":
+    """Start a run; the loop, and the run's limits with it, stand still until its handler works."""
+    task = asyncio.create_task(run)
+    await asyncio.sleep(0)
+    assert started.wait(60)
+    return task
+
+
+def without_limits(executor: Any) -> None:
+    """What this executor runs from now on may take its time."""
+    executor._limits = replace(executor._limits, soft=None, hard=None)
 
 
 async def test_a_handler_runs_in_a_thread_with_its_item_current(house: Any) -> None:
@@ -71,7 +86,7 @@ async def test_no_more_threads_than_slots_and_they_are_used_again(
             together[0] += 1
             together[1] = max(together)
         if payload["n"] < 3:
-            barrier.wait(10)
+            barrier.wait(60)
         with lock:
             together[0] -= 1
 
@@ -98,14 +113,18 @@ async def test_soft_timeout_sets_stopping_and_the_result_counts(house: Any) -> N
 async def test_an_endless_loop_is_given_up_with_its_stack_and_then_ended(
     house: Any, eventually: Any
 ) -> None:
+    started = threading.Event()
+
     @handler("q", timeout=0.05, hard_timeout=0.1)
     def endless() -> None:
+        started.set()
         while True:
             pass
 
     executor, registered = await house.executor(endless, slots=1)
+    run = await begun(executor.run(house.call(registered)), started)
     with pytest.raises(TimeLimitExceeded, match="hard_timeout of 100ms") as at:
-        await executor.run(house.call(registered))
+        await run
     assert "in endless" in at.value.stack
     assert "threading.py" not in at.value.stack
     assert at.value.stack in source_of(at.value)
@@ -116,21 +135,24 @@ async def test_an_endless_loop_is_given_up_with_its_stack_and_then_ended(
 async def test_a_thread_that_cannot_be_stopped_holds_its_slot_until_it_ends(
     house: Any, eventually: Any
 ) -> None:
-    release = threading.Event()
+    started, release = threading.Event(), threading.Event()
     seen: list[str] = []
 
     @handler("q", timeout=0.05, hard_timeout=0.1)
     def stuck(payload: dict[str, Any]) -> dict[str, bool]:
         if payload.get("stuck"):
-            release.wait(30)  # a lock is native code: nothing can be raised in it
+            started.set()
+            release.wait(90)  # a lock is native code: nothing can be raised in it
             seen.append("went on")
         return {"ok": True}
 
     executor, registered = await house.executor(stuck, slots=2)
+    run = await begun(executor.run(house.call(registered, stuck=True)), started)
     with pytest.raises(TimeLimitExceeded) as at:
-        await executor.run(house.call(registered, stuck=True))
-    assert "release.wait(30)" in at.value.stack
+        await run
+    assert "release.wait(90)" in at.value.stack
     assert executor.lost() == 1
+    without_limits(executor)
     assert await executor.run(house.call(registered)) == {"ok": True}
     assert executor.lost() == 1
     name = f"handler {registered.name}"
@@ -141,10 +163,11 @@ async def test_a_thread_that_cannot_be_stopped_holds_its_slot_until_it_ends(
 
 
 async def test_a_handler_that_swallows_even_that_stays_lost(house: Any, eventually: Any) -> None:
-    release = threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     @handler("q", timeout=0.02, hard_timeout=0.05)
     def stubborn() -> None:
+        started.set()
         while not release.is_set():
             try:
                 time.sleep(0.005)
@@ -152,16 +175,17 @@ async def test_a_handler_that_swallows_even_that_stays_lost(house: Any, eventual
                 continue
 
     executor, registered = await house.executor(stubborn, slots=1)
+    run = await begun(executor.run(house.call(registered)), started)
     with pytest.raises(TimeLimitExceeded):
-        await executor.run(house.call(registered))
+        await run
     late = asyncio.create_task(executor.run(house.call(registered)))
     with pytest.raises(TimeLimitExceeded, match="no thread was free"):
         await late
     assert executor.lost() == 1
     release.set()
     await eventually(lambda: executor.lost() == 0)
-    run = await executor.run(house.call(registered))
-    assert run is None
+    without_limits(executor)
+    assert await executor.run(house.call(registered)) is None
 
 
 async def test_a_cancelled_run_waits_and_a_second_cancellation_abandons(
@@ -172,13 +196,13 @@ async def test_a_cancelled_run_waits_and_a_second_cancellation_abandons(
     @handler("q")
     def slow(payload: dict[str, Any]) -> dict[str, bool]:
         started.set()
-        release.wait(30)
+        release.wait(90)
         return {"done": True}
 
     executor, registered = await house.executor(slow)
     call = house.call(registered)
     run = asyncio.create_task(executor.run(call))
-    await asyncio.to_thread(started.wait, 10)
+    await asyncio.to_thread(started.wait, 60)
     run.cancel()
     await asyncio.wait([run], timeout=0.05)
     assert not run.done()
@@ -189,7 +213,7 @@ async def test_a_cancelled_run_waits_and_a_second_cancellation_abandons(
     started.clear()
     release.clear()
     run = asyncio.create_task(executor.run(house.call(registered)))
-    await asyncio.to_thread(started.wait, 10)
+    await asyncio.to_thread(started.wait, 60)
     run.cancel()
     await asyncio.sleep(0)
     run.cancel()
@@ -236,6 +260,7 @@ async def test_async_handlers_are_told_to_await(house: Any) -> None:
 
 
 async def test_giving_up_ends_what_the_thread_waits_for(house: Any, eventually: Any) -> None:
+    started = threading.Event()
     cancelled = asyncio.Event()
 
     async def forever() -> None:
@@ -246,13 +271,15 @@ async def test_giving_up_ends_what_the_thread_waits_for(house: Any, eventually: 
 
     @handler("q", timeout=0.05, hard_timeout=0.1)
     def work(item: Item) -> None:
+        started.set()
         item.wait(forever())
 
     executor, registered = await house.executor(work)
+    run = await begun(executor.run(house.call(registered)), started)
     with pytest.raises(TimeLimitExceeded) as at:
-        await executor.run(house.call(registered))
+        await run
     assert "item.wait(forever())" in at.value.stack
-    await asyncio.wait_for(cancelled.wait(), 10)
+    await asyncio.wait_for(cancelled.wait(), 60)
     await eventually(lambda: executor.lost() == 0)
 
 
@@ -284,5 +311,5 @@ async def test_a_stuck_thread_does_not_keep_the_process_from_ending(tmp_path: Pa
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(script), stdout=asyncio.subprocess.PIPE
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert (out, process.returncode) == (b"TimeLimitExceeded", 0)

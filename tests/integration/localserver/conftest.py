@@ -19,7 +19,7 @@ from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import FLOW_METHOD, build, message_name, parse
 from worker.openiap.wire.framing import FrameReader, frame
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 USER, PASSWORD = "tester", "correct horse"
 
 
@@ -264,7 +264,12 @@ async def connect() -> AsyncIterator[Connect]:
         else:
             wire = WebsocketWire(
                 await connect_websocket(
-                    f"{server.ws_url}/ws/v2", max_size=64 * 1024 * 1024, compression=None
+                    f"{server.ws_url}/ws/v2",
+                    max_size=64 * 1024 * 1024,
+                    compression=None,
+                    open_timeout=DEADLINE,
+                    ping_interval=None,  # OpenIAP has its own pings
+                    close_timeout=DEADLINE,
                 )
             )
         client = RawClient(wire)

@@ -19,7 +19,7 @@ def fetch(server: LocalServer, file_id: str, token: str | None) -> bytes:
     request = urllib.request.Request(f"{server.http_url}/download/{file_id}")
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.urlopen(request, timeout=20) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         return bytes(reply.read())
 
 
@@ -98,7 +98,7 @@ async def test_half_an_upload_leaves_nothing(server: LocalServer, connect: Any) 
     assert store.row("SELECT COUNT(*) FROM chunks") == (3,)
     client._waiting.clear()
     await client.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while store.row("SELECT COUNT(*) FROM chunks") != (0,):
             await asyncio.sleep(0.01)
 
@@ -114,7 +114,7 @@ async def test_two_uploads_at_once_do_not_mix(client: Any) -> None:
     for rid in ids:
         await client.send(build("endstream", pb.EndStream(), rid=rid))
     for future, letter in zip(waiting, (b"a", b"b"), strict=True):
-        reply = await asyncio.wait_for(future, 20)
+        reply = await asyncio.wait_for(future, 60)
         file_id = pb.UploadResponse.FromString(reply.data.value).id
         assert await client.download(file_id) == letter * 300_000
 

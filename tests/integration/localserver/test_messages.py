@@ -79,7 +79,7 @@ async def test_a_message_to_nobody_is_an_error(server: Any, connect: Any) -> Non
         await send(client, 1, queuename="q")
     await register(other, "q")
     await other.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while server.house.messages.listeners("q"):
             await asyncio.sleep(0.01)
     with pytest.raises(Exception, match=r"^Unknown queue q "):

@@ -5,8 +5,11 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from worker.localserver import LocalServer
 
+pytestmark = pytest.mark.timeout(240)
 ROUND = Path(__file__).with_name("official_round.py")
 
 
@@ -29,5 +32,5 @@ async def test_the_official_client_is_served(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 90)
+    said, _ = await asyncio.wait_for(process.communicate(), 180)
     assert process.returncode == 0, said.decode()

@@ -13,7 +13,7 @@ from worker.package.errors import PackageError
 from worker.package.project import Wishes
 from worker.package.publish import existing, publish
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

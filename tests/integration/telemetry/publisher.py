@@ -19,7 +19,7 @@ from worker.telemetry.log import Log
 async def main(url: str) -> None:
     options = ConnectionOptions(url=url, username="tester", password="secret")
     client = OfficialClient(options)
-    await client.connect(timeout=20)
+    await client.connect(timeout=60)
     counts = Counts()
     for queue in ("Rechnungen (neu)", "rechnungen-neu", "plain"):
         counts.popped(queue)

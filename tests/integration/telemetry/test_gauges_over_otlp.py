@@ -16,7 +16,9 @@ from worker.localserver import LocalServer, ServerOptions
 from worker.telemetry.metrics import QUEUE_METRICS
 
 # The library exports every 10 s.
-DEADLINE = 60.0
+DEADLINE = 100.0
+
+pytestmark = pytest.mark.timeout(240)
 
 
 class Collector(metrics_service_pb2_grpc.MetricsServiceServicer):
@@ -73,12 +75,17 @@ async def test_the_official_library_delivers_every_gauge(
             env={"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"},
         )
         try:
-            await kept.wait_for("openiap_worker_plain_in_flight", "openiap_worker_outbox_size")
+            await kept.wait_for(
+                *(f"openiap_worker_plain_{metric.name}" for metric in QUEUE_METRICS),
+                *(f"openiap_worker_{metric.name}" for metric in QUEUE_METRICS),
+                "openiap_worker_outbox_size",
+                "openiap_worker_effective_rate",
+            )
         finally:
             assert process.stdin is not None
             process.stdin.close()
             try:
-                await asyncio.wait_for(process.wait(), 20)
+                await asyncio.wait_for(process.wait(), 60)
             except TimeoutError:
                 process.kill()
                 await process.wait()

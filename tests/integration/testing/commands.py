@@ -43,6 +43,6 @@ async def command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(110):
         out, err = await process.communicate(typed.encode())
     return Done(process.returncode or 0, out.decode(), err.decode())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(240)
+
 PROJECT = """
 import pytest
 from worker import Item, handler
@@ -39,7 +41,7 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         env={"PYTHONPATH": f"{folder}:{root}", "PATH": "", "HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
 
@@ -71,4 +73,4 @@ def test_the_plugin_brings_neither_engine_nor_server_along() -> None:
         "heavy = ('worker.daemon', 'worker.localserver', 'worker.rehearsal', 'grpc', 'fastapi')\n"
         "assert not [name for name in heavy if name in sys.modules], sorted(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=110)
