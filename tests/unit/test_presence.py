@@ -181,3 +181,42 @@ async def test_a_document_that_is_none_of_ours_claims_nothing(items: object) -> 
     store = Store()
     store.documents = [{"_id": "a", "host": platform.node(), "items": items}]
     assert await presence(store).previous_claims() == []
+
+
+async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of_a_stop_takes() -> (
+    None
+):
+    store = Store()
+    left = [Running(Workitem(id="left", wiq="q"), time.monotonic(), datetime.now(UTC), 1)]
+    kept = Presence(
+        Self("a", "1", {"q": 1}),
+        pool=cast(Pool, store),
+        interval=0.01,
+        dead_after=1.0,
+        in_flight=lambda: left,
+        log=Log("error", fallback=lambda level, line: None),
+    )
+    await kept.start()
+    kept.keep()
+    left.clear()
+    kept.changed()
+    await kept.beat()
+    await asyncio.sleep(0.1)  # several intervals
+    await kept.stop()
+    assert [one["id"] for one in store.beats[-1]["items"]] == ["left"]
+
+
+async def test_nobody_is_judged_after_an_outage_as_long_as_it_takes_to_count_as_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Short intervals: others are silent for as long as this worker, and it has not spoken yet."""
+    now = 1000.0
+    monkeypatch.setattr("worker.presence.time.monotonic", lambda: now)
+    kept = presence(Store(), interval=0.4)
+    await kept._beat_once()
+    now += 0.9
+    assert kept.steady() == pytest.approx(0.9)
+    now += 0.2  # dead_after is 1 s
+    assert kept.steady() == 0.0
+    await kept._beat_once()
+    assert kept.steady() == 0.0
