@@ -69,7 +69,7 @@ class Ticking(Store):
         return iso(datetime.now(UTC) + timedelta(seconds=self.ahead))
 
 
-def presence(store: Store, *, interval: float = 0.05) -> Presence:
+def presence(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -> Presence:
     """A presence with one item that has run for long."""
     workitem = Workitem(id="slow", wiq="q")
     long = Running(workitem, time.monotonic() - 2 * LONG_RUNNING, datetime.now(UTC), 1)
@@ -77,7 +77,7 @@ def presence(store: Store, *, interval: float = 0.05) -> Presence:
         Self("a", "1", {"q": 1}),
         pool=cast(Pool, store),
         interval=interval,
-        dead_after=1.0,
+        dead_after=dead_after,
         in_flight=lambda: [long],
         log=Log("error", fallback=lambda level, line: None),
     )
@@ -153,7 +153,7 @@ async def test_nobody_is_judged_for_a_while_after_the_servers_clock_leapt(
     ahead: float, leapt: bool
 ) -> None:
     store = Ticking()
-    kept = presence(store, interval=10)
+    kept = presence(store, interval=10, dead_after=12)
     await kept.start()
     await asyncio.sleep(0.1)
     before = kept.steady()
