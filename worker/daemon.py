@@ -180,9 +180,7 @@ class Daemon:
             self._stopping_now = stopping
             if self._signals.hurried:
                 stopping.hurry()
-            left = await stopping.run()
-            if left and self._presence is not None:
-                self._presence.keep()
+            await stopping.run()
             await self._events.tell(Event("shutdown", worker=self._events.worker))
         await self._stack.aclose()
 
@@ -284,6 +282,7 @@ class Daemon:
             usual=self._stations.usual,
             times=StopTimes(settings.drain_timeout, settings.cancel_timeout),
             log=self._log,
+            on_left=presence.keep,
         )
         self._stations.note_facts(queues)
         self._say_whose_times(pool)

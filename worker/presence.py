@@ -155,7 +155,8 @@ class Presence:
 
     def keep(self) -> None:
         """Leave the document at ``stop``: what it claims is still in processing, and others are to
-        find it dead and take that over, which they do with an unclaimed item only much later."""
+        find it dead and take that over, which they do with an unclaimed item only much later. No
+        more heartbeats: one that came after the items were given up would claim none of them."""
         self._kept = True
 
     async def beat(self) -> None:
@@ -207,7 +208,8 @@ class Presence:
         if self._beaten is None:
             return 0.0
         now = time.monotonic()
-        if now - self._beaten > MISSED * self._interval + BEAT_TIMEOUT:
+        # Where this worker was not heard of for dead_after, nobody else may have been.
+        if now - self._beaten > min(MISSED * self._interval + BEAT_TIMEOUT, self._dead_after):
             return 0.0
         return now - self._steady_since
 
@@ -276,7 +278,7 @@ class Presence:
 
     async def _beat_once(self) -> bool:
         """Write the document; whether it was written."""
-        if not self.usable:
+        if not self.usable or self._kept:
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
         document = self._document(running)
@@ -294,7 +296,8 @@ class Presence:
             self._log.once_a_while("heartbeat", f"heartbeat not written: {error}")
             return False
         now = time.monotonic()
-        if self._beaten is None or now - self._beaten > MISSED * self._interval:
+        gap = min(MISSED * self._interval, self._dead_after)
+        if self._beaten is None or now - self._beaten > gap:
             self._steady_since = now
         self._beaten = now
         self._told = frozenset(

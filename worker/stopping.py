@@ -29,7 +29,11 @@ class StopTimes:
 
 
 class Stopping:
-    """Ends the items in flight."""
+    """Ends the items in flight.
+
+    Args:
+        on_left: told before the first of the items is given up that stay in processing.
+    """
 
     def __init__(
         self,
@@ -38,11 +42,13 @@ class Stopping:
         usual: Callable[[str], Usual],
         times: StopTimes,
         log: Log,
+        on_left: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumers = tuple(consumers)
         self._usual = usual
         self._times = times
         self._log = log
+        self._on_left = on_left
         self._hurry = asyncio.Event()
 
     def hurry(self) -> None:
@@ -63,6 +69,8 @@ class Stopping:
         await self._until(deadline, self._hurry)
         await self._cancel()
         left = self._running()
+        if left:
+            self._on_left()
         for running in left:
             if running.task is not None:
                 running.task.cancel()

@@ -69,7 +69,7 @@ class Ticking(Store):
         return iso(datetime.now(UTC) + timedelta(seconds=self.ahead))
 
 
-def presence(store: Store, *, interval: float = 0.05) -> Presence:
+def presence(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -> Presence:
     """A presence with one item that has run for long."""
     workitem = Workitem(id="slow", wiq="q")
     long = Running(workitem, time.monotonic() - 2 * LONG_RUNNING, datetime.now(UTC), 1)
@@ -77,7 +77,7 @@ def presence(store: Store, *, interval: float = 0.05) -> Presence:
         Self("a", "1", {"q": 1}),
         pool=cast(Pool, store),
         interval=interval,
-        dead_after=1.0,
+        dead_after=dead_after,
         in_flight=lambda: [long],
         log=Log("error", fallback=lambda level, line: None),
     )
@@ -153,7 +153,7 @@ async def test_nobody_is_judged_for_a_while_after_the_servers_clock_leapt(
     ahead: float, leapt: bool
 ) -> None:
     store = Ticking()
-    kept = presence(store, interval=10)
+    kept = presence(store, interval=10, dead_after=12)
     await kept.start()
     await asyncio.sleep(0.1)
     before = kept.steady()
@@ -181,3 +181,42 @@ async def test_a_document_that_is_none_of_ours_claims_nothing(items: object) -> 
     store = Store()
     store.documents = [{"_id": "a", "host": platform.node(), "items": items}]
     assert await presence(store).previous_claims() == []
+
+
+async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of_a_stop_takes() -> (
+    None
+):
+    store = Store()
+    left = [Running(Workitem(id="left", wiq="q"), time.monotonic(), datetime.now(UTC), 1)]
+    kept = Presence(
+        Self("a", "1", {"q": 1}),
+        pool=cast(Pool, store),
+        interval=0.01,
+        dead_after=1.0,
+        in_flight=lambda: left,
+        log=Log("error", fallback=lambda level, line: None),
+    )
+    await kept.start()
+    kept.keep()
+    left.clear()
+    kept.changed()
+    await kept.beat()
+    await asyncio.sleep(0.1)  # several intervals
+    await kept.stop()
+    assert [one["id"] for one in store.beats[-1]["items"]] == ["left"]
+
+
+async def test_nobody_is_judged_after_an_outage_as_long_as_it_takes_to_count_as_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Short intervals: others are silent for as long as this worker, and it has not spoken yet."""
+    now = 1000.0
+    monkeypatch.setattr("worker.presence.time.monotonic", lambda: now)
+    kept = presence(Store(), interval=0.4)
+    await kept._beat_once()
+    now += 0.9
+    assert kept.steady() == pytest.approx(0.9)
+    now += 0.2  # dead_after is 1 s
+    assert kept.steady() == 0.0
+    await kept._beat_once()
+    assert kept.steady() == 0.0

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.integration.keys.conftest import STATE, fleet
-from tests.integration.worker.conftest import create_queue, until_finished
+from tests.integration.worker.conftest import create_queue, until_finished, until_idle
 from worker.handler import handler
+from worker.keys.keyfunction import line_name
 from worker.keys.permits import Permits, WindowClock
-from worker.rates import Rate, rate_of
-from worker.testing import LocalOpenIAP
+from worker.rates import Rate
+from worker.testing import LocalOpenIAP, localopeniap
 from worker.waits import WAITS
 
 
@@ -19,65 +22,92 @@ def customer(payload: dict[str, Any]) -> str:
     return str(payload["customer"])
 
 
-def windows(starts: list[datetime], rate: Rate) -> Counter[int]:
-    return Counter(rate.window(start) for start in starts)
+RARE = "2/31day"
+"""A window that ends hardly ever while a test runs."""
 
 
-async def test_no_window_is_over_its_rate_whoever_works(client, start) -> None:
-    rate = rate_of("5/2s")
-    starts: list[datetime] = []
+@pytest.fixture
+def granted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[int]]:
+    """Count starts by scope and window, each in the moment in which it is let through.
+
+    A process that is stopped between that and its handler's first line starts late, which no worker
+    can help: so the handler's own look at the clock says nothing of the rate.
+    """
+    looked: list[datetime] = []
+    found: dict[str, Counter[int]] = defaultdict(Counter)
+    latest, take = WindowClock.latest, Permits.take
+
+    def noted(clock: WindowClock) -> datetime:
+        looked[:] = [latest(clock)]
+        return looked[0]
+
+    async def taken(permits: Permits, scope: str) -> datetime | None:
+        opens = await take(permits, scope)
+        if opens is None:  # nobody else had the loop since its look
+            found[scope][permits.rate.window(looked[0])] += 1
+        return opens
+
+    monkeypatch.setattr(WindowClock, "latest", noted)
+    monkeypatch.setattr(Permits, "take", taken)
+    return found
+
+
+async def test_no_window_is_over_its_rate_whoever_works(client, start, granted) -> None:
+    started = 0
 
     @handler("mails", rate="5/2s", concurrency=4)
     async def mail(payload: dict[str, Any]) -> None:
-        starts.append(datetime.now(UTC))  # the server's clock is this machine's
+        nonlocal started
+        started += 1
+        assert started <= sum(counts.total() for counts in granted.values())
 
     await create_queue(client, "mails")
     for n in range(17):
         await client.push_workitem("mails", {"n": n})
     await fleet(start, mail, 2)
-    done = await until_finished(client, "mails", 17, timeout=40)
+    done = await until_finished(client, "mails", 17)
     assert {(d["state"], d["retries"]) for d in done} == {("successful", 0)}
-    counted = windows(starts, rate)
+    (counted,) = granted.values()
+    assert (started, counted.total()) == (17, 17)
     assert max(counted.values()) <= 5, counted
-    assert len(counted) <= 8  # and it gets on: 17 items need 4 windows
+    assert len(counted) <= 12  # and it gets on: 17 items need 4 windows
 
 
-async def test_each_key_has_a_rate_of_its_own(client, start) -> None:
-    rate = rate_of("2/2s")
-    starts: dict[str, list[datetime]] = {"a": [], "b": []}
-
+async def test_each_key_has_a_rate_of_its_own(client, start, granted) -> None:
     @handler("mails", key=customer, per_key=None, rate_per_key="2/2s", concurrency=6)
-    async def mail(payload: dict[str, Any]) -> None:
-        starts[payload["customer"]].append(datetime.now(UTC))
+    async def mail(payload: dict[str, Any]) -> None: ...
 
     await create_queue(client, "mails")
     for n in range(10):
         await client.push_workitem("mails", {"customer": "ab"[n % 2], "n": n})
     await fleet(start, mail, 2)
-    await until_finished(client, "mails", 10, timeout=40)
-    for moments in starts.values():
-        assert max(windows(moments, rate).values()) <= 2
+    await until_finished(client, "mails", 10)
+    assert set(granted) == {line_name("mails", key) for key in "ab"}
+    for counted in granted.values():
+        assert counted.total() == 5
+        assert max(counted.values()) <= 2, counted
 
 
-async def test_a_key_and_its_rate_go_together_and_keep_the_order(client, start) -> None:
-    rate = rate_of("2/2s")
-    began: list[tuple[datetime, int]] = []
+async def test_a_key_and_its_rate_go_together_and_keep_the_order(client, start, granted) -> None:
+    began: list[int] = []
 
     @handler("mails", key=customer, rate_per_key="2/2s", concurrency=4)
     async def mail(payload: dict[str, Any]) -> None:
-        began.append((datetime.now(UTC), payload["n"]))
+        began.append(payload["n"])
 
     await create_queue(client, "mails")
     for n in range(5):
         await client.push_workitem("mails", {"customer": "a", "n": n})
     await start(mail)
-    await until_finished(client, "mails", 5, timeout=40)
-    assert [n for _, n in began] == [0, 1, 2, 3, 4]
-    assert max(windows([at for at, _ in began], rate).values()) <= 2
+    await until_finished(client, "mails", 5)
+    assert began == [0, 1, 2, 3, 4]
+    (counted,) = granted.values()
+    assert counted.total() == 5
+    assert max(counted.values()) <= 2, counted
 
 
 async def test_a_waiting_item_says_why_and_the_queue_is_left_alone(client, start) -> None:
-    @handler("mails", rate="2/day")
+    @handler("mails", rate=RARE)
     async def mail(payload: dict[str, Any]) -> None: ...
 
     await create_queue(client, "mails")
@@ -86,9 +116,10 @@ async def test_a_waiting_item_says_why_and_the_queue_is_left_alone(client, start
     daemon = await start(mail)
     await until_finished(client, "mails", 2)
 
-    async with asyncio.timeout(20):
-        while not await client.count("workitems", {f"{WAITS}.why": "waits for 2/day"}):
+    async with asyncio.timeout(60):
+        while not await client.count("workitems", {f"{WAITS}.why": f"waits for {RARE}"}):
             await asyncio.sleep(0.02)
+    await until_idle(daemon)
     popped = daemon.counts()["mails"].popped
     # Those in flight when it closed are parked, the others are not even popped.
     assert popped <= 2 + 8
@@ -96,14 +127,14 @@ async def test_a_waiting_item_says_why_and_the_queue_is_left_alone(client, start
 
 
 async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(client, start) -> None:
-    @handler("mails", rate="2/day")
+    @handler("mails", rate=RARE)
     async def mail(payload: dict[str, Any]) -> None: ...
 
     await create_queue(client, "mails")
     for n in range(40):
         await client.push_workitem("mails", {"n": n})
     daemon = await start(mail, once=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         await asyncio.gather(*(c.drained.wait() for c in daemon._stations.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 2
 
@@ -116,13 +147,13 @@ async def test_a_worker_that_ends_with_its_queue_waits_for_the_next_moment(clien
     for n in range(9):
         await client.push_workitem("mails", {"n": n})
     daemon = await start(mail, once=True)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         await asyncio.gather(*(c.drained.wait() for c in daemon._stations.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 9
 
 
 async def test_big_limits_cost_few_messages(client) -> None:
-    rate = Rate(1000, 86_400)
+    rate = Rate(1000, 31 * 86_400)  # a window that ends hardly ever while this runs
     one, two = (Permits(client, rate, namespace="", told=lambda: None) for _ in range(2))
     taken = 0
     while await one.take("q") is None:
@@ -133,7 +164,7 @@ async def test_big_limits_cost_few_messages(client) -> None:
 
 
 async def test_a_clock_that_is_wrong_is_put_right_by_the_servers_first_answer(client) -> None:
-    rate = Rate(3, 3600)
+    rate = Rate(3, 86_400)
     for wrong in (timedelta(hours=-30), timedelta(hours=30)):
         permits = Permits(
             client,
@@ -166,15 +197,20 @@ async def test_a_clock_that_others_heard_moved_ahead_is_believed() -> None:
     told: list[tuple[datetime, float] | None] = [None]
     clock = WindowClock(lambda: told[0])
     clock.heard(began, time.monotonic())
-    assert clock.latest() - began < timedelta(seconds=5)
+    assert clock.latest() - began < timedelta(minutes=30)
     told[0] = (began + timedelta(hours=1), time.monotonic())
     assert clock.latest() - began >= timedelta(hours=1)
     # What a permit's own answer says counts from then on, even if another says otherwise.
     clock.heard(began, time.monotonic())
-    assert clock.latest() - began < timedelta(seconds=5)
+    assert clock.latest() - began < timedelta(minutes=30)
 
 
-async def test_virtual_time_goes_through_windows_and_lines(client_name, tmp_path) -> None:
+async def test_virtual_time_goes_through_windows_and_lines(
+    client_name, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No reply is lost on purpose here: a machine that stands still must not look like that.
+    monkeypatch.setitem(localopeniap.QUICK, "call_timeout", 60)
+
     @handler("mails", key=customer, rate="2/min")
     async def mail(payload: dict[str, Any]) -> None: ...
 

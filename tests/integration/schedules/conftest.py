@@ -2,7 +2,16 @@
 
 import pytest
 
+from worker.testing import localopeniap
+
 
 @pytest.fixture(params=["native", "official"])
 def openiap_client(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reply is lost on purpose here: a machine that stands still must not look like that."""
+    monkeypatch.setitem(localopeniap.QUICK, "call_timeout", 60)
+    monkeypatch.setattr(localopeniap, "PATIENCE", 60.0)

@@ -61,13 +61,13 @@ async def worked(openiap: LocalOpenIAP) -> dict[str, str]:
         "bad": await openiap.push(bill, {"bad": True}),
         "other": await openiap.push(letter, {}),
     }
-    await openiap.settled()
+    await openiap.settled(timeout="100s")
     await worker.stop()
     return {**ids, "waiting": await openiap.push(bill, {})}
 
 
 async def until_gone(openiap: LocalOpenIAP, *ids: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while {item.id for item in openiap.items()} & set(ids):
             await asyncio.sleep(0.01)
 
@@ -106,7 +106,7 @@ async def test_only_the_leading_worker_deletes(local_openiap: LocalOpenIAP) -> N
 async def test_more_than_a_batch_goes_at_one_look(local_openiap: LocalOpenIAP) -> None:
     worker = await local_openiap.start_worker(bill)
     ids = [await local_openiap.push(bill, {}) for _ in range(60)]
-    await local_openiap.settled()
+    await local_openiap.settled(timeout="100s")
     await worker.stop()
     await local_openiap.advance("31d")
     service = retention(local_openiap)
@@ -120,7 +120,7 @@ async def test_a_worker_knows_its_place_from_the_rescuer(local_openiap: LocalOpe
     first = await local_openiap.start_worker(bill)
     second = await local_openiap.start_worker(bill)
     ranks: tuple[int | None, ...] = ()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while ranks != (0, 1):
             found: list[Presence | None] = [first._presence, second._presence]
             ranks = tuple(None if one is None else one.rank("bills") for one in found)

@@ -42,7 +42,7 @@ async def make(kind: str, server: LocalServer) -> AsyncIterator[MakeClient]:
     """Return signed-in clients that are closed when the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def make(kind: str = kind, *, timeout: float = 20.0, url: str = "") -> Client:
+        async def make(kind: str = kind, *, timeout: float = 60.0, url: str = "") -> Client:
             module, name = CLASSES[kind]
             options = ConnectionOptions(
                 url=url or server.ws_url,
@@ -52,7 +52,7 @@ async def make(kind: str, server: LocalServer) -> AsyncIterator[MakeClient]:
             )
             client: Client = getattr(importlib.import_module(module), name)(options)
             stack.push_async_callback(client.disconnect)
-            await client.connect(timeout=20)
+            await client.connect(timeout=60)
             return client
 
         yield make
@@ -69,7 +69,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def answer(self, *, within: float = 40) -> Any:
+    async def answer(self, *, within: float = 60) -> Any:
         """Return its next answer."""
         assert self._process.stdout is not None
         async with asyncio.timeout(within):

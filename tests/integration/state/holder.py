@@ -59,9 +59,9 @@ class Holder:
 
 
 async def main(url: str, kind: str) -> None:
-    options = ConnectionOptions(url=url, username=USER, password=PASSWORD, default_timeout=5)
+    options = ConnectionOptions(url=url, username=USER, password=PASSWORD, default_timeout=60)
     client = OfficialClient(options) if kind == "official" else NativeClient(options)
-    await client.connect(timeout=20)
+    await client.connect(timeout=60)
     holder = Holder(client)
     answer("ready")
     while line := await asyncio.to_thread(sys.stdin.readline):

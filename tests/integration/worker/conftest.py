@@ -20,6 +20,9 @@ USER, PASSWORD = "tester", "secret"
 
 CLIENTS = ["official", "native"]
 
+DEADLINE = 60.0
+"""Seconds that anything is waited for; only a failure takes so long."""
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[LocalServer]:
@@ -48,7 +51,8 @@ def settings_for(url: str, state_dir: Path, **more: Any) -> Settings:
         "state_dir": str(state_dir),
         "poll_interval": 0.2,
         "drain_timeout": 10,
-        "cancel_timeout": 1,
+        # No handler here is deaf, so this is how long a slow machine may take to write back.
+        "cancel_timeout": 30,
         "rate_limit": 0,
         "reconnect_min": 0.05,
         "reconnect_max": 0.5,
@@ -78,7 +82,7 @@ async def start(settings: Settings) -> AsyncIterator[Make]:
         parts = handlers[0] if isinstance(handlers[0], Application) else Application.of(*handlers)
         daemon = Daemon(settings.model_copy(update=changes), parts)
         running.append(daemon)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await daemon.start()
         return daemon
 
@@ -103,7 +107,7 @@ async def create_queue(client: Client, name: str, **more: Any) -> str:
 
 
 async def until_finished(
-    client: Client, queue: str, count: int = 1, *, timeout: float = 20
+    client: Client, queue: str, count: int = 1, *, timeout: float = DEADLINE
 ) -> list[dict[str, Any]]:
     """Return the queue's items once so many of them are finished."""
     async with asyncio.timeout(timeout):
@@ -115,7 +119,7 @@ async def until_finished(
             await asyncio.sleep(0.02)
 
 
-async def until_one(client: Client, query: JsonObject, *, timeout: float = 20) -> JsonObject:
+async def until_one(client: Client, query: JsonObject, *, timeout: float = DEADLINE) -> JsonObject:
     """Return the one item that answers the query, once it is there."""
     async with asyncio.timeout(timeout):
         while not (found := await client.query("workitems", query)):
@@ -126,6 +130,6 @@ async def until_one(client: Client, query: JsonObject, *, timeout: float = 20) -
 
 async def until_idle(daemon: Daemon) -> None:
     """Return once nothing is in flight: the server knows of a finish before the worker does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while any(counts.in_flight for counts in daemon.counts().values()):
             await asyncio.sleep(0.01)

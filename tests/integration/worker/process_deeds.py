@@ -22,7 +22,7 @@ def sliced(payload: dict[str, Any], item: Item) -> dict[str, Any]:
 async def asks(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     """Push at once and wait for the other's result."""
     pushed = await sums.push({"a": 1, "b": 2})
-    return {"sum": (await pushed.result(timeout=20))["sum"]}
+    return {"sum": (await pushed.result(timeout=60))["sum"]}
 
 
 @handler("once-process", process=True, concurrency=1)

@@ -276,7 +276,7 @@ async def test_a_lost_link_is_told(client, start, server) -> None:
     await create_queue(client, "q")
     await start(Application.of(work, note))
     await server.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await lost.wait()
 
 

@@ -107,7 +107,7 @@ async def test_a_crash_after_the_outcome_pushes_once(
         await client.push_workitem("orders", {})
         worker = Daemon(quick, [order])
         await worker.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await dying.wait()
         assert await client.count("workitems", {"wiq": "shipments"}) == number - 1 + there
         await worker.stop()  # its last messages do not come through: the row stays

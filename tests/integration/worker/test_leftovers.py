@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.integration.worker.conftest import create_queue
 from worker import handler
 from worker.cli.checks import RECORDS, of_records
@@ -21,7 +23,7 @@ async def test_items_left_in_processing_stay_claimed_so_that_others_take_them_ov
     await create_queue(client, "q")
     pushed = await client.push_workitem("q", {})
     daemon = await start(endless, drain_timeout=0.1, cancel_timeout=0.1, heartbeat_interval=0.1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await begun.wait()
         while not await client.count("openiap_workers", {"items.id": pushed.id}):
             await asyncio.sleep(0.05)
@@ -33,7 +35,12 @@ async def test_items_left_in_processing_stay_claimed_so_that_others_take_them_ov
     assert [claim["id"] for claim in document["items"]] == [pushed.id]
 
 
-async def test_a_stop_that_leaves_nothing_takes_its_document_along(client, start) -> None:
+async def test_a_stop_that_leaves_nothing_takes_its_document_along(
+    client, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A goodbye that takes too long is left out, and the document found dead: no matter of this.
+    monkeypatch.setattr("worker.presence.GOODBYE_TIMEOUT", 60.0)
+
     @handler("q")
     async def work(payload: dict) -> None: ...
 
@@ -55,7 +62,7 @@ async def test_a_worker_has_one_document_on_a_server_that_forgets_ids(
     await create_queue(client, "q", _acl=rights)
     await start(work, heartbeat_interval=0.1)
     beats: set[str] = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(beats) < 3:
             (document,) = await client.query("openiap_workers", {"_type": "worker"})
             beats.add(document["heartbeat"])

@@ -37,7 +37,7 @@ async def test_a_document_of_an_odd_form_at_the_sign_in_does_not_end_it(settings
             raise KeyError("a field that a document lacks")
 
     kept = connection(lambda: make_client(settings), on_connected)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await kept.start()
     assert kept.ready.is_set()
     assert rounds == 2
@@ -63,7 +63,7 @@ async def test_an_error_of_the_system_while_connecting_does_not_end_it(
     async def on_connected(_: Connection) -> None: ...
 
     kept = connection(make, on_connected)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await kept.start()
     assert kept.ready.is_set()
     assert len(made) == 2

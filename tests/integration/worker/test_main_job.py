@@ -57,7 +57,7 @@ async def test_a_push_to_an_idle_worker_is_worked_long_before_the_poll(client, s
     await create_queue(client, "q")
     await start(work, poll_interval=3600.0)
     await client.push_workitem("q", {})
-    await until_finished(client, "q", timeout=15)
+    await until_finished(client, "q")
 
 
 async def test_errors_end_as_the_rules_say(client, start) -> None:
@@ -163,7 +163,7 @@ async def test_files_go_in_and_out(client, start, tmp_path: Path) -> None:
     assert sorted(files) == ["big.bin", "made.txt", "numbers.csv", "summary.txt"]
     fetched = await client.download(files["summary.txt"], tmp_path / "back")
     assert fetched.read_text() == "total 3"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while Path(str(seen["folder"])).exists():
             await asyncio.sleep(0.01)
 
@@ -222,7 +222,7 @@ async def test_never_more_items_than_slots_are_taken(client, start) -> None:
         peak = max(peak, running)
         if running == 3:
             gate.set()
-        await asyncio.wait_for(gate.wait(), 10)
+        await asyncio.wait_for(gate.wait(), 60)
         await asyncio.sleep(0.01)
         running -= 1
 
@@ -230,7 +230,7 @@ async def test_never_more_items_than_slots_are_taken(client, start) -> None:
     for n in range(9):
         await client.push_workitem("q", {"n": n})
     await start(work)
-    await asyncio.wait_for(gate.wait(), 10)
+    await asyncio.wait_for(gate.wait(), 60)
     processing = await client.query("workitems", {"wiq": "q", "state": "processing"})
     assert len(processing) <= 3
     await until_finished(client, "q", 9)
@@ -243,12 +243,12 @@ async def test_an_item_deleted_while_it_runs_is_let_go(client, start) -> None:
     @handler("q")
     async def work(payload: dict) -> None:
         started.set()
-        await asyncio.wait_for(gate.wait(), 10)
+        await asyncio.wait_for(gate.wait(), 60)
 
     await create_queue(client, "q")
     item = await client.push_workitem("q", {"n": 1})
     daemon = await start(work)
-    await asyncio.wait_for(started.wait(), 10)
+    await asyncio.wait_for(started.wait(), 60)
     await client.delete_workitem(item.id)
     gate.set()
     await client.push_workitem("q", {"n": 2})
@@ -281,29 +281,38 @@ async def test_once_works_what_is_there_and_ends(client, settings) -> None:
     for n in range(20):
         await client.push_workitem("q", {"n": n, "fail": n % 5 == 0})
     daemon = Daemon(settings.model_copy(update={"once": True}), [work])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         assert await daemon.run(signals=False) == 0
     found = await client.query("workitems", {"wiq": "q"}, top=100)
     assert Counter(d["state"] for d in found) == {"successful": 20}
 
 
 async def test_stopping_waits_for_what_runs_and_hands_back_the_rest(client, start) -> None:
-    started = asyncio.Event()
+    finish = asyncio.Event()
+    at_work: list[str] = []
 
     @handler("q", concurrency=2)
-    async def work(payload: dict) -> None:
-        started.set()
-        await asyncio.sleep(payload["seconds"])
+    async def work(payload: dict, item: Item) -> None:
+        at_work.append(item.name)
+        if item.name == "short":
+            await finish.wait()
+        else:
+            await asyncio.Event().wait()
 
     await create_queue(client, "q")
-    await client.push_workitem("q", {"seconds": 0.3}, name="short")
-    await client.push_workitem("q", {"seconds": 3600}, name="long")
-    daemon = await start(work, drain_timeout=1.0, cancel_timeout=0.5)
-    await asyncio.wait_for(started.wait(), 10)
-    async with asyncio.timeout(10):
-        while daemon.counts()["q"].in_flight < 2:
+    await client.push_workitem("q", {}, name="short")
+    await client.push_workitem("q", {}, name="long")
+    daemon = await start(work, drain_timeout=60)
+    async with asyncio.timeout(60):
+        while len(at_work) < 2:
             await asyncio.sleep(0.01)
-        await daemon.stop()
+        stopping = asyncio.create_task(daemon.stop())
+        await asyncio.sleep(0.3)  # into the drain
+        finish.set()
+        await until_finished(client, "q")
+        assert not stopping.done(), "it waits for the other one, too"
+        daemon.hurry()  # the drain is over
+        await stopping
     found = {d["name"]: d for d in await client.query("workitems", {"wiq": "q"})}
     assert found["short"]["state"] == "successful"
     assert found["long"]["state"] == "new"

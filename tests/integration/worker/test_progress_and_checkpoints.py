@@ -36,7 +36,7 @@ async def test_progress_is_seen_while_the_item_runs_and_gone_when_it_succeeds(
     await create_queue(client, "q")
     pushed = await client.push_workitem("q", {"a": 1})
     await start(work)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await at_work.wait()
     during = await document(client, pushed.id)
     assert during["payload"]["a"] == 1
@@ -81,12 +81,12 @@ async def test_a_checkpoint_is_stored_by_itself_for_when_the_worker_dies(client,
         for page in range(5):
             await item.checkpoint({"page": page})
         at_work.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     await create_queue(client, "q")
     pushed = await client.push_workitem("q", {})
     await start(work, drain_timeout=0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await at_work.wait()
         while (await document(client, pushed.id))["payload"][KEY]["checkpoint"]["page"] != 4:
             await asyncio.sleep(0.02)
@@ -96,6 +96,8 @@ async def test_a_checkpoint_is_stored_by_itself_for_when_the_worker_dies(client,
 async def test_writes_are_throttled(client, start, monkeypatch: pytest.MonkeyPatch) -> None:
     from worker.desk import Desk
 
+    # The first write is made at once; of the others none is due before the end.
+    monkeypatch.setattr("worker.desk.INTERVAL", 3600.0)
     real, writes = Desk.write, []
 
     async def counted(self: Desk, item: Item) -> None:
@@ -114,7 +116,7 @@ async def test_writes_are_throttled(client, start, monkeypatch: pytest.MonkeyPat
     daemon = await start(work)
     await until_finished(client, "q")
     await until_idle(daemon)
-    assert 1 <= len(writes) <= 3
+    assert len(writes) == 1
 
 
 async def test_a_stopped_worker_hands_the_last_checkpoint_on(client, start) -> None:
@@ -126,13 +128,13 @@ async def test_a_stopped_worker_hands_the_last_checkpoint_on(client, start) -> N
             for page in range(3):
                 await item.checkpoint({"page": page})
             at_work.set()
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         raise asyncio.CancelledError
 
     await create_queue(client, "q")
     pushed = await client.push_workitem("q", {})
     daemon = await start(work, drain_timeout=0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await at_work.wait()
     await daemon.stop()
     found = await document(client, pushed.id)
@@ -180,7 +182,7 @@ async def test_an_attempt_that_lost_its_item_is_told_and_changes_nothing(client,
     await create_queue(client, "q")
     pushed = await client.push_workitem("q", {"a": 1})
     daemon = await start(work)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await at_work.wait()
         found = await document(client, pushed.id)
         # Another worker takes it over and finishes it.

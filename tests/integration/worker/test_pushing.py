@@ -53,10 +53,10 @@ async def test_a_push_is_waited_for_and_gives_what_the_handler_returned(
     await start(book)
     async with connect(settings):
         pushed = await book.push(Invoice(number="7", amount=3), priority=1, name="seven")
-        assert await pushed.result(timeout="20s") == Booking(voucher="V-7")
+        assert await pushed.result(timeout="1m") == Booking(voucher="V-7")
         refused = await book.push(Invoice(number="8", amount=-3))
         with pytest.raises(ItemFailed) as at:
-            await refused.result(timeout=20)
+            await refused.result(timeout=60)
     assert (at.value.code, at.value.errortype) == ("BAD_AMOUNT", "business")
     assert at.value.message == "amount must be positive"
     (seven,) = await client.query("workitems", {"_id": pushed.id})
@@ -93,7 +93,7 @@ async def test_an_item_without_its_file_is_a_business_error(client, start, tmp_p
     async with connect(start.settings):
         pushed = await scan.push({}, files=[path])
         await start(scan)
-        assert (await pushed.result(timeout=20))["size"] == 5
+        assert (await pushed.result(timeout=60))["size"] == 5
     done = {d["name"]: d for d in await until_finished(client, "scans", 2)}
     assert done["without"]["errortype"] == "business"
     assert done["without"]["errormessage"] == f"Item of {scan.name} has no file *.pdf"
@@ -150,7 +150,7 @@ async def test_a_push_in_a_handler_goes_over_the_worker_and_inherits(client, sta
     async with connect(start.settings):
         with in_namespace("acme"):
             pushed = await parent.push({}, priority=1)
-        result = await pushed.result(timeout=20)
+        result = await pushed.result(timeout=60)
     await until_finished(client, "children", 3)
     assert result["seen"] == ["acme", 1]
     assert seen == {str(n): ("acme", 1, {"n": n}) for n in (1, 2, 3)}
@@ -176,7 +176,7 @@ async def test_blocking_code_pushes_and_waits(client, settings, start) -> None:
             one = openiap.push(book, Invoice(number="1", amount=1))
             many = openiap.push_many(book, [Invoice(number=str(n), amount=1) for n in (2, 3)])
             openiap.push("invoices", {"number": "4", "amount": 1})
-            return one.result(timeout=20), [p.result(timeout=20).voucher for p in many]
+            return one.result(timeout=60), [p.result(timeout=60).voucher for p in many]
 
     assert await asyncio.to_thread(script) == (Booking(voucher="V-1"), ["V-2", "V-3"])
 
@@ -208,7 +208,7 @@ async def test_process_handlers_push_once_over_their_pipe(client, start) -> None
     assert {d["payload"]["updated"] for d in done} == {True}
     (waiting,) = await client.query("workitems", {"wiq": "sums"})
     assert waiting["payload"] == {"a": 3, "b": 4}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await client.count("workitems", {"wiq": "follow"}):
             await asyncio.sleep(0.02)
     assert await client.count("workitems", {"wiq": "follow"}) == 1
@@ -238,7 +238,7 @@ async def test_a_handler_s_pushes_are_unique_in_the_worker_s_namespace(client, s
     async with connect(start.settings):
         other = await child.push({"n": 9}, unique="k")
     assert not other.existing
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await client.count("workitems", {"wiq": "later"}):
             await asyncio.sleep(0.02)
     assert await client.count("workitems", {"wiq": "later"}) == 1

@@ -112,7 +112,7 @@ def rescuer(client: Client, me: str, *peers: Peer, unclaimed_after: float = 0.0)
 
 
 def recovery_of(
-    client: Client, outbox: Outbox, folder: Path, *, start_within: float = 30.0
+    client: Client, outbox: Outbox, folder: Path, *, start_within: float = 60.0
 ) -> Recovery:
     """Return the recovery of a worker called "me", of whose presence nothing is known."""
     delivers = writeback(client, "me")
@@ -239,7 +239,7 @@ async def test_an_outcome_that_the_server_will_not_have_does_not_hold_up_the_sta
     outbox = await Outbox.open(tmp_path, "me", sync="normal", keep_evidence_days=1)
     recovery = recovery_of(native, outbox, tmp_path, start_within=0.2)
     server.faults.refuse["updateworkitem"] = 1_000_000  # until it is told otherwise
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await recovery.run()
         assert (await document_of(native, item))["state"] == "processing"
         tried = server.stats["updateworkitem"]
@@ -289,7 +289,7 @@ async def test_the_outcome_of_a_dead_sibling_is_sent_with_its_files(
     outbox = await Outbox.open(tmp_path, "me", sync="normal", keep_evidence_days=1)
     recovery = recovery_of(native, outbox, tmp_path)
     server.faults.refuse["upload"] = 1_000_000  # until it is told otherwise
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         begins = asyncio.create_task(recovery.run())
         while not server.stats.get("upload"):
             await asyncio.sleep(0.02)
@@ -321,7 +321,7 @@ async def died_over(folder: Path, item: Workitem) -> None:
     )
     arguments = (str(folder), item.id, str(item.retries))
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *arguments)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await process.wait() == 9
 
 

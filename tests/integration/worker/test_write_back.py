@@ -1,12 +1,23 @@
 """Outcomes are sent until the server has them, and a refusal is not believed at once."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from tests.integration.worker.conftest import create_queue, until_finished, until_idle
 from worker import Item, handler
 from worker.openiap.errors import PayloadTooLarge
+
+
+def impatient(update: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return the client's method, which waits for a reply no longer than a second."""
+
+    async def update_soon(*args: Any, **options: Any) -> Any:
+        return await update(*args, **{**options, "timeout": 1.0})
+
+    return update_soon
 
 
 async def test_a_server_whose_database_is_away_costs_no_finished_work(
@@ -23,7 +34,7 @@ async def test_a_server_whose_database_is_away_costs_no_finished_work(
     await create_queue(client, "q")
     await client.push_workitem("q", {})
     await start(work)
-    (done,) = await until_finished(client, "q", timeout=60)
+    (done,) = await until_finished(client, "q")
     assert done["state"] == "successful"
     assert done["payload"] == {"done": True}
     assert len(runs) == 1
@@ -41,7 +52,7 @@ async def test_what_is_refused_for_long_ends_as_failed_with_the_reason(
     await create_queue(client, "q")
     await client.push_workitem("q", {})
     daemon = await start(work, refusal_patience=0.0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while daemon.counts()["q"].finished < 1:
             await asyncio.sleep(0.01)
     await until_idle(daemon)
@@ -64,14 +75,19 @@ async def test_an_unknown_chain_target_is_no_reason_to_repeat(client, start) -> 
     await create_queue(client, "q", success_wiq="nowhere")
     await client.push_workitem("q", {})
     daemon = await start(work)
-    (done,) = await until_finished(client, "q", timeout=30)
+    (done,) = await until_finished(client, "q")
     await until_idle(daemon)
     assert done["state"] == "successful"
     assert len(runs) == 1
     assert daemon.counts()["q"].successful == 1
 
 
-async def test_a_lost_reply_is_read_back_before_anything_is_repeated(client, start, server) -> None:
+async def test_a_lost_reply_is_read_back_before_anything_is_repeated(
+    client, start, server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only updates give up soon: a pop that did would leave its item to the rescuer.
+    monkeypatch.setattr(type(client), "update_workitem", impatient(type(client).update_workitem))
+
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
         if item.attempt == 1:
@@ -81,9 +97,10 @@ async def test_a_lost_reply_is_read_back_before_anything_is_repeated(client, sta
 
     await create_queue(client, "q")
     await client.push_workitem("q", {})
-    daemon = await start(work, call_timeout=1.0)
-    (done,) = await until_finished(client, "q", timeout=60)
-    await until_idle(daemon)
+    daemon = await start(work)
+    await until_finished(client, "q")
+    await until_idle(daemon)  # the first attempt as well, which had no reply for so long
+    (done,) = await until_finished(client, "q")
     assert done["state"] == "successful"
     assert done["retries"] == 1, "the retry was applied once, although its reply was lost"
 
@@ -92,6 +109,7 @@ async def test_an_outcome_that_is_refused_for_long_holds_no_slot(
     client, start, server, monkeypatch
 ) -> None:
     monkeypatch.setattr("worker.writeback.PARK_AFTER", 0.0)
+    monkeypatch.setattr("worker.writeback.WAIT_MAX", 1.0)  # or a slow machine waits for long
 
     @handler("q", concurrency=1)
     async def work(payload: dict) -> dict:
@@ -102,12 +120,12 @@ async def test_an_outcome_that_is_refused_for_long_holds_no_slot(
         await client.push_workitem("q", {"n": n})
     server.faults.refuse["updateworkitem"] = 1_000_000
     daemon = await start(work)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while daemon.counts()["q"].popped < 3:
             await asyncio.sleep(0.01)
     assert daemon.counts()["q"].successful == 0, "all are still refused"
     server.faults.refuse.clear()
-    await until_finished(client, "q", 3, timeout=60)
+    await until_finished(client, "q", 3)
     await until_idle(daemon)
     assert daemon.counts()["q"].successful == 3
 
