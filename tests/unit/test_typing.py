@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "typing"
 RIGHT, WRONG = FOLDER / "right.py", FOLDER / "wrong.py"
 SECONDS = 240
+
+# The suite's own bound is shorter than what a checker without its cache may take.
+pytestmark = pytest.mark.timeout(2 * SECONDS)
 
 
 def marked(path: Path) -> set[int]:
