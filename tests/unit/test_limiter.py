@@ -129,7 +129,7 @@ def test_a_cancelled_waiter_costs_no_message() -> None:
         waiter.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiter
-        await limiter.admit("first")
+        await limiter.admit()
         assert clock() == pytest.approx(WINDOW_SEEN)
 
     in_virtual_time(scene())

@@ -219,7 +219,7 @@ async def test_a_blockage_is_told_once_and_a_busy_loop_is_none() -> None:
     for times in (1, 2):
         wait_until(lambda: watch._asked is not None)
         clock.now += RED_AFTER + 0.1
-        wait_until(lambda: len(told) == times)  # noqa: B023 (called at once)
+        wait_until(lambda: len(told) >= times)  # noqa: B023 (called at once)
         clock.now += RED_AFTER
         time.sleep(0.1)
         assert len(told) == times
