@@ -18,6 +18,29 @@ from worker.presence import LONG_RUNNING, Presence, Self
 from worker.runner import Running
 from worker.telemetry.log import Log
 
+BEGIN = datetime(2026, 5, 4, tzinfo=UTC)
+INTERVAL = 1000.0
+"""So long that no heartbeat comes but those that a test asks for."""
+DEAD_AFTER = 3 * INTERVAL
+
+
+class Clock:
+    """Monotonic seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of every presence of this test, which a machine that halts does not move."""
+    found = Clock()
+    monkeypatch.setattr("worker.presence.time", found)
+    return found
+
 
 class Store:
     """Takes heartbeats as a pool does, or refuses them."""
@@ -56,17 +79,21 @@ class Store:
 
     async def next_beat(self) -> None:
         self.beaten.clear()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.beaten.wait()
 
 
 class Ticking(Store):
-    """Stamps the time that goes on, so far ahead as it is set."""
+    """Stamps the time that goes on with a clock, so far ahead as it is set."""
 
     ahead = 0.0
 
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
     def stamped(self) -> object:
-        return iso(datetime.now(UTC) + timedelta(seconds=self.ahead))
+        return iso(BEGIN + timedelta(seconds=self._clock.now + self.ahead))
 
 
 def presence(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -> Presence:
@@ -131,36 +158,52 @@ async def test_missing_rights_end_heartbeats() -> None:
     await kept.stop()
 
 
-async def test_nobody_is_judged_before_heartbeats_went_through_for_a_while() -> None:
-    store = Store()
-    kept = presence(store)
+async def test_nobody_is_judged_before_heartbeats_went_through_for_a_while(clock: Clock) -> None:
+    kept = presence(Store(), interval=INTERVAL, dead_after=DEAD_AFTER)
     assert kept.steady() == 0.0
     await kept.start()
     for _ in range(4):
-        await store.next_beat()
+        clock.now += INTERVAL
+        await kept.beat()
+    assert kept.steady() == pytest.approx(4 * INTERVAL)
+    clock.now += 4 * INTERVAL  # an outage
+    assert kept.steady() == 0.0
+    await kept.beat()
+    assert kept.steady() == 0.0
+    clock.now += INTERVAL
+    await kept.beat()
+    assert kept.steady() == pytest.approx(INTERVAL)
+    await kept.stop()
+
+
+async def test_a_link_that_was_away_begins_the_while_anew(clock: Clock) -> None:
+    store = Store()
+    kept = presence(store)
+    await kept.start()
+    clock.now += 0.1
+    await store.next_beat()
     before = kept.steady()
-    assert before > 0.1
+    assert before == pytest.approx(0.1)
     store.ready = False
-    await asyncio.sleep(0.4)  # several intervals: an outage
+    await asyncio.sleep(0.1)
+    clock.now += 60
     store.ready = True
     await store.next_beat()
     assert kept.steady() < before
     await kept.stop()
 
 
-@pytest.mark.parametrize(("ahead", "leapt"), [(0.1, False), (9, True), (1200, True), (-9, False)])
+@pytest.mark.parametrize(("ahead", "leapt"), [(0.1, False), (0.6, True), (40, True), (-0.6, False)])
 async def test_nobody_is_judged_for_a_while_after_the_servers_clock_leapt(
-    ahead: float, leapt: bool
+    ahead: float, leapt: bool, clock: Clock
 ) -> None:
-    store = Ticking()
-    kept = presence(store, interval=10, dead_after=12)
+    store = Ticking(clock)
+    kept = presence(store, interval=INTERVAL, dead_after=DEAD_AFTER)
     await kept.start()
-    await asyncio.sleep(0.1)
-    before = kept.steady()
-    await kept.stop()
-    store.ahead = ahead
-    await kept.start()  # the next heartbeat
-    assert (kept.steady() < before) is leapt
+    clock.now += INTERVAL
+    store.ahead = ahead * DEAD_AFTER
+    await kept.beat()
+    assert kept.steady() == (0.0 if leapt else pytest.approx(INTERVAL))
     await kept.stop()
 
 
@@ -207,16 +250,15 @@ async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of
 
 
 async def test_nobody_is_judged_after_an_outage_as_long_as_it_takes_to_count_as_dead(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
 ) -> None:
-    """Short intervals: others are silent for as long as this worker, and it has not spoken yet."""
-    now = 1000.0
-    monkeypatch.setattr("worker.presence.time.monotonic", lambda: now)
-    kept = presence(Store(), interval=0.4)
-    await kept._beat_once()
-    now += 0.9
-    assert kept.steady() == pytest.approx(0.9)
-    now += 0.2  # dead_after is 1 s
+    """Rare heartbeats: others are silent for as long as this worker, and it has not spoken yet."""
+    kept = presence(Store(), interval=INTERVAL, dead_after=2 * INTERVAL)
+    await kept.start()
+    clock.now += 1.9 * INTERVAL
+    assert kept.steady() == pytest.approx(1.9 * INTERVAL)
+    clock.now += 0.2 * INTERVAL
     assert kept.steady() == 0.0
-    await kept._beat_once()
+    await kept.beat()
     assert kept.steady() == 0.0
+    await kept.stop()

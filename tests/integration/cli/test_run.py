@@ -24,8 +24,6 @@ from worker.cli.app import COMMANDS
 from worker.cli.problems import Problem
 from worker.testing.keptports import kept_ports
 
-pytestmark = pytest.mark.timeout(300)
-
 GOOD = """
 from worker import BusinessError, handler
 

@@ -9,8 +9,6 @@ import pytest
 
 from tests.integration.dev.conftest import PATIENCE, Dev, DevRun
 
-pytestmark = pytest.mark.timeout(420)
-
 WORK = """
 import asyncio
 import pathlib

@@ -59,7 +59,7 @@ class Door:
             "username": USER,
             "password": PASSWORD,
             "http_url": self.server.http_url,
-            "default_timeout": 20.0,
+            "default_timeout": 60.0,
         }
         return ConnectionOptions(**(settings | changes))
 
@@ -72,7 +72,7 @@ class Door:
     async def another(self, **changes: Any) -> Client:
         """Return one more client, signed in."""
         client = self.make(**changes)
-        await client.connect(timeout=20)
+        await client.connect(timeout=60)
         return client
 
     async def queue(self, name: str, **fields: Any) -> JsonObject:
@@ -102,7 +102,7 @@ async def idle_door(request: pytest.FixtureRequest, server: LocalServer) -> Asyn
 @pytest.fixture
 async def door(idle_door: Door) -> Door:
     """The door with a client that is signed in."""
-    await idle_door.client.connect(timeout=20)
+    await idle_door.client.connect(timeout=60)
     return idle_door
 
 

@@ -20,7 +20,7 @@ from worker.openiap.errors import (
 Names = Callable[[], list[str]]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something holds; fails when it does not in time."""
     async with asyncio.timeout(seconds):
         while not condition():
@@ -31,7 +31,7 @@ async def test_connecting_signs_in_and_tells_who(idle_door: Door) -> None:
     client = idle_door.client
     assert not client.connected
     assert client.user is None
-    await client.connect(timeout=20)
+    await client.connect(timeout=60)
     assert client.connected
     assert client.user is not None
     assert client.user.username == USER
@@ -65,8 +65,8 @@ async def test_callbacks_may_be_async_and_may_raise(idle_door: Door) -> None:
 
     idle_door.client.on_client_event(bad)
     eventid = idle_door.client.on_client_event(good)
-    await idle_door.client.connect(timeout=20)
-    async with asyncio.timeout(10):
+    await idle_door.client.connect(timeout=60)
+    async with asyncio.timeout(60):
         while (await told.get()).event != "SignedIn":
             pass
     idle_door.client.off_client_event(eventid)
@@ -78,7 +78,7 @@ async def test_callbacks_may_be_async_and_may_raise(idle_door: Door) -> None:
 async def test_wrong_credentials_are_refused(idle_door: Door) -> None:
     client = idle_door.make(password="wrong")
     with pytest.raises(AccessDenied) as caught:
-        await client.connect(timeout=20)
+        await client.connect(timeout=60)
     assert "wrong" not in str(caught.value)
     assert not client.connected
 
@@ -89,7 +89,7 @@ async def test_a_guest_is_refused_before_anything_is_sent(
 ) -> None:
     client = idle_door.make(**missing)
     with pytest.raises(AccessDenied, match="guest"):
-        await client.connect(timeout=20)
+        await client.connect(timeout=60)
     assert idle_door.server.stats.get("connections", 0) == 0
 
 
@@ -100,7 +100,7 @@ async def test_given_credentials_win_over_the_environment(
     monkeypatch.setenv("OPENIAP_PASSWORD", "else")
     monkeypatch.setenv("OPENIAP_JWT", "not a token")
     monkeypatch.setenv("jwt", "not a token")
-    await idle_door.client.connect(timeout=20)
+    await idle_door.client.connect(timeout=60)
     assert idle_door.client.user is not None
     assert idle_door.client.user.username == USER
 
@@ -132,34 +132,35 @@ async def test_nobody_there_is_not_connected(idle_door: Door) -> None:
         web = gone.http_url
     client = idle_door.make(url=url, http_url=web)
     with pytest.raises(NotConnected):
-        await client.connect(timeout=20)
+        await client.connect(timeout=60)
     assert not client.connected
 
 
 async def test_a_url_that_is_none_is_not_connected(idle_door: Door) -> None:
     for url in ("ftp://127.0.0.1", "ws://", "ws://127.0.0.1:http"):
         with pytest.raises(NotConnected):
-            await idle_door.client.connect(url, timeout=20)
+            await idle_door.client.connect(url, timeout=60)
 
 
 async def test_an_http_url_is_taken_as_websocket(idle_door: Door) -> None:
-    await idle_door.client.connect(idle_door.server.http_url, timeout=20)
+    await idle_door.client.connect(idle_door.server.http_url, timeout=60)
     assert idle_door.client.connected
 
 
 async def test_a_silent_server_does_not_hold_connect(idle_door: Door) -> None:
     idle_door.server.faults.silent = True
-    began = time.monotonic()
-    with pytest.raises((RequestTimeout, NotConnected)):
-        await idle_door.client.connect(timeout=1)
-    assert time.monotonic() - began < 10
-    assert not idle_door.client.connected
+    client = idle_door.make(default_timeout=600.0)
+    async with asyncio.timeout(60):
+        with pytest.raises((RequestTimeout, NotConnected)):
+            await client.connect(timeout=1)
+    assert not client.connected
 
 
 async def test_no_call_outlives_its_deadline(door: Door) -> None:
     await door.queue("q")
+    # Whoever forgets the deadline of a call has to wait for this one.
+    client = await door.another(default_timeout=600.0)
     door.server.faults.silent = True
-    client = door.client
     calls = {
         "query": client.query("things", timeout=0.3),
         "pop_workitem": client.pop_workitem("q", timeout=0.3),
@@ -172,27 +173,25 @@ async def test_no_call_outlives_its_deadline(door: Door) -> None:
         "rpc": client.rpc({}, "m", timeout=0.3),
         "upload": client.upload(__file__, timeout=0.3),
     }
-    began = time.monotonic()
-    for operation, call in calls.items():
-        with pytest.raises(RequestTimeout) as caught:
-            await call
-        assert caught.value.maybe_done, operation
-    assert time.monotonic() - began < 15
+    async with asyncio.timeout(60):
+        for operation, call in calls.items():
+            with pytest.raises(RequestTimeout) as caught:
+                await call
+            assert caught.value.maybe_done, operation
 
 
 async def test_the_default_deadline_is_the_options(door: Door) -> None:
     client = await door.another(default_timeout=0.5)
     door.server.faults.silent = True
-    began = time.monotonic()
-    with pytest.raises(RequestTimeout):
-        await client.count("things")
-    assert time.monotonic() - began < 10
+    async with asyncio.timeout(60):
+        with pytest.raises(RequestTimeout):
+            await client.count("things")
 
 
 async def test_probe_is_answered_and_heard(door: Door) -> None:
     before = door.client.last_heard
     await asyncio.sleep(0.02)
-    await door.client.probe(timeout=10)
+    await door.client.probe(timeout=60)
     assert before < door.client.last_heard <= time.monotonic()
 
 
@@ -219,19 +218,19 @@ async def test_disconnect_ends_calls_in_flight(door: Door) -> None:
     await asyncio.sleep(0.05)
     await door.client.disconnect()
     with pytest.raises((Disconnected, NotConnected)):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await call
 
 
 async def test_a_client_can_connect_once_more(door: Door) -> None:
     await door.client.disconnect()
-    await door.client.connect(timeout=20)
+    await door.client.connect(timeout=60)
     assert await door.client.count("things") == 0
 
 
 async def test_a_cut_link_comes_back_and_is_told_once(door: Door, names: Names) -> None:
     await lose_link(door.client, door)
-    await until(lambda: names().count("SignedIn") == 2, 40)
+    await until(lambda: names().count("SignedIn") == 2)
     assert door.client.connected
     assert await door.client.count("things") == 0
     assert names().count("SignedIn") == 2
@@ -239,8 +238,8 @@ async def test_a_cut_link_comes_back_and_is_told_once(door: Door, names: Names) 
 
 
 async def test_a_cut_link_ends_calls_in_flight_as_maybe_done(door: Door) -> None:
-    door.server.faults.delay = {"count": 30.0}
-    call = asyncio.ensure_future(door.client.count("things", timeout=20))
+    door.server.faults.delay = {"count": 600.0}
+    call = asyncio.ensure_future(door.client.count("things", timeout=60))
     await until(lambda: door.server.stats.get("count", 0) > 0)
     await door.server.drop_connections()
     with pytest.raises(Disconnected) as caught:
@@ -251,11 +250,10 @@ async def test_a_cut_link_ends_calls_in_flight_as_maybe_done(door: Door) -> None
 async def test_while_the_server_is_away_calls_fail_at_once(door: Door) -> None:
     await door.server.stop()
     await until_lost(door.client)
-    began = time.monotonic()
-    with pytest.raises(NotConnected) as caught:
-        await door.client.count("things")
+    async with asyncio.timeout(60):
+        with pytest.raises(NotConnected) as caught:
+            await door.client.count("things", timeout=600)
     assert not caught.value.maybe_done
-    assert time.monotonic() - began < 2
 
 
 async def lose_link(client: Client, door: Door) -> None:
@@ -267,7 +265,7 @@ async def lose_link(client: Client, door: Door) -> None:
 
 async def until_lost(client: Client) -> None:
     """Wait until the client knows that its link is gone; a probe tells those who do not listen."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while client.connected:
             try:
                 await client.probe(timeout=1)

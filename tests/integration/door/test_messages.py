@@ -10,7 +10,7 @@ from tests.integration.door.conftest import Door
 from worker.openiap.client import QueueEvent, WatchEvent
 from worker.openiap.errors import OpenIAPError, RequestTimeout
 
-SECONDS = 15
+SECONDS = 60
 
 
 async def test_a_message_reaches_the_registered_queue(door: Door) -> None:

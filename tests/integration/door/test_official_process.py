@@ -22,7 +22,7 @@ from worker.openiap.official import OfficialClient
 async def main(url, web, how):
     client = OfficialClient(ConnectionOptions(
         url=url, http_url=web, username="tester", password="secret"))
-    await client.connect(timeout=20)
+    await client.connect(timeout=60)
     await client.pop_workitem("q")
     if how == "disconnect":
         await client.disconnect()
@@ -54,7 +54,7 @@ async def run(door: Door, how: str) -> tuple[int | None, str, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 

@@ -15,8 +15,6 @@ from worker.execution import processattempt
 from worker.execution.stacks import UNKNOWN
 from worker.outcome import described, source_of
 
-pytestmark = pytest.mark.timeout(240)
-
 REPOSITORY = Path(__file__).parents[3]
 
 

@@ -13,8 +13,6 @@ from worker.errors import ApplicationError, TimeLimitExceeded
 from worker.item import current_item
 from worker.outcome import source_of
 
-pytestmark = pytest.mark.timeout(180)
-
 
 async def test_a_handler_returns_its_value_with_its_item_current(house: Any) -> None:
     @handler("q")

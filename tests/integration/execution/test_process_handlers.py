@@ -21,8 +21,6 @@ from worker.policy import Never, retry_policy
 from worker.registry import Registered
 from worker.signature import signature_of
 
-pytestmark = pytest.mark.timeout(240)
-
 
 async def written(path: Path) -> int:
     async with asyncio.timeout(60):

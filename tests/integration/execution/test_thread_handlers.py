@@ -17,8 +17,6 @@ from worker.item import current_item
 from worker.openiap.errors import FileTransferError
 from worker.outcome import source_of
 
-pytestmark = pytest.mark.timeout(180)
-
 
 async def begun(run: Coroutine[Any, Any, Any], started: threading.Event) -> "asyncio.Task[Any]":
     """Start a run; the loop, and the run's limits with it, stand still until its handler works."""

@@ -21,8 +21,6 @@ from worker.testing.keptports import kept_ports
 
 DEADLINE = 60.0
 
-pytestmark = pytest.mark.timeout(240)
-
 
 class Process:
     """The local server as a process of its own; looks like ``LocalServer`` to clients."""

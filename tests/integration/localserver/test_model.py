@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, settings
@@ -434,7 +433,6 @@ def milliseconds(text: str | None) -> int | None:
     return stamp.ToMilliseconds()
 
 
-@pytest.mark.timeout(600)
 def test_the_server_does_what_the_model_says_for_2000_steps() -> None:
     steps = itertools.count()
 

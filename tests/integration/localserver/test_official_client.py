@@ -5,11 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 from worker.localserver import LocalServer
 
-pytestmark = pytest.mark.timeout(240)
 ROUND = Path(__file__).with_name("official_round.py")
 
 

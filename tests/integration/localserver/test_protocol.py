@@ -17,8 +17,6 @@ from worker.openiap.wire.framing import frame
 
 DEADLINE = 60.0
 
-pytestmark = pytest.mark.timeout(240)
-
 
 async def test_first_message_is_a_ping_and_replies_name_their_request(
     server: LocalServer, connect: Any, transport: str

@@ -12,8 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from worker.localserver import Faults
 from worker.openiap.wire import openiap_pb2 as pb
 
-pytestmark = pytest.mark.timeout(240)
-
 
 class Clock:
     """The server's time, moved by hand."""

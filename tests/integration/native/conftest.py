@@ -23,8 +23,10 @@ from worker.openiap.wire.framing import FrameReader, frame
 
 USER = "tester"
 PASSWORD = "secret"
-QUICK = Times(silence=30.0, first_wait=0.02, longest_wait=0.1, attempt=10.0, config=2.0, close=1.0)
-DEADLINE = 20.0
+DEADLINE = 60.0
+QUICK = Times(
+    silence=60.0, first_wait=0.02, longest_wait=0.1, attempt=DEADLINE, config=DEADLINE, close=1.0
+)
 
 
 @dataclass

@@ -27,7 +27,7 @@ from worker.openiap.wire import openiap_pb2 as pb
 MEGABYTE = 1024 * 1024
 SIZE = 200
 GROWTH = 16_000_000
-TIMEOUT = 90.0
+TIMEOUT = 250.0
 
 
 @pytest.fixture

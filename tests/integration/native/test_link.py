@@ -2,7 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from tests.integration.native.conftest import (
     DEADLINE,
     PASSWORD,
+    QUICK,
     USER,
     Clients,
     Peer,
@@ -20,6 +25,7 @@ from tests.integration.native.conftest import (
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import ClientEvent, QueueEvent, WatchEvent
 from worker.openiap.errors import AccessDenied, Disconnected, NotConnected, RequestTimeout
+from worker.openiap.native import session
 from worker.openiap.native.link import waits
 from worker.openiap.native.transport import Times
 from worker.openiap.wire import openiap_pb2 as pb
@@ -31,22 +37,59 @@ def openiap_tasks() -> list[str]:
     ]
 
 
-def free_port() -> int:
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that nobody listens on, and that no other process is given meanwhile.
+
+    It stays bound, which on Linux keeps nobody from listening who asks for this very port.
+    """
     with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+        port = int(one.getsockname()[1])
+        if sys.platform != "linux":
+            one.close()
+        yield port
+
+
+class LoopClock:
+    """Seconds in which the loop moved: while the machine halts, none pass."""
+
+    STEP = 0.01
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self.STEP)
+            self.now += self.STEP
+
+
+@pytest.fixture
+async def by_the_loop(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Sessions measure silence by the loop's own time, in which the other end lives too."""
+    clock = LoopClock()
+    monkeypatch.setattr(session, "time", clock)
+    running = asyncio.create_task(clock.run())
+    yield
+    running.cancel()
 
 
 @pytest.mark.parametrize("transport", ["ws", "grpc"])
 async def test_everything_is_registered_again_before_signed_in_is_told(
     clients: Clients, tmp_path: Path, transport: str
 ) -> None:
+    ports = ExitStack()
     options = ServerOptions(
-        port=free_port(),
-        grpc_port=free_port(),
+        port=ports.enter_context(reserved_port()),
+        grpc_port=ports.enter_context(reserved_port()),
         data=tmp_path / "data.sqlite",
         users={USER: PASSWORD},
-        wakeup_interval=60,
+        wakeup_interval=600,
     )
     messages: asyncio.Queue[QueueEvent] = asyncio.Queue()
     changes: asyncio.Queue[WatchEvent] = asyncio.Queue()
@@ -85,17 +128,18 @@ async def test_everything_is_registered_again_before_signed_in_is_told(
             change = await changes.get()
             assert (change.id, change.document["name"]) == (watchid, "x")
         assert messages.empty()
+    ports.close()
 
 
 async def test_a_call_in_flight_fails_at_once_when_the_link_drops(
     clients: Clients, scripted: ScriptedServer
 ) -> None:
     watched = await clients.connected(scripted.url)
-    call = asyncio.create_task(watched.client.pop_workitem("q", timeout=60))
+    call = asyncio.create_task(watched.client.pop_workitem("q", timeout=600))
     await scripted.peer.wait_for("popworkitem")
     await scripted.peer.cut()
     with pytest.raises(Disconnected) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE):
             await call
     assert caught.value.operation == "pop_workitem"
     assert caught.value.maybe_done
@@ -104,7 +148,7 @@ async def test_a_call_in_flight_fails_at_once_when_the_link_drops(
 async def test_a_call_while_the_link_is_down_fails_at_once_and_sends_nothing(
     clients: Clients, scripted: ScriptedServer
 ) -> None:
-    slow = Times(first_wait=30.0, longest_wait=30.0)
+    slow = Times(first_wait=600.0, longest_wait=600.0)
     watched = await clients.connected(scripted.url, slow)
     await scripted.peer.cut()
     await watched.until("Disconnected", 1)
@@ -148,9 +192,10 @@ def test_waits_grow_to_their_bound_with_jitter() -> None:
 
 
 async def test_a_first_connect_that_fails_raises_and_is_not_tried_again(clients: Clients) -> None:
-    watched = clients.make(f"ws://127.0.0.1:{free_port()}")
-    with pytest.raises(NotConnected):
-        await watched.client.connect(timeout=DEADLINE)
+    with reserved_port() as port:
+        watched = clients.make(f"ws://127.0.0.1:{port}")
+        with pytest.raises(NotConnected):
+            await watched.client.connect(timeout=DEADLINE)
     assert watched.names() == ["Connecting", "Disconnected"]
     assert openiap_tasks() == []
 
@@ -243,10 +288,11 @@ async def test_disconnect_from_within_a_callback_does_not_wait_for_itself(
     assert not watched.client.connected
 
 
+@pytest.mark.usefixtures("by_the_loop")
 async def test_silence_ends_the_link_and_a_new_one_is_made(
     clients: Clients, scripted: ScriptedServer
 ) -> None:
-    times = Times(silence=0.6, first_wait=0.02, longest_wait=0.1, attempt=10.0)
+    times = replace(QUICK, silence=0.6)
     silent: set[int] = set()
 
     async def frozen(peer: Peer, envelope: pb.Envelope) -> None:
@@ -264,12 +310,12 @@ async def test_silence_ends_the_link_and_a_new_one_is_made(
     await watched.until("SignedIn", 2)
 
 
+@pytest.mark.usefixtures("by_the_loop")
 async def test_a_quiet_server_that_answers_is_left_alone(
     clients: Clients, scripted: ScriptedServer
 ) -> None:
-    times = Times(silence=0.3, first_wait=0.02, longest_wait=0.1)
-    watched = await clients.connected(scripted.url, times)
-    await scripted.peer.wait_for("getelement", times=5)
+    watched = await clients.connected(scripted.url, replace(QUICK, silence=0.6))
+    await scripted.peer.wait_for("getelement", times=4)
     assert watched.names() == ["Connecting", "Connected", "SignedIn"]
 
 

@@ -28,7 +28,7 @@ async def test_garbage_ends_the_link_and_a_new_one_is_made(
     clients: Clients, scripted: ScriptedServer, nonsense: bytes | str
 ) -> None:
     watched = await clients.connected(scripted.url)
-    call = asyncio.create_task(watched.client.pop_workitem("q", timeout=60))
+    call = asyncio.create_task(watched.client.pop_workitem("q", timeout=600))
     await scripted.peer.wait_for("popworkitem")
     await scripted.peer.raw(nonsense)  # type: ignore[attr-defined]
     with pytest.raises(Disconnected, match="not the OpenIAP protocol"):
@@ -53,7 +53,7 @@ async def test_a_stream_cut_over_grpc_fails_calls_at_once(
     clients: Clients, scripted_grpc: ScriptedServer
 ) -> None:
     watched = await clients.connected(scripted_grpc.url)
-    call = asyncio.create_task(watched.client.pop_workitem("q", timeout=60))
+    call = asyncio.create_task(watched.client.pop_workitem("q", timeout=600))
     await scripted_grpc.peer.wait_for("popworkitem")
     await scripted_grpc.peer.cut()
     with pytest.raises(Disconnected):

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.metrics.v1 import (
 
 from tests.integration.native.conftest import DEADLINE, PASSWORD, USER, Clients
 from worker.localserver import LocalServer, ServerOptions
+from worker.openiap.native import otlp
 
 
 @dataclass
@@ -45,6 +46,12 @@ class Collector(
                         self.lines.append((record.severity_text, record.body.string_value))
             self.changed.notify_all()
             return logs_service_pb2.ExportLogsServiceResponse()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the last export all the time that it needs: what counts is what it sends."""
+    monkeypatch.setattr(otlp, "_FLUSH", 60_000)
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ from worker.telemetry.metrics import QUEUE_METRICS
 # The library exports every 10 s.
 DEADLINE = 100.0
 
-pytestmark = pytest.mark.timeout(240)
-
 
 class Collector(metrics_service_pb2_grpc.MetricsServiceServicer):
     """Keeps the last value of every gauge, and how it was typed."""

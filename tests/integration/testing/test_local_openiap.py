@@ -15,8 +15,6 @@ from worker.resources import lifespan
 from worker.signature import Resource
 from worker.testing import LocalOpenIAP
 
-pytestmark = pytest.mark.timeout(240)
-
 
 class Invoice(BaseModel):
     number: str

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(240)
-
 PROJECT = """
 import pytest
 from worker import Item, handler

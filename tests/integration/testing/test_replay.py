@@ -9,8 +9,6 @@ import pytest
 from tests.integration.testing.commands import Done, command
 from worker.testing import ItemView, LocalOpenIAP
 
-pytestmark = pytest.mark.timeout(420)
-
 WORK = """
 from worker import BusinessError, Client, Item, Retry, handler
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -44,14 +45,18 @@ def test_the_stack_of_a_thread_says_where_it_is_and_nothing_after_its_end() -> N
 
     def held() -> None:
         ready.set()
-        release.wait(30)
+        release.wait(600)
 
     thread = threading.Thread(target=held)
     thread.start()
-    assert ready.wait(10)
-    assert "release.wait(30)" in stack_of_thread(thread.ident)
+    assert ready.wait(60)
+    until = time.monotonic() + 60
+    # It says that it is there just before it is.
+    while "release.wait(600)" not in stack_of_thread(thread.ident):
+        assert time.monotonic() < until, stack_of_thread(thread.ident)
+        time.sleep(0.001)
     release.set()
-    thread.join(10)
+    thread.join(60)
     assert stack_of_thread(thread.ident) == UNKNOWN
     assert stack_of_thread(None) == UNKNOWN
 

@@ -75,7 +75,7 @@ def test_messages_of_many_threads_do_not_mix() -> None:
         assert message is not None
         got.append(message["text"])
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(got) == sorted(texts)
     os.close(read_fd)
     os.close(write_fd)

@@ -10,7 +10,7 @@ from tests.unit.keys.fleet import Fleet
 
 SEEDS = range(40)
 KEYS = ["a", "b", "a", "a", "c", "b", "a", "a", "b", "a"]
-DEADLINE = 20
+DEADLINE = 60
 CLIENTS = [(True,), (False,), (True, False)]
 
 

@@ -79,12 +79,12 @@ async def killed_after_nothing(folder: Path) -> None:
 async def holds(folder: Path) -> None:
     await opened(folder)
     say("held")
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 
 async def holds_identity(folder: Path) -> None:
     say(claim_identity(folder, host="box.example.org").id)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 
 async def forked(folder: Path) -> None:
@@ -103,7 +103,7 @@ async def full_disk(folder: Path) -> None:
     await outbox.popped(item("before"), LASTRUN)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await outbox.popped(item("during"), LASTRUN)
         await outbox.finished("during", 0, Outcome("successful", {"done": True}))
         await outbox.popped(item("brief"), LASTRUN)
@@ -111,7 +111,7 @@ async def full_disk(folder: Path) -> None:
     say(f"healthy {outbox.healthy} size {outbox.size()}")
     await asyncio.sleep(0.5)  # several tries; the trouble is told once all the same
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not outbox.healthy:
             await asyncio.sleep(0.02)
     say(f"healthy {outbox.healthy} failure {outbox.failure!r}")
@@ -125,7 +125,7 @@ async def full_from_the_start(folder: Path) -> None:
     rows = await outbox.pending()
     say(f"healthy {outbox.healthy} rows {sorted(row.item_id for row in rows)}")
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not outbox.healthy:
             await asyncio.sleep(0.02)
     await outbox.popped(item("later"), LASTRUN)

@@ -28,7 +28,7 @@ def test_two_workers_on_one_host_have_two_names(
     mine = claim_identity(tmp_path, host="box")
     assert mine.id.endswith("-2")
     other.send_signal(signal.SIGKILL)
-    other.wait(10)
+    other.wait(60)
     third = claim_identity(tmp_path, host="box")
     assert third.id.endswith("-1"), "a killed worker's name is free at once"
     third.release()

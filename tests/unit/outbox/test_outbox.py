@@ -5,7 +5,9 @@ import itertools
 import sqlite3
 import stat
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -122,7 +124,7 @@ async def test_a_waiter_that_is_cancelled_takes_nobody_along(tmp_path: Path) -> 
     tasks = [asyncio.create_task(outbox.popped(item(f"i{n}"), NOW)) for n in range(20)]
     await asyncio.sleep(0)
     tasks[7].cancel()
-    ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
     assert [n for n, end in enumerate(ended) if end is not None] == [7]
     await outbox.close()
     outbox = await open_outbox(tmp_path)
@@ -133,38 +135,47 @@ async def test_a_waiter_that_is_cancelled_takes_nobody_along(tmp_path: Path) -> 
 async def test_what_comes_together_is_committed_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits = []
+    commits: list[int] = []
+    come = threading.Event()
+    come.set()
     write = Ledger.write
 
     def counted(self: Ledger, change: Change) -> None:
+        come.wait(60)
         commits.append(len(change.store))
         write(self, change)
 
     monkeypatch.setattr(Ledger, "write", counted)
     outbox = await open_outbox(tmp_path)
     commits.clear()
-    await asyncio.gather(*(outbox.popped(item(f"i{n}"), NOW) for n in range(500)))
+    come.clear()
+    tasks = [asyncio.create_task(outbox.popped(item(f"i{n}"), NOW)) for n in range(500)]
+    await asyncio.sleep(0)  # all have handed over what they have, and the first commit waits
+    come.set()
+    await asyncio.gather(*tasks)
     assert sum(commits) == 500
-    assert len(commits) <= 20
+    assert len(commits) <= 2
     await outbox.close()
 
 
 async def test_three_operations_cost_little_cpu_per_item(tmp_path: Path) -> None:
     """The figure is some 25 µs at 32 in flight; the bound leaves room for a busy machine."""
     outbox = await open_outbox(tmp_path)
-    numbers = iter(range(5000))
 
-    async def slot() -> None:
+    async def slot(numbers: Iterator[int]) -> None:
         for n in numbers:
             await outbox.popped(item(f"i{n}"), NOW)
             await outbox.finished(f"i{n}", 0, DONE)
             outbox.delivered(f"i{n}", 0)
 
-    began = time.process_time()
-    await asyncio.gather(*(slot() for _ in range(32)))
-    cost = (time.process_time() - began) / 5000
+    costs = []
+    for _ in range(10):  # the best of some: what others take of the machine only adds
+        numbers = iter(range(500))
+        began = time.process_time()
+        await asyncio.gather(*(slot(numbers) for _ in range(32)))
+        costs.append((time.process_time() - began) / 500)
     await outbox.close()
-    assert cost < 120e-6, f"{cost * 1e6:.1f} µs"
+    assert min(costs) < 120e-6, f"{min(costs) * 1e6:.1f} µs"
 
 
 async def test_a_damaged_file_is_set_aside_loudly_and_the_worker_starts(tmp_path: Path) -> None:
@@ -300,8 +311,8 @@ async def test_damage_while_it_runs_loses_nothing(
         write(self, change)
 
     monkeypatch.setattr(Ledger, "write", fails_once)
-    await asyncio.wait_for(outbox.popped(item("b"), NOW), 10)
-    async with asyncio.timeout(10):
+    await asyncio.wait_for(outbox.popped(item("b"), NOW), 60)
+    async with asyncio.timeout(60):
         while not outbox.healthy:
             await asyncio.sleep(0.01)
     await outbox.close()
@@ -333,15 +344,13 @@ async def test_after_close_nothing_waits(tmp_path: Path) -> None:
     outbox = await open_outbox(tmp_path)
     await outbox.close()
     await outbox.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await outbox.popped(item("a"), NOW)
         with pytest.raises(StateError, match="closed"):
             await outbox.evidence()
 
 
 def test_no_thread_or_file_is_left_behind(tmp_path: Path) -> None:
-    import threading
-
     async def lives() -> None:
         for _ in range(5):
             outbox = await open_outbox(tmp_path)
@@ -349,9 +358,10 @@ def test_no_thread_or_file_is_left_behind(tmp_path: Path) -> None:
             outbox.delivered("a", 0)
             await outbox.close()
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     asyncio.run(lives())
-    assert threading.active_count() == before
+    # Those of earlier tests may end meanwhile.
+    assert set(threading.enumerate()) <= before
     if sys.platform == "linux":
         opened = [str(p.resolve()) for p in Path("/proc/self/fd").iterdir()]
         assert not [path for path in opened if str(tmp_path) in path]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from worker import outbox as outbox_room
 from worker.errors import StateError
 from worker.lockfile import Locked
 from worker.openiap.workitem import Workitem
@@ -115,18 +116,25 @@ async def test_two_processes_cannot_share_an_outbox(
     with pytest.raises(Locked, match=rf"w-1.outbox is in use .*, pid {holder.pid} "):
         await open_outbox(tmp_path)
     holder.send_signal(signal.SIGKILL)
-    holder.wait(10)
+    holder.wait(60)
     outbox = await open_outbox(tmp_path)
     await outbox.close()
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a lock that somebody is about to give back be waited for on the slowest machine."""
+    monkeypatch.setattr(outbox_room, "LOCK_WAIT", 60.0)
+
+
+@pytest.mark.usefixtures("patience")
 async def test_a_forked_child_does_not_hold_a_dead_workers_outbox(
     tmp_path: Path, live: Callable[..., str], begin: Callable[..., object]
 ) -> None:
     process = begin("forked")
     child = int(process.stdout.readline())
     try:
-        process.wait(10)
+        process.wait(60)
         outbox = await open_outbox(tmp_path)
         await outbox.close()
     finally:
@@ -167,6 +175,7 @@ async def test_a_living_sibling_is_not_adopted(
     await outbox.close()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_slow_release_is_waited_for(tmp_path: Path) -> None:
     first = await open_outbox(tmp_path)
     asyncio.get_running_loop().call_later(0.3, lambda: asyncio.ensure_future(first.close()))

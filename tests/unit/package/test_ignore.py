@@ -31,7 +31,7 @@ PATTERNS = [
 
 @pytest.mark.parametrize("patterns", PATTERNS)
 def test_same_files_are_left_out_as_by_git(patterns: str, tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", tmp_path], check=True, timeout=30)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True, timeout=60)
     for path in PATHS:
         target = tmp_path / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def test_same_files_are_left_out_as_by_git(patterns: str, tmp_path: Path) -> Non
         ["git", "-C", tmp_path, "-c", "core.ignoreCase=false", "check-ignore", "-z", "--stdin"],
         input="\0".join(PATHS).encode(),
         capture_output=True,
-        timeout=30,
+        timeout=60,
     )
     theirs = {path for path in git.stdout.decode().split("\0") if path}
     assert {path for path in PATHS if left_out(path, patterns)} == theirs

@@ -75,12 +75,23 @@ def test_a_year_of_ticks_is_what_going_through_it_by_minutes_gives(
     assert list(Cron(expression, zone).ticks(BEGIN, END)) == wanted
 
 
+def best_of(deed: Callable[[], object]) -> float:
+    """Return the fewest seconds of computing of three tries: others only add to them."""
+    costs = []
+    for _ in range(3):
+        began = time.thread_time()
+        deed()
+        costs.append(time.thread_time() - began)
+    return min(costs)
+
+
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_year_of_an_hourly_schedule_takes_less_than_a_second(zone: str) -> None:
-    began = time.process_time()
-    count = sum(1 for _ in Cron("0 * * * *", zone).ticks(BEGIN, END))
-    assert count == 365 * 24
-    assert time.process_time() - began < 1.0
+    def ticks() -> int:
+        return sum(1 for _ in Cron("0 * * * *", zone).ticks(BEGIN, END))
+
+    assert ticks() == 365 * 24
+    assert best_of(ticks) < 1.0
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -121,9 +132,8 @@ def test_the_first_of_six_fields_is_the_seconds() -> None:
 
 def test_the_last_ticks_are_found_without_going_through_all() -> None:
     cron = Cron("* * * * * *")
-    began = time.process_time()
     found = cron.last(BEGIN, END, 1000)
-    assert time.process_time() - began < 1.0
+    assert best_of(lambda: cron.last(BEGIN, END, 1000)) < 1.0
     assert (len(found), found[-1], found[0]) == (1000, END, END - timedelta(seconds=999))
     assert cron.last(END, END, 5) == []
     assert Cron("0 0 1 1 *").last(BEGIN - timedelta(days=1), END, 5) == [BEGIN, END]

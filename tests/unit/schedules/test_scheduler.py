@@ -27,6 +27,12 @@ BEGIN = datetime(2026, 5, 4, 12, 0, 30, tzinfo=UTC)
 STATE = "openiap_worker_state"
 
 
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes but what a test lets pass, also where the machine halts."""
+    monkeypatch.setattr(room, "uptime", lambda: 1000.0)
+
+
 class Server:
     """Keeps documents as OpenIAP does, as far as a scheduler asks; notes what was asked."""
 

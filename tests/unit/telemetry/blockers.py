@@ -1,16 +1,17 @@
 """Handlers as users write them; the tests look for their names in reports."""
 
 import asyncio
-import time
+import threading
 
 
-async def blocks(seconds: float) -> None:
+async def blocks(blocked: threading.Event, release: threading.Event) -> None:
     """Forget that this is a coroutine."""
-    _deeper(seconds)
+    blocked.set()
+    _deeper(release)
 
 
-def _deeper(seconds: float) -> None:
-    time.sleep(seconds)
+def _deeper(release: threading.Event) -> None:
+    release.wait(100)
 
 
 async def behaves(seconds: float) -> None:

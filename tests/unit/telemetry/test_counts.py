@@ -112,10 +112,12 @@ def test_the_worker_is_the_sum_of_its_queues(counts: Counts, clock: Clock) -> No
 
 
 def test_counting_an_item_costs_a_few_microseconds() -> None:
-    counts = Counts()
-    began = time.process_time()
-    for _ in range(20_000):
-        counts.popped("q")
-        counts.finished("q", "successful", "applied", 0.1)
-        counts.left("q")
-    assert (time.process_time() - began) / 20_000 < 30e-6
+    counts, costs = Counts(), []
+    for _ in range(20):  # the best of some: what others take of the machine only adds
+        began = time.thread_time()
+        for _ in range(1000):
+            counts.popped("q")
+            counts.finished("q", "successful", "applied", 0.1)
+            counts.left("q")
+        costs.append((time.thread_time() - began) / 1000)
+    assert min(costs) < 30e-6

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from worker.errors import StateError
 from worker.telemetry.counts import Counts
 from worker.telemetry.health import MOST_AT_ONCE, Health
-from worker.telemetry.loopwatch import Blockage, LoopWatch
+from worker.telemetry.loopwatch import ASK_EVERY, RED_AFTER, Blockage, LoopWatch
 from worker.telemetry.prometheus import MetricsPage
 
 _spec = importlib.util.spec_from_file_location("blockers", Path(__file__).with_name("blockers.py"))
@@ -35,7 +35,7 @@ def health() -> Iterator[Health]:
 
 
 def get(health: Health, path: str, method: str = "GET") -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", health.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", health.port, timeout=60)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -96,7 +96,7 @@ def test_a_port_in_use_is_one_sentence(health: Health) -> None:
 
 def test_silent_callers_hold_nobody_up(health: Health) -> None:
     silent = [
-        socket.create_connection(("127.0.0.1", health.port), 10) for _ in range(MOST_AT_ONCE - 2)
+        socket.create_connection(("127.0.0.1", health.port), 60) for _ in range(MOST_AT_ONCE - 2)
     ]
     try:
         assert get(health, "/livez")[0] == 200
@@ -106,87 +106,127 @@ def test_silent_callers_hold_nobody_up(health: Health) -> None:
 
 
 def test_stopping_leaves_no_thread_and_frees_the_port() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     listener = Health("127.0.0.1", 0, metrics=MetricsPage(Counts()))
     listener.start()
     port = listener.port
     listener.stop()
     listener.stop()
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before  # those of earlier tests may end meanwhile
     again = Health("127.0.0.1", port, metrics=MetricsPage(Counts()))
     again.start()
     again.stop()
 
 
-class Observer(threading.Thread):
-    """Asks ``/livez`` from outside of the loop until it is red, then until it is green again."""
+class Clock:
+    """Seconds that pass when the test says so, for the watch over a loop."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait with the thread, so that a loop on it is blocked meanwhile."""
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+class Observer(threading.Thread):
+    """Asks ``/livez`` from outside of a loop that is blocked, before it is to be red and after."""
+
+    def __init__(self, health: Health, watch: LoopWatch, clock: Clock) -> None:
         super().__init__(daemon=True)
-        self.health = health
-        self.red: dict[str, Any] = {}
-        self.red_after = self.green_after = 0.0
-        self.ready_reasons: dict[str, str] = {}
-        self.began = time.monotonic()
+        self.health, self.watch, self.clock = health, watch, clock
+        self.blocked, self.release = threading.Event(), threading.Event()
+        self.before: tuple[int, Any] = (0, {})
+        self.after: tuple[int, Any] = (0, {})
+        self.ready: tuple[int, Any] = (0, {})
 
     def run(self) -> None:
-        until = self.began + 30
-        while time.monotonic() < until:
-            status, body = get(self.health, "/livez")
-            if status == 503 and not self.red:
-                self.red, self.red_after = body, time.monotonic() - self.began
-                self.ready_reasons = get(self.health, "/readyz")[1]["reasons"]
-            if status == 200 and self.red:
-                self.green_after = time.monotonic() - self.began
-                return
-            time.sleep(0.05)
+        try:
+            self.blocked.wait(60)
+            wait_until(lambda: self.watch._asked is not None)
+            self.clock.now += RED_AFTER
+            self.before = get(self.health, "/livez")
+            self.clock.now += 0.1
+            self.after = get(self.health, "/livez")
+            self.ready = get(self.health, "/readyz")
+        finally:
+            self.release.set()
 
 
 async def test_livez_is_red_within_six_seconds_and_names_who_blocks(health: Health) -> None:
-    watch = health.watch_loop(
-        asyncio.get_running_loop(), threading.get_ident(), lambda: "book (item 5f0c)"
+    assert RED_AFTER + ASK_EVERY < 6
+    clock = Clock()
+    watch = LoopWatch(
+        asyncio.get_running_loop(),
+        threading.get_ident(),
+        lambda: "book (item 5f0c)",
+        clock=clock,
     )
-    innocent = asyncio.create_task(blockers.behaves(30))
-    await asyncio.to_thread(get, health, "/livez")
-    observer = Observer(health)
+    health.use_watch(watch)
+    watch.start()
+    innocent = asyncio.create_task(blockers.behaves(600))
+    observer = Observer(health, watch, clock)
     observer.start()
-    await asyncio.sleep(0)
-    await asyncio.create_task(blockers.blocks(8))
-    await asyncio.to_thread(observer.join, 20)
+    await asyncio.create_task(blockers.blocks(observer.blocked, observer.release))
+    await asyncio.to_thread(observer.join, 60)
+    assert observer.before == (200, {"status": "alive"})
+    status, red = observer.after
+    assert (status, red["status"], red["seconds"]) == (503, "blocked", RED_AFTER + 0.1)
+    assert red["blocked_by"].startswith("blockers.blocks, line ")
+    assert red["blocked_by"].endswith("on the loop: book (item 5f0c)")
+    assert "release.wait(100)" in "".join(red["stack"])
+    assert "_deeper(release)" in "".join(red["stack"])
+    assert list(observer.ready[1]["reasons"]) == ["loop"]
+    async with asyncio.timeout(60):
+        while not watch.alive:
+            await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(get, health, "/livez") == (200, {"status": "alive"})
     innocent.cancel()
     watch.stop()
-    assert 4 < observer.red_after < 6.0  # 5 s without an answer, asked twice a second
-    assert observer.red["status"] == "blocked"
-    assert observer.red["seconds"] >= 5
-    assert observer.red["blocked_by"].startswith("blockers.blocks, line ")
-    assert observer.red["blocked_by"].endswith("on the loop: book (item 5f0c)")
-    assert "time.sleep(seconds)" in observer.red["stack"][-1]
-    assert list(observer.ready_reasons) == ["loop"]
-    assert 0 < observer.green_after < 15
+
+
+async def test_the_listener_starts_a_watch_with_the_usual_times(health: Health) -> None:
+    watch = health.watch_loop(asyncio.get_running_loop(), threading.get_ident(), lambda: "")
+    assert await asyncio.to_thread(get, health, "/livez") == (200, {"status": "alive"})
+    assert (watch._ask_every, watch._red_after, watch._thread.is_alive()) == (0.5, 5.0, True)
+    watch.stop()
 
 
 async def test_a_blockage_is_told_once_and_a_busy_loop_is_none() -> None:
     told: list[Blockage] = []
+    clock = Clock()
     watch = LoopWatch(
         asyncio.get_running_loop(),
         threading.get_ident(),
         lambda: "",
         on_blocked=told.append,
-        ask_every=0.02,
-        red_after=0.2,
+        ask_every=0.01,
+        clock=clock,
     )
     watch.start()
-    for _ in range(20):
+    for _ in range(40):  # each turn of the loop takes a while, and answers what was asked
         await asyncio.sleep(0.01)
         time.sleep(0.01)
+        clock.now += RED_AFTER / 20
     assert told == []
-    time.sleep(1.0)
-    assert len(told) == 1
-    await asyncio.sleep(0.2)
-    assert watch.alive
-    assert watch.blockage() is None
-    time.sleep(1.0)
-    assert len(told) == 2
+    for times in (1, 2):
+        wait_until(lambda: watch._asked is not None)
+        clock.now += RED_AFTER + 0.1
+        wait_until(lambda: len(told) >= times)  # noqa: B023 (called at once)
+        clock.now += RED_AFTER
+        time.sleep(0.1)
+        assert len(told) == times
+        async with asyncio.timeout(60):
+            while not watch.alive:
+                await asyncio.sleep(0.01)
+        assert watch.blockage() is None
     watch.stop()
     watch.stop()
     assert (
@@ -200,17 +240,38 @@ async def test_a_description_that_fails_hides_nothing() -> None:
     def fails() -> str:
         raise RuntimeError("Set changed size during iteration")
 
-    loop = asyncio.get_running_loop()
+    release = threading.Event()
     told: list[Blockage] = []
+
+    def tell(blockage: Blockage) -> None:
+        told.append(blockage)
+        release.set()
+
+    clock = Clock()
     watch = LoopWatch(
-        loop, threading.get_ident(), fails, on_blocked=told.append, ask_every=0.02, red_after=0.2
+        asyncio.get_running_loop(),
+        threading.get_ident(),
+        fails,
+        on_blocked=tell,
+        ask_every=0.01,
+        clock=clock,
     )
+    blocked = threading.Event()
+
+    def let_time_pass() -> None:
+        blocked.wait(60)
+        wait_until(lambda: watch._asked is not None)
+        clock.now += RED_AFTER + 0.1
+
+    passing = threading.Thread(target=let_time_pass, daemon=True)
+    passing.start()
     watch.start()
-    await asyncio.create_task(blockers.blocks(1.0))
+    await asyncio.create_task(blockers.blocks(blocked, release))
     watch.stop()
-    (blocked,) = told
-    assert blocked.culprit.startswith("blockers.blocks, line ")
-    assert "unknown (RuntimeError)" in blocked.culprit
+    passing.join(60)
+    (found,) = told
+    assert found.culprit.startswith("blockers.blocks, line ")
+    assert "unknown (RuntimeError)" in found.culprit
 
 
 def test_a_closed_loop_ends_the_watch() -> None:
@@ -218,5 +279,5 @@ def test_a_closed_loop_ends_the_watch() -> None:
     loop.close()
     watch = LoopWatch(loop, threading.get_ident(), lambda: "", ask_every=0.01)
     watch.start()
-    watch._thread.join(10)
+    watch._thread.join(60)
     assert not watch._thread.is_alive()

@@ -134,7 +134,7 @@ def test_an_items_lines_carry_the_item_in_threads_as_well(log: Log, lines: Lines
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(log.info, "in a thread"))
         thread.start()
-        thread.join(5)
+        thread.join(60)
         item.log.info("own", attempt=9)
     finally:
         current_item.reset(token)

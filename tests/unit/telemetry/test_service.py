@@ -5,12 +5,14 @@ import http.client
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from worker.errors import StateError
 from worker.settings import Settings
+from worker.telemetry import service
 from worker.telemetry.log import Log
 from worker.telemetry.service import Telemetry
 
@@ -65,7 +67,7 @@ def settings(**more: Any) -> Settings:
 
 def readyz(telemetry: Telemetry) -> tuple[int, dict[str, str]]:
     assert telemetry.health is not None
-    connection = http.client.HTTPConnection("127.0.0.1", telemetry.health.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", telemetry.health.port, timeout=60)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
@@ -74,7 +76,9 @@ def readyz(telemetry: Telemetry) -> tuple[int, dict[str, str]]:
         connection.close()
 
 
-async def test_readiness_tells_the_truth() -> None:
+async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: now))
     lines: list[str] = []
     log = Log(fallback=lambda level, line: lines.append(line))
     telemetry = Telemetry(settings(), log=log)
@@ -102,7 +106,7 @@ async def test_readiness_tells_the_truth() -> None:
     consumer.lost = 2
     assert await reasons() == {"threads": "threads that cannot be stopped hold slots: 2 of q"}
     consumer.lost = 0
-    consumer.last_pop -= 80
+    consumer.last_pop = now - 80
     consumer.trouble = "Request timed out"
     assert await reasons() == {
         "popping": "q: no pop was answered for 1m20s (Request timed out)",

@@ -58,6 +58,6 @@ async def test_the_rest_is_the_clients_own() -> None:
 def test_the_clock_only_goes_ahead() -> None:
     clock = VirtualClock()
     clock.advance(60)
-    assert clock() == pytest.approx(time.time() + 60, abs=5)
+    assert clock() == pytest.approx(time.time() + 60, abs=30)
     with pytest.raises(ValueError, match="time cannot be moved by -1 s: it only goes ahead"):
         clock.advance(-1)

@@ -203,7 +203,7 @@ async def test_a_client_is_refused_by_name_unless_one_is_given(worker_test: Work
 async def test_a_timeout_is_the_handlers_own(worker_test: WorkerTest) -> None:
     @handler("slow", timeout="50ms")
     async def slow() -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     run = await worker_test(slow)
     assert run.outcome.kind == "application"
@@ -213,14 +213,14 @@ async def test_a_timeout_is_the_handlers_own(worker_test: WorkerTest) -> None:
 async def test_a_stop_hands_the_item_back(worker_test: WorkerTest) -> None:
     @handler("long")
     def long(item: Item) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not item.stopping and time.monotonic() < end:
             time.sleep(0.01)
         raise Retry(reason="stopped")
 
     @handler("longer")
     async def longer() -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     assert (await worker_test(longer, stop_after="50ms")).outcome.kind == "released"
     assert (await worker_test(long, stop_after="50ms")).outcome.kind in ("released", "application")
@@ -259,18 +259,22 @@ async def test_wrong_use_is_refused_by_name(worker_test: WorkerTest) -> None:
 
 
 async def test_a_cancelled_test_ends_its_handler(worker_test: WorkerTest) -> None:
-    ended = asyncio.Event()
+    running, ended = asyncio.Event(), asyncio.Event()
 
     @handler("endless")
     async def endless() -> None:
+        running.set()
         try:
             await asyncio.sleep(600)
         finally:
             ended.set()
 
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(worker_test(endless), 0.05)
-    await asyncio.wait_for(ended.wait(), 5)
+    test = asyncio.create_task(worker_test(endless))
+    await asyncio.wait_for(running.wait(), 60)
+    test.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await test
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_the_payload_is_shown_as_it_would_be_stored(worker_test: WorkerTest) -> None:
