@@ -1,6 +1,7 @@
 """From what a handler did to what is written back."""
 
 import random
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -156,6 +157,25 @@ def test_long_texts_keep_their_head_and_their_tail() -> None:
     assert len(text) < 1100
     assert text.startswith("aaa")
     assert text.endswith("end")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["x", "token", "token ", 'token="', "eyJ-", "eyJ12345678.", "a://", "a://b:", "a://b:c", " "],
+)
+def test_masking_a_hostile_text_costs_by_its_length(piece: str) -> None:
+    """It is done on the loop, and a base64 blob in an error's text is nothing rare."""
+
+    def cost(length: int) -> float:
+        text, costs = piece * (length // len(piece)), []
+        for _ in range(3):
+            began = time.thread_time()
+            masked(text)
+            costs.append(time.thread_time() - began)
+        return min(costs)
+
+    # Four times the length: four times the cost, or sixteen times where it goes back and forth.
+    assert cost(16_000) < 10 * max(cost(4_000), 0.0005)
 
 
 def test_a_failure_keeps_the_stored_payload() -> None:
