@@ -2,8 +2,10 @@
 
 The acceptance floor kills, freezes and times workers; too many of its tests at once would disturb
 each other, so it has two processes: one for keys, schedules and unique pushes, one for the rest.
-Everything else may run beside it. No example of hypothesis is judged by its time: on a busy machine
-that says nothing.
+Everything else may run beside it, its examples too. A file whose tests share something dear keeps
+to one process by a mark of its own.
+
+No example of hypothesis is judged by its time: on a busy machine that says nothing.
 """
 
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 ACCEPTANCE = Path(__file__).parent / "acceptance"
 ORDERED = ACCEPTANCE / "ordered"
+EXAMPLES = ACCEPTANCE / "examples"
 
 settings.register_profile(
     "busy machine",
@@ -28,5 +31,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if ORDERED in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("ordered"))
-        elif ACCEPTANCE in item.path.parents:
+        elif ACCEPTANCE in item.path.parents and EXAMPLES not in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("acceptance"))

@@ -444,7 +444,7 @@ def test_the_server_does_what_the_model_says_for_2000_steps() -> None:
     run_state_machine_as_test(
         CountedMachine,
         settings=settings(
-            max_examples=100,
+            max_examples=60,
             stateful_step_count=80,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

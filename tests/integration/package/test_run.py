@@ -18,6 +18,9 @@ from worker.package.build import Built, build, read_package, write
 from worker.package.project import Wishes
 from worker.package.run import Ended, run
 
+# What is installed here is installed once.
+pytestmark = pytest.mark.xdist_group("package")
+
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE = 60.0
 INSTALL_DEADLINE = 600.0

@@ -11,6 +11,9 @@ import pytest
 
 from worker.schedules.cron import ALLOWED, Cron
 
+# The minutes of a year are made once for each zone.
+pytestmark = pytest.mark.xdist_group("cron")
+
 ZONES = ("Europe/Copenhagen", "America/New_York", "Australia/Sydney")
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
