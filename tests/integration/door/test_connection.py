@@ -16,6 +16,7 @@ from worker.openiap.errors import (
     OpenIAPError,
     RequestTimeout,
 )
+from worker.testing.keptports import kept_ports
 
 Names = Callable[[], list[str]]
 
@@ -131,9 +132,10 @@ async def test_nobody_there_is_not_connected(idle_door: Door) -> None:
         url = gone.ws_url if idle_door.transport == "ws" else gone.grpc_url
         web = gone.http_url
     client = idle_door.make(url=url, http_url=web)
-    with pytest.raises(NotConnected):
-        await client.connect(timeout=60)
-    assert not client.connected
+    with kept_ports("127.0.0.1", gone.port, gone.grpc_port):
+        with pytest.raises(NotConnected):
+            await client.connect(timeout=60)
+        assert not client.connected
 
 
 async def test_a_url_that_is_none_is_not_connected(idle_door: Door) -> None:

@@ -10,6 +10,7 @@ from worker import State
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.state.cells import COLLECTION
+from worker.testing.keptports import kept_ports
 
 EACH = 15
 
@@ -38,9 +39,9 @@ async def test_a_counter_is_exact_across_restarts_of_the_server(
         async with asyncio.timeout(60):
             while await State(clients[0]).counter("n").value() < 5:
                 await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    async with LocalServer(options):
-        async with asyncio.timeout(100):
+    with kept_ports(options.host, options.port):
+        await asyncio.sleep(0)
+        async with LocalServer(options), asyncio.timeout(100):
             values = [value for one in await asyncio.gather(*counting) for value in one]
         assert sorted(values) == list(range(1, 2 * EACH + 1))
 
