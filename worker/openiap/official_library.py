@@ -26,7 +26,9 @@ from worker.openiap.official_functions import NativeFunction
 from worker.openiap.official_platform import library_path, prepare_environment
 
 DRAIN_SECONDS: Final = 2.0
-LAST_CALLBACKS_SECONDS: Final = 0.01
+LAST_CALLBACKS_SECONDS: Final = 0.05
+"""For threads of the library that are just coming into Python or leaving it: one that comes back to
+an interpreter that has ended aborts the process, and on a busy machine it may be held up."""
 _MAX_ID: Final = 2**31 - 1
 
 
