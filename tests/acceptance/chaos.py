@@ -53,9 +53,8 @@ class Aftermath:
 
     @property
     def bound(self) -> int:
-        """More repeats than this cannot be explained by deaths of workers, and by links that were
-        hurt for so long that others took their workers for dead."""
-        return (self.done["kills"] + self.done["link cuts"]) * SLOTS
+        """More repeats than this cannot be explained by deaths of workers."""
+        return self.done["kills"] * SLOTS
 
     def faults(self) -> list[str]:
         """Return what does not hold."""
