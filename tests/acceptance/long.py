@@ -16,6 +16,8 @@ from tests.acceptance.autoscaler import WANTED, race
 from tests.acceptance.chaos import HEAD as CHAOS_HEAD
 from tests.acceptance.chaos import Chaos, raise_chaos
 from tests.acceptance.chaos import row as chaos_row
+from tests.acceptance.figures import FIGURES, measured
+from tests.acceptance.figures import HEAD as FIGURES_HEAD
 from tests.acceptance.ordered.dying import Dying
 from tests.acceptance.ordered.schedules import HEAD as SCHEDULES_HEAD
 from tests.acceptance.ordered.schedules import row as schedules_row
@@ -135,6 +137,19 @@ async def autoscale_runs(rounds: int) -> bool:
     return raced.ratio <= WANTED
 
 
+async def figure_runs(clients: list[str]) -> bool:
+    """Measure what promises name in seconds; whether all are kept."""
+    rows, well = [], True
+    for client in clients:
+        with tempfile.TemporaryDirectory() as folder:
+            for figure in await measured(client, Path(folder)):
+                rows.append(figure.row(client))
+                well = well and figure.kept
+                out.print(*figure.row(client), "holds" if figure.kept else "MISSED", markup=False)
+    write_section(FIGURES, table(FIGURES_HEAD, kept_rows(FIGURES, 0, [*clients]) + rows))
+    return well
+
+
 async def run(given: argparse.Namespace) -> bool:
     """Run what was asked for; whether all held."""
     clients = [given.client] if given.client else ["official", "native"]
@@ -149,6 +164,8 @@ async def run(given: argparse.Namespace) -> bool:
         well = await schedule_runs(clients) and well
     if given.uniques:
         well = await unique_runs(clients) and well
+    if given.figures:
+        well = await figure_runs(clients) and well
     if given.soak:
         well = await soak_runs(clients, given.items) and well
     return well
@@ -169,14 +186,17 @@ def main() -> int:
     parser.add_argument(
         "--uniques", action="store_true", help="unique keys for a minute, a worker killed every 3 s"
     )
+    parser.add_argument(
+        "--figures", action="store_true", help="what promises name in seconds; a quiet machine"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the autoscaler's race")
     parser.add_argument("--items", type=int, default=ITEMS, help="fewer items for the soak")
     parser.add_argument("--client", choices=("official", "native"), help="with one client only")
     given = parser.parse_args()
     forms = (given.seeds, given.seed is not None, given.soak, given.autoscale)
-    forms += (given.schedules, given.uniques)
+    forms += (given.schedules, given.uniques, given.figures)
     if not any(forms):
-        parser.error("say --seeds N, --seed N, --soak, --autoscale, --schedules or --uniques")
+        parser.error("say what: --seeds N, --soak, --figures and so on; see --help")
     return 0 if asyncio.run(run(given)) else 1
 
 

@@ -14,6 +14,7 @@ ORDER: Final = (
     "Kill points",
     "Chaos",
     "Chaos, long form",
+    "Figures",
     "Rate limit",
     "Stopping",
     "Bad items",
