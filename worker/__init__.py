@@ -5,10 +5,9 @@ What a handler module needs stands here: ``from worker import BusinessError, Ite
 
 from typing import TYPE_CHECKING, Any
 
-from worker.contents import ContractError
-from worker.context import in_namespace
-from worker.errors import ApplicationError, BusinessError, LostItem, Retry, Skip
-from worker.events import (
+from worker._version import __version__
+from worker.app.decorator import Handler, handler
+from worker.app.events import (
     Event,
     on_connected,
     on_disconnected,
@@ -19,24 +18,24 @@ from worker.events import (
     on_start,
     on_success,
 )
-from worker.handler import Handler, handler
-from worker.item import Item
-from worker.marks import CheckpointError
-from worker.middleware import middleware
+from worker.app.lifespan import lifespan
+from worker.app.middleware import middleware
+from worker.app.payload import ContractError
+from worker.app.router import Router
+from worker.app.schedule import schedule
+from worker.app.signature import Resource
+from worker.errors import ApplicationError, BusinessError, LostItem, Retry, Skip
+from worker.item.context import in_namespace
+from worker.item.item import Item
+from worker.item.metadata import CheckpointError
+from worker.item.retry import Backoff, Never
 from worker.openiap.client import Client
-from worker.policy import Backoff, Never
-from worker.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
-from worker.resources import lifespan
-from worker.router import Router
-from worker.schedules.schedule import schedule
-from worker.signature import Resource
+from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
 from worker.state.lock import LockLost, LockTimeout
 from worker.state.state import State
 
 if TYPE_CHECKING:
-    from worker.door import connect
-
-__version__ = "0.1.0"
+    from worker.producer.connect import connect
 
 __all__ = [
     "ApplicationError",
@@ -62,6 +61,7 @@ __all__ = [
     "Router",
     "Skip",
     "State",
+    "__version__",
     "connect",
     "handler",
     "in_namespace",
@@ -84,6 +84,6 @@ def __getattr__(name: str) -> Any:
     the connections along, which is most of the time that this import would take."""
     if name != "connect":
         raise AttributeError(f"module 'worker' has no attribute {name!r}")
-    from worker.door import connect
+    from worker.producer.connect import connect
 
     return connect

@@ -8,28 +8,29 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from worker import ledger, outbox, outboxwriter, presence
+from worker.engine.fleet import heartbeat
+from worker.engine.outbox import outbox, sqlite, writer
 
 VERSION: Final = "next"
 SCHEMA: Final = 2
-LEDGER: Final = ledger.MAJOR * 1000 + 7
+LEDGER: Final = sqlite.MAJOR * 1000 + 7
 
 
 def pretend() -> None:
     """Make this process that version."""
-    told: Callable[..., dict[str, Any]] = presence.Presence._document
+    told: Callable[..., dict[str, Any]] = heartbeat.Presence._document
 
-    def document(self: presence.Presence, running: Any) -> dict[str, Any]:
+    def document(self: heartbeat.Presence, running: Any) -> dict[str, Any]:
         found = told(self, running)
         items = [{**item, "mood": "good"} for item in found["items"]]
         return {**found, "schema": SCHEMA, "items": items, "moods": {"of": ["all"]}}
 
-    presence.Presence._document = document  # type: ignore[method-assign]
-    ledger.SCHEMA_VERSION = LEDGER  # type: ignore[misc]
-    ledger._SCHEMA += "CREATE TABLE IF NOT EXISTS moods (mood TEXT);"  # type: ignore[misc]
-    outboxwriter.ROW_VERSION = ledger.ROW_VERSION = 2  # type: ignore[attr-defined,misc]
+    heartbeat.Presence._document = document  # type: ignore[method-assign]
+    sqlite.SCHEMA_VERSION = LEDGER  # type: ignore[misc]
+    sqlite._SCHEMA += "CREATE TABLE IF NOT EXISTS moods (mood TEXT);"  # type: ignore[misc]
+    writer.ROW_VERSION = sqlite.ROW_VERSION = 2  # type: ignore[attr-defined,misc]
     outbox.outcome_text = _with_mood(outbox.outcome_text)  # type: ignore[attr-defined]
-    for room in (outbox, outboxwriter):
+    for room in (outbox, writer):
         room.workitem_text = _with_mood(room.workitem_text)  # type: ignore[attr-defined]
 
 

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from worker.outbox import Outbox
-from worker.writeback import WriteBack
+from worker.engine.delivery.writeback import WriteBack
+from worker.engine.outbox.outbox import Outbox
 
 POPPED: Final = "popped"
 HANDLING: Final = "handling"

@@ -8,7 +8,7 @@ from tests.acceptance import nextversion
 from tests.acceptance.clients import both_clients
 from tests.acceptance.processes import WAIT, Worker, until
 from tests.acceptance.stage import Stage
-from worker.outbox import Outbox
+from worker.engine.outbox.outbox import Outbox
 
 ITEMS = 160
 MORE = 8

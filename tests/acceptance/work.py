@@ -24,9 +24,9 @@ import psutil
 
 from tests.acceptance import nextversion
 from tests.acceptance.points import Points, install
-from worker import stopping
-from worker.daemon import Daemon
-from worker.registry import load_modules
+from worker.app.registry import load_modules
+from worker.engine import shutdown
+from worker.engine.daemon import Daemon
 from worker.settings import load
 
 
@@ -81,7 +81,7 @@ async def work(plan: dict[str, Any]) -> int:
     daemon.start = start  # type: ignore[method-assign]
     watching = None
     if plan.get("hand_back"):
-        stopping.HAND_BACK_TIMEOUT = plan["hand_back"]  # type: ignore[misc]
+        shutdown.HAND_BACK_TIMEOUT = plan["hand_back"]  # type: ignore[misc]
     if plan.get("measure"):
         watching = asyncio.create_task(measure(Path(plan["measure"]), daemon))
     try:

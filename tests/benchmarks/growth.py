@@ -20,8 +20,8 @@ from tests.benchmarks.stage import (
     settings_for,
 )
 from worker import Item
-from worker.daemon import Daemon
-from worker.handler import handler
+from worker.app.decorator import handler
+from worker.engine.daemon import Daemon
 from worker.openiap.workitem import WorkItemQueue
 
 DEADLINE: Final = 600.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker import handler
-from worker.handler import Handler
+from worker.app.decorator import Handler
 
 
 def _idler(n: int) -> Handler[..., Any]:

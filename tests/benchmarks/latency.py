@@ -20,8 +20,8 @@ from tests.benchmarks.stage import (
     local_server,
     settings_for,
 )
-from worker.daemon import Daemon
-from worker.handler import Handler, handler
+from worker.app.decorator import Handler, handler
+from worker.engine.daemon import Daemon
 from worker.openiap.factory import connection_options
 from worker.openiap.native import NativeClient
 from worker.openiap.workitem import JsonObject, WorkItemQueue

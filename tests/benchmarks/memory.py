@@ -21,8 +21,8 @@ from tests.benchmarks.stage import (
     rss_of,
     settings_for,
 )
-from worker.daemon import Daemon
-from worker.handler import handler
+from worker.app.decorator import handler
+from worker.engine.daemon import Daemon
 from worker.openiap.workitem import WorkItemQueue
 
 DEADLINE: Final = 600.0

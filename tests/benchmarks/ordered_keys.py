@@ -23,9 +23,9 @@ from tests.benchmarks.stage import (
     settings_for,
     told,
 )
-from worker.cli.connected import run_async
-from worker.daemon import Daemon
-from worker.handler import handler
+from worker.app.decorator import handler
+from worker.cli.shared.connected import run_async
+from worker.engine.daemon import Daemon
 from worker.openiap.workitem import WorkItemQueue
 
 QUEUE: Final = "ordered"

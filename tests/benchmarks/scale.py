@@ -13,7 +13,7 @@ from tests.benchmarks import handlers
 from tests.benchmarks.figures import Section, Spread, Table
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.stage import fill, first_line, lane_started, local_server, settings_for
-from worker.daemon import Daemon
+from worker.engine.daemon import Daemon
 from worker.openiap.factory import connection_options
 from worker.openiap.native import NativeClient
 from worker.openiap.workitem import Workitem

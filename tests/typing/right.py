@@ -5,8 +5,9 @@ from typing import Any, TypedDict, assert_type
 
 from pydantic import BaseModel
 
-from worker import Client, Item, Pushed, Router, handler, sync
-from worker.calling import DeclaredHandler
+from worker import Client, Item, Pushed, Router, handler
+from worker.app.declared import DeclaredHandler
+from worker.producer import sync
 
 
 class Invoice(BaseModel):

@@ -4,7 +4,8 @@ from typing import TypedDict
 
 from pydantic import BaseModel
 
-from worker import Item, handler, sync
+from worker import Item, handler
+from worker.producer import sync
 
 
 class Invoice(BaseModel):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from worker import __version__
-from worker.cli.connected import run_async
-from worker.cli.problems import explain
-from worker.daemon import Daemon
-from worker.package.agent import agent_overrides
-from worker.registry import load_modules
+from worker._version import __version__
+from worker.app.registry import load_modules
+from worker.cli.package.agent_settings import agent_overrides
+from worker.cli.shared.connected import run_async
+from worker.cli.shared.problems import explain
+from worker.engine.daemon import Daemon
 from worker.settings import Settings, load
 
 

@@ -17,8 +17,8 @@ from typing import Annotated, Final
 
 import typer
 
-from worker import __version__
-from worker.cli.problems import FAILED, explain
+from worker._version import __version__
+from worker.cli.shared.problems import FAILED, explain
 
 HELP = """The work item worker for OpenIAP: typed Python functions, and no item lost.
 
@@ -47,6 +47,8 @@ COMMANDS: Final = (
 """Each is the room ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
 """Those that have commands of their own: the room's ``app``; of the others it is ``NAME``."""
+FOLDERS: Final = frozenset({"demo", "dev", "new", "package"})
+"""Those with more than one file: the room is ``worker.cli.NAME.command``."""
 
 
 def _version(wanted: bool) -> None:
@@ -85,7 +87,8 @@ def command_line(first: str = "") -> typer.Typer:
     )
     app.callback()(root)
     for name in (first,) if first in COMMANDS else COMMANDS:
-        room = import_module(f"worker.cli.{name}")
+        inside = ".command" if name in FOLDERS else ""
+        room = import_module(f"worker.cli.{name}{inside}")
         if name in GROUPS:
             app.add_typer(room.app, name=name)
         else:
@@ -126,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         # Here and not above: the console library is most of what an error needs, and no worker.
-        from worker.cli.output import safe, to_stderr
+        from worker.cli.shared.output import safe, to_stderr
 
         problem = explain(error)
         console = to_stderr()

@@ -11,20 +11,20 @@ from typing import Any, Final, Literal
 
 import httpx
 
-from worker import __version__
-from worker.cli.connected import refused, unreachable
-from worker.cli.reading import counted, first
+from worker._version import __version__
+from worker.app.registry import Registry, chosen, load_modules
+from worker.cli.shared.connected import refused, unreachable
+from worker.cli.shared.reading import counted, first
 from worker.durations import text as duration_text
+from worker.engine.fleet.heartbeat import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
 from worker.openiap.address import parse_address
 from worker.openiap.client import Client, User
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError
 from worker.openiap.factory import NO_URL, make_client
-from worker.openiap.serverinfo import is_loopback
+from worker.openiap.server_info import is_loopback
 from worker.openiap.upsert import upsert
 from worker.openiap.workitem import JsonObject
-from worker.presence import COLLECTION as HEARTBEATS
-from worker.registry import Registry, chosen, load_modules
 from worker.settings import Settings
 from worker.state.cells import COLLECTION as SHARED_STATE
 

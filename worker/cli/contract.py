@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.options import Given, Set, SettingsFile, settings_of
-from worker.cli.output import to_stderr
-from worker.cli.problems import FAILED, wrong_use
+from worker.app.contracts import contracts_of
+from worker.app.registry import load_modules
 from worker.cli.run import NO_HANDLERS
-from worker.contract import contracts_of
-from worker.registry import load_modules
+from worker.cli.shared.options import Given, Set, SettingsFile, settings_of
+from worker.cli.shared.output import to_stderr
+from worker.cli.shared.problems import FAILED, wrong_use
 
 
 def contract(
@@ -40,7 +40,7 @@ def contract(
 ) -> None:
     """Write the contracts of all handlers: JSON Schema of payload and result, files, error codes.
 
-    Who pushes from elsewhere holds pushes to them with worker.contracts.Contracts.
+    Who pushes from elsewhere holds pushes to them with worker.app.contract_checks.Contracts.
     """
     if output is not None and check is not None:
         raise wrong_use("--output and --check: give one of them.")

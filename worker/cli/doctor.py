@@ -7,10 +7,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.connected import run_async
-from worker.cli.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
-from worker.cli.output import many, safe, say_json, show, to_stdout
-from worker.cli.problems import FAILED
+from worker.cli.shared.connected import run_async
+from worker.cli.shared.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.output import many, safe, say_json, show, to_stdout
+from worker.cli.shared.problems import FAILED
 from worker.settings import Loaded, Settings
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.cli.connected import run_async, signed_in
-from worker.cli.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
-from worker.cli.output import many, safe, say_json, to_stderr, to_stdout
-from worker.cli.payloads import moment, payload, payloads_from
-from worker.cli.problems import FAILED, explain, no_queue, wrong_use
 from worker.cli.pushing import Pushed, Wanted, push_all, push_unique
+from worker.cli.shared.connected import run_async, signed_in
+from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
+from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.payloads import moment, payload, payloads_from
+from worker.cli.shared.problems import FAILED, explain, no_queue, wrong_use
+from worker.item.unique import Unique, unique_of
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
-from worker.unique import Unique, unique_of
 
 
 def push(

@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from worker.cli.connected import patiently
+from worker.cli.shared.connected import patiently
+from worker.item.unique import Unique
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
-from worker.producer import Push, Sent
-from worker.unique import Unique
-from worker.uniquepush import UniquePushes
+from worker.producer.producer import Push, Sent
+from worker.producer.unique_push import UniquePushes
 
 IN_FLIGHT: Final = 8
 BATCH: Final = 100

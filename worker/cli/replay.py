@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.connected import run_async, signed_in
-from worker.cli.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
-from worker.cli.output import safe, say_json, to_stderr, to_stdout
-from worker.cli.problems import FAILED, Problem, wrong_use
+from worker.app.registry import Registry, load_modules
 from worker.cli.run import NO_HANDLERS
+from worker.cli.shared.connected import run_async, signed_in
+from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
+from worker.cli.shared.output import safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.problems import FAILED, Problem, wrong_use
 from worker.errors import Retry, Skip
-from worker.registry import Registry, load_modules
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.application import Application
-    from worker.replay import Replayed
+    from worker.app.application import Application
+    from worker.testing.replay import Replayed
 
 NO_DEBUGPY = "--debugger needs debugpy, which is not installed: pip install debugpy."
 
@@ -72,8 +72,8 @@ def replay(
     write to OpenIAP is held back and shown. Exit code 1 if the outcome is not successful.
     """
     # Here and not above: the engine takes as long to import as all the rest.
-    from worker.cli.replayview import as_data, show_replay
-    from worker.replay import ReplayRefused
+    from worker.cli.replay_view import as_data, show_replay
+    from worker.testing.replay import ReplayRefused
 
     chosen = settings_of(
         Given(url, settings, client), handlers=tuple(handlers) if handlers else None
@@ -126,7 +126,7 @@ async def _play(
     before: Callable[[], None],
     say: Callable[[object], None],
 ) -> "Replayed":
-    from worker import replay as room
+    from worker.testing import replay as room
 
     async with signed_in(settings) as client:
         stored = await room.read(client, id)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.asking import agreed
-from worker.cli.connected import patiently, run_async, signed_in
-from worker.cli.itemview import local
-from worker.cli.loading import Handlers, handlers_of
-from worker.cli.options import (
+from worker.cli.item_view import local
+from worker.cli.shared.asking import agreed
+from worker.cli.shared.connected import patiently, run_async, signed_in
+from worker.cli.shared.loading import Handlers, handlers_of
+from worker.cli.shared.options import (
     AsJson,
     ClientName,
     Given,
@@ -19,13 +19,13 @@ from worker.cli.options import (
     Url,
     Yes,
 )
-from worker.cli.output import many, say_json, show, to_stderr, to_stdout
-from worker.cli.reading import PAGE, pages
+from worker.cli.shared.output import many, say_json, show, to_stderr, to_stdout
+from worker.cli.shared.reading import PAGE, pages
 from worker.durations import text as duration_text
+from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
 from worker.openiap.client import Client
 from worker.openiap.values import format_bytes
 from worker.openiap.workitem import JsonObject
-from worker.retention import Rule, delete_batch, rules_of
 
 COLUMNS = {
     "queue": "whole",

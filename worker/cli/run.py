@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from worker import __version__
-from worker.cli.connected import refused, run_async
-from worker.cli.options import ClientName, Given, Set, SettingsFile, Url, settings_of
-from worker.cli.problems import Problem, wrong_use
+from worker._version import __version__
+from worker.app.registry import load_modules
+from worker.cli.shared.connected import refused, run_async
+from worker.cli.shared.options import ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.problems import Problem, wrong_use
 from worker.openiap.errors import AccessDenied
-from worker.registry import load_modules
 
 NO_HANDLERS = (
     "No handlers: name the modules that hold them with --handlers MODULE, OPENIAP_WORKER_HANDLERS,"
@@ -48,7 +48,7 @@ def run(
     """
     # Here and not above: the engine takes as long to import as all the rest, and no other command
     # but the demo needs it.
-    from worker.daemon import Daemon
+    from worker.engine.daemon import Daemon
 
     loaded = settings_of(
         Given(url, settings, client, assignments or ()),

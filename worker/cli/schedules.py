@@ -7,18 +7,18 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from worker.cli.connected import run_async, signed_in
-from worker.cli.loading import Handlers, handlers_of
-from worker.cli.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
-from worker.cli.output import safe, say_json, show, to_stdout
-from worker.cli.problems import Problem, wrong_use
+from worker.app.cron import Cron
+from worker.cli.shared.connected import run_async, signed_in
+from worker.cli.shared.loading import Handlers, handlers_of
+from worker.cli.shared.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.output import safe, say_json, show, to_stdout
+from worker.cli.shared.problems import Problem, wrong_use
+from worker.engine.scheduler.records import Key, Record, Records
+from worker.engine.scheduler.timetable import Entry, timetable
 from worker.openiap.client import Client
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
-from worker.placing import Places
-from worker.schedules.cron import Cron
-from worker.schedules.records import Key, Record, Records
-from worker.schedules.timetable import Entry, timetable
+from worker.producer.insert import Places
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.connected import run_async
-from worker.cli.output import safe, say_json, show_facts, to_stderr, to_stdout
-from worker.cli.problems import Problem, wrong_use
+from worker.cli.shared.connected import run_async
+from worker.cli.shared.output import safe, say_json, show_facts, to_stderr, to_stdout
+from worker.cli.shared.problems import Problem, wrong_use
 
 if TYPE_CHECKING:
     from worker.localserver import LocalServer

@@ -7,7 +7,7 @@ of the worker's engine.
 """
 
 from worker.localserver.options import Faults, ServerOptions
-from worker.localserver.process import serve
+from worker.localserver.serve import serve
 from worker.localserver.server import LocalServer, ServerStartError
 
 __all__ = ["Faults", "LocalServer", "ServerOptions", "ServerStartError", "serve"]

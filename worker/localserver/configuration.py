@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker import __version__
+from worker._version import __version__
 from worker.localserver.options import ServerOptions
 
 

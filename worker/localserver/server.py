@@ -12,14 +12,14 @@ from typing import Final, Self
 import grpc
 import uvicorn
 
-from worker.localserver import grpc as grpc_door
-from worker.localserver import http
-from worker.localserver.door import Door
-from worker.localserver.house import House, build
+from worker.localserver.operations.services import House, build
+from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.options import Faults, ServerOptions
 from worker.localserver.owner import made_up_user
-from worker.localserver.wakeups import WakeUps
-from worker.localserver.websocket import websocket_protocol
+from worker.localserver.protocol import grpc as grpc_door
+from worker.localserver.protocol import http
+from worker.localserver.protocol.connections import Door
+from worker.localserver.protocol.websocket import websocket_protocol
 
 TICK: Final = 1.0
 

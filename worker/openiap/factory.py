@@ -62,7 +62,7 @@ def client_maker(settings: Settings, version: str) -> Callable[[], Client]:
         from worker.openiap.native import NativeClient
 
         return lambda: NativeClient(options)
-    from worker.openiap.official import OfficialClient
+    from worker.openiap.official.client import OfficialClient
 
     return lambda: OfficialClient(options)
 

@@ -6,8 +6,9 @@
    step, by MongoDB and for both clients, so of several who saw the same version exactly one
    succeeds, and the others know.
 3. Nothing is ever overwritten: whatever comes late or twice finds its number taken.
-4. A removal is a version, too, so who removes and who changes at the same time cannot both succeed.
-5. What has been superseded, or removed, is deleted by ``worker.state.sweep`` after ``KEPT``.
+4. A removal is a version, too: who removes and who changes at the same time cannot both succeed.
+5. What has been superseded, or removed, is deleted after ``KEPT`` by
+   ``worker.engine.maintenance.sweep``.
 
 ``updatedocument`` would be a conditional write as well, but only the native client has it, and two
 mechanisms side by side would not exclude each other in a fleet that has both.
@@ -33,7 +34,7 @@ from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError
 from worker.openiap.values import moment_of
 from worker.openiap.workitem import JsonObject
-from worker.state.trying import PATIENCE, tried
+from worker.state.retrying import PATIENCE, tried
 
 COLLECTION: Final = "openiap_worker_state"
 TYPE: Final = "cell"

@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Final
 
 from worker.durations import Duration, seconds
+from worker.openiap.names import checked_name
 from worker.state.cells import Cells
-from worker.state.names import checked_name
-from worker.state.serverclock import ServerClock
+from worker.state.server_clock import ServerClock
 
 KIND: Final = "once"
 

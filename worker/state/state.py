@@ -6,12 +6,12 @@ from typing import Final
 
 from worker.durations import Duration, seconds
 from worker.openiap.client import Client
+from worker.openiap.names import checked_name
 from worker.state.cells import Cells
 from worker.state.counter import Counter
 from worker.state.lock import Lock, lease_of
-from worker.state.names import checked_name
 from worker.state.once import Once
-from worker.state.serverclock import ServerClock
+from worker.state.server_clock import ServerClock
 
 TRY_FOR: Final = 10.0
 """Seconds at most for one try of a lock's calls."""

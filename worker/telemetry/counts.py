@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from worker.outcome import Kind
+from worker.item.outcome import Kind
 
 WINDOW: Final = 60
 """Seconds that items per second are averaged over."""

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from worker.errors import StateError
-from worker.telemetry.loopwatch import LoopWatch
+from worker.telemetry.loop_watch import LoopWatch
 from worker.telemetry.prometheus import CONTENT_TYPE, MetricsPage
 
 JSON: Final = "application/json"

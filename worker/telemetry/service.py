@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from worker.durations import text as for_people
+from worker.engine.wakeup import RARELY
 from worker.openiap.workitem import JsonObject
 from worker.settings import Settings
 from worker.telemetry.counts import Counts
 from worker.telemetry.gauges import Gauges
 from worker.telemetry.health import Health
 from worker.telemetry.log import Log, Sink
-from worker.telemetry.loopwatch import Blockage, LoopWatch
+from worker.telemetry.loop_watch import Blockage, LoopWatch
 from worker.telemetry.prometheus import MetricsPage
 from worker.telemetry.systemd import Systemd
-from worker.wakeup import RARELY
 
 STALLED_AFTER: Final = 60.0
 """Seconds without an answered pop, with slots free, after which the worker is not ready."""

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from worker.rehearsal import Attachments, LogLine, PushSeen, Rehearsed
-    from worker.standins import Progress
+    from worker.testing.doubles import Progress
+    from worker.testing.dry_run import Attachments, LogLine, PushSeen, Rehearsed
     from worker.testing.idempotence import NotIdempotent, assert_idempotent
-    from worker.testing.itemview import ItemView
-    from worker.testing.localopeniap import LocalOpenIAP
-    from worker.testing.workertest import WorkerTest
+    from worker.testing.item_view import ItemView
+    from worker.testing.local_openiap import LocalOpenIAP
+    from worker.testing.worker_test import WorkerTest
 
 __all__ = [
     "Attachments",
@@ -29,15 +29,15 @@ __all__ = [
 ]
 
 _ROOMS: Final = {
-    "Attachments": "worker.rehearsal",
-    "ItemView": "worker.testing.itemview",
-    "LocalOpenIAP": "worker.testing.localopeniap",
-    "LogLine": "worker.rehearsal",
+    "Attachments": "worker.testing.dry_run",
+    "ItemView": "worker.testing.item_view",
+    "LocalOpenIAP": "worker.testing.local_openiap",
+    "LogLine": "worker.testing.dry_run",
     "NotIdempotent": "worker.testing.idempotence",
-    "Progress": "worker.standins",
-    "PushSeen": "worker.rehearsal",
-    "Rehearsed": "worker.rehearsal",
-    "WorkerTest": "worker.testing.workertest",
+    "Progress": "worker.testing.doubles",
+    "PushSeen": "worker.testing.dry_run",
+    "Rehearsed": "worker.testing.dry_run",
+    "WorkerTest": "worker.testing.worker_test",
     "assert_idempotent": "worker.testing.idempotence",
 }
 

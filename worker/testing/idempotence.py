@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from worker.declaration import Handler
-from worker.difference import Difference, differences
+from worker.app.options import Handler
 from worker.openiap.client import Client
-from worker.rehearsal import Rehearsed
-from worker.testing.workertest import Files, WorkerTest
+from worker.testing.difference import Difference, differences
+from worker.testing.dry_run import Rehearsed
+from worker.testing.worker_test import Files, WorkerTest
 
 
 class NotIdempotent(AssertionError):

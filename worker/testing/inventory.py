@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from worker.declaration import Handler
+from worker.app.options import Handler
 from worker.durations import Duration, seconds
-from worker.localserver.house import House
-from worker.localserver.itemtable import document_of
-from worker.localserver.people import Person
+from worker.localserver.operations.services import House
+from worker.localserver.storage.item_table import document_of
+from worker.localserver.storage.people import Person
 from worker.openiap.workitem import NEW, JsonObject
-from worker.testing.itemview import ItemView, view_of
-from worker.testing.virtualtime import VirtualClock
+from worker.testing.item_view import ItemView, view_of
+from worker.testing.virtual_time import VirtualClock
 
 Target = str | Handler[..., Any]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from worker.testing.localopeniap import ClientName, LocalOpenIAP
-    from worker.testing.workertest import WorkerTest
+    from worker.testing.local_openiap import ClientName, LocalOpenIAP
+    from worker.testing.worker_test import WorkerTest
 
 NO_ASYNCIO = (
     "local_openiap is an asynchronous fixture and needs pytest-asyncio:"
@@ -26,7 +26,7 @@ NO_ASYNCIO = (
 @pytest.fixture
 def worker_test(tmp_path: Path) -> "WorkerTest":
     """Run a handler on a payload without a server: ``run = await worker_test(handler, {...})``."""
-    from worker.testing.workertest import WorkerTest
+    from worker.testing.worker_test import WorkerTest
 
     return WorkerTest(tmp_path / "worker_test")
 
@@ -45,7 +45,7 @@ async def _local_openiap(
     tmp_path: Path, openiap_client: "ClientName"
 ) -> "AsyncIterator[LocalOpenIAP]":
     """An OpenIAP server for this test, with virtual time and troubles on demand."""
-    from worker.testing.localopeniap import LocalOpenIAP
+    from worker.testing.local_openiap import LocalOpenIAP
 
     async with LocalOpenIAP(tmp_path / "openiap", client=openiap_client) as openiap:
         yield openiap

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from worker.resources import Lifespan
+from worker.app.lifespan import Lifespan
 
 
 def replaced(lifespans: Sequence[Lifespan], resources: Mapping[Any, Any]) -> list[Lifespan]:

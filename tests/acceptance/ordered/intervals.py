@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.rates import Rate
+from worker.app.rate import Rate
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from worker import Client, Producer, handler, lifespan
 from worker.openiap.errors import OpenIAPError
-from worker.pushing import ClientDoor
+from worker.producer.sender import ClientDoor
 
 QUEUE: Final = "uniques"
 KEYS: Final = 12

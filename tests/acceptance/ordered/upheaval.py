@@ -18,7 +18,7 @@ from tests.acceptance.ordered.intervals import (
 )
 from tests.acceptance.ordered.keyed import PAIRS, RATE, RATED, SINGLE
 from tests.acceptance.stage import Stage
-from worker.rates import rate_of
+from worker.app.rate import rate_of
 
 MODULE: Final = "tests.acceptance.ordered.keyed"
 QUEUES: Final = (SINGLE, PAIRS, RATED)

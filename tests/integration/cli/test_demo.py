@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.cli.commands import Cli, answer
-from worker.cli import demorun
 from worker.cli.app import main
-from worker.cli.demoplan import Push, plan
+from worker.cli.demo import run
+from worker.cli.demo.plan import Push, plan
 
 
 @pytest.mark.parametrize("client", ["official", "native"])
@@ -36,7 +36,7 @@ def test_an_item_that_ends_otherwise_is_an_exit_code_of_1(
         first, *rest = plan(count, service)
         return [replace(first, expected=replace(first.expected, retries=7)), *rest]
 
-    monkeypatch.setattr(demorun, "plan", other)
+    monkeypatch.setattr(run, "plan", other)
     assert main(["demo", "--items", "5", "--json", "--client", "native"]) == 1
     (problem,) = json.loads(capfd.readouterr().out)["problems"]
     assert problem.endswith("times, not 7")

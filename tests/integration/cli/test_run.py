@@ -21,8 +21,8 @@ from tests.integration.cli.commands import (
     signed_environment,
 )
 from worker.cli.app import COMMANDS
-from worker.cli.problems import Problem
-from worker.testing.keptports import kept_ports
+from worker.cli.shared.problems import Problem
+from worker.testing.kept_ports import kept_ports
 
 GOOD = """
 from worker import BusinessError, handler
@@ -222,12 +222,17 @@ def test_wrong_use_is_exit_code_2(cli: Cli) -> None:
 FOREIGN = (
     *("fastapi", "uvicorn", "mongomock", "jsonschema", "jwt", "opentelemetry", "grpc"),
     *("rich", "click", "httpx", "anyio", "packaging", "watchfiles", "openiap"),
-    *("worker.localserver", "worker.package", "worker.cli.output", "worker.cli.demo"),
+    *(
+        "worker.localserver",
+        "worker.cli.package",
+        "worker.cli.shared.output",
+        "worker.cli.demo.command",
+    ),
 )
 """What only other commands need, or only items with files."""
 OTHER_CLIENT = {
     "official": ("worker.openiap.native", "websockets", "google.protobuf"),
-    "native": ("worker.openiap.official",),
+    "native": ("worker.openiap.official.client",),
 }
 
 

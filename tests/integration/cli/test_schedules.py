@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cli.commands import Cli, answer, signed_environment
-from worker.daemon import Daemon
-from worker.registry import load_modules
+from worker.app.registry import load_modules
+from worker.engine.daemon import Daemon
 from worker.settings import load
 
 MODULE = """

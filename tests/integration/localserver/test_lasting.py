@@ -17,7 +17,7 @@ import pytest
 from worker.localserver import Faults, LocalServer, ServerOptions, ServerStartError
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build
-from worker.testing.keptports import kept_ports
+from worker.testing.kept_ports import kept_ports
 
 DEADLINE = 60.0
 

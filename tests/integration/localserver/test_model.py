@@ -26,10 +26,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from worker.localserver.house import build as build_house
+from worker.localserver.operations.services import build as build_house
 from worker.localserver.options import ServerOptions
-from worker.localserver.people import Person
-from worker.localserver.session import Session
+from worker.localserver.protocol.session import Session
+from worker.localserver.storage.people import Person
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build, message_name, parse
 

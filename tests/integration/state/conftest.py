@@ -16,7 +16,7 @@ from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client, ConnectionOptions
 
 CLASSES = {
-    "official": ("worker.openiap.official", "OfficialClient"),
+    "official": ("worker.openiap.official.client", "OfficialClient"),
     "native": ("worker.openiap.native", "NativeClient"),
 }
 USER = "tester"

@@ -14,8 +14,8 @@ from tests.integration.state.conftest import PASSWORD, USER
 from worker import Client, LockLost, Producer, State
 from worker.openiap.client import ConnectionOptions
 from worker.openiap.native import NativeClient
-from worker.openiap.official import OfficialClient
-from worker.pushing import ClientDoor
+from worker.openiap.official.client import OfficialClient
+from worker.producer.sender import ClientDoor
 from worker.state.lock import Held, Lock
 
 

@@ -10,7 +10,7 @@ from worker import State
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.state.cells import COLLECTION
-from worker.testing.keptports import kept_ports
+from worker.testing.kept_ports import kept_ports
 
 EACH = 15
 

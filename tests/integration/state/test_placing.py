@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.integration.state.conftest import MakeClient
+from worker.item.new_item import NewItem, chosen_id
 from worker.localserver import LocalServer
-from worker.newitem import NewItem, chosen_id
 from worker.openiap.client import Client
 from worker.openiap.errors import QueueNotFound
-from worker.placing import Placed, Places, place
+from worker.producer.insert import Placed, Places, place
 
 QUEUE = {"_type": "workitemqueue", "maxretries": 3, "retrydelay": 0, "initialdelay": 0}
 

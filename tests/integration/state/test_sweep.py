@@ -10,13 +10,13 @@ import pytest
 
 from tests.integration.state.conftest import PASSWORD, USER
 from worker import State
+from worker.engine.maintenance.sweep import EVERY, FIRST, Pace, Sweep
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.workitem import SUCCESSFUL
-from worker.producer import Producer
-from worker.pushing import ClientDoor
+from worker.producer.producer import Producer
+from worker.producer.sender import ClientDoor
 from worker.state.cells import COLLECTION, KEPT, Cells
-from worker.state.sweep import EVERY, FIRST, Pace, Sweep
 from worker.telemetry.log import Log
 
 QUEUE = {"_type": "workitemqueue", "maxretries": 3, "retrydelay": 0, "initialdelay": 0}
@@ -235,8 +235,8 @@ async def test_the_leading_worker_sweeps(
 async def test_what_one_sweep_leaves_the_next_one_takes_soon(
     client: Client, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.state.sweep.PAGE", 10)
-    monkeypatch.setattr("worker.state.sweep.MOST_PAGES", 1)
+    monkeypatch.setattr("worker.engine.maintenance.sweep.PAGE", 10)
+    monkeypatch.setattr("worker.engine.maintenance.sweep.MOST_PAGES", 1)
     counter = State(client, "test").counter("n")
     for _ in range(40):
         await counter.add()

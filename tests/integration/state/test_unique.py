@@ -12,8 +12,8 @@ from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import NEW, SUCCESSFUL, Workitem
-from worker.producer import Producer, Pushed
-from worker.pushing import ClientDoor
+from worker.producer.producer import Producer, Pushed
+from worker.producer.sender import ClientDoor
 from worker.state.cells import COLLECTION
 
 QUEUE = {"_type": "workitemqueue", "maxretries": 3, "retrydelay": 0, "initialdelay": 0}

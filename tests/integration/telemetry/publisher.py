@@ -10,7 +10,7 @@ import asyncio
 import sys
 
 from worker.openiap.client import ConnectionOptions
-from worker.openiap.official import OfficialClient
+from worker.openiap.official.client import OfficialClient
 from worker.telemetry.counts import Counts
 from worker.telemetry.gauges import Gauges
 from worker.telemetry.log import Log

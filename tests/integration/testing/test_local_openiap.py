@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from worker import Backoff, BusinessError, Client, Item, handler
-from worker.resources import lifespan
-from worker.signature import Resource
+from worker.app.lifespan import lifespan
+from worker.app.signature import Resource
 from worker.testing import LocalOpenIAP
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli import replay
-from worker.cli.problems import Problem
+from worker.cli.shared.problems import Problem
 
 
 def test_a_debugger_that_is_not_installed_is_named(

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from worker.cli.problems import WRONG_USE
+from worker.cli.shared.problems import WRONG_USE
+from worker.engine.shutdown import HAND_BACK_TIMEOUT
 from worker.settings import Settings, load
-from worker.stopping import HAND_BACK_TIMEOUT
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "config/kubernetes"

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from worker.scaling import scale_names
+from worker.engine.maintenance.scale_endpoint import scale_names
 from worker.telemetry.metrics import prometheus_names
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"

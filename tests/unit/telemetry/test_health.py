@@ -16,7 +16,7 @@ import pytest
 from worker.errors import StateError
 from worker.telemetry.counts import Counts
 from worker.telemetry.health import MOST_AT_ONCE, Health
-from worker.telemetry.loopwatch import ASK_EVERY, RED_AFTER, Blockage, LoopWatch
+from worker.telemetry.loop_watch import ASK_EVERY, RED_AFTER, Blockage, LoopWatch
 from worker.telemetry.prometheus import MetricsPage
 
 _spec = importlib.util.spec_from_file_location("blockers", Path(__file__).with_name("blockers.py"))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.item import Item, current_item
+from worker.item.item import Item, current_item
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import MAX_LINE, Log, to_stderr
 

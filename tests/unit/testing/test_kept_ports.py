@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from worker.testing.keptports import kept_ports
+from worker.testing.kept_ports import kept_ports
 
 
 def listening(port: int) -> socket.socket:

@@ -8,7 +8,7 @@ import pytest
 
 from worker.openiap.client import Client
 from worker.openiap.workitem import Workitem
-from worker.testing.virtualtime import VirtualClock, in_virtual_time
+from worker.testing.virtual_time import VirtualClock, in_virtual_time
 
 
 class Server:

@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from worker import BusinessError, Item, handler
-from worker.middleware import middleware
-from worker.resources import lifespan
-from worker.signature import Resource
+from worker.app.lifespan import lifespan
+from worker.app.middleware import middleware
+from worker.app.signature import Resource
 from worker.testing import NotIdempotent, Progress, WorkerTest, assert_idempotent
 
 

@@ -13,7 +13,7 @@ from worker.openiap.native.collections import json_argument
 from worker.openiap.native.documents import DocumentCalls
 from worker.openiap.native.scope import current_scope
 from worker.openiap.native.streams import FileInflow, send_file
-from worker.openiap.partfile import discard, finish, part_of
+from worker.openiap.part_file import discard, finish, part_of
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.messages import wire_text
 from worker.openiap.workitem import JsonObject, WorkitemFile
@@ -144,7 +144,7 @@ class FileCalls(DocumentCalls):
     async def _over_http(self, id: str, part: Path) -> None:
         """Fetch a file that the protocol's stream did not bring whole (server.md, Files)."""
         # Here and not above: its HTTP client would be a part of every start (transfer.py).
-        from worker.openiap.transfer import Download
+        from worker.openiap.download import Download
 
         download = Download(self._link.web, self._link.verify)
         try:

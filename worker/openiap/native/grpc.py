@@ -17,7 +17,7 @@ from grpc import aio
 from worker.openiap.errors import NotConnected
 from worker.openiap.native.target import Target
 from worker.openiap.native.transport import HIGH_WATER, Receiver
-from worker.openiap.serverinfo import is_loopback
+from worker.openiap.server_info import is_loopback
 from worker.openiap.wire.envelope import FLOW_METHOD
 from worker.openiap.wire.framing import MAX_FRAME
 

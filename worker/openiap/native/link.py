@@ -30,7 +30,7 @@ from worker.openiap.native.session import Session
 from worker.openiap.native.target import target_of, tls_context
 from worker.openiap.native.transport import Times, Transport
 from worker.openiap.native.websocket import open_websocket
-from worker.openiap.serverinfo import ServerInfo, read_server_info, trusted
+from worker.openiap.server_info import ServerInfo, read_server_info, trusted
 from worker.openiap.wire import openiap_pb2 as pb
 
 GUEST: Final = "the server signed this client in as guest, who may do nothing"

@@ -20,7 +20,7 @@ from websockets.protocol import Event, State
 from worker.openiap.errors import NotConnected
 from worker.openiap.native.target import Target
 from worker.openiap.native.transport import HIGH_WATER, Receiver
-from worker.openiap.serverinfo import is_loopback
+from worker.openiap.server_info import is_loopback
 from worker.openiap.wire.envelope import WireError
 from worker.openiap.wire.framing import LENGTH, MAX_FRAME, FrameReader
 from worker.openiap.wire.wsframes import FrameMaker, FrameSplitter

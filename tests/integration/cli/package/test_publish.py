@@ -1,0 +1,107 @@
+"""A published package is the one that was built, and publishing it again changes nothing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.errors import PackageError
+from worker.cli.package.project import Wishes
+from worker.cli.package.publish import existing, publish
+from worker.localserver import LocalServer, ServerOptions
+from worker.openiap.client import ConnectionOptions
+from worker.openiap.native import NativeClient
+
+DEADLINE = 60.0
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[NativeClient]:
+    async with LocalServer(ServerOptions(users={"tester": "secret"})) as server:
+        found = NativeClient(
+            ConnectionOptions(url=server.ws_url, username="tester", password="secret")
+        )
+        await found.connect(timeout=DEADLINE)
+        yield found
+        await found.disconnect()
+
+
+def package(folder: Path, *, version: str = "1.0.0", note: str = "") -> Built:
+    (folder / "jobs.py").write_text(f"# {note}\n", encoding="utf-8")
+    wishes = Wishes(name="jobs", version=version, handlers=("jobs",))
+    return build(folder, wishes, max_bytes=1_000_000)
+
+
+async def put(client: NativeClient, built: Built):
+    return await publish(client, built, await existing(client, built.manifest.name))
+
+
+async def test_what_is_downloaded_is_what_was_built(client: NativeClient, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    built = read_package(write(package(project), tmp_path / "dist"))
+    published = await put(client, built)
+    assert (published.changed, published.uploaded) == (True, True)
+    (document,) = await client.query("agents", {"_type": "package", "id": "jobs"})
+    assert {key: document[key] for key in ("name", "version", "language", "daemon", "main")} == {
+        "name": "jobs",
+        "version": "1.0.0",
+        "language": "python",
+        "daemon": True,
+        "main": "main.py",
+    }
+    assert document["ports"] == []
+    assert document["fileid"] == published.fileid
+    path = await client.download(document["fileid"], tmp_path / "again")
+    assert path.read_bytes() == built.archive
+
+
+async def test_same_package_twice_changes_nothing(client: NativeClient, tmp_path: Path) -> None:
+    first = await put(client, package(tmp_path))
+    (before,) = await client.query("agents", {"id": "jobs"})
+    files = await client.count("fs.files", {})
+    again = await put(client, package(tmp_path))
+    assert (again.changed, again.uploaded, again.fileid) == (False, False, first.fileid)
+    assert await client.query("agents", {"id": "jobs"}) == [before]
+    assert await client.count("fs.files", {}) == files
+
+
+async def test_new_version_replaces_the_document_and_keeps_what_others_put_there(
+    client: NativeClient, tmp_path: Path
+) -> None:
+    first = await put(client, package(tmp_path))
+    (document,) = await client.query("agents", {"id": "jobs"})
+    await client.update_one("agents", {**document, "owner": "accounting"})
+    second = await put(client, package(tmp_path, version="1.1.0", note="more"))
+    assert second.replaced["version"] == ("1.0.0", "1.1.0")
+    assert second.warning == ""
+    (now,) = await client.query("agents", {"id": "jobs"})
+    assert (now["_id"], now["owner"]) == (document["_id"], "accounting")
+    assert now["fileid"] == second.fileid != first.fileid
+    assert await client.count("fs.files", {}) == 2, "the former archive stays for going back"
+
+
+async def test_other_content_under_the_same_version_is_warned_of(
+    client: NativeClient, tmp_path: Path
+) -> None:
+    await put(client, package(tmp_path))
+    published = await put(client, package(tmp_path, note="changed"))
+    assert published.uploaded
+    assert "still 1.0.0" in published.warning
+
+
+async def test_missing_archive_is_published_anew(client: NativeClient, tmp_path: Path) -> None:
+    built = package(tmp_path)
+    first = await put(client, built)
+    (document,) = await client.query("agents", {"id": "jobs"})
+    await client.update_one("agents", {**document, "fileid": "000000000000000000000000"})
+    second = await put(client, built)
+    assert second.uploaded
+    assert second.fileid != first.fileid
+
+
+async def test_two_documents_of_one_name_are_refused(client: NativeClient, tmp_path: Path) -> None:
+    await client.insert_many("agents", [{"_type": "package", "id": "jobs"}] * 2)
+    with pytest.raises(PackageError, match="several packages"):
+        await put(client, package(tmp_path))

@@ -1,0 +1,223 @@
+"""A package does here what it would do in an agent: set up by pip, work, stop, start again."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from worker.cli.package import run as agent
+from worker.cli.package.archive import pack, unpack
+from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.project import Wishes
+from worker.cli.package.run import Ended, run
+from worker.localserver import LocalServer, ServerOptions
+from worker.openiap.client import ConnectionOptions
+from worker.openiap.native import NativeClient
+from worker.openiap.workitem import WorkItemQueue
+
+# What is installed here is installed once.
+pytestmark = pytest.mark.xdist_group("package")
+
+ROOT = Path(__file__).resolve().parents[4]
+DEADLINE = 60.0
+INSTALL_DEADLINE = 600.0
+
+HANDLERS = """
+import asyncio
+import time
+
+from worker import handler
+
+
+@handler("jobs", concurrency=2)
+async def work(job: dict) -> dict:
+    if job.get("deaf"):
+        await asyncio.to_thread(time.sleep, 60)
+    await asyncio.sleep(job.get("seconds", 0))
+    return {"done": True}
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This package's wheel, built from a copy of what it is made of."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)],
+        check=True,
+        timeout=INSTALL_DEADLINE,
+        capture_output=True,
+    )
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent keeps its interpreter from one package and start to the next."""
+    return tmp_path_factory.mktemp("agent") / "python"
+
+
+@pytest.fixture
+def package(tmp_path: Path, wheel: Path) -> Built:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "jobs.py").write_text(HANDLERS, encoding="utf-8")
+    wishes = Wishes(name="jobs", version="1.0.0", handlers=("jobs",), wheel=wheel)
+    return read_package(write(build(project, wishes), tmp_path / "dist"))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with LocalServer(ServerOptions(users={"tester": "secret"})) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(server: LocalServer) -> AsyncIterator[NativeClient]:
+    found = NativeClient(ConnectionOptions(url=server.ws_url, username="tester", password="secret"))
+    await found.connect(timeout=DEADLINE)
+    await found.add_workitem_queue(WorkItemQueue(name="jobs", retrydelay=0))
+    yield found
+    await found.disconnect()
+
+
+async def until_state(client: NativeClient, state: str, count: int) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while await client.count("workitems", {"wiq": "jobs", "state": state}) < count:
+            await asyncio.sleep(0.05)
+
+
+async def schedule(server: LocalServer, client: NativeClient, home: Path) -> dict[str, str]:
+    token, _ = await client.signin("tester", "secret", longtoken=True)
+    # An agent's home; the state directory goes there, not into the working directory.
+    return {"apiurl": server.ws_url, "jwt": token, "wiq": "jobs", "HOME": str(home)}
+
+
+@pytest.mark.timeout(INSTALL_DEADLINE + 5 * DEADLINE)
+async def test_package_is_set_up_works_stops_and_starts_again(
+    monkeypatch: pytest.MonkeyPatch,
+    package: Built,
+    interpreter: Path,
+    server: LocalServer,
+    client: NativeClient,
+    tmp_path: Path,
+) -> None:
+    lines: list[str] = []
+    environment = await schedule(server, client, tmp_path)
+    # An agent would not wait for a machine that is slow; the worker's own plan is what counts here.
+    monkeypatch.setattr(agent, "INTERRUPT_AFTER", DEADLINE)
+    monkeypatch.setattr(agent, "KILL_AFTER", DEADLINE + 1)
+
+    async def start(stop: asyncio.Event) -> Ended:
+        return await run(package, environment, stop=stop, say=lines.append, keep=interpreter)
+
+    for number in range(20):
+        await client.push_workitem("jobs", {"number": number})
+    stop = asyncio.Event()
+    running = asyncio.create_task(start(stop))
+    async with asyncio.timeout(INSTALL_DEADLINE):
+        while "starting main.py" not in lines and not running.done():
+            await asyncio.sleep(0.1)
+    await until_state(client, "successful", 20)
+    await client.push_workitem("jobs", {"seconds": 1})
+    await client.push_workitem("jobs", {"seconds": 600})
+    await until_state(client, "processing", 2)
+    stop.set()
+    ended = await asyncio.wait_for(running, 2 * DEADLINE)
+    assert (ended.code, ended.killed, ended.install_code) == (0, False, 0), lines
+    assert ended.stop_seconds < 24.0, "a worker elsewhere would drain for 25 s"
+    assert ended.printed < 20_000, "an agent keeps all output in memory"
+    assert await client.count("workitems", {"wiq": "jobs", "state": "processing"}) == 0
+    assert await client.count("workitems", {"wiq": "jobs", "state": "successful"}) == 21
+    (left,) = await client.query("workitems", {"wiq": "jobs", "state": "new"})
+    assert left["retries"] == 0, "stopping costs no attempt"
+
+    await client.update_one("workitems", {**left, "payload": {}})
+    stop = asyncio.Event()
+    again = asyncio.create_task(start(stop))
+    await until_state(client, "successful", 22)
+    stop.set()
+    assert (await asyncio.wait_for(again, 2 * DEADLINE)).code == 0
+    assert lines.count("pip installs requirements.txt") == 1
+
+    # Serverless: with SF_VMID it drains the queue and ends by itself with 0.
+    await client.push_workitem("jobs", {})
+    environment["SF_VMID"] = "vm-1"
+    environment["SF_AMQPQUEUE"] = environment.pop("wiq")
+    drained = await asyncio.wait_for(start(asyncio.Event()), 2 * DEADLINE)
+    assert (drained.code, drained.stop_seconds) == (0, 0.0), lines
+    await until_state(client, "successful", 23)
+
+
+@pytest.mark.timeout(INSTALL_DEADLINE)
+async def test_missing_dependency_is_one_line(package: Built, tmp_path: Path) -> None:
+    files = unpack(package.archive)
+    files["requirements.txt"] = b"./not_there-1.0-py3-none-any.whl\n"
+    broken = Built(package.manifest, pack(files), "", package.files)
+    lines: list[str] = []
+    ended = await asyncio.wait_for(
+        run(broken, {}, stop=asyncio.Event(), say=lines.append), INSTALL_DEADLINE - DEADLINE
+    )
+    assert ended.code == 1
+    assert ended.install_code != 0
+    said = lines[lines.index("starting main.py") + 1 :]
+    assert len(said) == 1, said
+    assert said[0].startswith("jobs cannot start: not_there is not installed in")
+
+
+@pytest.mark.timeout(INSTALL_DEADLINE)
+@pytest.mark.parametrize(
+    ("hears", "signals", "waits", "seconds", "code"),
+    [
+        # An agent waits 5 s each time; here it waits long for what is to come of it.
+        ("SIGTERM", 1, (60.0, 60.0), 0.0, 0),
+        ("SIGINT", 2, (5.0, 60.0), 5.0, 0),
+        ("", 2, (4.0, 4.0), 8.0, -9),
+    ],
+)
+async def test_stop_is_the_agents(
+    hears: str,
+    signals: int,
+    waits: tuple[float, float],
+    seconds: float,
+    code: int,
+    package: Built,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (agent.INTERRUPT_AFTER, agent.KILL_AFTER) == (5.0, 10.0)
+    monkeypatch.setattr(agent, "INTERRUPT_AFTER", waits[0])
+    monkeypatch.setattr(agent, "KILL_AFTER", sum(waits))
+    text = f"""
+import signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+for name in ("SIGTERM", "SIGINT"):
+    number = getattr(signal, name)
+    signal.signal(number, (lambda *_: sys.exit(0)) if name == "{hears}" else signal.SIG_IGN)
+print("up", flush=True)
+child.wait()
+print("child ended by", -child.returncode, flush=True)
+while True:
+    time.sleep(0.1)
+"""
+    files = {"main.py": text.encode(), "package.json": unpack(package.archive)["package.json"]}
+    stubborn = Built(package.manifest, pack(files), "", tuple(files))
+    lines: list[str] = []
+    stop = asyncio.Event()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line == "up":
+            stop.set()
+
+    ended = await asyncio.wait_for(
+        run(stubborn, {}, stop=stop, say=say), INSTALL_DEADLINE - DEADLINE
+    )
+    assert ended.code == code
+    assert ended.killed == (code == -9)
+    assert seconds <= ended.stop_seconds + 0.01
+    assert len([line for line in lines if line.endswith("to the worker")]) == signals
+    assert hears == "SIGTERM" or "child ended by 9" in lines

@@ -1,0 +1,175 @@
+"""/scale and /metrics tell what the server has, and ask it seldom."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+
+from worker.engine.maintenance import scale_endpoint as scaling_module
+from worker.engine.maintenance.scale_endpoint import FRESH, Scaling, scale_names
+from worker.localserver import LocalServer, ServerOptions
+from worker.openiap.client import Client, ConnectionOptions
+from worker.openiap.errors import NotConnected
+from worker.openiap.native import NativeClient
+from worker.openiap.workitem import WorkItemQueue
+from worker.telemetry.counts import Counts
+from worker.telemetry.prometheus import MetricsPage
+
+T = TypeVar("T")
+DEADLINE = 60.0
+
+
+class OneLink:
+    """A pool of one client that counts what is asked, and can be cut."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.asked = 0
+        self.cut = False
+
+    async def call(self, operation: Callable[[Client], Awaitable[T]]) -> T:
+        self.asked += 1
+        if self.cut:
+            raise NotConnected("not connected to OpenIAP")
+        return await operation(self.client)
+
+
+class Clock:
+    """Time that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer here is about a server that is slow, and this one may be."""
+    monkeypatch.setattr(scaling_module, "PATIENCE", DEADLINE)
+    monkeypatch.setattr(scaling_module, "CALL_TIMEOUT", DEADLINE)
+
+
+@pytest.fixture
+async def link() -> AsyncIterator[OneLink]:
+    async with LocalServer(ServerOptions(users={"tester": "secret"})) as server:
+        client = NativeClient(
+            ConnectionOptions(url=server.ws_url, username="tester", password="secret")
+        )
+        await client.connect(timeout=DEADLINE)
+        await client.add_workitem_queue(WorkItemQueue(name="slow"))
+        yield OneLink(client)
+        await client.disconnect()
+
+
+async def ask(scaling: Scaling, **query: str) -> tuple[int, dict[str, Any]]:
+    """Ask from a thread, as the listener does."""
+    status, _, body = await asyncio.wait_for(asyncio.to_thread(scaling.answer, query), DEADLINE)
+    return status, json.loads(body)
+
+
+async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) -> None:
+    for number in range(5):
+        await link.client.push_workitem("slow", {"number": number})
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await link.client.push_workitem("slow", {}, nextrun=later)
+    await link.client.pop_workitem("slow")
+    counts = Counts()
+    counts.finished("slow", "successful", "applied", 120.0)
+    scaling = Scaling({"slow": 2}, pool=link, counts=counts.snapshot)
+    scaling.start()
+    status, told = await ask(scaling)
+    assert status == 200
+    assert (told["waiting"], told["running"]) == (4, 1)
+    assert 0 <= told["oldest_waiting_seconds"] < DEADLINE
+    assert 0 <= told["oldest_running_seconds"] < DEADLINE
+    assert told["per_second"] == round(2 / 120, 3)
+    assert told["wished"] == 4, "four items of two minutes, two at once, in one minute"
+    assert (await ask(scaling, target="240"))[1]["wished"] == 1
+    await scaling.stop()
+
+
+async def test_server_is_asked_once_however_many_ask_here(link: OneLink) -> None:
+    clock = Clock()
+    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling.start()
+    await asyncio.gather(*(ask(scaling) for _ in range(20)))
+    assert link.asked == 1
+    clock.now += FRESH + 0.1
+    await ask(scaling)
+    assert link.asked == 2
+    await scaling.stop()
+
+
+async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> None:
+    """An answer of the first second, when nothing was finished yet, does not hold for five."""
+    for number in range(5):
+        await link.client.push_workitem("slow", {"number": number})
+    counts = Counts()
+    scaling = Scaling({"slow": 2}, pool=link, counts=counts.snapshot, clock=Clock())
+    scaling.start()
+    _, first = await ask(scaling)
+    assert (first["per_second"], first["wished"]) == (None, 1)
+    counts.finished("slow", "successful", "applied", 120.0)
+    _, second = await ask(scaling)
+    assert (second["per_second"], second["wished"]) == (round(2 / 120, 3), 5)
+    assert link.asked == 1, "the server was not asked for that"
+    await scaling.stop()
+
+
+async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link: OneLink) -> None:
+    clock = Clock()
+    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling.start()
+    link.cut = True
+    assert (await ask(scaling))[0] == 503
+    link.cut = False
+    assert (await ask(scaling))[0] == 200
+    link.cut = True
+    clock.now += 30
+    status, told = await ask(scaling)
+    assert (status, told["age_seconds"]) == (200, 30.0)
+    clock.now += 31
+    assert (await ask(scaling))[0] == 503, "numbers of a minute ago are worse than none"
+    await scaling.stop()
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"queue": "other"}, 404),
+        ({"target": "0"}, 400),
+        ({"target": "nan"}, 400),
+        ({"target": "soon"}, 400),
+    ],
+)
+async def test_questions_without_an_answer_are_refused(
+    link: OneLink, query: dict[str, str], status: int
+) -> None:
+    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling.start()
+    assert (await ask(scaling, **query))[0] == status
+    assert link.asked == 0
+    await scaling.stop()
+
+
+async def test_scrape_never_waits_and_has_the_next_numbers_fetched(link: OneLink) -> None:
+    await link.client.push_workitem("slow", {})
+    page = MetricsPage(Counts())
+    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot)
+    page.add(scaling)
+    assert link.asked == 0, "registering asks nothing"
+    scaling.start()
+    first = await asyncio.to_thread(page.render)
+    assert b"openiap_worker_queue_waiting{" not in first
+    async with asyncio.timeout(DEADLINE):
+        while b'openiap_worker_queue_waiting{queue="slow"} 1.0' not in page.render():
+            await asyncio.sleep(0.01)
+    for name in scale_names():
+        assert f"\n{name}{{".encode() in page.render(), name
+    await scaling.stop()
+    await scaling.stop()

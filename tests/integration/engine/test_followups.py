@@ -1,0 +1,181 @@
+"""Follow-up items: only after success, and at most once, whatever dies in between."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from tests.integration.engine import process_deeds
+from tests.integration.engine.conftest import (
+    create_queue,
+    until_finished,
+    until_idle,
+    until_one,
+)
+from worker import BusinessError, Item, handler
+from worker.engine.daemon import Daemon
+from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.outbox.outbox import Outbox
+from worker.openiap.errors import QueueNotFound
+
+
+class Shipment(BaseModel):
+    order: str
+    weight: float
+
+
+@handler("shipments")
+async def ship(shipment: Shipment) -> dict:
+    return {"label": shipment.order}
+
+
+async def test_follow_ups_are_pushed_when_the_item_has_succeeded_and_only_then(
+    client, start
+) -> None:
+    @handler("orders")
+    async def order(payload: dict, item: Item) -> dict:
+        id = await item.push(ship, Shipment(order=payload["order"], weight=2), priority=1)
+        await item.push("shipments", {"order": "late", "weight": 1}, delay="1h", name="late")
+        assert await item.producer.door._client.count("workitems", {"wiq": "shipments"}) == 0
+        if payload.get("bad"):
+            raise BusinessError("no")
+        return {"shipment": id}
+
+    await create_queue(client, "orders")
+    await create_queue(client, "shipments")
+    await client.push_workitem("orders", {"order": "bad", "bad": True})
+    daemon = await start(order, ship)
+    await until_finished(client, "orders", 1)
+    await until_idle(daemon)
+    assert await client.count("workitems", {"wiq": "shipments"}) == 0
+    await client.push_workitem("orders", {"order": "A-1"})
+    done = await until_finished(client, "orders", 2)
+    (shipped,) = await until_finished(client, "shipments", 1)
+    ids = [d["payload"]["shipment"] for d in done if d["state"] == "successful"]
+    assert ids == [shipped["_id"]]
+    assert (shipped["state"], shipped["priority"]) == ("successful", 1)
+    assert shipped["payload"]["label"] == "A-1"
+    late = await until_one(client, {"name": "late"})
+    assert late["state"] == "new"
+
+
+async def test_a_follow_up_to_an_unknown_queue_fails_in_the_handler(client, start) -> None:
+    caught: list[str] = []
+
+    @handler("orders")
+    async def order(payload: dict, item: Item) -> None:
+        with pytest.raises(QueueNotFound) as at:
+            await item.push("nowhere", {})
+        caught.append(at.value.text)
+
+    await create_queue(client, "orders")
+    await client.push_workitem("orders", {})
+    await start(order)
+    await until_finished(client, "orders")
+    assert caught == ["queue nowhere does not exist, or this user has no rights on it"]
+
+
+async def test_a_crash_after_the_outcome_pushes_once(
+    client, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker dies after the server had the outcome: before, and after, it pushed."""
+    real = FollowUps.deliver
+    dying = asyncio.Event()
+
+    async def pushed_and_died(self: FollowUps, pushes: object) -> str:
+        await real(self, pushes)  # type: ignore[arg-type]
+        dying.set()
+        await asyncio.Event().wait()
+        return ""
+
+    async def died(self: FollowUps, pushes: object) -> str:
+        dying.set()
+        await asyncio.Event().wait()
+        return ""
+
+    @handler("orders")
+    async def order(payload: dict, item: Item) -> None:
+        await item.push("shipments", {"order": "A-1", "weight": 1})
+
+    await create_queue(client, "orders")
+    await create_queue(client, "shipments")
+    quick = settings.model_copy(update={"drain_timeout": 0, "cancel_timeout": 0.1})
+    for number, (death, there) in enumerate([(pushed_and_died, 1), (died, 0)], 1):
+        dying.clear()
+        monkeypatch.setattr(FollowUps, "deliver", death)
+        await client.push_workitem("orders", {})
+        worker = Daemon(quick, [order])
+        await worker.start()
+        async with asyncio.timeout(60):
+            await dying.wait()
+        assert await client.count("workitems", {"wiq": "shipments"}) == number - 1 + there
+        await worker.stop()  # its last messages do not come through: the row stays
+        monkeypatch.setattr(FollowUps, "deliver", real)
+        again = Daemon(quick, [order])
+        await again.start()
+        assert await client.count("workitems", {"wiq": "shipments"}) == number
+        await again.stop()
+    assert Outbox.adoptable(Path(settings.state_dir)) == []
+
+
+async def test_without_rights_to_write_documents_a_follow_up_is_pushed_the_ordinary_way(
+    client, start, server
+) -> None:
+    @handler("orders")
+    async def order(payload: dict, item: Item) -> None:
+        await item.push(ship, Shipment(order="A-1", weight=2))
+
+    await create_queue(client, "orders")
+    await create_queue(client, "shipments")
+    server.faults.refuse_collections = ("workitems",)
+    await client.push_workitem("orders", {})
+    await start(order, ship)
+    (shipped,) = await until_finished(client, "shipments", 1)
+    assert shipped["state"] == "successful"
+    assert shipped["payload"]["label"] == "A-1"
+
+
+async def test_process_handlers_checkpoint_and_push_over_their_pipe(
+    client, settings, start
+) -> None:
+    for queue in ("slices", "next", "asks", "sums"):
+        await create_queue(client, queue)
+    pushed = await client.push_workitem("slices", {})
+    await client.push_workitem("asks", {})
+    await start(process_deeds.sliced, process_deeds.asks, process_deeds.sums)
+    (done,) = await until_finished(client, "slices", 1)
+    assert (done["_id"], done["payload"]) == (pushed.id, {"began_at": 3})
+    # One after the other, and all after the outcome: the last one's arrival is waited for.
+    follow = await until_one(client, {"wiq": "next"})
+    assert follow["payload"] == {"from": 3}
+    again = await until_one(client, {"wiq": "slices", "state": "new"})
+    assert again["payload"] == {"again": True}
+    (asked,) = await until_finished(client, "asks", 1)
+    assert asked["payload"] == {"sum": 3}
+
+
+async def test_an_attachment_that_vanished_is_named(client, start, monkeypatch) -> None:
+    from worker.engine.outbox.spool import Spool
+
+    real = Spool.keep
+
+    def vanishing(self: Spool, *args: object) -> Path:
+        kept = real(self, *args)  # type: ignore[arg-type]
+        kept.unlink()
+        return kept
+
+    monkeypatch.setattr(Spool, "keep", vanishing)
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        await item.attach(b"text", "a.txt")
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert (done["state"], done["errormessage"]) == (
+        "failed",
+        "The item's files: the attachment a.txt vanished before it was stored",
+    )

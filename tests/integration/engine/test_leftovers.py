@@ -1,0 +1,83 @@
+"""A stop that could not write everything back leaves word of it."""
+
+import asyncio
+
+import pytest
+
+from tests.integration.engine.conftest import create_queue
+from worker import handler
+from worker.cli.checks import RECORDS, of_records
+from worker.localserver import LocalServer
+
+
+async def test_items_left_in_processing_stay_claimed_so_that_others_take_them_over(
+    server: LocalServer, client, start
+) -> None:
+    begun = asyncio.Event()
+
+    @handler("q")
+    async def endless(payload: dict) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    daemon = await start(endless, drain_timeout=0.1, cancel_timeout=0.1, heartbeat_interval=0.1)
+    async with asyncio.timeout(60):
+        await begun.wait()
+        while not await client.count("openiap_workers", {"items.id": pushed.id}):
+            await asyncio.sleep(0.05)
+        server.faults.delay = {"updateone": 60.0, "updateworkitem": 60.0}
+        await daemon.stop()
+    (item,) = await client.query("workitems", {"_id": pushed.id})
+    assert item["state"] == "processing"
+    (document,) = await client.query("openiap_workers", {"_type": "worker"})
+    assert [claim["id"] for claim in document["items"]] == [pushed.id]
+
+
+async def test_a_stop_that_leaves_nothing_takes_its_document_along(
+    client, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A goodbye that takes too long is left out, and the document found dead: no matter of this.
+    monkeypatch.setattr("worker.engine.fleet.heartbeat.GOODBYE_TIMEOUT", 60.0)
+
+    @handler("q")
+    async def work(payload: dict) -> None: ...
+
+    await create_queue(client, "q")
+    daemon = await start(work)
+    assert len(await client.query("openiap_workers", {"_type": "worker"})) == 1
+    await daemon.stop()
+    assert await client.query("openiap_workers", {"_type": "worker"}) == []
+
+
+async def test_a_worker_has_one_document_on_a_server_that_forgets_ids(
+    server: LocalServer, client, start
+) -> None:
+    @handler("q")
+    async def work(payload: dict) -> None: ...
+
+    server.faults.upserts_forget_ids = True
+    rights = [{"_id": "role", "name": "who may see the queue", "rights": 65535}]
+    await create_queue(client, "q", _acl=rights)
+    await start(work, heartbeat_interval=0.1)
+    beats: set[str] = set()
+    async with asyncio.timeout(60):
+        while len(beats) < 3:
+            (document,) = await client.query("openiap_workers", {"_type": "worker"})
+            beats.add(document["heartbeat"])
+            await asyncio.sleep(0.05)
+    assert document["_id"] == document["name"]
+    assert document["_acl"] == rights, "workers of other users see who works the queue"
+
+
+async def test_doctor_says_what_is_missing_without_the_right_to_keep_records(
+    server: LocalServer, client
+) -> None:
+    server.faults.refuse_collections = {"openiap_worker_state"}
+    found = [await of_records(client, *record) for record in RECORDS.items()]
+    assert [check.verdict for check in found] == ["ok", "note"]
+    assert found[1].detail.endswith(
+        "): keys, rates, unique pushes and pausing schedules do not work"
+    )
+    assert await client.query("openiap_workers", {"_type": "doctor"}) == []

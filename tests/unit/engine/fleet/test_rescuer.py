@@ -1,0 +1,187 @@
+"""Who looks after a queue, and which items in processing are orphans."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from worker.engine.delivery.writeback import Delivered
+from worker.engine.fleet.heartbeat import Peer, Presence, Self, peer_of
+from worker.engine.fleet.rescuer import Rescuer, Rules, led_queues, orphan_of
+from worker.engine.fleet.takeover import Orphan, TakeOver, decided
+from worker.openiap.pool import Pool
+from worker.openiap.values import iso
+from worker.openiap.workitem import Workitem
+from worker.telemetry.counts import Counts
+from worker.telemetry.log import Log
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+RULES = Rules(interval=30, dead_after=45, unclaimed_after=900)
+
+
+def peer(id: str, *, silent: float = 1, claims=(), queues=("q",)) -> Peer:
+    return Peer(id, "host", 1, "1", tuple(queues), silent, frozenset(claims))
+
+
+def item(age: float = 10, retries: int = 0) -> dict:
+    return {
+        "_id": "i",
+        "wiq": "q",
+        "state": "processing",
+        "retries": retries,
+        "lastrun": iso(NOW - timedelta(seconds=age)),
+        "username": "bob",
+    }
+
+
+def judge(document: dict, peers: list[Peer], *, own=frozenset(), rules: Rules = RULES):
+    return orphan_of(document, peers, own, rules, NOW)
+
+
+def test_the_live_worker_with_the_lowest_id_looks() -> None:
+    peers = [peer("a"), peer("b")]
+    assert led_queues(["q"], peers, "a", 45) == ["q"]
+    assert led_queues(["q"], peers, "b", 45) == []
+
+
+def test_the_next_one_looks_when_it_dies_or_has_another_queue() -> None:
+    assert led_queues(["q"], [peer("a", silent=46), peer("b")], "b", 45) == ["q"]
+    assert led_queues(["q"], [peer("a", queues=("other",)), peer("b")], "b", 45) == ["q"]
+
+
+def test_each_namespace_has_a_leader_of_its_own() -> None:
+    peers = [peer("a"), replace(peer("b"), namespace="test"), replace(peer("c"), namespace="test")]
+    assert led_queues(["q"], peers, "a", 45) == ["q"]
+    assert led_queues(["q"], peers, "b", 45, "test") == ["q"]
+    assert led_queues(["q"], peers, "c", 45, "test") == []
+
+
+def test_a_worker_s_document_tells_its_namespace() -> None:
+    document = {"_id": "a", "_modified": iso(NOW), "namespace": "test"}
+    found = [peer_of(document, NOW), peer_of({**document, "namespace": None}, NOW)]
+    assert [one and one.namespace for one in found] == ["test", ""]
+
+
+def test_a_claim_counts_whatever_the_namespace_of_who_holds_it() -> None:
+    held = replace(peer("a", claims=[("i", 0)]), namespace="test")
+    assert judge(item(age=10_000), [held, peer("b")]) is None
+
+
+def test_what_a_live_worker_claims_is_left() -> None:
+    assert judge(item(age=10_000), [peer("a", claims=[("i", 0)])]) is None
+
+
+def test_what_a_dead_worker_claims_is_taken() -> None:
+    orphan = judge(item(), [peer("a", silent=46, claims=[("i", 0)])])
+    assert orphan is not None
+    assert (orphan.holder, orphan.died) == ("a", True)
+    assert "last heard of 46 s ago" in orphan.how
+
+
+def test_a_claim_to_an_earlier_attempt_is_no_claim() -> None:
+    assert judge(item(retries=1), [peer("a", silent=46, claims=[("i", 0)])]) is None
+
+
+def test_a_dead_workers_claim_to_an_item_that_was_handed_back_and_popped_again_is_no_claim() -> (
+    None
+):
+    document = {
+        "_id": "a",
+        "_modified": iso(NOW - timedelta(seconds=60)),
+        "queues": ["q"],
+        "items": [{"id": "i", "retries": 0, "lastrun": iso(NOW - timedelta(seconds=70))}],
+    }
+    dead = peer_of(document, NOW)
+    assert dead is not None
+    assert judge(item(age=70), [dead]) is not None
+    assert judge(item(age=10), [dead]) is None
+
+
+def test_an_item_with_an_odd_lastrun_is_left() -> None:
+    assert judge({**item(), "lastrun": "yesterday"}, []) is None
+
+
+def test_what_nobody_claims_is_taken_when_it_is_old() -> None:
+    assert judge(item(age=899), []) is None
+    orphan = judge(item(age=901), [])
+    assert orphan is not None
+    assert not orphan.died
+    assert "popped by bob 901 s ago" in orphan.how
+    assert judge(item(age=10**6), [], rules=Rules(30, 45, 0)) is None
+
+
+def test_what_this_process_works_is_left_whatever_its_document_says() -> None:
+    assert judge(item(age=10_000), [], own=frozenset({("i", 0)})) is None
+
+
+def test_a_death_too_many_fails_the_item_whatever_the_queue_says() -> None:
+    orphan = Orphan(Workitem(id="i", lastrun=NOW), "a", "died", died=True)
+    assert decided(orphan, 2, 3, "b").kind == "application"
+    ended = decided(orphan, 3, 3, "b")
+    assert ended.kind == "failed"
+    assert "3 worker deaths" in ended.message
+
+
+def test_documents_of_other_versions_are_read_or_left() -> None:
+    assert peer_of({"_id": "x", "_modified": "not a date"}, NOW) is None
+    found = peer_of({"_id": "x", "_modified": iso(NOW), "items": "?", "future": 1}, NOW)
+    assert found is not None
+    assert found.claims == frozenset()
+
+
+class House:
+    """A presence and a pool: ``b`` was silent for long, and its item is in processing."""
+
+    usable = True
+    me = Self("a", "1", {"q": 1})
+    server_time = NOW
+
+    def __init__(self, *, leaps: bool) -> None:
+        self.leaps = leaps
+        self.steady_for = 1000.0
+
+    def steady(self) -> float:
+        return self.steady_for
+
+    def server_now(self) -> datetime:
+        return NOW
+
+    async def peers(self) -> list[Peer]:
+        return [peer("a"), peer("b", silent=1200, claims=[("i", 0)])]
+
+    async def call(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def query(*_: object, **__: object) -> list[dict[str, Any]]:
+            if self.leaps:
+                self.steady_for = 0.0  # a heartbeat told of it while this look was on its way
+            return [item()]
+
+        return await operation(SimpleNamespace(query=query))
+
+
+@pytest.mark.parametrize(("leaps", "taken"), [(False, 1), (True, 0)])
+async def test_a_look_in_which_the_servers_clock_leaps_judges_nobody(
+    leaps: bool, taken: int
+) -> None:
+    house = House(leaps=leaps)
+
+    async def take(orphan: Orphan, *, patient: bool) -> Delivered:
+        return Delivered("applied")
+
+    counts = Counts()
+    counts.add_queue("q", "q")
+    rescuer = Rescuer(
+        ["q"],
+        presence=cast(Presence, house),
+        take_over=cast(TakeOver, SimpleNamespace(take=take)),
+        own=tuple,
+        pool=cast(Pool, house),
+        rules=RULES,
+        counts=counts,
+        log=Log("error", fallback=lambda level, line: None),
+        chance=random.Random(0),
+    )
+    assert await rescuer.look() == taken

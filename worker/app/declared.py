@@ -1,0 +1,270 @@
+"""A handler as others call it: pushed to its queue, waited for, or run here and now.
+
+The types of payload and result are those of the handler's own signature: the payload is its first
+parameter (the second where the first is the ``Item``), the result is what it returns.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypedDict, TypeVar, Unpack, overload
+
+from worker.app.inline import run_here
+from worker.app.options import Handler
+from worker.app.payload import check_files, payload_json, reader_of
+from worker.durations import Duration
+from worker.item.item import Item
+from worker.openiap.client import Client
+from worker.producer.producer import Producer, Push, Pushed, PushOptions, producer_for
+
+F = TypeVar("F", bound=Callable[..., Any], covariant=True)
+M = TypeVar("M")
+T = TypeVar("T")
+
+Fields = Mapping[str, Any]
+
+
+class PushManyArguments(TypedDict, total=False):
+    """What may be said of a push of many.
+
+    Attributes:
+        name: the item's.
+        priority: the lower the more urgent; by default the one of the item that is being worked,
+            else 2.
+        delay, at: not before: seconds or text like ``"5m"``, or a moment with a time zone.
+        files: local paths.
+        namespace: whose work it is; by default the present one.
+        via: who carries it; see ``worker.connect``.
+    """
+
+    name: str
+    priority: int | None
+    delay: Duration | None
+    at: datetime | None
+    files: Sequence[str | Path]
+    namespace: str | None
+    via: Producer | None
+
+
+class PushArguments(PushManyArguments, total=False):
+    """What may be said of a push.
+
+    Attributes:
+        unique: a key of 1 to 1,000 bytes, of this queue: while an item with it is not finished, a
+            second push makes none and returns it. Not with files.
+        unique_for: for how long the key is held after the item's end.
+        unique_update: the item that has the key takes the earlier time, the more urgent priority
+            and this payload, if it waits still.
+    """
+
+    unique: str | None
+    unique_for: Duration | timedelta | None
+    unique_update: bool
+
+
+class RunArguments(TypedDict, total=False):
+    """What a run here and now may be given besides the payload.
+
+    Attributes:
+        files: the item's files: name to local path.
+        resources: by type, in the place of what lifespans provide.
+        client: for a ``Client`` parameter.
+        via: who carries what the handler pushes.
+    """
+
+    files: Mapping[str, str | Path]
+    resources: Mapping[Any, Any]
+    client: Client | None
+    via: Producer | None
+
+
+class DeclaredHandler(Handler[..., Any], Generic[F]):
+    """What ``@handler`` makes of a function; ``F`` is the function's own type."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def __call__(self) -> F: ...
+
+    @overload
+    async def push(
+        self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: "DeclaredHandler[Callable[[Item], T]]",
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    async def push(self, payload: Any, **options: Unpack[PushArguments]) -> Pushed[Any]:
+        """Push an item to this handler's queue and return a handle on it.
+
+        Raises:
+            ContractError: the payload, or a file that must come along, does not fit.
+            NoProducer: nobody here can push.
+            QueueNotFound: no such queue, or no rights.
+            ValueError: a time or a unique key that is not allowed.
+        """
+        (pushed,) = await self._push([payload], options)
+        return pushed
+
+    @overload
+    async def push_many(
+        self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: "DeclaredHandler[Callable[[Item], T]]",
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    async def push_many(
+        self, payloads: Sequence[Any], **options: Unpack[PushManyArguments]
+    ) -> list[Pushed[Any]]:
+        """Push many items; in few messages where the client can. Files and unique keys are for
+        single items.
+
+        Raises:
+            ContractError: one payload does not fit; nothing was pushed.
+        """
+        return await self._push(payloads, options)
+
+    @overload
+    async def run(
+        self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
+        payload: Fields,
+        **options: Unpack[RunArguments],
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: "DeclaredHandler[Callable[[Item], T]]",
+        payload: Fields,
+        **options: Unpack[RunArguments],
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
+        payload: M,
+        **options: Unpack[RunArguments],
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
+        payload: M,
+        **options: Unpack[RunArguments],
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
+        payload: M,
+        **options: Unpack[RunArguments],
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
+        payload: M,
+        **options: Unpack[RunArguments],
+    ) -> T: ...
+
+    async def run(self, payload: Any, **options: Unpack[RunArguments]) -> Any:
+        """Run the handler here and now, without a queue and without an item on a server.
+
+        ``def`` handlers and process handlers run in a thread of this process. Middleware of the
+        handler and resources per item are entered; follow-up items are pushed at the end.
+
+        Returns:
+            What the handler returned.
+
+        Raises:
+            ContractError: the payload does not fit.
+            HandlerError: a parameter that ``resources`` would have to fill.
+            Exception: whatever the handler raises.
+        """
+        return await run_here(self, payload_json(self, payload), **options)
+
+    async def _push(self, payloads: Sequence[Any], options: PushManyArguments) -> list[Pushed[Any]]:
+        chosen: dict[str, Any] = dict(options)
+        producer = producer_for(chosen.pop("via", None))
+        pushes = self.pushes(payloads, PushOptions(**chosen))
+        return await producer.send(pushes, reader_of(self))
+
+    def pushes(self, payloads: Sequence[Any], options: PushOptions) -> list[Push]:
+        """Return the items to be, checked against the handler's contract.
+
+        Raises:
+            ContractError: a payload, or a file that must come along, does not fit.
+        """
+        found = [
+            options.push(self.options.queue, payload_json(self, payload)) for payload in payloads
+        ]
+        check_files(self, [Path(path).name for path in options.files])
+        return found

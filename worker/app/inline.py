@@ -1,0 +1,141 @@
+"""A handler run here and now: no queue, no item on a server, no write-back."""
+
+import asyncio
+import inspect
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from contextvars import copy_context
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from worker.app.middleware_chain import around_of
+from worker.app.options import Handler
+from worker.app.signature import signature_of
+from worker.errors import HandlerError
+from worker.item.files import Attachment
+from worker.item.follow_up import FollowUp
+from worker.item.item import Item, current_item
+from worker.openiap.client import Client
+from worker.openiap.errors import FileTransferError
+from worker.openiap.filenames import safe_name
+from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.producer.prepare import StandInDesk
+from worker.producer.producer import Producer, producer_for, whole
+from worker.state.state import State
+from worker.telemetry.log import Log
+
+HERE: Final = "here"
+
+
+class _LocalFiles:
+    """Files that are here already; attached ones are kept until the run is over."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def fetch(self, file: WorkitemFile) -> Path:
+        if file.path is None or not file.path.is_file():
+            raise FileTransferError(f"{file.filename}: there is no file {file.path}")
+        return file.path
+
+    async def size(self, file: WorkitemFile) -> int:
+        return (await self.fetch(file)).stat().st_size
+
+    async def keep(self, source: Path | bytes, name: str) -> Attachment:
+        kept = self._folder / safe_name(name, operation="attach")
+        if isinstance(source, bytes):
+            await asyncio.to_thread(kept.write_bytes, source)
+        elif source.is_file():
+            await asyncio.to_thread(shutil.copy, source, kept)
+        else:
+            raise FileTransferError(
+                f"{source} cannot be attached as {name}: no such file", operation="attach"
+            )
+        return Attachment(name, kept)
+
+
+class _LocalDesk(StandInDesk):
+    """Progress and checkpoints stay on the item; follow-up items wait for its end."""
+
+    async def accept(
+        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
+    ) -> FollowUp:
+        producer_for(self.producer)  # at once, and not when the work is done
+        return await super().accept(item, target, payload, options)
+
+
+async def run_here(
+    handler: Handler[..., Any],
+    payload: JsonObject,
+    *,
+    files: Mapping[str, str | Path] | None = None,
+    resources: Mapping[Any, Any] | None = None,
+    client: Client | None = None,
+    via: Producer | None = None,
+) -> Any:
+    """Run a handler once; see ``DeclaredHandler.run``.
+
+    Raises:
+        HandlerError: a parameter that nothing fits.
+        Exception: whatever the handler raises.
+    """
+    provided = dict(resources or {})
+    types = frozenset(provided)
+    signature = signature_of(handler.function, name=handler.name, resources=types)
+    asked = {p.source for p in signature.parameters}
+    if client is None and "client" in asked:
+        raise HandlerError(f"Handler {handler.name} asks for a Client: run(…, client=CLIENT).")
+    if client is None and "state" in asked and State not in provided:
+        raise HandlerError(f"Handler {handler.name} asks for a State: run(…, client=CLIENT).")
+    around = around_of(handler, signature, lifespans=types)
+    with tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp:
+        desk = _LocalDesk(via)
+        item = _item(handler, payload, files or {}, Path(temp), desk)
+        token = current_item.set(item)
+        try:
+            async with AsyncExitStack() as stack:
+                if around is not None:
+                    provided = await around.enter(stack, item, cast(Client, client), provided)
+                arguments = signature.arguments(
+                    signature.payload_for(payload), item, cast(Client, client), provided
+                )
+                result = await _called(handler, item, arguments)
+        finally:
+            current_item.reset(token)
+    if desk.pushes:
+        await producer_for(via).send(desk.pushes, whole)
+    return result
+
+
+async def _called(handler: Handler[..., Any], item: Item, arguments: dict[str, Any]) -> Any:
+    function = handler.function
+    if inspect.iscoroutinefunction(function):
+        return await function(**arguments)
+    loop = asyncio.get_running_loop()
+    item.wait_through(lambda work: asyncio.run_coroutine_threadsafe(work, loop).result())
+    context = copy_context()
+    return await loop.run_in_executor(None, lambda: context.run(function, **arguments))
+
+
+def _item(
+    handler: Handler[..., Any],
+    payload: JsonObject,
+    files: Mapping[str, str | Path],
+    folder: Path,
+    desk: _LocalDesk,
+) -> Item:
+    given = [
+        WorkitemFile(safe_name(name), f"{HERE}-{number}", Path(path))
+        for number, (name, path) in enumerate(files.items(), 1)
+    ]
+    workitem = Workitem(id=HERE, payload=payload, wiq=handler.options.queue, files=given)
+    return Item(
+        workitem,
+        files=_LocalFiles(folder),
+        log=Log("info").bind(item=HERE, queue=workitem.wiq),
+        started=datetime.now(UTC),
+        desk=desk,
+    )

@@ -1,0 +1,167 @@
+"""One generation's own process: imports the handlers, says so, and works when it is told to.
+
+1. It is spoken to in lines of JSON over stdin; the end of stdin means that its parent is gone.
+2. It answers in lines of JSON over what was stdout when it began. From then on stdout is stderr:
+   what handlers and libraries print can never be taken for an answer.
+3. Import errors, wrong settings and handlers that cannot be used are answers, not crashes.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from worker._version import __version__
+from worker.app.registry import Registry, load_modules
+from worker.cli.dev.sample import sample_of
+from worker.engine.daemon import Daemon
+from worker.errors import WorkerError
+from worker.openiap.errors import OpenIAPError
+from worker.package_path import OWN_CODE
+from worker.settings import load
+
+LOOK_AGAIN: Final = 0.05
+LINES_AROUND: Final = 2
+
+Say = Callable[[Mapping[str, Any]], None]
+
+
+def main() -> None:
+    """Live as one generation; the process's whole program."""
+    say = _own_voice()
+    told = json.loads(sys.stdin.buffer.readline() or b"{}")
+    try:
+        daemon = _prepared(told, say)
+    except (WorkerError, OSError) as error:
+        say({"say": "broken", **described(error)})
+        return
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        code = runner.run(_live(daemon, say))
+    # Not sys.exit: a thread that a handler left behind would keep the process.
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    # By name: the package does not exist for Windows, so it cannot be imported above.
+    return import_module("uvloop").new_event_loop if find_spec("uvloop") else None
+
+
+def _own_voice() -> Say:
+    voice = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def say(message: Mapping[str, Any]) -> None:
+        with lock, suppress(OSError):  # a parent that is gone needs no answer
+            voice.write(json.dumps(message).encode() + b"\n")
+
+    return say
+
+
+def _prepared(told: Mapping[str, Any], say: Say) -> Daemon:
+    file = told.get("settings_file")
+    loaded = load(told["settings"], file=Path(file) if file else None)
+    modules = loaded.settings.handlers
+    handlers = load_modules(modules, folder=Path(told["folder"]))
+    daemon = Daemon(
+        loaded.settings,
+        handlers,
+        version=__version__,
+        modules=modules,
+        environment=loaded.environment,
+    )
+    provided = frozenset(lifespan.provides for lifespan in handlers.lifespans)
+    registered = Registry(handlers, resources=provided)
+    say({"say": "prepared", "handlers": [_facts(r) for r in registered]})
+    return daemon
+
+
+def _facts(registered: Any) -> dict[str, Any]:
+    options = registered.handler.options
+    return {
+        "name": registered.name,
+        "queue": registered.queue,
+        "execution": options.execution,
+        "concurrency": options.concurrency,
+        "sample": sample_of(registered.signature),
+    }
+
+
+async def _live(daemon: Daemon, say: Say) -> int:
+    orders: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_listen, args=(loop, orders), daemon=True).start()
+    while (order := await orders.get())["do"] != "go":
+        if order["do"] in ("stop", "gone"):
+            return 0
+    working = asyncio.create_task(daemon.run(signals=False))
+    obeying = asyncio.create_task(_obey(daemon, orders, working))
+    try:
+        return await working
+    except (WorkerError, OpenIAPError) as error:
+        say({"say": "broken", **described(error)})
+        return 1
+    finally:
+        obeying.cancel()
+
+
+async def _obey(
+    daemon: Daemon, orders: "asyncio.Queue[Mapping[str, Any]]", working: "asyncio.Task[int]"
+) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        order = await orders.get()
+        daemon.quiet()
+        if order["do"] == "stop":
+            loop.call_later(float(order["drain"]), _hurry, loop, daemon, working)
+        elif order["do"] in ("hurry", "gone"):
+            _hurry(loop, daemon, working)
+
+
+def _hurry(loop: asyncio.AbstractEventLoop, daemon: Daemon, working: "asyncio.Task[int]") -> None:
+    """Do not wait for items in flight; said again until it ends: it may not be stopping yet."""
+    if not working.done():
+        daemon.hurry()
+        loop.call_later(LOOK_AGAIN, _hurry, loop, daemon, working)
+
+
+def _listen(loop: asyncio.AbstractEventLoop, orders: "asyncio.Queue[Mapping[str, Any]]") -> None:
+    """In a thread of its own: Windows has no asynchronous stdin."""
+    with suppress(RuntimeError):  # the loop is closed: nobody obeys any more
+        for line in sys.stdin.buffer:
+            loop.call_soon_threadsafe(orders.put_nowait, json.loads(line))
+        loop.call_soon_threadsafe(orders.put_nowait, {"do": "gone"})
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """Return an error for people: what it says, where it is, and the lines around that place."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else None
+    file, line = _place(cause) if cause is not None else ("", 0)
+    return {"text": str(error), "file": file, "line": line, "excerpt": _excerpt(file, line)}
+
+
+def _place(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, SyntaxError):
+        return error.filename or "", error.lineno or 0
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith((OWN_CODE, "<frozen ")):
+            return frame.filename, frame.lineno or 0
+    return "", 0
+
+
+def _excerpt(file: str, line: int) -> list[list[Any]]:
+    try:
+        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, ValueError):
+        return []
+    first = max(1, line - LINES_AROUND)
+    return [[n, lines[n - 1]] for n in range(first, min(len(lines), line + LINES_AROUND) + 1)]

@@ -1,0 +1,93 @@
+"""``dev``: the local server and the worker, and the worker anew whenever the code changes."""
+
+import sqlite3
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.run import NO_HANDLERS
+from worker.cli.shared.connected import run_async
+from worker.cli.shared.options import ClientName, Set, SettingsFile, settings_of
+from worker.cli.shared.options import Given as GivenOptions
+from worker.cli.shared.problems import Problem, wrong_use
+
+FOLDER = Path(".openiap")
+
+
+def dev(
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            metavar="MODULE",
+            help="A module with handlers, by name or as a .py file; may be given several times."
+            " Default: the setting handlers.",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The server's port; 0: a free one.")
+    ] = 3000,
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="FOLDER", help="Where items and state are kept."),
+    ] = FOLDER,
+    in_memory: Annotated[
+        bool,
+        typer.Option("--in-memory", help="Keep nothing: all is gone at the end."),
+    ] = False,
+    watch: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--watch",
+            metavar="PATH",
+            help="A folder or file whose changes count; may be given several times. Default: the"
+            " working directory.",
+        ),
+    ] = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Develop: a local server and the worker, which takes new code as you save it.
+
+    Items in flight finish on the code that they began with. Code that does not import is shown, and
+    the old code goes on. Queues of the handlers are made by themselves. Ctrl-C stops all.
+    """
+    # Here and not above: the server, the engine and watchfiles are for this command alone.
+    from worker.cli.dev.session import DevSession, Given
+    from worker.localserver import ServerStartError
+
+    loaded = settings_of(
+        GivenOptions(None, settings, client, assignments or ()),
+        handlers=tuple(handlers) if handlers else None,
+    )
+    if not loaded.settings.handlers:
+        raise wrong_use(NO_HANDLERS)
+    for path in watch or ():
+        if not path.exists():
+            raise wrong_use(f"--watch {path}: there is no such file or folder.")
+    overrides = {
+        name: getattr(loaded.settings, name)
+        for name, source in loaded.sources.items()
+        if source == "command line"
+    }
+    session = DevSession(
+        Given(
+            overrides=overrides,
+            settings_file=str(settings) if settings else "",
+            folder=Path.cwd(),
+            port=port,
+            data=None if in_memory else data,
+            watch=tuple(watch or (Path.cwd(),)),
+            drain=loaded.settings.drain_timeout,
+            cancel=loaded.settings.cancel_timeout,
+        )
+    )
+    try:
+        run_async(session.run(), busy=True)
+    except ServerStartError as error:
+        raise Problem(f"{error}. Choose another with --port.") from error
+    except (OSError, sqlite3.Error) as error:
+        said = error.strerror if isinstance(error, OSError) else ""
+        raise Problem(f"--data {data}: {said or error}.") from error

@@ -1,0 +1,231 @@
+"""One generation of the code as its parent holds it: started, told what to do, buried."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from worker.package_path import IMPORT_ROOT
+
+BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from worker.cli.dev.child import main; main()"
+)
+# Not "-m worker.cli.dev.child": the package need not be on the path of a fresh interpreter.
+CHUNK: Final = 64 * 1024
+LONGEST_LINE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFacts:
+    """A handler as the view shows it; ``sample`` is a payload that it would take."""
+
+    name: str
+    queue: str
+    execution: str
+    concurrency: int
+    sample: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The code imports and its handlers can be used."""
+
+    handlers: tuple[HandlerFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The code cannot be used.
+
+    Attributes:
+        text: why, in a sentence.
+        file, line: where, as far as it is known; "" and 0 else.
+        excerpt: the lines around it with their numbers.
+    """
+
+    text: str
+    file: str = ""
+    line: int = 0
+    excerpt: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every generation is started with.
+
+    Attributes:
+        settings: by name, over everything that file and environment say.
+        settings_file: instead of ``config/worker.toml``; "" for that.
+        folder: the project's; importable, and the working directory.
+    """
+
+    settings: Mapping[str, Any]
+    settings_file: str
+    folder: Path
+
+
+class Generation:
+    """A child process with one state of the code.
+
+    Attributes:
+        number: 1 for the first.
+        ended: set when the process is gone.
+        told_to_end: whether its end is what it was asked for.
+    """
+
+    def __init__(self, number: int, plan: Plan, line: Callable[[int, str], None]) -> None:
+        """Make one that is not started yet; ``line`` is told what it prints."""
+        self.number: Final = number
+        self.ended: Final = asyncio.Event()
+        self.told_to_end = False
+        self._plan = plan
+        self._line = line
+        self._process: asyncio.subprocess.Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answer: asyncio.Future[Prepared | Broken] = asyncio.get_running_loop().create_future()
+        self._went = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 before it is started."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """How the process ended: an exit code, negative for a signal; None while it lives."""
+        return None if self._process is None else self._process.returncode
+
+    @property
+    def worked(self) -> float:
+        """Seconds since it was told to work; 0 if it never was."""
+        return 0.0 if not self._went else time.monotonic() - self._went
+
+    async def prepare(self) -> Prepared | Broken:
+        """Start the process and return whether its code can be used."""
+        # A group of its own: Ctrl-C in the terminal is the parent's to handle.
+        apart: dict[str, Any] = (
+            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+            if sys.platform == "win32"
+            else {"start_new_session": True}
+        )
+        # No bytecode is written: two edits within a second may leave one that looks up to date.
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            BOOT,
+            str(IMPORT_ROOT),
+            cwd=self._plan.folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **apart,
+        )
+        self._tasks = [
+            asyncio.create_task(self._hear()),
+            asyncio.create_task(self._read_lines()),
+        ]
+        self._tasks.append(asyncio.create_task(self._bury()))
+        self._tell(
+            {
+                "settings": dict(self._plan.settings),
+                "settings_file": self._plan.settings_file,
+                "folder": str(self._plan.folder),
+            }
+        )
+        return await asyncio.shield(self._answer)
+
+    def go(self) -> None:
+        """Work the queues from now on."""
+        self._went = time.monotonic()
+        self._tell({"do": "go"})
+
+    def finish(self) -> None:
+        """Take no further item, finish those in flight however long that takes, and end."""
+        self.told_to_end = True
+        self._tell({"do": "finish"})
+
+    def stop(self, drain: float) -> None:
+        """Take no further item, and end within ``drain`` seconds and a little."""
+        self.told_to_end = True
+        self._tell({"do": "stop", "drain": drain})
+
+    def hurry(self) -> None:
+        """Hand back what is in flight, and end."""
+        self.told_to_end = True
+        self._tell({"do": "hurry"})
+
+    async def kill(self) -> None:
+        """End it at once; for one that has not begun to work, or does not obey."""
+        self.told_to_end = True
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self.ended.wait()
+
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        stdin = None if self._process is None else self._process.stdin
+        if stdin is not None and not stdin.is_closing():
+            stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def _hear(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async for line in _lines(self._process.stdout):
+            message = json.loads(line)
+            if message["say"] == "prepared":
+                self._answered(Prepared(tuple(HandlerFacts(**h) for h in message["handlers"])))
+                continue
+            broken = Broken(
+                str(message["text"]),
+                str(message["file"]),
+                int(message["line"]),
+                tuple((int(number), str(text)) for number, text in message["excerpt"]),
+            )
+            if self._answer.done():
+                self._line(self.number, broken.text)
+            self._answered(broken)
+
+    async def _read_lines(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for line in _lines(self._process.stderr):
+            self._line(self.number, line.decode("utf-8", "replace").rstrip("\r\n"))
+
+    async def _bury(self) -> None:
+        assert self._process is not None
+        code = await self._process.wait()
+        # What it said last is heard first; a program that it started may hold the pipes open.
+        await asyncio.wait(self._tasks[:2], timeout=1)
+        for task in self._tasks[:2]:
+            task.cancel()
+        self._answered(Broken(f"its process ended with {code} while it was imported."))
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self.ended.set()
+
+    def _answered(self, answer: Prepared | Broken) -> None:
+        if not self._answer.done():
+            self._answer.set_result(answer)
+
+
+async def _lines(reader: asyncio.StreamReader) -> Any:
+    """Yield lines; one without an end is cut, so that its length costs no memory."""
+    left = b""
+    while chunk := await reader.read(CHUNK):
+        *whole, left = (left + chunk).split(b"\n")
+        for line in whole:
+            yield line
+        if len(left) > LONGEST_LINE:
+            yield left
+            left = b""
+    if left:
+        yield left

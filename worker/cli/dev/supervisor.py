@@ -1,0 +1,138 @@
+"""The supervisor: one generation works, older ones finish, a new one takes over once it imports.
+
+1. A change starts a new process. While it imports, the present one goes on.
+2. It imports: the present one takes no further item and finishes what it has; the new one works.
+3. It does not: it is shown why, and the present one goes on as if nothing had happened.
+4. A change in between drops the one that is still importing.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+from worker.cli.dev.generation import Broken, Generation, Plan, Prepared
+
+LIVES: Final = 5.0
+"""Seconds after which a generation that dies is started again; a younger one waits for a change."""
+GRACE: Final = 10.0
+"""Seconds beyond drain and cancel after which one that does not end is killed."""
+
+
+class Watcher(Protocol):
+    """Who is told what happens; the command line shows it."""
+
+    def prepared(self, number: int, prepared: Prepared) -> None:
+        """A generation's code imports; it is about to work. Its queues are to be made here."""
+
+    def working(self, number: int) -> None:
+        """A generation works from now on; older ones finish what they have."""
+
+    def broken(self, number: int, broken: Broken, kept: int) -> None:
+        """A generation's code cannot be used; ``kept`` goes on (0: nothing works)."""
+
+    def died(self, number: int, code: int, again: bool) -> None:
+        """The working generation ended by itself; ``again``: it is started again at once."""
+
+    def line(self, number: int, text: str) -> None:
+        """A generation printed a line."""
+
+
+class Supervisor:
+    """Runs generations; shape: ``run``, ``changed``, ``stop``, ``hurry``."""
+
+    def __init__(self, plan: Plan, watcher: Watcher) -> None:
+        self._plan = plan
+        self._watcher = watcher
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._number = 0
+        self._present: Generation | None = None
+        self._alive: set[Generation] = set()
+        self._mourning: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @property
+    def present(self) -> Generation | None:
+        """The generation that works, or None."""
+        return self._present
+
+    @property
+    def finishing(self) -> int:
+        """How many older generations still have items in flight."""
+        return len(self._alive - {self._present})
+
+    def changed(self) -> None:
+        """The code is another than it was."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Start generations as the code changes, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._renew()
+
+    async def stop(self, drain: float, cancel: float) -> None:
+        """End all: items in flight have ``drain`` seconds, and ``cancel`` to clean up."""
+        self._stopping = True
+        for generation in tuple(self._alive):
+            generation.stop(drain)
+        ends = [asyncio.create_task(g.ended.wait()) for g in self._alive]
+        if ends:
+            await asyncio.wait(ends, timeout=drain + cancel + GRACE)
+        for end in ends:
+            end.cancel()
+        for generation in tuple(self._alive):
+            await generation.kill()
+        await asyncio.gather(*self._mourning)
+
+    def hurry(self) -> None:
+        """Do not wait for items in flight."""
+        for generation in tuple(self._alive):
+            generation.hurry()
+
+    async def _renew(self) -> None:
+        self._number += 1
+        candidate = Generation(self._number, self._plan, self._watcher.line)
+        preparing = asyncio.create_task(candidate.prepare())
+        changing = asyncio.create_task(self._changed.wait())
+        try:
+            await asyncio.wait({preparing, changing}, return_when=asyncio.FIRST_COMPLETED)
+            if not preparing.done():
+                return  # its code is old already
+            found = preparing.result()
+            if isinstance(found, Broken):
+                kept = 0 if self._present is None else self._present.number
+                self._watcher.broken(candidate.number, found, kept)
+                return
+            self._watcher.prepared(candidate.number, found)
+            self._take_over(candidate)
+        finally:
+            changing.cancel()
+            if self._present is not candidate:
+                preparing.cancel()
+                await asyncio.gather(preparing, return_exceptions=True)
+                await candidate.kill()
+
+    def _take_over(self, candidate: Generation) -> None:
+        if self._present is not None:
+            self._present.finish()
+        self._present = candidate
+        self._alive.add(candidate)
+        candidate.go()
+        mourning = asyncio.create_task(self._mourn(candidate))
+        self._mourning.add(mourning)
+        mourning.add_done_callback(self._mourning.discard)
+        self._watcher.working(candidate.number)
+
+    async def _mourn(self, generation: Generation) -> None:
+        await generation.ended.wait()
+        self._alive.discard(generation)
+        if generation is not self._present:
+            return
+        self._present = None
+        if self._stopping or generation.told_to_end:
+            return
+        again = generation.worked >= LIVES
+        self._watcher.died(generation.number, generation.code or 0, again)
+        if again:
+            self._changed.set()

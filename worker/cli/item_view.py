@@ -1,0 +1,182 @@
+"""How items look: a row of a list, a page of one."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.json import JSON
+from rich.text import Text
+
+from worker.cli.shared.output import safe, show, show_facts, table
+from worker.cli.shared.reading import first
+from worker.item.waits import WAITS
+from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.values import format_bytes, json_text, parse_iso
+from worker.openiap.workitem import JsonObject
+
+ROW: Final = {
+    "id": "whole",
+    "state": "whole",
+    "queue": "",
+    "tries": "number",
+    "changed": "whole",
+    "name": "",
+    "error": "",
+}
+WIDTH_FOR_NAMES: Final = 110
+LEAST_FOR_ERRORS: Final = 12
+STYLES: Final = {"successful": "green", "failed": "red", "processing": "cyan", "new": ""}
+
+
+def show_items(console: Console, documents: Sequence[JsonObject]) -> None:
+    """Print a list of items, a line each: names where there is room, errors cut to what is left."""
+    columns = dict(ROW)
+    if console.width < WIDTH_FOR_NAMES:
+        del columns["name"]
+    rows = [_row(document) for document in documents]
+    before = {name: kind for name, kind in columns.items() if name != "error"}
+    taken = console.measure(table(before, [[row[name] for name in before] for row in rows])).maximum
+    room = console.width - taken - 2
+    if room < LEAST_FOR_ERRORS or not any(row["error"] for row in rows):
+        del columns["error"]
+    for row in rows:
+        row["error"] = _cut(str(row["error"]), room)
+    show(console, columns, [[row[name] for name in columns] for row in rows])
+
+
+def _row(document: JsonObject) -> dict[str, object]:
+    return {
+        "id": str(document.get("_id", "")),
+        "state": state(document),
+        "queue": str(document.get("wiq", "")),
+        "tries": tries(document),
+        "changed": local(document.get("_modified")),
+        "name": str(document.get("name", "")),
+        "error": " ".join(str(document.get("errormessage") or "").split()),
+    }
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: max(0, room - 1)]}…"
+
+
+def state(document: JsonObject) -> Text:
+    """Return the state in its colour."""
+    name = str(document.get("state", ""))
+    text = safe(name)
+    text.stylize(STYLES.get(name, ""))
+    return text
+
+
+def tries(document: JsonObject) -> int:
+    """Return how many attempts there were; the server counts the repeats of an unfinished item."""
+    retries = int(document.get("retries") or 0)
+    return retries if document.get("state") == "new" else retries + 1
+
+
+def summary(document: JsonObject) -> JsonObject:
+    """Return an item for programs, as a list holds it."""
+    return {
+        "id": document.get("_id"),
+        "name": document.get("name"),
+        "queue": document.get("wiq"),
+        "state": document.get("state"),
+        "priority": document.get("priority"),
+        "retries": document.get("retries"),
+        "nextrun": document.get("nextrun"),
+        "lastrun": document.get("lastrun"),
+        "username": document.get("username"),
+        "created": document.get("_created"),
+        "modified": document.get("_modified"),
+        "errortype": document.get("errortype"),
+        "errormessage": document.get("errormessage"),
+        "waits": waits(document),
+    }
+
+
+def waits(document: JsonObject) -> str | None:
+    """Return why a parked item waits; None for one that is not parked (any more)."""
+    found = document.get(WAITS)
+    if not isinstance(found, dict) or document.get("state") != "new":
+        return None
+    return str(found.get("why")) if found.get("until") == document.get("nextrun") else None
+
+
+def shown_item(document: JsonObject, sizes: Mapping[str, int]) -> JsonObject:
+    """Return an item whole for programs."""
+    return summary(document) | {
+        "errorsource": document.get("errorsource"),
+        "payload": document.get("payload"),
+        "files": [{"name": name, "id": id, "bytes": sizes.get(id)} for name, id in files(document)],
+    }
+
+
+def show_item(console: Console, document: JsonObject, sizes: Mapping[str, int]) -> None:
+    """Print an item whole for people."""
+    facts: list[tuple[str, object]] = [
+        ("id", document.get("_id", "")),
+        ("name", document.get("name", "")),
+        ("queue", document.get("wiq", "")),
+        ("state", state(document)),
+        ("priority", document.get("priority", "")),
+        ("tries", tries(document)),
+        ("pushed", local(document.get("_created"))),
+        ("last run", local(document.get("lastrun"))),
+        ("next run", local(document.get("nextrun"))),
+        ("waits", safe(waits(document) or "")),
+        ("changed", local(document.get("_modified"))),
+        ("worked by", document.get("username") or ""),
+    ]
+    show_facts(console, [fact for fact in facts if str(fact[1])])
+    if document.get("errormessage") or document.get("errorsource"):
+        console.print("\n[bold]Error[/bold]", end=" ")
+        console.print(safe(f"({document.get('errortype') or 'no type'})"))
+        console.print(safe(document.get("errormessage") or ""), style="red")
+        if document.get("errorsource"):
+            console.print(safe(document["errorsource"]), style="dim")
+    console.print("\n[bold]Payload[/bold]")
+    console.print(JSON(json_text(document.get("payload")), ensure_ascii=True))
+    found = files(document)
+    if found:
+        console.print("\n[bold]Files[/bold]")
+        rows = [(n, format_bytes(sizes[i]) if i in sizes else "", i) for n, i in found]
+        show(console, {"name": "", "size": "number", "id": "dim"}, rows)
+
+
+def files(document: JsonObject) -> list[tuple[str, str]]:
+    """Return name and id of each file."""
+    found = document.get("files")
+    entries = found if isinstance(found, list) else []
+    return [
+        (str(entry.get("filename") or entry.get("name") or ""), str(entry.get("_id") or ""))
+        for entry in entries
+        if isinstance(entry, dict)
+    ]
+
+
+async def file_sizes(client: Client, document: JsonObject) -> dict[str, int]:
+    """Return the stored size in bytes of each file by its id; what cannot be read is left out."""
+    sizes: dict[str, int] = {}
+    for _, id in files(document):
+        try:
+            found = await first(client, "fs.files", {"_id": id})
+        except OpenIAPError:
+            continue
+        if found and isinstance(found.get("length"), int):
+            sizes[id] = found["length"]
+    return sizes
+
+
+def local(moment: Any) -> str:
+    """Return a moment of OpenIAP's in this machine's time zone; "" for none."""
+    try:
+        found = parse_iso(moment) if isinstance(moment, str) else None
+    except ValueError:
+        return str(moment)
+    if found is None:
+        return ""
+    here = found.astimezone()
+    today = datetime.now(UTC).astimezone().date() == here.date()
+    return here.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")

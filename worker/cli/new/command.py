@@ -1,0 +1,46 @@
+"""``new``: a project to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker._version import __version__
+from worker.cli.shared.options import AsJson
+from worker.cli.shared.output import safe, say_json, to_stdout
+from worker.cli.shared.problems import Problem, wrong_use
+
+
+def new(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The project's name, and its folder's.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a project that runs: handlers, settings, tests, a Dockerfile.
+
+    It is made in a new folder NAME of the working directory; nothing that is there is touched.
+    """
+    # Here and not above: no other command needs it.
+    from worker.cli.new import NameRefused, make_project
+
+    parent = Path.cwd()
+    try:
+        project = make_project(name, parent, version=__version__)
+    except NameRefused as error:
+        raise wrong_use(str(error)) from error
+    except OSError as error:
+        raise Problem(
+            f"{parent / name} cannot be written: {error.strerror or error}. Nothing is left of it."
+        ) from error
+    if as_json:
+        folder, files = str(project.folder), list(project.files)
+        say_json({"name": name, "package": project.package, "folder": folder, "files": files})
+        return
+    console = to_stdout()
+    console.print(safe(f"Made {name}/"), style="bold green")
+    for file in project.files:
+        console.print(safe(f"  {file}"), style="dim")
+    console.print("\nIn a virtual environment:")
+    for line in (f"cd {name}", 'pip install -e ".[test]" && pytest', "openiap-worker dev"):
+        console.print(safe(f"  {line}"), style="bold")

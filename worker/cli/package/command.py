@@ -1,0 +1,230 @@
+"""``package``: build, publish and try out packages for OpenIAP's agents."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker._version import __version__
+from worker.cli.package.archive import MAX_BYTES
+from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.project import Wishes
+from worker.cli.package.publish import Published, existing, publish
+from worker.cli.package.run import Ended, run
+from worker.cli.shared.connected import refused, run_async, signed_in
+from worker.cli.shared.options import Given, Set, SettingsFile, Url, Yes, settings_of
+from worker.cli.shared.output import many, safe, to_stderr, to_stdout
+from worker.cli.shared.problems import Problem, wrong_use
+from worker.openiap.errors import AccessDenied
+from worker.openiap.factory import make_client
+from worker.settings import Settings
+
+MEGABYTE = 1024 * 1024
+
+app = typer.Typer(
+    help="Packages for OpenIAP's agents: build, publish, and try out.", no_args_is_help=True
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A package: NAME-VERSION.tgz.")]
+
+
+@app.command("build")
+def build_command(
+    project: Annotated[
+        Path, typer.Argument(metavar="[PROJECT]", help="The project's folder.", show_default=False)
+    ] = Path(),
+    name: Annotated[
+        str, typer.Option("--name", help="Instead of package.json's or pyproject.toml's.")
+    ] = "",
+    version: Annotated[
+        str, typer.Option("--version", help="Instead of package.json's or pyproject.toml's.")
+    ] = "",
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers", metavar="MODULE", help="Instead of config/worker.toml's handlers."
+        ),
+    ] = None,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            "--wheel",
+            metavar="FILE",
+            help="Ship this wheel of openiap-worker in the package instead of naming a version.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Default: PROJECT/dist.")
+    ] = None,
+    max_size: Annotated[
+        int, typer.Option("--max-size", metavar="MIB", min=1, help="Refuse more, unpacked.")
+    ] = MAX_BYTES // MEGABYTE,
+) -> None:
+    """Make dist/NAME-VERSION.tgz of a project. The same project gives the same bytes."""
+    wishes = Wishes(name, version, tuple(handlers or ()), wheel)
+    built = build(project, wishes, max_bytes=max_size * MEGABYTE)
+    path = write(built, out or project / "dist")
+    console = to_stdout()
+    notes = to_stderr()
+    for note in built.notes:
+        notes.print(safe(note), style="yellow", soft_wrap=True)
+    console.print(
+        safe(
+            f"{path}: {many(len(built.files), 'file')}, {len(built.archive):,} bytes,"
+            f" sha256 {built.sha256}"
+        ),
+        soft_wrap=True,
+    )
+
+
+@app.command("publish")
+def publish_command(
+    file: File,
+    yes: Yes = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    assignments: Set = None,
+) -> None:
+    """Upload a package and insert or update its document in the collection agents."""
+    built = read_package(file)
+    loaded = settings_of(Given(url, settings, None, assignments or ()))
+    published = run_async(_publish(loaded.settings, built, yes))
+    if published is None:
+        raise Problem("Nothing was published.")
+    console = to_stdout()
+    manifest = built.manifest
+    if not published.changed:
+        console.print(safe(f"{manifest.name} {manifest.version} is published already."))
+        return
+    if published.warning:
+        to_stderr().print(safe(published.warning), style="yellow", soft_wrap=True)
+    console.print(safe(f"{manifest.name} {manifest.version} is published: {published.fileid}"))
+
+
+async def _publish(settings: Settings, built: Built, yes: bool) -> Published | None:
+    """Show what is replaced, ask, and publish; None when the answer was no."""
+    async with signed_in(settings) as client:
+        before = await existing(client, built.manifest.name)
+        old = before.document
+        same = before.sha256 == built.sha256
+        if old and not same:
+            text = (
+                f"{built.manifest.name} {old.get('version')} (file {old.get('fileid')}, changed"
+                f" {old.get('_modified')} by {old.get('_modifiedby')}) is replaced by"
+                f" {built.manifest.version}. The former archive stays stored."
+            )
+            to_stderr().print(safe(text), soft_wrap=True)
+            ask = not yes and sys.stdin.isatty()
+            if ask and not await asyncio.to_thread(typer.confirm, "Publish?", err=True):
+                return None
+        return await publish(client, built, before)
+
+
+@app.command("run")
+def run_command(
+    file: File,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME=VALUE",
+            help="The schedule's environment, for example wiq=invoices; several times.",
+        ),
+    ] = None,
+    stop_after: Annotated[
+        float | None,
+        typer.Option("--stop-after", metavar="SECONDS", min=0, help="Stop it as an agent does."),
+    ] = None,
+    python: Annotated[
+        str, typer.Option("--python", metavar="FILE", help="Make the fresh interpreter from it.")
+    ] = sys.executable,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="FOLDER", help="Keep the fresh interpreter there for the next start."
+        ),
+    ] = None,
+    url: Url = None,
+    settings: SettingsFile = None,
+    assignments: Set = None,
+) -> None:
+    """Do with a package what an agent does; Ctrl-C stops it the way an agent stops it."""
+    built = read_package(file)
+    schedule = _variables(variable or [])
+    chosen = settings_of(Given(url, settings, "native", assignments or ())).settings
+    console = to_stdout()
+    notes = to_stderr()
+
+    def say(line: str) -> None:
+        console.print(safe(line), soft_wrap=True)
+
+    ended = run_async(_run(chosen, built, schedule, say, stop_after, python, keep))
+    notes.print(safe(_told(ended)), style="dim", soft_wrap=True)
+    if ended.code:
+        raise typer.Exit(ended.code if ended.code > 0 else 128 - ended.code)
+
+
+async def _run(
+    settings: Settings,
+    built: Built,
+    schedule: dict[str, str],
+    say: Callable[[str], None],
+    stop_after: float | None,
+    python: str,
+    keep: Path | None,
+) -> Ended:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends this and the package
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+    if "apiurl" not in schedule:
+        schedule = {"apiurl": settings.url, "jwt": await _token(settings), **schedule}
+    if stop_after is not None:
+        loop.call_later(stop_after, stop.set)
+    return await run(built, schedule, stop=stop, say=say, python=python, keep=keep)
+
+
+async def _token(settings: Settings) -> str:
+    """Return a token as agents hold one: valid for long.
+
+    Raises:
+        Problem: the credentials are refused.
+    """
+    if not settings.username:
+        make_client(settings, __version__)  # refuses settings without URL or credentials
+        return settings.jwt.get_secret_value()
+    async with signed_in(settings) as client:
+        try:
+            token, _ = await client.signin(
+                settings.username, settings.password.get_secret_value(), longtoken=True
+            )
+        except AccessDenied as error:
+            raise Problem(refused(settings, error.text)) from error
+    return token
+
+
+def _variables(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for assignment in given:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise wrong_use(f"--env {assignment}: give it as NAME=VALUE.")
+        found[name] = value
+    return found
+
+
+def _told(ended: Ended) -> str:
+    how = f"ended with exit code {ended.code}"
+    if ended.code < 0:
+        how = f"was ended by {signal.Signals(-ended.code).name}"
+    stopping = (
+        f", {ended.stop_seconds:.1f} s after it was told to stop" if ended.stop_seconds else ""
+    )
+    output = f"it printed {ended.printed:,} bytes, which an agent holds in memory"
+    return f"The package {how}{stopping}; {output}."

@@ -1,0 +1,268 @@
+"""Doing here what an agent does with a package (agent.md, The run), to try it before publishing.
+
+1. A fresh folder, which is the working directory and is deleted at the end.
+2. An interpreter of its own with the requirements installed by pip; a failure of pip is told and
+   swallowed, as an agent swallows it. Like an agent's, it can be kept from one start to the next.
+3. The schedule's environment: ``apiurl``, ``jwt``, and what it sets, such as ``wiq``.
+4. The agent's way of stopping: the worker's children get SIGKILL at once, the worker SIGTERM, after
+   5 s SIGINT, after 10 s SIGKILL.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+import psutil
+
+from worker.cli.package.archive import unpack
+from worker.cli.package.build import Built
+from worker.cli.package.errors import PackageError
+from worker.cli.package.selection import checked_path
+
+INTERRUPT_AFTER: Final = 5.0
+KILL_AFTER: Final = 10.0
+LINE_LIMIT: Final = 1 << 20
+DONE: Final = "requirements.installed"
+
+# What only the shell here knows, and an agent's environment does not have.
+_NOT_THERE: Final = (
+    *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "OPENIAP_USERNAME", "OPENIAP_PASSWORD"),
+    *("OPENIAP_JWT", "OPENIAP_URL", "OPENIAP_APIURL", "grpcapiurl", "wsapiurl"),
+    *("wiq", "queue", "SF_VMID", "SF_AMQPQUEUE"),
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the package ended.
+
+    Attributes:
+        code: the exit code; negative for a signal.
+        printed: bytes of output, all of which an agent would hold in memory.
+        stop_seconds: from the first signal to the end; 0.0 when it ended by itself.
+        killed: whether SIGKILL was needed.
+        install_code: what pip returned.
+    """
+
+    code: int
+    printed: int
+    stop_seconds: float
+    killed: bool
+    install_code: int
+
+
+def schedule_environment(
+    inherited: Mapping[str, str], schedule: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment that the package gets: the agent's and the schedule's. Pure."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name not in _NOT_THERE and not name.upper().startswith("OPENIAP_WORKER_")
+    }
+    return {**kept, **schedule, "PYTHONUNBUFFERED": "1"}
+
+
+async def run(
+    built: Built,
+    schedule: Mapping[str, str],
+    *,
+    stop: asyncio.Event,
+    say: Say,
+    python: str = sys.executable,
+    keep: Path | None = None,
+) -> Ended:
+    """Run a package until it ends or ``stop`` is set.
+
+    Args:
+        schedule: the environment of the schedule, with ``apiurl`` and ``jwt``.
+        say: is given each line of output, and what this does.
+        python: the interpreter to make the fresh one from.
+        keep: a folder where the fresh interpreter stays; the next start of the same package uses
+            it as it is.
+
+    Raises:
+        PackageError: the fresh interpreter or folder cannot be made.
+    """
+    async with _fresh_folder() as folder:
+        package = folder / "package"
+        _extract(built, package)
+        environment = schedule_environment(os.environ, schedule)
+        home = keep or folder / "python"
+        interpreter = await _interpreter(home, python, environment)
+        install_code = await _install_once(home / DONE, interpreter, package, environment, say)
+        say(f"starting {built.manifest.main}")
+        process = await asyncio.create_subprocess_exec(
+            *(str(interpreter), "-u", built.manifest.main),
+            cwd=package,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            limit=LINE_LIMIT,
+            # Its own session: Ctrl-C here is for this program, which then stops it.
+            start_new_session=True,
+        )
+        return await _watch(process, stop, say, install_code)
+
+
+async def _watch(process: Process, stop: asyncio.Event, say: Say, install_code: int) -> Ended:
+    reading = asyncio.create_task(_read(process, say))
+    asked = asyncio.create_task(stop.wait())
+    ended = asyncio.create_task(process.wait())
+    began, killed = 0.0, False
+    try:
+        await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            began = time.monotonic()
+            killed = await stop_as_agent(process, say)
+        code = await ended
+        took = time.monotonic() - began if began else 0.0
+    finally:
+        asked.cancel()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await asyncio.gather(asked, ended, return_exceptions=True)
+    # A grandchild may hold the pipe open; what it says later is not waited for.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(reading), 2.0)
+    reading.cancel()
+    printed = reading.result() if reading.done() and not reading.cancelled() else 0
+    return Ended(code, printed, took, killed, install_code)
+
+
+async def stop_as_agent(process: Process, say: Say) -> bool:
+    """End a process as an agent does; returns whether SIGKILL was needed."""
+    for child in _children(process.pid):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    if sys.platform == "win32":  # no signals there: an agent on Windows kills at once
+        process.kill()
+        await process.wait()
+        return True
+    for number, patience in (
+        (signal.SIGTERM, INTERRUPT_AFTER),
+        (signal.SIGINT, KILL_AFTER - INTERRUPT_AFTER),
+    ):
+        say(f"{signal.Signals(number).name} to the worker")
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), patience)
+            return False
+    say("SIGKILL to the worker: it did not end in time")
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    return True
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+async def _read(process: Process, say: Say) -> int:
+    printed = 0
+    if process.stdout is None:
+        return printed
+    while True:
+        try:
+            line = await process.stdout.readline()
+        except ValueError:  # a line above the limit: its beginning was dropped
+            say("(a line of more than 1 MiB)")
+            continue
+        if not line:
+            return printed
+        printed += len(line)
+        say(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+@asynccontextmanager
+async def _fresh_folder() -> AsyncIterator[Path]:
+    folder = Path(mkdtemp(prefix="openiap-agent-"))
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _extract(built: Built, folder: Path) -> None:
+    for path, content in unpack(built.archive).items():
+        target = folder / checked_path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+async def _interpreter(folder: Path, python: str, environment: Mapping[str, str]) -> Path:
+    found = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if found.exists():
+        return found
+    process = await asyncio.create_subprocess_exec(
+        *(python, "-m", "venv", str(folder)), env=environment, stdout=PIPE, stderr=STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        said = output.decode("utf-8", "replace").strip().splitlines()
+        raise PackageError(f"{python} cannot make a fresh interpreter: {said[-1] if said else ''}")
+    return found
+
+
+async def _install_once(
+    done: Path, python: Path, package: Path, environment: Mapping[str, str], say: Say
+) -> int:
+    """Install unless this very ``requirements.txt`` was installed there before."""
+    requirements = package / "requirements.txt"
+    if not requirements.is_file():
+        return 0
+    wanted = requirements.read_bytes()
+    if done.is_file() and done.read_bytes() == wanted:
+        return 0
+    say("pip installs requirements.txt")
+    code = await _install(python, package, environment, say)
+    if code == 0:
+        done.write_bytes(wanted)
+    return code
+
+
+async def _install(python: Path, package: Path, environment: Mapping[str, str], say: Say) -> int:
+    """Install as an agent does: the requirements, then the newest protobuf (agent.md)."""
+    code = await _pip(python, package, environment, say, "-r", str(package / "requirements.txt"))
+    if code:
+        say("pip failed; an agent goes on and starts the package all the same, and so does this")
+        return code
+    await _pip(python, package, environment, say, "--upgrade", "protobuf")
+    return 0
+
+
+async def _pip(
+    python: Path, package: Path, environment: Mapping[str, str], say: Say, *arguments: str
+) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *(str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"),
+        *arguments,
+        cwd=package,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        limit=LINE_LIMIT,
+    )
+    await _read(process, say)
+    return await process.wait()

@@ -1,0 +1,178 @@
+"""Queues made, changed and deleted: through the protocol, or through the documents of ``mq``.
+
+The official library has no queue administration (client.md, trap 14), but a queue is a document
+like any other (server.md, Documents), so with it the document is written. Success and failed queues
+are always written into the document: over the protocol they never arrive (server.md, Update).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.cli.shared.connected import patiently
+from worker.cli.shared.problems import Problem, no_queue
+from worker.cli.shared.reading import counted, first, pages
+from worker.openiap.client import Client
+from worker.openiap.errors import ItemNotFound
+from worker.openiap.workitem import JsonObject, WorkItemQueue
+
+COLLECTION: Final = "mq"
+TYPE: Final = "workitemqueue"
+ITEMS: Final = "workitems"
+BATCH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChange:
+    """What is to be set; None leaves it, "" takes it away. Delays in seconds."""
+
+    maxretries: int | None = None
+    retrydelay: int | None = None
+    initialdelay: int | None = None
+    amqpqueue: str | None = None
+    success_wiq: str | None = None
+    failed_wiq: str | None = None
+
+    def numbers_and_names(self) -> dict[str, Any]:
+        """Return what the protocol carries."""
+        found = {
+            "maxretries": self.maxretries,
+            "retrydelay": self.retrydelay,
+            "initialdelay": self.initialdelay,
+            "amqpqueue": self.amqpqueue,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class QueueAdministration:
+    """Administers queues with whatever the client can do."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def all(self) -> list[JsonObject]:
+        """Return the documents of all queues that this user sees, by name."""
+        return await pages(self._client, COLLECTION, {"_type": TYPE}, orderby={"name": 1})
+
+    async def find(self, name: str) -> JsonObject:
+        """Return the document of a queue.
+
+        Raises:
+            Problem: there is none, or no right to see it.
+        """
+        document = await self._find(name)
+        if document is None:
+            raise Problem(no_queue(name))
+        return document
+
+    async def counts(self, name: str) -> dict[str, int]:
+        """Return how many items a queue holds, by state."""
+        states = ("new", "processing", "successful", "failed")
+        return {s: await counted(self._client, ITEMS, {"wiq": name, "state": s}) for s in states}
+
+    async def create(self, name: str, change: QueueChange) -> JsonObject:
+        """Create a queue.
+
+        Raises:
+            Problem: it exists already, or a queue to chain to does not.
+        """
+        if await self._find(name) is not None:
+            raise Problem(
+                f"Queue {name} exists already. To change it: openiap-worker queues update {name}."
+            )
+        chain = await self._chain(change)
+        values = change.numbers_and_names()
+        if self._client.capabilities.queue_administration:
+            await self._client.add_workitem_queue(WorkItemQueue(name=name, **values))
+            if chain:
+                await self._write(await self.find(name), chain)
+        else:
+            fresh = {"maxretries": 3, "retrydelay": 0, "initialdelay": 0, "amqpqueue": ""}
+            await self._client.insert_one(
+                COLLECTION, {"_type": TYPE, "name": name, **fresh, **values, **chain}
+            )
+        return await self.find(name)
+
+    async def update(self, name: str, change: QueueChange) -> JsonObject:
+        """Change a queue.
+
+        Raises:
+            Problem: it does not exist, or a queue to chain to does not.
+        """
+        document = await self.find(name)
+        chain = await self._chain(change)
+        await self._write(document, {**change.numbers_and_names(), **chain})
+        return await self.find(name)
+
+    async def delete(self, name: str, *, advance: Callable[[int], None]) -> None:
+        """Delete a queue with all its items.
+
+        Raises:
+            Problem: it does not exist.
+        """
+        document = await self.find(name)
+        await self.purge(name, advance=advance)
+        if self._client.capabilities.queue_administration:
+            await self._client.delete_workitem_queue(name, purge=True)
+        else:
+            await self._client.delete_one(COLLECTION, str(document["_id"]))
+
+    async def purge(self, name: str, *, advance: Callable[[int], None]) -> int:
+        """Delete the items of a queue and their files; returns how many items.
+
+        Items with files go one by one, so that the server deletes the files too; the others in
+        batches. Items that are pushed meanwhile may or may not be among them.
+
+        Args:
+            advance: called with how many were deleted.
+        """
+        await self.find(name)
+        gone = 0
+        while True:
+            items = await patiently(
+                lambda: self._client.query(ITEMS, {"wiq": name}, {"_id": 1, "files": 1}, top=BATCH)
+            )
+            if not items:
+                return gone
+            deleted = await self._delete(items)
+            if not deleted:
+                raise Problem(
+                    f"The items of queue {name} are there and cannot be deleted: this user has no"
+                    " right to delete them."
+                )
+            gone += deleted
+            advance(deleted)
+
+    async def _delete(self, items: Sequence[JsonObject]) -> int:
+        plain = [str(item["_id"]) for item in items if not item.get("files")]
+        deleted = 0
+        if plain:
+            deleted = await patiently(lambda: self._client.delete_many(ITEMS, ids=plain))
+        for item in items:
+            if item.get("files"):
+                await self._delete_with_files(str(item["_id"]))
+                deleted += 1
+        return deleted
+
+    async def _delete_with_files(self, id: str) -> None:
+        try:
+            await patiently(lambda: self._client.delete_workitem(id))
+        except ItemNotFound:
+            return  # somebody else was faster, which is as good
+
+    async def _find(self, name: str) -> JsonObject | None:
+        return await first(self._client, COLLECTION, {"_type": TYPE, "name": name})
+
+    async def _chain(self, change: QueueChange) -> dict[str, str]:
+        """Return the fields for the success and failed queues: names, and the ids that go along."""
+        fields: dict[str, str] = {}
+        for key, target in (("success_wiq", change.success_wiq), ("failed_wiq", change.failed_wiq)):
+            if target is None:
+                continue
+            fields[key] = target
+            fields[f"{key}id"] = "" if not target else str((await self.find(target))["_id"])
+        return fields
+
+    async def _write(self, document: JsonObject, values: Mapping[str, Any]) -> None:
+        if values:
+            await patiently(lambda: self._client.update_one(COLLECTION, {**document, **values}))

@@ -1,0 +1,86 @@
+"""A signed-in client for one command, and patience with the server's rate limit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
+
+from worker._version import __version__
+from worker.cli.shared.problems import Problem
+from worker.openiap.client import Client
+from worker.openiap.errors import AccessDenied, NotConnected, RateLimited, RequestTimeout
+from worker.openiap.factory import make_client
+from worker.runloop import run_long
+from worker.settings import Settings
+
+T = TypeVar("T")
+
+PATIENCE: Final = 120.0
+"""Seconds that one call may wait for the server's rate limit."""
+
+
+def run_async(work: Coroutine[Any, Any, T], *, busy: bool = False) -> T:
+    """Run a command's coroutine to its end.
+
+    Args:
+        work: what to run.
+        busy: whether it runs for long and does much (``run_long``).
+    """
+    return run_long(work) if busy else asyncio.run(work)
+
+
+@asynccontextmanager
+async def signed_in(settings: Settings) -> AsyncIterator[Client]:
+    """Connect and sign in; the link is closed at the end.
+
+    Raises:
+        SettingsError: no URL, or no credentials.
+        Problem: nobody answers there, or the credentials are refused.
+    """
+    client = make_client(settings, __version__)
+    try:
+        try:
+            await client.connect()
+        except AccessDenied as error:
+            raise Problem(refused(settings, error.text)) from error
+        except (NotConnected, RequestTimeout) as error:
+            raise Problem(unreachable(settings, error.text)) from error
+        yield client
+    finally:
+        await client.disconnect()
+
+
+def refused(settings: Settings, text: str) -> str:
+    """Return the sentence for refused credentials."""
+    who = f"user {settings.username}" if settings.username else "the token"
+    check = "OPENIAP_USERNAME and OPENIAP_PASSWORD" if settings.username else "jwt (OPENIAP_JWT)"
+    return f"{settings.url} refused the sign-in of {who}: {text.rstrip('.')}. Check {check}."
+
+
+def unreachable(settings: Settings, text: str) -> str:
+    """Return the sentence for a server that does not answer."""
+    reason = text.removeprefix(f"{settings.url}: ").rstrip(".")
+    return (
+        f"No OpenIAP server answers at {settings.url} ({reason})."
+        " Start it, or correct the URL; for a local one: openiap-worker server."
+    )
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call, again after each window in which the server's rate limit refused it.
+
+    Raises:
+        RateLimited: for two minutes on end.
+        OpenIAPError: any other refusal, at once.
+    """
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(RateLimited),
+        wait=wait_random(1.0, 1.5),
+        stop=stop_after_delay(PATIENCE),
+        reraise=True,
+    ):
+        with attempt:
+            return await call()
+    raise AssertionError("tenacity ends with a result or an error")

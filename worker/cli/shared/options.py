@@ -1,0 +1,104 @@
+"""The options that several commands share, and the settings made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from worker.cli.shared.problems import wrong_use
+from worker.settings import SECRETS, Loaded, load
+
+PANEL: Final = "Connection and settings"
+VARIABLES: Final = {"password": "OPENIAP_PASSWORD", "jwt": "OPENIAP_JWT"}
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Where OpenIAP is: ws://, wss://, grpc://, http:// or https://.",
+        rich_help_panel=PANEL,
+    ),
+]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        help="A settings file instead of config/worker.toml.",
+        rich_help_panel=PANEL,
+    ),
+]
+ClientName = Annotated[
+    str | None,
+    typer.Option(
+        "--client",
+        metavar="official|native",
+        help="Which implementation talks to OpenIAP.",
+        rich_help_panel=PANEL,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting of config/worker.toml; may be given several times.",
+        rich_help_panel=PANEL,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The shared options as they were given."""
+
+    url: str | None = None
+    file: Path | None = None
+    client: str | None = None
+    assignments: Sequence[str] = ()
+
+
+def settings_of(given: Given, **more: Any) -> Loaded:
+    """Collect the settings.
+
+    Args:
+        given: the shared options.
+        more: settings from a command's own options; None counts as not given.
+
+    Raises:
+        Problem: a secret on the command line, or no NAME=VALUE.
+        SettingsError: an unknown or invalid setting.
+    """
+    overrides: dict[str, Any] = {"url": given.url, "client": given.client, **more}
+    for assignment in given.assignments:
+        name, equals, value = assignment.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise wrong_use(f"--set {assignment}: give it as NAME=VALUE.")
+        if name in SECRETS:
+            raise _secret(f"--set {name}", VARIABLES[name])
+        overrides[name] = value.strip()
+    url = overrides.get("url")
+    if isinstance(url, str) and "@" in url and _has_password(url):
+        raise _secret("A password in --url", VARIABLES["password"])
+    return load(overrides, file=given.file)
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return True  # whatever it is, it is not to be shown
+
+
+def _secret(what: str, variable: str) -> Exception:
+    return wrong_use(
+        f"{what}: other users of this machine can read the command line;"
+        f" set {variable} in the environment instead."
+    )

@@ -1,0 +1,196 @@
+"""The desk: what handlers ask of the worker while they run, besides files.
+
+1. Progress and checkpoints are written at most once a second per item, the latest wins, and never
+   after the handler has ended.
+2. A write says what it is a write to: this very attempt. With a client that has conditional updates
+   that is one atomic step, with the official one the item is read right before. The state stays
+   ``processing``, so neither ``retries`` nor ``lastrun`` moves (server.md, Update).
+3. Follow-up items are checked now and pushed when the item has succeeded.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from worker.app.options import Handler
+from worker.engine.delivery.fence import PROJECTION, judge, mark
+from worker.errors import LostItem
+from worker.item.follow_up import FollowUp
+from worker.item.item import Item
+from worker.item.metadata import KEY, joined
+from worker.item.outcome import released
+from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.pool import Pool
+from worker.openiap.pooled_client import pooled_client
+from worker.openiap.workitem import Workitem
+from worker.producer.insert import Places
+from worker.producer.prepare import follow_up, ready
+from worker.producer.producer import Producer, Push
+from worker.telemetry.log import Log
+
+INTERVAL: Final = 1.0
+
+
+class Desk:
+    """One worker's; see ``worker.item.item.ItemDesk``."""
+
+    def __init__(self, pool: Pool, producer: Producer, *, worker_id: str, log: Log) -> None:
+        self._pool = pool
+        self._producer = producer
+        self._worker_id = worker_id
+        self._log = log
+        self._savers: dict[Item, _Saver] = {}
+        self._places = Places(pooled_client(pool))
+
+    @property
+    def producer(self) -> Producer:
+        """Who carries pushes that do not wait for the item's end."""
+        return self._producer
+
+    async def save(self, item: Item, *, now: bool) -> None:
+        """Store the item's marks.
+
+        Raises:
+            LostItem: another has the item by now.
+            OpenIAPError: with ``now``: it could not be stored.
+        """
+        saver = self._savers.get(item)
+        if saver is None:
+            saver = self._savers[item] = _Saver(self, item)
+        try:
+            await saver.save(now=now)
+        except LostItem:
+            self._savers.pop(item, None)  # a handler that was given up has no other end
+            raise
+
+    async def ended(self, item: Item, *, write: bool) -> None:
+        """The handler has ended: nothing is written for it after this.
+
+        Args:
+            write: first write what the throttle holds back; an outcome of its own carries it else.
+        """
+        saver = self._savers.pop(item, None)
+        if saver is not None:
+            await saver.close(write=write)
+
+    async def accept(
+        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
+    ) -> FollowUp:
+        """Check a follow-up item and return what is kept of it.
+
+        Raises:
+            ContractError: the payload does not fit the target handler.
+            QueueNotFound: no such queue.
+        """
+        return await self.accept_ready(item, ready(target, payload, options))
+
+    async def accept_ready(self, item: Item, push: Push) -> FollowUp:
+        """The same for a push that was checked already.
+
+        Raises:
+            QueueNotFound: no such queue.
+        """
+        place = await self._places.of(push.queue)
+        return replace(follow_up(item, push), wiqid=place.wiqid, acl=place.acl)
+
+    async def write(self, item: Item) -> None:
+        """Write the item's marks, if the attempt is still this worker's.
+
+        Raises:
+            LostItem: it is not.
+            OpenIAPError: it could not be written.
+        """
+        workitem = item.workitem
+
+        async def write(client: Client) -> bool:
+            if not client.capabilities.conditional_updates:
+                return await self._looked_and_written(client, item)
+            run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
+            condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id)
+            change = {"$set": {f"payload.{KEY}": item.marks.content()}}
+            return (await client.update_document("workitems", condition, change)).matched == 1
+
+        if not await self._pool.call(write):
+            raise LostItem(
+                f"item {workitem.id} has a new owner; this attempt ({item.attempt}) is over"
+            )
+
+    async def _looked_and_written(self, client: Client, item: Item) -> bool:
+        workitem = item.workitem
+        found = await client.query("workitems", {"_id": workitem.id}, PROJECTION, top=1)
+        if found and judge(found[0], workitem, released(""), sent=False).verdict != "ours":
+            return False
+        # No state: should the item have been taken over in this moment, it stays where it is.
+        update = Workitem(
+            id=workitem.id,
+            name=workitem.name,
+            payload=joined(item.payload, item.marks),
+            priority=workitem.priority,
+            wiq=workitem.wiq,
+            wiqid=workitem.wiqid,
+        )
+        await client.update_workitem(update)
+        return True
+
+    def say_unsaved(self, item: Item, error: OpenIAPError) -> None:
+        """A write did not do; the next one may, and the outcome of a failure carries it too."""
+        self._log.debug(f"progress or checkpoint not stored: {error}", item=item.id)
+
+
+class _Saver:
+    """Writes one item's marks, one write at a time."""
+
+    def __init__(self, desk: Desk, item: Item) -> None:
+        self._desk = desk
+        self._item = item
+        self._written = float("-inf")
+        self._later: asyncio.Task[None] | None = None
+        self._gate = asyncio.Lock()
+        self._lost: LostItem | None = None
+        self._closed = False
+
+    async def save(self, *, now: bool) -> None:
+        if self._lost is not None:
+            raise self._lost
+        wait = self._written + INTERVAL - time.monotonic()
+        if now:
+            await self._write()
+        elif wait > 0 or self._gate.locked():
+            if self._later is None or self._later.done():
+                self._later = asyncio.get_running_loop().create_task(self._write_later(wait))
+        else:
+            try:
+                await self._write()
+            except OpenIAPError as error:
+                self._desk.say_unsaved(self._item, error)
+
+    async def close(self, *, write: bool) -> None:
+        if self._later is not None and not self._later.done() and not self._gate.locked():
+            self._later.cancel()
+            if write:
+                await self._write_later(0)
+        async with self._gate:  # a write that is on its way comes before the outcome
+            self._closed = True
+
+    async def _write_later(self, wait: float) -> None:
+        await asyncio.sleep(max(0.0, wait))
+        try:
+            await self._write()
+        except OpenIAPError as error:
+            self._desk.say_unsaved(self._item, error)
+        except LostItem:
+            return  # kept: the next save says so
+
+    async def _write(self) -> None:
+        async with self._gate:
+            if self._closed:
+                return
+            self._written = time.monotonic()
+            try:
+                await self._desk.write(self._item)
+            except LostItem as lost:
+                self._lost = lost
+                raise

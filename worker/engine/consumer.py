@@ -1,0 +1,315 @@
+"""The consumer of one queue: pops as slots free up, and hands each item to the runner.
+
+1. One pop in flight (more only where the server says that its pops do not compete), and never more
+   items than free slots: nothing is fetched ahead.
+2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll.
+3. While the handler's rate lets nothing through it does not pop.
+4. ``quiet`` stops the popping, ``stop`` ends what is left in stages.
+"""
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from worker.engine.delivery.writeback import Delivered
+from worker.engine.execution import Executor
+from worker.engine.runner import Runner, Running
+from worker.engine.wakeup import Wakeup
+from worker.openiap.client import Client
+from worker.openiap.errors import (
+    Disconnected,
+    NotConnected,
+    OpenIAPError,
+    QueueNotFound,
+    RequestTimeout,
+)
+from worker.openiap.pool import Pool
+from worker.openiap.workitem import Workitem
+from worker.telemetry.counts import Counts
+from worker.telemetry.log import Log
+
+TROUBLE_FIRST: Final = 0.5
+TROUBLE_MAX: Final = 30.0
+DRAIN_PATIENCE: Final = 60.0
+LONGEST_PAUSE: Final = 5.0
+CLOCKS: Final = timedelta(seconds=0.5)
+"""How far the server's clock may be behind ours for a worker that ends with its queue."""
+SPREAD: Final = 0.1
+"""Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
+MAX_PARKED: Final = 1_000
+"""Items whose outcome the server refuses for long hold no slot, up to so many."""
+NO_EPOCH: Final = -1
+"""Of a pop that nobody knows the moment of: its item is looked at before it is written."""
+
+
+class Consumer:
+    """Pops one queue; shape: ``start``, ``quiet``, ``stop``."""
+
+    def __init__(
+        self,
+        queue: str,
+        runner: Runner,
+        executor: Executor,
+        *,
+        pool: Pool,
+        slots: int,
+        poppers: Callable[[], int],
+        wakeup: Wakeup,
+        counts: Counts,
+        log: Log,
+        once: bool,
+        on_change: Callable[[], None],
+        chance: random.Random,
+        closed_for: Callable[[], float] | None = None,
+    ) -> None:
+        self.queue: Final = queue
+        self.slots: Final = slots
+        self.running: Final[set[Running]] = set()
+        self.wakeup: Final = wakeup
+        self.drained: Final = asyncio.Event()
+        self.trouble = ""
+        """Why the last pop did not work, or ""; for readiness."""
+        self.last_pop = time.monotonic()
+        """When a pop was last answered; for readiness."""
+        self._runner = runner
+        self._executor = executor
+        self._pool = pool
+        self._poppers = poppers
+        self._counts = counts
+        self._log = log
+        self._once = once
+        self._on_change = on_change
+        self._chance = chance
+        self._closed_for = closed_for
+        self._quieting = asyncio.Event()
+        self._popping = 0
+        self._parked = 0
+        self._finished = 0
+        self._due: list[datetime] = []
+        """With ``once``: when items that this worker parked may be popped again; a heap."""
+        self._room = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def free(self) -> int:
+        """Slots that a pop could fill now; abandoned threads hold theirs."""
+        parked = min(self._parked, MAX_PARKED)
+        return self.slots - len(self.running) + parked - self._popping - self.lost
+
+    @property
+    def full(self) -> bool:
+        """Whether the handler has all the items it may have."""
+        return self.free <= 0
+
+    @property
+    def lost(self) -> int:
+        """Slots held by handlers that were given up and still run."""
+        return self._executor.lost()
+
+    def look(self) -> None:
+        """A slot may have come free."""
+        self._room.set()
+
+    def start(self) -> None:
+        """Begin to pop."""
+        count = max(1, self._poppers())
+        self._tasks = [
+            asyncio.create_task(self._consume(), name=f"consumer {self.queue}")
+            for _ in range(count)
+        ]
+
+    def quiet(self) -> None:
+        """Stop popping; items in flight go on."""
+        self._quieting.set()
+        self.wakeup.wake()
+        self._room.set()
+
+    async def quieted(self, timeout: float) -> None:
+        """Return when no pop is in flight any more, or after ``timeout`` seconds."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self.wakeup.close()
+
+    def adopt(self, workitem: Workitem) -> None:
+        """Take an item whose pop was answered too late: it is worked, or handed back when full.
+
+        Others may have taken it over before the answer came.
+        """
+        self._log.warn("the answer to a pop came late", item=workitem.id, queue=self.queue)
+        self._begin(
+            workitem,
+            time.monotonic(),
+            NO_EPOCH,
+            hand_back=self.full or self._quieting.is_set(),
+        )
+
+    async def _consume(self) -> None:
+        trouble = TROUBLE_FIRST
+        while not self._quieting.is_set():
+            if self.full:
+                self._room.clear()
+                if self.full:
+                    await self._room.wait()
+                continue
+            if not self._pool.ready:
+                await self._ready_or_quiet()
+                continue
+            if self._closed_for is not None and (closed := self._closed_for()) > 0:
+                if await self._ended_by(closed):
+                    return
+                continue
+            self.wakeup.clear()
+            finished, looked = self._finished, datetime.now(UTC)
+            try:
+                found = await self._pop()
+            except OpenIAPError as error:
+                trouble = await self._after(error, trouble)
+                continue
+            except Exception as error:  # whatever it is, the queue must not be left alone
+                unexpected = OpenIAPError(f"{type(error).__name__}: {error}", operation="pop")
+                trouble = await self._after(unexpected, trouble)
+                continue
+            trouble, self.trouble = TROUBLE_FIRST, ""
+            if found:
+                continue
+            if self._once and not self.running and self._finished == finished:
+                if await self._parked_are_due(looked):
+                    continue
+                self.drained.set()
+                return
+            await self.wakeup.wait()
+
+    async def _ended_by(self, closed: float) -> bool:
+        """Wait until the handler's rate lets items through again; whether the queue counts as empty
+        instead: a worker that ends with its queue waits for the next minute, not for the next day.
+        """
+        if self._once and closed > DRAIN_PATIENCE and not self.running:
+            self.drained.set()
+            return True
+        # In parts, since the clock that windows go by is known better from time to time.
+        await self._pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
+        return False
+
+    async def _parked_are_due(self, looked: datetime) -> bool:
+        """Wait for the next of the items that this worker parked, if that is soon; whether it was:
+        until then the queue only looks empty.
+
+        Args:
+            looked: when the pop that found nothing began.
+        """
+        while self._due and self._due[0] + CLOCKS <= looked:
+            heapq.heappop(self._due)
+        if not self._due:
+            return False
+        left = (self._due[0] + CLOCKS - datetime.now(UTC)).total_seconds()
+        if left > DRAIN_PATIENCE:
+            return False
+        await self._pause(max(0.0, left))
+        return True
+
+    async def _ready_or_quiet(self) -> None:
+        """Wait for a link; a worker that is told to stop meanwhile does not wait for it."""
+        waits = {
+            asyncio.create_task(self._pool.wait_ready()),
+            asyncio.create_task(self._quieting.wait()),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _pop(self) -> bool:
+        """Pop once; whether there was an item."""
+        self._popping += 1
+        epoch, popped = self._pool.epoch, time.monotonic()
+        try:
+            workitem = await self._pool.call(self._ask)
+        finally:
+            self._popping -= 1
+        self.last_pop = time.monotonic()
+        if workitem is None:
+            return False
+        self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set())
+        return True
+
+    async def _ask(self, client: Client) -> Workitem | None:
+        return await client.pop_workitem(self.queue)
+
+    async def _after(self, error: OpenIAPError, wait: float) -> float:
+        """Wait after a pop that did not work; returns how long to wait the next time."""
+        self.trouble = str(error)
+        if isinstance(error, NotConnected):
+            await asyncio.sleep(0.05)  # until the pool has noticed, too
+            return wait
+        if isinstance(error, Disconnected | RequestTimeout):
+            # The server may have popped an item for us all the same; the rescuer finds it.
+            self._counts.lost_pop(self.queue)
+        if isinstance(error, QueueNotFound):
+            self._log.once_a_while(
+                f"queue-{self.queue}",
+                f"Queue {self.queue} does not exist, or this user has no rights on it;"
+                f" create it with: openiap-worker queues create {self.queue}",
+            )
+            if self._once:
+                self.drained.set()
+        else:
+            self._log.warn(f"cannot pop: {error}", queue=self.queue)
+        await self._pause(wait * self._chance.uniform(0.5, 1.0))
+        return min(TROUBLE_MAX, wait * 2)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond ``quiet``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._quieting.wait()
+
+    def _begin(self, workitem: Workitem, popped: float, epoch: int, *, hand_back: bool) -> None:
+        workitem.wiq = workitem.wiq or self.queue
+        running = Running(workitem, popped, datetime.now(UTC), epoch)
+        running.on_park = self._park
+        self.running.add(running)
+        self._counts.popped(self.queue)
+        work = self._runner.hand_back(running) if hand_back else self._runner.work(running)
+        running.task = asyncio.create_task(work)
+        running.task.add_done_callback(lambda task: self._ended(running, task))
+
+    def _park(self) -> None:
+        self._parked += 1
+        self._room.set()
+
+    def _ended(self, running: Running, task: "asyncio.Task[Delivered]") -> None:
+        self.running.discard(running)
+        self._parked -= running.parked
+        self._finished += 1
+        self._counts.left(self.queue)
+        self._room.set()
+        self._on_change()
+        if self._once:
+            self.wakeup.wake()
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._log.error(
+                f"the worker itself failed on an item: {type(error).__name__}: {error}",
+                item=running.workitem.id,
+                queue=self.queue,
+            )
+            return
+        delivered = task.result()
+        if delivered.state == "new":
+            if self._once and delivered.parked and delivered.nextrun is not None:
+                heapq.heappush(self._due, delivered.nextrun)
+            if delivered.nextrun is not None:
+                self.wakeup.wake_at(delivered.nextrun)
+            else:
+                self.wakeup.wake()

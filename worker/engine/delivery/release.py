@@ -1,0 +1,39 @@
+"""What is written when an item goes back to new without an attempt: at once, or for a while. Pure.
+
+The fields of OpenIAP's that say who has an item go with it, and so do the marks of this package
+that mean the run that ends here.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from worker.engine.delivery.fence import CLOSING
+from worker.item.waits import WAITS, Waits
+from worker.openiap.values import iso
+from worker.openiap.workitem import NEW, JsonObject
+
+OWNER: Final = ("userid", "username")
+BEHIND: Final = timedelta(seconds=1)
+
+
+def handed_back(document: Mapping[str, Any], waits: Waits | None) -> JsonObject:
+    """Return an item's whole document as it is to be popped again: at once, or when it has waited.
+
+    Args:
+        document: as it is, in processing.
+        waits: why it waits, or None.
+    """
+    back = {k: v for k, v in document.items() if k not in (*OWNER, CLOSING, WAITS)}
+    if waits is None:
+        return {**back, "state": NEW, "nextrun": iso(datetime.now(UTC) - BEHIND)}
+    return {**back, "state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()}
+
+
+def parked(waits: Waits) -> JsonObject:
+    """Return the same as a change for a conditional update. Its dates are converted by OpenIAP,
+    unlike those of the condition (openflow 1.5.10.62, ``DatabaseConnection.UpdateDocument``)."""
+    return {
+        "$set": {"state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()},
+        "$unset": dict.fromkeys((*OWNER, CLOSING), ""),
+    }

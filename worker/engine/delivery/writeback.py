@@ -1,0 +1,395 @@
+"""Write-back: one outcome is sent until the server has it, or has refused it for good.
+
+1. Where another may have the item by now, it is looked at first (the fence).
+2. A dropped link or a timeout means "maybe done": the item is read before anything is repeated.
+3. What the server refuses for a long time ends the item as failed, with that as its error.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from worker.engine.delivery.fence import PROJECTION, Judgement, closer_of, judge, mark, run_of
+from worker.engine.delivery.release import handed_back, parked
+from worker.errors import WorkerError
+from worker.item.outcome import Outcome, update_of
+from worker.item.waits import Waits
+from worker.openiap.client import Client
+from worker.openiap.connection import LinkLog
+from worker.openiap.errors import (
+    AccessDenied,
+    FileTransferError,
+    ItemNotFound,
+    OpenIAPError,
+    PayloadTooLarge,
+    QueueNotFound,
+    ServerError,
+    Unsupported,
+)
+from worker.openiap.pool import Pool
+from worker.openiap.values import json_text
+from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFile
+
+WAIT_FIRST: Final = 0.5
+WAIT_MAX: Final = 30.0
+PATIENCE: Final = 600.0
+PARK_AFTER: Final = 30.0
+SLOW_LINK: Final = 100_000
+"""Bytes per second below which a transfer counts as stuck."""
+
+Result = Literal["applied", "gone", "fenced", "refused"]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """An outcome on its way.
+
+    Attributes:
+        workitem: as popped; its payload is not needed.
+        popped: ``time.monotonic()`` of the pop; None for one of an earlier life.
+        epoch: the pool's epoch at the pop.
+        sent: whether it may have reached the server already.
+        over: dead workers, whose claims to this attempt count no more.
+        on_parked: called once a refusal lasts, so that the item need not hold a slot meanwhile.
+        patient: whether a refusal is waited out here; who comes back later anyway is told at once.
+    """
+
+    workitem: Workitem
+    outcome: Outcome
+    popped: float | None = None
+    epoch: int = -1
+    sent: bool = False
+    over: tuple[str, ...] = ()
+    patient: bool = True
+    on_parked: Callable[[], None] | None = None
+    refused_since: float | None = None
+    given_up: bool = False
+    uploaded: list[WorkitemFile] | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How a delivery ended; ``nextrun`` is set where the server put the item back, ``parked`` says
+    that it waits until then for its key or a rate, ``unpushed`` why follow-up items could not be
+    pushed, ``cost`` that handing back took an attempt."""
+
+    result: Result
+    reason: str = ""
+    state: str = ""
+    nextrun: datetime | None = None
+    unpushed: str = ""
+    cost: bool = False
+    parked: bool = False
+
+
+class _NotYet(WorkerError):
+    """This try did not do; the next one may."""
+
+    def __init__(self, error: OpenIAPError) -> None:
+        super().__init__(str(error))
+
+
+class WriteBack:
+    """Sends outcomes over the pool.
+
+    Args:
+        worker_id: who closes an attempt, for the fence and for log lines.
+        lease: seconds after a pop from which the item is looked at before it is written.
+        patience: seconds for which the server may refuse an outcome before that is believed.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        worker_id: str,
+        lease: float,
+        log: LinkLog,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._worker_id = worker_id
+        self._lease = lease
+        self._log = log
+        self._patience = patience
+        self._clock = clock
+        self.fenced = 0
+        self._said_dear = False
+
+    async def deliver(self, delivery: Delivery) -> Delivered:
+        """Send until accepted or refused for good; ends early only by cancellation."""
+        try:
+            return await self._try(delivery)
+        except _NotYet as problem:
+            self._say_waiting(delivery, problem)
+        async for attempt in AsyncRetrying(
+            wait=wait_random_exponential(multiplier=WAIT_FIRST, max=WAIT_MAX),
+            retry=retry_if_exception_type(_NotYet),
+            before_sleep=self._before_sleep(delivery),
+        ):
+            with attempt:
+                return await self._try(delivery)
+        raise AssertionError("tenacity ends only by a result or an exception")
+
+    async def _try(self, delivery: Delivery) -> Delivered:
+        if not self._pool.ready:
+            await self._pool.wait_ready()
+        try:
+            if self._needs_check(delivery):
+                ended = await self._check(delivery)
+                if ended is not None:
+                    return ended
+            return await self._send(delivery)
+        except ItemNotFound as error:
+            return Delivered("gone", error.text)
+        except FileTransferError as error:
+            delivery.outcome = Outcome("failed", None, f"The item's files: {error.text}")
+            delivery.uploaded = None
+            raise _NotYet(error) from error
+        except (ServerError, QueueNotFound, AccessDenied, Unsupported) as error:
+            return self._refusal(delivery, error)
+        except PayloadTooLarge as error:
+            return self._refusal(delivery, error)
+        except OpenIAPError as error:
+            if error.maybe_done:
+                delivery.sent = True
+            raise _NotYet(error) from error
+        except (OSError, TypeError, ValueError) as error:  # a file or payload that cannot be sent
+            text = f"{type(error).__name__}: {error}"
+            return self._refusal(delivery, ServerError(text, operation="update_workitem"))
+
+    def _needs_check(self, delivery: Delivery) -> bool:
+        if delivery.sent or delivery.popped is None or delivery.epoch != self._pool.epoch:
+            return True
+        return self._clock() - delivery.popped > self._lease
+
+    async def _check(self, delivery: Delivery) -> Delivered | None:
+        """Look at the item before it is written; returns the end, or None to go on.
+
+        It is read before it is marked: the mark's condition does not see ``lastrun``, and a mark on
+        somebody else's run would keep its owner out.
+        """
+        document = await self._read(delivery.workitem.id, PROJECTION)
+        if document is None:
+            return None  # gone, or not readable for this user: the update itself will tell
+        judgement = self._judged(delivery, document)
+        if judgement.verdict == "ours":
+            marked = await self._mark(delivery, document)
+            if marked:
+                return None
+            if marked is False:  # another's mark, or a change since
+                document = await self._read(delivery.workitem.id, PROJECTION)
+                if document is None:
+                    return None
+                judgement = self._judged(delivery, document)
+        return self._concluded(delivery, judgement, document)
+
+    async def _mark(self, delivery: Delivery, document: JsonObject) -> bool | None:
+        """Claim the right to close this run; None where the client cannot."""
+        workitem = delivery.workitem
+        condition, change = mark(
+            workitem.id, workitem.retries, run_of(document), self._worker_id, delivery.over
+        )
+
+        async def marked(client: Client) -> bool | None:
+            if not client.capabilities.conditional_updates:
+                return None
+            result = await client.update_document("workitems", condition, change)
+            return result.matched == 1
+
+        return await self._pool.call(marked, turn="first")
+
+    def _judged(self, delivery: Delivery, document: JsonObject) -> Judgement:
+        return judge(document, delivery.workitem, delivery.outcome, sent=delivery.sent)
+
+    def _concluded(
+        self, delivery: Delivery, judgement: Judgement, document: JsonObject
+    ) -> Delivered | None:
+        if judgement.verdict == "ours":
+            closer = closer_of(document, delivery.workitem.retries)
+            if closer in ("", self._worker_id, *delivery.over):
+                return None
+            judgement = Judgement("lost", f"being closed by {closer}")
+        if judgement.verdict == "applied":
+            return Delivered("applied", state=str(document.get("state", "")))
+        self.fenced += 1
+        reason = f"the item has a new owner ({judgement.holder}); this was {self._worker_id}"
+        self._log.warn(
+            f"late outcome refused: {reason}",
+            item=delivery.workitem.id,
+            attempt=delivery.workitem.retries + 1,
+            outcome=delivery.outcome.kind,
+        )
+        return Delivered("fenced", reason)
+
+    async def _read(self, item_id: str, projection: JsonObject | None) -> JsonObject | None:
+        found = await self._pool.call(
+            lambda client: client.query("workitems", {"_id": item_id}, projection, top=1),
+            turn="first",
+        )
+        return found[0] if found else None
+
+    async def _send(self, delivery: Delivery) -> Delivered:
+        if delivery.outcome.kind == "released":
+            return await self._release(delivery)
+        files = delivery.uploaded
+        if delivery.outcome.attachments and files is None:
+            files = delivery.uploaded = await self._upload(delivery)
+        return await self._update(delivery, update_of(delivery.workitem, delivery.outcome), files)
+
+    async def _update(
+        self,
+        delivery: Delivery,
+        update: Workitem,
+        files: Sequence[WorkitemFile] | None = None,
+        *,
+        ignoremaxretries: bool = False,
+    ) -> Delivered:
+        stored = await self._pool.call(
+            lambda client: client.update_workitem(update, files or (), ignoremaxretries),
+            turn="first",
+        )
+        delivery.sent = True
+        return Delivered("applied", state=stored.state, nextrun=stored.nextrun)
+
+    async def _upload(self, delivery: Delivery) -> list[WorkitemFile]:
+        """Store the attachments; the metadata lets deleting and purging find them (server.md)."""
+        workitem = delivery.workitem
+        metadata = {"wi": workitem.id, "wiq": workitem.wiq, "wiqid": workitem.wiqid}
+        stored: list[WorkitemFile] = []
+        for name, path in delivery.outcome.attachments:
+            if not Path(path).is_file():
+                raise FileTransferError(f"the attachment {name} vanished before it was stored")
+
+            async def store(client: Client, name: str = name, path: str = path) -> str:
+                return await client.upload(
+                    path, name, metadata=metadata, timeout=transfer_time(Path(path))
+                )
+
+            stored.append(WorkitemFile(name, await self._pool.call(store, turn="first")))
+        return stored
+
+    async def _release(self, delivery: Delivery) -> Delivered:
+        """Hand the item back, or park it, without costing an attempt (server.md, Documents).
+
+        Only its owner may write an item's document, so it is looked at right before; a user
+        without the rights hands it back as a retry.
+        """
+        waits = delivery.outcome.waits
+        if waits is not None and await self._parked(delivery, waits):
+            return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
+        document = await self._read(delivery.workitem.id, None)
+        if document is not None:
+            ended = self._concluded(delivery, self._judged(delivery, document), document)
+            if ended is not None:
+                return ended
+            back = handed_back(document, waits)
+            try:
+                await self._pool.call(
+                    lambda client: client.update_one("workitems", back), turn="first"
+                )
+            except (AccessDenied, ServerError, Unsupported) as error:
+                self._say_dear(delivery, error)
+            else:
+                if waits is None:
+                    return Delivered("applied", state=NEW)
+                return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
+        update = replace(
+            update_of(delivery.workitem, delivery.outcome),
+            state=RETRY,
+            errormessage=delivery.outcome.message or "worker stopped",
+            errortype="application",
+            nextrun=None if waits is None else waits.unparked_until or waits.until,
+        )
+        # Whoever waits must not end as failed for that.
+        delivered = await self._update(delivery, update, ignoremaxretries=waits is not None)
+        return replace(delivered, cost=True)
+
+    async def _parked(self, delivery: Delivery, waits: Waits) -> bool:
+        """Park the item in one conditional write, where the client has that; whether it was."""
+        workitem = delivery.workitem
+        run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
+        condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id, delivery.over)
+
+        async def park(client: Client) -> bool:
+            if not client.capabilities.conditional_updates:
+                return False
+            change = parked(waits)
+            return (await client.update_document("workitems", condition, change)).matched == 1
+
+        try:
+            return await self._pool.call(park, turn="first")
+        except (AccessDenied, ServerError, Unsupported):
+            return False  # the other way says what is wrong
+
+    def _refusal(self, delivery: Delivery, error: OpenIAPError) -> Delivered:
+        """The server said no.
+
+        It may have written all the same (an unknown chain target does), so the item is read before
+        the next try. Its database may be away for a while, so a no is not believed before it was
+        repeated for ``patience``; then the item ends as failed with the refusal as its error.
+        """
+        delivery.sent = True
+        if not delivery.patient:
+            return Delivered("refused", error.text)
+        now = self._clock()
+        if delivery.refused_since is None:
+            delivery.refused_since = now
+        refused_for = now - delivery.refused_since
+        if refused_for > PARK_AFTER and delivery.on_parked is not None:
+            delivery.on_parked()
+        if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
+            raise _NotYet(error)
+        if delivery.given_up or delivery.outcome.kind == "released":
+            return Delivered("refused", error.text)
+        self._log.error(
+            f"the server refuses the outcome, the item ends as failed: {error.text}",
+            item=delivery.workitem.id,
+            payload_bytes=len(json_text(delivery.outcome.payload or {})),
+        )
+        delivery.outcome = Outcome(
+            "failed", None, f"OpenIAP refused the outcome of the handler: {error.text}"
+        )
+        delivery.uploaded = None
+        delivery.given_up = True
+        delivery.refused_since = now
+        raise _NotYet(error)
+
+    def _say_dear(self, delivery: Delivery, error: OpenIAPError) -> None:
+        if delivery.outcome.waits is None:
+            self._log.warn(
+                f"cannot hand back without costing an attempt: {error.text}",
+                item=delivery.workitem.id,
+            )
+        elif not self._said_dear:
+            self._said_dear = True
+            self._log.warn(
+                "items that wait for their key or for a rate cost an attempt each time, and wait"
+                " for the queue's retrydelay: this user may not write the documents of items"
+                f" ({error.text})"
+            )
+
+    def _before_sleep(self, delivery: Delivery) -> Callable[[RetryCallState], None]:
+        def say(state: RetryCallState) -> None:
+            problem = state.outcome.exception() if state.outcome else None
+            self._say_waiting(delivery, problem)
+
+        return say
+
+    def _say_waiting(self, delivery: Delivery, problem: BaseException | None) -> None:
+        self._log.warn(
+            f"outcome not delivered yet: {problem}",
+            item=delivery.workitem.id,
+            outcome=delivery.outcome.kind,
+        )
+
+
+def transfer_time(path: Path) -> float:
+    """Return the seconds a file may take: a minute, and what a slow link needs for its size."""
+    return 60 + path.stat().st_size / SLOW_LINK

@@ -1,0 +1,234 @@
+"""One run in a child: what the child says, what it asks for, and how it is ended with evidence.
+
+Where the handler is, is asked in two ways: a thread of the child answers, unless native code holds
+the interpreter; then a signal makes the child write its stack to a file, unless the system cannot
+or the child is frozen; then the error says that it is not known.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from worker.engine.execution.attempt import Attempt, Reason
+from worker.engine.execution.call import Call
+from worker.engine.execution.child_process import ChildProcess
+from worker.engine.execution.limits import Limits
+from worker.engine.execution.pipe import Message
+from worker.engine.execution.raised import tamed
+from worker.engine.execution.remote import carried, rebuilt
+from worker.engine.execution.remote_item import LEVELS, push_of, told
+from worker.engine.execution.stacks import UNKNOWN
+from worker.engine.execution.usage import SAMPLE_SECONDS, Meter, died
+from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
+from worker.item.item import current_item
+from worker.item.metadata import KEY, taken_out
+from worker.producer.producer import NoProducer, Sent, whole
+
+Evidence = TimeLimitExceeded | ResourceLimitExceeded
+
+FATE: Final = "its process was killed"
+ANSWER_SECONDS: Final = 0.5
+DUMP_SECONDS: Final = 0.1
+DUMP_LOOKS: Final = 10
+"""So often is looked for a dump: on a busy machine the child may not come to it at once."""
+
+
+class ProcessAttempt(Attempt):
+    """One run of a process handler."""
+
+    __slots__ = (
+        "_asks",
+        "_child",
+        "_context",
+        "_cpu",
+        "_discard",
+        "_making",
+        "_memory",
+        "_meter",
+        "_next",
+        "_number",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        limits: Limits,
+        child: ChildProcess,
+        number: int,
+        *,
+        memory: int | None,
+        cpu: float | None,
+        discard: Callable[[ChildProcess], None],
+    ) -> None:
+        super().__init__(call, limits, asyncio.get_running_loop())
+        self._child = child
+        self._number = number
+        self._memory = memory
+        self._cpu = cpu
+        self._discard = discard
+        self._asks: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
+        self._context.run(current_item.set, call.item)
+        self._meter: Meter | None = None
+        self._making: Callable[[str], Evidence] | None = None
+        """Makes the error once the stack is known; set while the child is being given up."""
+        self._next: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Hand the item to the child."""
+        self._child.listener = self
+        self._child.send({"type": "run", "run": self._number, "item": told(self.call.item)})
+        self.arm()
+        if self._memory is not None or self._cpu is not None:
+            seen = self._child.seen()
+            if seen is not None:
+                self._meter = Meter(seen, self._child.cpu)
+                self._next = self.loop.call_later(SAMPLE_SECONDS, self._sample)
+
+    def ask(self, reason: Reason) -> None:
+        super().ask(reason)
+        self._child.send({"type": "stop", "run": self._number})
+
+    def give_up(self, reason: Reason) -> None:
+        if self.ended:
+            return
+        self.call.item.stop()
+        if reason == "cancelled":
+            self.fail(asyncio.CancelledError())
+            self._discard(self._child)
+        elif self._making is None:
+            self._making = lambda stack: self.limits.given_up(stack, FATE)
+            self._ask_for_stack()
+
+    def _end(self) -> None:
+        super()._end()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        for ask in self._asks:
+            ask.cancel()
+
+    # What the child says.
+
+    def heard(self, message: Message) -> None:
+        """Take a message of the child."""
+        kind = message["type"]
+        if kind == "log":
+            if message["level"] in LEVELS:
+                getattr(self.call.item.log, message["level"])(
+                    message["message"], **message["fields"]
+                )
+        elif message["run"] != self._number or self.ended:
+            return
+        elif kind == "ask":
+            ask = self.loop.create_task(self._answer(message), context=self._context)
+            self._asks.add(ask)
+            ask.add_done_callback(self._asks.discard)
+        elif kind == "stack":
+            if self._making is not None:
+                self._finish(message["stack"])
+        elif kind == "result":
+            self.succeed(message["value"])
+        elif kind == "stopped":
+            error = self.interrupted()
+            if isinstance(error, TimeLimitExceeded):
+                error.stack = message["stack"]
+            self.fail(error)
+        elif kind == "raised":
+            if message.get("spent"):
+                self._discard(self._child)
+            self.fail(tamed(rebuilt(message["error"]), self.limits.name))
+
+    def bereaved(self, code: int) -> None:
+        """The child has ended under its item."""
+        peak = 0 if self._meter is None else self._meter.peak
+        if self._making is not None:
+            self._finish(self._child.dump())
+        elif not self.ended:
+            error = died(self.limits.name, code, peak)
+            stack = self._child.dump()
+            error.stack = "" if stack == UNKNOWN else stack
+            self.fail(error)
+
+    async def _answer(self, message: Message) -> None:
+        answer: Message = {"type": "answer", "run": self._number, "number": message["number"]}
+        try:
+            answer |= {"value": await self._done(message), "error": None}
+        except Exception as error:
+            answer |= {"value": None, "error": carried(error)}
+        self._child.send(answer)
+
+    async def _done(self, message: Message) -> Any:
+        item, what = self.call.item, message["what"]
+        if what == "keep":
+            name = message["name"]
+            await item.attach(Path(message["path"]), name)
+            return next(str(kept.path) for kept in item.attachments if kept.name == name)
+        if what in ("size", "fetch"):
+            file = item.files[message["name"]]
+            return await file.size() if what == "size" else str(await file.path())
+        if what == "save":
+            await item.take_marks(taken_out({KEY: message["marks"]})[1], now=message["now"])
+            return None
+        if what == "follow_up":
+            return (await item.take_push(push_of(message["push"]))).kept()
+        producer = item.producer
+        if producer is None:
+            raise NoProducer(f"{self.limits.name}: this item has no worker around it")
+        if what == "send":
+            pushed = await producer.send([push_of(one) for one in message["pushes"]], whole)
+            return [asdict(Sent(one.id, one.existing, one.updated)) for one in pushed]
+        return await producer.door.ended(message["id"], message["queue"], message["timeout"])
+
+    # Giving it up, with evidence.
+
+    def _ask_for_stack(self) -> None:
+        self._child.send({"type": "stack", "run": self._number})
+        self._later(ANSWER_SECONDS, self._ask_for_dump)
+
+    def _ask_for_dump(self) -> None:
+        if self._child.ask_for_dump():
+            self._later(DUMP_SECONDS, lambda: self._take_dump(DUMP_LOOKS))
+        else:
+            self._finish(UNKNOWN)
+
+    def _take_dump(self, looks: int) -> None:
+        stack = self._child.dump()
+        if stack == UNKNOWN and looks > 1:
+            self._later(DUMP_SECONDS, lambda: self._take_dump(looks - 1))
+        else:
+            self._finish(stack)
+
+    def _finish(self, stack: str) -> None:
+        if self.ended or self._making is None:
+            return
+        error = self._making(stack)
+        error.stack = stack
+        self.fail(error)
+        self._discard(self._child)
+
+    def _later(self, seconds: float, step: Callable[[], None]) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._next = self.loop.call_later(seconds, step)
+
+    def _sample(self) -> None:
+        """Hold the child to its memory and CPU limits."""
+        meter, name = self._meter, self.limits.name
+        if meter is None or self._making is not None:
+            return
+        meter.sample()
+        broken = meter.broken(name, self._memory, self._cpu)
+        if broken is None:
+            self._later(SAMPLE_SECONDS, self._sample)
+            return
+        self.call.item.stop()
+        make: Any = broken
+        self._making = lambda stack: make()
+        if self._memory is not None and meter.peak > self._memory:
+            self._ask_for_dump()  # the quick way: it may be growing still
+        else:
+            self._ask_for_stack()

@@ -1,0 +1,241 @@
+"""The item on the other side of the pipe: a real ``Item`` whose files, marks, pushes and log lines
+go back.
+
+Only paths travel: the worker downloads and keeps the files, the child is told where they are.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from worker.app.options import Handler
+from worker.engine.execution.pipe import Channel, Message
+from worker.engine.execution.remote import rebuilt
+from worker.item.files import Attachment
+from worker.item.follow_up import FollowUp
+from worker.item.item import Item
+from worker.item.metadata import KEY, taken_out
+from worker.item.unique import Unique
+from worker.openiap.values import json_text
+from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.producer.prepare import ready
+from worker.producer.producer import Producer, Push, Sent
+
+LEVELS: Final = ("debug", "info", "warn", "error")
+
+
+def told(item: Item) -> Message:
+    """Return what a child needs to know of an item."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "queue": item.queue,
+        "priority": item.priority,
+        "payload": item.payload,
+        "attempt": item.attempt,
+        "attempts_left": item.attempts_left,
+        "started": item.started.isoformat(),
+        "deadline": None if item.deadline is None else item.deadline.isoformat(),
+        "files": [{"name": file.name, "id": file.id} for file in item.files.values()],
+        "marks": item.marks.content() if item.marked else None,
+    }
+
+
+def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") -> Item:
+    """Make the child's item."""
+    attempt, left = int(message["attempt"]), message["attempts_left"]
+    workitem = Workitem(
+        id=message["id"],
+        name=message["name"],
+        payload=message["payload"],
+        priority=message["priority"],
+        wiq=message["queue"],
+        retries=attempt - 1,
+        files=[WorkitemFile(filename=file["name"], id=file["id"]) for file in message["files"]],
+    )
+    kept = message["marks"]
+    marks = None if kept is None else taken_out({KEY: kept})[1]
+    deadline = message["deadline"]
+    return Item(
+        workitem,
+        files=files,
+        log=PipeLog(channel),
+        started=datetime.fromisoformat(message["started"]),
+        deadline=None if deadline is None else datetime.fromisoformat(deadline),
+        maxretries=None if left is None else attempt + int(left),
+        marks=marks,
+        desk=PipeDesk(files),
+    )
+
+
+class PipeFiles:
+    """The item's files, asked for over the pipe from whatever loop the handler awaits on."""
+
+    def __init__(self, channel: Channel, run: int) -> None:
+        self._channel = channel
+        self._run = run
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._asked: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]] = {}
+
+    async def fetch(self, file: WorkitemFile) -> Path:
+        """Let the worker download a file; return where it is."""
+        return Path(await self.ask("fetch", name=file.filename, id=file.id))
+
+    async def size(self, file: WorkitemFile) -> int:
+        """Return the stored length in bytes."""
+        return int(await self.ask("size", name=file.filename, id=file.id))
+
+    async def keep(self, source: Path | bytes, name: str) -> Attachment:
+        """Let the worker copy an output to where it outlives this process."""
+        if isinstance(source, Path):
+            kept = await self.ask("keep", path=str(source.absolute()), name=name)
+            return Attachment(name, Path(kept))
+        path = await asyncio.to_thread(_spilled, source)
+        try:
+            return await self.keep(path, name)
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def answered(self, message: Message) -> None:
+        """In the pipe's thread: hand an answer to who asked."""
+        with self._lock:
+            loop, future = self._asked.pop(message["number"], (None, None))
+        if loop is None or future is None:
+            return
+        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, future, message)
+
+    async def ask(self, what: str, **fields: Any) -> Any:
+        """Ask the worker and wait for its answer."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        number = next(self._numbers)
+        with self._lock:
+            self._asked[number] = (loop, future)
+        ask = {"type": "ask", "run": self._run, "number": number, "what": what, **fields}
+        self._channel.send(ask)
+        return await future
+
+
+class PipeDesk:
+    """What the handler asks of the worker besides files; the worker's own desk does it."""
+
+    def __init__(self, pipe: PipeFiles) -> None:
+        self._pipe = pipe
+
+    @property
+    def producer(self) -> Producer:
+        """Who carries pushes that do not wait for the item's end: the worker, over the pipe."""
+        return Producer(PipeDoor(self._pipe))
+
+    async def save(self, item: Item, *, now: bool) -> None:
+        """Let the worker store the marks."""
+        await self._pipe.ask("save", marks=item.marks.content(), now=now)
+
+    async def accept(
+        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
+    ) -> FollowUp:
+        """Check a follow-up item here, where its handler is known, and let the worker keep it."""
+        return await self.accept_ready(item, ready(target, payload, options))
+
+    async def accept_ready(self, item: Item, push: Push) -> FollowUp:
+        """Let the worker keep a follow-up item."""
+        return FollowUp.read(await self._pipe.ask("follow_up", push=told_push(push)))
+
+
+class PipeDoor:
+    """Pushes that do not wait; see ``worker.producer.producer.PushDoor``."""
+
+    def __init__(self, pipe: PipeFiles) -> None:
+        self._pipe = pipe
+
+    async def send(self, pushes: Sequence[Push]) -> list[Sent]:
+        """Let the worker push all."""
+        sent = await self._pipe.ask("send", pushes=[told_push(push) for push in pushes])
+        return [Sent(**one) for one in sent]
+
+    async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
+        """Let the worker wait for an item's end."""
+        document: JsonObject = await self._pipe.ask(
+            "ended", id=item_id, queue=queue, timeout=timeout
+        )
+        return document
+
+
+def told_push(push: Push) -> Message:
+    """Return a push as data."""
+    return asdict(push) | {"nextrun": None if push.nextrun is None else push.nextrun.isoformat()}
+
+
+def push_of(message: Mapping[str, Any]) -> Push:
+    """Return the push that was told."""
+    nextrun = message["nextrun"]
+    at = None if nextrun is None else datetime.fromisoformat(nextrun)
+    unique = message["unique"]
+    return Push(
+        **{
+            **message,
+            "nextrun": at,
+            "files": tuple(message["files"]),
+            "unique": None if unique is None else Unique(**unique),
+        }
+    )
+
+
+def _settle(future: "asyncio.Future[Any]", message: Message) -> None:
+    if future.done():
+        return
+    if message["error"] is None:
+        future.set_result(message["value"])
+    else:
+        future.set_exception(rebuilt(message["error"]))
+
+
+def _spilled(content: bytes) -> Path:
+    handle, path = tempfile.mkstemp(prefix="attachment-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return Path(path)
+
+
+class PipeLog:
+    """The item's log lines, written by the worker."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def debug(self, message: str, **fields: object) -> None:
+        self._line("debug", message, fields)
+
+    def info(self, message: str, **fields: object) -> None:
+        self._line("info", message, fields)
+
+    def warn(self, message: str, **fields: object) -> None:
+        self._line("warn", message, fields)
+
+    def error(self, message: str, **fields: object) -> None:
+        self._line("error", message, fields)
+
+    def _line(self, level: str, message: str, fields: Mapping[str, object]) -> None:
+        shown = {name: _shown(value) for name, value in fields.items()}
+        line = {"type": "log", "level": level, "message": str(message), "fields": shown}
+        with contextlib.suppress(OSError):  # a log line is never why a handler fails
+            self._channel.send(line)
+
+
+def _shown(value: object) -> object:
+    try:
+        json_text(value)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+    return value

@@ -1,0 +1,135 @@
+"""Taking over an item whose worker is gone: a retry that counts, with the evidence on it.
+
+A crash counts as an attempt, so a poison item ends as failed by the queue's maxretries. One that
+was in flight in several worker deaths ends as failed whatever the queue says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from worker.engine.delivery.fence import number
+from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.item.outcome import Outcome
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.pool import Pool
+from worker.openiap.upsert import upsert
+from worker.openiap.values import iso, moment_of
+from worker.openiap.workitem import Workitem
+from worker.telemetry.log import Log
+
+COLLECTION: Final = "openiap_workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An attempt in ``processing`` that nobody works.
+
+    Attributes:
+        workitem: as far as it is known: id, queue, retries, lastrun.
+        holder: the worker that had it, or "" where nobody claims it.
+        how: how that worker ended, as far as known.
+        died: whether a worker died with it, which counts towards ``max_deaths``.
+        deaths: in how many deaths this worker's own records have it, this one included.
+        over: other workers whose claims to close this run count no more: they began to, and died.
+    """
+
+    workitem: Workitem
+    holder: str
+    how: str
+    died: bool
+    deaths: int = 0
+    over: tuple[str, ...] = ()
+
+
+class TakeOver:
+    """Puts orphans back, or ends them."""
+
+    def __init__(
+        self, pool: Pool, writeback: WriteBack, *, worker_id: str, max_deaths: int, log: Log
+    ) -> None:
+        self._pool = pool
+        self._writeback = writeback
+        self._worker_id = worker_id
+        self._max_deaths = max_deaths
+        self._log = log
+
+    async def take(self, orphan: Orphan, *, patient: bool = True) -> Delivered:
+        """Put one orphan back; the fence decides between several that try.
+
+        Args:
+            patient: whether a refusal of the server is waited out.
+        """
+        workitem = orphan.workitem
+        deaths = await self._count_death(orphan) if orphan.died else 0
+        outcome = decided(orphan, deaths, self._max_deaths, self._worker_id)
+        over = (*orphan.over, orphan.holder) if orphan.holder else orphan.over
+        delivery = Delivery(workitem, outcome, over=over, patient=patient)
+        delivered = await self._writeback.deliver(delivery)
+        if delivered.result == "applied":
+            self._log.warn(
+                f"took over an item: {outcome.message}", item=workitem.id, queue=workitem.wiq
+            )
+        return delivered
+
+    async def _count_death(self, orphan: Orphan) -> int:
+        """Count one more death for the item; where that cannot be stored, own records tell."""
+        key = f"deaths-{orphan.workitem.id}"
+        attempt = orphan.workitem.retries + 1
+        try:
+            found = await self._pool.call(
+                lambda client: client.query(COLLECTION, {"_id": key}, top=1)
+            )
+            attempts = [number(a) for a in found[0].get("attempts", [])] if found else []
+            if attempt not in attempts:
+                attempts.append(attempt)
+            document = {
+                "_id": key,
+                "_type": "deaths",
+                "name": key,
+                "item": orphan.workitem.id,
+                "queue": orphan.workitem.wiq,
+                "attempts": attempts,
+                "workers": [*(found[0].get("workers", []) if found else []), orphan.holder][-10:],
+                "at": iso(datetime.now(UTC)),
+            }
+            await self._pool.call(lambda client: upsert(client, COLLECTION, document))
+        except OpenIAPError as error:
+            self._log.debug(f"deaths not counted: {error}", item=orphan.workitem.id)
+            return max(1, orphan.deaths)
+        return max(len(attempts), orphan.deaths)
+
+
+def decided(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome:
+    """Return what an orphan ends as; pure."""
+    since = orphan.workitem.lastrun
+    when = f" since {iso(since)}" if since else ""
+    if orphan.holder:
+        text = f"worker {orphan.holder} had this item{when} and {orphan.how}"
+    else:
+        text = f"no living worker has this item, in processing{when}: {orphan.how}"
+    if deaths >= max_deaths:
+        return Outcome(
+            "failed",
+            None,
+            f"{text}; it was in flight in {deaths} worker deaths, so it is not tried again"
+            f" (ended by {by})",
+        )
+    return Outcome("application", None, f"{text}; put back by {by}")
+
+
+def workitem_of(document: Mapping[str, Any]) -> Workitem:
+    """Make the work item of a document that was read without its payload."""
+    return Workitem(
+        id=str(document.get("_id", "")),
+        name=str(document.get("name", "")),
+        payload=None,
+        priority=number(document.get("priority")) or 2,
+        lastrun=moment_of(document.get("lastrun")),
+        state=str(document.get("state", "")),
+        wiq=str(document.get("wiq", "")),
+        wiqid=str(document.get("wiqid", "")),
+        retries=number(document.get("retries")),
+        username=str(document.get("username", "")),
+    )

@@ -1,0 +1,150 @@
+"""Retention: finished items are deleted, with their files, once they are old enough.
+
+1. Only where ``keep`` or ``keep_failed`` of a handler says so, and only items that are successful
+   or failed and have not changed for that long, in the server's time.
+2. The leading worker of a queue looks, some minutes after its start and then once an hour. Where
+   leading is not known, for want of the rights for heartbeats, every worker does; twice is no harm.
+3. In small batches with pauses: one message per item, as each has files that go with it.
+
+Deleting is not conditional in OpenIAP: an item that somebody puts back to new in the moment between
+the look and its deletion is deleted all the same. A batch is small, so that this moment is short.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from worker.app.options import Handler
+from worker.durations import text as duration_text
+from worker.engine.fleet.leader import Fleet
+from worker.openiap.client import Client
+from worker.openiap.errors import ItemNotFound, OpenIAPError
+from worker.openiap.values import iso
+from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
+from worker.telemetry.log import Log
+
+FIRST: Final = 300.0
+EVERY: Final = 3600.0
+PAUSE: Final = 1.0
+BATCH: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Items of a queue that ended in a state are kept for so many seconds."""
+
+    queue: str
+    state: str
+    keep: float
+
+    def query(self, now: datetime) -> JsonObject:
+        """Return what the items fulfil that may go.
+
+        Args:
+            now: the server's time.
+        """
+        before = iso(now - timedelta(seconds=self.keep))
+        return {"wiq": self.queue, "state": self.state, "_modified": {"$lt": before}}
+
+    def __str__(self) -> str:
+        return f"{self.state} items of {self.queue} older than {duration_text(self.keep)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: before the first look, between two, and between two batches."""
+
+    first: float = FIRST
+    every: float = EVERY
+    pause: float = PAUSE
+
+
+def rules_of(handlers: Iterable[Handler[..., Any]]) -> list[Rule]:
+    """Return what handlers say of how long items are kept; those that say nothing keep them."""
+    found = []
+    for handler in handlers:
+        options = handler.options
+        for state, keep in ((SUCCESSFUL, options.keep), (FAILED, options.keep_failed)):
+            if keep is not None:
+                found.append(Rule(options.queue, state, keep))
+    return found
+
+
+async def delete_batch(client: Client, rule: Rule, now: datetime) -> int:
+    """Delete some of the items that may go, the oldest first; returns how many there were.
+
+    Raises:
+        OpenIAPError: the server could not be asked, or refuses.
+    """
+    found = await client.query(
+        "workitems", rule.query(now), {"_id": 1}, orderby={"_modified": 1}, top=BATCH
+    )
+    for document in found:
+        try:
+            await client.delete_workitem(str(document["_id"]))
+        except ItemNotFound:
+            continue  # somebody was faster
+    return len(found)
+
+
+class Retention:
+    """Deletes for a worker's queues; shape: ``start``, ``stop``."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        client: Client,
+        fleet: Fleet,
+        log: Log,
+        chance: random.Random,
+        pace: Pace = Pace(),
+    ) -> None:
+        self._rules = tuple(rules)
+        self._client = client
+        self._fleet = fleet
+        self._log = log
+        self._chance = chance
+        self._pace = pace
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin, after a while; returns at once."""
+        if self._rules:
+            self._task = asyncio.create_task(self._run(), name="retention")
+
+    async def stop(self) -> None:
+        """Stop; what is left goes the next time."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        wait = self._pace.first
+        while True:
+            await asyncio.sleep(wait * self._chance.uniform(0.8, 1.2))
+            wait = self._pace.every
+            for rule in self._rules:
+                try:
+                    await self._apply(rule)
+                except OpenIAPError as error:
+                    self._log.once_a_while(
+                        f"retention {rule.queue}", f"{rule} could not be deleted: {error}"
+                    )
+                except Exception as error:  # one odd queue must not end the others' retention
+                    self._log.error(f"{rule} could not be deleted: {type(error).__name__}: {error}")
+
+    async def _apply(self, rule: Rule) -> None:
+        gone = 0
+        while not self._fleet.rank(rule.queue):
+            some = await delete_batch(self._client, rule, self._fleet.server_now())
+            gone += some
+            if some < BATCH:
+                break
+            await asyncio.sleep(self._pace.pause)
+        if gone:
+            self._log.info(f"deleted {gone} {rule}", queue=rule.queue)

@@ -1,0 +1,253 @@
+"""The sweep: what shared state leaves behind, deleted by one worker of the fleet once an hour.
+
+1. Versions of a cell that were superseded, once they are older than ``KEPT``; the first one stays,
+   as the mark that there is a cell, and the newest is the cell.
+2. Unique keys whose item has ended and whose hold is over, and guards whose term is over, are
+   removed, which is a version like any other: who uses the key in that moment is not disturbed.
+3. Cells that were removed more than ``KEPT`` ago go altogether. A use of such a key in the very
+   milliseconds of the deletion is looked for afterwards and finds its first version put back.
+
+An hour without anything to do costs two messages: the server's time, and one query. The server's
+clock alone decides how old something is.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+
+from worker.engine.delivery.fence import number
+from worker.engine.fleet.leader import Fleet
+from worker.item.metadata import KEY
+from worker.item.unique import ended, held_until
+from worker.openiap.client import Client
+from worker.openiap.errors import DuplicateKey, OpenIAPError
+from worker.openiap.values import iso
+from worker.openiap.workitem import JsonObject
+from worker.producer.unique_push import KIND as UNIQUE
+from worker.producer.unique_push import MARK
+from worker.state.cells import COLLECTION, KEPT, TYPE, Cells, Version, document_id, version_of
+from worker.state.once import KIND as ONCE
+from worker.state.server_clock import ServerClock
+from worker.telemetry.log import Log
+
+FIRST: Final = 600.0
+EVERY: Final = 3600.0
+AGAIN: Final = 30.0
+PAGE: Final = 250
+MOST_PAGES: Final = 40
+MARKED: Final = f"payload.{KEY}.{MARK}"
+PROJECTION: Final[JsonObject] = {"state": 1, "_modified": 1, MARKED: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds before the first sweep, between two, and before one that goes on where the last one
+    stopped: a fleet with many keys leaves more than one sweep takes."""
+
+    first: float = FIRST
+    every: float = EVERY
+    again: float = AGAIN
+
+
+@dataclass(slots=True)
+class Plan:
+    """What of a page of old versions may go.
+
+    Attributes:
+        superseded: documents that a newer version of their cell has followed.
+        dead: by cell, the versions of cells that seem to have been removed long ago.
+        over: unique keys and guards that may be over.
+    """
+
+    superseded: list[str] = field(default_factory=list)
+    dead: dict[str, list[Version]] = field(default_factory=dict)
+    over: list[Version] = field(default_factory=list)
+
+
+def planned(versions: Iterable[Version]) -> Plan:
+    """Judge old versions, ordered by their ids; pure.
+
+    A younger version of a cell, which is not among them, makes even less of it needed: the newest
+    of the old ones is then a superseded one that a later sweep takes.
+    """
+    plan = Plan()
+    for cell, group in groupby(versions, key=lambda version: version.id):
+        known = list(group)
+        newest = known[-1]
+        if newest.removed:
+            plan.dead[cell] = known
+            continue
+        plan.superseded += superseded(known)
+        if newest.kind in (UNIQUE, ONCE):
+            plan.over.append(newest)
+    return plan
+
+
+def superseded(known: Sequence[Version]) -> list[str]:
+    """Return the documents of a cell's old versions that may go: all but the first and the last."""
+    return [document_id(version) for version in known[:-1] if version.number > 1]
+
+
+class Sweep:
+    """Sweeps for a fleet; shape: ``start``, ``stop``."""
+
+    def __init__(
+        self,
+        queues: Sequence[str],
+        *,
+        client: Client,
+        fleet: Fleet,
+        namespace: str,
+        log: Log,
+        chance: random.Random,
+        pace: Pace = Pace(),
+    ) -> None:
+        """Make one; it sweeps where this worker leads the first of its queues."""
+        self._queues = tuple(queues)
+        self._client = client
+        self._cells = Cells(client, namespace)
+        self._clock = ServerClock(client, namespace)
+        self._fleet = fleet
+        self._log = log
+        self._chance = chance
+        self._pace = pace
+        self._task: asyncio.Task[None] | None = None
+        self._after = ""
+        """Where the last sweep ended that did not come to the end."""
+
+    async def start(self) -> None:
+        """Begin, after a while; returns at once."""
+        if self._queues:
+            self._task = asyncio.create_task(self._run(), name="sweep")
+
+    async def stop(self) -> None:
+        """Stop; what is left goes the next time."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        wait = self._pace.first
+        while True:
+            await asyncio.sleep(wait * self._chance.uniform(0.8, 1.2))
+            wait = self._pace.every
+            if self._fleet.rank(min(self._queues)) not in (0, None):
+                continue
+            try:
+                await self.sweep()
+            except OpenIAPError as error:
+                self._log.once_a_while("sweep", f"shared state could not be swept: {error}")
+            except Exception as error:  # one odd document must not end all sweeps
+                self._log.error(f"shared state could not be swept: {type(error).__name__}: {error}")
+            else:
+                wait = self._pace.again if self._after else self._pace.every
+
+    async def sweep(self) -> int:
+        """Sweep once; returns how many documents were deleted.
+
+        Raises:
+            OpenIAPError: the server could not be asked, or refuses.
+        """
+        now = await self._clock.now()
+        gone = 0
+        for _ in range(MOST_PAGES):
+            page = await self._old(now - timedelta(seconds=KEPT))
+            whole = len(page) == PAGE
+            versions = [version_of(document) for document in page]
+            if whole:
+                # The last cell may go on in the next page.
+                last = versions[-1].id
+                part = [version for version in versions if version.id != last]
+                versions = part or versions
+            gone += await self._swept(planned(versions), now)
+            self._after = document_id(versions[-1]) if whole else ""
+            if not whole:
+                break
+        return gone
+
+    async def _old(self, before: datetime) -> list[JsonObject]:
+        query: JsonObject = {
+            "_type": TYPE,
+            "namespace": self._cells.namespace,
+            "_created": {"$lt": iso(before)},
+        }
+        if self._after:
+            query["_id"] = {"$gt": self._after}
+        return await self._client.query(COLLECTION, query, orderby={"_id": 1}, top=PAGE)
+
+    async def _swept(self, plan: Plan, now: datetime) -> int:
+        gone = 0
+        if plan.superseded:
+            gone += await self._client.delete_many(COLLECTION, ids=plan.superseded)
+        if plan.dead:
+            gone += await self._bury(plan.dead)
+        for version in await self._over(plan.over, now):
+            await self._cells.remove(version)
+        return gone
+
+    async def _bury(self, dead: dict[str, list[Version]]) -> int:
+        """Delete removed cells that nobody has used since."""
+        used = await self._used(dead)
+        ids: list[str] = []
+        for cell, known in dead.items():
+            ids += superseded(known) if cell in used else [document_id(one) for one in known]
+        gone = await self._client.delete_many(COLLECTION, ids=ids) if ids else 0
+        for cell in await self._used(dead) - used:
+            await self._put_back(dead[cell][0])
+        return gone
+
+    async def _used(self, dead: dict[str, list[Version]]) -> set[str]:
+        """Return the cells that have versions beside these."""
+        ids = [document_id(version) for known in dead.values() for version in known]
+        query = {"cell": {"$in": list(dead)}, "_id": {"$nin": ids}, "number": {"$gt": 1}}
+        return set(await self._client.distinct(COLLECTION, "cell", query))
+
+    async def _put_back(self, version: Version) -> None:
+        """Mark again that there is a cell, so that nobody makes a second one beside it."""
+        first = replace(version, number=1, content={}, removed=True)
+        with suppress(DuplicateKey):
+            await self._client.insert_one(COLLECTION, self._cells.document(first))
+
+    async def _over(self, versions: Sequence[Version], now: datetime) -> list[Version]:
+        """Return those whose item has ended and whose hold or term is over."""
+        over = []
+        items = await self._items([version for version in versions if version.kind == UNIQUE])
+        for version in versions:
+            if version.kind == ONCE:
+                keep, at = version.content.get("keep"), version.stamped
+                if keep is not None and at is not None:
+                    until = at + timedelta(seconds=number(keep))
+                    if until <= now:
+                        over.append(version)
+                continue
+            document = items.get(str(version.content.get("item")))
+            if document is None:
+                over.append(version)  # deleted, so there is no end to count a hold from
+                continue
+            held = held_until(document, version.content.get("hold"))
+            if ended(document) and (held is None or held <= now):
+                over.append(version)
+        return over
+
+    async def _items(self, versions: Sequence[Version]) -> dict[str, JsonObject]:
+        """Return the items of unique keys, by the id that their cells name."""
+        ids = [str(version.content.get("item")) for version in versions]
+        if not ids:
+            return {}
+        query: JsonObject = {"_id": {"$in": ids}}
+        found = await self._client.query("workitems", query, PROJECTION, top=PAGE)
+        items = {str(document["_id"]): document for document in found}
+        missing = [id for id in ids if id not in items]
+        if missing:
+            queues = list({str(version.content.get("queue")) for version in versions})
+            query = {"wiq": {"$in": queues}, MARKED: {"$in": missing}}
+            for document in await self._client.query("workitems", query, PROJECTION, top=PAGE):
+                mark = document.get("payload", {}).get(KEY, {}).get(MARK)
+                items[str(mark)] = document
+        return items

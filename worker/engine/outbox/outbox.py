@@ -1,0 +1,374 @@
+"""The outbox: what this worker took on and what came of it, on disk until the server has it.
+
+1. A pop is recorded before the handler starts.
+2. An outcome is recorded before it is sent.
+3. A row goes when the server accepted the outcome; one that it refused for good is kept as
+   evidence for a while.
+4. What an earlier life left is read back: outcomes to send, and items that were in flight.
+
+One SQLite file per worker identity in the state directory, locked by one process. A disk that is
+full or read-only never stops the worker: rows stay in memory and are written when it is back.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from worker.engine.outbox.lockfile import Locked, LockFile
+from worker.engine.outbox.private_files import private_folder
+from worker.engine.outbox.rows import (
+    Evidence,
+    Key,
+    OutboxRow,
+    moment,
+    outcome_from,
+    outcome_text,
+    workitem_from,
+    workitem_text,
+)
+from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
+from worker.engine.outbox.writer import Entry, Writer, key_of
+from worker.errors import StateError
+from worker.item.outcome import Outcome
+from worker.openiap.workitem import Workitem
+
+__all__ = ["Evidence", "Outbox", "OutboxRow"]
+
+SUFFIX: Final = ".outbox.db"
+LOCK_SUFFIX: Final = ".outbox.lock"
+LOCK_WAIT: Final = 2.0
+"""Seconds that ``open`` waits for the lock: a sibling may just be adopting what is in the file."""
+CLOSE_WITHIN: Final = 10.0
+RETRY: Final = 2.0
+CROWD: Final = 4
+"""Items in flight from which commits are shared even if each comes a little later."""
+DAY: Final = 86_400.0
+FINAL: Final = frozenset({"successful", "business", "failed"})
+
+
+Carry = Callable[[StoredRow], StoredRow]
+
+
+def _silent(text: str) -> None:
+    """Nobody asked to be told."""
+
+
+def _as_it_is(row: StoredRow) -> StoredRow:
+    return row
+
+
+class Outbox:
+    """Use ``await Outbox.open(…)``; all methods are for the loop that opened it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        worker_id: str,
+        lock: LockFile,
+        *,
+        sync: Sync,
+        keep: float,
+        retry: float,
+        on_trouble: Callable[[str], None],
+        on_recovery: Callable[[str], None],
+    ) -> None:
+        self.path: Final = folder / f"{worker_id}{SUFFIX}"
+        self._folder = folder
+        self._lock = lock
+        self._on_trouble = on_trouble
+        self._entries: dict[Key, Entry] = {}
+        self._deaths: dict[str, int] = {}
+        # Microseconds, so that no life reuses the numbers of an earlier one.
+        self._numbers: Iterator[int] = itertools.count(time.time_ns() // 1000)
+        self._writer = Writer(
+            self.path,
+            sync=sync,
+            keep=keep,
+            retry=retry,
+            live=lambda: list(self._entries.values()),
+            crowded=lambda: len(self._entries) >= CROWD,
+            loaded=self._load,
+            on_trouble=on_trouble,
+            on_recovery=on_recovery,
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        worker_id: str,
+        *,
+        sync: Sync,
+        keep_evidence_days: float,
+        on_trouble: Callable[[str], None] = _silent,
+        on_recovery: Callable[[str], None] = _silent,
+        retry: float = RETRY,
+    ) -> "Outbox":
+        """Lock and open the outbox of one worker identity.
+
+        Args:
+            folder: the state directory; made when it is missing.
+            sync: ``normal`` survives the death of the process; ``full`` the machine's as well.
+            keep_evidence_days: how long refused outcomes are kept.
+            on_trouble: told once, in a sentence, when the disk refuses or a file is set aside.
+            on_recovery: told when the disk takes writes again.
+            retry: seconds between tries while the disk refuses.
+
+        Raises:
+            Locked: another process has it; the text names its pid.
+            StateError: the folder cannot be used at all. A full disk is no error here: the outbox
+                opens unhealthy.
+        """
+        private_folder(folder)
+        lock = await _lock(folder / f"{worker_id}{LOCK_SUFFIX}")
+        outbox = cls(
+            folder,
+            worker_id,
+            lock,
+            sync=sync,
+            keep=keep_evidence_days * DAY,
+            retry=retry,
+            on_trouble=on_trouble,
+            on_recovery=on_recovery,
+        )
+        await outbox._writer.start()
+        return outbox
+
+    @staticmethod
+    def adoptable(folder: Path) -> list[str]:
+        """Return the identities of dead siblings whose outboxes hold rows; see ``adopt``."""
+        found = []
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            worker_id = path.name.removesuffix(SUFFIX)
+            try:
+                lock = LockFile.take(folder / f"{worker_id}{LOCK_SUFFIX}")
+            except StateError:
+                continue
+            try:
+                if has_rows(path):
+                    found.append(worker_id)
+            finally:
+                lock.release()
+        return found
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write was taken by the disk."""
+        return not self._writer.failure
+
+    @property
+    def failure(self) -> str:
+        """Why it is not healthy, or ""."""
+        return self._writer.failure
+
+    def size(self) -> int:
+        """Return how many items are not settled; from memory."""
+        return len(self._entries)
+
+    def deaths(self, item_id: str) -> int:
+        """Return how many worker deaths an item was in flight in, as far as is known here."""
+        return self._deaths.get(item_id, 0)
+
+    async def popped(self, workitem: Workitem, at: datetime) -> None:
+        """Record a pop; returns when it is on disk. To be called before the handler starts."""
+        writer = self._writer
+        entry = Entry(next(self._numbers), _bare(workitem), at.timestamp())
+        with writer.mutex:
+            self._put(entry)
+        await writer.committed()
+
+    async def finished(self, item_id: str, retries: int, outcome: Outcome) -> None:
+        """Record an outcome; returns when it is on disk. To be called before it is sent."""
+        try:
+            text = outcome_text(outcome)
+        except (ValueError, RecursionError) as error:
+            self._on_trouble(f"The outcome of {item_id} cannot be kept on disk: {error}.")
+            return
+        writer = self._writer
+        with writer.mutex:
+            entry = self._entries.get((item_id, retries))
+            if entry is None:
+                bare = Workitem(id=item_id, retries=retries, payload=None)
+                entry = Entry(next(self._numbers), bare, time.time())
+            entry.outcome, entry.kind = text, outcome.kind
+            self._put(entry)
+        await writer.committed()
+
+    def delivered(self, item_id: str, retries: int) -> None:
+        """The server has the outcome: forget the item with the next commit."""
+        self._settle((item_id, retries))
+
+    def refused(self, item_id: str, retries: int, reason: str) -> None:
+        """The server refused the outcome for good: keep it as evidence."""
+        entry = self._entries.get((item_id, retries))
+        if entry is None:
+            return
+        item = entry.workitem
+        record = (time.time(), item.id, item.retries, workitem_text(item), entry.outcome, reason)
+        with self._writer.mutex:
+            self._writer.pending.evidence.append((1, *record))
+        self._settle((item_id, retries))
+
+    async def pending(self) -> list[OutboxRow]:
+        """Return what an earlier life left: with an outcome to send, or an orphan of our own."""
+        return [self._row(entry) for entry in self._entries.values() if entry.earlier]
+
+    async def evidence(self) -> list[Evidence]:
+        """Return the outcomes that were refused for good, oldest first.
+
+        Raises:
+            StateError: the disk cannot be read now.
+        """
+        found: list[Evidence] = await self._writer.run(lambda ledger: ledger.evidence())
+        return found
+
+    async def adopt(self, worker_id: str, carry: Carry = _as_it_is) -> list[OutboxRow]:
+        """Take over what a dead sibling left; its rows move into this outbox.
+
+        Args:
+            worker_id: one of ``adoptable``.
+            carry: called with each row before it moves, in a thread, while the sibling cannot
+                begin; returns the row to keep here.
+
+        Raises:
+            Locked: it lives again.
+            StateError: its file or our own cannot be used now.
+        """
+        moved: list[StoredRow]
+        deaths: dict[str, int]
+        moved, deaths, first = await self._writer.run(lambda own: self._move(own, worker_id, carry))
+        rows = []
+        self._deaths.update(deaths)
+        with self._writer.mutex:
+            for seq, stored in enumerate(moved, first):
+                entry = _entry(seq, stored)
+                if entry is not None:
+                    entry.stored = True
+                    self._entries.setdefault(key_of(entry.workitem), entry)
+                    rows.append(self._row(entry))
+        return rows
+
+    async def close(self) -> None:
+        """Write what is left, and let another process have the file; idempotent."""
+        if not await self._writer.close(CLOSE_WITHIN):
+            self._on_trouble(f"The outbox {self.path} could not be closed in {CLOSE_WITHIN:g} s.")
+            return  # its thread is stuck in a write; the lock goes with the process
+        self._lock.release()
+
+    def _put(self, entry: Entry) -> None:
+        key = key_of(entry.workitem)
+        former = self._entries.get(key)
+        pending = self._writer.pending.entries
+        if former is not None and former is not entry:  # handed back, and popped again
+            former.gone = True
+            pending[former.seq] = former
+        self._entries[key] = entry
+        pending[entry.seq] = entry
+
+    def _settle(self, key: Key) -> None:
+        writer = self._writer
+        with writer.mutex:
+            entry = self._entries.pop(key, None)
+            if entry is None:
+                return
+            entry.gone = True
+            writer.pending.entries[entry.seq] = entry
+            if self._deaths and entry.kind in FINAL and self._deaths.pop(key[0], 0):
+                writer.pending.deaths[key[0]] = 0
+            writer.nudge()
+
+    def _row(self, entry: Entry) -> OutboxRow:
+        item = entry.workitem
+        return OutboxRow(
+            item_id=item.id,
+            queue=item.wiq,
+            retries=item.retries,
+            lastrun=item.lastrun,
+            popped_at=moment(entry.popped_at),
+            workitem=item,
+            outcome=None if entry.outcome is None else outcome_from(entry.outcome),
+            deaths=self._deaths.get(item.id, 0),
+        )
+
+    def _load(self, rows: list[StoredRow], deaths: dict[str, int]) -> None:
+        """Take what the file held; runs once, in the writer's thread."""
+        self._deaths.update(deaths)
+        if not rows:
+            return
+        with self._writer.mutex:
+            if rows[-1].seq >= next(self._numbers):  # the clock went back since
+                self._numbers = itertools.count(rows[-1].seq + 1)
+            for stored in rows:
+                entry = _entry(stored.seq, stored)
+                if entry is not None:
+                    entry.stored = True
+                    self._entries.setdefault(key_of(entry.workitem), entry)
+
+    def _move(
+        self, own: Ledger, worker_id: str, carry: Carry
+    ) -> tuple[list[StoredRow], dict[str, int], int]:
+        """Copy a sibling's rows into our file, then delete them there; in the writer's thread.
+
+        Killed in between, both have them, and the fence of the write-back settles it.
+        """
+        lock = LockFile.take(self._folder / f"{worker_id}{LOCK_SUFFIX}")
+        try:
+            theirs = Ledger(self._folder / f"{worker_id}{SUFFIX}", sync="full")
+            try:
+                life = theirs.begin_life(time.time())
+                rows, deaths = [carry(row) for row in theirs.rows()], theirs.deaths()
+                first = next(self._numbers)
+                for _ in rows[1:]:
+                    next(self._numbers)
+                store: list[Values] = joined(rows, self._writer.life, first)
+                own.write(Change(store=store, deaths=deaths))
+                gone = dict.fromkeys(deaths, 0)
+                theirs.write(Change(delete=[row.seq for row in rows], deaths=gone))
+                theirs.end_life(life, time.time())
+            finally:
+                theirs.close()
+        finally:
+            lock.release()
+        return rows, deaths, first
+
+
+def _bare(workitem: Workitem) -> Workitem:
+    """Return what is kept of a popped item: neither payload nor files."""
+    return Workitem(
+        id=workitem.id,
+        name=workitem.name,
+        payload=None,
+        priority=workitem.priority,
+        lastrun=workitem.lastrun,
+        state="processing",
+        wiq=workitem.wiq,
+        wiqid=workitem.wiqid,
+        retries=workitem.retries,
+        username=workitem.username,
+    )
+
+
+def _entry(seq: int, stored: StoredRow) -> Entry | None:
+    """Read a stored row; None for one that cannot be read: a field of it is worse than none."""
+    try:
+        outcome = None if stored.outcome is None else outcome_from(stored.outcome)
+        workitem = workitem_from(stored.workitem)
+    except (ValueError, TypeError):
+        return None
+    kind = "" if outcome is None else outcome.kind
+    return Entry(seq, workitem, stored.popped_at, stored.outcome, kind, earlier=True)
+
+
+async def _lock(path: Path) -> LockFile:
+    until = time.monotonic() + LOCK_WAIT
+    while True:
+        try:
+            return LockFile.take(path)
+        except Locked:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.1)

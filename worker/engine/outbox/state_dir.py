@@ -1,0 +1,79 @@
+"""The state directory of one worker: its name, its outbox and its spool; or doing without it."""
+
+import platform
+import secrets
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.engine.outbox.identity import claim_identity
+from worker.engine.outbox.lockfile import Locked
+from worker.engine.outbox.outbox import Outbox
+from worker.engine.outbox.spool import Spool
+from worker.errors import StateError
+from worker.settings import Settings
+from worker.telemetry.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """What a worker keeps on disk.
+
+    Attributes:
+        worker_id: who it is.
+        outbox: None where the settings or the disk do not allow one.
+        spool: in the system's temporary folder where the state directory cannot be used.
+        trouble: why it is done without, or "".
+    """
+
+    worker_id: str
+    outbox: Outbox | None
+    spool: Spool
+    trouble: str = ""
+
+
+async def open_state(settings: Settings, stack: AsyncExitStack, log: Log) -> StateDirectory:
+    """Take a name and open what is kept under it; a directory that cannot be used is done without.
+
+    Args:
+        stack: lets go of everything.
+
+    Raises:
+        Locked: another process has this worker's name.
+    """
+    folder = settings.state_dir
+    try:
+        identity = claim_identity(folder, settings.worker_id)
+    except Locked:
+        raise
+    except StateError as error:
+        return _without(settings, stack, log, error)
+    stack.callback(identity.release)
+    outbox: Outbox | None = None
+    if settings.outbox:
+        outbox = await Outbox.open(
+            folder,
+            identity.id,
+            sync=settings.outbox_sync,
+            keep_evidence_days=settings.evidence_days,
+            on_trouble=log.error,
+            on_recovery=log.info,
+        )
+        stack.push_async_callback(outbox.close)
+    return StateDirectory(identity.id, outbox, Spool(folder / "spool" / identity.id))
+
+
+def _without(
+    settings: Settings, stack: AsyncExitStack, log: Log, error: StateError
+) -> StateDirectory:
+    log.error(
+        f"{error} The worker goes on without it: outcomes that cannot be delivered before it ends"
+        " are lost, and their items are worked again"
+    )
+    temporary = tempfile.TemporaryDirectory(prefix="openiap-worker-")
+    stack.callback(temporary.cleanup)
+    worker_id = settings.worker_id or f"{platform.node()}-{secrets.token_hex(4)}"
+    return StateDirectory(
+        worker_id, None, Spool(Path(temporary.name)), f"no state directory: {error}"
+    )

@@ -1,0 +1,402 @@
+"""The outbox's writer: one thread that commits in groups, and keeps trying while the disk refuses.
+
+Everything that changed while the last commit ran goes into the next one. What is to be written is
+state, not a list of operations: an item that came and went in between costs nothing, and after
+trouble the same state is simply written again, into a new file if need be.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from worker.engine.outbox.rows import Key, workitem_text
+from worker.engine.outbox.sqlite import (
+    ROW_VERSION,
+    Change,
+    Ledger,
+    StoredRow,
+    Sync,
+    Values,
+    set_aside,
+    useless,
+)
+from worker.errors import StateError
+from worker.openiap.workitem import Workitem
+
+LOOK_EVERY: Final = 2.0
+"""Seconds between looks whether the file is still there."""
+FORGET_EVERY: Final = 3600.0
+LINGER: Final = 0.002
+"""Seconds between commits while many items are in flight. Waking a thread costs more than what it
+then commits, so under load it looks by itself, and more goes into each commit."""
+AT_A_TIME: Final = 2
+"""Who waited for a commit goes on in twos, a turn of the loop apart: a whole group in one turn
+would keep the answer to a pop waiting, and the server with it."""
+MOST_EVIDENCE: Final = 1000
+"""Refusals kept in memory while the disk takes none."""
+
+Job = Callable[[Ledger], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One attempt as the outbox knows it; ``stored`` and ``text`` belong to the writer's thread.
+
+    ``outcome`` is JSON text; ``kind`` is the outcome's; ``earlier`` marks what another life left;
+    ``text`` is the item's, made once.
+    """
+
+    seq: int
+    workitem: Workitem
+    popped_at: float
+    outcome: str | None = None
+    kind: str = ""
+    earlier: bool = False
+    stored: bool = False
+    gone: bool = False
+    text: str = ""
+
+    def values(self, life: int) -> Values:
+        """Return the row to store."""
+        item = self.workitem
+        name = item.id if item.id.isascii() else item.id.encode("utf-8", "replace").decode()
+        self.text = self.text or workitem_text(item)
+        return (
+            self.seq,
+            ROW_VERSION,
+            life,
+            name,
+            item.retries,
+            self.popped_at,
+            self.text,
+            self.outcome,
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What waits for the next commit, and who waits for it."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    evidence: list[Values] = field(default_factory=list)
+    deaths: dict[str, int] = field(default_factory=dict)
+    waiting: list["asyncio.Future[None]"] = field(default_factory=list)
+    jobs: list[tuple[Job, "asyncio.Future[Any]"]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.evidence or self.deaths or self.waiting or self.jobs)
+
+    def change(self, life: int) -> Change:
+        """Return what is to be written."""
+        change = Change(evidence=self.evidence, deaths=self.deaths)
+        for entry in self.entries.values():
+            if not entry.gone:
+                change.store.append(entry.values(life))
+            elif entry.stored:
+                change.delete.append(entry.seq)
+        return change
+
+
+class Writer:
+    """The thread and its file.
+
+    Args:
+        path: the SQLite file.
+        keep: seconds that evidence is kept.
+        retry: seconds between tries while the disk refuses.
+        live: returns every entry not gone; called with ``mutex`` held.
+        crowded: whether so many items are in flight that commits are worth waiting for.
+        loaded: called once, in the thread, with what the file held.
+        on_trouble, on_recovery: called on the loop, once per change, with one sentence.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sync: Sync,
+        keep: float,
+        retry: float,
+        live: Callable[[], list[Entry]],
+        crowded: Callable[[], bool],
+        loaded: Callable[[list[StoredRow], dict[str, int]], None],
+        on_trouble: Callable[[str], None],
+        on_recovery: Callable[[str], None],
+    ) -> None:
+        self.failure = ""
+        self.mutex: Final = threading.Lock()
+        self.pending = Batch()
+        self.closed = False
+        self._path = path
+        self._sync: Sync = sync
+        self._keep = keep
+        self._retry = retry
+        self._live = live
+        self._crowded = crowded
+        self._loaded = loaded
+        self._on_trouble = on_trouble
+        self._on_recovery = on_recovery
+        self._loop = asyncio.get_running_loop()
+        self._ledger: Ledger | None = None
+        self.life = 0
+        """This life's number in the file; 0 until it is begun."""
+        self._has_loaded = False
+        self._idle = False
+        self._closing = False
+        self._looked = self._forgot = 0.0
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="outbox writer", daemon=True)
+
+    async def start(self) -> None:
+        """Start the thread; returns when the file was opened, or could not be."""
+        self._thread.start()
+        await asyncio.shield(self._ready)
+
+    def nudge(self) -> None:
+        """Tell the thread that ``pending`` has something; call with ``mutex`` held."""
+        if self._idle:
+            self._idle = False
+            self._wake.put(None)
+
+    async def committed(self) -> None:
+        """Wait for the commit of what is pending; returns at once while the disk refuses."""
+        with self.mutex:
+            if self.failure or self.closed:
+                self.nudge()
+                return
+            done: asyncio.Future[None] = self._loop.create_future()
+            self.pending.waiting.append(done)
+            self.nudge()
+        await done
+
+    async def run(self, job: Job) -> Any:
+        """Run something on the file, in the thread, after what is pending.
+
+        Raises:
+            StateError: the file cannot be used now.
+        """
+        done: asyncio.Future[Any] = self._loop.create_future()
+        with self.mutex:
+            if self.closed:
+                raise StateError("The outbox is closed.")
+            self.pending.jobs.append((job, done))
+            self.nudge()
+        return await done
+
+    async def close(self, timeout: float) -> bool:
+        """Write what is pending, once more if the disk refused, and end; whether it ended."""
+        if not self._closing:
+            self._closing = True
+            self._wake.put(None)
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._ended)
+        except TimeoutError:
+            return False
+        self._thread.join(timeout)
+        return True
+
+    # From here on: the thread.
+
+    def _run(self) -> None:
+        try:
+            self._attempt(Batch())
+            self._post(_finish, [self._ready])
+            while not self._closing:
+                batch = self._take()
+                if batch:
+                    self._attempt(batch)
+                    if self.failure:
+                        self._pause(self._retry)
+                    elif self._crowded():
+                        time.sleep(LINGER)
+                elif self.failure:
+                    self._pause(self._retry)
+                    self._attempt(Batch())
+                else:
+                    self._pause(FORGET_EVERY)
+            self._last()
+        finally:
+            self.closed = True
+            self._post(_finish, [self._ready, self._ended])
+
+    def _pause(self, seconds: float) -> None:
+        try:
+            self._wake.get(timeout=seconds)
+        except queue.Empty:
+            with self.mutex:
+                self._idle = False
+
+    def _take(self) -> Batch:
+        with self.mutex:
+            batch, self.pending = self.pending, Batch()
+            self._idle = not batch and not self.failure
+            return batch
+
+    def _attempt(self, batch: Batch) -> None:
+        """Write a batch; on trouble it goes back to the front of what is pending."""
+        try:
+            ledger = self._usable(batch)
+            change = batch.change(self.life)
+            if self.failure and not (change.store or change.delete):
+                ledger.touch(self.life, time.time())
+            ledger.write(change)
+        except Exception as error:  # whatever it is, the engine must not wait for ever
+            self._refused(batch, error)
+        else:
+            for entry in batch.entries.values():
+                entry.stored = not entry.gone
+            self._succeeded()
+        if batch.waiting:
+            self._post(_finish, batch.waiting)
+        for job, done in batch.jobs:
+            self._do(job, done)
+
+    def _usable(self, batch: Batch) -> Ledger:
+        """Return the open file; opened, made anew or set aside as needed."""
+        now = time.monotonic()
+        if self._ledger is not None and now - self._looked > LOOK_EVERY:
+            self._looked = now
+            if not self._ledger.intact():
+                self._drop()
+                self._say(self._on_trouble, f"The outbox {self._path} vanished; it is made anew.")
+        if self._ledger is None:
+            self._ledger = self._open()
+            self._looked = now
+            if self._ledger.created:
+                self.life = 0
+                self._everything_again(batch)
+        ledger = self._ledger
+        if not self._has_loaded:
+            self._loaded(ledger.rows(), ledger.deaths())
+            self._has_loaded = True
+        if not self.life:
+            self.life = ledger.begin_life(time.time())
+            self._loaded([], ledger.deaths())
+        if now - self._forgot > FORGET_EVERY or not self._forgot:
+            ledger.forget_before(time.time() - self._keep)
+            self._forgot = now
+        return ledger
+
+    def _open(self) -> Ledger:
+        try:
+            return Ledger(self._path, sync=self._sync)
+        except Exception as error:
+            why = useless(error)
+            if not why:
+                raise
+            aside = set_aside(self._path, why, time.time())
+            text = f"The outbox {self._path} cannot be read ({error}). It is kept as {aside.name}"
+            self._say(self._on_trouble, f"{text}; a new one is begun.")
+            return Ledger(self._path, sync=self._sync)
+
+    def _everything_again(self, batch: Batch) -> None:
+        """A new file holds nothing: all that is known goes into it."""
+        with self.mutex:
+            known = self._live()
+        for entry in known:
+            entry.stored = False
+            batch.entries[entry.seq] = entry
+        for entry in batch.entries.values():
+            entry.stored = False
+
+    def _refused(self, batch: Batch, error: Exception) -> None:
+        self._drop()
+        with self.mutex:
+            later = self.pending
+            later.entries = {**batch.entries, **later.entries}
+            later.deaths = {**batch.deaths, **later.deaths}
+            later.evidence = [*batch.evidence, *later.evidence][-MOST_EVIDENCE:]
+            first, self.failure = not self.failure, f"{self._path}: {error}"
+            # Who began to wait meanwhile is let go as well: nobody waits for a broken disk.
+            released, later.waiting = later.waiting, []
+        batch.waiting.extend(released)
+        if useless(error):
+            self._set_aside(useless(error))
+        if first:
+            self._say(
+                self._on_trouble,
+                f"The outbox cannot be written ({self._path}: {error}). The worker goes on, but"
+                " what it computes would not survive its own death until the disk is back.",
+            )
+
+    def _set_aside(self, why: str) -> None:
+        try:
+            set_aside(self._path, why, time.time())
+        except OSError:
+            return  # the next opening finds it again
+
+    def _succeeded(self) -> None:
+        if not self.failure:
+            return
+        with self.mutex:
+            self.failure = ""
+        self._say(self._on_recovery, f"The outbox is written again ({self._path}).")
+
+    def _do(self, job: Job, done: "asyncio.Future[Any]") -> None:
+        try:
+            if self._ledger is None:
+                raise StateError(f"The outbox cannot be used: {self.failure}.")
+            result = job(self._ledger)
+        except (sqlite3.Error, OSError) as error:
+            self._post(_fail, done, StateError(f"{self._path.parent}: {error}."))
+        except Exception as error:
+            self._post(_fail, done, error)
+        else:
+            self._post(_succeed, done, result)
+
+    def _drop(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            with suppress(Exception):  # it failed already; a new connection is made
+                ledger.close()
+
+    def _last(self) -> None:
+        self.closed = True
+        batch = self._take()
+        self._attempt(batch)
+        if self._ledger is not None:
+            try:
+                self._ledger.end_life(self.life, time.time())
+            except Exception as error:
+                self._say(self._on_trouble, f"The outbox could not be closed well: {error}.")
+            self._drop()
+
+    def _say(self, listener: Callable[[str], None], text: str) -> None:
+        self._post(listener, text)
+
+    def _post(self, call: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(call, *args)
+
+
+def key_of(workitem: Workitem) -> Key:
+    """Return which attempt an item is."""
+    return (workitem.id, workitem.retries)
+
+
+def _finish(futures: list["asyncio.Future[None]"]) -> None:
+    for done in futures[:AT_A_TIME]:
+        if not done.done():
+            done.set_result(None)
+    if later := futures[AT_A_TIME:]:
+        later[0].get_loop().call_soon(_finish, later)
+
+
+def _succeed(done: "asyncio.Future[Any]", result: object) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: "asyncio.Future[Any]", error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)

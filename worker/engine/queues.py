@@ -1,0 +1,168 @@
+"""The work item queues of this worker as the server has them, and their wake-ups.
+
+After every sign-in each queue is read (its name for messages, its maxretries) and the message queue
+is registered again: registrations are lost with the link (server.md, Connections).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.engine.delivery.fence import number
+from worker.engine.wakeup import is_for
+from worker.openiap.client import Client, QueueEvent, WatchEvent
+from worker.openiap.connection import Connection
+from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
+from worker.openiap.workitem import JsonObject
+from worker.telemetry.log import Log
+
+PROJECTION: Final = {"name": 1, "maxretries": 1, "retrydelay": 1, "amqpqueue": 1, "_acl": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the server says of a work item queue; ``acl`` is its list of rights."""
+
+    id: str
+    name: str
+    maxretries: int
+    retrydelay: int
+    amqpqueue: str
+    acl: tuple[JsonObject, ...] = ()
+
+
+class Queues:
+    """Reads the queues and registers their wake-ups on one connection.
+
+    Args:
+        names: the work item queues.
+        message_queue: the setting ``queue``: a message queue for all of them, or "".
+        wake: called with a queue's name when there may be work in it.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], *, message_queue: str, wake: Callable[[str], None], log: Log
+    ) -> None:
+        self.facts: Final[dict[str, QueueFacts]] = {}
+        self.unknown: Final[set[str]] = set()
+        self.watched = False
+        self._listening: set[str] = set()
+        self._names = names
+        self._message_queue = message_queue
+        self._wake = wake
+        self._log = log
+
+    def rights(self, name: str) -> tuple[JsonObject, ...]:
+        """Return a queue's list of rights; () where it is not known."""
+        facts = self.facts.get(name)
+        return () if facts is None else facts.acl
+
+    async def register(self, connection: Connection) -> None:
+        """Read every queue and register what wakes it; to be called after each sign-in.
+
+        Raises:
+            OpenIAPError: the link broke; unknown queues and missing rights are said, not raised.
+        """
+        for name in self._names:
+            facts = await self._read(connection, name)
+            if facts is None:
+                self.unknown.add(name)
+                continue
+            self.unknown.discard(name)
+            self.facts[name] = facts
+        self._listening.clear()
+        for message_queue in sorted(self._message_queues()):
+            await self._listen(connection, message_queue)
+        await self._watch(connection)
+
+    def told(self, name: str) -> bool:
+        """Whether the server tells of a queue's items: a watch at once, a message within 10 s."""
+        facts = self.facts.get(name)
+        if facts is None:
+            return False
+        heard = {message_queue.lower() for message_queue in self._listening}
+        return self.watched or (bool(facts.amqpqueue) and facts.amqpqueue.lower() in heard)
+
+    async def _read(self, connection: Connection, name: str) -> QueueFacts | None:
+        query = {"_type": "workitemqueue", "name": name}
+        try:
+            found = await connection.call(
+                lambda client: client.query("mq", query, PROJECTION, top=1), turn="first"
+            )
+        except (AccessDenied, ServerError) as error:
+            self._log.warn(f"the queue cannot be read: {error.text}", queue=name)
+            return QueueFacts("", name, 0, 0, "")
+        if not found:
+            self._log.error(
+                f"Queue {name} does not exist, or this user has no rights on it;"
+                f" create it with: openiap-worker queues create {name}"
+            )
+            return None
+        return facts_of(name, found[0])
+
+    def _message_queues(self) -> set[str]:
+        if self._message_queue:
+            return {self._message_queue}
+        return {facts.amqpqueue or name for name, facts in self.facts.items()}
+
+    async def _listen(self, connection: Connection, message_queue: str) -> None:
+        async def register(client: Client) -> str:
+            return await client.register_queue(message_queue, self._message)
+
+        try:
+            await connection.call(register, turn="first")
+        except (AccessDenied, ServerError, QueueNotFound) as error:
+            self._log.warn(
+                f"no wake-up messages from {message_queue} ({error.text}); polling alone"
+            )
+        else:
+            self._listening.add(message_queue)
+
+    def _message(self, event: QueueEvent) -> None:
+        for name in self._names:
+            facts = self.facts.get(name)
+            if is_for(event.data, name, facts.id if facts else ""):
+                self._wake(name)
+
+    async def _watch(self, connection: Connection) -> None:
+        """See pushes at once where the client and the server can."""
+        self.watched = False
+        if not connection.client.server_config.get("supports_watch"):
+            return
+        try:
+            await connection.call(
+                lambda client: client.watch("workitems", ["$.[?(@.state == 'new')]"], self._seen),
+                turn="first",
+            )
+        except OpenIAPError as error:
+            if error.maybe_done:
+                raise
+            self._log.info(f"no watch on work items ({error.text}); waiting for messages and polls")
+            return
+        self.watched = True
+
+    def _seen(self, event: WatchEvent) -> None:
+        name = str(event.document.get("wiq", ""))
+        if name in self._names and event.document.get("state") == "new":
+            self._wake(name)
+
+
+def facts_of(name: str, document: Mapping[str, Any]) -> QueueFacts:
+    """Read a queue's document (server.md, Documents)."""
+    return QueueFacts(
+        id=str(document.get("_id", "")),
+        name=name,
+        maxretries=number(document.get("maxretries")),
+        retrydelay=number(document.get("retrydelay")),
+        amqpqueue=str(document.get("amqpqueue") or ""),
+        acl=tuple(ace for ace in document.get("_acl") or () if isinstance(ace, dict)),
+    )
+
+
+def acl_over(facts: Iterable[QueueFacts]) -> list[JsonObject]:
+    """Return the rights of all queues together, each user and role once."""
+    found: dict[str, JsonObject] = {}
+    for queue in facts:
+        for ace in queue.acl:
+            found.setdefault(str(ace.get("_id")), ace)
+    return list(found.values())

@@ -1,0 +1,211 @@
+"""How far each schedule has come, and whether it is paused: documents in ``openiap_worker_state``.
+
+1. A schedule has one document: what was declared, since when, and its last tick that is done.
+   Whoever did a tick writes it. It may lag behind, when somebody died before writing or two wrote
+   at once, and then the ids of the ticks' items protect; it is never ahead of a tick that is not
+   done.
+2. Whether it is paused stands in another document, which only people write, so that neither undoes
+   the other. When it went on after a pause is when the server stored that.
+
+Both are written whole and without a condition, so that costs one message, with either client. They
+have the rights of their queue: whoever works it, also as another user, is to see them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from worker.engine.scheduler.ticks import Standing
+from worker.openiap.client import Client
+from worker.openiap.errors import DuplicateKey
+from worker.openiap.upsert import upsert
+from worker.openiap.values import iso, moment_of
+from worker.openiap.workitem import JsonObject
+from worker.state.cells import COLLECTION, cell_id
+
+TYPE: Final = "schedule"
+SWITCH: Final = "schedule_switch"
+PAGE: Final = 250
+"""Schedules in one question: two documents each, and OpenIAP answers 500."""
+
+T = TypeVar("T")
+
+Key = tuple[str, str]
+"""A schedule's queue and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A schedule as it is stored; moments are the server's, in UTC.
+
+    Attributes:
+        expression, tz, missed: as whoever wrote it last declares it.
+        since, last: see ``Standing``.
+        paused: whether it is; resumed: when it went on.
+    """
+
+    queue: str
+    name: str
+    expression: str
+    tz: str
+    missed: str
+    since: datetime
+    last: datetime | None = None
+    paused: bool = False
+    resumed: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        """Queue and name."""
+        return (self.queue, self.name)
+
+    @property
+    def standing(self) -> Standing:
+        """How far it has come."""
+        return Standing(self.since, self.last, self.resumed)
+
+
+class Records:
+    """The documents of one namespace, over any client."""
+
+    def __init__(self, client: Client, namespace: str = "") -> None:
+        self._client = client
+        self.namespace: Final = namespace
+
+    async def read(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return what is stored of some schedules; one message for each 250.
+
+        Raises:
+            OpenIAPError: it cannot be read.
+        """
+        found: list[JsonObject] = []
+        for some in _pages(keys):
+            ids = [self._id(kind, key) for key in some for kind in (TYPE, SWITCH)]
+            query = {"_id": {"$in": ids}}
+            found += await self._client.query(COLLECTION, query, top=len(ids))
+        return records_of(found)
+
+    async def all(self) -> list[Record]:
+        """Return all schedules of the namespace, by queue and name.
+
+        Raises:
+            OpenIAPError: they cannot be read.
+        """
+        query = {"_type": {"$in": [TYPE, SWITCH]}, "namespace": self.namespace}
+        found: list[JsonObject] = []
+        while True:
+            page = await self._client.query(
+                COLLECTION, query, orderby={"_id": 1}, skip=len(found), top=2 * PAGE
+            )
+            found += page
+            if len(page) < 2 * PAGE:
+                return sorted(records_of(found).values(), key=lambda record: record.key)
+
+    async def begin(self, record: Record, acl: Sequence[JsonObject] = ()) -> None:
+        """Store a schedule that is not there yet; does nothing when another was faster.
+
+        Args:
+            acl: the rights of its queue.
+
+        Raises:
+            OpenIAPError: it cannot be stored.
+        """
+        document = self._document(record)
+        try:
+            await self._client.insert_one(
+                COLLECTION, {**document, "_acl": [*acl]} if acl else document
+            )
+        except DuplicateKey:
+            return
+
+    async def store(self, record: Record, acl: Sequence[JsonObject] = ()) -> None:
+        """Store how far a schedule has come.
+
+        Args:
+            acl: the rights of its queue, should the document not be there.
+
+        Raises:
+            OpenIAPError: it cannot be stored.
+        """
+        await upsert(self._client, COLLECTION, self._document(record), acl=acl)
+
+    async def pause(self, key: Key, acl: Sequence[JsonObject] = ()) -> None:
+        """No tick is done from now on.
+
+        Raises:
+            OpenIAPError: it cannot be stored.
+        """
+        await self._switch(key, acl, paused=True)
+
+    async def resume(self, key: Key, acl: Sequence[JsonObject] = ()) -> None:
+        """Go on; what ticked meanwhile was missed.
+
+        Raises:
+            OpenIAPError: it cannot be stored.
+        """
+        await self._switch(key, acl, paused=False)
+
+    async def _switch(self, key: Key, acl: Sequence[JsonObject], *, paused: bool) -> None:
+        document = {**self._named(SWITCH, key), "paused": paused}
+        await upsert(self._client, COLLECTION, document, acl=acl)
+
+    def _id(self, kind: str, key: Key) -> str:
+        return cell_id(self.namespace, kind, "/".join(key))
+
+    def _named(self, kind: str, key: Key) -> JsonObject:
+        return {
+            "_id": self._id(kind, key),
+            "_type": kind,
+            "name": "/".join(key),
+            "namespace": self.namespace,
+            "queue": key[0],
+            "schedule": key[1],
+        }
+
+    def _document(self, record: Record) -> JsonObject:
+        return {
+            **self._named(TYPE, record.key),
+            "expression": record.expression,
+            "tz": record.tz,
+            "missed": record.missed,
+            "since": iso(record.since),
+            "last": None if record.last is None else iso(record.last),
+        }
+
+
+def records_of(documents: Iterable[Mapping[str, Any]]) -> dict[Key, Record]:
+    """Read stored documents, in any order; what is not readable counts as not there."""
+    found: dict[Key, Record] = {}
+    switches: dict[Key, Mapping[str, Any]] = {}
+    for document in documents:
+        key = (str(document.get("queue", "")), str(document.get("schedule", "")))
+        if document.get("_type") == SWITCH:
+            switches[key] = document
+            continue
+        since = _utc(document.get("since"))
+        if document.get("_type") != TYPE or since is None:
+            continue
+        found[key] = Record(
+            *key,
+            expression=str(document.get("expression", "")),
+            tz=str(document.get("tz", "")),
+            missed=str(document.get("missed", "")),
+            since=since,
+            last=_utc(document.get("last")),
+        )
+    for key, switch in switches.items():
+        if key in found:
+            paused = bool(switch.get("paused"))
+            resumed = None if paused else _utc(switch.get("_modified"))
+            found[key] = replace(found[key], paused=paused, resumed=resumed)
+    return found
+
+
+def _utc(value: object) -> datetime | None:
+    moment = moment_of(value)
+    return None if moment is None else moment.astimezone(UTC)
+
+
+def _pages(things: Sequence[T]) -> Iterable[Sequence[T]]:
+    return [things[at : at + PAGE] for at in range(0, len(things), PAGE)]

@@ -1,0 +1,355 @@
+"""The item that a handler is given: what it is, its files, and what the handler may do with it."""
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Protocol,
+    TypeVar,
+    Unpack,
+    overload,
+)
+
+from pydantic import TypeAdapter
+
+from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
+from worker.item.metadata import Marks, checkpoint_text, progress_of
+from worker.openiap.values import iso
+from worker.openiap.workitem import JsonObject, Workitem
+
+if TYPE_CHECKING:
+    from worker.app.declared import DeclaredHandler
+    from worker.app.options import Handler
+    from worker.item.follow_up import FollowUp, FollowUpArguments
+    from worker.producer.producer import Producer, Push
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+current_item: Final[ContextVar["Item | None"]] = ContextVar("current_item", default=None)
+"""The item being worked, for log lines; set around the handler, carried into threads."""
+
+
+class ItemLog(Protocol):
+    """Log lines that carry the item's id and queue."""
+
+    def debug(self, message: str, **fields: object) -> None: ...
+
+    def info(self, message: str, **fields: object) -> None: ...
+
+    def warn(self, message: str, **fields: object) -> None: ...
+
+    def error(self, message: str, **fields: object) -> None: ...
+
+
+class ItemDesk(Protocol):
+    """What an item needs of the world for progress, checkpoints and pushes."""
+
+    @property
+    def producer(self) -> "Producer | None":
+        """Who carries pushes that do not wait for the item's end."""
+
+    async def save(self, item: "Item", *, now: bool) -> None:
+        """Store the item's marks: at once, or within the throttle's interval.
+
+        Raises:
+            LostItem: another has the item by now.
+        """
+
+    async def accept(
+        self, item: "Item", target: "str | Handler[..., Any]", payload: Any, options: Any
+    ) -> "FollowUp":
+        """Check a follow-up item and return what is kept of it.
+
+        Raises:
+            ContractError: the payload does not fit the target handler.
+            QueueNotFound: no such queue.
+        """
+
+    async def accept_ready(self, item: "Item", push: "Push") -> "FollowUp":
+        """The same for a push that was checked already.
+
+        Raises:
+            QueueNotFound: no such queue.
+        """
+
+
+class Bridge(Protocol):
+    """How a ``def`` handler waits for asynchronous work; its executor provides it."""
+
+    def __call__(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+
+NO_FILES: Final = InputFiles({})
+
+
+class Item:
+    """One attempt at a work item.
+
+    Attributes:
+        id, name, queue, priority: as OpenIAP has them.
+        payload: the whole payload as popped (a JSON object).
+        attempt: 1 for the first; the server's ``retries`` + 1.
+        attempts_left: further attempts after this one, by the queue's maxretries; None if unknown.
+        workitem: as it was popped.
+        started: when this attempt was popped, UTC.
+        deadline: when its timeout strikes, UTC; None without one.
+        files: the item's files by name, downloaded when asked for.
+        marks: what is kept for the item beside its payload; see ``worker.item.metadata``.
+        log: log lines with the item's id and queue on them.
+    """
+
+    def __init__(
+        self,
+        workitem: Workitem,
+        *,
+        files: ItemFiles,
+        log: ItemLog,
+        started: datetime,
+        deadline: datetime | None = None,
+        maxretries: int | None = None,
+        marks: Marks | None = None,
+        desk: ItemDesk | None = None,
+    ) -> None:
+        self.workitem = workitem
+        self.id = workitem.id
+        self.name = workitem.name
+        self.queue = workitem.wiq
+        self.priority = workitem.priority
+        self.payload: JsonObject = workitem.payload or {}
+        self.attempt = workitem.retries + 1
+        self.attempts_left = None if maxretries is None else max(0, maxretries - self.attempt)
+        self.started = started
+        self.deadline = deadline
+        self.files = (
+            InputFiles({f.filename: InputFile(f, files) for f in workitem.files})
+            if workitem.files
+            else NO_FILES
+        )
+        self.log = log
+        self._files = files
+        self._stopping = False
+        self._attachments: dict[str, Attachment] = {}
+        self._bridge: Bridge | None = None
+        self._marks = marks
+        self._desk = desk
+        self._pushes: list[FollowUp] | None = None
+
+    def __repr__(self) -> str:
+        return f"Item({self.id!r}, queue={self.queue!r}, attempt={self.attempt})"
+
+    @property
+    def created(self) -> datetime | None:
+        """When the item was pushed, UTC, to the second: MongoDB's ids begin with it; None for an
+        id of another kind."""
+        if len(self.id) != 24:
+            return None
+        try:
+            return datetime.fromtimestamp(int(self.id[:8], 16), UTC)
+        except ValueError:
+            return None
+
+    @property
+    def marks(self) -> Marks:
+        """What is kept for the item beside its payload."""
+        if self._marks is None:
+            self._marks = Marks()
+        return self._marks
+
+    @property
+    def marked(self) -> bool:
+        """Whether there are marks at all."""
+        return self._marks is not None
+
+    @property
+    def producer(self) -> "Producer | None":
+        """Who carries pushes that do not wait for this item's end; the worker's own connection."""
+        return None if self._desk is None else self._desk.producer
+
+    @property
+    def checkpointed(self) -> Any:
+        """What an earlier attempt, or this one, gave to ``checkpoint`` last, as JSON; or None."""
+        return None if self._marks is None else self._marks.checkpoint
+
+    def checkpointed_as(self, kind: type[T]) -> T | None:
+        """Return the checkpoint as a model, dataclass or other type.
+
+        Raises:
+            pydantic.ValidationError: it does not fit, as after a change of the type.
+        """
+        found = self.checkpointed
+        return None if found is None else TypeAdapter(kind).validate_python(found)
+
+    @property
+    def stopping(self) -> bool:
+        """True once this attempt should end: its time is up, or the worker is stopping.
+
+        Safe to read from threads; a long loop in a ``def`` handler looks at it now and then, and
+        raises (``Retry``, say) when its work is not complete: what a handler returns counts as
+        done, however late.
+        """
+        return self._stopping
+
+    def stop(self) -> None:
+        """Ask the handler to end; the worker calls this."""
+        self._stopping = True
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait in a ``def`` handler for what an ``async def`` one would await.
+
+        It works for the item's own files and for every call of the ``Client``::
+
+            scan = item.wait(item.files["scan.pdf"].path())
+            item.wait(item.attach(receipt))
+
+        Args:
+            work: the coroutine; it runs on the worker's loop, with this item as the current one.
+
+        Returns:
+            What the coroutine returns.
+
+        Raises:
+            RuntimeError: called where ``await`` is the way: in an ``async def`` handler.
+            TimeLimitExceeded: this attempt was given up meanwhile.
+            Exception: whatever the coroutine raises.
+        """
+        if self._bridge is None:
+            work.close()
+            raise RuntimeError("item.wait() is for def handlers; an async def handler awaits")
+        return self._bridge(work)
+
+    def wait_through(self, bridge: Bridge) -> None:
+        """Set how ``wait`` waits; the executor of a ``def`` handler calls this."""
+        self._bridge = bridge
+
+    async def attach(self, source: str | Path | bytes, name: str = "") -> None:
+        """Declare an output file; it is stored with the item when the item is written back.
+
+        Args:
+            source: a path, or the content itself.
+            name: the name it gets; the path's own name by default, mandatory for bytes.
+
+        Raises:
+            FileTransferError: no such file, or a name that is not safe.
+            ValueError: bytes without a name.
+        """
+        if isinstance(source, bytes) and not name:
+            raise ValueError("attach(bytes) needs a name")
+        origin = Path(source) if isinstance(source, str) else source
+        shown = name or (origin.name if isinstance(origin, Path) else "")
+        self._attachments[shown] = await self._files.keep(origin, shown)
+
+    async def progress(self, share: float, text: str = "") -> None:
+        """Show on the item how far it is; written at most once a second, the latest wins.
+
+        Args:
+            share: 0 to 1.
+            text: for people, up to 200 characters.
+
+        Raises:
+            CheckpointError: the share is not from 0 to 1.
+            LostItem: another has the item by now; the handler should end.
+        """
+        self.marks.progress = progress_of(share, text, iso(datetime.now(UTC)))
+        if self._desk is not None:
+            await self._desk.save(self, now=False)
+
+    async def checkpoint(self, state: Any, *, now: bool = False) -> None:
+        """Keep how far this attempt is; the next one finds it in ``checkpointed``.
+
+        It is stored at most once a second, the latest wins, and with the outcome of an attempt
+        that fails; so only a crash can lose the last second.
+
+        Args:
+            state: what has a JSON form: a dict, model, dataclass; up to 1 MB of it.
+            now: return only when it is stored.
+
+        Raises:
+            CheckpointError: no JSON form, or too large.
+            LostItem: another has the item by now; the handler should end.
+        """
+        self.marks.checkpoint = json.loads(checkpoint_text(state, self.id))
+        if self._desk is not None:
+            await self._desk.save(self, now=now)
+
+    if TYPE_CHECKING:
+
+        @overload
+        async def push(
+            self, target: str, payload: Mapping[str, Any], **options: Unpack[FollowUpArguments]
+        ) -> str: ...
+
+        @overload
+        async def push(
+            self,
+            target: DeclaredHandler[Callable[Concatenate["Item", M, ...], Any]],
+            payload: M,
+            **options: Unpack[FollowUpArguments],
+        ) -> str: ...
+
+        @overload
+        async def push(
+            self,
+            target: DeclaredHandler[Callable[Concatenate[M, ...], Any]],
+            payload: M,
+            **options: Unpack[FollowUpArguments],
+        ) -> str: ...
+
+    async def push(self, target: Any, payload: Any, **options: Any) -> str:
+        """Ask for a follow-up item: pushed only once this item has succeeded, and at most once,
+        whatever dies meanwhile.
+
+        Args:
+            target: a handler (the payload is checked against its model) or a queue's name.
+            payload: the new item's.
+            options: ``name``, ``priority``, ``delay``, ``at``, ``namespace``, ``unique``,
+                ``unique_for``, ``unique_update``, as for ``handler.push``.
+
+        Returns:
+            The id that the new item will have; with ``unique`` another one's item may have the key
+            when it comes to it, and then there is none of this id.
+
+        Raises:
+            ContractError: the payload does not fit the target handler.
+            QueueNotFound: no such queue.
+        """
+        if self._desk is None:
+            raise RuntimeError("this item has no worker around it: nothing can be pushed")
+        found = await self._desk.accept(self, target, payload, options)
+        self._pushes = [*(self._pushes or ()), found]
+        return found.id
+
+    async def take_marks(self, marks: Marks, *, now: bool) -> None:
+        """Take the marks of this item's other half, in a process of its own, and store them."""
+        self._marks = marks
+        if self._desk is not None:
+            await self._desk.save(self, now=now)
+
+    async def take_push(self, push: "Push") -> "FollowUp":
+        """Take a follow-up item of this item's other half."""
+        if self._desk is None:
+            raise RuntimeError("this item has no worker around it: nothing can be pushed")
+        found = await self._desk.accept_ready(self, push)
+        self._pushes = [*(self._pushes or ()), found]
+        return found
+
+    @property
+    def pushes(self) -> "tuple[FollowUp, ...]":
+        """What ``push`` asked for so far."""
+        return () if self._pushes is None else tuple(self._pushes)
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """What ``attach`` declared so far."""
+        return tuple(self._attachments.values())
+
+
+def merged(payload: JsonObject, result: Mapping[str, Any] | None) -> JsonObject:
+    """Return the payload that is written back: the input, overlaid with the handler's result."""
+    return payload if result is None else {**payload, **result}

@@ -1,0 +1,294 @@
+"""From what a handler did to what is written back: pure decisions over data.
+
+OpenIAP's rules behind them (server.md, Update, field by field): state ``retry`` with errortype
+``business`` ends as failed; with ``application`` it is retried up to the queue's maxretries; the
+payload must be sent; a message without a type counts as ``application``.
+"""
+
+import random
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from worker.errors import ApplicationError, BusinessError, Retry, Skip
+from worker.item.follow_up import FollowUp
+from worker.item.retry import Backoff, NeverRetry, RetryPolicy
+from worker.item.waits import Waits
+from worker.openiap.errors import PayloadTooLarge
+from worker.openiap.values import checked_payload, json_text
+from worker.openiap.workitem import (
+    APPLICATION,
+    BUSINESS,
+    FAILED,
+    RETRY,
+    SUCCESSFUL,
+    JsonObject,
+    Workitem,
+)
+from worker.package_path import OWN_CODE
+
+Kind = Literal["successful", "business", "application", "failed", "released"]
+
+MAX_MESSAGE: Final = 4_000
+MAX_SOURCE: Final = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is to be written back for one attempt.
+
+    Attributes:
+        kind: ``successful``; ``business`` (never retried); ``application`` (retried by the
+            queue's rules); ``failed`` (an application error that must not be retried);
+            ``released`` (handed back without costing an attempt).
+        payload: the JSON object to store, or None to keep the stored one.
+        message, source: for errormessage and errorsource.
+        retry_at: when to try again, where the handler or its policy chose a time.
+        attachments: name and local path of each file to store with the item.
+        pushes: follow-up items, pushed once the server has the outcome; with a success only.
+        waits: why and until when an item that is handed back is parked; not kept on disk, so one
+            that was not parked before a crash is handed back by the next life.
+    """
+
+    kind: Kind
+    payload: JsonObject | None = None
+    message: str = ""
+    source: str = ""
+    retry_at: datetime | None = None
+    attachments: tuple[tuple[str, str], ...] = ()
+    pushes: tuple[FollowUp, ...] = ()
+    waits: Waits | None = None
+
+    @property
+    def state(self) -> str:
+        """The state to send with an update."""
+        if self.kind == "successful":
+            return SUCCESSFUL
+        return FAILED if self.kind == "failed" else RETRY
+
+    @property
+    def errortype(self) -> str:
+        """The errortype to send with an update."""
+        if self.kind in ("successful", "released"):
+            return ""
+        return BUSINESS if self.kind == "business" else APPLICATION
+
+
+class ResultError(ApplicationError):
+    """What the handler returned cannot be written back."""
+
+
+def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
+    """Make the outcome of a handler that returned.
+
+    Args:
+        payload: the item's payload; the result is laid over it.
+        result: a model, dataclass or mapping, or None.
+        handler: its name, for the error text.
+
+    Returns:
+        ``successful``, or ``failed`` when the result is not a JSON object: doing the work again
+        would give the same, so it is not retried.
+    """
+    try:
+        fields = result_fields(result, handler=handler)
+        merged = payload if fields is None else {**payload, **fields}
+        checked_payload(json_text(merged), operation="")
+    except PayloadTooLarge as error:
+        text = f"{handler}: with the result {error.text}"
+        return Outcome("failed", None, message=text)
+    except (ResultError, TypeError, ValueError, RecursionError) as error:
+        text = str(error) if isinstance(error, ResultError) else f"{handler}: the result: {error}"
+        return Outcome("failed", None, message=clip(text, MAX_MESSAGE))
+    return Outcome("successful", merged)
+
+
+def result_fields(result: object, *, handler: str) -> Mapping[str, Any] | None:
+    """Return a handler's result as the fields that are laid over the payload.
+
+    Raises:
+        ResultError: it is no JSON object; the text names the handler and the type.
+    """
+    if result is None:
+        return None
+    if isinstance(result, BaseModel):
+        dumped = result.model_dump(mode="json")
+        if isinstance(dumped, dict):
+            return dumped
+    if is_dataclass(result) and not isinstance(result, type):
+        return asdict(result)
+    if isinstance(result, Mapping):
+        wrong = next((key for key in result if not isinstance(key, str)), None)
+        if wrong is None:
+            return result
+        raise ResultError(f"{handler}: the result has a key {wrong!r}; keys must be text")
+    raise ResultError(
+        f"{handler} returned a {type(result).__name__}; allowed: a pydantic model, a dataclass,"
+        " a dict with text keys, or None"
+    )
+
+
+def failure(
+    error: BaseException,
+    *,
+    attempt: int,
+    policy: RetryPolicy,
+    now: datetime,
+    chance: random.Random,
+) -> Outcome:
+    """Make the outcome of a handler that raised.
+
+    Args:
+        error: what it raised.
+        attempt: 1 for the first.
+        policy: the handler's retry policy.
+        now: the present, UTC.
+        chance: the source of jitter.
+    """
+    if isinstance(error, Skip):
+        return Outcome("successful", None)
+    if isinstance(error, BusinessError):
+        return Outcome("business", None, described(error), source_of(error))
+    if isinstance(error, Retry):
+        at = error.at if error.after is None else now + timedelta(seconds=error.after)
+        return Outcome("application", None, described(error), "", retry_at=at)
+    message, source = described(error), source_of(error)
+    if isinstance(error, ResultError):
+        return Outcome("failed", None, message, source)
+    rule = policy.for_error(error)
+    if isinstance(rule, NeverRetry):
+        return Outcome("failed", None, message, source)
+    if isinstance(rule, Backoff):
+        if rule.attempts is not None and attempt >= rule.attempts:
+            return Outcome("failed", None, message, source)
+        at = now + timedelta(seconds=rule.wait(attempt, chance))
+        return Outcome("application", None, message, source, retry_at=at)
+    return Outcome("application", None, message, source)
+
+
+def spent(error: BaseException, *, attempt: int, policy: RetryPolicy) -> bool:
+    """Return whether the policy itself allows no further attempt because there were enough."""
+    rule = policy.for_error(error)
+    return isinstance(rule, Backoff) and rule.attempts is not None and attempt >= rule.attempts
+
+
+def with_facts(
+    outcome: Outcome, error: BaseException, *, worker: str, attempt: int, seconds: float
+) -> Outcome:
+    """Return a failure whose source begins with who worked, how long, and the error's data."""
+    if not outcome.source:
+        return outcome
+    facts = [f"worker {worker}"] if worker else []
+    facts += [f"attempt {attempt}", f"{seconds:.3g} s"]
+    code, data = getattr(error, "code", ""), getattr(error, "data", None)
+    if isinstance(code, str) and code:
+        facts.append(f"code {code}")
+    if isinstance(data, dict) and data:
+        try:
+            facts.append(f"data {clip(json_text(data), 4_000)}")
+        except (TypeError, ValueError, RecursionError):
+            facts.append(f"data {clip(repr(data), 4_000)}")
+    text = masked(", ".join(facts)) + "\n" + outcome.source
+    return replace(outcome, source=clip(text, MAX_SOURCE))
+
+
+def invalid_payload(error: ValidationError, *, handler: str) -> Outcome:
+    """Make the outcome of a payload that does not validate: a business error naming the fields."""
+    text = f"Payload of {handler} is invalid: {problems_of(error)}"
+    return Outcome("business", None, clip(text, 2_000))
+
+
+def problems_of(error: ValidationError) -> str:
+    """Return what does not validate, field by field, for people."""
+    parts = []
+    for problem in error.errors(include_url=False, include_input=True)[:5]:
+        name = ".".join(str(part) for part in problem["loc"]) or "payload"
+        shown = repr(problem.get("input"))
+        given = "" if problem["type"] == "missing" else f" (given {clip(shown, 80)})"
+        parts.append(f"{name}: {problem['msg']}{given}")
+    more = error.error_count() - len(parts)
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def released(reason: str) -> Outcome:
+    """Make the outcome of an attempt that is handed back without costing the item anything."""
+    return Outcome("released", None, reason)
+
+
+def described(error: BaseException) -> str:
+    """Return one message for the item: the type unless it is ours, the text, the code."""
+    code = getattr(error, "code", "")
+    text = str(error).strip() or type(error).__name__
+    if not isinstance(error, BusinessError | ApplicationError | Retry):
+        text = f"{type(error).__name__}: {text}" if str(error).strip() else text
+    where = getattr(error, "raised_in", "")
+    if where:
+        text = f"{where}: {text}"
+    shown = f"[{code}] {text}" if isinstance(code, str) and code else text
+    return masked(clip(shown, MAX_MESSAGE))
+
+
+def source_of(error: BaseException) -> str:
+    """Return the traceback without the worker's own frames, cut to what an item can hold.
+
+    An error may bring frames that its own traceback cannot have, in an attribute ``stack``: those
+    of another process, or of a handler that was given up where it was.
+    """
+    elsewhere = getattr(error, "stack", "")
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not str(Path(frame.filename)).startswith(OWN_CODE)
+    ]
+    lines = traceback.format_list(frames) + traceback.format_exception_only(error)
+    if isinstance(elsewhere, str):
+        lines.insert(0, elsewhere)
+    return masked(clip("".join(lines), MAX_SOURCE))
+
+
+# Searched on the loop, in texts that strangers may have written: none of these goes back over what
+# it has seen, so their cost grows with the text and not with its square.
+_SECRET: Final = re.compile(
+    r"(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|jwt|authorization|bearer)\b[\"']?)"
+    r"(\s*+[=:]\s*+|\s++)(\"[^\"]*+\"|'[^']*+'|[^\s,;&)\]}]++)"
+)
+_URL_USER: Final = re.compile(r"(?<=\w://)[^/\s:@]++:[^/\s@]++@")
+_JWT: Final = re.compile(r"(?:(?<![\w-])eyJ[\w-]{8,}+|(?<=-)eyJ[\w-]{8,500}+)\.[\w-]{8,}+\.[\w-]*+")
+
+
+def masked(text: str) -> str:
+    """Return text with what looks like a password or a token replaced by stars."""
+    text = _URL_USER.sub("***:***@", text)
+    text = _JWT.sub("***", text)
+    return _SECRET.sub(r"\1\2***", text)
+
+
+def clip(text: str, limit: int) -> str:
+    """Return text of at most ``limit`` characters, its middle left out."""
+    if len(text) <= limit:
+        return text
+    head = limit * 2 // 3
+    return f"{text[:head]}\n… {len(text) - limit} characters left out …\n{text[-(limit - head) :]}"
+
+
+def update_of(workitem: Workitem, outcome: Outcome) -> Workitem:
+    """Return the work item to send for an outcome: what was popped, with the outcome on it."""
+    return Workitem(
+        id=workitem.id,
+        name=workitem.name,
+        payload=outcome.payload,
+        priority=workitem.priority,
+        nextrun=outcome.retry_at,
+        state=outcome.state,
+        wiq=workitem.wiq,
+        wiqid=workitem.wiqid,
+        errormessage=outcome.message if outcome.kind != "successful" else "",
+        errorsource=outcome.source,
+        errortype=outcome.errortype,
+    )

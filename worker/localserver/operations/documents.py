@@ -1,0 +1,360 @@
+"""Writing documents, and the collections and indexes around them.
+
+Items are documents as well: what is written to ``workitems`` becomes a row of the item table, so
+that an item that a client put back to ``new`` is popped again.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import mongomock
+
+from worker.localserver.operations import queues
+from worker.localserver.operations.queries import Queries
+from worker.localserver.storage import files as filestore
+from worker.localserver.storage import item_table, json_text
+from worker.localserver.storage.changes import Changes
+from worker.localserver.storage.document_table import DocTable, duplicate
+from worker.localserver.storage.errors import RefusedError
+from worker.localserver.storage.files import Files
+from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.item_table import ItemTable
+from worker.localserver.storage.people import Person
+from worker.localserver.storage.store import Store
+
+ALWAYS_THERE: Final = (filestore.COLLECTION, queues.COLLECTION, "users", item_table.COLLECTION)
+
+
+class Documents:
+    """Inserts, replaces, changes and deletes documents of any collection."""
+
+    def __init__(
+        self,
+        store: Store,
+        documents: DocTable,
+        items: ItemTable,
+        files: Files,
+        queries: Queries,
+        changes: Changes,
+    ) -> None:
+        self._store = store
+        self._documents = documents
+        self._items = items
+        self._files = files
+        self._queries = queries
+        self._changes = changes
+
+    def insert(
+        self, collection: str, document: dict[str, Any], person: Person, now: int
+    ) -> dict[str, Any]:
+        """Add a document and return it as stored.
+
+        Raises:
+            RefusedError: its id, or a value of a unique index, is taken.
+        """
+        _require_name(collection)
+        stamp = json_text.write_date(now)
+        document = {
+            **document,
+            "_id": _id_text(document.get("_id")) or new_id(),
+            "_acl": document.get("_acl") or [],
+            "_created": stamp,
+            "_createdby": person.username,
+            "_createdbyid": person.id,
+            "_modified": stamp,
+            "_modifiedby": person.username,
+            "_modifiedbyid": person.id,
+            "_version": 0,
+        }
+        self._check_unique(collection, document)
+        if collection == item_table.COLLECTION:
+            item = item_table.item_of(document)
+            if self._items.get(item.id) is not None:
+                raise duplicate(collection, item.id)
+            self._items.insert(item, now)
+            document = item_table.document_of(item)
+        else:
+            self._documents.insert(collection, document)
+        self._changes.tell(collection, "insert", document)
+        return document
+
+    def replace(
+        self, collection: str, document: dict[str, Any], person: Person, now: int
+    ) -> dict[str, Any]:
+        """Write a whole document over the one of its id and return it as stored.
+
+        Raises:
+            RefusedError: it has no id, or there is no such document.
+        """
+        _require_name(collection)
+        document_id = _id_text(document.get("_id"))
+        if not document_id:
+            raise RefusedError("Cannot update item without _id")
+        present = self._get(collection, document_id)
+        if present is None:
+            raise RefusedError(f"item {document_id} not found in {collection} or Access Denied")
+        kept: dict[str, Any] = {
+            key: present[key]
+            for key in ("_created", "_createdby", "_createdbyid")
+            if key in present
+        }
+        replaced: dict[str, Any] = {
+            "_acl": present.get("_acl", []),
+            **document,
+            **kept,
+            "_id": document_id,
+            "_modified": json_text.write_date(now),
+            "_modifiedby": person.username,
+            "_modifiedbyid": person.id,
+            "_version": int(present.get("_version") or 0) + 1,
+        }
+        self._check_unique(collection, replaced)
+        self._write(collection, replaced, now)
+        self._changes.tell(collection, "replace", replaced)
+        return replaced
+
+    def change(
+        self,
+        collection: str,
+        query: dict[str, Any],
+        update: dict[str, Any],
+        person: Person,
+        now: int,
+    ) -> int:
+        """Apply ``$set`` and the like to every document that matches, and return their number.
+
+        Matching and changing are one step, so this is the fence that OpenIAP has. Dates in the
+        query are not converted, as on OpenIAP.
+
+        Raises:
+            RefusedError: an operator that is unknown, or an update without one.
+        """
+        _require_name(collection)
+        if not update or not all(key.startswith("$") for key in update):
+            raise RefusedError("Update document requires atomic operators")
+        if not all(isinstance(fields, dict) for fields in update.values()):
+            raise RefusedError("Modifiers operate on fields, so each takes a JSON object")
+        stamped = {
+            **update,
+            "$set": {
+                **update.get("$set", {}),
+                "_modified": json_text.write_date(now),
+                "_modifiedby": person.username,
+                "_modifiedbyid": person.id,
+            },
+        }
+        payloads = self._changes.wanted(collection) or _mentions_payload(query, update)
+        found = list(self._queries.matching(collection, query, payloads=payloads, dates=False))
+        for document in found:
+            changed = _changed(document, stamped)
+            if changed.get("_id") != document["_id"]:
+                raise RefusedError("Performing an update on the path '_id' would modify it")
+            if collection == item_table.COLLECTION:
+                # Fences are marked for every item that a worker finishes; its payload, which may
+                # be large, is neither read nor written for that.
+                self._items.replace(item_table.item_of(changed), now, payload=payloads)
+            else:
+                self._documents.replace(collection, changed)
+            self._changes.tell(collection, "update", changed)
+        return len(found)
+
+    def insert_or_replace(
+        self,
+        collection: str,
+        unique: str,
+        document: dict[str, Any],
+        person: Person,
+        now: int,
+        *,
+        forget_id: bool = False,
+    ) -> dict[str, Any]:
+        """Replace the one document that has the same values in some fields, or insert this one.
+
+        Args:
+            collection: its name.
+            unique: the fields' names, separated by commas; "" is ``_id``.
+            document: what to store.
+            person: who does it.
+            now: the server's time in milliseconds.
+            forget_id: a document that is inserted gets another id (OpenIAP's bug).
+
+        Raises:
+            RefusedError: more than one document has these values.
+        """
+        fields = [field.strip() for field in unique.split(",") if field.strip()] or ["_id"]
+        query = {field: document.get(field) for field in fields}
+        if query.get("_id", "") is None:
+            return self.insert(collection, document, person, now)
+        found = self._queries.query(collection, query, top=2)
+        if len(found) > 1:
+            raise RefusedError(
+                f"{json_text.write(query)} is not uniqe,"
+                " more than 1 item in collection matches this"
+            )
+        if not found:
+            if forget_id:
+                document = {**document, "_id": None}
+            return self.insert(collection, document, person, now)
+        return self.replace(collection, {**document, "_id": found[0]["_id"]}, person, now)
+
+    def delete(self, collection: str, document_id: str) -> int:
+        """Remove a document, with its file's contents or its item's files; return how many."""
+        _require_name(collection)
+        if collection == item_table.COLLECTION:
+            item = self._items.get(document_id)
+            if item is None:
+                return 0
+            for file in item.files:
+                self._files.delete(str(file.get("_id") or ""))
+            self._items.delete(document_id)
+        elif collection == filestore.COLLECTION:
+            if not self._files.delete(document_id):
+                return 0
+        elif not self._documents.delete(collection, document_id):
+            return 0
+        self._changes.tell(collection, "delete", {"_id": document_id})
+        return 1
+
+    def delete_many(self, collection: str, query: dict[str, Any], ids: list[str]) -> int:
+        """Remove the documents of these ids, else those that match; return how many."""
+        wanted = {"_id": {"$in": ids}} if ids else query
+        found = [document["_id"] for document in self._queries.matching(collection, wanted)]
+        return sum(self.delete(collection, document_id) for document_id in found)
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections."""
+        names = {str(row[0]) for row in self._store.rows("SELECT name FROM collections")}
+        return sorted(names | set(ALWAYS_THERE))
+
+    def create_collection(self, collection: str) -> None:
+        """Make an empty collection.
+
+        Raises:
+            RefusedError: it exists.
+        """
+        _require_name(collection)
+        if collection in self.collections():
+            raise RefusedError(f"Collection already exists. NS: openflow.{collection}")
+        self._store.write("INSERT INTO collections (name) VALUES (?)", (collection,))
+
+    def drop_collection(self, collection: str) -> None:
+        """Remove a collection with all its documents.
+
+        Raises:
+            RefusedError: it is one that the server needs.
+        """
+        _require_name(collection)
+        if collection in ALWAYS_THERE:
+            raise RefusedError(f"Access denied, dropping reserved collection {collection}")
+        self._documents.drop(collection)
+
+    def indexes(self, collection: str) -> list[dict[str, Any]]:
+        """Return the indexes of a collection, as MongoDB describes them."""
+        described: list[dict[str, Any]] = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
+        for name, keys, options in self._store.rows(
+            "SELECT name, keys, options FROM indexes WHERE collection = ? ORDER BY name",
+            (collection,),
+        ):
+            described.append({"v": 2, **json.loads(options), "key": json.loads(keys), "name": name})
+        return described
+
+    def create_index(
+        self, collection: str, keys: dict[str, Any], options: dict[str, Any], name: str
+    ) -> str:
+        """Note an index and return its name; only ``unique`` has an effect here.
+
+        Raises:
+            RefusedError: no fields.
+        """
+        _require_name(collection)
+        if not keys:
+            raise RefusedError("Index keys cannot be empty.")
+        name = name or "_".join(f"{field}_{direction}" for field, direction in keys.items())
+        self._store.write(
+            "INSERT OR REPLACE INTO indexes (collection, name, keys, options) VALUES (?, ?, ?, ?)",
+            (collection, name, json_text.write(keys), json_text.write(options)),
+        )
+        self._store.write("INSERT OR IGNORE INTO collections (name) VALUES (?)", (collection,))
+        return name
+
+    def drop_index(self, collection: str, name: str) -> None:
+        """Remove an index.
+
+        Raises:
+            RefusedError: there is none of this name.
+        """
+        gone = self._store.write(
+            "DELETE FROM indexes WHERE collection = ? AND name = ?", (collection, name)
+        )
+        if gone == 0:
+            raise RefusedError(f"index not found with name [{name}]")
+
+    def _get(self, collection: str, document_id: str) -> dict[str, Any] | None:
+        if collection != item_table.COLLECTION:
+            return self._documents.get(collection, document_id)
+        item = self._items.get(document_id)
+        return item_table.document_of(item) if item else None
+
+    def _write(self, collection: str, document: dict[str, Any], now: int) -> None:
+        if collection == item_table.COLLECTION:
+            self._items.replace(item_table.item_of(document), now)
+        else:
+            self._documents.replace(collection, document)
+
+    def _check_unique(self, collection: str, document: dict[str, Any]) -> None:
+        for index in self.indexes(collection)[1:]:
+            if not index.get("unique"):
+                continue
+            values = {field: document.get(field) for field in index["key"]}
+            taken = self._queries.query(
+                collection, {**values, "_id": {"$ne": document["_id"]}}, top=1
+            )
+            if taken:
+                raise RefusedError(
+                    f"E11000 duplicate key error collection: openflow.{collection} index: "
+                    f"{index['name']} dup key: {json_text.write(values)}"
+                )
+
+
+def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    """Return a document after MongoDB's update operators; plain ``$set`` and ``$unset`` fast."""
+    plain: dict[str, Callable[[dict[str, Any], str, Any], None]] = {
+        "$set": dict.__setitem__,
+        "$unset": lambda changed, field, _: changed.pop(field, None) and None,
+    }
+    if all(operator in plain for operator in update) and not any(
+        "." in field for fields in update.values() for field in fields
+    ):
+        changed = dict(document)
+        for operator, fields in update.items():
+            for field, value in fields.items():
+                plain[operator](changed, field, value)
+        return changed
+    workspace = mongomock.MongoClient().openiap.documents
+    try:
+        workspace.insert_one(document)
+        workspace.update_one({"_id": document["_id"]}, update)
+    except NotImplementedError as error:
+        raise RefusedError(f"The local server does not support this: {error}") from error
+    except (mongomock.OperationFailure, TypeError, ValueError, KeyError) as error:
+        raise RefusedError(str(error)) from error
+    return dict(workspace.find_one({}))
+
+
+def _mentions_payload(query: dict[str, Any], update: dict[str, Any]) -> bool:
+    """Say whether an update of items reads or writes payloads; when in doubt it does."""
+    if any(key.startswith(("payload", "$")) for key in query):
+        return True
+    if not set(update) <= {"$set", "$unset"}:
+        return True
+    return any(field.startswith("payload") for fields in update.values() for field in fields)
+
+
+def _require_name(collection: str) -> None:
+    if not collection:
+        raise RefusedError("collectionname is mandatory")
+
+
+def _id_text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,345 @@
+"""Reading documents: filters, orders, projections, aggregations.
+
+mongomock gives MongoDB's operators their meaning; this room hands it as few documents as it can:
+an ``_id`` is looked up, and items are narrowed down by id, queue, state and times in SQL, so that
+asking for the few items in ``processing`` among many finished ones is cheap, and so is asking for
+the one that has waited longest.
+"""
+
+import functools
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeGuard
+
+import mongomock
+from mongomock.filtering import filter_applies, resolve_sort_key
+
+from worker.localserver.storage import item_table, json_text
+from worker.localserver.storage.document_table import COMPARISONS, DocTable
+from worker.localserver.storage.errors import RefusedError
+from worker.localserver.storage.item_table import ItemTable
+
+DEFAULT_TOP: Final = 500
+ITEM_TIMES: Final = ("nextrun", "lastrun")
+_EPOCH: Final = datetime(1970, 1, 1)
+"""Without a zone, as ``json_text.with_dates`` makes them."""
+ITEM_COLUMNS: Final = {"_id": "id", "wiq": "wiq", "wiqid": "wiqid", "state": "state"}
+
+
+class Queries:
+    """Answers questions about documents of any collection."""
+
+    def __init__(self, documents: DocTable, items: ItemTable) -> None:
+        self._documents = documents
+        self._items = items
+
+    def query(
+        self,
+        collection: str,
+        query: dict[str, Any],
+        *,
+        projection: dict[str, Any] | None = None,
+        orderby: dict[str, Any] | None = None,
+        top: int = 0,
+        skip: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return the documents that match.
+
+        Args:
+            collection: its name; an unknown one has no documents.
+            query: MongoDB's query language.
+            projection: which fields to return.
+            orderby: field to 1 (ascending) or -1.
+            top: how many at most; 0 is 500.
+            skip: how many to leave out first.
+
+        Raises:
+            RefusedError: mongomock knows no such operator, or finds the query wrong.
+        """
+        first = max(skip, 0)
+        last = first + (top if top > 0 else DEFAULT_TOP)
+        needs = _fields_read(query, projection, orderby)
+        ordered = _id_order(collection, query, orderby)
+        matching = self.matching(collection, query, payloads=needs, descending=ordered == -1)
+        at_once = self._ordered_items(collection, query, orderby, last, payloads=needs)
+        if at_once is not None:
+            found = at_once[first:]
+        elif orderby and not ordered:
+            found = _sorted(list(matching), orderby)[first:last]
+        else:
+            found = []
+            for position, document in enumerate(matching):
+                if position >= last:
+                    break
+                if position >= first:
+                    found.append(document)
+        return _projected(found, projection)
+
+    def _ordered_items(
+        self,
+        collection: str,
+        query: dict[str, Any],
+        orderby: dict[str, Any] | None,
+        most: int,
+        *,
+        payloads: bool,
+    ) -> list[dict[str, Any]] | None:
+        """Return the first items by one of their times where SQL can tell them all, else None."""
+        if collection != item_table.COLLECTION or not orderby or len(orderby) != 1:
+            return None
+        ((field, direction),) = orderby.items()
+        where, values, rest = item_condition(query)
+        if field not in ITEM_TIMES or rest or not isinstance(direction, (int, float)):
+            return None
+        # Without a time first, as in MongoDB; of the same time in the order they were added.
+        order = f"{field} {'DESC' if direction < 0 else 'ASC'}, seq"
+        items = self._items.select(where, values, payloads=payloads, order=order, most=most)
+        return [item_table.document_of(item) for item in items]
+
+    def matching(
+        self,
+        collection: str,
+        query: dict[str, Any],
+        *,
+        payloads: bool = True,
+        dates: bool = True,
+        descending: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the documents that match, as they are stored.
+
+        Args:
+            collection: its name.
+            query: MongoDB's query language.
+            payloads: whether the payloads of items are needed.
+            dates: whether text in the query that looks like a date is one; OpenIAP converts
+                in queries, and not in the queries of conditional updates.
+            descending: the greatest ``_id`` first, where the query has bounds for it.
+        """
+        rest, candidates = self._candidates(
+            collection, query, payloads=payloads, dates=dates, descending=descending
+        )
+        if not rest:
+            yield from candidates
+            return
+        condition = json_text.with_dates(rest) if dates else rest
+        for document in candidates:
+            if applies(condition, json_text.with_dates(document)):
+                yield document
+
+    def count(self, collection: str, query: dict[str, Any]) -> int:
+        """Return how many documents match."""
+        if collection == item_table.COLLECTION:
+            where, values, rest = item_condition(query)
+            if not rest:
+                return self._items.count(where, values)
+        elif not query:
+            return self._documents.count(collection)
+        needs = _fields_read(query, {"_id": 1}, None)
+        return sum(1 for _ in self.matching(collection, query, payloads=needs))
+
+    def distinct(self, collection: str, field: str, query: dict[str, Any]) -> list[str]:
+        """Return the different values of a field, as text (JSON text of what is no text)."""
+        workspace = self._workspace(
+            json_text.with_dates(document) for document in self.matching(collection, query)
+        )
+        values = _asked(lambda: workspace.distinct(field))
+        return [
+            value if isinstance(value, str) else json_text.write(value).strip('"')
+            for value in values
+        ]
+
+    def aggregate(self, collection: str, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Run an aggregation pipeline; a ``$match`` in front narrows down what is loaded.
+
+        Raises:
+            RefusedError: mongomock knows no such stage, or finds it wrong.
+        """
+        first: dict[str, Any] = {}
+        rest = stages
+        if stages and isinstance(stages[0], dict) and list(stages[0]) == ["$match"]:
+            first, rest = stages[0]["$match"], stages[1:]
+            if not isinstance(first, dict):
+                raise RefusedError("the match filter must be an expression in an object")
+        workspace = self._workspace(
+            json_text.with_dates(document) for document in self.matching(collection, first)
+        )
+        results: list[dict[str, Any]] = _asked(
+            lambda: list(workspace.aggregate(json_text.with_dates(rest)))
+        )
+        return results
+
+    def _workspace(self, documents: Iterator[dict[str, Any]]) -> Any:
+        workspace = mongomock.MongoClient().openiap.documents
+        for document in documents:
+            workspace.insert_one(document)
+        return workspace
+
+    def _candidates(
+        self,
+        collection: str,
+        query: dict[str, Any],
+        *,
+        payloads: bool,
+        dates: bool,
+        descending: bool,
+    ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+        """Return what of the query is still to be checked, and the documents to check."""
+        if collection == item_table.COLLECTION:
+            where, values, rest = item_condition(query, dates=dates)
+            items = self._items.select(where, values, payloads=payloads)
+            return rest, (item_table.document_of(item) for item in items)
+        document_id = query.get("_id")
+        if isinstance(document_id, str):
+            found = self._documents.get(collection, document_id)
+            rest = {key: value for key, value in query.items() if key != "_id"}
+            return rest, iter([found] if found is not None else [])
+        if _bounds(document_id):
+            rest = {key: value for key, value in query.items() if key != "_id"}
+            return rest, self._documents.between(collection, document_id, descending=descending)
+        return query, self._documents.all(collection)
+
+
+def _bounds(wanted: object) -> TypeGuard[dict[str, str]]:
+    """Say whether this is bounds for a text, which SQLite compares as MongoDB does."""
+    return (
+        isinstance(wanted, dict)
+        and bool(wanted)
+        and all(key in COMPARISONS for key in wanted)
+        and all(isinstance(json_text.with_dates(one), str) for one in wanted.values())
+    )
+
+
+def _id_order(collection: str, query: dict[str, Any], orderby: dict[str, Any] | None) -> int:
+    """Return 1 or -1 where the documents come in the order asked for, by their ids; else 0."""
+    if collection == item_table.COLLECTION or not orderby or set(orderby) != {"_id"}:
+        return 0
+    if not _bounds(query.get("_id")):
+        return 0
+    direction = orderby["_id"]
+    return -1 if isinstance(direction, (int, float)) and direction < 0 else 1
+
+
+def item_condition(
+    query: dict[str, Any], *, dates: bool = True
+) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the part of a query on items that SQL answers, its values, and the rest.
+
+    Args:
+        query: MongoDB's query language.
+        dates: see ``Queries.matching``; else no text is compared with an item's times.
+    """
+    parts: list[str] = []
+    values: list[Any] = []
+    rest: dict[str, Any] = {}
+    for key, wanted in query.items():
+        column = ITEM_COLUMNS.get(key)
+        several = wanted.get("$in") if isinstance(wanted, dict) and len(wanted) == 1 else None
+        times = _times(wanted) if key in ITEM_TIMES and dates else {}
+        if key == "_type" and wanted == "workitem":
+            continue
+        if times:
+            parts.extend(f"{key} * 1000 {COMPARISONS[name]} ?" for name in times)
+            values.extend(times.values())
+            continue
+        if column and isinstance(wanted, str):
+            # The unary plus keeps SQLite from the index of finished items by state where one by
+            # queue is better; there is none by state alone but for ``processing``.
+            parts.append(f"{column} = ?" if wanted != "processing" else f"{column} = 'processing'")
+            if wanted != "processing":
+                values.append(wanted)
+        elif (
+            column
+            and isinstance(several, list)
+            and 0 < len(several) <= 500
+            and all(isinstance(one, str) for one in several)
+        ):
+            parts.append(f"{column} IN ({', '.join('?' * len(several))})")
+            values.extend(several)
+        else:
+            rest[key] = wanted
+    return " AND ".join(parts), values, rest
+
+
+def _times(wanted: object) -> dict[str, int]:
+    """Return bounds for a time in microseconds since 1970, or {} where this is none."""
+    if not isinstance(wanted, dict) or not all(name in COMPARISONS for name in wanted):
+        return {}
+    moments = {name: json_text.with_dates(text) for name, text in wanted.items()}
+    if not all(isinstance(moment, datetime) for moment in moments.values()):
+        return {}
+    tick = timedelta(microseconds=1)
+    return {name: (moment - _EPOCH) // tick for name, moment in moments.items()}
+
+
+def applies(condition: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Say whether a document matches, dates on both sides being dates."""
+    return bool(
+        _asked(lambda: filter_applies(condition, document))  # type: ignore[no-untyped-call]
+    )
+
+
+def _asked(question: Any) -> Any:
+    """Ask mongomock; what it cannot do or finds wrong is the client's to know."""
+    try:
+        return question()
+    except NotImplementedError as error:
+        raise RefusedError(f"The local server does not support this: {error}") from error
+    except (mongomock.OperationFailure, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise RefusedError(str(error) or type(error).__name__) from error
+
+
+def _fields_read(
+    query: dict[str, Any], projection: dict[str, Any] | None, orderby: dict[str, Any] | None
+) -> bool:
+    """Say whether payloads are needed; when in doubt they are."""
+    if any(key.startswith(("payload", "$")) for key in (*query, *(orderby or {}))):
+        return True
+    if not projection:
+        return True
+    if any(key.startswith("payload.") or isinstance(v, dict) for key, v in projection.items()):
+        return True
+    included = [key for key, value in projection.items() if value and key != "_id"]
+    if included:
+        return "payload" in included
+    return ("payload" not in projection and set(projection) != {"_id"}) or (
+        set(projection) == {"_id"} and not projection["_id"]
+    )
+
+
+def _sorted(documents: list[dict[str, Any]], orderby: dict[str, Any]) -> list[dict[str, Any]]:
+    """Sort by several fields: by the last first, since sorting is stable."""
+    for field, direction in reversed(list(orderby.items())):
+        documents = _asked(
+            functools.partial(
+                sorted,
+                documents,
+                key=functools.partial(_sort_key, field),
+                reverse=isinstance(direction, (int, float)) and direction < 0,
+            )
+        )
+    return documents
+
+
+def _sort_key(field: str, document: dict[str, Any]) -> Any:
+    return resolve_sort_key(field, json_text.with_dates(document))  # type: ignore[no-untyped-call]
+
+
+def _projected(
+    documents: list[dict[str, Any]], projection: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    if not projection or not documents:
+        return documents
+    flags = [bool(value) for key, value in projection.items() if key != "_id"]
+    plain = all("." not in key and isinstance(v, (int, float)) for key, v in projection.items())
+    if plain and len(set(flags)) <= 1:
+        including = flags[0] if flags else bool(projection.get("_id"))
+        if including:
+            wanted = [key for key, value in projection.items() if value]
+            if projection.get("_id", 1):
+                wanted = ["_id", *(key for key in wanted if key != "_id")]
+            return [{key: one[key] for key in wanted if key in one} for one in documents]
+        return [{k: v for k, v in one.items() if k not in projection} for one in documents]
+    workspace = mongomock.MongoClient().openiap.documents
+    for document in documents:
+        workspace.insert_one(document)
+    return list(_asked(lambda: list(workspace.find({}, projection))))

@@ -1,0 +1,87 @@
+"""What is about to be sent, held back until what it tells is committed.
+
+1. Commands write into one running transaction and leave their replies here.
+2. When the loop has worked off what had arrived, one commit makes all of it last, and then all
+   replies go out: a group commit, so that the disk costs little per command.
+3. Where the commit fails, every reply of the group becomes an error: nothing is claimed that is
+   not on disk.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from worker.localserver.storage.store import Store
+from worker.openiap.wire import openiap_pb2 as pb
+
+
+class Receiver(Protocol):
+    """Who gets a message: a session."""
+
+    def deliver(self, command: str, message: Message | None, rid: str) -> None:
+        """Send one message with the next ``push``."""
+
+    def push(self) -> None:
+        """Hand all that was delivered to the network."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One message that waits for the commit; without a ``rid`` it answers nothing."""
+
+    receiver: Receiver
+    command: str
+    message: Message | None
+    rid: str
+
+
+class Replies:
+    """Collects messages and sends them behind the commit."""
+
+    def __init__(self, store: Store, log: Callable[[str], None]) -> None:
+        self._store = store
+        self._log = log
+        self._waiting: list[Waiting] = []
+        self._scheduled = False
+
+    def add(self, receiver: Receiver, command: str, message: Message | None, rid: str) -> None:
+        """Send a message once everything that was written so far is committed."""
+        self._waiting.append(Waiting(receiver, command, message, rid))
+        self.schedule()
+
+    def schedule(self) -> None:
+        """See to it that what was written is committed, reply or not."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def mark(self) -> int:
+        """Return the present place, for ``forget_since``."""
+        return len(self._waiting)
+
+    def forget_since(self, mark: int) -> None:
+        """Drop the messages of a command that was undone."""
+        del self._waiting[mark:]
+
+    def flush(self) -> None:
+        """Commit and send."""
+        self._scheduled = False
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._store.commit()
+        except sqlite3.Error as error:
+            self._log(f"the data could not be written: {error}")
+            failure = pb.ErrorResponse(message=f"The data could not be written: {error}", code=500)
+            for one in waiting:
+                if one.rid:
+                    one.receiver.deliver("error", failure, one.rid)
+        else:
+            for one in waiting:
+                one.receiver.deliver(one.command, one.message, one.rid)
+        # Now and not a turn later: clients work on while the next commands are executed.
+        for receiver in {one.receiver for one in waiting}:
+            receiver.push()

@@ -1,0 +1,170 @@
+"""Users: hashed passwords, signed tokens."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from worker.localserver.storage import json_text
+from worker.localserver.storage.document_table import DocTable
+from worker.localserver.storage.errors import RefusedError
+from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.people import Person
+from worker.localserver.storage.store import Store
+
+COLLECTION: Final = "users"
+ALGORITHM: Final = "HS256"
+LONG_LIFETIME: Final = 365 * 24 * 3600.0
+SIGNING_KEY: Final = "signing_key"
+REMEMBERED: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The salt and hash of a user's password."""
+
+    userid: str
+    salt: bytes
+    hash: bytes
+
+
+class Users:
+    """Knows who may sign in."""
+
+    def __init__(self, store: Store, documents: DocTable) -> None:
+        self._store = store
+        self._documents = documents
+        found = store.setting(SIGNING_KEY)
+        if found is None:
+            found = secrets.token_hex(32)
+            store.set_setting(SIGNING_KEY, found)
+        self._secret = found
+        # Hashing takes 50 ms on purpose; a password that was right once is known again by a keyed
+        # hash that lives in memory only, so that workers which reconnect cost nothing.
+        self._memory_key = secrets.token_bytes(32)
+        self._proved: dict[str, bytes] = {}
+        self._tokens: dict[str, tuple[Person, float]] = {}
+
+    def ensure(self, username: str, password: str, now: int) -> None:
+        """Make a user, or give an existing one this password."""
+        known = self.credentials(username)
+        if known is not None and matches(known, password):
+            return
+        userid = known.userid if known else new_id()
+        salt = secrets.token_bytes(16)
+        self._store.write(
+            "INSERT OR REPLACE INTO credentials (username, userid, salt, hash) VALUES (?, ?, ?, ?)",
+            (username, userid, salt, _hash(password, salt)),
+        )
+        if known is None:
+            stamp = json_text.write_date(now)
+            self._documents.insert(
+                COLLECTION,
+                {
+                    "_id": userid,
+                    "_type": "user",
+                    "name": username,
+                    "username": username,
+                    "email": "",
+                    "roles": [{"_id": "5a1702fa245d9013697656fb", "name": "admins"}],
+                    "_created": stamp,
+                    "_modified": stamp,
+                    "_version": 0,
+                },
+            )
+
+    def credentials(self, username: str) -> Credentials | None:
+        """Return what a user's password is checked against, or None."""
+        found = self._store.row(
+            "SELECT userid, salt, hash FROM credentials WHERE username = ?", (username,)
+        )
+        return Credentials(found[0], found[1], found[2]) if found else None
+
+    def document(self, userid: str) -> dict[str, Any]:
+        """Return a user's document; an empty one where it was deleted."""
+        return self._documents.get(COLLECTION, userid) or {}
+
+    def proved(self, username: str, password: str) -> Person | None:
+        """Return the user if exactly this password was found right before, without hashing."""
+        digest = self._proved.get(username)
+        if digest is None or not hmac.compare_digest(digest, self._digest(username, password)):
+            return None
+        known = self.credentials(username)
+        return Person(known.userid, username) if known else None
+
+    def remember(self, username: str, password: str) -> None:
+        """Note that this password was found right."""
+        if len(self._proved) >= REMEMBERED:
+            self._proved.clear()
+        self._proved[username] = self._digest(username, password)
+
+    def token(self, person: Person, lifetime: float, now: float) -> str:
+        """Return a signed token.
+
+        Args:
+            person: who may use it.
+            lifetime: seconds that it is valid.
+            now: the server's time in seconds.
+        """
+        return jwt.encode(
+            {
+                "data": {"_id": person.id, "username": person.username},
+                "iat": int(now),
+                "exp": int(now + lifetime),
+                # Two tokens of one second differ, as they do on OpenIAP.
+                "jti": secrets.token_hex(8),
+            },
+            self._secret,
+            algorithm=ALGORITHM,
+        )
+
+    def of_token(self, token: str, now: float) -> Person:
+        """Return who a token was made for.
+
+        Raises:
+            RefusedError: it is not signed by this server, or its time is over.
+        """
+        known = self._tokens.get(token)
+        if known is None:
+            known = self._read(token)
+            if len(self._tokens) >= REMEMBERED:
+                self._tokens.clear()
+            self._tokens[token] = known
+        if known[1] <= now:
+            raise RefusedError("jwt expired")
+        return known[0]
+
+    def _read(self, token: str) -> tuple[Person, float]:
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                options={
+                    "require": ["exp"],
+                    # The server's own clock decides, and tests inject theirs.
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+            data = claims["data"]
+            return Person(str(data["_id"]), str(data["username"])), float(claims["exp"])
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            raise RefusedError("invalid jwt") from error
+
+    def _digest(self, username: str, password: str) -> bytes:
+        text = f"{len(username)}:{username}{password}".encode()
+        return hmac.digest(self._memory_key, text, "sha256")
+
+
+def matches(credentials: Credentials, password: str) -> bool:
+    """Say whether a password is the right one; takes some 50 ms of CPU, on purpose."""
+    return hmac.compare_digest(_hash(password, credentials.salt), credentials.hash)
+
+
+def _hash(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)

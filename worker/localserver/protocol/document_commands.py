@@ -1,0 +1,249 @@
+"""The commands of documents, collections and indexes."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from worker.localserver.protocol.command import Call, Command, json_list, json_object, json_value
+from worker.localserver.storage import json_text
+from worker.localserver.storage.errors import RefusedError
+from worker.openiap.wire import openiap_pb2 as pb
+
+OBJECT_ID_LENGTHS: Final = (12, 24)
+"""Of texts that MongoDB takes for an ObjectId."""
+
+
+def query(call: Call, request: pb.QueryRequest) -> Message:
+    """Find documents."""
+    found = call.house.queries.query(
+        request.collectionname,
+        json_object(request.query, "query"),
+        projection=json_object(request.projection, "projection"),
+        orderby=_orderby(request.orderby),
+        top=request.top,
+        skip=request.skip,
+    )
+    return pb.QueryResponse(results=json_text.write(found))
+
+
+def aggregate(call: Call, request: pb.AggregateRequest) -> Message:
+    """Run an aggregation pipeline."""
+    found = call.house.queries.aggregate(
+        request.collectionname, json_list(request.aggregates, "aggregates")
+    )
+    return pb.AggregateResponse(results=json_text.write(found))
+
+
+def count(call: Call, request: pb.CountRequest) -> Message:
+    """Count documents."""
+    return pb.CountResponse(
+        result=call.house.queries.count(request.collectionname, json_object(request.query, "query"))
+    )
+
+
+def distinct(call: Call, request: pb.DistinctRequest) -> Message:
+    """List the different values of a field."""
+    if not request.field:
+        raise RefusedError("field is mandatory")
+    return pb.DistinctResponse(
+        results=call.house.queries.distinct(
+            request.collectionname, request.field, json_object(request.query, "query")
+        )
+    )
+
+
+def insert_one(call: Call, request: pb.InsertOneRequest) -> Message:
+    """Add a document."""
+    _require_right(call, request.collectionname)
+    stored = call.house.documents.insert(
+        request.collectionname, json_object(request.item, "item"), call.person, call.house.now()
+    )
+    return pb.InsertOneResponse(result=json_text.write(stored))
+
+
+def insert_many(call: Call, request: pb.InsertManyRequest) -> Message:
+    """Add several documents, all or none."""
+    _require_right(call, request.collectionname)
+    stored = [
+        call.house.documents.insert(request.collectionname, document, call.person, call.house.now())
+        for document in json_list(request.items, "items")
+    ]
+    return pb.InsertManyResponse(results=_results(stored, request.skipresults))
+
+
+def update_one(call: Call, request: pb.UpdateOneRequest) -> Message:
+    """Replace a document."""
+    _require_right(call, request.collectionname)
+    stored = call.house.documents.replace(
+        request.collectionname, json_object(request.item, "item"), call.person, call.house.now()
+    )
+    return pb.UpdateOneResponse(result=json_text.write(stored))
+
+
+def update_document(call: Call, request: pb.UpdateDocumentRequest) -> Message:
+    """Change the documents that match: the conditional update."""
+    _require_right(call, request.collectionname)
+    changed = call.house.documents.change(
+        request.collectionname,
+        _condition(call, request.query),
+        json_object(request.document, "document"),
+        call.person,
+        call.house.now(),
+    )
+    return pb.UpdateDocumentResponse(
+        opresult=pb.UpdateResult(acknowledged=True, matchedCount=changed, modifiedCount=changed)
+    )
+
+
+def insert_or_update_one(call: Call, request: pb.InsertOrUpdateOneRequest) -> Message:
+    """Replace the document with the same unique fields, or add this one."""
+    _require_right(call, request.collectionname)
+    stored = call.house.documents.insert_or_replace(
+        request.collectionname,
+        request.uniqeness,
+        json_object(request.item, "item"),
+        call.person,
+        call.house.now(),
+        forget_id=call.house.options.faults.upserts_forget_ids,
+    )
+    return pb.InsertOrUpdateOneResponse(result=json_text.write(stored))
+
+
+def insert_or_update_many(call: Call, request: pb.InsertOrUpdateManyRequest) -> Message:
+    """The same for several documents, all or none."""
+    _require_right(call, request.collectionname)
+    stored = [
+        call.house.documents.insert_or_replace(
+            request.collectionname, request.uniqeness, document, call.person, call.house.now()
+        )
+        for document in json_list(request.items, "items")
+    ]
+    return pb.InsertOrUpdateManyResponse(results=_results(stored, request.skipresults))
+
+
+def delete_one(call: Call, request: pb.DeleteOneRequest) -> Message:
+    """Remove a document."""
+    _require_right(call, request.collectionname)
+    if not request.id:
+        raise RefusedError("id cannot be null")
+    return pb.DeleteOneResponse(
+        affectedrows=call.house.documents.delete(request.collectionname, request.id)
+    )
+
+
+def delete_many(call: Call, request: pb.DeleteManyRequest) -> Message:
+    """Remove the documents that match, or those of the given ids."""
+    _require_right(call, request.collectionname)
+    if not request.ids and not request.query.strip():
+        raise RefusedError("query or ids is mandatory")
+    return pb.DeleteManyResponse(
+        affectedrows=call.house.documents.delete_many(
+            request.collectionname, _condition(call, request.query), list(request.ids)
+        )
+    )
+
+
+def _condition(call: Call, text: str) -> dict[str, Any]:
+    """Read what documents have to match, as OpenIAP does it with its bug on demand."""
+    query = json_object(text, "query")
+    id = query.get("_id")
+    if (
+        call.house.options.faults.or_beside_id_is_lost
+        and isinstance(id, str)
+        and len(id) in OBJECT_ID_LENGTHS
+    ):
+        query["$or"] = [{"_id": query.pop("_id")}]
+    return query
+
+
+def list_collections(call: Call, request: pb.ListCollectionsRequest) -> Message:
+    """List all collections."""
+    names = call.house.documents.collections()
+    return pb.ListCollectionsResponse(
+        results=json_text.write([{"name": name, "type": "collection"} for name in names])
+    )
+
+
+def create_collection(call: Call, request: pb.CreateCollectionRequest) -> Message:
+    """Make a collection."""
+    if request.capped or request.expireAfterSeconds or request.HasField("timeseries"):
+        raise RefusedError(
+            "The local server does not support createcollection with capped, "
+            "expireAfterSeconds or timeseries"
+        )
+    call.house.documents.create_collection(request.collectionname)
+    return pb.CreateCollectionResponse()
+
+
+def drop_collection(call: Call, request: pb.DropCollectionRequest) -> Message:
+    """Remove a collection."""
+    call.house.documents.drop_collection(request.collectionname)
+    return pb.DropCollectionResponse()
+
+
+def get_indexes(call: Call, request: pb.GetIndexesRequest) -> Message:
+    """List a collection's indexes."""
+    return pb.GetIndexesResponse(
+        results=json_text.write(call.house.documents.indexes(request.collectionname))
+    )
+
+
+def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
+    """Make an index."""
+    name = call.house.documents.create_index(
+        request.collectionname,
+        json_object(request.index, "index"),
+        json_object(request.options, "options"),
+        request.name,
+    )
+    return pb.CreateIndexResponse(result=name)
+
+
+def drop_index(call: Call, request: pb.DropIndexRequest) -> Message:
+    """Remove an index."""
+    call.house.documents.drop_index(request.collectionname, request.name)
+    return pb.DropIndexResponse()
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "query": Command(pb.QueryRequest, query),
+    "aggregate": Command(pb.AggregateRequest, aggregate),
+    "count": Command(pb.CountRequest, count),
+    "distinct": Command(pb.DistinctRequest, distinct),
+    "insertone": Command(pb.InsertOneRequest, insert_one, writes=True),
+    "insertmany": Command(pb.InsertManyRequest, insert_many, writes=True),
+    "updateone": Command(pb.UpdateOneRequest, update_one, writes=True),
+    "updatedocument": Command(pb.UpdateDocumentRequest, update_document, writes=True),
+    "insertorupdateone": Command(pb.InsertOrUpdateOneRequest, insert_or_update_one, writes=True),
+    "insertorupdatemany": Command(pb.InsertOrUpdateManyRequest, insert_or_update_many, writes=True),
+    "deleteone": Command(pb.DeleteOneRequest, delete_one, writes=True),
+    "deletemany": Command(pb.DeleteManyRequest, delete_many, writes=True),
+    "listcollections": Command(pb.ListCollectionsRequest, list_collections),
+    "createcollection": Command(pb.CreateCollectionRequest, create_collection, writes=True),
+    "dropcollection": Command(pb.DropCollectionRequest, drop_collection, writes=True),
+    "getindexes": Command(pb.GetIndexesRequest, get_indexes),
+    "createindex": Command(pb.CreateIndexRequest, create_index, writes=True),
+    "dropindex": Command(pb.DropIndexRequest, drop_index, writes=True),
+}
+
+
+def _orderby(text: str) -> dict[str, Any]:
+    """Return an order: a JSON object, or the bare name of a field (ascending)."""
+    if text.strip() in ("", "null"):
+        return {}
+    value = json_value(text) if text.strip()[0] in '{["' else text.strip()
+    if isinstance(value, str):
+        return {value: 1}
+    if not isinstance(value, dict):
+        raise RefusedError("orderby must be a JSON object or the name of a field")
+    return value
+
+
+def _results(documents: list[dict[str, Any]], skip: bool) -> str:
+    return "[]" if skip else json_text.write(documents)
+
+
+def _require_right(call: Call, collection: str) -> None:
+    if collection in call.house.options.faults.refuse_collections:
+        raise RefusedError(f"Access denied, no authorization to write to {collection}")

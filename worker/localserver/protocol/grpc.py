@@ -1,0 +1,118 @@
+"""The gRPC transport: one bidirectional stream of envelopes per client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
+
+from worker.localserver.options import MAX_MESSAGE, Faults
+from worker.localserver.protocol.backlog import Backlog
+from worker.localserver.protocol.connections import Door
+from worker.localserver.protocol.session import Session
+
+SERVICE: Final = "openiap.FlowService"
+METHOD: Final = "SetupStream"
+CLIENT_LIMIT: Final = 4 * 1024 * 1024
+"""What OpenIAP's clients take in one gRPC message, in bytes."""
+
+
+class GrpcLink:
+    """One gRPC stream under a session."""
+
+    def __init__(self, context: Any, faults: Faults) -> None:
+        self._context = context
+        self._faults = faults
+        self._backlog = Backlog()
+        self.cut = asyncio.Event()
+        self.numbered = False
+        """gRPC keeps the order by itself, and the Python client 0.0.37 numbers nothing here."""
+
+    def send(self, body: bytes) -> None:
+        """Send one encoded envelope, without waiting."""
+        if len(body) > CLIENT_LIMIT and self._faults.grpc_large_replies_break:
+            self.cut.set()
+            return
+        self._backlog.add(body)
+
+    def push(self) -> None:
+        """Nothing to do: the stream's own task takes what was sent."""
+
+    def close(self) -> None:
+        """End the stream at once."""
+        self.cut.set()
+
+    async def can_send(self) -> None:
+        """Wait until most of what was sent has left."""
+        await self._backlog.low()
+
+    async def run(self) -> None:
+        """Send what is to be sent until the stream ends."""
+        while True:
+            for body in await self._backlog.take():
+                await self._context.write(body)
+                self._backlog.sent(len(body))
+
+
+class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """Answers the one method there is, with bytes in and out."""
+
+    def __init__(self, door: Door, faults: Faults) -> None:
+        self._door = door
+        self._faults = faults
+
+    def service(self, details: Any) -> Any:
+        """Return the handler of the method, None for any other."""
+        if details.method != f"/{SERVICE}/{METHOD}":
+            return None
+        return grpc.stream_stream_rpc_method_handler(self._serve)
+
+    async def _serve(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        # OpenIAP's Rust client waits for the metadata before it does anything.
+        await context.send_initial_metadata(())
+        link = GrpcLink(context, self._faults)
+        with self._door.entered(link) as session:
+            tasks = [
+                asyncio.create_task(link.run()),
+                asyncio.create_task(self._read(session, requests)),
+                asyncio.create_task(link.cut.wait()),
+            ]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        if link.cut.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was cut")
+
+    async def _read(self, session: Session, requests: AsyncIterator[bytes]) -> None:
+        async for body in requests:
+            session.receive(body)
+
+
+async def start(door: Door, faults: Faults, address: str) -> tuple[grpc.aio.Server, int]:
+    """Listen for gRPC.
+
+    Args:
+        door: where clients enter.
+        faults: bugs to reproduce.
+        address: host and port; port 0 picks a free one.
+
+    Returns:
+        The server and its port.
+
+    Raises:
+        RuntimeError: the address is taken.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    server.add_generic_rpc_handlers((FlowService(door, faults),))
+    port = server.add_insecure_port(address)
+    await server.start()
+    return server, port

@@ -1,0 +1,73 @@
+"""HTTP beside the websocket: the configuration, whole files, and the switches of tests."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Header, HTTPException
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+from worker.localserver.configuration import configuration
+from worker.localserver.operations.services import House
+from worker.localserver.storage.errors import RefusedError
+
+
+def application(house: House) -> FastAPI:
+    """Return the HTTP application of a server."""
+    app = FastAPI(title="OpenIAP local server", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/")
+    async def root() -> PlainTextResponse:
+        return PlainTextResponse(
+            "The local OpenIAP server of openiap-worker: for development, tests and one machine.\n"
+        )
+
+    @app.get("/config")
+    async def config() -> dict[str, Any]:
+        return configuration(house.options)
+
+    @app.get("/download/{file_id}")
+    async def download(
+        file_id: str, authorization: Annotated[str, Header()] = ""
+    ) -> StreamingResponse:
+        kind, _, token = authorization.partition(" ")
+        try:
+            if kind.lower() != "bearer":
+                raise RefusedError("a bearer token is missing")
+            house.users.of_token(token.strip(), house.options.clock())
+        except RefusedError as error:
+            raise HTTPException(401, str(error)) from error
+        try:
+            document = house.files.find(file_id)
+        except RefusedError as error:
+            raise HTTPException(404, str(error)) from error
+        name = str(document.get("filename") or file_id).replace('"', "").encode("ascii", "ignore")
+        return StreamingResponse(
+            _on_loop(house.files.contents(file_id)),
+            media_type=str(document.get("contentType") or "application/octet-stream"),
+            headers={
+                "Content-Length": str(document.get("length") or 0),
+                "Content-Disposition": f'attachment; filename="{name.decode()}"',
+            },
+        )
+
+    if house.options.faults_endpoint:
+
+        @app.post("/faults")
+        async def faults(values: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
+            try:
+                house.options.faults.change(values)
+            except ValueError as error:
+                raise HTTPException(400, str(error)) from error
+            return {"status": "changed"}
+
+        @app.get("/stats")
+        async def stats() -> dict[str, int]:
+            return dict(house.stats)
+
+    return app
+
+
+async def _on_loop(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Read on the loop's own thread: the database connection belongs to it."""
+    for chunk in chunks:
+        yield chunk

@@ -1,0 +1,308 @@
+"""One client's connection: what comes in, in order, becomes commands; replies go out numbered.
+
+1. Messages are numbered by the sender; one that is not higher than the last ends the connection.
+2. A command is answered always: by its reply, or by ``error`` whatever went wrong.
+3. More messages than the rate limit allows are answered with OpenIAP's refusal, not executed.
+4. What belongs to the connection (queues, watches, half uploads) ends with it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+from google.protobuf.message import DecodeError, Message
+
+from worker.localserver.operations.services import House
+from worker.localserver.protocol.command import Call, Command
+from worker.localserver.protocol.commands import COMMANDS, user_message
+from worker.localserver.storage.errors import RefusedAfterChangeError, RefusedError
+from worker.localserver.storage.files import Upload
+from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.people import Person
+from worker.openiap.wire import openiap_pb2 as pb
+from worker.openiap.wire.envelope import WireError, build, message_name, parse
+
+GUEST: Final = Person("", "guest")
+STREAM: Final = frozenset({"beginstream", "stream", "endstream"})
+WINDOW: Final = 1.0
+
+
+class Link(Protocol):
+    """The transport under a session."""
+
+    numbered: bool
+    """Whether a client's numbers must rise; OpenIAP looks at them on websockets only."""
+
+    def send(self, body: bytes) -> None:
+        """Send one encoded envelope with the next ``push``."""
+
+    def push(self) -> None:
+        """Hand what was sent to the network, without waiting."""
+
+    def close(self) -> None:
+        """End the connection at once."""
+
+    async def can_send(self) -> None:
+        """Wait until most of what was sent has left."""
+
+
+class Session:
+    """The server's side of one connection."""
+
+    def __init__(self, house: House, link: Link) -> None:
+        self.person: Person | None = None
+        self.heard = time.monotonic()
+        self._house = house
+        self._link = link
+        self._sent = 0
+        self._received = -1
+        self._window_start = 0.0
+        self._window_points = 0
+        self._uploads: dict[str, tuple[Upload, Call, float]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._token_time = 0.0
+        self._closed = False
+
+    def open(self) -> None:
+        """Greet the client; OpenIAP's first message is a ping."""
+        self.ping()
+
+    def ping(self) -> None:
+        """Ask the client for a sign of life, and renew its token in time."""
+        self.send("ping", None)
+        options = self._house.options
+        now = options.clock()
+        if self.person is not None and now - self._token_time > options.token_lifetime / 2:
+            self._refresh_token(self.person, now)
+
+    def receive(self, body: bytes) -> None:
+        """Take one encoded envelope.
+
+        Args:
+            body: as it came; a client that sends nonsense loses its connection.
+        """
+        self.heard = time.monotonic()
+        try:
+            envelope = parse(body)
+        except WireError as error:
+            self._house.options.log(f"connection closed: {error}")
+            self._link.close()
+            return
+        if self._link.numbered and envelope.seq <= self._received:
+            self._house.options.log(
+                f"connection closed: sequence {envelope.seq} is lower than last received "
+                f"sequence number {self._received}"
+            )
+            self._link.close()
+            return
+        self._received = envelope.seq
+        if self._house.options.faults.silent:
+            return
+        command = envelope.command
+        if command in STREAM:
+            self._stream(envelope)
+        elif command in {"ping", "pong"} or envelope.rid:
+            return
+        else:
+            self._command(envelope)
+
+    def send(self, command: str, message: Message | None, rid: str = "") -> None:
+        """Send a message behind the next commit."""
+        self._house.replies.add(self, command, message, rid)
+
+    def deliver(self, command: str, message: Message | None, rid: str) -> None:
+        """Send a message with the next ``push``, under the next number."""
+        if self._closed or self._house.options.faults.silent:
+            return
+        seq = self._sent
+        self._sent += 1
+        envelope = build(command, message, id=str(seq) if rid else new_id(), rid=rid, seq=seq)
+        self._link.send(envelope.SerializeToString())
+
+    def push(self) -> None:
+        """Hand what was delivered to the network."""
+        self._link.push()
+
+    async def can_send(self) -> None:
+        """Wait until the client has taken most of what was sent to it."""
+        # One turn of the loop, so that what waits for the commit is on its way and counted.
+        await asyncio.sleep(0)
+        await self._link.can_send()
+
+    def expect_upload(self, request_id: str, upload: Upload) -> None:
+        """Take the stream that follows an upload's request."""
+        call = Call(self._house, self, self.person or GUEST, request_id, "upload")
+        self._uploads[request_id] = (upload, call, time.monotonic())
+
+    def close(self) -> None:
+        """Forget everything that belongs to the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        self._house.messages.forget(self)
+        self._house.watches.forget(self)
+        for task in self._tasks:
+            task.cancel()
+        for upload, _, _ in self._uploads.values():
+            self._house.files.drop(upload)
+        if self._uploads:
+            self._house.replies.schedule()
+            self._uploads.clear()
+
+    def disconnect(self) -> None:
+        """End the connection at once."""
+        self._link.close()
+
+    def _command(self, envelope: pb.Envelope) -> None:
+        refused = self._over_limit()
+        if refused is not None:
+            self._error(envelope.id, refused)
+            return
+        name = envelope.command
+        command = COMMANDS.get(name)
+        if command is None:
+            self._house.stats["unknown"] += 1
+            what = message_name(envelope)
+            text = f"no such type: openiap.{what}" if what else f"Unknown command {name}"
+            if what and hasattr(pb, what):
+                text = f"The local server does not support the command {name}"
+            self._error(envelope.id, text)
+            return
+        self._house.stats[name] += 1
+        if self._house.options.faults.refuses(name):
+            self._error(envelope.id, "the database does not answer (fault)")
+            return
+        delay = self._house.options.faults.delay.get(name, 0.0)
+        if delay > 0:
+            self._spawn(self._later(delay, command, envelope))
+            return
+        self._execute(command, envelope)
+
+    async def _later(self, delay: float, command: Command, envelope: pb.Envelope) -> None:
+        await asyncio.sleep(delay)
+        self._execute(command, envelope)
+
+    def _execute(self, command: Command, envelope: pb.Envelope) -> None:
+        house = self._house
+        mark = house.replies.mark()
+        try:
+            call = Call(house, self, self._acting(command, envelope), envelope.id, envelope.command)
+            request = command.request.FromString(envelope.data.value)
+            if command.writes:
+                with house.store.undone_on_error():
+                    answer = command.run(call, request)
+            else:
+                answer = command.run(call, request)
+        except RefusedAfterChangeError as error:
+            self._error(envelope.id, str(error))
+        except RefusedError as error:
+            house.replies.forget_since(mark)
+            self._error(envelope.id, str(error))
+        except DecodeError:
+            self._error(envelope.id, f"the data is not a {command.request.__name__}")
+        except Exception as error:
+            house.replies.forget_since(mark)
+            self._failure(envelope, error)
+        else:
+            if isinstance(answer, Message):
+                self._reply(envelope, answer)
+            elif answer is not None:
+                self._spawn(self._finish(answer, envelope))
+
+    async def _finish(self, answer: Awaitable[Message | None], envelope: pb.Envelope) -> None:
+        try:
+            message = await answer
+        except RefusedError as error:
+            self._error(envelope.id, str(error))
+        except Exception as error:
+            self._failure(envelope, error)
+        else:
+            if message is not None:
+                self._reply(envelope, message)
+
+    def _reply(self, envelope: pb.Envelope, message: Message) -> None:
+        name = envelope.command
+        if self._house.options.faults.loses_reply(name):
+            self._house.replies.schedule()
+            return
+        if name == "signin":
+            self._token_time = self._house.options.clock()
+        self.send(name if name == "getelement" else f"{name}reply", message, envelope.id)
+
+    def _error(self, rid: str, text: str) -> None:
+        self.send("error", pb.ErrorResponse(message=text), rid)
+
+    def _failure(self, envelope: pb.Envelope, error: Exception) -> None:
+        """Answer what nobody foresaw; silence would leave the client waiting."""
+        text = f"{envelope.command} failed: {type(error).__name__}: {error}"
+        self._house.options.log(text)
+        self._error(envelope.id, text)
+
+    def _acting(self, command: Command, envelope: pb.Envelope) -> Person:
+        if envelope.jwt and envelope.command != "signin":
+            return self._house.users.of_token(envelope.jwt, self._house.options.clock())
+        if self.person is not None:
+            return self.person
+        if command.guests:
+            return GUEST
+        raise RefusedError("Access denied, not signed in")
+
+    def _over_limit(self) -> str | None:
+        limit = self._house.options.rate_limit
+        if limit <= 0:
+            return None
+        now = time.monotonic()
+        if now - self._window_start >= WINDOW:
+            self._window_start, self._window_points = now, 0
+        self._window_points += 1
+        if self._window_points <= limit:
+            return None
+        self._house.stats["ratelimited"] += 1
+        return f"Rate limit exceeded consumedPoints: {self._window_points}"
+
+    def _stream(self, envelope: pb.Envelope) -> None:
+        """Take a part of an upload; parts of one that was refused are ignored."""
+        expected = self._uploads.get(envelope.rid)
+        if expected is None or envelope.command == "beginstream":
+            return
+        upload, call, started = expected
+        try:
+            if envelope.command == "stream":
+                upload.add(pb.Stream.FromString(envelope.data.value).data)
+                self._house.replies.schedule()
+                return
+            del self._uploads[envelope.rid]
+            self._house.files.finish(upload, call.person, self._house.now())
+        except Exception as error:
+            self._uploads.pop(envelope.rid, None)
+            self._house.files.drop(upload)
+            self._error(envelope.rid, f"upload failed: {type(error).__name__}: {error}")
+            return
+        took = max(time.monotonic() - started, 0.001)
+        megabytes = upload.length / 1024 / 1024
+        reply = pb.UploadResponse(
+            id=upload.id,
+            filename=upload.filename,
+            bytes=upload.length,
+            chunks=upload.chunks,
+            mb=megabytes,
+            elapsedTime=int(took * 1000),
+            mbps=megabytes / took,
+        )
+        if not self._house.options.faults.loses_reply("upload"):
+            self.send("uploadreply", reply, envelope.rid)
+
+    def _refresh_token(self, person: Person, now: float) -> None:
+        self._token_time = now
+        call = Call(self._house, self, person, "", "refreshtoken")
+        token = self._house.users.token(person, self._house.options.token_lifetime, now)
+        self.send(
+            "refreshtoken",
+            pb.RefreshToken(username=person.username, jwt=token, user=user_message(call, person)),
+        )
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,203 @@
+"""The websocket transport: a protocol under uvicorn, from the network's callback to the session.
+
+The package ``websockets`` does the handshake and all frames but the common one: whole binary
+messages go past it, in and out, and no task, queue or framework stands between them and a session.
+What is sent in one turn of the loop goes out as one websocket message.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, Final, cast
+
+import uvicorn
+from uvicorn.server import ServerState
+from websockets.exceptions import InvalidState
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from worker.localserver.options import MAX_MESSAGE
+from worker.localserver.protocol.backlog import LOW
+from worker.localserver.protocol.connections import Door
+from worker.localserver.protocol.session import Session
+from worker.openiap.wire.envelope import WireError
+from worker.openiap.wire.framing import LENGTH, FrameReader, frame
+from worker.openiap.wire.wsframes import FrameSplitter, unmasked_frame
+
+PATHS: Final = ("/ws/v2", "/ws/v2/")
+FORBIDDEN: Final = 403
+JOINED: Final = 64 * 1024
+
+
+class WebsocketProtocol(asyncio.Protocol):
+    """One websocket under a session; uvicorn makes it, and ends it by ``shutdown``."""
+
+    def __init__(self, door: Door, connections: set[Any]) -> None:
+        self.numbered = True
+        self.transport: asyncio.Transport
+        self._door = door
+        self._connections = connections
+        self._library = ServerProtocol(max_size=MAX_MESSAGE)
+        self._splitter = FrameSplitter(MAX_MESSAGE, masked=True)
+        self._reader = FrameReader()
+        self._fragments: list[bytes] = []
+        self._stay = ExitStack()
+        self._session: Session | None = None
+        self._waiting: list[bytes] = []
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._apart: bool | None = None
+        """Whether length and body leave as two websocket messages, once it is known.
+
+        Clients of the 0.0.37 generation send them so, and the Python one takes nothing else;
+        a client that sends whole frames takes them as well, several in one message too.
+        """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection that a request for a websocket came over."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=LOW)
+        self._connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget everything that belongs to the connection."""
+        self._connections.discard(self)
+        self._session = None
+        self._writable.set()
+        self._stay.close()
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The client has taken most of it."""
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came: the handshake first, then frames."""
+        if self._session is None:
+            self._by_the_library(data)
+            return
+        for whole, part in self._splitter.feed(data):
+            if self.transport.is_closing():
+                return
+            if whole:
+                self._message(part)
+            else:
+                self._by_the_library(part)
+
+    def shutdown(self) -> None:
+        """Say goodbye: the server stops."""
+        with suppress(InvalidState):  # not open yet, or not any more
+            self._library.send_close(CloseCode.SERVICE_RESTART)
+        self._write_the_librarys()
+        self.transport.close()
+
+    # What a session asks for
+
+    def send(self, body: bytes) -> None:
+        """Send one encoded envelope with the next ``push``."""
+        self._waiting.append(body)
+
+    def push(self) -> None:
+        """Hand what was sent to the network, without waiting."""
+        bodies, self._waiting = self._waiting, []
+        if self.transport.is_closing():
+            return
+        if self._apart is not False:
+            for body in bodies:
+                framed = frame(body)
+                self.transport.write(unmasked_frame(framed[: LENGTH.size]))
+                self.transport.write(unmasked_frame(framed[LENGTH.size :]))
+        else:
+            for together in _joined(bodies):
+                self.transport.write(unmasked_frame(together))
+
+    def close(self) -> None:
+        """End the connection at once, without the closing handshake."""
+        self.transport.close()
+
+    async def can_send(self) -> None:
+        """Wait until most of what was sent has left."""
+        self.push()
+        await self._writable.wait()
+
+    # Inside
+
+    def _message(self, data: bytes) -> None:
+        session = self._session
+        if session is None:
+            return
+        if self._apart is None:
+            self._apart = len(data) <= LENGTH.size
+        try:
+            for body in self._reader.feed(data):
+                session.receive(body)
+        except WireError:
+            self.close()
+
+    def _by_the_library(self, data: bytes) -> None:
+        self._library.receive_data(data)
+        for event in self._library.events_received():
+            if isinstance(event, Request):
+                self._greet(event)
+            elif isinstance(event, Frame):
+                self._odd(event)
+        self._write_the_librarys()
+        if self._library.close_expected():
+            self.transport.close()
+
+    def _greet(self, request: Request) -> None:
+        if request.path.partition("?")[0] not in PATHS:
+            self._library.send_response(self._library.reject(FORBIDDEN, "Not an OpenIAP path\n"))
+            self._write_the_librarys()
+            self.transport.close()
+            return
+        self._library.send_response(self._library.accept(request))
+        self._write_the_librarys()
+        if self._library.close_expected():  # it is no handshake
+            self.transport.close()
+            return
+        self._session = self._stay.enter_context(self._door.entered(self))
+
+    def _odd(self, frame: Frame) -> None:
+        """Take a part of a fragmented message; text is none of this protocol's."""
+        if frame.opcode is Opcode.TEXT:
+            self.close()
+        elif frame.opcode in (Opcode.BINARY, Opcode.CONT):
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                whole, self._fragments = b"".join(self._fragments), []
+                self._message(whole)
+
+    def _write_the_librarys(self) -> None:
+        for data in self._library.data_to_send():
+            if data:
+                self.transport.write(data)
+
+
+def websocket_protocol(door: Door) -> Callable[..., WebsocketProtocol]:
+    """Return what uvicorn makes its websockets with."""
+
+    def make(
+        config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> WebsocketProtocol:
+        return WebsocketProtocol(door, server_state.connections)
+
+    return make
+
+
+def _joined(bodies: list[bytes]) -> Iterator[bytes]:
+    """Yield frames, small ones together."""
+    parts: list[bytes] = []
+    size = 0
+    for body in bodies:
+        parts += (LENGTH.pack(len(body)), body)
+        size += len(body)
+        if size >= JOINED:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)

@@ -1,0 +1,316 @@
+"""Work items in the store: rows, and the documents that queries see.
+
+1. A pop costs the same from 100,000 items as from 100: due items are in a partial index in the
+   order they are popped in; items whose time has not come wait in another, by time, and move over
+   when it has.
+2. A document written by a client (``update_one`` on ``workitems``) becomes a row again.
+"""
+
+# ruff: noqa: S608
+# Statements are put together from this room's constants and from conditions with placeholders; no
+# value ever becomes part of one.
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from worker.localserver.storage import json_text
+from worker.localserver.storage.item_rules import DEFAULT_PRIORITY, NEW, PROCESSING, StoredItem
+from worker.localserver.storage.store import Store
+
+COLLECTION: Final = "workitems"
+COLUMNS: Final = (
+    "id, wiqid, wiq, state, priority, nextrun, lastrun, retries, name, payload, files, userid, "
+    "username, errormessage, errorsource, errortype, success_wiq, success_wiqid, failed_wiq, "
+    "failed_wiqid, version, modified, modifiedby, modifiedbyid, extra"
+)
+_NAMES: Final = tuple(COLUMNS.split(", "))
+_WITHOUT_PAYLOAD: Final = COLUMNS.replace(" payload,", " '{}',")
+_INSERT: Final = (
+    f"INSERT INTO workitems ({COLUMNS}, waiting) VALUES ({', '.join('?' * (len(_NAMES) + 1))})"
+)
+# Not the id: setting it, even to itself, would cost a rewrite of its index.
+_REPLACE: Final = (
+    f"UPDATE workitems SET {', '.join(f'{name} = ?' for name in _NAMES[1:])}, waiting = ?"
+    " WHERE id = ?"
+)
+_PAYLOAD: Final = _NAMES.index("payload")
+_REPLACE_BUT_PAYLOAD: Final = _REPLACE.replace(" payload = ?,", "")
+_POP: Final = (
+    "SELECT seq, " + COLUMNS + " FROM workitems"
+    " WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq LIMIT 1"
+)
+_TEXTS: Final = (
+    "errormessage",
+    "errorsource",
+    "errortype",
+    "success_wiq",
+    "success_wiqid",
+    "failed_wiq",
+    "failed_wiqid",
+)
+_OWN: Final = frozenset(_NAMES) - {"id", "version", "modified", "modifiedby", "extra"} | {
+    "_id",
+    "_type",
+    "_version",
+    "_modified",
+    "_modifiedby",
+    "_modifiedbyid",
+}
+
+
+class ItemTable:
+    """Reads and writes work items; the rules are in ``workitems``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._wakes: dict[str, float] = {}
+        """By queue: no item that waits for its time is due before this; absent where unknown."""
+        self._undone = store.undone
+
+    def insert(self, item: StoredItem, now: int) -> None:
+        """Add an item behind all others of its priority.
+
+        Raises:
+            sqlite3.IntegrityError: there is an item of this id.
+        """
+        waits = self._waits(item, now)
+        self._store.write(_INSERT, (*_row(item), waits))
+
+    def replace(self, item: StoredItem, now: int, *, payload: bool = True) -> None:
+        """Write an item over its stored self; it keeps its place in the order.
+
+        Args:
+            item: what to write.
+            now: the server's time in milliseconds.
+            payload: without it, the stored payload stays, whatever the item says.
+        """
+        row = _row(item)
+        waits = self._waits(item, now)
+        if payload:
+            self._store.write(_REPLACE, (*row[1:], waits, item.id))
+        else:
+            kept = row[1:_PAYLOAD] + row[_PAYLOAD + 1 :]
+            self._store.write(_REPLACE_BUT_PAYLOAD, (*kept, waits, item.id))
+
+    def get(self, item_id: str) -> StoredItem | None:
+        """Return the item of this id, or None."""
+        found = self._store.row(f"SELECT {COLUMNS} FROM workitems WHERE id = ?", (item_id,))
+        return _item(found) if found else None
+
+    def pop(self, wiqid: str, userid: str, username: str, now: int) -> StoredItem | None:
+        """Take the most urgent due item of a queue into processing, or return None."""
+        self._wake(wiqid, now)
+        found = self._store.row(_POP, (wiqid,))
+        if found is None:
+            return None
+        item = _item(found[1:])
+        item.state = PROCESSING
+        item.userid = item.modifiedbyid = userid
+        item.username = item.modifiedby = username
+        item.lastrun = item.modified = now
+        item.nextrun = None
+        item.version = 1
+        self._store.write(
+            "UPDATE workitems SET state = 'processing', userid = ?, username = ?, lastrun = ?,"
+            " nextrun = NULL, version = 1, modified = ?, modifiedby = ?, modifiedbyid = ?"
+            " WHERE seq = ?",
+            (userid, username, now, now, username, userid, found[0]),
+        )
+        return item
+
+    def has_due(self, wiqid: str, now: int) -> bool:
+        """Say whether a pop from this queue would find an item now."""
+        found = self._store.row(
+            "SELECT 1 FROM workitems WHERE wiqid = ? AND state = 'new' AND waiting = 0 LIMIT 1",
+            (wiqid,),
+        )
+        return found is not None or self._has_woken(wiqid, now)
+
+    def delete(self, item_id: str) -> bool:
+        """Remove an item and say whether it was there."""
+        return self._store.write("DELETE FROM workitems WHERE id = ?", (item_id,)) > 0
+
+    def of_queue(self, wiqid: str) -> list[StoredItem]:
+        """Return every item of a queue, without payloads."""
+        rows = self._store.rows(
+            f"SELECT {_WITHOUT_PAYLOAD} FROM workitems WHERE wiqid = ?", (wiqid,)
+        )
+        return [_item(row) for row in rows]
+
+    def delete_queue(self, wiqid: str) -> int:
+        """Remove every item of a queue and return how many there were."""
+        return self._store.write("DELETE FROM workitems WHERE wiqid = ?", (wiqid,))
+
+    def select(
+        self,
+        where: str,
+        values: Sequence[Any],
+        *,
+        payloads: bool = True,
+        order: str = "",
+        most: int = -1,
+    ) -> Iterator[StoredItem]:
+        """Yield items, in the order they were added unless another is asked for.
+
+        Args:
+            where: an SQL condition over the columns, written by this package; "" for all.
+            values: the values of its placeholders.
+            payloads: without them, big payloads are not even read.
+            order: SQL, written by this package, to order by.
+            most: at most so many; -1 for all.
+        """
+        columns = COLUMNS if payloads else _WITHOUT_PAYLOAD
+        condition = f" WHERE {where}" if where else ""
+        if order:
+            condition += f" ORDER BY {order} LIMIT {most}"
+        for row in self._store.rows(f"SELECT {columns} FROM workitems{condition}", values):
+            yield _item(row)
+
+    def count(self, where: str, values: Sequence[Any]) -> int:
+        """Return how many items meet an SQL condition written by this package."""
+        condition = f" WHERE {where}" if where else ""
+        found = self._store.row(f"SELECT COUNT(*) FROM workitems{condition}", values)
+        return int(found[0]) if found else 0
+
+    def _has_woken(self, wiqid: str, now: int) -> bool:
+        found = self._store.row(
+            "SELECT 1 FROM workitems WHERE wiqid = ? AND state = 'new' AND waiting = 1"
+            " AND nextrun <= ? LIMIT 1",
+            (wiqid, now),
+        )
+        return found is not None
+
+    def _wake(self, wiqid: str, now: int) -> None:
+        if self._undone != self._store.undone:  # what had woken may wait again
+            self._undone = self._store.undone
+            self._wakes.clear()
+        if self._wakes.get(wiqid, 0) > now:
+            return
+        if self._has_woken(wiqid, now):
+            self._store.write(
+                "UPDATE workitems SET waiting = 0 WHERE wiqid = ? AND state = 'new'"
+                " AND waiting = 1 AND nextrun <= ?",
+                (wiqid, now),
+            )
+        found = self._store.row(
+            "SELECT MIN(nextrun) FROM workitems WHERE wiqid = ? AND state = 'new' AND waiting = 1",
+            (wiqid,),
+        )
+        self._wakes[wiqid] = float("inf") if found is None or found[0] is None else found[0]
+
+    def _waits(self, item: StoredItem, now: int) -> int:
+        """Say whether an item's time has not come; without a nextrun it is never popped, as in
+        the real server's query."""
+        if item.nextrun is None:
+            return 1
+        if item.nextrun <= now:
+            return 0
+        if item.nextrun < self._wakes.get(item.wiqid, 0):
+            self._wakes[item.wiqid] = item.nextrun
+        return 1
+
+
+def _row(item: StoredItem) -> tuple[Any, ...]:
+    return (
+        item.id,
+        item.wiqid,
+        item.wiq,
+        item.state,
+        item.priority,
+        item.nextrun,
+        item.lastrun,
+        item.retries,
+        item.name,
+        item.payload,
+        json.dumps(item.files) if item.files else "",
+        item.userid,
+        item.username,
+        item.errormessage,
+        item.errorsource,
+        item.errortype,
+        item.success_wiq,
+        item.success_wiqid,
+        item.failed_wiq,
+        item.failed_wiqid,
+        item.version,
+        item.modified,
+        item.modifiedby,
+        item.modifiedbyid,
+        item.extra,
+    )
+
+
+def _item(row: Sequence[Any]) -> StoredItem:
+    item = StoredItem(*row)
+    item.files = json.loads(row[10]) if row[10] else []
+    return item
+
+
+def document_of(item: StoredItem) -> dict[str, Any]:
+    """Return the document that queries see: dates as ISO text, empty fields left out."""
+    document: dict[str, Any] = {
+        "_id": item.id,
+        "_type": "workitem",
+        "name": item.name,
+        "payload": json.loads(item.payload),
+        "state": item.state,
+        "priority": item.priority,
+        "retries": item.retries,
+        "wiq": item.wiq,
+        "wiqid": item.wiqid,
+        "files": item.files,
+        "userid": item.userid or None,
+        "username": item.username or None,
+    }
+    if item.nextrun is not None:
+        document["nextrun"] = json_text.write_date(item.nextrun)
+    if item.lastrun is not None:
+        document["lastrun"] = json_text.write_date(item.lastrun)
+    for name in _TEXTS:
+        if text := getattr(item, name):
+            document[name] = text
+    if item.extra:
+        document.update(json.loads(item.extra))
+    document["_modified"] = json_text.write_date(item.modified)
+    document["_modifiedby"] = item.modifiedby
+    document["_modifiedbyid"] = item.modifiedbyid
+    document["_version"] = item.version
+    return document
+
+
+def item_of(document: dict[str, Any]) -> StoredItem:
+    """Return a document, as a client wrote it, as an item; odd values become usable ones."""
+    payload = document.get("payload")
+    files = document.get("files")
+    item = StoredItem(
+        id=str(document["_id"]),
+        wiqid=_text(document.get("wiqid")),
+        wiq=_text(document.get("wiq")),
+        state=_text(document.get("state")) or NEW,
+        priority=_number(document.get("priority"), DEFAULT_PRIORITY),
+        nextrun=json_text.read_date(document.get("nextrun")),
+        lastrun=json_text.read_date(document.get("lastrun")),
+        retries=_number(document.get("retries"), 0),
+        name=_text(document.get("name")),
+        payload=json_text.write({} if payload is None else payload),
+        files=[file for file in files if isinstance(file, dict)] if isinstance(files, list) else [],
+        userid=_text(document.get("userid")),
+        username=_text(document.get("username")),
+        version=_number(document.get("_version"), 0),
+        modified=json_text.read_date(document.get("_modified")) or 0,
+        modifiedby=_text(document.get("_modifiedby")),
+        modifiedbyid=_text(document.get("_modifiedbyid")),
+        extra=json_text.write({k: v for k, v in document.items() if k not in _OWN}),
+    )
+    for name in _TEXTS:
+        setattr(item, name, _text(document.get(name)))
+    return item
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _number(value: object, default: int) -> int:
+    return int(value) if isinstance(value, (int, float)) else default

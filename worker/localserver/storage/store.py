@@ -1,0 +1,239 @@
+"""The SQLite file (or memory) under the local server: documents, items, file contents, secrets.
+
+1. One connection, used on the loop's thread alone; statements are short, so nobody waits.
+2. Writes gather in one transaction until ``commit``; the session layer sends replies only after
+   it, so a reply that a client has read survives a SIGKILL of the server (WAL).
+3. A command that fails is undone alone, inside that transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from worker.localserver.storage.errors import RefusedAfterChangeError
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS credentials (
+    username TEXT PRIMARY KEY, userid TEXT NOT NULL, salt BLOB NOT NULL, hash BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS collections (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS indexes (
+    collection TEXT NOT NULL, name TEXT NOT NULL, keys TEXT NOT NULL, options TEXT NOT NULL,
+    PRIMARY KEY (collection, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS documents (
+    seq INTEGER PRIMARY KEY, collection TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
+    UNIQUE (collection, id)
+);
+CREATE TABLE IF NOT EXISTS chunks (
+    file TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (file, n)
+);
+CREATE TABLE IF NOT EXISTS workitems (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    wiqid TEXT NOT NULL,
+    wiq TEXT NOT NULL,
+    state TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    nextrun INTEGER,
+    lastrun INTEGER,
+    retries INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    files TEXT NOT NULL,
+    userid TEXT NOT NULL,
+    username TEXT NOT NULL,
+    errormessage TEXT NOT NULL,
+    errorsource TEXT NOT NULL,
+    errortype TEXT NOT NULL,
+    success_wiq TEXT NOT NULL,
+    success_wiqid TEXT NOT NULL,
+    failed_wiq TEXT NOT NULL,
+    failed_wiqid TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    modifiedby TEXT NOT NULL,
+    modifiedbyid TEXT NOT NULL,
+    extra TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS workitems_due ON workitems (wiqid, priority, seq)
+    WHERE state = 'new' AND waiting = 0;
+CREATE INDEX IF NOT EXISTS workitems_waiting ON workitems (wiqid, nextrun)
+    WHERE state = 'new' AND waiting = 1;
+CREATE INDEX IF NOT EXISTS workitems_processing ON workitems (wiq)
+    WHERE state = 'processing';
+"""
+
+
+class Store:
+    """The one connection to the data, with its running transaction."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the data, and make what is missing.
+
+        Args:
+            path: the SQLite file; None keeps everything in memory.
+
+        Raises:
+            sqlite3.Error: the file cannot be opened, another server has it, or it is none of
+                SQLite's.
+        """
+        self._connection = sqlite3.connect(
+            str(path) if path is not None else ":memory:",
+            isolation_level=None,
+            cached_statements=512,
+            timeout=5.0,
+        )
+        self._writing = False
+        self._lost: str | None = None
+        self.undone = 0
+        """How often writes were undone: who remembers data compares it before using memory."""
+        if path is not None:
+            self._take_file()
+            # NORMAL syncs at checkpoints only: what was committed survives the death of the
+            # process, which is what a restart test and a developer's machine ask for.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._connection.execute("PRAGMA cache_size = -65536")
+        self._connection.executescript(SCHEMA)
+
+    def _take_file(self) -> None:
+        # One process has the file: without shared memory and locks a commit costs less.
+        self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise sqlite3.OperationalError("another server has it open") from error
+
+    def begin(self) -> None:
+        """Start a transaction where none runs."""
+        if not self._writing:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._writing = True
+
+    def commit(self) -> bool:
+        """Make everything written since the last commit last, and say whether there was any.
+
+        Raises:
+            sqlite3.Error: the disk refused; nothing of the transaction is kept.
+        """
+        if not self._writing:
+            return False
+        if self._lost is not None:
+            reason = self._lost
+            self.rollback()
+            raise sqlite3.OperationalError(reason)
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            self.rollback()
+            raise
+        self._writing = False
+        return True
+
+    def rollback(self) -> None:
+        """Forget everything since the last commit."""
+        self.undone += 1
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._writing = False
+        self._lost = None
+
+    def undone_on_error(self) -> "_Command":
+        """Run a command in a ``with`` so that its writes are undone alone if it raises.
+
+        ``RefusedAfterChangeError`` keeps them: OpenIAP answers some changes with an error.
+        """
+        return _Command(self)
+
+    def begin_command(self) -> bool:
+        """Start a command; returns whether it is the first of its transaction.
+
+        The first one needs no savepoint: undoing it is undoing the transaction.
+        """
+        first = not self._writing
+        self.begin()
+        if not first:
+            self._connection.execute("SAVEPOINT command")
+        return first
+
+    def end_command(self, first: bool) -> None:
+        """Keep what the command wrote, for the commit to come."""
+        if not first:
+            self._connection.execute("RELEASE command")
+
+    def undo_command(self, first: bool, error: BaseException) -> None:
+        """Undo what the command wrote."""
+        if first:
+            self.rollback()
+            return
+        self.undone += 1
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK TO command")
+            self._connection.execute("RELEASE command")
+        else:
+            # A full disk makes SQLite undo the whole transaction, with the commands before this
+            # one: the commit has to fail, so that none of them is called done.
+            self._lost = str(error)
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def write(self, statement: str, values: Iterable[Any] = ()) -> int:
+        """Execute a statement that changes data and return the number of rows it changed."""
+        self.begin()
+        return self._connection.execute(statement, tuple(values)).rowcount
+
+    def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, one by one."""
+        return self._connection.execute(statement, tuple(values))
+
+    def row(self, statement: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
+        """Return the first row of a query, or None."""
+        found: tuple[Any, ...] | None = self._connection.execute(
+            statement, tuple(values)
+        ).fetchone()
+        return found
+
+    def setting(self, name: str) -> str | None:
+        """Return a value that the server keeps for itself, or None."""
+        found = self.row("SELECT value FROM settings WHERE name = ?", (name,))
+        return str(found[0]) if found else None
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep a value of the server's own."""
+        self.write("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.commit()
+        self._connection.close()
+
+
+class _Command:
+    """One command's place in the running transaction; two per item, so no generator."""
+
+    __slots__ = ("_first", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._first = False
+
+    def __enter__(self) -> None:
+        self._first = self._store.begin_command()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None or isinstance(error, RefusedAfterChangeError):
+            self._store.end_command(self._first)
+        else:
+            self._store.undo_command(self._first, error)

@@ -1,0 +1,85 @@
+"""``connect``: a producer for programs that are not workers: web applications, scripts, tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from worker.openiap.connection import Connection, LinkTimes
+from worker.openiap.factory import client_maker
+from worker.openiap.limiter import Limiter
+from worker.openiap.pool import Pool
+from worker.openiap.pooled_client import pooled_client
+from worker.producer.producer import Checks, Producer, current_producer
+from worker.producer.sender import ClientDoor
+from worker.settings import Settings, load
+from worker.telemetry.log import Log
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings | None = None, *, contracts: Checks | None = None, **values: Any
+) -> AsyncIterator[Producer]:
+    """Sign in and push from inside ``async with``::
+
+        async with connect() as producer:
+            pushed = await book_invoice.push(Invoice(number="4711", amount=12))
+            booking = await pushed.result(timeout="1m")
+
+    The link comes back by itself after a break, and calls wait for their turn under the server's
+    rate limit. Where pushes happen in other tasks than the one that entered (a web application),
+    pass ``via=producer``.
+
+    Args:
+        settings: ready ones; else they are collected as for the worker: the environment,
+            ``config/worker.toml``, defaults.
+        contracts: what every push is held to; see ``worker.app.contracts.Contracts``.
+        values: settings by name, for example ``url="ws://localhost:3000"``.
+
+    Raises:
+        SettingsError: no URL, no credentials, or an unknown setting.
+        AccessDenied: the server refuses the credentials.
+    """
+    chosen = settings or load(values).settings
+    pool = _pool(chosen)
+    await pool.start()
+    try:
+        producer = Producer(ClientDoor(pooled_client(pool), chosen.namespace), checks=contracts)
+        token = current_producer.set(producer)
+        try:
+            yield producer
+        finally:
+            current_producer.reset(token)
+    finally:
+        await pool.stop()
+
+
+def _pool(settings: Settings) -> Pool:
+    make = client_maker(settings, "")
+    log = Log(settings.log_level)
+    times = LinkTimes(
+        reconnect_min=settings.reconnect_min,
+        reconnect_max=settings.reconnect_max,
+        watchdog_interval=settings.watchdog_interval,
+        connect_timeout=settings.call_timeout,
+    )
+
+    async def connected(connection: Connection) -> None:
+        """There is nothing to register."""
+
+    def lost(connection: Connection, reason: str) -> None:
+        """The connection itself says so, and comes back."""
+
+    return Pool(
+        [
+            Connection(
+                str(number + 1),
+                make,
+                limiter=Limiter(settings.rate_limit),
+                times=times,
+                log=log,
+                on_connected=connected,
+                on_lost=lost,
+            )
+            for number in range(settings.connections)
+        ]
+    )

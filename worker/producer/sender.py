@@ -1,0 +1,172 @@
+"""Pushing and waiting over a client: the door behind every producer in this process.
+
+1. One item is one message; many are few messages where the client can, else several in flight.
+2. An outcome is looked for at growing intervals; a watch on the item, where server and client have
+   one, makes the look happen at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+from worker.openiap.client import Client, WatchEvent
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.values import json_text
+from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject, Workitem
+from worker.producer.producer import Push, Sent, timed_out
+from worker.producer.unique_push import UniquePushes
+
+IN_FLIGHT: Final = 8
+BATCH: Final = 500
+BATCH_BYTES: Final = 1024 * 1024
+FIRST_LOOK: Final = 0.1
+LONGEST: Final = 2.0
+LONGEST_WATCHED: Final = 15.0
+ENDS: Final = (SUCCESSFUL, FAILED)
+PROJECTION: Final[JsonObject] = {
+    "state": 1,
+    "payload": 1,
+    "wiq": 1,
+    "errormessage": 1,
+    "errortype": 1,
+}
+
+
+class ClientDoor:
+    """Pushes and waits over one client; see ``worker.producer.producer.PushDoor``.
+
+    Args:
+        namespace: of unique keys; see the setting of that name.
+    """
+
+    def __init__(self, client: Client, namespace: str = "") -> None:
+        self._client = client
+        self._unique = UniquePushes(client, namespace)
+
+    async def send(self, pushes: Sequence[Push]) -> list[Sent]:
+        """Push all and return what came of each, in order.
+
+        Raises:
+            OpenIAPError: one was refused, or its answer did not come; others may be pushed.
+        """
+        if len(pushes) == 1:
+            return [await self._one(pushes[0])]
+        alone = any(push.files or push.unique for push in pushes)
+        if self._client.capabilities.bulk_push and not alone:
+            sent: list[Sent] = []
+            for batch in _batches(pushes):
+                sent += await self._batch(batch)
+            return sent
+        gate = asyncio.Semaphore(IN_FLIGHT)
+
+        async def gated(push: Push) -> Sent:
+            async with gate:
+                return await self._one(push)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(gated(push)) for push in pushes]
+        except* OpenIAPError as refused:
+            raise _first(refused) from None
+        return [task.result() for task in tasks]
+
+    async def _one(self, push: Push) -> Sent:
+        if push.unique is not None:
+            return await self._unique.push(push, push.unique)
+        item = await self._client.push_workitem(
+            push.queue,
+            push.payload,
+            name=push.name,
+            priority=push.priority,
+            nextrun=push.nextrun,
+            files=push.files,
+        )
+        return Sent(item.id)
+
+    async def _batch(self, pushes: Sequence[Push]) -> list[Sent]:
+        first = pushes[0]
+        items = [Workitem(name=p.name, payload=p.payload, priority=p.priority) for p in pushes]
+        found = await self._client.push_workitems(
+            first.queue, items, nextrun=first.nextrun, priority=first.priority
+        )
+        return [Sent(item.id) for item in found]
+
+    async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
+        """Return an item's document once it is successful or failed.
+
+        Raises:
+            ResultTimeout: not within ``timeout`` seconds.
+            OpenIAPError: the server refuses the look.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        changed = asyncio.Event()
+        watch = await self._watch(item_id, changed)
+        longest = LONGEST_WATCHED if watch else LONGEST
+        wait, state = FIRST_LOOK, ""
+        try:
+            while True:
+                changed.clear()
+                document = await self._look(item_id)
+                state = str(document.get("state", "")) if document else "deleted"
+                if document is not None and state in ENDS:
+                    return document
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise timed_out(item_id, queue, timeout or 0, state)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait if left is None else min(wait, left)):
+                        await changed.wait()
+                wait = min(longest, wait * 1.5)
+        finally:
+            if watch:
+                with suppress(OpenIAPError):
+                    await self._client.unwatch(watch)
+
+    async def _look(self, item_id: str) -> JsonObject | None:
+        try:
+            found = await self._client.query("workitems", {"_id": item_id}, PROJECTION, top=1)
+        except OpenIAPError as error:
+            if error.maybe_done:  # the link dropped: looked at again, over the next one
+                return {}
+            raise
+        return found[0] if found else None
+
+    async def _watch(self, item_id: str, changed: asyncio.Event) -> str:
+        """Be told of the item's end; "" where that cannot be had."""
+        if not self._client.server_config.get("supports_watch"):
+            return ""
+
+        def seen(event: WatchEvent) -> None:
+            if event.document.get("state") in ENDS:
+                changed.set()
+
+        with suppress(OpenIAPError):
+            path = f"$.[?(@._id == '{item_id}')]"
+            return await self._client.watch("workitems", [path], seen)
+        return ""
+
+
+def _batches(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
+    """Cut into parts of one queue and time, of so many items and, but for a big one, bytes."""
+    start, size = 0, 0
+    for index, push in enumerate(pushes):
+        length = len(json_text(push.payload))
+        first = pushes[start]
+        full = index - start >= BATCH or size + length > BATCH_BYTES
+        other = (push.queue, push.nextrun) != (first.queue, first.nextrun)
+        if index > start and (full or other):
+            yield pushes[start:index]
+            start, size = index, 0
+        size += length
+    if start < len(pushes):
+        yield pushes[start:]
+
+
+def _first(group: BaseExceptionGroup[OpenIAPError]) -> OpenIAPError:
+    """Return the error that tells most: one after which an item may be there, if there is one."""
+    errors: list[OpenIAPError] = []
+    for error in group.exceptions:
+        errors.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+    return next((error for error in errors if error.maybe_done), errors[0])

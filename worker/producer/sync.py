@@ -1,0 +1,313 @@
+"""The blocking client: pushes and results for scripts, notebooks, and views of Django or Flask.
+
+A thread of its own holds the connection and an event loop, so it works where a loop runs already
+(a notebook) and where none does. It may be used from several threads. After a ``fork`` the child
+makes its own.
+
+    from worker import sync
+
+    with sync.connect() as openiap:
+        pushed = openiap.push(book_invoice, Invoice(number="4711", amount=12), priority=1)
+        booking = pushed.result(timeout="1m")
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, Generic, TypeVar, Unpack, overload
+
+from worker.app.declared import DeclaredHandler, Fields, PushArguments, PushManyArguments
+from worker.app.options import Handler
+from worker.app.payload import reader_of
+from worker.durations import Duration
+from worker.errors import WorkerError
+from worker.item.item import Item
+from worker.openiap.workitem import JsonObject
+from worker.producer.connect import connect as connect_async
+from worker.producer.prepare import ready
+from worker.producer.producer import Checks, Producer, whole
+from worker.producer.producer import Pushed as AsyncPushed
+from worker.settings import Settings
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+
+class Closed(WorkerError):
+    """The blocking client is not connected, or no more."""
+
+
+class Pushed(Generic[T]):
+    """A handle on a pushed item; ``result`` blocks.
+
+    Attributes:
+        id, queue: of the item.
+        existing, updated: as for ``worker.Pushed``.
+    """
+
+    def __init__(self, pushed: AsyncPushed[T], openiap: "OpenIAP") -> None:
+        self.id = pushed.id
+        self.queue = pushed.queue
+        self.existing = pushed.existing
+        self.updated = pushed.updated
+        self._pushed = pushed
+        self._openiap = openiap
+
+    def __repr__(self) -> str:
+        return f"Pushed({self.id!r}, queue={self.queue!r})"
+
+    def result(self, timeout: Duration | None = None) -> T:
+        """Wait for the outcome and return what the handler returned.
+
+        Raises:
+            ItemFailed: the item has failed for good.
+            ResultTimeout: it has not ended in time.
+        """
+        return self._openiap.wait(self._pushed.result(timeout))
+
+
+class OpenIAP:
+    """A connection used by blocking code; ``with`` it, or ``open`` and ``close`` it.
+
+    Args:
+        settings, contracts, values: as for ``worker.connect``.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, contracts: Checks | None = None, **values: Any
+    ) -> None:
+        self._settings = settings
+        self._contracts = contracts
+        self._values = values
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._producer: Producer | None = None
+        self._closing: asyncio.Event | None = None
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> "OpenIAP":
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Sign in; nothing happens when that is done already.
+
+        Raises:
+            SettingsError: no URL, no credentials, or an unknown setting.
+            AccessDenied: the server refuses the credentials.
+        """
+        with self._mutex:
+            if self._thread is not None:
+                return
+            started = threading.Event()
+            self._failure = None
+            thread = threading.Thread(
+                target=self._serve, args=(started,), name="openiap sync", daemon=True
+            )
+            thread.start()
+            started.wait()
+            if self._failure is not None:
+                thread.join()
+                raise self._failure
+            self._thread = thread
+
+    def close(self) -> None:
+        """Close the link; idempotent."""
+        with self._mutex:
+            thread, self._thread = self._thread, None
+            if thread is None or self._loop is None or self._closing is None:
+                return
+            self._loop.call_soon_threadsafe(self._closing.set)
+            thread.join()
+
+    def _serve(self, started: threading.Event) -> None:
+        try:
+            asyncio.run(self._live(started))
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._producer = None
+            started.set()
+
+    async def _live(self, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        async with connect_async(
+            self._settings, contracts=self._contracts, **self._values
+        ) as producer:
+            self._producer = producer
+            started.set()
+            await self._closing.wait()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the connection's own loop and wait for it.
+
+        Raises:
+            Closed: not connected.
+            Exception: whatever the coroutine raises.
+        """
+        loop, producer = self._loop, self._producer
+        if loop is None or producer is None:
+            work.close()
+            raise Closed("not connected: use `with sync.connect() as openiap:`")
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C: nobody waits any more
+            raise
+
+    @overload
+    def push(
+        self, target: str, payload: Fields, **options: Unpack[PushArguments]
+    ) -> Pushed[JsonObject]: ...
+
+    @overload
+    def push(
+        self,
+        target: DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]],
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    def push(
+        self,
+        target: DeclaredHandler[Callable[[Item], T]],
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    def push(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    def push(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], T]],
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    def push(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    def push(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[M, ...], T]],
+        payload: M,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    def push(self, target: Any, payload: Any, **options: Unpack[PushArguments]) -> Pushed[Any]:
+        """Push an item to a handler's queue, or to a queue by name.
+
+        Raises:
+            ContractError: the payload does not fit the handler.
+            QueueNotFound: no such queue, or no rights.
+        """
+        (pushed,) = self._send(target, [payload], options)
+        found: Pushed[Any] = pushed
+        return found
+
+    @overload
+    def push_many(
+        self, target: str, payloads: Sequence[Fields], **options: Unpack[PushManyArguments]
+    ) -> list[Pushed[JsonObject]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: DeclaredHandler[Callable[[Item], T]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], T]],
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: DeclaredHandler[Callable[Concatenate[M, ...], T]],
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    def push_many(
+        self, target: Any, payloads: Any, **options: Unpack[PushManyArguments]
+    ) -> list[Pushed[Any]]:
+        """Push many items; in few messages where the client can.
+
+        Raises:
+            ContractError: one payload does not fit; nothing was pushed.
+        """
+        found: list[Pushed[Any]] = self._send(target, payloads, options)
+        return found
+
+    def _send(self, target: str | Handler[..., Any], payloads: Sequence[Any], options: Any) -> Any:
+        producer = self._producer
+        if producer is None:
+            raise Closed("not connected: use `with sync.connect() as openiap:`")
+        pushes = [ready(target, payload, options) for payload in payloads]
+        read: Callable[[JsonObject], Any] = whole
+        if isinstance(target, Handler):
+            read = reader_of(target)
+        return [Pushed(one, self) for one in self.wait(producer.send(pushes, read))]
+
+
+def connect(
+    settings: Settings | None = None, *, contracts: Checks | None = None, **values: Any
+) -> OpenIAP:
+    """Return a connection to use in ``with``; arguments as for ``worker.connect``."""
+    return OpenIAP(settings, contracts=contracts, **values)

@@ -1,0 +1,188 @@
+"""Unique pushes: while an item with that key is not finished, a second push returns it.
+
+1. The item's id is chosen first and goes into the key's cell; then the item is placed under it. Of
+   two that push at the same instant one makes the cell, and both know the id.
+2. Who finds a cell whose item is not there (its pusher died in between, or somebody deleted the
+   item) places it under the very same id. So whoever else still does so finds it there: never two.
+3. A finished item whose hold is over gives way: the cell is changed to a new id by exactly one.
+
+Where this user may not write documents into ``workitems`` the item is pushed with its id as a mark
+(``placing.py``), and the mark is looked for; two that push in the same moment can then make two.
+
+An update of an item that waits is conditional with the native client: an item that is popped in
+that moment keeps what it has. With the official one the item is read right before, so an item that
+is popped in between can get the new payload too late, and then it counts for nothing but is stored.
+An earlier time cannot be sent to a waiting item at all (OpenIAP reads it with ``retry`` alone), so
+its whole document is written instead, and only where it is not due within the next minute, so that
+nobody pops it meanwhile; an item that is due sooner keeps its time.
+"""
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from worker.engine.delivery.fence import number
+from worker.item.metadata import KEY
+from worker.item.new_item import BEHIND, NewItem, chosen_id
+from worker.item.unique import Unique, cell_name, ended, held_until
+from worker.openiap.client import Client
+from worker.openiap.values import checked_payload, iso, json_text, moment_of
+from worker.openiap.workitem import NEW, JsonObject, Workitem
+from worker.producer.insert import COLLECTION, Placed, Places, place
+from worker.producer.producer import Push, Sent
+from worker.state.cells import LATE, Cells, Version, uptime
+from worker.state.retrying import tried
+from worker.state.server_clock import ServerClock
+
+KIND: Final = "unique"
+MARK: Final = "unique"
+SOON: Final = timedelta(minutes=1)
+PROJECTION: Final[JsonObject] = {
+    "name": 1,
+    "state": 1,
+    "priority": 1,
+    "nextrun": 1,
+    "wiq": 1,
+    "wiqid": 1,
+    "_modified": 1,
+    f"payload.{KEY}": 1,
+}
+
+
+class UniquePushes:
+    """Pushes with keys, over any client; two messages for a key that is free.
+
+    Args:
+        client: a signed-in one.
+        namespace: whose keys; see the setting of that name.
+    """
+
+    def __init__(self, client: Client, namespace: str = "") -> None:
+        self._client = client
+        self._cells = Cells(client, namespace)
+        self._clock = ServerClock(client, namespace)
+        self._places = Places(client)
+
+    async def push(self, push: Push, unique: Unique) -> Sent:
+        """Push an item, or find the one that has its key.
+
+        Raises:
+            QueueNotFound: no such queue, or no rights.
+            OpenIAPError: no answer for a minute; to push again with the same key is safe.
+        """
+        checked_payload(json_text(push.payload), operation="push_workitem")
+        found = await self._places.of(push.queue)
+        now = datetime.now(UTC)
+        nextrun = push.nextrun
+        if nextrun is None and found.initialdelay:
+            nextrun = now + timedelta(seconds=found.initialdelay)
+        item = NewItem(
+            id=chosen_id(secrets.token_hex(16), now),
+            queue=push.queue,
+            payload=push.payload,
+            name=push.name,
+            priority=push.priority,
+            nextrun=nextrun,
+            wiqid=found.wiqid,
+            acl=found.acl,
+        )
+        return await self.put(item, unique)
+
+    async def put(self, item: NewItem, unique: Unique) -> Sent:
+        """The same for an item whose id was chosen already; safe to repeat with that id.
+
+        Raises:
+            OpenIAPError: as for ``push``.
+        """
+        name = cell_name(item.queue, unique.key)
+        content: JsonObject = {"item": item.id, "hold": unique.hold, "queue": item.queue}
+        version = await self._cells.create(KIND, name, content, acl=item.acl)
+        while True:
+            if version is None:
+                version = await self._cells.tip(KIND, name)
+            if version is None:
+                version = await self._cells.create(KIND, name, content, acl=item.acl)
+            elif version.removed:
+                version = await self._cells.replace(version, content)
+            elif uptime() - version.seen > LATE:
+                version = None  # frozen since: the key may be another item's by now
+            else:
+                sent = await self._settled(version, item, unique)
+                if sent is not None:
+                    return sent
+                version = await self._cells.replace(version, content)
+
+    async def _settled(self, version: Version, item: NewItem, unique: Unique) -> Sent | None:
+        """Return the item of a cell, placed or found; None where the cell's item gives way."""
+        id = str(version.content.get("item"))
+        if id == item.id:
+            placed = await self._placed(item)
+            return Sent(placed.id, existing=not placed.fresh)
+        document = await tried(lambda: self._look(item.queue, id))
+        if document is None:
+            placed = await self._placed(replace(item, id=id))
+            return Sent(placed.id, existing=not placed.fresh)
+        there = str(document["_id"])
+        if not ended(document):
+            updated = False
+            if unique.update and document.get("state") == NEW:
+                updated = await tried(lambda: self._update(document, item))
+            return Sent(there, existing=True, updated=updated)
+        until = held_until(document, version.content.get("hold"))
+        if until is not None and await tried(self._clock.now) < until:
+            return Sent(there, existing=True)
+        return None
+
+    async def _placed(self, item: NewItem) -> Placed:
+        return await tried(lambda: place(self._client, item, mark=MARK))
+
+    async def _look(self, queue: str, id: str) -> JsonObject | None:
+        found = await self._client.query(COLLECTION, {"_id": id}, PROJECTION, top=1)
+        if not found:
+            marked = {"wiq": queue, f"payload.{KEY}.{MARK}": id}
+            found = await self._client.query(COLLECTION, marked, PROJECTION, top=1)
+        return found[0] if found else None
+
+    async def _update(self, document: JsonObject, item: NewItem) -> bool:
+        """Give a waiting item what the push brings; whether it took it."""
+        payload = _payload(document, item)
+        priority = min(number(document.get("priority")) or item.priority, item.priority)
+        now = await self._clock.now()
+        due, wanted = moment_of(document.get("nextrun")), item.nextrun or now - BEHIND
+        if due is not None and wanted < due and due - now > SOON:
+            return await self._written(document, payload, priority, wanted)
+        if self._client.capabilities.conditional_updates:
+            change = {"$set": {"payload": payload, "priority": priority}}
+            waiting = {"_id": document["_id"], "state": NEW}
+            return (await self._client.update_document(COLLECTION, waiting, change)).matched == 1
+        # No state: an item that is popped in this moment stays where it is.
+        update = Workitem(
+            id=str(document["_id"]),
+            name=str(document.get("name", "")),
+            payload=payload,
+            priority=priority,
+            wiq=str(document.get("wiq", "")),
+            wiqid=str(document.get("wiqid", "")),
+        )
+        return (await self._client.update_workitem(update)).state == NEW
+
+    async def _written(
+        self, document: JsonObject, payload: JsonObject, priority: int, nextrun: datetime
+    ) -> bool:
+        """Write the whole document of an item that nobody can pop now."""
+        found = await self._client.query(COLLECTION, {"_id": document["_id"]}, top=1)
+        if not found or found[0].get("state") != NEW:
+            return False
+        change = {"payload": payload, "priority": priority, "nextrun": iso(nextrun)}
+        await self._client.update_one(COLLECTION, {**found[0], **change})
+        return True
+
+
+def _payload(document: JsonObject, item: NewItem) -> JsonObject:
+    """Return the new payload, with the mark by which the waiting item is found."""
+    kept = (document.get("payload") or {}).get(KEY)
+    mark = kept.get(MARK) if isinstance(kept, dict) else None
+    if mark is None:
+        return item.payload
+    return {**item.payload, KEY: {**item.payload.get(KEY, {}), MARK: mark}}

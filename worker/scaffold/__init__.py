@@ -1,5 +1,0 @@
-"""New projects: handlers, settings, tests and an image, made from templates."""
-
-from worker.scaffold.project import NameRefused, Project, make_project
-
-__all__ = ["NameRefused", "Project", "make_project"]

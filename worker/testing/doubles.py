@@ -1,0 +1,183 @@
+"""What stands in for the rest of the worker in a rehearsal: it notes, and sends nothing.
+
+Each is in the place of the engine's own part and is used by the engine's own runner.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from worker.app.options import Handler
+from worker.engine.checkpoints import Desk
+from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.engine.execution import Call, Executor
+from worker.item.follow_up import FollowUp
+from worker.item.item import Item
+from worker.item.metadata import Marks
+from worker.item.outcome import Outcome
+from worker.openiap.client import Client
+from worker.openiap.errors import Unsupported
+from worker.openiap.limiter import Turn
+from worker.openiap.pool import Pool
+from worker.openiap.workitem import JsonObject, Workitem
+from worker.producer.prepare import follow_up, ready
+from worker.producer.producer import Producer, Push, PushDoor, Sent
+from worker.telemetry.log import Log
+
+WORKER: Final = "rehearsal"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What ``item.progress`` was told."""
+
+    share: float
+    text: str = ""
+
+
+class Witness:
+    """The executor, with somebody who sees what the handler returned or raised."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.item: Item | None = None
+        self.returned: Any = None
+        self.error: BaseException | None = None
+
+    async def start(self) -> None:
+        await self._executor.start()
+
+    async def run(self, call: Call) -> Any:
+        self.item = call.item
+        try:
+            self.returned = await self._executor.run(call)
+        except BaseException as error:
+            self.error = error
+            raise
+        return self.returned
+
+    def lost(self) -> int:
+        return self._executor.lost()
+
+    async def stop(self, timeout: float) -> None:
+        await self._executor.stop(timeout)
+
+
+class Recorder(WriteBack):
+    """In the place of the write-back: keeps the outcome and a copy of its files."""
+
+    def __init__(self, folder: Path) -> None:
+        # Nothing of the write-back's own is used: there is no server to write to.
+        self._folder = folder
+        self.outcome: Outcome | None = None
+        self.attachments: dict[str, Path] = {}
+
+    async def deliver(self, delivery: Delivery) -> Delivered:
+        self.outcome = delivery.outcome
+        if delivery.outcome.attachments:
+            await asyncio.to_thread(self._keep, delivery.outcome)
+        return Delivered("applied", state=delivery.outcome.state)
+
+    def _keep(self, outcome: Outcome) -> None:
+        # The runner clears its own copies away once they are delivered.
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for name, path in outcome.attachments:
+            self.attachments[name] = Path(shutil.copy(path, self._folder / name))
+
+
+class NotingDesk(Desk):
+    """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
+
+    def __init__(
+        self, pool: Pool, producer: Producer, *, log: Log, look_up: bool, before: Marks
+    ) -> None:
+        super().__init__(pool, producer, worker_id=WORKER, log=log)
+        self._look_up = look_up
+        self._progress = before.progress
+        self.progress: list[Progress] = []
+        self.checkpoints: list[Any] = []
+
+    async def save(self, item: Item, *, now: bool) -> None:
+        told = item.marks.progress
+        if told is not None and told is not self._progress:
+            self._progress = told
+            self.progress.append(Progress(told["share"], told["text"]))
+        else:
+            self.checkpoints.append(item.marks.checkpoint)
+
+    async def ended(self, item: Item, *, write: bool) -> None:
+        """Nothing was held back."""
+
+    async def accept(
+        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
+    ) -> FollowUp:
+        if self._look_up:
+            return await super().accept(item, target, payload, options)
+        return follow_up(item, ready(target, payload, options))
+
+
+class NotingDoor:
+    """Notes what is pushed at once, and lets it through where there is somewhere to go."""
+
+    def __init__(self, through: PushDoor | None) -> None:
+        self._through = through
+        self.pushes: list[Push] = []
+
+    async def send(self, pushes: Sequence[Push]) -> list[Sent]:
+        sent = [Sent(f"rehearsed-{len(self.pushes) + n}") for n in range(1, len(pushes) + 1)]
+        self.pushes.extend(pushes)
+        return sent if self._through is None else await self._through.send(pushes)
+
+    async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
+        if self._through is None:
+            raise Unsupported(
+                f"the item for {queue} was not sent, so it has no result here", operation="result"
+            )
+        return await self._through.ended(item_id, queue, timeout)
+
+
+class ClientPool(Pool):
+    """In the place of the connections: every call goes to the client at hand."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(())
+        self._client = client
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    async def wait_ready(self) -> None:
+        return
+
+    async def call(self, operation: Callable[[Client], Awaitable[T]], *, turn: Turn = "then") -> T:
+        return await operation(self._client)
+
+
+class _Sizes:
+    """Knows the sizes of local files; everything else is the client's."""
+
+    def __init__(self, client: Client, sizes: Mapping[str, int]) -> None:
+        self._client = client
+        self._sizes = sizes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def query(
+        self, collectionname: str, query: Any = None, *args: Any, **more: Any
+    ) -> list[JsonObject]:
+        id = str(query.get("_id")) if isinstance(query, dict) else ""
+        if collectionname == "fs.files" and id in self._sizes:
+            return [{"_id": id, "length": self._sizes[id]}]
+        return await self._client.query(collectionname, query, *args, **more)
+
+
+def with_sizes(client: Client, workitem: Workitem) -> Client:
+    sizes = {f.id: f.path.stat().st_size for f in workitem.files if f.path is not None}
+    return cast(Client, _Sizes(client, sizes)) if sizes else client

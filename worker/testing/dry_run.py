@@ -1,0 +1,298 @@
+"""A rehearsal: one handler on one item through the engine's own runner, and nothing is sent.
+
+1. Signature, validation, executor, limits and the decision about the outcome are the real ones.
+2. Where the runner would write back, what it would have written is kept and returned.
+3. Pushes, progress, checkpoints, attachments, log lines and what the handler returned or raised are
+   kept beside it.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from worker.app.lifespan import Lifespan, Lifespans
+from worker.app.middleware import Middleware
+from worker.app.options import Handler
+from worker.app.registry import Registered
+from worker.app.signature import signature_of
+from worker.engine.equipment import Equipment
+from worker.engine.execution import make_executor
+from worker.engine.outbox.spool import Spool
+from worker.engine.runner import Runner, Running
+from worker.item.follow_up import FollowUp
+from worker.item.metadata import taken_out
+from worker.item.outcome import Outcome
+from worker.openiap.client import Client
+from worker.openiap.values import json_text
+from worker.openiap.workitem import JsonObject, Workitem
+from worker.producer.producer import Producer, Push, PushDoor
+from worker.telemetry.counts import Counts
+from worker.telemetry.log import Log
+from worker.testing.doubles import (
+    WORKER,
+    ClientPool,
+    NotingDesk,
+    NotingDoor,
+    Progress,
+    Recorder,
+    Witness,
+    with_sizes,
+)
+
+SEED: Final = 0
+"""Of the chance that spreads retry times: a rehearsal gives the same twice."""
+STOP_TIMEOUT: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that the handler (or the worker around it) logged."""
+
+    level: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<7} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class PushSeen:
+    """An item that the handler pushed, or that would be pushed once its own item has succeeded.
+
+    Attributes:
+        payload: without what the worker itself keeps in payloads.
+        namespace: whose work it is, or "".
+        nextrun: not before; None for at once.
+        follow_up: asked for by ``item.push``: only delivered if the item succeeds.
+        unique: its key, or "".
+    """
+
+    queue: str
+    payload: JsonObject
+    name: str = ""
+    priority: int = 2
+    namespace: str = ""
+    nextrun: datetime | None = None
+    follow_up: bool = False
+    unique: str = ""
+
+
+class Attachments(Mapping[str, bytes]):
+    """The attached files: name to content, read when asked for."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = dict(paths)
+
+    def __getitem__(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __repr__(self) -> str:
+        sizes = (f"{name}: {path.stat().st_size} bytes" for name, path in self._paths.items())
+        return f"Attachments({', '.join(sizes)})"
+
+    def path(self, name: str) -> Path:
+        """Return where an attached file is.
+
+        Raises:
+            KeyError: nothing of that name was attached; the text names what was.
+        """
+        try:
+            return self._paths[name]
+        except KeyError:
+            names = ", ".join(sorted(self._paths)) or "none"
+            raise KeyError(f"{name!r} was not attached; attached: {names}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a handler did, and what the worker would have written back for it.
+
+    Attributes:
+        outcome: kind, message, payload, source, retry_at; see ``worker.item.outcome.Outcome``.
+        pushes: the items that would be there afterwards; follow-ups only where it succeeded.
+        attachments: what would have been stored with the item; nothing unless it succeeded.
+        progress, checkpoints: all that were given, in order; a worker stores at most one a second.
+        log: the lines, in order.
+        called: whether the handler was called at all; a payload that does not validate never
+            reaches it.
+        returned: what it returned, or None.
+        error: what it raised, with its traceback, or None.
+        seconds: how long the attempt took.
+    """
+
+    outcome: Outcome
+    pushes: tuple[PushSeen, ...]
+    attachments: Attachments
+    progress: tuple[Progress, ...]
+    checkpoints: tuple[Any, ...]
+    log: tuple[LogLine, ...]
+    called: bool
+    returned: Any
+    error: BaseException | None
+    seconds: float
+
+    @property
+    def payload(self) -> JsonObject | None:
+        """The payload that would be stored, without what the worker itself keeps in it (see
+        ``worker.item.metadata``); None leaves the stored one as it is."""
+        return None if self.outcome.payload is None else taken_out(self.outcome.payload)[0]
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds from now to the chosen time of the next attempt; None where none was chosen."""
+        at = self.outcome.retry_at
+        return None if at is None else (at - datetime.now(UTC)).total_seconds()
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a rehearsal is given besides the handler.
+
+    Attributes:
+        workitem: as a pop would give it; its files have local paths, or ``client`` fetches them.
+        client: what a ``Client`` parameter gets, and where files without a path come from.
+        folder: an empty one; inputs and attachments lie below it and stay.
+        resources: by type, in the place of what lifespans provide; by factory, in the place of
+            what ``Resource(factory)`` would make.
+        lifespans: started before and ended after, but for those whose type is in ``resources``.
+        middleware: the worker's; the handler's own are entered anyway.
+        door: carries what the handler pushes at once; without one it is noted and not sent.
+        look_up: whether the queues of follow-ups are looked up with the client.
+        maxretries: the queue's, for ``item.attempts_left``.
+        stop_after: seconds until the worker is told to stop, as by a signal; None for never.
+        on_log: told of each line at once.
+    """
+
+    workitem: Workitem
+    client: Client
+    folder: Path
+    resources: Mapping[Any, Any] = field(default_factory=dict)
+    lifespans: Sequence[Lifespan] = ()
+    middleware: Sequence[Middleware] = ()
+    door: PushDoor | None = None
+    look_up: bool = False
+    maxretries: int | None = None
+    stop_after: float | None = None
+    on_log: Callable[[LogLine], None] = lambda line: None
+
+
+async def rehearse(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
+    """Run a handler once.
+
+    Raises:
+        HandlerError: the handler's signature cannot be filled, it cannot be run as it asks, or a
+            lifespan failed to start.
+    """
+    lines: list[LogLine] = []
+
+    def said(level: str, text: str) -> None:
+        line = LogLine(level, text)
+        lines.append(line)
+        scene.on_log(line)
+
+    log = Log("trace", fallback=said)
+    lifespans = Lifespans(
+        [one for one in scene.lifespans if one.provides not in scene.resources], log=log
+    )
+    provided = lifespans.types | frozenset(scene.resources)
+    registered = Registered(
+        handler, signature_of(handler.function, name=handler.name, resources=provided)
+    )
+    pool = ClientPool(with_sizes(scene.client, scene.workitem))
+    door = NotingDoor(scene.door)
+    _, before = taken_out(scene.workitem.payload or {})
+    desk = NotingDesk(pool, Producer(door), log=log, look_up=scene.look_up, before=before)
+    async with AsyncExitStack() as stack:
+        executor = make_executor(registered, slots=1)
+        witness = Witness(executor)
+        recorder = Recorder(scene.folder / "attachments")
+        counts = Counts()
+        counts.add_queue(scene.workitem.wiq, registered.name)
+        stack.push_async_callback(lifespans.stop)
+        resources = {**await lifespans.start(scene.client), **scene.resources}
+        runner = Runner(
+            registered,
+            witness,
+            pool=pool,
+            writeback=recorder,
+            outbox=None,
+            spool=Spool(scene.folder / "spool"),
+            client=scene.client,
+            resources=resources,
+            counts=counts,
+            log=log,
+            chance=random.Random(SEED),  # noqa: S311 (jitter, no secret)
+            equipment=Equipment(
+                worker_id=WORKER,
+                middleware=tuple(scene.middleware),
+                lifespans=provided,
+                desk=desk,
+            ),
+        )
+        runner.maxretries = scene.maxretries
+        stack.push_async_callback(executor.stop, STOP_TIMEOUT)
+        await executor.start()
+        began = time.monotonic()
+        await _worked(runner, scene)
+    assert recorder.outcome is not None
+    follow_ups = tuple(_seen(push, follow_up=True) for push in recorder.outcome.pushes)
+    return Rehearsed(
+        outcome=_as_stored(recorder.outcome),
+        pushes=(*(_seen(push) for push in door.pushes), *follow_ups),
+        attachments=Attachments(recorder.attachments),
+        progress=tuple(desk.progress),
+        checkpoints=tuple(desk.checkpoints),
+        log=tuple(lines),
+        called=witness.item is not None,
+        returned=witness.returned,
+        error=witness.error,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _as_stored(outcome: Outcome) -> Outcome:
+    """Return an outcome with its payload as the server would have it: plain JSON."""
+    if outcome.payload is None:
+        return outcome
+    return replace(outcome, payload=json.loads(json_text(outcome.payload)))
+
+
+async def _worked(runner: Runner, scene: Scene) -> None:
+    """Work the item as a consumer does, in a task of its own that can be interrupted."""
+    running = Running(scene.workitem, time.monotonic(), datetime.now(UTC), 0)
+    running.task = asyncio.create_task(runner.work(running))
+    timer = None
+    if scene.stop_after is not None:
+        timer = asyncio.get_running_loop().call_later(scene.stop_after, running.interrupt)
+    try:
+        await running.task
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
+    payload, marks = taken_out(push.payload)
+    return PushSeen(
+        push.queue,
+        payload,
+        push.name,
+        push.priority,
+        marks.namespace,
+        push.nextrun,
+        follow_up,
+        "" if push.unique is None else push.unique.key,
+    )

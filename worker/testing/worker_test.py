@@ -1,0 +1,166 @@
+"""``worker_test``: a handler on a payload, through the worker's real path and without a server."""
+
+import itertools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from worker.app.lifespan import Lifespan
+from worker.app.middleware import Middleware
+from worker.app.options import Handler
+from worker.durations import Duration, seconds
+from worker.item.metadata import Marks, joined
+from worker.openiap.client import Client
+from worker.openiap.filenames import safe_name
+from worker.openiap.values import json_text
+from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.testing.dry_run import Rehearsed, Scene, rehearse
+from worker.testing.no_server import no_server
+
+DEFAULT_MAXRETRIES: Final = 3
+"""Attempts that a queue of OpenIAP allows unless it says otherwise (server.md, Update)."""
+
+Files = Mapping[str, str | Path | bytes]
+
+
+class WorkerTest:
+    """Runs handlers on payloads; call it.
+
+    Attributes:
+        resources: by type, given to every handler of this test; ``resources=`` of a call wins.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make one.
+
+        Args:
+            folder: an empty one; files lie below it and stay.
+        """
+        self.resources: dict[Any, Any] = {}
+        self._folder = folder
+        self._numbers = itertools.count(1)
+
+    async def __call__(
+        self,
+        handler: Handler[..., Any],
+        payload: object = None,
+        *,
+        files: Files | None = None,
+        attempt: int = 1,
+        maxretries: int = DEFAULT_MAXRETRIES,
+        checkpoint: object = None,
+        resources: Mapping[Any, Any] | None = None,
+        around: Sequence[Lifespan | Middleware] = (),
+        client: Client | None = None,
+        stop_after: Duration | None = None,
+        id: str = "",
+        name: str = "",
+        priority: int = 2,
+    ) -> Rehearsed:
+        """Run a handler once and return what it did.
+
+        Args:
+            handler: a function marked with ``@handler``.
+            payload: the item's: a dict, model or dataclass; it is carried as JSON, as OpenIAP
+                does. None is ``{}``.
+            files: the item's: name to path or content.
+            attempt: 1 for the first.
+            maxretries: how many attempts the queue allows, for ``item.attempts_left``.
+            checkpoint: what an earlier attempt gave to ``item.checkpoint``.
+            resources: by type, in the place of what lifespans provide; by factory, in the place of
+                what ``Resource(factory)`` would make.
+            around: lifespans and middleware to run, as the worker does.
+            client: what a ``Client`` parameter gets; without one every call to it is refused.
+            stop_after: tell the worker to stop so long after the start, as a signal does.
+            id, name, priority: the item's.
+
+        Raises:
+            HandlerError: the handler's signature cannot be filled, or it cannot be run.
+            TypeError: no handler, or a payload that is no JSON object.
+            ValueError: an attempt below 1.
+            FileNotFoundError: a file that is not there.
+            FileTransferError: a file name that is not safe.
+        """
+        if not isinstance(handler, Handler):
+            raise TypeError(
+                f"worker_test: {getattr(handler, '__qualname__', repr(handler))} is no handler;"
+                " mark it with @handler(QUEUE)"
+            )
+        if attempt < 1:
+            raise ValueError(f"worker_test: attempt = {attempt}; allowed: 1 and more")
+        number = next(self._numbers)
+        folder = self._folder / str(number)
+        folder.mkdir(parents=True)
+        workitem = Workitem(
+            id=id or f"test-{number}",
+            name=name or "New work item",
+            payload=joined(as_json_object(payload), _marks(checkpoint)),
+            priority=priority,
+            state="processing",
+            wiq=handler.options.queue,
+            retries=attempt - 1,
+            files=placed(files or {}, folder / "files", who="worker_test"),
+        )
+        scene = Scene(
+            workitem,
+            client or no_server(),
+            folder,
+            resources={**self.resources, **(resources or {})},
+            lifespans=[one for one in around if isinstance(one, Lifespan)],
+            middleware=[one for one in around if isinstance(one, Middleware)],
+            maxretries=maxretries,
+            stop_after=None if stop_after is None else seconds(stop_after),
+        )
+        return await rehearse(handler, scene)
+
+
+def _marks(checkpoint: object) -> Marks:
+    return Marks(checkpoint=None if checkpoint is None else to_jsonable_python(checkpoint))
+
+
+def as_json_object(payload: object) -> JsonObject:
+    """Return a payload as it comes out of OpenIAP: carried as JSON.
+
+    Raises:
+        TypeError: it has no JSON form, or is no object.
+    """
+    try:
+        found = json.loads(json_text({} if payload is None else to_jsonable_python(payload)))
+    except (PydanticSerializationError, ValueError) as error:
+        raise TypeError(f"the payload has no JSON form: {error}") from error
+    if not isinstance(found, dict):
+        raise TypeError(
+            f"the payload is a {type(payload).__name__}; allowed: a dict, a pydantic model, a"
+            " dataclass, or None"
+        )
+    return found
+
+
+def placed(files: Files, folder: Path, *, who: str) -> list[WorkitemFile]:
+    """Copy files to where a handler may do with them what it likes.
+
+    Args:
+        files: name to path or content.
+        folder: made if there are any.
+        who: for the error's text.
+
+    Raises:
+        FileNotFoundError: a file that is not there.
+        FileTransferError: a file name that is not safe.
+    """
+    placed: list[WorkitemFile] = []
+    for number, (name, content) in enumerate(files.items(), 1):
+        path = folder / safe_name(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif Path(content).is_file():
+            shutil.copy(content, path)
+        else:
+            raise FileNotFoundError(f"{who}: file {name}: there is no file {content}")
+        placed.append(WorkitemFile(name, f"test-file-{number}", path))
+    return placed
