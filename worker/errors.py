@@ -99,3 +99,8 @@ class ResourceLimitExceeded(ApplicationError):
     """
 
     stack: str = ""
+
+
+def name_of(function: object) -> str:
+    """Return a function's name for people."""
+    return str(getattr(function, "__qualname__", None) or repr(function)).replace("<locals>.", "")

@@ -58,6 +58,9 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
+RARELY: Final = 2.4
+"""Of whose items the server tells, a queue is looked at so much more seldom than
+``poll_interval`` says: the poll is a net below."""
 HEARTBEATS: Final = 2
 """At least so many heartbeats have to be missed before a worker counts as dead."""
 

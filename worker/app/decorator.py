@@ -10,10 +10,9 @@ from worker.app.events import EventFunction, checked
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
 from worker.app.options import Execution, Handler, HandlerOptions, KeyFunction, handlers_in
 from worker.app.rate import Rate, rate_of
-from worker.app.signature import name_of
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
-from worker.errors import HandlerError
+from worker.errors import HandlerError, name_of
 from worker.item.retry import Retrying, RetryPolicy, RetryRules, retry_policy
 
 DEFAULT_CONCURRENCY: Final[Mapping[Execution, int]] = {"async": 8, "thread": 4, "process": 1}

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
-from worker.app.signature import name_of
-from worker.errors import HandlerError
+from worker.errors import HandlerError, name_of
 from worker.item.item import Item
 from worker.openiap.connection import LinkLog
 

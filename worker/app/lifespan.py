@@ -20,8 +20,8 @@ from collections.abc import (
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
-from worker.app.signature import Signature, name_of, needs_of
-from worker.errors import HandlerError
+from worker.app.signature import Signature, needs_of
+from worker.errors import HandlerError, name_of
 from worker.item.item import Item
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog

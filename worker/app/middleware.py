@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from worker.app.signature import name_of
-from worker.errors import HandlerError
+from worker.errors import HandlerError, name_of
 
 Manager = Callable[..., AbstractAsyncContextManager[Any]]
 MiddlewareFunction = Callable[..., AsyncIterator[Any] | AbstractAsyncContextManager[Any]]

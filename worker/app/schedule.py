@@ -6,10 +6,8 @@ from typing import Any, TypeVar
 
 from worker.app.cron import Cron
 from worker.app.options import Handler
-from worker.app.schedule_options import MAX_NAME, MISSED, Schedule, is_name, wants_tick
-from worker.app.signature import name_of
-from worker.engine.scheduler.ticks import Missed
-from worker.errors import HandlerError
+from worker.app.schedule_options import MAX_NAME, MISSED, Missed, Schedule, is_name, wants_tick
+from worker.errors import HandlerError, name_of
 
 H = TypeVar("H", bound=Handler[..., Any])
 

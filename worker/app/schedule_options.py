@@ -4,11 +4,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from worker.app.cron import Cron
-from worker.engine.scheduler.ticks import Missed
 
+Missed = Literal["skip", "last", "all"]
 MISSED: Final = ("last", "skip", "all")
 MAX_NAME: Final = 100
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
-from worker.errors import HandlerError
+from worker.errors import HandlerError, name_of
 from worker.item.item import Item
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
@@ -193,11 +193,6 @@ def needs_of(
                 f" allowed: {allowed}."
             )
     return Signature(tuple(parameters), None, hints.get("return"))
-
-
-def name_of(function: object) -> str:
-    """Return a function's name for people."""
-    return str(getattr(function, "__qualname__", None) or repr(function)).replace("<locals>.", "")
 
 
 def resource_of(kind: Any) -> Resource | None:

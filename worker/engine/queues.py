@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.engine.delivery.fence import number
 from worker.engine.wakeup import is_for
 from worker.openiap.client import Client, QueueEvent, WatchEvent
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
+from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject
 from worker.telemetry.log import Log
 

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from worker.settings import RARELY
+
 MAX_ALARMS: Final = 10_000
 # The server's clock and ours differ; a pop that comes too early finds nothing and polls again.
 ALARM_SLACK: Final = 0.05
-
-
-RARELY: Final = 2.4
-"""A queue of whose items the server tells is looked at so much more seldom: that is a net below."""
 
 
 def _untold() -> bool:

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.durations import Duration, seconds
-from worker.openiap.names import checked_name
-from worker.openiap.values import moment_of
+from worker.openiap.values import checked_name, moment_of
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 
 

@@ -13,6 +13,9 @@ from pydantic import BaseModel
 from worker.openiap.errors import PayloadTooLarge, ServerError
 from worker.openiap.workitem import JsonObject, Workitem
 
+MAX_NAME: Final = 1000
+"""Bytes of UTF-8 that a name of shared state, or a key, may have."""
+
 MAX_PAYLOAD: Final = 16 * 1024 * 1024 - 64 * 1024
 """Bytes of payload that travel; the rest of a frame is for the item around it."""
 
@@ -179,3 +182,30 @@ def format_bytes(size: int, decimals: int = 2) -> str:
         value /= 1024
         index += 1
     return f"{round(value, max(0, decimals)):g} {units[index]}"
+
+
+def number(value: object) -> int:
+    """Read a count from a document; what is none counts as 0."""
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def checked_name(name: object, what: str) -> str:
+    """Return a name that can be kept.
+
+    Args:
+        what: how errors call it, for example ``"lock"`` or ``"unique"``.
+
+    Raises:
+        TypeError: no text.
+        ValueError: empty, or too long.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{what}: {name!r} is no text; allowed: text of 1 to {MAX_NAME:,} bytes")
+    if not name:
+        raise ValueError(f'{what}: "" is empty; allowed: text of 1 to {MAX_NAME:,} bytes')
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > MAX_NAME:
+        raise ValueError(
+            f"{what}: {name[:40]!r}… has {size:,} bytes; allowed: text of 1 to {MAX_NAME:,} bytes"
+        )
+    return name

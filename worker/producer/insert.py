@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from worker.engine.delivery.fence import number
 from worker.item.metadata import KEY
 from worker.item.new_item import NewItem
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, QueueNotFound, ServerError
+from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject
 
 COLLECTION: Final = "workitems"

@@ -22,12 +22,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from worker.engine.delivery.fence import number
 from worker.item.metadata import KEY
 from worker.item.new_item import BEHIND, NewItem, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
-from worker.openiap.values import checked_payload, iso, json_text, moment_of
+from worker.openiap.values import checked_payload, iso, json_text, moment_of, number
 from worker.openiap.workitem import NEW, JsonObject, Workitem
 from worker.producer.insert import COLLECTION, Placed, Places, place
 from worker.producer.producer import Push, Sent

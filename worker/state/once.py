@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from worker.durations import Duration, seconds
-from worker.openiap.names import checked_name
+from worker.openiap.values import checked_name
 from worker.state.cells import Cells
 from worker.state.server_clock import ServerClock
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from worker.durations import Duration, seconds
 from worker.openiap.client import Client
-from worker.openiap.names import checked_name
+from worker.openiap.values import checked_name
 from worker.state.cells import Cells
 from worker.state.counter import Counter
 from worker.state.lock import Lock, lease_of

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from worker.durations import text as for_people
-from worker.engine.wakeup import RARELY
 from worker.openiap.workitem import JsonObject
-from worker.settings import Settings
+from worker.settings import RARELY, Settings
 from worker.telemetry.counts import Counts
 from worker.telemetry.gauges import Gauges
 from worker.telemetry.health import Health

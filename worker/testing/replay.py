@@ -14,7 +14,6 @@ from typing import Any, Final, Literal
 
 from worker.app.application import Application
 from worker.app.options import Handler
-from worker.engine.delivery.fence import number
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import transfer_time
 from worker.engine.fleet.takeover import workitem_of
@@ -22,6 +21,7 @@ from worker.errors import WorkerError
 from worker.item.outcome import update_of
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
+from worker.openiap.values import number
 from worker.openiap.workitem import (
     FAILED,
     NEW,

@@ -47,7 +47,7 @@ from typing import Final
 
 from worker.engine.concurrency.waiting_line import Lines, Place
 from worker.engine.concurrency.waker import Standing, Waker
-from worker.engine.delivery.fence import number
+from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.state.cells import Cells, Version, uptime
 

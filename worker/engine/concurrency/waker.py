@@ -15,11 +15,10 @@ from functools import partial
 from typing import Final, Literal
 
 from worker.engine.concurrency.waiting_line import Place
-from worker.engine.delivery.fence import number
 from worker.item.waits import WAITS
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
-from worker.openiap.values import iso
+from worker.openiap.values import iso, number
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 
 AT_ONCE: Final = 0.5

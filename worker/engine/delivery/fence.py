@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from worker.item.outcome import Outcome
-from worker.openiap.values import moment_of, parse_iso
+from worker.openiap.values import moment_of, number, parse_iso
 from worker.openiap.workitem import FAILED, NEW, PROCESSING, SUCCESSFUL, JsonObject, Workitem
 
 # The official client carries lastrun in whole seconds.
@@ -151,8 +151,3 @@ def mark(
         ],
     }
     return condition, {"$set": {CLOSING: {"retries": retries, "run": run, "by": by}}}
-
-
-def number(value: object) -> int:
-    """Read a count from a document; what is none counts as 0."""
-    return int(value) if isinstance(value, int | float) else 0

@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from worker.engine.delivery.fence import number
 from worker.engine.runner import Running
 from worker.errors import StateError
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso, moment_of, parse_iso
+from worker.openiap.values import iso, moment_of, number, parse_iso
 from worker.openiap.workitem import JsonObject
 from worker.telemetry.log import Log
 

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from worker.engine.delivery.fence import number
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import Delivery, WriteBack
 from worker.engine.fleet.adoption import Adoption
@@ -19,7 +18,7 @@ from worker.engine.fleet.takeover import Orphan, TakeOver
 from worker.engine.item_events import succeeded
 from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.spool import Spool
-from worker.openiap.values import moment_of
+from worker.openiap.values import moment_of, number
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.telemetry.log import Log
 

@@ -20,13 +20,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from worker.engine.delivery.fence import CLOSING, closer_of, number, run_of, same_run
+from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import COLLECTION, Key, Peer, Presence
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
-from worker.openiap.values import iso
+from worker.openiap.values import iso, number
 from worker.openiap.workitem import PROCESSING, JsonObject
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log

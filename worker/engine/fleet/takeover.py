@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from worker.engine.delivery.fence import number
 from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso, moment_of
+from worker.openiap.values import iso, moment_of, number
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 

@@ -20,13 +20,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from worker.engine.delivery.fence import number
 from worker.engine.fleet.leader import Fleet
 from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey, OpenIAPError
-from worker.openiap.values import iso
+from worker.openiap.values import iso, number
 from worker.openiap.workitem import JsonObject
 from worker.producer.unique_push import KIND as UNIQUE
 from worker.producer.unique_push import MARK

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 from worker.app.cron import Cron
+from worker.app.schedule_options import Missed
 from worker.item.new_item import chosen_id
-
-Missed = Literal["skip", "last", "all"]
 
 GRACE: Final = timedelta(minutes=2)
 """A younger tick is late and not missed: so long another worker may take to step in."""

@@ -8,8 +8,8 @@ import pytest
 
 from worker import handler, schedule
 from worker.app.options import Handler
+from worker.app.schedule_options import Missed
 from worker.engine.scheduler.records import Records
-from worker.engine.scheduler.ticks import Missed
 from worker.openiap.values import iso
 from worker.testing import LocalOpenIAP
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.app.cron import Cron
-from worker.engine.scheduler.ticks import MOST, Missed, Standing, due, tick_id
+from worker.app.schedule_options import Missed
+from worker.engine.scheduler.ticks import MOST, Standing, due, tick_id
 
 NOON = datetime(2026, 5, 4, 12, 0, 30, tzinfo=UTC)
 EVERY_MINUTE = Cron("* * * * *")
