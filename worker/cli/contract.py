@@ -8,21 +8,14 @@ import typer
 
 from worker.app.contracts import contracts_of
 from worker.app.registry import load_modules
-from worker.cli.run import NO_HANDLERS
-from worker.cli.shared.options import Given, Set, SettingsFile, settings_of
+from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.options import Given, Handlers, Set, SettingsFile
 from worker.cli.shared.output import to_stderr
 from worker.cli.shared.problems import FAILED, wrong_use
 
 
 def contract(
-    handlers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--handlers",
-            metavar="MODULE",
-            help="A module with handlers, by name or as a .py file; may be given several times.",
-        ),
-    ] = None,
+    handlers: Handlers = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout."),
@@ -44,13 +37,9 @@ def contract(
     """
     if output is not None and check is not None:
         raise wrong_use("--output and --check: give one of them.")
-    loaded = settings_of(
-        Given(None, settings, None, assignments or ()),
-        handlers=tuple(handlers) if handlers else None,
-    ).settings
-    if not loaded.handlers:
-        raise wrong_use(NO_HANDLERS)
-    text = json.dumps(contracts_of(load_modules(loaded.handlers)), indent=2, ensure_ascii=False)
+    given = Given(None, settings, None, assignments or ())
+    chosen = settings_with_handlers(given, handlers).settings
+    text = json.dumps(contracts_of(load_modules(chosen.handlers)), indent=2, ensure_ascii=False)
     if check is not None:
         _compare(check, text)
     elif output is not None:

@@ -8,7 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.shared.connected import run_async
-from worker.cli.shared.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.options import (
+    AsJson,
+    ClientName,
+    Given,
+    Handlers,
+    Set,
+    SettingsFile,
+    Url,
+    settings_of,
+)
 from worker.cli.shared.output import many, safe, say_json, show, to_stdout
 from worker.cli.shared.problems import FAILED
 from worker.settings import Loaded, Settings
@@ -20,14 +29,7 @@ STYLES: Final = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 
 def doctor(
-    handlers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--handlers",
-            metavar="MODULE",
-            help="A module with handlers, to be checked too; may be given several times.",
-        ),
-    ] = None,
+    handlers: Handlers = None,
     changed: Annotated[
         bool, typer.Option("--changed", help="Show only settings that are not at their default.")
     ] = False,

@@ -5,10 +5,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from worker.cli.item_view import file_sizes, show_item, show_items, shown_item, summary
-from worker.cli.shared.asking import agreed
 from worker.cli.shared.connected import patiently, run_async, signed_in
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.output import agreed, many, safe, say_json, to_stderr, to_stdout
 from worker.cli.shared.problems import FAILED, Problem, explain, no_item, no_queue, wrong_use
 from worker.cli.shared.reading import counted, first, pages
 from worker.openiap.client import Client

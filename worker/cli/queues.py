@@ -8,10 +8,9 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from worker.cli.queue_admin import QueueAdministration, QueueChange
-from worker.cli.shared.asking import agreed
 from worker.cli.shared.connected import run_async, signed_in
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import many, safe, say_json, show, to_stderr, to_stdout
+from worker.cli.shared.output import agreed, many, safe, say_json, show, to_stderr, to_stdout
 from worker.cli.shared.problems import wrong_use
 from worker.openiap.workitem import JsonObject
 

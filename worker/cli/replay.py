@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.app.registry import Registry, load_modules
-from worker.cli.run import NO_HANDLERS
 from worker.cli.shared.connected import run_async, signed_in
-from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
+from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.options import AsJson, ClientName, Given, Handlers, SettingsFile, Url
 from worker.cli.shared.output import safe, say_json, to_stderr, to_stdout
 from worker.cli.shared.problems import FAILED, Problem, wrong_use
 from worker.errors import Retry, Skip
@@ -28,15 +28,7 @@ NO_DEBUGPY = "--debugger needs debugpy, which is not installed: pip install debu
 
 def replay(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")],
-    handlers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--handlers",
-            metavar="MODULE",
-            help="A module with handlers, by name or as a .py file; may be given several times."
-            " Default: the setting handlers.",
-        ),
-    ] = None,
+    handlers: Handlers = None,
     send: Annotated[
         bool,
         typer.Option(
@@ -75,11 +67,7 @@ def replay(
     from worker.cli.replay_view import as_data, show_replay
     from worker.testing.replay import ReplayRefused
 
-    chosen = settings_of(
-        Given(url, settings, client), handlers=tuple(handlers) if handlers else None
-    ).settings
-    if not chosen.handlers:
-        raise wrong_use(NO_HANDLERS)
+    chosen = settings_with_handlers(Given(url, settings, client), handlers).settings
     if debugger is not None and find_spec("debugpy") is None:
         raise wrong_use(NO_DEBUGPY)
     application = load_modules(chosen.handlers)

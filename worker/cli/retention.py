@@ -7,19 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.item_view import local
-from worker.cli.shared.asking import agreed
 from worker.cli.shared.connected import patiently, run_async, signed_in
-from worker.cli.shared.loading import Handlers, handlers_of
+from worker.cli.shared.loading import handlers_of
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
     Given,
+    Handlers,
     Set,
     SettingsFile,
     Url,
     Yes,
 )
-from worker.cli.shared.output import many, say_json, show, to_stderr, to_stdout
+from worker.cli.shared.output import agreed, many, say_json, show, to_stderr, to_stdout
 from worker.cli.shared.reading import PAGE, pages
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of

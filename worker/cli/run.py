@@ -7,25 +7,14 @@ import typer
 from worker._version import __version__
 from worker.app.registry import load_modules
 from worker.cli.shared.connected import refused, run_async
-from worker.cli.shared.options import ClientName, Given, Set, SettingsFile, Url, settings_of
-from worker.cli.shared.problems import Problem, wrong_use
+from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.options import ClientName, Given, Handlers, Set, SettingsFile, Url
+from worker.cli.shared.problems import Problem
 from worker.openiap.errors import AccessDenied
-
-NO_HANDLERS = (
-    "No handlers: name the modules that hold them with --handlers MODULE, OPENIAP_WORKER_HANDLERS,"
-    ' or handlers = ["MODULE"] in config/worker.toml.'
-)
 
 
 def run(
-    handlers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--handlers",
-            metavar="MODULE",
-            help="A module with handlers, by name or as a .py file; may be given several times.",
-        ),
-    ] = None,
+    handlers: Handlers = None,
     queue: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,15 +39,13 @@ def run(
     # but the demo needs it.
     from worker.engine.daemon import Daemon
 
-    loaded = settings_of(
+    loaded = settings_with_handlers(
         Given(url, settings, client, assignments or ()),
-        handlers=tuple(handlers) if handlers else None,
+        handlers,
         queues=tuple(queue) if queue else None,
         once=True if once else None,
     )
     chosen = loaded.settings
-    if not chosen.handlers:
-        raise wrong_use(NO_HANDLERS)
     found = load_modules(chosen.handlers)
 
     async def work() -> int:

@@ -9,8 +9,17 @@ import typer
 
 from worker.app.cron import Cron
 from worker.cli.shared.connected import run_async, signed_in
-from worker.cli.shared.loading import Handlers, handlers_of
-from worker.cli.shared.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.loading import handlers_of
+from worker.cli.shared.options import (
+    AsJson,
+    ClientName,
+    Given,
+    Handlers,
+    Set,
+    SettingsFile,
+    Url,
+    settings_of,
+)
 from worker.cli.shared.output import safe, say_json, show, to_stdout
 from worker.cli.shared.problems import Problem, wrong_use
 from worker.engine.scheduler.records import Key, Record, Records

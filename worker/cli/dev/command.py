@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.run import NO_HANDLERS
 from worker.cli.shared.connected import run_async
-from worker.cli.shared.options import ClientName, Set, SettingsFile, settings_of
+from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.options import ClientName, Handlers, Set, SettingsFile
 from worker.cli.shared.options import Given as GivenOptions
 from worker.cli.shared.problems import Problem, wrong_use
 
@@ -16,15 +16,7 @@ FOLDER = Path(".openiap")
 
 
 def dev(
-    handlers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--handlers",
-            metavar="MODULE",
-            help="A module with handlers, by name or as a .py file; may be given several times."
-            " Default: the setting handlers.",
-        ),
-    ] = None,
+    handlers: Handlers = None,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="The server's port; 0: a free one.")
     ] = 3000,
@@ -58,12 +50,9 @@ def dev(
     from worker.cli.dev.session import DevSession, Given
     from worker.localserver import ServerStartError
 
-    loaded = settings_of(
-        GivenOptions(None, settings, client, assignments or ()),
-        handlers=tuple(handlers) if handlers else None,
+    loaded = settings_with_handlers(
+        GivenOptions(None, settings, client, assignments or ()), handlers
     )
-    if not loaded.settings.handlers:
-        raise wrong_use(NO_HANDLERS)
     for path in watch or ():
         if not path.exists():
             raise wrong_use(f"--watch {path}: there is no such file or folder.")

@@ -1,23 +1,34 @@
 """The handlers that a command is about: those of the settings, or of ``--handlers``."""
 
-from typing import Annotated
+from typing import Any, Final
 
-import typer
-
-from worker.app.registry import Registry, load_modules
-from worker.cli.run import NO_HANDLERS
+from worker.app.registry import Registry, chosen, load_modules
 from worker.cli.shared.options import Given, settings_of
 from worker.cli.shared.problems import wrong_use
-from worker.settings import Settings
+from worker.settings import Loaded, Settings
 
-Handlers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--handlers",
-        metavar="MODULE",
-        help="A module with handlers, by name or as a .py file; may be given several times.",
-    ),
-]
+NO_HANDLERS: Final = (
+    "No handlers: name the modules that hold them with --handlers MODULE, OPENIAP_WORKER_HANDLERS,"
+    ' or handlers = ["MODULE"] in config/worker.toml.'
+)
+
+
+def settings_with_handlers(given: Given, modules: list[str] | None, **more: Any) -> Loaded:
+    """Collect the settings of a command that needs handlers.
+
+    Args:
+        given: the shared options.
+        modules: what ``--handlers`` names.
+        more: as for ``settings_of``.
+
+    Raises:
+        Problem: no modules.
+        SettingsError: an unknown or invalid setting.
+    """
+    loaded = settings_of(given, handlers=tuple(modules) if modules else None, **more)
+    if not loaded.settings.handlers:
+        raise wrong_use(NO_HANDLERS)
+    return loaded
 
 
 def handlers_of(given: Given, modules: list[str] | None) -> tuple[Settings, Registry]:
@@ -28,11 +39,6 @@ def handlers_of(given: Given, modules: list[str] | None) -> tuple[Settings, Regi
         HandlerError: a module that cannot be imported, or handlers that cannot be.
         SettingsError: an unknown or invalid setting.
     """
-    # Here and not above: see ``run``.
-    from worker.app.registry import chosen
-
-    settings = settings_of(given, handlers=tuple(modules) if modules else None).settings
-    if not settings.handlers:
-        raise wrong_use(NO_HANDLERS)
+    settings = settings_with_handlers(given, modules).settings
     registry = Registry(load_modules(settings.handlers))
     return settings, chosen(registry, settings.work_queues())

@@ -14,6 +14,15 @@ from worker.settings import SECRETS, Loaded, load
 PANEL: Final = "Connection and settings"
 VARIABLES: Final = {"password": "OPENIAP_PASSWORD", "jwt": "OPENIAP_JWT"}
 
+Handlers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--handlers",
+        metavar="MODULE",
+        help="A module with handlers, by name or as a .py file; may be given several times."
+        " Default: the setting handlers.",
+    ),
+]
 Url = Annotated[
     str | None,
     typer.Option(

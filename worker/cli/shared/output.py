@@ -1,4 +1,4 @@
-"""What commands write: tables and lines for people, one JSON value for programs.
+"""What commands write: tables and lines for people, one JSON value for programs; and ask.
 
 Names, payloads and error texts come from elsewhere and are hostile: they are never read as markup,
 and no control character of theirs reaches the terminal.
@@ -6,6 +6,7 @@ and no control character of theirs reaches the terminal.
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.shared.problems import wrong_use
 from worker.openiap.values import plain
 
 PIPED_WIDTH: Final = 160
@@ -108,3 +110,18 @@ def _cell(value: object) -> Text:
 def many(number: int, one: str, several: str = "") -> str:
     """Return "1 item", "2 items"."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask before something is lost, unless ``yes`` was given; a no ends the command.
+
+    Raises:
+        Problem: there is nobody to ask.
+        typer.Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise wrong_use(f"{question} Nobody is there to answer: add --yes.")
+    if not typer.confirm(question, err=True):
+        raise typer.Abort
