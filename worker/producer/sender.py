@@ -1,13 +1,14 @@
 """Pushing and waiting over a client: the door behind every producer in this process.
 
 1. One item is one message; many are few messages where the client can, else several in flight.
+   After a refusal nothing more is begun.
 2. An outcome is looked for at growing intervals; a watch on the item, where server and client have
    one, makes the look happen at once.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -39,38 +40,62 @@ class ClientDoor:
 
     Args:
         namespace: of unique keys; see the setting of that name.
+        on_sent: told of what the server has as its answers come, also where ``send`` raises in the
+            end: the place of the first of them among the pushes, and what came of each.
     """
 
-    def __init__(self, client: Client, namespace: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        namespace: str = "",
+        *,
+        on_sent: Callable[[int, Sequence[Sent]], None] = lambda _first, _sent: None,
+    ) -> None:
         self._client = client
         self._unique = UniquePushes(client, namespace)
+        self._on_sent = on_sent
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
         """Push all and return what came of each, in order.
 
         Raises:
-            OpenIAPError: one was refused, or its answer did not come; others may be pushed.
+            OpenIAPError: one was refused, or its answer did not come. Others may be pushed; what
+                was in flight has ended, and nothing more was begun.
         """
-        if len(pushes) == 1:
-            return [await self._one(pushes[0])]
-        alone = any(push.files or push.unique for push in pushes)
-        if self._client.capabilities.bulk_push and not alone:
-            sent: list[Sent] = []
-            for batch in _batches(pushes):
-                sent += await self._batch(batch)
-            return sent
-        gate = asyncio.Semaphore(IN_FLIGHT)
+        alone = len(pushes) == 1 or any(push.files or push.unique for push in pushes)
+        bulk = self._client.capabilities.bulk_push and not alone
+        parts = _batches(pushes) if bulk else ((n, n + 1) for n in range(len(pushes)))
+        sent: dict[int, list[Sent]] = {}
+        refusals: list[OpenIAPError] = []
 
-        async def gated(push: Push) -> Sent:
-            async with gate:
-                return await self._one(push)
+        async def work() -> None:
+            # All share one iterator: each takes the next part when it is done with the last. After
+            # a refusal what is in flight is let end, for then it is known what became of it.
+            for start, end in parts:
+                try:
+                    sent[start] = await (self._batch if bulk else self._each)(pushes[start:end])
+                except OpenIAPError as error:
+                    refusals.append(error)
+                else:
+                    self._on_sent(start, sent[start])
+                if refusals:
+                    return
 
-        try:
+        # Bulk pushes one after another: items keep the order in which they were given.
+        at_once = 1 if bulk else min(IN_FLIGHT, len(pushes))
+        if at_once == 1:
+            await work()
+        else:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(gated(push)) for push in pushes]
-        except* OpenIAPError as refused:
-            raise _first(refused) from None
-        return [task.result() for task in tasks]
+                for _ in range(at_once):
+                    group.create_task(work())
+        if refusals:
+            # The one that tells most: after which an item may be there, if there is one.
+            raise next((error for error in refusals if error.maybe_done), refusals[0])
+        return [one for start in sorted(sent) for one in sent[start]]
+
+    async def _each(self, pushes: Sequence[Push]) -> list[Sent]:
+        return [await self._one(push) for push in pushes]
 
     async def _one(self, push: Push) -> Sent:
         if push.unique is not None:
@@ -148,7 +173,7 @@ class ClientDoor:
         return ""
 
 
-def _batches(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
+def _batches(pushes: Sequence[Push]) -> Iterator[tuple[int, int]]:
     """Cut into parts of one queue and time, of so many items and, but for a big one, bytes."""
     start, size = 0, 0
     for index, push in enumerate(pushes):
@@ -157,16 +182,8 @@ def _batches(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
         full = index - start >= BATCH or size + length > BATCH_BYTES
         other = (push.queue, push.nextrun) != (first.queue, first.nextrun)
         if index > start and (full or other):
-            yield pushes[start:index]
+            yield start, index
             start, size = index, 0
         size += length
     if start < len(pushes):
-        yield pushes[start:]
-
-
-def _first(group: BaseExceptionGroup[OpenIAPError]) -> OpenIAPError:
-    """Return the error that tells most: one after which an item may be there, if there is one."""
-    errors: list[OpenIAPError] = []
-    for error in group.exceptions:
-        errors.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
-    return next((error for error in errors if error.maybe_done), errors[0])
+        yield start, len(pushes)
