@@ -13,8 +13,8 @@ import httpx
 
 from worker._version import __version__
 from worker.app.registry import Registry, chosen, load_modules
-from worker.cli.shared.connected import refused, unreachable
-from worker.cli.shared.reading import counted, first
+from worker.cli.shared.connected import patient, refused, unreachable
+from worker.cli.shared.reading import first
 from worker.durations import text as duration_text
 from worker.engine.fleet.heartbeat import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
@@ -222,9 +222,9 @@ async def of_sign_in(settings: Settings, queues: Sequence[str]) -> AsyncIterator
         if not queues:
             yield Check("queues", "note", "none to look at: no handlers and no queue set")
         for queue in queues:
-            yield await _of_queue(client, queue)
+            yield await _of_queue(patient(client), queue)
         for collection, without in RECORDS.items():
-            yield await of_records(client, collection, without)
+            yield await of_records(patient(client), collection, without)
     except AccessDenied as error:
         yield Check("sign-in", "failed", refused(settings, error.text))
     except OpenIAPError as error:
@@ -252,7 +252,7 @@ async def _of_queue(client: Client, name: str) -> Check:
                 f" queues create {name}",
             )
         counts = {
-            state: await counted(client, "workitems", {"wiq": name, "state": state})
+            state: await client.count("workitems", {"wiq": name, "state": state})
             for state in ("new", "processing")
         }
     except OpenIAPError as error:

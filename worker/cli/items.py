@@ -5,11 +5,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from worker.cli.item_view import file_sizes, show_item, show_items, shown_item, summary
-from worker.cli.shared.connected import patiently, run_async, signed_in
+from worker.cli.shared.connected import run_async, signed_in
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
 from worker.cli.shared.output import agreed, many, safe, say_json, to_stderr, to_stdout
 from worker.cli.shared.problems import FAILED, Problem, explain, no_item, no_queue, wrong_use
-from worker.cli.shared.reading import counted, first, pages
+from worker.cli.shared.reading import first, pages
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import NEW, PROCESSING, RETRY, JsonObject, Workitem
@@ -52,7 +52,7 @@ def list_items(
                 await _known_queue(signed, queue)
             newest_first = {"_created": -1, "_id": -1}
             found = await pages(signed, ITEMS, query, LISTED, newest_first, limit=limit)
-            return found, await counted(signed, ITEMS, query)
+            return found, await signed.count(ITEMS, query)
 
     found, total = run_async(work())
     if as_json:
@@ -114,7 +114,7 @@ def retry(
                 " now would run it twice. If nobody works it any more, add --force."
             )
         item = Workitem(id=id, payload=None, state=RETRY, priority=int(document["priority"]))
-        await patiently(lambda: signed.update_workitem(item, ignoremaxretries=True))
+        await signed.update_workitem(item, ignoremaxretries=True)
 
     _each(chosen, ids, one, said="Put back to new", key="retried", as_json=as_json)
 
@@ -133,7 +133,7 @@ def delete(
     agreed(f"Delete {many(len(ids), 'item')}?", yes=yes)
 
     async def one(signed: Client, id: str) -> None:
-        await patiently(lambda: signed.delete_workitem(id))
+        await signed.delete_workitem(id)
 
     _each(chosen, ids, one, said="Deleted", key="deleted", as_json=as_json)
 

@@ -1,5 +1,6 @@
 """``push``: items into a queue, one or a file full of them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.cli.pushing import Pushed, Wanted, push_all, push_unique
 from worker.cli.shared.connected import run_async, signed_in
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
 from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload, payloads_from
 from worker.cli.shared.problems import FAILED, explain, no_queue, wrong_use
-from worker.item.unique import Unique, unique_of
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
+from worker.producer.producer import Producer, PushOptions, Sent, whole
+from worker.producer.sender import ClientDoor
 
 
 def push(
@@ -78,66 +79,81 @@ def push(
     A file is read and checked whole before its first item is pushed.
     """
     payloads = _payloads(payload_text, source) * count
-    wanted = Wanted(
-        queue=queue,
+    if unique is not None and len(payloads) > 1:
+        raise wrong_use("--unique: one item has the key; push one at a time.")
+    options = PushOptions(
         name=name,
         priority=priority,
-        nextrun=None if next_run is None else moment(next_run, now=datetime.now(UTC)),
+        at=None if next_run is None else moment(next_run, now=datetime.now(UTC)),
         files=_files(file or []),
-        unique=_unique(unique, unique_for, unique_update, files=bool(file), many=len(payloads) > 1),
+        unique=unique,
+        unique_for=unique_for,
+        unique_update=unique_update,
     )
+    try:
+        pushes = [options.push(queue, payload) for payload in payloads]
+    except ValueError as error:
+        raise wrong_use(f"--unique: {error}.") from None
     chosen = settings_of(Given(url, settings, client)).settings
-    pushed = Pushed()
+    sent: dict[int, Sent] = {}
+    """What the server has for certain, by the place of its push; also when the others fail."""
 
     async def work() -> None:
         async with signed_in(chosen) as signed:
-            if wanted.unique is not None:
-                await push_unique(signed, wanted, payloads[0], pushed, chosen.namespace)
-                return
-            with _progress(len(payloads)) as bar:
-                task = bar.add_task(queue, total=len(payloads))
-                await push_all(
-                    signed, wanted, payloads, pushed, advance=lambda n: bar.advance(task, n)
-                )
+            with _progress(len(pushes)) as bar:
+                task = bar.add_task(queue, total=len(pushes))
+
+                def on_sent(first: int, found: Sequence[Sent]) -> None:
+                    sent.update(enumerate(found, first))
+                    bar.advance(task, len(found))
+
+                door = ClientDoor(signed, chosen.namespace, on_sent=on_sent)
+                await Producer(door).send(pushes, whole)
 
     trouble: OpenIAPError | None = None
     try:
         run_async(work())
     except OpenIAPError as error:
         trouble = error
-    _say(wanted, pushed, len(payloads), trouble, as_json=as_json)
+    done = [sent[place] for place in sorted(sent)]
+    if as_json:
+        say_json(_as_data(queue, done, len(pushes), trouble, unique=unique is not None))
+    elif trouble is None:
+        to_stdout().print(safe(_told(queue, done)))
     if trouble is not None:
+        to_stderr().print(
+            safe(_refusal(queue, len(done), len(pushes), trouble)), style="red", soft_wrap=True
+        )
         raise typer.Exit(FAILED)
 
 
-def _say(
-    wanted: Wanted, pushed: Pushed, total: int, trouble: OpenIAPError | None, *, as_json: bool
-) -> None:
-    done = pushed.done
-    if as_json:
-        answer = {"queue": wanted.queue, "pushed": len(done), "of": total, "ids": done}
-        if pushed.sent is not None:
-            found = pushed.sent
-            answer |= {"pushed": int(not found.existing), "existing": found.existing}
-            answer |= {"updated": found.updated}
-        say_json(answer if trouble is None else {**answer, "error": trouble.text})
-    elif pushed.sent is not None and pushed.sent.existing:
-        took = "It took the new values." if pushed.sent.updated else "Nothing was pushed."
-        to_stdout().print(
-            safe(f"Item {done[0]} of {wanted.queue} has that unique key already. {took}")
-        )
-    elif done and trouble is None:
-        which = f" {done[0]}" if total == 1 else ""
-        to_stdout().print(safe(f"Pushed {many(total, 'item')}{which} to {wanted.queue}."))
-    if trouble is None:
-        return
-    unknown = isinstance(trouble, QueueNotFound)
-    text = no_queue(wanted.queue) if unknown else explain(trouble).text
+def _as_data(
+    queue: str, done: Sequence[Sent], total: int, trouble: OpenIAPError | None, *, unique: bool
+) -> JsonObject:
+    answer: JsonObject = {"queue": queue, "pushed": len(done), "of": total}
+    answer["ids"] = [sent.id for sent in done]
+    if unique and done:
+        answer |= {"pushed": int(not done[0].existing), "existing": done[0].existing}
+        answer |= {"updated": done[0].updated}
+    return answer if trouble is None else {**answer, "error": trouble.text}
+
+
+def _told(queue: str, done: Sequence[Sent]) -> str:
+    first = done[0]
+    if first.existing:
+        took = "It took the new values." if first.updated else "Nothing was pushed."
+        return f"Item {first.id} of {queue} has that unique key already. {took}"
+    which = f" {first.id}" if len(done) == 1 else ""
+    return f"Pushed {many(len(done), 'item')}{which} to {queue}."
+
+
+def _refusal(queue: str, done: int, total: int, trouble: OpenIAPError) -> str:
+    text = no_queue(queue) if isinstance(trouble, QueueNotFound) else explain(trouble).text
     if total > 1:
-        text += f" {len(done)} of {total} items were pushed."
+        text += f" {done} of {total} items were pushed."
         if trouble.maybe_done:
             text += " More may have arrived without an answer; see: openiap-worker items list."
-    to_stderr().print(safe(text), style="red", soft_wrap=True)
+    return text
 
 
 def _payloads(text: str | None, source: str | None) -> list[JsonObject]:
@@ -146,17 +162,6 @@ def _payloads(text: str | None, source: str | None) -> list[JsonObject]:
     if source is not None:
         return payloads_from(source)
     return [{} if text is None else payload(text, "--payload")]
-
-
-def _unique(
-    key: str | None, unique_for: str | None, update: bool, *, files: bool, many: bool
-) -> Unique | None:
-    if key is not None and many:
-        raise wrong_use("--unique: one item has the key; push one at a time.")
-    try:
-        return unique_of(key, unique_for, update, files=files)
-    except ValueError as error:
-        raise wrong_use(f"--unique: {error}.") from None
 
 
 def _files(given: list[Path]) -> tuple[Path, ...]:

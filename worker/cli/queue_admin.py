@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.cli.shared.connected import patiently
 from worker.cli.shared.problems import Problem, no_queue
-from worker.cli.shared.reading import counted, first, pages
+from worker.cli.shared.reading import first, pages
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.workitem import JsonObject, WorkItemQueue
@@ -68,7 +67,7 @@ class QueueAdministration:
     async def counts(self, name: str) -> dict[str, int]:
         """Return how many items a queue holds, by state."""
         states = ("new", "processing", "successful", "failed")
-        return {s: await counted(self._client, ITEMS, {"wiq": name, "state": s}) for s in states}
+        return {s: await self._client.count(ITEMS, {"wiq": name, "state": s}) for s in states}
 
     async def create(self, name: str, change: QueueChange) -> JsonObject:
         """Create a queue.
@@ -129,8 +128,8 @@ class QueueAdministration:
         await self.find(name)
         gone = 0
         while True:
-            items = await patiently(
-                lambda: self._client.query(ITEMS, {"wiq": name}, {"_id": 1, "files": 1}, top=BATCH)
+            items = await self._client.query(
+                ITEMS, {"wiq": name}, {"_id": 1, "files": 1}, top=BATCH
             )
             if not items:
                 return gone
@@ -147,7 +146,7 @@ class QueueAdministration:
         plain = [str(item["_id"]) for item in items if not item.get("files")]
         deleted = 0
         if plain:
-            deleted = await patiently(lambda: self._client.delete_many(ITEMS, ids=plain))
+            deleted = await self._client.delete_many(ITEMS, ids=plain)
         for item in items:
             if item.get("files"):
                 await self._delete_with_files(str(item["_id"]))
@@ -156,7 +155,7 @@ class QueueAdministration:
 
     async def _delete_with_files(self, id: str) -> None:
         try:
-            await patiently(lambda: self._client.delete_workitem(id))
+            await self._client.delete_workitem(id)
         except ItemNotFound:
             return  # somebody else was faster, which is as good
 
@@ -175,4 +174,4 @@ class QueueAdministration:
 
     async def _write(self, document: JsonObject, values: Mapping[str, Any]) -> None:
         if values:
-            await patiently(lambda: self._client.update_one(COLLECTION, {**document, **values}))
+            await self._client.update_one(COLLECTION, {**document, **values})

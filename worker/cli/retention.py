@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.item_view import local
-from worker.cli.shared.connected import patiently, run_async, signed_in
+from worker.cli.shared.connected import run_async, signed_in
 from worker.cli.shared.loading import handlers_of
 from worker.cli.shared.options import (
     AsJson,
@@ -133,12 +133,12 @@ async def _old(client: Client, rule: Rule, now: datetime) -> Old:
 
 async def _size(client: Client, ids: list[str]) -> int:
     query: Any = {"_id": {"$in": ids}}
-    files = await patiently(lambda: client.query("fs.files", query, {"length": 1}, top=PAGE))
+    files = await client.query("fs.files", query, {"length": 1}, top=PAGE)
     return sum(int(file.get("length") or 0) for file in files)
 
 
 async def _delete(client: Client, rule: Rule, now: datetime) -> int:
     gone = 0
-    while some := await patiently(lambda: delete_batch(client, rule, now)):
+    while some := await delete_batch(client, rule, now):
         gone += some
     return gone

@@ -1,9 +1,10 @@
 """A signed-in client for one command, and patience with the server's rate limit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import inspect
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
 
@@ -33,7 +34,7 @@ def run_async(work: Coroutine[Any, Any, T], *, busy: bool = False) -> T:
 
 @asynccontextmanager
 async def signed_in(settings: Settings) -> AsyncIterator[Client]:
-    """Connect and sign in; the link is closed at the end.
+    """Connect and sign in, with a client that is ``patient``; the link is closed at the end.
 
     Raises:
         SettingsError: no URL, or no credentials.
@@ -47,7 +48,7 @@ async def signed_in(settings: Settings) -> AsyncIterator[Client]:
             raise Problem(refused(settings, error.text)) from error
         except (NotConnected, RequestTimeout) as error:
             raise Problem(unreachable(settings, error.text)) from error
-        yield client
+        yield patient(client)
     finally:
         await client.disconnect()
 
@@ -68,19 +69,33 @@ def unreachable(settings: Settings, text: str) -> str:
     )
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call, again after each window in which the server's rate limit refused it.
+def patient(client: Client) -> Client:
+    """Return a client whose calls go again while the server's rate limit refuses them.
 
-    Raises:
-        RateLimited: for two minutes on end.
-        OpenIAPError: any other refusal, at once.
+    A refused call was not executed (server.md, Errors). After two minutes of it they raise
+    ``RateLimited``.
     """
-    async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(RateLimited),
-        wait=wait_random(1.0, 1.5),
-        stop=stop_after_delay(PATIENCE),
-        reraise=True,
-    ):
-        with attempt:
-            return await call()
-    raise AssertionError("tenacity ends with a result or an error")
+    return cast(Client, _PatientClient(client))
+
+
+class _PatientClient:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(self._client, name)
+        if not inspect.iscoroutinefunction(getattr(Client, name, None)):
+            return found
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            retrying = AsyncRetrying(
+                retry=retry_if_exception_type(RateLimited),
+                wait=wait_random(1.0, 1.5),
+                stop=stop_after_delay(PATIENCE),
+                reraise=True,
+            )
+            return await retrying(found, *args, **kwargs)
+
+        return call

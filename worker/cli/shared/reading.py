@@ -1,8 +1,7 @@
-"""Documents read with patience: page by page, and counted."""
+"""Documents read: page by page, or one of them."""
 
 from typing import Final
 
-from worker.cli.shared.connected import patiently
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
 
@@ -23,32 +22,13 @@ async def pages(
     found: list[JsonObject] = []
     while True:
         top = PAGE if limit is None else min(PAGE, limit - len(found))
-        page = await _page(client, collection, query, projection, orderby, len(found), top)
+        page = await client.query(collection, query, projection, orderby, skip=len(found), top=top)
         found += page
         if len(page) < top or len(found) == limit:
             return found
 
 
-async def _page(
-    client: Client,
-    collection: str,
-    query: JsonObject,
-    projection: JsonObject | None,
-    orderby: JsonObject | None,
-    skip: int,
-    top: int,
-) -> list[JsonObject]:
-    return await patiently(
-        lambda: client.query(collection, query, projection, orderby, skip=skip, top=top)
-    )
-
-
 async def first(client: Client, collection: str, query: JsonObject) -> JsonObject | None:
     """Return a document that matches, or None."""
-    found = await patiently(lambda: client.query(collection, query, top=1))
+    found = await client.query(collection, query, top=1)
     return found[0] if found else None
-
-
-async def counted(client: Client, collection: str, query: JsonObject) -> int:
-    """Return how many documents match."""
-    return await patiently(lambda: client.count(collection, query))
