@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from worker.cli.package.bootstrap import MAIN
 from worker.cli.package.errors import PackageError
-from worker.cli.package.ignore import NAMES, Pattern, parse
+from worker.cli.package.ignore import NAMES, IgnoreRules, parse
 from worker.cli.package.manifest import (
     PACKAGE_JSON,
     Manifest,
@@ -105,11 +105,11 @@ def read_project(folder: Path, wishes: Wishes, *, max_bytes: int) -> Project:
 
 
 def _files(root: Path, max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
-    patterns = _ignore_file(root)
+    rules = _ignore_file(root)
     found: dict[str, bytes] = {}
     notes: list[str] = []
     total = 0
-    for path, relative, reason in _walk(root, patterns):
+    for path, relative, reason in _walk(root, rules):
         if reason is not None:
             if reason:
                 notes.append(f"{relative} stays out: {reason}.")
@@ -128,7 +128,7 @@ def _files(root: Path, max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
     return found, notes
 
 
-def _walk(root: Path, patterns: tuple[Pattern, ...]) -> Iterator[tuple[Path, str, str | None]]:
+def _walk(root: Path, rules: IgnoreRules) -> Iterator[tuple[Path, str, str | None]]:
     """Yield each file with its path inside the project, and why it stays out."""
 
     def refuse(error: OSError) -> None:
@@ -139,7 +139,7 @@ def _walk(root: Path, patterns: tuple[Pattern, ...]) -> Iterator[tuple[Path, str
         for folder in sorted(folders):
             path = above / folder
             relative = path.relative_to(root).as_posix()
-            reason = left_out(relative, patterns, folder=True)
+            reason = left_out(relative, rules, folder=True)
             if reason is None and (path / "pyvenv.cfg").is_file():
                 reason = ""  # a virtual environment, whatever it is called
             if reason is not None:
@@ -154,7 +154,7 @@ def _walk(root: Path, patterns: tuple[Pattern, ...]) -> Iterator[tuple[Path, str
         for name in sorted(names):
             path = above / name
             relative = path.relative_to(root).as_posix()
-            reason = left_out(relative, patterns)
+            reason = left_out(relative, rules)
             if reason is None:
                 _check_inside(path, relative, root)
             yield path, relative, reason
@@ -168,12 +168,12 @@ def _check_inside(path: Path, relative: str, root: Path) -> None:
         raise PackageError(f"{relative} is no plain file, or a link to nothing.")
 
 
-def _ignore_file(root: Path) -> tuple[Pattern, ...]:
+def _ignore_file(root: Path) -> IgnoreRules:
     for name in NAMES:
         path = root / name
         if path.is_file():
             return parse(_decoded(path.read_bytes(), name))
-    return ()
+    return parse("")
 
 
 def _main(own: dict[str, Any], files: dict[str, bytes]) -> str:

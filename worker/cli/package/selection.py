@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from worker.cli.package.errors import PackageError
-from worker.cli.package.ignore import Pattern, ignored
+from worker.cli.package.ignore import IgnoreRules, ignored
 from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import safe_name
 
@@ -45,12 +45,12 @@ TELLTALE: Final = "it looks like a secret"
 CONDA: Final = "with it beside requirements.txt an agent without conda starts the package only once"
 
 
-def left_out(path: str, patterns: Sequence[Pattern], *, folder: bool = False) -> str | None:
+def left_out(path: str, rules: IgnoreRules, *, folder: bool = False) -> str | None:
     """Return None for what goes into the package, else the reason: "" when it needs no word.
 
     Args:
         path: relative to the project, with forward slashes.
-        patterns: the project's ignore file.
+        rules: the project's ignore file.
         folder: whether it is one; what is in a folder that is left out is not asked for.
     """
     name = path.rpartition("/")[2]
@@ -59,14 +59,14 @@ def left_out(path: str, patterns: Sequence[Pattern], *, folder: bool = False) ->
             return TELLTALE
         if name in _TOOL_FOLDERS or name.endswith(".egg-info"):
             return ""
-        return "" if ignored(path, patterns, folder=True) else None
+        return "" if ignored(path, rules, folder=True) else None
     # Before the ignore file: a secret that it forgets, or takes back, stays out all the same.
     lower = name.lower()
     if _any(lower, _SECRET_FILES) and not _any(lower, _HARMLESS):
         return TELLTALE
     if path in _CONDA_FILES:
         return CONDA
-    if _any(name, _TOOL_FILES) or ignored(path, patterns):
+    if _any(name, _TOOL_FILES) or ignored(path, rules):
         return ""
     return None
 
