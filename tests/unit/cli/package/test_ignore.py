@@ -53,3 +53,15 @@ def left_out(path: str, patterns: str) -> bool:
     parts = path.split("/")
     above = ("/".join(parts[:end]) for end in range(1, len(parts)))
     return any(ignored(folder, parsed, folder=True) for folder in above) or ignored(path, parsed)
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        *("docs//", "[!]]", "[!]]*.log", "a[/]b", "abc[/]ghi"),
+        *("docs\n!docs/a.md", "docs/**\n!docs/a.md", "*\n!*/\n!*.md", "**\n!**/\n!*.md"),
+        *("!", "a.log\\", "[z-a].log\n*.md", "data/**  ", "x/**/"),
+    ],
+)
+def test_rare_patterns_mean_what_they_mean_to_git(patterns: str, tmp_path: Path) -> None:
+    test_same_files_are_left_out_as_by_git(patterns, tmp_path)
