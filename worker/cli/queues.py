@@ -21,7 +21,11 @@ app = typer.Typer(help="Look at and administer work item queues.", no_args_is_he
 Name = Annotated[str, typer.Argument(help="The queue's name.", show_default=False)]
 MaxRetries = Annotated[
     int | None,
-    typer.Option("--max-retries", min=1, help="Attempts in all, the first one included."),
+    typer.Option(
+        "--max-retries",
+        min=1,
+        help="Attempts in all, the first one included: the queue's maxretries.",
+    ),
 ]
 RetryDelay = Annotated[
     int | None, typer.Option("--retry-delay", min=0, help="Seconds before the next attempt.")

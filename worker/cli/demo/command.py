@@ -69,7 +69,7 @@ def demo(
 
 
 def _report(outcome: "Outcome", pushed: int, took: float, *, as_json: bool) -> None:
-    found = results(outcome.documents, outcome.retried)
+    found = results(outcome.documents)
     if as_json:
         say_json(
             {

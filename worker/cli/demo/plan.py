@@ -27,7 +27,7 @@ class Expected:
 
     Attributes:
         state: successful or failed.
-        retries: what the server counts: attempts that were followed by another one.
+        attempts: how many it takes.
         payload: fields that the payload has then.
         error: what the error message has in it.
         file: the name of a file that the handler attached, and its content.
@@ -35,7 +35,7 @@ class Expected:
     """
 
     state: str = SUCCESSFUL
-    retries: int = 0
+    attempts: int = 1
     payload: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     file: tuple[str, bytes] | None = None
@@ -102,7 +102,7 @@ def _invoice_of(number: int, quantity: int, price: str, total: str) -> JsonObjec
 def _flaky(number: int, service: str, _chance: random.Random) -> Push:
     """The service answers 503 at the first call of each number, 200 at the second."""
     payload = {"url": f"{service}/bookings/{number}", "body": {"number": number}}
-    expected = Expected(retries=1, payload={"status": 200, "answer": {"booked": str(number)}})
+    expected = Expected(attempts=2, payload={"status": 200, "answer": {"booked": str(number)}})
     return Push("http-calls", f"call {number}", payload, expected)
 
 

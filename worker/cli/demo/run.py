@@ -34,12 +34,10 @@ class Outcome:
 
     Attributes:
         documents: the server's items by queue.
-        retried: attempts that the worker handed back, by queue.
         problems: one sentence for each thing that is otherwise than expected.
     """
 
     documents: dict[str, list[JsonObject]] = field(default_factory=dict)
-    retried: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -84,7 +82,6 @@ async def run_demo(
                 await _finished(mine, in_all, bar, finishing)
         except TimeoutError:
             outcome.problems.append(f"not everything was finished within {patience:g} s")
-        outcome.retried = {name: counts.retried for name, counts in daemon.counts().items()}
         outcome.documents = {
             name: await pages(mine, "workitems", {"wiq": name}, orderby={"_id": 1})
             for name in sorted(QUEUES)

@@ -20,7 +20,7 @@ ROW: Final = {
     "id": "whole",
     "state": "whole",
     "queue": "",
-    "tries": "number",
+    "attempts": "number",
     "changed": "whole",
     "name": "",
     "error": "",
@@ -51,7 +51,7 @@ def _row(document: JsonObject) -> dict[str, object]:
         "id": str(document.get("_id", "")),
         "state": state(document),
         "queue": str(document.get("wiq", "")),
-        "tries": tries(document),
+        "attempts": attempts(document),
         "changed": local(document.get("_modified")),
         "name": str(document.get("name", "")),
         "error": " ".join(str(document.get("errormessage") or "").split()),
@@ -70,8 +70,8 @@ def state(document: JsonObject) -> Text:
     return text
 
 
-def tries(document: JsonObject) -> int:
-    """Return how many attempts there were; the server counts the repeats of an unfinished item."""
+def attempts(document: JsonObject) -> int:
+    """Return how many attempts were begun; of an unfinished item the server counts the repeats."""
     retries = int(document.get("retries") or 0)
     return retries if document.get("state") == "new" else retries + 1
 
@@ -84,7 +84,8 @@ def summary(document: JsonObject) -> JsonObject:
         "queue": document.get("wiq"),
         "state": document.get("state"),
         "priority": document.get("priority"),
-        "retries": document.get("retries"),
+        "attempts": attempts(document),
+        "retries": document.get("retries"),  # its name until now, for one version
         "nextrun": document.get("nextrun"),
         "lastrun": document.get("lastrun"),
         "username": document.get("username"),
@@ -121,7 +122,7 @@ def show_item(console: Console, document: JsonObject, sizes: Mapping[str, int]) 
         ("queue", document.get("wiq", "")),
         ("state", state(document)),
         ("priority", document.get("priority", "")),
-        ("tries", tries(document)),
+        ("attempts", attempts(document)),
         ("pushed", local(document.get("_created"))),
         ("last run", local(document.get("lastrun"))),
         ("next run", local(document.get("nextrun"))),

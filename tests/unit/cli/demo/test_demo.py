@@ -16,16 +16,16 @@ def test_the_plan_has_all_kinds() -> None:
     assert len(pushes) == 200
     assert len({push.name for push in pushes}) == 200
     kinds = Counter(
-        (p.queue, p.expected.state, p.expected.retries, bool(p.csv), bool(p.expected.chained))
+        (p.queue, p.expected.state, p.expected.attempts, bool(p.csv), bool(p.expected.chained))
         for p in pushes
     )
     assert set(kinds) == {
-        ("invoices", "successful", 0, False, False),
-        ("invoices", "failed", 0, False, False),
-        ("http-calls", "successful", 1, False, False),
-        ("http-calls", "failed", 0, False, False),
-        ("csv-summaries", "successful", 0, True, False),
-        ("orders", "successful", 0, False, True),
+        ("invoices", "successful", 1, False, False),
+        ("invoices", "failed", 1, False, False),
+        ("http-calls", "successful", 2, False, False),
+        ("http-calls", "failed", 1, False, False),
+        ("csv-summaries", "successful", 1, True, False),
+        ("orders", "successful", 1, False, True),
     }
     assert min(kinds.values()) >= 10
 
@@ -51,16 +51,16 @@ GOOD: JsonObject = {"state": "successful", "retries": 1, "payload": {"a": 1, "b"
 @pytest.mark.parametrize(
     ("expected", "document", "said"),
     [
-        (Expected(retries=1, payload={"a": 1}), GOOD, []),
+        (Expected(attempts=2, payload={"a": 1}), GOOD, []),
         (Expected(), None, ["is not there"]),
-        (Expected(), GOOD, ["was retried 1 times, not 0"]),
+        (Expected(), GOOD, ["took 2 attempts, not 1"]),
         (
-            Expected("failed", 1, error="BAD"),
+            Expected("failed", 2, error="BAD"),
             {**GOOD, "errormessage": "boom"},
             ["is successful, not failed (boom)", "has the error 'boom', not 'BAD'"],
         ),
-        (Expected(retries=1, payload={"a": 2}), GOOD, ["has a = 1, not 2"]),
-        (Expected(retries=1, file=("x.csv", b"1")), GOOD, ["has no file x.csv"]),
+        (Expected(attempts=2, payload={"a": 2}), GOOD, ["has a = 1, not 2"]),
+        (Expected(attempts=2, file=("x.csv", b"1")), GOOD, ["has no file x.csv"]),
     ],
 )
 def test_each_difference_is_told(
@@ -70,7 +70,7 @@ def test_each_difference_is_told(
 
 
 def test_another_content_of_a_file_is_told() -> None:
-    expected = Expected(retries=1, file=("x.csv", b"1"))
+    expected = Expected(attempts=2, file=("x.csv", b"1"))
     assert list(differences(expected, GOOD, {"x.csv": b"1"})) == []
     assert list(differences(expected, GOOD, {"x.csv": b"2"})) == [
         "has a file x.csv with other content"
@@ -81,13 +81,15 @@ def test_the_summary_counts_by_what_the_server_says() -> None:
     items = [
         {
             "state": "successful" if second < 90 else "failed",
+            "retries": second // 50,
             "_created": "2026-11-20T10:00:00.000Z",
             "_modified": f"2026-11-20T10:{second // 60:02}:{second % 60:02}.000Z",
         }
         for second in range(1, 101)
     ]
-    (found,) = results({"q": items}, {"q": 7})
-    assert (found.pushed, found.successful, found.failed, found.retried) == (100, 89, 11, 7)
+    (found,) = results({"q": items})
+    assert (found.pushed, found.successful, found.failed) == (100, 89, 11)
+    assert (found.attempts, found.retried) == (152, 52)
     assert (found.per_second, found.p50, found.p99) == (1.0, 50.0, 99.0)
 
 

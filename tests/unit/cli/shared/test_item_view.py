@@ -9,6 +9,16 @@ from worker.cli.item_view import summary
 from worker.engine.delivery.release import handed_back
 from worker.item.waits import Waits
 
+
+@pytest.mark.parametrize(
+    ("state", "retries", "begun"),
+    [("new", 0, 0), ("new", 2, 2), ("processing", 0, 1), ("successful", 1, 2), ("failed", 2, 3)],
+)
+def test_attempts_are_counted_from_the_first(state: str, retries: int, begun: int) -> None:
+    shown = summary({"_id": "1", "state": state, "retries": retries})
+    assert (shown["attempts"], shown["retries"]) == (begun, retries)
+
+
 WAITING = Waits("waits for its turn: key Ada", datetime(2026, 11, 25, 12, 0, tzinfo=UTC))
 PARKED: dict[str, Any] = handed_back({"_id": "1", "retries": 0}, WAITING)
 
