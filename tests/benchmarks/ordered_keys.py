@@ -24,7 +24,7 @@ from tests.benchmarks.stage import (
     told,
 )
 from worker.app.decorator import handler
-from worker.cli.shared.connected import run_async
+from worker.cli.shared.client import run_async
 from worker.engine.daemon import Daemon
 from worker.openiap.workitem import WorkItemQueue
 

@@ -9,8 +9,8 @@ from platformdirs import user_state_path
 from worker._version import __version__
 from worker.app.registry import load_modules
 from worker.cli.package.agent_settings import agent_overrides
-from worker.cli.shared.connected import run_async
-from worker.cli.shared.problems import explain
+from worker.cli.shared.client import run_async
+from worker.cli.shared.errors import explain
 from worker.engine.daemon import Daemon
 from worker.settings import Settings, load
 

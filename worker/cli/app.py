@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import typer
 
 from worker._version import __version__
-from worker.cli.shared.problems import FAILED, explain
+from worker.cli.shared.errors import FAILED, explain
 
 HELP = """The work item worker for OpenIAP: typed Python functions, and no item lost.
 
@@ -47,7 +47,7 @@ COMMANDS: Final = (
 """Each is the room ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
 """Those that have commands of their own: the room's ``app``; of the others it is ``NAME``."""
-FOLDERS: Final = frozenset({"demo", "dev", "new", "package"})
+FOLDERS: Final = frozenset({"demo", "new", "dev", "replay", "doctor", "package"})
 """Those with more than one file: the room is ``worker.cli.NAME.command``."""
 
 

@@ -8,10 +8,10 @@ import typer
 
 from worker.app.contracts import contracts_of
 from worker.app.registry import load_modules
-from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.errors import FAILED, usage_error
+from worker.cli.shared.handlers import settings_with_handlers
 from worker.cli.shared.options import Given, Handlers, Set, SettingsFile
 from worker.cli.shared.output import to_stderr
-from worker.cli.shared.problems import FAILED, wrong_use
 
 
 def contract(
@@ -36,7 +36,7 @@ def contract(
     Who pushes from elsewhere holds pushes to them with worker.app.contract_checks.Contracts.
     """
     if output is not None and check is not None:
-        raise wrong_use("--output and --check: give one of them.")
+        raise usage_error("--output and --check: give one of them.")
     given = Given(None, settings, None, assignments or ())
     chosen = settings_with_handlers(given, handlers).settings
     text = json.dumps(contracts_of(load_modules(chosen.handlers)), indent=2, ensure_ascii=False)
@@ -53,9 +53,9 @@ def _compare(file: Path, text: str) -> None:
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise wrong_use(f"--check {file}: {error.strerror or error}.") from error
+        raise usage_error(f"--check {file}: {error.strerror or error}.") from error
     except ValueError as error:
-        raise wrong_use(f"--check {file} is not JSON: {error}.") from error
+        raise usage_error(f"--check {file} is not JSON: {error}.") from error
     if stored == json.loads(text):
         to_stderr().print(f"{file} is what the handlers say", highlight=False)
         return

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from worker.cli.item_view import file_sizes, show_item, show_items, shown_item, summary
-from worker.cli.shared.connected import run_async, signed_in
+from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.documents import first, pages
+from worker.cli.shared.errors import FAILED, CommandError, explain, no_item, no_queue, usage_error
+from worker.cli.shared.item_view import file_sizes, show_item, show_items, shown_item, summary
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
 from worker.cli.shared.output import agreed, many, safe, say_json, to_stderr, to_stdout
-from worker.cli.shared.problems import FAILED, Problem, explain, no_item, no_queue, wrong_use
-from worker.cli.shared.reading import first, pages
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import NEW, PROCESSING, RETRY, JsonObject, Workitem
@@ -40,7 +40,7 @@ def list_items(
 ) -> None:
     """List items, the newest first."""
     if state is not None and state not in STATES:
-        raise wrong_use(f"--state {state}: allowed: {', '.join(STATES)}.")
+        raise usage_error(f"--state {state}: allowed: {', '.join(STATES)}.")
     query: JsonObject = {"_type": "workitem"}
     query |= {} if queue is None else {"wiq": queue}
     query |= {} if state is None else {"state": state}
@@ -107,9 +107,9 @@ def retry(
         document = await _item(signed, id)
         state = str(document.get("state", ""))
         if state == NEW:
-            raise Problem(f"Item {id} is new already; nothing to do.")
+            raise CommandError(f"Item {id} is new already; nothing to do.")
         if state == PROCESSING and not force:
-            raise Problem(
+            raise CommandError(
                 f"Item {id} is being processed by {document.get('username') or 'somebody'}; a retry"
                 " now would run it twice. If nobody works it any more, add --force."
             )
@@ -150,7 +150,7 @@ def _each(
             for id in dict.fromkeys(ids):
                 try:
                     await one(signed, id)
-                except (OpenIAPError, Problem) as error:
+                except (OpenIAPError, CommandError) as error:
                     problems.append((id, explain(error).text))
                 else:
                     done.append(id)
@@ -170,10 +170,10 @@ def _each(
 async def _item(client: Client, id: str) -> JsonObject:
     found = await first(client, ITEMS, {"_id": id})
     if found is None:
-        raise Problem(no_item(id))
+        raise CommandError(no_item(id))
     return found
 
 
 async def _known_queue(client: Client, queue: str) -> None:
     if await first(client, "mq", {"_type": "workitemqueue", "name": queue}) is None:
-        raise Problem(no_queue(queue))
+        raise CommandError(no_queue(queue))

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.cli.shared.connected import run_async, signed_in
+from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
 from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload, payloads_from
-from worker.cli.shared.problems import FAILED, explain, no_queue, wrong_use
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
 from worker.producer.producer import Producer, PushOptions, Sent, whole
@@ -80,7 +80,7 @@ def push(
     """
     payloads = _payloads(payload_text, source) * count
     if unique is not None and len(payloads) > 1:
-        raise wrong_use("--unique: one item has the key; push one at a time.")
+        raise usage_error("--unique: one item has the key; push one at a time.")
     options = PushOptions(
         name=name,
         priority=priority,
@@ -93,7 +93,7 @@ def push(
     try:
         pushes = [options.push(queue, payload) for payload in payloads]
     except ValueError as error:
-        raise wrong_use(f"--unique: {error}.") from None
+        raise usage_error(f"--unique: {error}.") from None
     chosen = settings_of(Given(url, settings, client)).settings
     sent: dict[int, Sent] = {}
     """What the server has for certain, by the place of its push; also when the others fail."""
@@ -158,7 +158,7 @@ def _refusal(queue: str, done: int, total: int, trouble: OpenIAPError) -> str:
 
 def _payloads(text: str | None, source: str | None) -> list[JsonObject]:
     if text is not None and source is not None:
-        raise wrong_use("--payload and --from: give one of them.")
+        raise usage_error("--payload and --from: give one of them.")
     if source is not None:
         return payloads_from(source)
     return [{} if text is None else payload(text, "--payload")]
@@ -167,11 +167,11 @@ def _payloads(text: str | None, source: str | None) -> list[JsonObject]:
 def _files(given: list[Path]) -> tuple[Path, ...]:
     for path in given:
         if not path.is_file():
-            raise wrong_use(f"--file {path}: no such file.")
+            raise usage_error(f"--file {path}: no such file.")
     names = [path.name for path in given]
     for name in names:
         if names.count(name) > 1:
-            raise wrong_use(f"--file: two files are named {name}; an item holds a name once.")
+            raise usage_error(f"--file: two files are named {name}; an item holds a name once.")
     return tuple(given)
 
 

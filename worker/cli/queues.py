@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from worker.cli.queue_admin import QueueAdministration, QueueChange
-from worker.cli.shared.connected import run_async, signed_in
+from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.errors import usage_error
 from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
 from worker.cli.shared.output import agreed, many, safe, say_json, show, to_stderr, to_stdout
-from worker.cli.shared.problems import wrong_use
+from worker.cli.shared.queue_admin import QueueAdministration, QueueChange
 from worker.openiap.workitem import JsonObject
 
 T = TypeVar("T")
@@ -100,7 +100,7 @@ def create(
 ) -> None:
     """Create a queue; 3 attempts without delay unless told otherwise."""
     if not name.strip():
-        raise wrong_use("A queue needs a name.")
+        raise usage_error("A queue needs a name.")
     change = QueueChange(
         max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
     )
@@ -127,7 +127,9 @@ def update(
         max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
     )
     if change == QueueChange():
-        raise wrong_use("Nothing to change: give at least one option, for example --max-retries 5.")
+        raise usage_error(
+            "Nothing to change: give at least one option, for example --max-retries 5."
+        )
     changed = _with_queues(Given(url, settings, client), lambda queues: queues.update(name, change))
     _say(changed, f"Changed queue {name}.", as_json=as_json)
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.item_view import local
-from worker.cli.shared.connected import run_async, signed_in
-from worker.cli.shared.loading import handlers_of
+from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.documents import PAGE, pages
+from worker.cli.shared.handlers import handlers_of
+from worker.cli.shared.item_view import local
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
@@ -20,7 +21,6 @@ from worker.cli.shared.options import (
     Yes,
 )
 from worker.cli.shared.output import agreed, many, say_json, show, to_stderr, to_stdout
-from worker.cli.shared.reading import PAGE, pages
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
 from worker.openiap.client import Client

@@ -6,10 +6,10 @@ import typer
 
 from worker._version import __version__
 from worker.app.registry import load_modules
-from worker.cli.shared.connected import refused, run_async
-from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.client import refused, run_async
+from worker.cli.shared.errors import CommandError
+from worker.cli.shared.handlers import settings_with_handlers
 from worker.cli.shared.options import ClientName, Given, Handlers, Set, SettingsFile, Url
-from worker.cli.shared.problems import Problem
 from worker.openiap.errors import AccessDenied
 
 
@@ -61,6 +61,6 @@ def run(
     try:
         code = run_async(work(), busy=True)
     except AccessDenied as error:
-        raise Problem(refused(chosen, error.text)) from error
+        raise CommandError(refused(chosen, error.text)) from error
     if code:
         raise typer.Exit(code)

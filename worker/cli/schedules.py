@@ -8,8 +8,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from worker.app.cron import Cron
-from worker.cli.shared.connected import run_async, signed_in
-from worker.cli.shared.loading import handlers_of
+from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.errors import CommandError, usage_error
+from worker.cli.shared.handlers import handlers_of
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
@@ -21,7 +22,6 @@ from worker.cli.shared.options import (
     settings_of,
 )
 from worker.cli.shared.output import safe, say_json, show, to_stdout
-from worker.cli.shared.problems import Problem, wrong_use
 from worker.engine.scheduler.records import Key, Record, Records
 from worker.engine.scheduler.timetable import Entry, timetable
 from worker.openiap.client import Client
@@ -130,7 +130,7 @@ async def _payload(entry: Entry, now: datetime) -> JsonObject:
     try:
         return await entry.payload(now)
     except Exception as error:
-        raise Problem(
+        raise CommandError(
             f"The payload of schedule {entry.name} cannot be made: {type(error).__name__}: {error}."
         ) from error
 
@@ -166,16 +166,16 @@ def _one(name: str, keys: Sequence[Key], where: str) -> Key:
     """Return the schedule that is meant.
 
     Raises:
-        Problem: there is none, or there are several.
+        CommandError: there is none, or there are several.
     """
     found = [key for key in keys if name in (key[1], "/".join(key))]
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join("/".join(key) for key in found)
-        raise wrong_use(f"There are several schedules called {name}: {names}. Name one of them.")
+        raise usage_error(f"There are several schedules called {name}: {names}. Name one of them.")
     names = ", ".join(sorted("/".join(key) for key in keys)) or "none"
-    raise Problem(f"There is no schedule {name} {where}; there are: {names}.")
+    raise CommandError(f"There is no schedule {name} {where}; there are: {names}.")
 
 
 def _shown(record: Record, now: datetime) -> JsonObject:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.shared.connected import run_async
+from worker.cli.shared.client import run_async
+from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.output import safe, say_json, show_facts, to_stderr, to_stdout
-from worker.cli.shared.problems import Problem, wrong_use
 
 if TYPE_CHECKING:
     from worker.localserver import LocalServer
@@ -62,7 +62,7 @@ def server(
     """
     users = _users(user or [])
     if not users and not _is_loopback(host):
-        raise wrong_use(
+        raise usage_error(
             f"--host {host} can be reached from other machines: say who may sign in, with"
             " --user NAME:PASSWORD."
         )
@@ -99,10 +99,10 @@ def server(
     try:
         run_async(serve(options, on_ready=ready), busy=True)
     except ServerStartError as error:
-        raise Problem(f"{error}. Choose others with --port and --grpc-port.") from error
+        raise CommandError(f"{error}. Choose others with --port and --grpc-port.") from error
     except (OSError, sqlite3.Error) as error:
         said = error.strerror if isinstance(error, OSError) else ""
-        raise Problem(f"--data {data}: {said or error}.") from error
+        raise CommandError(f"--data {data}: {said or error}.") from error
 
 
 def _announce(running: "LocalServer", data: Path | None, *, made_up: bool) -> None:
@@ -126,7 +126,7 @@ def _users(given: list[str]) -> dict[str, str]:
     for user in given:
         name, colon, password = user.partition(":")
         if not (name and colon and password):
-            raise wrong_use("--user takes NAME:PASSWORD, for example --user me:secret.")
+            raise usage_error("--user takes NAME:PASSWORD, for example --user me:secret.")
         users[name] = password
     return users
 

@@ -21,7 +21,7 @@ from tests.integration.cli.commands import (
     signed_environment,
 )
 from worker.cli.app import COMMANDS
-from worker.cli.shared.problems import Problem
+from worker.cli.shared.errors import CommandError
 from worker.testing.kept_ports import kept_ports
 
 GOOD = """
@@ -208,7 +208,7 @@ def finished(cli: Cli, id: str, environment: dict[str, str]) -> str:
 
 def test_a_traceback_is_shown_only_on_demand(cli: Cli) -> None:
     assert "Traceback" not in cli("run").stderr
-    with pytest.raises(Problem):  # which the interpreter shows, as nobody catches it
+    with pytest.raises(CommandError):  # which the interpreter shows, as nobody catches it
         cli("run", "--debug")
 
 
@@ -221,7 +221,7 @@ def test_wrong_use_is_exit_code_2(cli: Cli) -> None:
 
 FOREIGN = (
     *("fastapi", "uvicorn", "mongomock", "jsonschema", "jwt", "opentelemetry", "grpc"),
-    *("rich", "click", "httpx", "anyio", "packaging", "watchfiles", "openiap"),
+    *("rich", "click", "httpx", "anyio", "packaging", "pathspec", "watchfiles", "openiap"),
     *(
         "worker.localserver",
         "worker.cli.package",

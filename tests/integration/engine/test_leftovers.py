@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.engine.conftest import create_queue
 from worker import handler
-from worker.cli.checks import RECORDS, of_records
+from worker.cli.doctor.checks import RECORDS, of_records
 from worker.localserver import LocalServer
 
 

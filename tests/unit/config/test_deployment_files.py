@@ -8,7 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from worker.cli.shared.problems import WRONG_USE
+from worker.cli.shared.errors import USAGE_ERROR
 from worker.engine.shutdown import HAND_BACK_TIMEOUT
 from worker.settings import Settings, load
 
@@ -54,7 +54,7 @@ def test_systemd_waits_for_a_whole_stop() -> None:
 
 
 def test_systemd_does_not_restart_on_wrong_settings() -> None:
-    assert unit()["RestartPreventExitStatus"] == [str(WRONG_USE)]
+    assert unit()["RestartPreventExitStatus"] == [str(USAGE_ERROR)]
 
 
 def test_systemd_watchdog_is_fed_by_the_worker_alone() -> None:

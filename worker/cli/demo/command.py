@@ -13,10 +13,10 @@ from worker.app.registry import load_modules
 from worker.cli.demo.examples import examples
 from worker.cli.demo.plan import MODULES
 from worker.cli.demo.report import results, show_summary
-from worker.cli.shared.connected import run_async
+from worker.cli.shared.client import run_async
+from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.options import AsJson
 from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
-from worker.cli.shared.problems import FAILED, wrong_use
 
 if TYPE_CHECKING:
     from worker.cli.demo.run import Outcome
@@ -44,7 +44,7 @@ def demo(
     some go down a chain of two queues. Exit code 1 if any of them ends otherwise than expected.
     """
     if client not in CLIENTS:
-        raise wrong_use(f"--client {client}: allowed: {', '.join(CLIENTS)}.")
+        raise usage_error(f"--client {client}: allowed: {', '.join(CLIENTS)}.")
     # Here and not above: the demo brings the local server and the engine along.
     from worker.cli.demo.run import run_demo
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.cli.shared.problems import Problem
+from worker.cli.shared.errors import CommandError
 from worker.package_path import PACKAGE
 
 
@@ -18,7 +18,7 @@ def examples(names: Sequence[str], *, package: Path = PACKAGE) -> tuple[Path, li
         package: the folder of this package.
 
     Raises:
-        Problem: they are in neither place.
+        CommandError: they are in neither place.
     """
     beside = package.parent / "handlers"
     for folder, prefix in (
@@ -27,7 +27,7 @@ def examples(names: Sequence[str], *, package: Path = PACKAGE) -> tuple[Path, li
     ):
         if all((folder / f"{name}.py").is_file() for name in names):
             return package.parent, [f"{prefix}.{name}" for name in names]
-    raise Problem(
+    raise CommandError(
         f"The example handlers are neither in {beside} nor in {package / 'examples'};"
         " install the package again."
     )

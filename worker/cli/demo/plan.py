@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from worker.cli.queue_admin import QueueChange
+from worker.cli.shared.queue_admin import QueueChange
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 
 MODULES: Final = ("invoices", "http_call", "csv_summary", "chain")

@@ -7,7 +7,7 @@ from datetime import datetime
 from rich.console import Console
 
 from worker.cli.demo.plan import Expected
-from worker.cli.item_view import attempts
+from worker.cli.shared.item_view import attempts
 from worker.cli.shared.output import many, show
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject

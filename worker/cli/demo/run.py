@@ -15,9 +15,9 @@ from worker.app.decorator import Handler
 from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, Push, plan
 from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
-from worker.cli.queue_admin import QueueAdministration
-from worker.cli.shared.connected import signed_in
-from worker.cli.shared.reading import pages
+from worker.cli.shared.client import signed_in
+from worker.cli.shared.documents import pages
+from worker.cli.shared.queue_admin import QueueAdministration
 from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client

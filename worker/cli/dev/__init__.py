@@ -6,7 +6,7 @@ code that is half old and half new fails in ways that no other place shows. So t
 clean, the old process finishes what it has in flight, and code that does not import hurts nobody.
 """
 
-from worker.cli.dev.generation import Broken, Generation, Prepared
+from worker.cli.dev.child_process import Broken, ChildProcess, Prepared
 from worker.cli.dev.supervisor import Supervisor, Watcher
 
-__all__ = ["Broken", "Generation", "Prepared", "Supervisor", "Watcher"]
+__all__ = ["Broken", "ChildProcess", "Prepared", "Supervisor", "Watcher"]

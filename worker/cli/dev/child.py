@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from worker._version import __version__
 from worker.app.registry import Registry, load_modules
-from worker.cli.dev.sample import sample_of
+from worker.cli.dev.example_payload import example_payload
 from worker.engine.daemon import Daemon
 from worker.errors import WorkerError
 from worker.openiap.errors import OpenIAPError
@@ -92,7 +92,7 @@ def _facts(registered: Any) -> dict[str, Any]:
         "queue": registered.queue,
         "execution": options.execution,
         "concurrency": options.concurrency,
-        "sample": sample_of(registered.signature),
+        "sample": example_payload(registered.signature),
     }
 
 

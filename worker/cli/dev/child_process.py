@@ -71,7 +71,7 @@ class Plan:
     folder: Path
 
 
-class Generation:
+class ChildProcess:
     """A child process with one state of the code.
 
     Attributes:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.shared.connected import run_async
-from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.client import run_async
+from worker.cli.shared.errors import CommandError, usage_error
+from worker.cli.shared.handlers import settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Set, SettingsFile
 from worker.cli.shared.options import Given as GivenOptions
-from worker.cli.shared.problems import Problem, wrong_use
 
 FOLDER = Path(".openiap")
 
@@ -55,7 +55,7 @@ def dev(
     )
     for path in watch or ():
         if not path.exists():
-            raise wrong_use(f"--watch {path}: there is no such file or folder.")
+            raise usage_error(f"--watch {path}: there is no such file or folder.")
     overrides = {
         name: getattr(loaded.settings, name)
         for name, source in loaded.sources.items()
@@ -76,7 +76,7 @@ def dev(
     try:
         run_async(session.run(), busy=True)
     except ServerStartError as error:
-        raise Problem(f"{error}. Choose another with --port.") from error
+        raise CommandError(f"{error}. Choose another with --port.") from error
     except (OSError, sqlite3.Error) as error:
         said = error.strerror if isinstance(error, OSError) else ""
-        raise Problem(f"--data {data}: {said or error}.") from error
+        raise CommandError(f"--data {data}: {said or error}.") from error

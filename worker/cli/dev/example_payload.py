@@ -27,7 +27,7 @@ _BY_FORMAT: Final[Mapping[str, str]] = {
 }
 
 
-def sample_of(signature: Signature) -> dict[str, Any]:
+def example_payload(signature: Signature) -> dict[str, Any]:
     """Return a payload with the fields that a handler needs; ``{}`` where it takes any."""
     validator: TypeAdapter[Any] | None = signature.validator
     if validator is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from watchfiles import Change, DefaultFilter, awatch
 
 from worker.cli.dev import Broken, Prepared, Supervisor
-from worker.cli.dev.generation import Plan
+from worker.cli.dev.child_process import Plan
 from worker.cli.dev.view import DevView
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.signals import Signals

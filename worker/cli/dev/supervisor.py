@@ -9,7 +9,7 @@
 import asyncio
 from typing import Final, Protocol
 
-from worker.cli.dev.generation import Broken, Generation, Plan, Prepared
+from worker.cli.dev.child_process import Broken, ChildProcess, Plan, Prepared
 
 LIVES: Final = 5.0
 """Seconds after which a generation that dies is started again; a younger one waits for a change."""
@@ -45,13 +45,13 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._changed.set()
         self._number = 0
-        self._present: Generation | None = None
-        self._alive: set[Generation] = set()
+        self._present: ChildProcess | None = None
+        self._alive: set[ChildProcess] = set()
         self._mourning: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
-    def present(self) -> Generation | None:
+    def present(self) -> ChildProcess | None:
         """The generation that works, or None."""
         return self._present
 
@@ -92,7 +92,7 @@ class Supervisor:
 
     async def _renew(self) -> None:
         self._number += 1
-        candidate = Generation(self._number, self._plan, self._watcher.line)
+        candidate = ChildProcess(self._number, self._plan, self._watcher.line)
         preparing = asyncio.create_task(candidate.prepare())
         changing = asyncio.create_task(self._changed.wait())
         try:
@@ -113,7 +113,7 @@ class Supervisor:
                 await asyncio.gather(preparing, return_exceptions=True)
                 await candidate.kill()
 
-    def _take_over(self, candidate: Generation) -> None:
+    def _take_over(self, candidate: ChildProcess) -> None:
         if self._present is not None:
             self._present.finish()
         self._present = candidate
@@ -124,7 +124,7 @@ class Supervisor:
         mourning.add_done_callback(self._mourning.discard)
         self._watcher.working(candidate.number)
 
-    async def _mourn(self, generation: Generation) -> None:
+    async def _mourn(self, generation: ChildProcess) -> None:
         await generation.ended.wait()
         self._alive.discard(generation)
         if generation is not self._present:

@@ -13,8 +13,8 @@ import httpx
 
 from worker._version import __version__
 from worker.app.registry import Registry, chosen, load_modules
-from worker.cli.shared.connected import patient, refused, unreachable
-from worker.cli.shared.reading import first
+from worker.cli.shared.client import patient, refused, unreachable
+from worker.cli.shared.documents import first
 from worker.durations import text as duration_text
 from worker.engine.fleet.heartbeat import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError

@@ -7,7 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.shared.connected import run_async
+from worker.cli.shared.client import run_async
+from worker.cli.shared.errors import FAILED
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
@@ -19,11 +20,10 @@ from worker.cli.shared.options import (
     settings_of,
 )
 from worker.cli.shared.output import many, safe, say_json, show, to_stdout
-from worker.cli.shared.problems import FAILED
 from worker.settings import Loaded, Settings
 
 if TYPE_CHECKING:
-    from worker.cli.checks import Check
+    from worker.cli.doctor.checks import Check
 
 STYLES: Final = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
@@ -77,7 +77,7 @@ async def _checks(settings: Settings, say: Callable[["Check"], None]) -> list["C
         say(check)
 
     # Here and not above: the checks look into every room, and no other command needs them.
-    from worker.cli import checks as questions
+    from worker.cli.doctor import checks as questions
 
     handlers, queues = questions.of_handlers(settings)
     for check in (

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from worker._version import __version__
+from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.options import AsJson
 from worker.cli.shared.output import safe, say_json, to_stdout
-from worker.cli.shared.problems import Problem, wrong_use
 
 
 def new(
@@ -28,9 +28,9 @@ def new(
     try:
         project = make_project(name, parent, version=__version__)
     except NameRefused as error:
-        raise wrong_use(str(error)) from error
+        raise usage_error(str(error)) from error
     except OSError as error:
-        raise Problem(
+        raise CommandError(
             f"{parent / name} cannot be written: {error.strerror or error}. Nothing is left of it."
         ) from error
     if as_json:

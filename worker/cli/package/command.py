@@ -16,10 +16,10 @@ from worker.cli.package.build import Built, build, read_package, write
 from worker.cli.package.project import Wishes
 from worker.cli.package.publish import Published, existing, publish
 from worker.cli.package.run import Ended, run
-from worker.cli.shared.connected import refused, run_async, signed_in
+from worker.cli.shared.client import refused, run_async, signed_in
+from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.options import Given, Set, SettingsFile, Url, Yes, settings_of
 from worker.cli.shared.output import many, safe, to_stderr, to_stdout
-from worker.cli.shared.problems import Problem, wrong_use
 from worker.openiap.errors import AccessDenied
 from worker.openiap.factory import make_client
 from worker.settings import Settings
@@ -95,7 +95,7 @@ def publish_command(
     loaded = settings_of(Given(url, settings, None, assignments or ()))
     published = run_async(_publish(loaded.settings, built, yes))
     if published is None:
-        raise Problem("Nothing was published.")
+        raise CommandError("Nothing was published.")
     console = to_stdout()
     manifest = built.manifest
     if not published.changed:
@@ -194,7 +194,7 @@ async def _token(settings: Settings) -> str:
     """Return a token as agents hold one: valid for long.
 
     Raises:
-        Problem: the credentials are refused.
+        CommandError: the credentials are refused.
     """
     if not settings.username:
         make_client(settings, __version__)  # refuses settings without URL or credentials
@@ -205,7 +205,7 @@ async def _token(settings: Settings) -> str:
                 settings.username, settings.password.get_secret_value(), longtoken=True
             )
         except AccessDenied as error:
-            raise Problem(refused(settings, error.text)) from error
+            raise CommandError(refused(settings, error.text)) from error
     return token
 
 
@@ -214,7 +214,7 @@ def _variables(given: list[str]) -> dict[str, str]:
     for assignment in given:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
-            raise wrong_use(f"--env {assignment}: give it as NAME=VALUE.")
+            raise usage_error(f"--env {assignment}: give it as NAME=VALUE.")
         found[name] = value
     return found
 

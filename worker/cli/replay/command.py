@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.app.registry import Registry, load_modules
-from worker.cli.shared.connected import run_async, signed_in
-from worker.cli.shared.loading import settings_with_handlers
+from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.errors import FAILED, CommandError, usage_error
+from worker.cli.shared.handlers import settings_with_handlers
 from worker.cli.shared.options import AsJson, ClientName, Given, Handlers, SettingsFile, Url
 from worker.cli.shared.output import safe, say_json, to_stderr, to_stdout
-from worker.cli.shared.problems import FAILED, Problem, wrong_use
 from worker.errors import Retry, Skip
 from worker.settings import Settings
 
@@ -64,12 +64,12 @@ def replay(
     write to OpenIAP is held back and shown. Exit code 1 if the outcome is not successful.
     """
     # Here and not above: the engine takes as long to import as all the rest.
-    from worker.cli.replay_view import as_data, show_replay
+    from worker.cli.replay.view import as_data, show_replay
     from worker.testing.replay import ReplayRefused
 
     chosen = settings_with_handlers(Given(url, settings, client), handlers).settings
     if debugger is not None and find_spec("debugpy") is None:
-        raise wrong_use(NO_DEBUGPY)
+        raise usage_error(NO_DEBUGPY)
     application = load_modules(chosen.handlers)
     log = to_stderr()
     with tempfile.TemporaryDirectory(
@@ -90,7 +90,7 @@ def replay(
                 )
             )
         except ReplayRefused as error:
-            raise Problem(str(error)) from error
+            raise CommandError(str(error)) from error
         if as_json:
             say_json(as_data(played, sent=send))
         else:

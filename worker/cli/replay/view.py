@@ -5,7 +5,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.item_view import STYLES
+from worker.cli.shared.item_view import STYLES
 from worker.cli.shared.output import many, safe, show_facts
 from worker.durations import text as duration_text
 from worker.item.metadata import taken_out

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from worker._version import __version__
-from worker.cli.shared.problems import Problem
+from worker.cli.shared.errors import CommandError
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, NotConnected, RateLimited, RequestTimeout
 from worker.openiap.factory import make_client
@@ -38,16 +38,16 @@ async def signed_in(settings: Settings) -> AsyncIterator[Client]:
 
     Raises:
         SettingsError: no URL, or no credentials.
-        Problem: nobody answers there, or the credentials are refused.
+        CommandError: nobody answers there, or the credentials are refused.
     """
     client = make_client(settings, __version__)
     try:
         try:
             await client.connect()
         except AccessDenied as error:
-            raise Problem(refused(settings, error.text)) from error
+            raise CommandError(refused(settings, error.text)) from error
         except (NotConnected, RequestTimeout) as error:
-            raise Problem(unreachable(settings, error.text)) from error
+            raise CommandError(unreachable(settings, error.text)) from error
         yield patient(client)
     finally:
         await client.disconnect()

@@ -13,10 +13,10 @@ from worker.openiap.errors import (
 )
 
 FAILED: Final = 1
-WRONG_USE: Final = 2
+USAGE_ERROR: Final = 2
 
 
-class Problem(Exception):
+class CommandError(Exception):
     """What a command tells people before it ends.
 
     Args:
@@ -30,9 +30,9 @@ class Problem(Exception):
         self.code: Final = code
 
 
-def wrong_use(text: str) -> Problem:
+def usage_error(text: str) -> CommandError:
     """Return the problem of a command that was called wrongly."""
-    return Problem(text, WRONG_USE)
+    return CommandError(text, USAGE_ERROR)
 
 
 def no_queue(name: str) -> str:
@@ -48,17 +48,17 @@ def no_item(id: str) -> str:
     return f"There is no item {id}, or this user has no rights on it."
 
 
-def explain(error: Exception) -> Problem:
+def explain(error: Exception) -> CommandError:
     """Return what to show for an error."""
-    if isinstance(error, Problem):
+    if isinstance(error, CommandError):
         return error
     if isinstance(error, SettingsError | HandlerError):
-        return wrong_use(str(error))
+        return usage_error(str(error))
     if isinstance(error, OpenIAPError):
-        return Problem(_of_openiap(error))
+        return CommandError(_of_openiap(error))
     if isinstance(error, WorkerError):
-        return Problem(str(error))
-    return Problem(
+        return CommandError(str(error))
+    return CommandError(
         f"Unexpected {type(error).__name__}: {error}."
         " This is a bug: run the command again with --debug and report what it shows."
     )

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from worker.app.registry import Registry, chosen, load_modules
+from worker.cli.shared.errors import usage_error
 from worker.cli.shared.options import Given, settings_of
-from worker.cli.shared.problems import wrong_use
 from worker.settings import Loaded, Settings
 
 NO_HANDLERS: Final = (
@@ -22,12 +22,12 @@ def settings_with_handlers(given: Given, modules: list[str] | None, **more: Any)
         more: as for ``settings_of``.
 
     Raises:
-        Problem: no modules.
+        CommandError: no modules.
         SettingsError: an unknown or invalid setting.
     """
     loaded = settings_of(given, handlers=tuple(modules) if modules else None, **more)
     if not loaded.settings.handlers:
-        raise wrong_use(NO_HANDLERS)
+        raise usage_error(NO_HANDLERS)
     return loaded
 
 
@@ -35,7 +35,7 @@ def handlers_of(given: Given, modules: list[str] | None) -> tuple[Settings, Regi
     """Return the settings, and the handlers as a worker with them has them.
 
     Raises:
-        Problem: no modules.
+        CommandError: no modules.
         HandlerError: a module that cannot be imported, or handlers that cannot be.
         SettingsError: an unknown or invalid setting.
     """

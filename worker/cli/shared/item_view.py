@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
+from worker.cli.shared.documents import first
 from worker.cli.shared.output import safe, show, show_facts, table
-from worker.cli.shared.reading import first
 from worker.item.waits import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError

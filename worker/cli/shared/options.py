@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from worker.cli.shared.problems import wrong_use
+from worker.cli.shared.errors import usage_error
 from worker.settings import SECRETS, Loaded, load
 
 PANEL: Final = "Connection and settings"
@@ -81,7 +81,7 @@ def settings_of(given: Given, **more: Any) -> Loaded:
         more: settings from a command's own options; None counts as not given.
 
     Raises:
-        Problem: a secret on the command line, or no NAME=VALUE.
+        CommandError: a secret on the command line, or no NAME=VALUE.
         SettingsError: an unknown or invalid setting.
     """
     overrides: dict[str, Any] = {"url": given.url, "client": given.client, **more}
@@ -89,7 +89,7 @@ def settings_of(given: Given, **more: Any) -> Loaded:
         name, equals, value = assignment.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:
-            raise wrong_use(f"--set {assignment}: give it as NAME=VALUE.")
+            raise usage_error(f"--set {assignment}: give it as NAME=VALUE.")
         if name in SECRETS:
             raise _secret(f"--set {name}", VARIABLES[name])
         overrides[name] = value.strip()
@@ -107,7 +107,7 @@ def _has_password(url: str) -> bool:
 
 
 def _secret(what: str, variable: str) -> Exception:
-    return wrong_use(
+    return usage_error(
         f"{what}: other users of this machine can read the command line;"
         f" set {variable} in the environment instead."
     )

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.shared.problems import wrong_use
+from worker.cli.shared.errors import usage_error
 from worker.openiap.values import plain
 
 PIPED_WIDTH: Final = 160
@@ -116,12 +116,12 @@ def agreed(question: str, *, yes: bool) -> None:
     """Ask before something is lost, unless ``yes`` was given; a no ends the command.
 
     Raises:
-        Problem: there is nobody to ask.
+        CommandError: there is nobody to ask.
         typer.Abort: the answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise wrong_use(f"{question} Nobody is there to answer: add --yes.")
+        raise usage_error(f"{question} Nobody is there to answer: add --yes.")
     if not typer.confirm(question, err=True):
         raise typer.Abort

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
-from worker.cli.shared.problems import wrong_use
+from worker.cli.shared.errors import usage_error
 from worker.durations import seconds
 from worker.openiap.workitem import JsonObject
 
@@ -26,23 +26,23 @@ def payload(text: str, where: str) -> JsonObject:
         where: how to call it in an error.
 
     Raises:
-        Problem: it is not JSON, or no object; OpenIAP would refuse or rewrite it.
+        CommandError: it is not JSON, or no object; OpenIAP would refuse or rewrite it.
     """
     if not text.strip():
-        raise wrong_use(f"{where} is empty; it must be a JSON object, for example {{}}.")
+        raise usage_error(f"{where} is empty; it must be a JSON object, for example {{}}.")
     try:
         found = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise wrong_use(
+        raise usage_error(
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise wrong_use(f"{where} is not JSON: {error}.") from error
+        raise usage_error(f"{where} is not JSON: {error}.") from error
     if not isinstance(found, dict):
         kind = {list: "an array", str: "text", bool: "a boolean", type(None): "null"}.get(
             type(found), "a number"
         )
-        raise wrong_use(f"{where} is {kind}; it must be a JSON object.")
+        raise usage_error(f"{where} is {kind}; it must be a JSON object.")
     return found
 
 
@@ -58,14 +58,14 @@ def payloads_from(source: str) -> list[JsonObject]:
             standard input.
 
     Raises:
-        Problem: the file cannot be read, or lines of it are bad; each is named.
+        CommandError: the file cannot be read, or lines of it are bad; each is named.
     """
     if source == "-":
         return _json_lines(sys.stdin, "standard input")
     path = Path(source)
     kind = path.suffix.lower()
     if kind not in (".jsonl", ".ndjson", ".csv"):
-        raise wrong_use(
+        raise usage_error(
             f"--from {source}: allowed: a .jsonl file (a JSON object on each line), a .csv file"
             " (names in its first line), or - for JSON lines on standard input."
         )
@@ -73,9 +73,9 @@ def payloads_from(source: str) -> list[JsonObject]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _rows(file, source) if kind == ".csv" else _json_lines(file, source)
     except OSError as error:
-        raise wrong_use(f"--from {source}: {error.strerror or error}.") from error
+        raise usage_error(f"--from {source}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise wrong_use(f"--from {source} is not UTF-8: {error.reason}.") from error
+        raise usage_error(f"--from {source} is not UTF-8: {error.reason}.") from error
 
 
 def _json_lines(lines: Iterable[str], name: str) -> list[JsonObject]:
@@ -116,11 +116,11 @@ def _rows(file: TextIO, name: str) -> list[JsonObject]:
 
 def _check_names(names: list[str], name: str) -> None:
     if not names:
-        raise wrong_use(f"{name} is empty; its first line must name the fields.")
+        raise usage_error(f"{name} is empty; its first line must name the fields.")
     seen: set[str] = set()
     for field in names:
         if not field.strip() or field in seen:
-            raise wrong_use(f"{name} line 1: the field name {field!r} is empty or there twice.")
+            raise usage_error(f"{name} line 1: the field name {field!r} is empty or there twice.")
         seen.add(field)
 
 
@@ -135,9 +135,9 @@ def _all_good(found: list[JsonObject], problems: list[str], name: str) -> list[J
         more = len(problems) - len(shown)
         if more:
             shown.append(f"And {more} more bad lines.")
-        raise wrong_use("\n".join([*shown, "Nothing was pushed."]))
+        raise usage_error("\n".join([*shown, "Nothing was pushed."]))
     if not found:
-        raise wrong_use(f"{name} has no items.")
+        raise usage_error(f"{name} has no items.")
     return found
 
 
@@ -150,7 +150,7 @@ def moment(text: str, *, now: datetime) -> datetime:
         now: the present, with its zone.
 
     Raises:
-        Problem: neither.
+        CommandError: neither.
     """
     wait = _DURATION.fullmatch(text.strip())
     if wait:
@@ -161,7 +161,7 @@ def moment(text: str, *, now: datetime) -> datetime:
     try:
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise wrong_use(
+        raise usage_error(
             f"--next-run {text}: allowed: a wait like 90s, 5m or 1h30m, or a date and time like"
             " 2026-12-24T18:00 or 2026-12-24T18:00+01:00."
         ) from error

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.cli.shared.problems import Problem, no_queue
-from worker.cli.shared.reading import first, pages
+from worker.cli.shared.documents import first, pages
+from worker.cli.shared.errors import CommandError, no_queue
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.workitem import JsonObject, WorkItemQueue
@@ -57,11 +57,11 @@ class QueueAdministration:
         """Return the document of a queue.
 
         Raises:
-            Problem: there is none, or no right to see it.
+            CommandError: there is none, or no right to see it.
         """
         document = await self._find(name)
         if document is None:
-            raise Problem(no_queue(name))
+            raise CommandError(no_queue(name))
         return document
 
     async def counts(self, name: str) -> dict[str, int]:
@@ -73,10 +73,10 @@ class QueueAdministration:
         """Create a queue.
 
         Raises:
-            Problem: it exists already, or a queue to chain to does not.
+            CommandError: it exists already, or a queue to chain to does not.
         """
         if await self._find(name) is not None:
-            raise Problem(
+            raise CommandError(
                 f"Queue {name} exists already. To change it: openiap-worker queues update {name}."
             )
         chain = await self._chain(change)
@@ -96,7 +96,7 @@ class QueueAdministration:
         """Change a queue.
 
         Raises:
-            Problem: it does not exist, or a queue to chain to does not.
+            CommandError: it does not exist, or a queue to chain to does not.
         """
         document = await self.find(name)
         chain = await self._chain(change)
@@ -107,7 +107,7 @@ class QueueAdministration:
         """Delete a queue with all its items.
 
         Raises:
-            Problem: it does not exist.
+            CommandError: it does not exist.
         """
         document = await self.find(name)
         await self.purge(name, advance=advance)
@@ -135,7 +135,7 @@ class QueueAdministration:
                 return gone
             deleted = await self._delete(items)
             if not deleted:
-                raise Problem(
+                raise CommandError(
                     f"The items of queue {name} are there and cannot be deleted: this user has no"
                     " right to delete them."
                 )

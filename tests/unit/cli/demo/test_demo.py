@@ -7,7 +7,7 @@ import pytest
 from worker.cli.demo.examples import examples
 from worker.cli.demo.plan import MIX, MODULES, QUEUES, Expected, plan
 from worker.cli.demo.report import differences, quantile, results
-from worker.cli.shared.problems import Problem
+from worker.cli.shared.errors import CommandError
 from worker.openiap.workitem import JsonObject
 
 
@@ -105,7 +105,7 @@ def test_examples_are_found_beside_the_package_or_in_it(tmp_path) -> None:  # ty
     package = tmp_path / "worker"
     inside = package / "examples"
     inside.mkdir(parents=True)
-    with pytest.raises(Problem, match="neither in"):
+    with pytest.raises(CommandError, match="neither in"):
         examples(MODULES, package=package)
     for name in MODULES:
         (inside / f"{name}.py").touch()

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from worker.app.signature import signature_of
-from worker.cli.dev.sample import sample_of
+from worker.cli.dev.example_payload import example_payload
 
 
 class Colour(Enum):
@@ -58,13 +58,13 @@ async def nothing() -> None: ...
 @pytest.mark.parametrize("function", [order, plain])
 def test_the_handler_takes_it(function: Any) -> None:
     signature = signature_of(function, name="x")
-    signature.payload_for(sample_of(signature))
+    signature.payload_for(example_payload(signature))
 
 
 @pytest.mark.parametrize("function", [anything, nothing])
 def test_where_anything_goes_it_is_empty(function: Any) -> None:
-    assert sample_of(signature_of(function, name="x")) == {}
+    assert example_payload(signature_of(function, name="x")) == {}
 
 
 def test_only_what_is_needed_is_proposed() -> None:
-    assert sample_of(signature_of(plain, name="x")) == {"name": "text", "size": 1}
+    assert example_payload(signature_of(plain, name="x")) == {"name": "text", "size": 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.checks import clock, of_handlers, of_library, of_state, rights_of
+from worker.cli.doctor.checks import clock, of_handlers, of_library, of_state, rights_of
 from worker.openiap.client import User
 from worker.settings import Settings
 

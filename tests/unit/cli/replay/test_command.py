@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli import replay
-from worker.cli.shared.problems import Problem
+from worker.cli.replay import command
+from worker.cli.shared.errors import CommandError
 
 
 def test_a_debugger_that_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "find_spec", lambda name: None)
-    with pytest.raises(Problem) as caught:
-        replay.replay("x", handlers=["work"], debugger=5678)
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    with pytest.raises(CommandError) as caught:
+        command.replay("x", handlers=["work"], debugger=5678)
     assert caught.value.text == (
         "--debugger needs debugpy, which is not installed: pip install debugpy."
     )

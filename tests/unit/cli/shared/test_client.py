@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.virtualloop import in_virtual_time
-from worker.cli.shared.connected import patient
+from worker.cli.shared.client import patient
 from worker.openiap.client import Capabilities, Client
 from worker.openiap.errors import RateLimited, ServerError
 

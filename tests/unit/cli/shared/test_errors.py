@@ -2,8 +2,8 @@
 
 import pytest
 
+from worker.cli.shared.errors import CommandError, explain
 from worker.cli.shared.options import Given, settings_of
-from worker.cli.shared.problems import Problem, explain
 from worker.errors import HandlerError, SettingsError, StateError
 from worker.openiap.errors import (
     AccessDenied,
@@ -70,7 +70,7 @@ def test_an_error_is_one_sentence_with_its_exit_code(
     ],
 )
 def test_secrets_are_not_taken_from_the_command_line(given: Given, text: str) -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(CommandError) as refused:
         settings_of(given)
     assert (refused.value.code, refused.value.text) == (2, text)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.item_view import summary
+from worker.cli.shared.item_view import summary
 from worker.engine.delivery.release import handed_back
 from worker.item.waits import Waits
 

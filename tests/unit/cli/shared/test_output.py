@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from worker.cli.item_view import show_item, show_items
+from worker.cli.shared.item_view import show_item, show_items
 from worker.cli.shared.output import many, safe, say_json, show
 from worker.openiap.workitem import JsonObject
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.cli.shared.errors import USAGE_ERROR, CommandError
 from worker.cli.shared.payloads import moment, payload, payloads_from
-from worker.cli.shared.problems import WRONG_USE, Problem
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -20,9 +20,9 @@ def written(tmp_path: Path, name: str, text: str) -> str:
 
 
 def refusal(source: str) -> str:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(CommandError) as refused:
         payloads_from(source)
-    assert refused.value.code == WRONG_USE
+    assert refused.value.code == USAGE_ERROR
     return refused.value.text
 
 
@@ -40,13 +40,13 @@ def refusal(source: str) -> str:
     ],
 )
 def test_a_payload_that_is_no_json_object_is_refused(text: str, said: str) -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(CommandError) as refused:
         payload(text, "P")
     assert refused.value.text == said
 
 
 def test_a_payload_nested_without_end_is_refused() -> None:
-    with pytest.raises(Problem, match="is not JSON"):
+    with pytest.raises(CommandError, match="is not JSON"):
         payload('{"a":' * 100_000, "P")
 
 
@@ -123,7 +123,7 @@ def test_a_moment_has_its_zone_or_this_machines() -> None:
 
 
 def test_what_is_no_moment_is_refused() -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(CommandError) as refused:
         moment("tomorrow", now=NOW)
     assert refused.value.text == (
         "--next-run tomorrow: allowed: a wait like 90s, 5m or 1h30m, or a date and time like"

@@ -1,0 +1,1 @@
+"""``replay``: the handler of an existing item, run here."""
