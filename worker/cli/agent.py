@@ -34,7 +34,7 @@ def main(name: str, handlers: Sequence[str]) -> int:
             modules=settings.handlers,
         )
         return run_async(daemon.run(), busy=True)
-    except Exception as error:
+    except Exception as error:  # an agent's log is all there is: one line, whatever it was
         problem = explain(error)
         sys.stderr.write(f"{name}: {problem.text}\n")
         return problem.code

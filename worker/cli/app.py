@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away (``… | head``); what is left in the buffer has nowhere to go either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:
+    except Exception as error:  # the end of the line: what nobody expected is told as a bug
         if debug:
             raise
         # Here and not above: the console library is most of what an error needs, and no worker.

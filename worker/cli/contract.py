@@ -10,7 +10,7 @@ from worker.app.contracts import contracts_of
 from worker.app.registry import load_modules
 from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import Given, Handlers, Set, SettingsFile
+from worker.cli.shared.options import Handlers, Options, Set, SettingsFile
 from worker.cli.shared.output import to_stderr
 
 
@@ -37,7 +37,7 @@ def contract(
     """
     if output is not None and check is not None:
         raise usage_error("--output and --check: give one of them.")
-    given = Given(None, settings, None, assignments or ())
+    given = Options(None, settings, None, assignments)
     chosen = settings_with_handlers(given, handlers).settings
     text = json.dumps(contracts_of(load_modules(chosen.handlers)), indent=2, ensure_ascii=False)
     if check is not None:

@@ -1,15 +1,24 @@
 """``items``: list, show, retry, delete."""
 
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
 
 import typer
 
-from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.client import with_client
 from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import FAILED, CommandError, explain, no_item, no_queue, usage_error
 from worker.cli.shared.item_view import file_sizes, show_item, show_items, shown_item, summary
-from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import agreed, many, safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.options import (
+    AsJson,
+    ClientName,
+    Options,
+    SettingsFile,
+    Url,
+    Yes,
+    settings_of,
+)
+from worker.cli.shared.output import confirm, many, print_json, safe, to_stderr, to_stdout
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import NEW, PROCESSING, RETRY, JsonObject, Workitem
@@ -44,19 +53,18 @@ def list_items(
     query: JsonObject = {"_type": "workitem"}
     query |= {} if queue is None else {"wiq": queue}
     query |= {} if state is None else {"state": state}
-    chosen = settings_of(Given(url, settings, client)).settings
+    chosen = settings_of(Options(url, settings, client)).settings
 
-    async def work() -> tuple[list[JsonObject], int]:
-        async with signed_in(chosen) as signed:
-            if queue is not None:
-                await _known_queue(signed, queue)
-            newest_first = {"_created": -1, "_id": -1}
-            found = await pages(signed, ITEMS, query, LISTED, newest_first, limit=limit)
-            return found, await signed.count(ITEMS, query)
+    async def work(signed: Client) -> tuple[list[JsonObject], int]:
+        if queue is not None:
+            await _known_queue(signed, queue)
+        newest_first = {"_created": -1, "_id": -1}
+        found = await pages(signed, ITEMS, query, LISTED, newest_first, limit=limit)
+        return found, await signed.count(ITEMS, query)
 
-    found, total = run_async(work())
+    found, total = with_client(chosen, work)
     if as_json:
-        say_json([summary(document) for document in found])
+        print_json([summary(document) for document in found])
         return
     if not found:
         to_stdout().print("No items.")
@@ -75,16 +83,15 @@ def show(
     client: ClientName = None,
 ) -> None:
     """Show one item: state, payload, what went wrong, and its files."""
-    chosen = settings_of(Given(url, settings, client)).settings
+    chosen = settings_of(Options(url, settings, client)).settings
 
-    async def work() -> tuple[JsonObject, dict[str, int]]:
-        async with signed_in(chosen) as signed:
-            document = await _item(signed, id)
-            return document, await file_sizes(signed, document)
+    async def work(signed: Client) -> tuple[JsonObject, dict[str, int]]:
+        document = await _item(signed, id)
+        return document, await file_sizes(signed, document)
 
-    document, sizes = run_async(work())
+    document, sizes = with_client(chosen, work)
     if as_json:
-        say_json(shown_item(document, sizes))
+        print_json(shown_item(document, sizes))
     else:
         show_item(to_stdout(), document, sizes)
 
@@ -101,7 +108,7 @@ def retry(
     client: ClientName = None,
 ) -> None:
     """Put items back to new, whatever their queue's limit of attempts says."""
-    chosen = settings_of(Given(url, settings, client)).settings
+    chosen = settings_of(Options(url, settings, client)).settings
 
     async def one(signed: Client, id: str) -> None:
         document = await _item(signed, id)
@@ -129,8 +136,8 @@ def delete(
     client: ClientName = None,
 ) -> None:
     """Delete items and their files."""
-    chosen = settings_of(Given(url, settings, client)).settings
-    agreed(f"Delete {many(len(ids), 'item')}?", yes=yes)
+    chosen = settings_of(Options(url, settings, client)).settings
+    confirm(f"Delete {many(len(ids), 'item')}?", yes=yes)
 
     async def one(signed: Client, id: str) -> None:
         await signed.delete_workitem(id)
@@ -139,31 +146,36 @@ def delete(
 
 
 def _each(
-    settings: Settings, ids: list[str], one: Any, *, said: str, key: str, as_json: bool
+    settings: Settings,
+    ids: list[str],
+    one: Callable[[Client, str], Awaitable[None]],
+    *,
+    said: str,
+    key: str,
+    as_json: bool,
 ) -> None:
     """Do something with each item; one that fails does not keep the others from it."""
 
-    async def work() -> tuple[list[str], list[tuple[str, str]]]:
-        done: list[str] = []
-        problems: list[tuple[str, str]] = []
-        async with signed_in(settings) as signed:
-            for id in dict.fromkeys(ids):
-                try:
-                    await one(signed, id)
-                except (OpenIAPError, CommandError) as error:
-                    problems.append((id, explain(error).text))
-                else:
-                    done.append(id)
-        return done, problems
+    done: list[str] = []
+    errors: dict[str, str] = {}
 
-    done, problems = run_async(work())
+    async def work(signed: Client) -> None:
+        for id in dict.fromkeys(ids):
+            try:
+                await one(signed, id)
+            except (OpenIAPError, CommandError) as error:
+                errors[id] = explain(error).text
+            else:
+                done.append(id)
+
+    with_client(settings, work)
     if as_json:
-        say_json({key: done, "errors": dict(problems)})
+        print_json({key: done, "errors": errors})
     elif done:
         to_stdout().print(safe(f"{said}: {', '.join(done)}."), soft_wrap=True)
-    for _, text in problems:
+    for text in errors.values():
         to_stderr().print(safe(text), style="red", soft_wrap=True)
-    if problems:
+    if errors:
         raise typer.Exit(FAILED)
 
 

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
-from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, settings_of
-from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
+from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload, payloads_from
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
 from worker.producer.producer import Producer, PushOptions, Sent, whole
@@ -94,30 +95,29 @@ def push(
         pushes = [options.push(queue, payload) for payload in payloads]
     except ValueError as error:
         raise usage_error(f"--unique: {error}.") from None
-    chosen = settings_of(Given(url, settings, client)).settings
+    chosen = settings_of(Options(url, settings, client)).settings
     sent: dict[int, Sent] = {}
     """What the server has for certain, by the place of its push; also when the others fail."""
 
-    async def work() -> None:
-        async with signed_in(chosen) as signed:
-            with _progress(len(pushes)) as bar:
-                task = bar.add_task(queue, total=len(pushes))
+    async def work(signed: Client) -> None:
+        with _progress(len(pushes)) as bar:
+            task = bar.add_task(queue, total=len(pushes))
 
-                def on_sent(first: int, found: Sequence[Sent]) -> None:
-                    sent.update(enumerate(found, first))
-                    bar.advance(task, len(found))
+            def on_sent(first: int, found: Sequence[Sent]) -> None:
+                sent.update(enumerate(found, first))
+                bar.advance(task, len(found))
 
-                door = ClientDoor(signed, chosen.namespace, on_sent=on_sent)
-                await Producer(door).send(pushes, whole)
+            door = ClientDoor(signed, chosen.namespace, on_sent=on_sent)
+            await Producer(door).send(pushes, whole)
 
     trouble: OpenIAPError | None = None
     try:
-        run_async(work())
+        with_client(chosen, work)
     except OpenIAPError as error:
         trouble = error
     done = [sent[place] for place in sorted(sent)]
     if as_json:
-        say_json(_as_data(queue, done, len(pushes), trouble, unique=unique is not None))
+        print_json(_as_data(queue, done, len(pushes), trouble, unique=unique is not None))
     elif trouble is None:
         to_stdout().print(safe(_told(queue, done)))
     if trouble is not None:

@@ -7,10 +7,18 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import usage_error
-from worker.cli.shared.options import AsJson, ClientName, Given, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import agreed, many, safe, say_json, show, to_stderr, to_stdout
+from worker.cli.shared.options import (
+    AsJson,
+    ClientName,
+    Options,
+    SettingsFile,
+    Url,
+    Yes,
+    settings_of,
+)
+from worker.cli.shared.output import confirm, many, print_json, safe, show, to_stderr, to_stdout
 from worker.cli.shared.queue_admin import QueueAdministration, QueueChange
 from worker.openiap.workitem import JsonObject
 
@@ -72,9 +80,9 @@ def list_queues(
             found.append({**_shown(document), "items": await queues.counts(document["name"])})
         return found
 
-    found = _with_queues(Given(url, settings, client), work)
+    found = _with_queues(Options(url, settings, client), work)
     if as_json:
-        say_json(found)
+        print_json(found)
         return
     if not found:
         to_stdout().print("No queues. To create one: openiap-worker queues create NAME")
@@ -104,7 +112,7 @@ def create(
     change = QueueChange(
         max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
     )
-    made = _with_queues(Given(url, settings, client), lambda queues: queues.create(name, change))
+    made = _with_queues(Options(url, settings, client), lambda queues: queues.create(name, change))
     _say(made, f"Created queue {name}.", as_json=as_json)
 
 
@@ -130,7 +138,9 @@ def update(
         raise usage_error(
             "Nothing to change: give at least one option, for example --max-retries 5."
         )
-    changed = _with_queues(Given(url, settings, client), lambda queues: queues.update(name, change))
+    changed = _with_queues(
+        Options(url, settings, client), lambda queues: queues.update(name, change)
+    )
     _say(changed, f"Changed queue {name}.", as_json=as_json)
 
 
@@ -150,9 +160,9 @@ def purge(
         with _counting(f"deleting items of {name}") as advance:
             return await queues.purge(name, advance=advance)
 
-    gone = _with_queues(Given(url, settings, client), work)
+    gone = _with_queues(Options(url, settings, client), work)
     if as_json:
-        say_json({"queue": name, "deleted": gone})
+        print_json({"queue": name, "deleted": gone})
     else:
         to_stdout().print(safe(f"Deleted {many(gone, 'item')} of queue {name}."))
 
@@ -173,27 +183,21 @@ def delete(
         with _counting(f"deleting items of {name}") as advance:
             await queues.delete(name, advance=advance)
 
-    _with_queues(Given(url, settings, client), work)
+    _with_queues(Options(url, settings, client), work)
     if as_json:
-        say_json({"queue": name, "deleted": True})
+        print_json({"queue": name, "deleted": True})
     else:
         to_stdout().print(safe(f"Deleted queue {name}."))
 
 
-def _with_queues(given: Given, work: Callable[[QueueAdministration], Awaitable[T]]) -> T:
-    chosen = settings_of(given).settings
-
-    async def connected() -> T:
-        async with signed_in(chosen) as client:
-            return await work(QueueAdministration(client))
-
-    return run_async(connected())
+def _with_queues(given: Options, work: Callable[[QueueAdministration], Awaitable[T]]) -> T:
+    return with_client(settings_of(given).settings, lambda one: work(QueueAdministration(one)))
 
 
 async def _ask(queues: QueueAdministration, name: str, question: str, *, yes: bool) -> None:
     await queues.find(name)
     held = sum((await queues.counts(name)).values())
-    agreed(question.format(many(held, "item")), yes=yes)
+    confirm(question.format(many(held, "item")), yes=yes)
 
 
 @contextmanager
@@ -210,7 +214,7 @@ def _counting(what: str) -> Iterator[Callable[[int], None]]:
 
 def _say(document: JsonObject, text: str, *, as_json: bool) -> None:
     if as_json:
-        say_json(_shown(document))
+        print_json(_shown(document))
     else:
         to_stdout().print(safe(text))
 

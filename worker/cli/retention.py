@@ -6,21 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.client import with_client
 from worker.cli.shared.documents import PAGE, pages
 from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.item_view import local
+from worker.cli.shared.item_view import local_time
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
-    Given,
     Handlers,
+    Options,
     Set,
     SettingsFile,
     Url,
     Yes,
 )
-from worker.cli.shared.output import agreed, many, say_json, show, to_stderr, to_stdout
+from worker.cli.shared.output import confirm, many, print_json, show, to_stderr, to_stdout
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
 from worker.openiap.client import Client
@@ -39,7 +39,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Old:
+class Expired:
     """What a rule would delete: items, when the oldest last changed, files and their bytes."""
 
     rule: Rule
@@ -67,7 +67,7 @@ class Old:
             self.rule.state,
             duration_text(self.rule.keep),
             f"{self.items:,}",
-            local(self.oldest) if self.oldest else "",
+            local_time(self.oldest) if self.oldest else "",
             f"{self.files:,}",
             format_bytes(self.bytes, 1) if self.files else "",
         )
@@ -89,37 +89,35 @@ def retention(
 
     A running worker does the same about once an hour.
     """
-    chosen, found = handlers_of(Given(url, settings, client, assignments or ()), handlers)
+    chosen, found = handlers_of(Options(url, settings, client, assignments), handlers)
     rules = rules_of(registered.handler for registered in found)
     if not rules:
         to_stderr().print("No handler says keep or keep_failed: items are kept for ever.")
     now = datetime.now(UTC)
 
-    async def counted() -> list[Old]:
-        async with signed_in(chosen) as signed:
-            return [await _old(signed, rule, now) for rule in rules]
+    async def look(signed: Client) -> list[Expired]:
+        return [await _expired(signed, rule, now) for rule in rules]
 
-    async def deleted() -> int:
-        async with signed_in(chosen) as signed:
-            return sum([await _delete(signed, rule, now) for rule in rules])
+    async def clear(signed: Client) -> int:
+        return sum([await _delete(signed, rule, now) for rule in rules])
 
-    old = run_async(counted()) if rules else []
-    total = sum(one.items for one in old)
+    expired = with_client(chosen, look) if rules else []
+    total = sum(one.items for one in expired)
     gone = 0
     if not as_json and rules:
-        show(to_stdout(), COLUMNS, [one.row() for one in old])
+        show(to_stdout(), COLUMNS, [one.row() for one in expired])
     if delete and total:
-        agreed(f"Delete {many(total, 'item')}?", yes=yes)
-        gone = run_async(deleted())
+        confirm(f"Delete {many(total, 'item')}?", yes=yes)
+        gone = with_client(chosen, clear)
     if as_json:
-        say_json({"deleted": gone, "rules": [one.shown() for one in old]})
+        print_json({"deleted": gone, "rules": [one.shown() for one in expired]})
     elif delete and rules:
         to_stdout().print(f"Deleted {many(gone, 'item')}.")
     elif total:
         to_stderr().print("Nothing was deleted; --delete does it.", style="dim")
 
 
-async def _old(client: Client, rule: Rule, now: datetime) -> Old:
+async def _expired(client: Client, rule: Rule, now: datetime) -> Expired:
     wanted: JsonObject = {"_modified": 1, "files": 1}
     order: JsonObject = {"_modified": 1, "_id": 1}
     found = await pages(client, "workitems", rule.query(now), wanted, order)
@@ -128,7 +126,7 @@ async def _old(client: Client, rule: Rule, now: datetime) -> Old:
     for start in range(0, len(ids), PAGE):
         size += await _size(client, ids[start : start + PAGE])
     oldest = str(found[0].get("_modified", "")) if found else ""
-    return Old(rule, len(found), oldest, len(ids), size)
+    return Expired(rule, len(found), oldest, len(ids), size)
 
 
 async def _size(client: Client, ids: list[str]) -> int:

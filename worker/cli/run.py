@@ -9,7 +9,7 @@ from worker.app.registry import load_modules
 from worker.cli.shared.client import refused, run_async
 from worker.cli.shared.errors import CommandError
 from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import ClientName, Given, Handlers, Set, SettingsFile, Url
+from worker.cli.shared.options import ClientName, Handlers, Options, Set, SettingsFile, Url
 from worker.openiap.errors import AccessDenied
 
 
@@ -40,7 +40,7 @@ def run(
     from worker.engine.daemon import Daemon
 
     loaded = settings_with_handlers(
-        Given(url, settings, client, assignments or ()),
+        Options(url, settings, client, assignments),
         handlers,
         queues=tuple(queue) if queue else None,
         once=True if once else None,

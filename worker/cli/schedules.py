@@ -8,20 +8,20 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from worker.app.cron import Cron
-from worker.cli.shared.client import run_async, signed_in
+from worker.cli.shared.client import run_async, with_client
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.handlers import handlers_of
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
-    Given,
     Handlers,
+    Options,
     Set,
     SettingsFile,
     Url,
     settings_of,
 )
-from worker.cli.shared.output import safe, say_json, show, to_stdout
+from worker.cli.shared.output import print_json, safe, show, to_stdout
 from worker.engine.scheduler.records import Key, Record, Records
 from worker.engine.scheduler.timetable import Entry, timetable
 from worker.openiap.client import Client
@@ -61,10 +61,10 @@ def list_schedules(
     async def work(_: Client, records: Records) -> list[Record]:
         return await records.all()
 
-    found = _with_records(Given(url, settings, client, assignments or ()), work)
+    found = _with_records(Options(url, settings, client, assignments), work)
     now = datetime.now(UTC)
     if as_json:
-        say_json([_shown(record, now) for record in found])
+        print_json([_shown(record, now) for record in found])
     elif not found:
         to_stdout().print("No schedules. Workers bring them: see @schedule in handlers/README.md.")
     else:
@@ -81,7 +81,7 @@ def pause(
     assignments: Set = None,
 ) -> None:
     """Let no tick happen until it is resumed."""
-    _switch(name, Given(url, settings, client, assignments or ()), paused=True, as_json=as_json)
+    _switch(name, Options(url, settings, client, assignments), paused=True, as_json=as_json)
 
 
 @app.command("resume")
@@ -94,7 +94,7 @@ def resume(
     assignments: Set = None,
 ) -> None:
     """Let it go on; what it missed is made good as it is declared, within a minute."""
-    _switch(name, Given(url, settings, client, assignments or ()), paused=False, as_json=as_json)
+    _switch(name, Options(url, settings, client, assignments), paused=False, as_json=as_json)
 
 
 @app.command("fire")
@@ -109,19 +109,19 @@ def fire(
 ) -> None:
     """Push one item as the schedule would, now, whatever its ticks and whether it is paused."""
     now = datetime.now(UTC)
-    chosen, registry = handlers_of(Given(url, settings, client, assignments or ()), handlers)
+    chosen, registry = handlers_of(Options(url, settings, client, assignments), handlers)
     entries = {entry.key: entry for entry in timetable(registry, now)}
     entry = entries[_one(name, list(entries), "in these handlers")]
 
-    async def work() -> str:
-        payload = await _payload(entry, now)
-        async with signed_in(chosen) as signed:
-            pushed = await signed.push_workitem(entry.key[0], payload, name=entry.schedule.name)
-            return pushed.id
+    payload = run_async(_payload(entry, now))
 
-    id = run_async(work())
+    async def work(signed: Client) -> str:
+        pushed = await signed.push_workitem(entry.key[0], payload, name=entry.schedule.name)
+        return pushed.id
+
+    id = with_client(chosen, work)
     if as_json:
-        say_json({"queue": entry.key[0], "schedule": entry.schedule.name, "id": id})
+        print_json({"queue": entry.key[0], "schedule": entry.schedule.name, "id": id})
     else:
         to_stdout().print(safe(f"Pushed item {id} to {entry.key[0]}."))
 
@@ -129,13 +129,13 @@ def fire(
 async def _payload(entry: Entry, now: datetime) -> JsonObject:
     try:
         return await entry.payload(now)
-    except Exception as error:
+    except Exception as error:  # a function of the user's makes it: it may raise anything
         raise CommandError(
             f"The payload of schedule {entry.name} cannot be made: {type(error).__name__}: {error}."
         ) from error
 
 
-def _switch(name: str, given: Given, *, paused: bool, as_json: bool) -> None:
+def _switch(name: str, given: Options, *, paused: bool, as_json: bool) -> None:
     async def work(client: Client, records: Records) -> Record:
         found = {record.key: record for record in await records.all()}
         record = found[_one(name, list(found), "that a worker has brought")]
@@ -146,20 +146,15 @@ def _switch(name: str, given: Given, *, paused: bool, as_json: bool) -> None:
 
     record = _with_records(given, work)
     if as_json:
-        say_json(_shown(record, datetime.now(UTC)))
+        print_json(_shown(record, datetime.now(UTC)))
     else:
         done = "Paused" if paused else "Resumed"
         to_stdout().print(safe(f"{done} {'/'.join(record.key)}."))
 
 
-def _with_records(given: Given, work: Callable[[Client, Records], Awaitable[T]]) -> T:
+def _with_records(given: Options, work: Callable[[Client, Records], Awaitable[T]]) -> T:
     chosen = settings_of(given).settings
-
-    async def connected() -> T:
-        async with signed_in(chosen) as client:
-            return await work(client, Records(client, chosen.namespace))
-
-    return run_async(connected())
+    return with_client(chosen, lambda one: work(one, Records(one, chosen.namespace)))
 
 
 def _one(name: str, keys: Sequence[Key], where: str) -> Key:

@@ -9,7 +9,7 @@ import typer
 
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.output import safe, say_json, show_facts, to_stderr, to_stdout
+from worker.cli.shared.output import print_json, safe, show_facts, to_stderr, to_stdout
 
 if TYPE_CHECKING:
     from worker.localserver import LocalServer
@@ -83,7 +83,7 @@ def server(
 
     def ready(running: "LocalServer") -> None:
         if as_json:
-            say_json(
+            print_json(
                 {
                     "ws": running.ws_url,
                     "grpc": running.grpc_url,

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.cli.commands import Cli, answer
 from worker.cli.app import main
 from worker.cli.demo import run
-from worker.cli.demo.plan import Push, plan
+from worker.cli.demo.plan import PlannedItem, plan
 
 
 @pytest.mark.parametrize("client", ["official", "native"])
@@ -33,7 +33,7 @@ def test_people_are_shown_a_table(cli: Cli) -> None:
 def test_an_item_that_ends_otherwise_is_an_exit_code_of_1(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def other(count: int, service: str) -> list[Push]:
+    def other(count: int, service: str) -> list[PlannedItem]:
         first, *rest = plan(count, service)
         return [replace(first, expected=replace(first.expected, attempts=7)), *rest]
 

@@ -16,10 +16,10 @@ from worker.cli.demo.report import results, show_summary
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.options import AsJson
-from worker.cli.shared.output import many, safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 
 if TYPE_CHECKING:
-    from worker.cli.demo.run import Outcome
+    from worker.cli.demo.run import DemoResult
 
 CLIENTS = ("official", "native")
 SHOWN_PROBLEMS = 10
@@ -60,21 +60,21 @@ def demo(
         tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp,
         _progress(hidden=as_json) as bar,
     ):
-        outcome = run_async(
+        result = run_async(
             run_demo(items, client, handlers, Path(temp), bar=bar, patience=patience)
         )
-    _report(outcome, items, time.monotonic() - began, as_json=as_json)
-    if outcome.problems:
+    _report(result, items, time.monotonic() - began, as_json=as_json)
+    if result.problems:
         raise typer.Exit(FAILED)
 
 
-def _report(outcome: "Outcome", pushed: int, took: float, *, as_json: bool) -> None:
-    found = results(outcome.documents)
+def _report(result: "DemoResult", pushed: int, took: float, *, as_json: bool) -> None:
+    found = results(result.documents)
     if as_json:
-        say_json(
+        print_json(
             {
                 "queues": [asdict(result) for result in found],
-                "problems": outcome.problems,
+                "problems": result.problems,
                 "seconds": round(took, 3),
             }
         )
@@ -83,7 +83,7 @@ def _report(outcome: "Outcome", pushed: int, took: float, *, as_json: bool) -> N
     console.print()
     show_summary(console, found)
     console.print("p50, p99: from push to finish.\n", style="dim")
-    if not outcome.problems:
+    if not result.problems:
         # What one queue hands on to the next is an item there too, though nobody pushed it.
         handed_on = sum(result.pushed for result in found) - pushed
         led_to = f", and {handed_on} that they led to," if handed_on else ""
@@ -92,13 +92,13 @@ def _report(outcome: "Outcome", pushed: int, took: float, *, as_json: bool) -> N
             style="bold green",
         )
         return
-    for problem in outcome.problems[:SHOWN_PROBLEMS]:
+    for problem in result.problems[:SHOWN_PROBLEMS]:
         console.print(safe(problem), style="red")
-    more = len(outcome.problems) - SHOWN_PROBLEMS
+    more = len(result.problems) - SHOWN_PROBLEMS
     if more > 0:
         console.print(f"and {more} more", style="red")
     console.print(
-        f"{many(len(outcome.problems), 'thing')} did not end as expected.", style="bold red"
+        f"{many(len(result.problems), 'thing')} did not end as expected.", style="bold red"
     )
 
 

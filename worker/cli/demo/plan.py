@@ -43,7 +43,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class PlannedItem:
     """One item: where it goes, what it carries, and how it has to end."""
 
     queue: str
@@ -53,7 +53,7 @@ class Push:
     csv: bytes = b""
 
 
-def plan(count: int, service: str, *, seed: int = 1) -> list[Push]:
+def plan(count: int, service: str, *, seed: int = 1) -> list[PlannedItem]:
     """Return the items of a demo, of all kinds in a steady mix, in an order that looks random.
 
     Args:
@@ -62,12 +62,12 @@ def plan(count: int, service: str, *, seed: int = 1) -> list[Push]:
         seed: the same one gives the same items in the same order.
     """
     chance = random.Random(seed)  # noqa: S311 (an order, no secret)
-    pushes = [push for push, _ in zip(_kinds(service, chance), range(count), strict=False)]
-    chance.shuffle(pushes)
-    return pushes
+    items = [item for item, _ in zip(_kinds(service, chance), range(count), strict=False)]
+    chance.shuffle(items)
+    return items
 
 
-def _kinds(service: str, chance: random.Random) -> Iterator[Push]:
+def _kinds(service: str, chance: random.Random) -> Iterator[PlannedItem]:
     number = 0
     while True:
         for make in MIX:
@@ -75,23 +75,23 @@ def _kinds(service: str, chance: random.Random) -> Iterator[Push]:
             yield make(number, service, chance)
 
 
-def _invoice(number: int, _service: str, chance: random.Random) -> Push:
+def _invoice(number: int, _service: str, chance: random.Random) -> PlannedItem:
     quantity = chance.randint(1, 40)
     net, vat = quantity * 1000, quantity * 190  # cents
     payload = _invoice_of(number, quantity, "10.00", f"{(net + vat) / 100:.2f}")
     fields = {"voucher": f"V-Acme-{number}", "net": f"{net / 100:.2f}", "vat": f"{vat / 100:.2f}"}
-    return Push("invoices", f"invoice {number}", payload, Expected(payload=fields))
+    return PlannedItem("invoices", f"invoice {number}", payload, Expected(payload=fields))
 
 
-def _bad_amount(number: int, _service: str, chance: random.Random) -> Push:
+def _bad_amount(number: int, _service: str, chance: random.Random) -> PlannedItem:
     payload = _invoice_of(number, chance.randint(1, 40), "-10.00", "-10.00")
     expected = Expected(FAILED, error="[BAD_AMOUNT] amount must be positive")
-    return Push("invoices", f"credit {number}", payload, expected)
+    return PlannedItem("invoices", f"credit {number}", payload, expected)
 
 
-def _invalid(number: int, _service: str, _chance: random.Random) -> Push:
+def _invalid(number: int, _service: str, _chance: random.Random) -> PlannedItem:
     payload = _invoice_of(number, 1, "10.00", "eleven")
-    return Push("invoices", f"invoice {number}", payload, Expected(FAILED, error="total: "))
+    return PlannedItem("invoices", f"invoice {number}", payload, Expected(FAILED, error="total: "))
 
 
 def _invoice_of(number: int, quantity: int, price: str, total: str) -> JsonObject:
@@ -99,19 +99,21 @@ def _invoice_of(number: int, quantity: int, price: str, total: str) -> JsonObjec
     return {"number": str(number), "supplier": "Acme", "total": total, "lines": [line]}
 
 
-def _flaky(number: int, service: str, _chance: random.Random) -> Push:
+def _flaky(number: int, service: str, _chance: random.Random) -> PlannedItem:
     """The service answers 503 at the first call of each number, 200 at the second."""
     payload = {"url": f"{service}/bookings/{number}", "body": {"number": number}}
     expected = Expected(attempts=2, payload={"status": 200, "answer": {"booked": str(number)}})
-    return Push("http-calls", f"call {number}", payload, expected)
+    return PlannedItem("http-calls", f"call {number}", payload, expected)
 
 
-def _gone(number: int, service: str, _chance: random.Random) -> Push:
+def _gone(number: int, service: str, _chance: random.Random) -> PlannedItem:
     payload = {"url": f"{service}/nothing/{number}", "method": "GET"}
-    return Push("http-calls", f"call {number}", payload, Expected(FAILED, error="[HTTP_404]"))
+    return PlannedItem(
+        "http-calls", f"call {number}", payload, Expected(FAILED, error="[HTTP_404]")
+    )
 
 
-def _csv(number: int, _service: str, chance: random.Random) -> Push:
+def _csv(number: int, _service: str, chance: random.Random) -> PlannedItem:
     rows = [(chance.choice(("north", "south", "west")), chance.randint(1, 999)) for _ in range(300)]
     text = "region,amount\n" + "".join(f"{region},{amount}\n" for region, amount in rows)
     payload = {"file": CSV_NAME, "group": "region", "value": "amount"}
@@ -121,16 +123,16 @@ def _csv(number: int, _service: str, chance: random.Random) -> Push:
         amounts = [amount for at, amount in rows if at == region]
         summary += f"{region},{len(amounts)},{sum(amounts)}\n"
     expected = Expected(payload=fields, file=("sales-summary.csv", summary.encode()))
-    return Push("csv-summaries", f"sales {number}", payload, expected, csv=text.encode())
+    return PlannedItem("csv-summaries", f"sales {number}", payload, expected, csv=text.encode())
 
 
-def _order(number: int, _service: str, chance: random.Random) -> Push:
+def _order(number: int, _service: str, chance: random.Random) -> PlannedItem:
     quantity, grams = chance.randint(1, 9), chance.randint(100, 900)
     line = {"sku": "lamp", "quantity": quantity, "grams": grams}
     payload = {"order": f"A-{number}", "country": "DK", "lines": [line]}
     packed = {"weight": quantity * grams, "carrier": "PostNord"}
     shipped = Expected(payload={**packed, "letter": quantity * grams <= 1000})
-    return Push(
+    return PlannedItem(
         "orders",
         f"order A-{number}",
         payload,
@@ -138,7 +140,7 @@ def _order(number: int, _service: str, chance: random.Random) -> Push:
     )
 
 
-MIX: Final[tuple[Callable[[int, str, random.Random], Push], ...]] = (
+MIX: Final[tuple[Callable[[int, str, random.Random], PlannedItem], ...]] = (
     _order,
     _invoice,
     _flaky,

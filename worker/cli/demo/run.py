@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 
 from worker._version import __version__
 from worker.app.decorator import Handler
-from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, Push, plan
+from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, PlannedItem, plan
 from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
 from worker.cli.shared.client import signed_in
@@ -22,14 +22,15 @@ from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
+from worker.producer.producer import PushOptions
+from worker.producer.sender import ClientDoor
 from worker.settings import Settings
 
-IN_FLIGHT: Final = 8
 LOOK_EVERY: Final = 0.25
 
 
 @dataclass(slots=True)
-class Outcome:
+class DemoResult:
     """What is known at the end.
 
     Attributes:
@@ -49,7 +50,7 @@ async def run_demo(
     *,
     bar: Progress,
     patience: float,
-) -> Outcome:
+) -> DemoResult:
     """Run the demo.
 
     Args:
@@ -71,23 +72,26 @@ async def run_demo(
         daemon = Daemon(settings, handlers, version=__version__)
         await daemon.start()
         stack.push_async_callback(daemon.stop)
-        pushes = plan(count, service)
-        in_all = count + sum(push.expected.chained is not None for push in pushes)
+        planned = plan(count, service)
+        in_all = count + sum(item.expected.chained is not None for item in planned)
         pushing = bar.add_task("pushed  ", total=count)
         finishing = bar.add_task("finished", total=in_all)
-        ids = await _push(mine, pushes, folder, bar, pushing)
-        outcome = Outcome()
+        ids = await _push(mine, planned, folder, bar, pushing)
+        result = DemoResult()
         try:
             async with asyncio.timeout(patience):
                 await _finished(mine, in_all, bar, finishing)
         except TimeoutError:
-            outcome.problems.append(f"not everything was finished within {patience:g} s")
-        outcome.documents = {
+            result.problems.append(f"not everything was finished within {patience:g} s")
+        result.documents = {
             name: await pages(mine, "workitems", {"wiq": name}, orderby={"_id": 1})
             for name in sorted(QUEUES)
         }
-        await _compare(mine, pushes, ids, outcome, folder)
-    return outcome
+        await _compare(mine, planned, ids, result, folder)
+        there = sum(map(len, result.documents.values()))
+        if there != in_all:
+            result.problems.append(f"there are {there} items, not {in_all}")
+    return result
 
 
 def _settings(server: LocalServer, client: Any, folder: Path) -> Settings:
@@ -105,27 +109,20 @@ def _settings(server: LocalServer, client: Any, folder: Path) -> Settings:
 
 
 async def _push(
-    client: Client, pushes: Sequence[Push], folder: Path, bar: Progress, task: TaskID
+    client: Client, planned: Sequence[PlannedItem], folder: Path, bar: Progress, task: TaskID
 ) -> list[str]:
-    ids = [""] * len(pushes)
-    remaining = iter(enumerate(pushes))
-
-    async def work() -> None:
-        for index, push in remaining:
-            files = []
-            if push.csv:
-                path = folder / str(index) / CSV_NAME
-                path.parent.mkdir()
-                path.write_bytes(push.csv)
-                files.append(path)
-            item = await client.push_workitem(push.queue, push.payload, name=push.name, files=files)
-            ids[index] = item.id
-            bar.advance(task)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(IN_FLIGHT):
-            group.create_task(work())
-    return ids
+    """Push the items and return their ids."""
+    pushes = []
+    for index, item in enumerate(planned):
+        files = []
+        if item.csv:
+            path = folder / str(index) / CSV_NAME
+            path.parent.mkdir()
+            path.write_bytes(item.csv)
+            files.append(path)
+        pushes.append(PushOptions(name=item.name, files=files).push(item.queue, item.payload))
+    door = ClientDoor(client, on_sent=lambda _, sent: bar.advance(task, len(sent)))
+    return [sent.id for sent in await door.send(pushes)]
 
 
 async def _finished(client: Client, in_all: int, bar: Progress, task: TaskID) -> None:
@@ -138,28 +135,29 @@ async def _finished(client: Client, in_all: int, bar: Progress, task: TaskID) ->
 
 
 async def _compare(
-    client: Client, pushes: Sequence[Push], ids: Sequence[str], outcome: Outcome, folder: Path
+    client: Client,
+    planned: Sequence[PlannedItem],
+    ids: Sequence[str],
+    result: DemoResult,
+    folder: Path,
 ) -> None:
-    by_id = {str(d["_id"]): d for items in outcome.documents.values() for d in items}
+    by_id = {str(d["_id"]): d for items in result.documents.values() for d in items}
     by_name = {(d["wiq"], d["name"]): d for d in by_id.values()}
     downloads = folder / "downloads"
     downloads.mkdir()
-    for push, id in zip(pushes, ids, strict=True):
-        expected: tuple[str, Expected] | None = (push.queue, push.expected)
+    for item, id in zip(planned, ids, strict=True):
+        expected: tuple[str, Expected] | None = (item.queue, item.expected)
         document = by_id.get(id)
         while expected is not None:
             queue, wanted = expected
             files = await _file_of(client, wanted, document, downloads)
-            outcome.problems += [
-                f"{push.name} in {queue} {difference}"
+            result.problems += [
+                f"{item.name} in {queue} {difference}"
                 for difference in differences(wanted, document, files)
             ]
             expected = wanted.chained
             if expected is not None:  # the copy in the next queue has the name and another id
-                document = by_name.get((expected[0], push.name))
-    wanted_items = len(pushes) + sum(push.expected.chained is not None for push in pushes)
-    if len(by_id) != wanted_items:
-        outcome.problems.append(f"there are {len(by_id)} items, not {wanted_items}")
+                document = by_name.get((expected[0], item.name))
 
 
 async def _file_of(

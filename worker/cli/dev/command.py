@@ -9,8 +9,7 @@ import typer
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import ClientName, Handlers, Set, SettingsFile
-from worker.cli.shared.options import Given as GivenOptions
+from worker.cli.shared.options import ClientName, Handlers, Options, Set, SettingsFile
 
 FOLDER = Path(".openiap")
 
@@ -47,12 +46,10 @@ def dev(
     the old code goes on. Queues of the handlers are made by themselves. Ctrl-C stops all.
     """
     # Here and not above: the server, the engine and watchfiles are for this command alone.
-    from worker.cli.dev.session import DevSession, Given
+    from worker.cli.dev.session import DevOptions, DevSession
     from worker.localserver import ServerStartError
 
-    loaded = settings_with_handlers(
-        GivenOptions(None, settings, client, assignments or ()), handlers
-    )
+    loaded = settings_with_handlers(Options(None, settings, client, assignments), handlers)
     for path in watch or ():
         if not path.exists():
             raise usage_error(f"--watch {path}: there is no such file or folder.")
@@ -62,7 +59,7 @@ def dev(
         if source == "command line"
     }
     session = DevSession(
-        Given(
+        DevOptions(
             overrides=overrides,
             settings_file=str(settings) if settings else "",
             folder=Path.cwd(),

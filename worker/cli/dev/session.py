@@ -30,7 +30,7 @@ FOLDER_NAME: Final = ".openiap"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class DevOptions:
     """What the command was given.
 
     Attributes:
@@ -53,8 +53,8 @@ class Given:
 class DevSession:
     """One run of ``dev``."""
 
-    def __init__(self, given: Given) -> None:
-        self._given = given
+    def __init__(self, options: DevOptions) -> None:
+        self._options = options
         self._view = DevView()
         self._stop = asyncio.Event()
         self._server: LocalServer | None = None
@@ -67,25 +67,25 @@ class DevSession:
             ServerStartError: the port is taken.
             OSError, sqlite3.Error: the data folder cannot be used.
         """
-        given = self._given
+        options = self._options
         signals = Signals(stop=self._stop.set, hurry=self._hurry, log=self._view)
         async with AsyncExitStack() as stack:
             stack.callback(signals.catch())
             folder = self._data_folder(stack)
-            data = None if given.data is None else folder / "items.sqlite"
-            options = ServerOptions(
-                port=given.port,
+            data = None if options.data is None else folder / "items.sqlite"
+            server_options = ServerOptions(
+                port=options.port,
                 grpc_enabled=False,
                 data=data,
                 wakeup_interval=0.25,
                 wakeup_spacing=0.0,
                 log=lambda line: self._view.line(0, line),
             )
-            server = self._server = await stack.enter_async_context(LocalServer(options))
+            server = self._server = await stack.enter_async_context(LocalServer(server_options))
             supervisor = self._supervisor = Supervisor(self._plan(server, folder), self)
             entry = self._leave_environment(server, folder)
             stack.enter_context(self._view)
-            self._view.begin(server, given.data, entry, given.watch)
+            self._view.begin(server, options.data, entry, options.watch)
             looking = asyncio.create_task(self._look(supervisor, server))
             stack.callback(looking.cancel)
             working: asyncio.Future[Any] = asyncio.gather(supervisor.run(), self._watch(supervisor))
@@ -94,18 +94,18 @@ class DevSession:
             stopping.cancel()
             working.cancel()
             ends: Sequence[Any] = await asyncio.gather(working, return_exceptions=True)
-            await supervisor.stop(given.drain, given.cancel)
+            await supervisor.stop(options.drain, options.cancel)
             for end in ends:
                 if isinstance(end, Exception):
                     raise end
 
     def _data_folder(self, stack: AsyncExitStack) -> Path:
-        if self._given.data is None:
+        if self._options.data is None:
             temporary = tempfile.TemporaryDirectory(
                 prefix="openiap-worker-dev-", ignore_cleanup_errors=True
             )
             return Path(stack.enter_context(temporary))
-        folder = self._given.data.absolute()
+        folder = self._options.data.absolute()
         private_folder(folder)
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         return folder
@@ -113,7 +113,7 @@ class DevSession:
     def _plan(self, server: LocalServer, folder: Path) -> Plan:
         name, password = server.credentials
         settings = {
-            **self._given.overrides,
+            **self._options.overrides,
             "url": server.ws_url,
             "username": name,
             "password": password,
@@ -124,7 +124,7 @@ class DevSession:
         # Of a development worker's own: what costs a server little and a person's patience much.
         quick = {"poll_interval": 1, "rate_limit": 0, "reconnect_max": 2}
         plain = {key: _plain(value) for key, value in {**quick, **settings}.items()}
-        return Plan(plain, self._given.settings_file, self._given.folder)
+        return Plan(plain, self._options.settings_file, self._options.folder)
 
     def _leave_environment(self, server: LocalServer, folder: Path) -> str:
         """Write down what other commands need to sign in; returns how to take it up."""
@@ -146,14 +146,14 @@ class DevSession:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         shown = path
-        if path.is_relative_to(self._given.folder):
-            shown = path.relative_to(self._given.folder)
+        if path.is_relative_to(self._options.folder):
+            shown = path.relative_to(self._options.folder)
         return f". {shlex.quote(str(shown) if shown.is_absolute() else f'./{shown.as_posix()}')}"
 
     async def _watch(self, supervisor: Supervisor) -> None:
-        code = CodeFilter(self._given.data)
-        async for changes in awatch(*self._given.watch, watch_filter=code):
-            self._view.changed(sorted({path for _, path in changes}), self._given.folder)
+        code = CodeFilter(self._options.data)
+        async for changes in awatch(*self._options.watch, watch_filter=code):
+            self._view.changed(sorted({path for _, path in changes}), self._options.folder)
             supervisor.changed()
 
     async def _look(self, supervisor: Supervisor, server: LocalServer) -> None:

@@ -12,14 +12,14 @@ from worker.cli.shared.errors import FAILED
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
-    Given,
     Handlers,
+    Options,
     Set,
     SettingsFile,
     Url,
     settings_of,
 )
-from worker.cli.shared.output import many, safe, say_json, show, to_stdout
+from worker.cli.shared.output import many, print_json, safe, show, to_stdout
 from worker.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def doctor(
 ) -> None:
     """Check settings, server, sign-in, queues and clock; exit code 1 if something is wrong."""
     loaded = settings_of(
-        Given(url, settings, client, assignments or ()),
+        Options(url, settings, client, assignments),
         handlers=tuple(handlers) if handlers else None,
     )
     shown = _settings(loaded, changed=changed)
     if as_json:
         checks = run_async(_checks(loaded.settings, lambda _: None))
         columns = ("name", "value", "source")
-        say_json(
+        print_json(
             {
                 "settings": [dict(zip(columns, row, strict=True)) for row in shown],
                 "checks": [check.as_json() for check in checks],

@@ -8,7 +8,7 @@ import typer
 from worker._version import __version__
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.options import AsJson
-from worker.cli.shared.output import safe, say_json, to_stdout
+from worker.cli.shared.output import print_json, safe, to_stdout
 
 
 def new(
@@ -35,7 +35,7 @@ def new(
         ) from error
     if as_json:
         folder, files = str(project.folder), list(project.files)
-        say_json({"name": name, "package": project.package, "folder": folder, "files": files})
+        print_json({"name": name, "package": project.package, "folder": folder, "files": files})
         return
     console = to_stdout()
     console.print(safe(f"Made {name}/"), style="bold green")

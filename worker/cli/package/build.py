@@ -13,7 +13,7 @@ from worker.cli.package.archive import MAX_BYTES, Limits, pack, unpack
 from worker.cli.package.bootstrap import main_py
 from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import PACKAGE_JSON, Manifest, package_json, read_package_json
-from worker.cli.package.project import REQUIREMENTS, Wishes, read_project, with_wheel
+from worker.cli.package.project import REQUIREMENTS, BuildOptions, read_project, with_wheel
 from worker.cli.package.requirements import DISTRIBUTION, Installed, pinned
 
 _WHEEL: Final = re.compile(r"openiap_worker-([^-]+)-py3-none-any\.whl")
@@ -38,14 +38,14 @@ class Built:
     notes: tuple[str, ...] = ()
 
 
-def build(folder: Path, wishes: Wishes, *, max_bytes: int = MAX_BYTES) -> Built:
+def build(folder: Path, options: BuildOptions, *, max_bytes: int = MAX_BYTES) -> Built:
     """Return the package of a project. The same project gives the same bytes.
 
     Raises:
         PackageError: the project cannot be packaged; the text says what to change.
     """
-    project = read_project(folder, wishes, max_bytes=max_bytes)
-    wheel = wishes.wheel
+    project = read_project(folder, options, max_bytes=max_bytes)
+    wheel = options.wheel
     if wheel is not None:
         check_wheel(wheel)
         project = with_wheel(project, wheel)

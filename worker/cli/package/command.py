@@ -13,12 +13,12 @@ import typer
 from worker._version import __version__
 from worker.cli.package.archive import MAX_BYTES
 from worker.cli.package.build import Built, build, read_package, write
-from worker.cli.package.project import Wishes
+from worker.cli.package.project import BuildOptions
 from worker.cli.package.publish import Published, existing, publish
 from worker.cli.package.run import Ended, run
 from worker.cli.shared.client import refused, run_async, signed_in
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.options import Given, Set, SettingsFile, Url, Yes, settings_of
+from worker.cli.shared.options import Options, Set, SettingsFile, Url, Yes, settings_of
 from worker.cli.shared.output import many, safe, to_stderr, to_stdout
 from worker.openiap.errors import AccessDenied
 from worker.openiap.factory import make_client
@@ -66,8 +66,8 @@ def build_command(
     ] = MAX_BYTES // MEGABYTE,
 ) -> None:
     """Make dist/NAME-VERSION.tgz of a project. The same project gives the same bytes."""
-    wishes = Wishes(name, version, tuple(handlers or ()), wheel)
-    built = build(project, wishes, max_bytes=max_size * MEGABYTE)
+    options = BuildOptions(name, version, tuple(handlers or ()), wheel)
+    built = build(project, options, max_bytes=max_size * MEGABYTE)
     path = write(built, out or project / "dist")
     console = to_stdout()
     notes = to_stderr()
@@ -92,7 +92,7 @@ def publish_command(
 ) -> None:
     """Upload a package and insert or update its document in the collection agents."""
     built = read_package(file)
-    loaded = settings_of(Given(url, settings, None, assignments or ()))
+    loaded = settings_of(Options(url, settings, None, assignments))
     published = run_async(_publish(loaded.settings, built, yes))
     if published is None:
         raise CommandError("Nothing was published.")
@@ -156,7 +156,7 @@ def run_command(
     """Do with a package what an agent does; Ctrl-C stops it the way an agent stops it."""
     built = read_package(file)
     schedule = _variables(variable or [])
-    chosen = settings_of(Given(url, settings, "native", assignments or ())).settings
+    chosen = settings_of(Options(url, settings, "native", assignments)).settings
     console = to_stdout()
     notes = to_stderr()
 

@@ -18,23 +18,6 @@ MAX_NAME: Final = 214
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
 
-DOCUMENT_KEYS: Final = (
-    "_type",
-    "id",
-    "name",
-    "description",
-    "version",
-    "language",
-    "daemon",
-    "chrome",
-    "chromium",
-    "ports",
-    "main",
-    "author",
-    "openiap",
-)
-"""What ``publish`` sets in the document in ``agents`` beside ``fileid``; all else is kept."""
-
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -153,9 +136,11 @@ def agents_document(manifest: Manifest, fileid: str) -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return which of the document's own keys change, each with its old and new value."""
+    """Return which of the document's own keys but ``fileid`` change, with old and new value."""
     return {
-        key: (old.get(key), new.get(key)) for key in DOCUMENT_KEYS if old.get(key) != new.get(key)
+        key: (old.get(key), value)
+        for key, value in new.items()
+        if key != "fileid" and old.get(key) != value
     }
 
 

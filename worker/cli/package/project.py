@@ -26,7 +26,7 @@ SETTINGS_FILE: Final = "config/worker.toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class BuildOptions:
     """What the command line says about the package; "" and () leave it to the project."""
 
     name: str = ""
@@ -54,7 +54,7 @@ class Project:
     notes: tuple[str, ...]
 
 
-def read_project(folder: Path, wishes: Wishes, *, max_bytes: int) -> Project:
+def read_project(folder: Path, options: BuildOptions, *, max_bytes: int) -> Project:
     """Read a project.
 
     Its name, version, description and author come from the command line, else ``package.json``,
@@ -76,8 +76,8 @@ def read_project(folder: Path, wishes: Wishes, *, max_bytes: int) -> Project:
     main = _main(own, files)
     manifest = checked(
         Manifest(
-            name=wishes.name or _said("name", own, pyproject) or root.name.lower(),
-            version=wishes.version or _said("version", own, pyproject),
+            name=options.name or _said("name", own, pyproject) or root.name.lower(),
+            version=options.version or _said("version", own, pyproject),
             description=_said("description", own, pyproject),
             author=author_of(own.get("author")) or _first_author(pyproject),
             main=main,
@@ -90,7 +90,7 @@ def read_project(folder: Path, wishes: Wishes, *, max_bytes: int) -> Project:
         lines = tuple(_decoded(shipped, REQUIREMENTS).splitlines())
     else:
         lines = tuple(str(line) for line in pyproject.get("dependencies", ()))
-    handlers = wishes.handlers or _handlers(root / SETTINGS_FILE)
+    handlers = options.handlers or _handlers(root / SETTINGS_FILE)
     if MAIN in files and main == MAIN:
         notes.append(f"{MAIN} is the project's own and is started as it is.")
     elif not handlers:

@@ -14,8 +14,8 @@ from worker.app.registry import Registry, load_modules
 from worker.cli.shared.client import run_async, signed_in
 from worker.cli.shared.errors import FAILED, CommandError, usage_error
 from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import AsJson, ClientName, Given, Handlers, SettingsFile, Url
-from worker.cli.shared.output import safe, say_json, to_stderr, to_stdout
+from worker.cli.shared.options import AsJson, ClientName, Handlers, Options, SettingsFile, Url
+from worker.cli.shared.output import print_json, safe, to_stderr, to_stdout
 from worker.errors import Retry, Skip
 from worker.settings import Settings
 
@@ -67,7 +67,7 @@ def replay(
     from worker.cli.replay.view import as_data, show_replay
     from worker.testing.replay import ReplayRefused
 
-    chosen = settings_with_handlers(Given(url, settings, client), handlers).settings
+    chosen = settings_with_handlers(Options(url, settings, client), handlers).settings
     if debugger is not None and find_spec("debugpy") is None:
         raise usage_error(NO_DEBUGPY)
     application = load_modules(chosen.handlers)
@@ -92,7 +92,7 @@ def replay(
         except ReplayRefused as error:
             raise CommandError(str(error)) from error
         if as_json:
-            say_json(as_data(played, sent=send))
+            print_json(as_data(played, sent=send))
         else:
             show_replay(to_stdout(), played, sent=send)
         raised = played.run.error

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, cast
 
@@ -30,6 +30,16 @@ def run_async(work: Coroutine[Any, Any, T], *, busy: bool = False) -> T:
         busy: whether it runs for long and does much (``run_long``).
     """
     return run_long(work) if busy else asyncio.run(work)
+
+
+def with_client(settings: Settings, work: Callable[[Client], Awaitable[T]]) -> T:
+    """Do a command's work with a signed-in client; raises what ``signed_in`` and the work raise."""
+
+    async def connected() -> T:
+        async with signed_in(settings) as client:
+            return await work(client)
+
+    return run_async(connected())
 
 
 @asynccontextmanager

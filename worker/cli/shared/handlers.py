@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from worker.app.registry import Registry, chosen, load_modules
 from worker.cli.shared.errors import usage_error
-from worker.cli.shared.options import Given, settings_of
+from worker.cli.shared.options import Options, settings_of
 from worker.settings import Loaded, Settings
 
 NO_HANDLERS: Final = (
@@ -13,7 +13,7 @@ NO_HANDLERS: Final = (
 )
 
 
-def settings_with_handlers(given: Given, modules: list[str] | None, **more: Any) -> Loaded:
+def settings_with_handlers(given: Options, modules: list[str] | None, **more: Any) -> Loaded:
     """Collect the settings of a command that needs handlers.
 
     Args:
@@ -31,7 +31,7 @@ def settings_with_handlers(given: Given, modules: list[str] | None, **more: Any)
     return loaded
 
 
-def handlers_of(given: Given, modules: list[str] | None) -> tuple[Settings, Registry]:
+def handlers_of(given: Options, modules: list[str] | None) -> tuple[Settings, Registry]:
     """Return the settings, and the handlers as a worker with them has them.
 
     Raises:

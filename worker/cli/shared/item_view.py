@@ -52,7 +52,7 @@ def _row(document: JsonObject) -> dict[str, object]:
         "state": state(document),
         "queue": str(document.get("wiq", "")),
         "attempts": attempts(document),
-        "changed": local(document.get("_modified")),
+        "changed": local_time(document.get("_modified")),
         "name": str(document.get("name", "")),
         "error": " ".join(str(document.get("errormessage") or "").split()),
     }
@@ -123,11 +123,11 @@ def show_item(console: Console, document: JsonObject, sizes: Mapping[str, int]) 
         ("state", state(document)),
         ("priority", document.get("priority", "")),
         ("attempts", attempts(document)),
-        ("pushed", local(document.get("_created"))),
-        ("last run", local(document.get("lastrun"))),
-        ("next run", local(document.get("nextrun"))),
+        ("pushed", local_time(document.get("_created"))),
+        ("last run", local_time(document.get("lastrun"))),
+        ("next run", local_time(document.get("nextrun"))),
         ("waits", safe(waits(document) or "")),
-        ("changed", local(document.get("_modified"))),
+        ("changed", local_time(document.get("_modified"))),
         ("worked by", document.get("username") or ""),
     ]
     show_facts(console, [fact for fact in facts if str(fact[1])])
@@ -170,7 +170,7 @@ async def file_sizes(client: Client, document: JsonObject) -> dict[str, int]:
     return sizes
 
 
-def local(moment: Any) -> str:
+def local_time(moment: Any) -> str:
     """Return a moment of OpenIAP's in this machine's time zone; "" for none."""
     try:
         found = parse_iso(moment) if isinstance(moment, str) else None

@@ -64,16 +64,16 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Options:
     """The shared options as they were given."""
 
     url: str | None = None
     file: Path | None = None
     client: str | None = None
-    assignments: Sequence[str] = ()
+    assignments: Sequence[str] | None = None
 
 
-def settings_of(given: Given, **more: Any) -> Loaded:
+def settings_of(given: Options, **more: Any) -> Loaded:
     """Collect the settings.
 
     Args:
@@ -85,7 +85,7 @@ def settings_of(given: Given, **more: Any) -> Loaded:
         SettingsError: an unknown or invalid setting.
     """
     overrides: dict[str, Any] = {"url": given.url, "client": given.client, **more}
-    for assignment in given.assignments:
+    for assignment in given.assignments or ():
         name, equals, value = assignment.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:

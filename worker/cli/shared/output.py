@@ -42,7 +42,7 @@ def safe(text: object) -> Text:
     return Text(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text)))
 
 
-def say_json(value: Any, *, on_one_line: bool = False) -> None:
+def print_json(value: Any, *, on_one_line: bool = False) -> None:
     """Write one JSON value to stdout; in ASCII, so that no code page spoils it.
 
     Args:
@@ -112,7 +112,7 @@ def many(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
-def agreed(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is lost, unless ``yes`` was given; a no ends the command.
 
     Raises:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
-from worker.cli.shared.errors import usage_error
+from worker.cli.shared.errors import CommandError, usage_error
 from worker.durations import seconds
 from worker.openiap.workitem import JsonObject
 
@@ -86,8 +86,8 @@ def _json_lines(lines: Iterable[str], name: str) -> list[JsonObject]:
             continue
         try:
             found.append(payload(line.strip(), f"{name} line {number}"))
-        except Exception as error:
-            problems.append(str(error))
+        except CommandError as error:
+            problems.append(error.text)
     return _all_good(found, problems, name)
 
 

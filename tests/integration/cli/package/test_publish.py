@@ -7,7 +7,7 @@ import pytest
 
 from worker.cli.package.build import Built, build, read_package, write
 from worker.cli.package.errors import PackageError
-from worker.cli.package.project import Wishes
+from worker.cli.package.project import BuildOptions
 from worker.cli.package.publish import existing, publish
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import ConnectionOptions
@@ -29,8 +29,8 @@ async def client() -> AsyncIterator[NativeClient]:
 
 def package(folder: Path, *, version: str = "1.0.0", note: str = "") -> Built:
     (folder / "jobs.py").write_text(f"# {note}\n", encoding="utf-8")
-    wishes = Wishes(name="jobs", version=version, handlers=("jobs",))
-    return build(folder, wishes, max_bytes=1_000_000)
+    options = BuildOptions(name="jobs", version=version, handlers=("jobs",))
+    return build(folder, options, max_bytes=1_000_000)
 
 
 async def put(client: NativeClient, built: Built):

@@ -11,7 +11,7 @@ import pytest
 from worker.cli.package import run as agent
 from worker.cli.package.archive import pack, unpack
 from worker.cli.package.build import Built, build, read_package, write
-from worker.cli.package.project import Wishes
+from worker.cli.package.project import BuildOptions
 from worker.cli.package.run import Ended, run
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import ConnectionOptions
@@ -66,8 +66,8 @@ def package(tmp_path: Path, wheel: Path) -> Built:
     project = tmp_path / "project"
     project.mkdir()
     (project / "jobs.py").write_text(HANDLERS, encoding="utf-8")
-    wishes = Wishes(name="jobs", version="1.0.0", handlers=("jobs",), wheel=wheel)
-    return read_package(write(build(project, wishes), tmp_path / "dist"))
+    options = BuildOptions(name="jobs", version="1.0.0", handlers=("jobs",), wheel=wheel)
+    return read_package(write(build(project, options), tmp_path / "dist"))
 
 
 @pytest.fixture

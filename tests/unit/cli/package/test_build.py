@@ -10,7 +10,7 @@ from worker.cli.package.archive import unpack
 from worker.cli.package.build import Built, build, read_package, write
 from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import package_json, read_package_json
-from worker.cli.package.project import Wishes
+from worker.cli.package.project import BuildOptions
 
 PYPROJECT = """
 [project]
@@ -44,8 +44,8 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def built(folder: Path, wishes: Wishes | None = None) -> Built:
-    return build(folder, wishes or Wishes(), max_bytes=1_000_000)
+def built(folder: Path, options: BuildOptions | None = None) -> Built:
+    return build(folder, options or BuildOptions(), max_bytes=1_000_000)
 
 
 def test_package_json_says_what_agents_act_on_and_no_more(project: Path) -> None:
@@ -196,23 +196,25 @@ def test_own_package_json_wins_over_pyproject_and_the_command_line_over_both(pro
             )
         },
     )
-    manifest = built(project, Wishes(version="3.1.0")).manifest
+    manifest = built(project, BuildOptions(version="3.1.0")).manifest
     assert (manifest.name, manifest.version, manifest.chromium) == ("other", "3.1.0", True)
     assert b"scripts" not in unpack(built(project).archive)["package.json"]
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("options", "said"),
     [
-        (Wishes(name="Bad Name"), "package name"),
-        (Wishes(version="1.0"), "version"),
-        (Wishes(handlers=("nowhere",)), "not among the package's files"),
-        (Wishes(wheel=Path("openiap_worker-9.9.9-py3-none-any.whl")), "is no wheel"),
+        (BuildOptions(name="Bad Name"), "package name"),
+        (BuildOptions(version="1.0"), "version"),
+        (BuildOptions(handlers=("nowhere",)), "not among the package's files"),
+        (BuildOptions(wheel=Path("openiap_worker-9.9.9-py3-none-any.whl")), "is no wheel"),
     ],
 )
-def test_wishes_that_make_no_package_are_refused(project: Path, wishes: Wishes, said: str) -> None:
+def test_wishes_that_make_no_package_are_refused(
+    project: Path, options: BuildOptions, said: str
+) -> None:
     with pytest.raises(PackageError, match=said):
-        built(project, wishes)
+        built(project, options)
 
 
 def test_project_without_handlers_is_refused(project: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.cli.shared.errors import CommandError, explain
-from worker.cli.shared.options import Given, settings_of
+from worker.cli.shared.options import Options, settings_of
 from worker.errors import HandlerError, SettingsError, StateError
 from worker.openiap.errors import (
     AccessDenied,
@@ -52,30 +52,30 @@ def test_an_error_is_one_sentence_with_its_exit_code(
     ("given", "text"),
     [
         (
-            Given(assignments=["password=sesame"]),
+            Options(assignments=["password=sesame"]),
             "--set password: other users of this machine can read the command line; set"
             " OPENIAP_PASSWORD in the environment instead.",
         ),
         (
-            Given(assignments=["jwt=sesame"]),
+            Options(assignments=["jwt=sesame"]),
             "--set jwt: other users of this machine can read the command line; set OPENIAP_JWT in"
             " the environment instead.",
         ),
         (
-            Given(url="ws://me:sesame@host"),
+            Options(url="ws://me:sesame@host"),
             "A password in --url: other users of this machine can read the command line; set"
             " OPENIAP_PASSWORD in the environment instead.",
         ),
-        (Given(assignments=["drain"]), "--set drain: give it as NAME=VALUE."),
+        (Options(assignments=["drain"]), "--set drain: give it as NAME=VALUE."),
     ],
 )
-def test_secrets_are_not_taken_from_the_command_line(given: Given, text: str) -> None:
+def test_secrets_are_not_taken_from_the_command_line(given: Options, text: str) -> None:
     with pytest.raises(CommandError) as refused:
         settings_of(given)
     assert (refused.value.code, refused.value.text) == (2, text)
 
 
 def test_any_setting_can_be_assigned(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = settings_of(Given(assignments=["drain-timeout=5m", "log_level = warn"]))
+    loaded = settings_of(Options(assignments=["drain-timeout=5m", "log_level = warn"]))
     assert (loaded.settings.drain_timeout, loaded.settings.log_level) == (300, "warn")
     assert loaded.sources["drain_timeout"] == "command line"

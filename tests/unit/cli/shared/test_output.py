@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from worker.cli.shared.item_view import show_item, show_items
-from worker.cli.shared.output import many, safe, say_json, show
+from worker.cli.shared.output import many, print_json, safe, show
 from worker.openiap.workitem import JsonObject
 
 HOSTILE = "[red]x[/red] \x1b]0;owned\x07\x9b31m \u202eevil"
@@ -90,7 +90,7 @@ def test_a_table_becomes_blocks_where_it_does_not_fit() -> None:
 
 
 def test_json_is_ascii_and_one_value(capsys: pytest.CaptureFixture[str]) -> None:
-    say_json({"name": "Köln \u202e"})
+    print_json({"name": "Köln \u202e"})
     written = capsys.readouterr().out
     assert written.isascii()
     assert json.loads(written) == {"name": "Köln \u202e"}
