@@ -31,20 +31,20 @@ from worker.settings import load
 LOOK_AGAIN: Final = 0.05
 LINES_AROUND: Final = 2
 
-Say = Callable[[Mapping[str, Any]], None]
+Answer = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
     """Live as one generation; the process's whole program."""
-    say = _own_voice()
+    answer = _answer_channel()
     told = json.loads(sys.stdin.buffer.readline() or b"{}")
     try:
-        daemon = _prepared(told, say)
+        daemon = _prepared(told, answer)
     except (WorkerError, OSError) as error:
-        say({"say": "broken", **described(error)})
+        answer({"answer": "broken", **described(error)})
         return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        code = runner.run(_live(daemon, say))
+        code = runner.run(_work(daemon, answer))
     # Not sys.exit: a thread that a handler left behind would keep the process.
     sys.stderr.flush()
     os._exit(code)
@@ -55,19 +55,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return import_module("uvloop").new_event_loop if find_spec("uvloop") else None
 
 
-def _own_voice() -> Say:
-    voice = os.fdopen(os.dup(1), "wb", buffering=0)
+def _answer_channel() -> Answer:
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     lock = threading.Lock()
 
-    def say(message: Mapping[str, Any]) -> None:
+    def answer(message: Mapping[str, Any]) -> None:
         with lock, suppress(OSError):  # a parent that is gone needs no answer
-            voice.write(json.dumps(message).encode() + b"\n")
+            channel.write(json.dumps(message).encode() + b"\n")
 
-    return say
+    return answer
 
 
-def _prepared(told: Mapping[str, Any], say: Say) -> Daemon:
+def _prepared(told: Mapping[str, Any], answer: Answer) -> Daemon:
     file = told.get("settings_file")
     loaded = load(told["settings"], file=Path(file) if file else None)
     modules = loaded.settings.handlers
@@ -81,7 +81,7 @@ def _prepared(told: Mapping[str, Any], say: Say) -> Daemon:
     )
     provided = frozenset(lifespan.provides for lifespan in handlers.lifespans)
     registered = Registry(handlers, resources=provided)
-    say({"say": "prepared", "handlers": [_facts(r) for r in registered]})
+    answer({"answer": "prepared", "handlers": [_facts(r) for r in registered]})
     return daemon
 
 
@@ -96,25 +96,25 @@ def _facts(registered: Any) -> dict[str, Any]:
     }
 
 
-async def _live(daemon: Daemon, say: Say) -> int:
+async def _work(daemon: Daemon, answer: Answer) -> int:
     orders: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    threading.Thread(target=_listen, args=(loop, orders), daemon=True).start()
+    threading.Thread(target=_read_orders, args=(loop, orders), daemon=True).start()
     while (order := await orders.get())["do"] != "go":
         if order["do"] in ("stop", "gone"):
             return 0
     working = asyncio.create_task(daemon.run(signals=False))
-    obeying = asyncio.create_task(_obey(daemon, orders, working))
+    following = asyncio.create_task(_follow_orders(daemon, orders, working))
     try:
         return await working
     except (WorkerError, OpenIAPError) as error:
-        say({"say": "broken", **described(error)})
+        answer({"answer": "broken", **described(error)})
         return 1
     finally:
-        obeying.cancel()
+        following.cancel()
 
 
-async def _obey(
+async def _follow_orders(
     daemon: Daemon, orders: "asyncio.Queue[Mapping[str, Any]]", working: "asyncio.Task[int]"
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -134,9 +134,11 @@ def _hurry(loop: asyncio.AbstractEventLoop, daemon: Daemon, working: "asyncio.Ta
         loop.call_later(LOOK_AGAIN, _hurry, loop, daemon, working)
 
 
-def _listen(loop: asyncio.AbstractEventLoop, orders: "asyncio.Queue[Mapping[str, Any]]") -> None:
+def _read_orders(
+    loop: asyncio.AbstractEventLoop, orders: "asyncio.Queue[Mapping[str, Any]]"
+) -> None:
     """In a thread of its own: Windows has no asynchronous stdin."""
-    with suppress(RuntimeError):  # the loop is closed: nobody obeys any more
+    with suppress(RuntimeError):  # the loop is closed: nobody follows any more
         for line in sys.stdin.buffer:
             loop.call_soon_threadsafe(orders.put_nowait, json.loads(line))
         loop.call_soon_threadsafe(orders.put_nowait, {"do": "gone"})

@@ -1,4 +1,4 @@
-"""One generation of the code as its parent holds it: started, told what to do, buried."""
+"""The process of one generation of the code, as its parent holds it."""
 
 import asyncio
 import json
@@ -72,10 +72,10 @@ class Plan:
 
 
 class ChildProcess:
-    """A child process with one state of the code.
+    """A worker with one generation of the code.
 
     Attributes:
-        number: 1 for the first.
+        number: of the generation, 1 for the first.
         ended: set when the process is gone.
         told_to_end: whether its end is what it was asked for.
     """
@@ -90,12 +90,7 @@ class ChildProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._answer: asyncio.Future[Prepared | Broken] = asyncio.get_running_loop().create_future()
-        self._went = 0.0
-
-    @property
-    def pid(self) -> int:
-        """The process's id; 0 before it is started."""
-        return 0 if self._process is None else self._process.pid
+        self._began = 0.0
 
     @property
     def code(self) -> int | None:
@@ -105,7 +100,7 @@ class ChildProcess:
     @property
     def worked(self) -> float:
         """Seconds since it was told to work; 0 if it never was."""
-        return 0.0 if not self._went else time.monotonic() - self._went
+        return 0.0 if not self._began else time.monotonic() - self._began
 
     async def prepare(self) -> Prepared | Broken:
         """Start the process and return whether its code can be used."""
@@ -130,11 +125,11 @@ class ChildProcess:
             **apart,
         )
         self._tasks = [
-            asyncio.create_task(self._hear()),
+            asyncio.create_task(self._read_answers()),
             asyncio.create_task(self._read_lines()),
         ]
-        self._tasks.append(asyncio.create_task(self._bury()))
-        self._tell(
+        self._tasks.append(asyncio.create_task(self._end()))
+        self._order(
             {
                 "settings": dict(self._plan.settings),
                 "settings_file": self._plan.settings_file,
@@ -145,23 +140,23 @@ class ChildProcess:
 
     def go(self) -> None:
         """Work the queues from now on."""
-        self._went = time.monotonic()
-        self._tell({"do": "go"})
+        self._began = time.monotonic()
+        self._order({"do": "go"})
 
     def finish(self) -> None:
         """Take no further item, finish those in flight however long that takes, and end."""
         self.told_to_end = True
-        self._tell({"do": "finish"})
+        self._order({"do": "finish"})
 
     def stop(self, drain: float) -> None:
         """Take no further item, and end within ``drain`` seconds and a little."""
         self.told_to_end = True
-        self._tell({"do": "stop", "drain": drain})
+        self._order({"do": "stop", "drain": drain})
 
     def hurry(self) -> None:
         """Hand back what is in flight, and end."""
         self.told_to_end = True
-        self._tell({"do": "hurry"})
+        self._order({"do": "hurry"})
 
     async def kill(self) -> None:
         """End it at once; for one that has not begun to work, or does not obey."""
@@ -171,18 +166,18 @@ class ChildProcess:
                 self._process.kill()
             await self.ended.wait()
 
-    def _tell(self, message: Mapping[str, Any]) -> None:
+    def _order(self, message: Mapping[str, Any]) -> None:
         stdin = None if self._process is None else self._process.stdin
         if stdin is not None and not stdin.is_closing():
             stdin.write(json.dumps(message).encode() + b"\n")
 
-    async def _hear(self) -> None:
+    async def _read_answers(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         async for line in _lines(self._process.stdout):
             message = json.loads(line)
-            if message["say"] == "prepared":
-                self._answered(Prepared(tuple(HandlerFacts(**h) for h in message["handlers"])))
+            if message["answer"] == "prepared":
+                self._settle(Prepared(tuple(HandlerFacts(**h) for h in message["handlers"])))
                 continue
             broken = Broken(
                 str(message["text"]),
@@ -192,7 +187,7 @@ class ChildProcess:
             )
             if self._answer.done():
                 self._line(self.number, broken.text)
-            self._answered(broken)
+            self._settle(broken)
 
     async def _read_lines(self) -> None:
         assert self._process is not None
@@ -200,19 +195,20 @@ class ChildProcess:
         async for line in _lines(self._process.stderr):
             self._line(self.number, line.decode("utf-8", "replace").rstrip("\r\n"))
 
-    async def _bury(self) -> None:
+    async def _end(self) -> None:
+        """Wait for the process's end, and settle what still waits for it."""
         assert self._process is not None
         code = await self._process.wait()
         # What it said last is heard first; a program that it started may hold the pipes open.
         await asyncio.wait(self._tasks[:2], timeout=1)
         for task in self._tasks[:2]:
             task.cancel()
-        self._answered(Broken(f"its process ended with {code} while it was imported."))
+        self._settle(Broken(f"its process ended with {code} while it was imported."))
         if self._process.stdin is not None:
             self._process.stdin.close()
         self.ended.set()
 
-    def _answered(self, answer: Prepared | Broken) -> None:
+    def _settle(self, answer: Prepared | Broken) -> None:
         if not self._answer.done():
             self._answer.set_result(answer)
 

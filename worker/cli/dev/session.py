@@ -12,15 +12,15 @@ from typing import Any, Final
 
 from watchfiles import Change, DefaultFilter, awatch
 
-from worker.cli.dev import Broken, Prepared, Supervisor
-from worker.cli.dev.child_process import Plan
+from worker.cli.dev.child_process import Broken, Plan, Prepared
+from worker.cli.dev.supervisor import Supervisor
 from worker.cli.dev.view import DevView
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.signals import Signals
 from worker.localserver import LocalServer, ServerOptions
 from worker.localserver.storage.people import Person
 
-LOOK_EVERY: Final = 0.5
+COUNT_EVERY: Final = 0.5
 STATES: Final = ("new", "processing", "successful", "failed")
 FOREVER: Final = 86_400.0
 """Seconds that items in flight have after a reload: the longest that the setting takes."""
@@ -83,11 +83,11 @@ class DevSession:
             )
             server = self._server = await stack.enter_async_context(LocalServer(server_options))
             supervisor = self._supervisor = Supervisor(self._plan(server, folder), self)
-            entry = self._leave_environment(server, folder)
+            entry = self._write_environment(server, folder)
             stack.enter_context(self._view)
             self._view.begin(server, options.data, entry, options.watch)
-            looking = asyncio.create_task(self._look(supervisor, server))
-            stack.callback(looking.cancel)
+            counting = asyncio.create_task(self._show_counts(supervisor, server))
+            stack.callback(counting.cancel)
             working: asyncio.Future[Any] = asyncio.gather(supervisor.run(), self._watch(supervisor))
             stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,7 +126,7 @@ class DevSession:
         plain = {key: _plain(value) for key, value in {**quick, **settings}.items()}
         return Plan(plain, self._options.settings_file, self._options.folder)
 
-    def _leave_environment(self, server: LocalServer, folder: Path) -> str:
+    def _write_environment(self, server: LocalServer, folder: Path) -> str:
         """Write down what other commands need to sign in; returns how to take it up."""
         name, password = server.credentials
         values = {
@@ -156,14 +156,14 @@ class DevSession:
             self._view.changed(sorted({path for _, path in changes}), self._options.folder)
             supervisor.changed()
 
-    async def _look(self, supervisor: Supervisor, server: LocalServer) -> None:
+    async def _show_counts(self, supervisor: Supervisor, server: LocalServer) -> None:
         """Keep the status line true."""
         while True:
             items = server.house.items
             counts = {state: items.count("state = ?", (state,)) for state in STATES}
             number = 0 if supervisor.present is None else supervisor.present.number
             self._view.status(number, supervisor.finishing, counts)
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(COUNT_EVERY)
 
     def _hurry(self) -> None:
         if self._supervisor is not None:

@@ -11,13 +11,13 @@ from typing import Final, Protocol
 
 from worker.cli.dev.child_process import Broken, ChildProcess, Plan, Prepared
 
-LIVES: Final = 5.0
+RESTART_AFTER: Final = 5.0
 """Seconds after which a generation that dies is started again; a younger one waits for a change."""
 GRACE: Final = 10.0
 """Seconds beyond drain and cancel after which one that does not end is killed."""
 
 
-class Watcher(Protocol):
+class Listener(Protocol):
     """Who is told what happens; the command line shows it."""
 
     def prepared(self, number: int, prepared: Prepared) -> None:
@@ -39,15 +39,15 @@ class Watcher(Protocol):
 class Supervisor:
     """Runs generations; shape: ``run``, ``changed``, ``stop``, ``hurry``."""
 
-    def __init__(self, plan: Plan, watcher: Watcher) -> None:
+    def __init__(self, plan: Plan, listener: Listener) -> None:
         self._plan = plan
-        self._watcher = watcher
+        self._listener = listener
         self._changed = asyncio.Event()
         self._changed.set()
         self._number = 0
         self._present: ChildProcess | None = None
         self._alive: set[ChildProcess] = set()
-        self._mourning: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
@@ -69,30 +69,27 @@ class Supervisor:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._renew()
+            await self._start_new()
 
     async def stop(self, drain: float, cancel: float) -> None:
         """End all: items in flight have ``drain`` seconds, and ``cancel`` to clean up."""
         self._stopping = True
-        for generation in tuple(self._alive):
-            generation.stop(drain)
-        ends = [asyncio.create_task(g.ended.wait()) for g in self._alive]
-        if ends:
-            await asyncio.wait(ends, timeout=drain + cancel + GRACE)
-        for end in ends:
-            end.cancel()
-        for generation in tuple(self._alive):
-            await generation.kill()
-        await asyncio.gather(*self._mourning)
+        for child in tuple(self._alive):
+            child.stop(drain)
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=drain + cancel + GRACE)
+        for child in tuple(self._alive):
+            await child.kill()
+        await asyncio.gather(*self._endings)
 
     def hurry(self) -> None:
         """Do not wait for items in flight."""
-        for generation in tuple(self._alive):
-            generation.hurry()
+        for child in tuple(self._alive):
+            child.hurry()
 
-    async def _renew(self) -> None:
+    async def _start_new(self) -> None:
         self._number += 1
-        candidate = ChildProcess(self._number, self._plan, self._watcher.line)
+        candidate = ChildProcess(self._number, self._plan, self._listener.line)
         preparing = asyncio.create_task(candidate.prepare())
         changing = asyncio.create_task(self._changed.wait())
         try:
@@ -102,9 +99,9 @@ class Supervisor:
             found = preparing.result()
             if isinstance(found, Broken):
                 kept = 0 if self._present is None else self._present.number
-                self._watcher.broken(candidate.number, found, kept)
+                self._listener.broken(candidate.number, found, kept)
                 return
-            self._watcher.prepared(candidate.number, found)
+            self._listener.prepared(candidate.number, found)
             self._take_over(candidate)
         finally:
             changing.cancel()
@@ -119,20 +116,20 @@ class Supervisor:
         self._present = candidate
         self._alive.add(candidate)
         candidate.go()
-        mourning = asyncio.create_task(self._mourn(candidate))
-        self._mourning.add(mourning)
-        mourning.add_done_callback(self._mourning.discard)
-        self._watcher.working(candidate.number)
+        ending = asyncio.create_task(self._await_end(candidate))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        self._listener.working(candidate.number)
 
-    async def _mourn(self, generation: ChildProcess) -> None:
-        await generation.ended.wait()
-        self._alive.discard(generation)
-        if generation is not self._present:
+    async def _await_end(self, child: ChildProcess) -> None:
+        await child.ended.wait()
+        self._alive.discard(child)
+        if child is not self._present:
             return
         self._present = None
-        if self._stopping or generation.told_to_end:
+        if self._stopping or child.told_to_end:
             return
-        again = generation.worked >= LIVES
-        self._watcher.died(generation.number, generation.code or 0, again)
+        again = child.worked >= RESTART_AFTER
+        self._listener.died(child.number, child.code or 0, again)
         if again:
             self._changed.set()

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from worker.cli.dev import Broken, Prepared
+from worker.cli.dev.child_process import Broken, Prepared
 from worker.cli.shared.output import many, safe, show, show_facts, to_stdout
 from worker.localserver import LocalServer
 
