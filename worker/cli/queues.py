@@ -18,7 +18,15 @@ from worker.cli.shared.options import (
     Yes,
     settings_of,
 )
-from worker.cli.shared.output import confirm, many, print_json, safe, show, to_stderr, to_stdout
+from worker.cli.shared.output import (
+    confirm,
+    many,
+    print_json,
+    print_result,
+    show,
+    to_stderr,
+    to_stdout,
+)
 from worker.cli.shared.queue_admin import QueueAdministration, QueueChange
 from worker.openiap.workitem import JsonObject
 
@@ -113,7 +121,7 @@ def create(
         max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
     )
     made = _with_queues(Options(url, settings, client), lambda queues: queues.create(name, change))
-    _say(made, f"Created queue {name}.", as_json=as_json)
+    print_result(_shown(made), f"Created queue {name}.", as_json=as_json)
 
 
 @app.command("update")
@@ -141,7 +149,7 @@ def update(
     changed = _with_queues(
         Options(url, settings, client), lambda queues: queues.update(name, change)
     )
-    _say(changed, f"Changed queue {name}.", as_json=as_json)
+    print_result(_shown(changed), f"Changed queue {name}.", as_json=as_json)
 
 
 @app.command("purge")
@@ -161,10 +169,8 @@ def purge(
             return await queues.purge(name, advance=advance)
 
     gone = _with_queues(Options(url, settings, client), work)
-    if as_json:
-        print_json({"queue": name, "deleted": gone})
-    else:
-        to_stdout().print(safe(f"Deleted {many(gone, 'item')} of queue {name}."))
+    text = f"Deleted {many(gone, 'item')} of queue {name}."
+    print_result({"queue": name, "deleted": gone}, text, as_json=as_json)
 
 
 @app.command("delete")
@@ -184,10 +190,8 @@ def delete(
             await queues.delete(name, advance=advance)
 
     _with_queues(Options(url, settings, client), work)
-    if as_json:
-        print_json({"queue": name, "deleted": True})
-    else:
-        to_stdout().print(safe(f"Deleted queue {name}."))
+    text = f"Deleted queue {name}."
+    print_result({"queue": name, "deleted": True}, text, as_json=as_json)
 
 
 def _with_queues(given: Options, work: Callable[[QueueAdministration], Awaitable[T]]) -> T:
@@ -210,13 +214,6 @@ def _counting(what: str) -> Iterator[Callable[[int], None]]:
     ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda number: bar.advance(task, number)
-
-
-def _say(document: JsonObject, text: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_shown(document))
-    else:
-        to_stdout().print(safe(text))
 
 
 def _shown(document: JsonObject) -> JsonObject:

@@ -21,7 +21,7 @@ from worker.cli.shared.options import (
     Url,
     settings_of,
 )
-from worker.cli.shared.output import print_json, safe, show, to_stdout
+from worker.cli.shared.output import print_json, print_result, show, to_stdout
 from worker.engine.scheduler.records import Key, Record, Records
 from worker.engine.scheduler.timetable import Entry, timetable
 from worker.openiap.client import Client
@@ -120,10 +120,8 @@ def fire(
         return pushed.id
 
     id = with_client(chosen, work)
-    if as_json:
-        print_json({"queue": entry.key[0], "schedule": entry.schedule.name, "id": id})
-    else:
-        to_stdout().print(safe(f"Pushed item {id} to {entry.key[0]}."))
+    pushed = {"queue": entry.key[0], "schedule": entry.schedule.name, "id": id}
+    print_result(pushed, f"Pushed item {id} to {entry.key[0]}.", as_json=as_json)
 
 
 async def _payload(entry: Entry, now: datetime) -> JsonObject:
@@ -145,11 +143,8 @@ def _switch(name: str, given: Options, *, paused: bool, as_json: bool) -> None:
         return (await records.read([record.key]))[record.key]
 
     record = _with_records(given, work)
-    if as_json:
-        print_json(_shown(record, datetime.now(UTC)))
-    else:
-        done = "Paused" if paused else "Resumed"
-        to_stdout().print(safe(f"{done} {'/'.join(record.key)}."))
+    text = f"{'Paused' if paused else 'Resumed'} {'/'.join(record.key)}."
+    print_result(_shown(record, datetime.now(UTC)), text, as_json=as_json)
 
 
 def _with_records(given: Options, work: Callable[[Client, Records], Awaitable[T]]) -> T:

@@ -241,12 +241,11 @@ def _who(user: User | None, took: float) -> str:
 
 
 async def _of_queue(client: Client, name: str) -> Check:
-    check = "queue"
     try:
         found = await first(client, "mq", {"_type": "workitemqueue", "name": name})
         if found is None:
             return Check(
-                check,
+                "queue",
                 "failed",
                 f"{name} does not exist, or this user may not see it; to create it: openiap-worker"
                 f" queues create {name}",
@@ -256,15 +255,15 @@ async def _of_queue(client: Client, name: str) -> Check:
             for state in ("new", "processing")
         }
     except OpenIAPError as error:
-        return Check(check, "failed", f"{name}: {error.text}")
+        return Check("queue", "failed", f"{name}: {error.text}")
     rights = rights_of(found, client.user)
     waiting = f"{name}: {counts['new']:,} new, {counts['processing']:,} processing"
     if rights is not None and not {"read", "update"} <= rights:
         missing = ", ".join(sorted({"read", "update"} - rights))
-        return Check(check, "failed", f"{waiting}; this user lacks the right to {missing}")
+        return Check("queue", "failed", f"{waiting}; this user lacks the right to {missing}")
     shown = "not told" if rights is None else "all" if len(rights) == len(RIGHTS) else ""
     shown = shown or ", ".join(right for right in RIGHTS if right in (rights or ()))
-    return Check(check, "ok", f"{waiting}; rights: {shown}")
+    return Check("queue", "ok", f"{waiting}; rights: {shown}")
 
 
 async def of_records(client: Client, collection: str, without: str) -> Check:

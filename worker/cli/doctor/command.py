@@ -70,29 +70,29 @@ def doctor(
 
 async def _checks(settings: Settings, say: Callable[["Check"], None]) -> list["Check"]:
     """Run all checks, each told as soon as it is known."""
-    checks: list[Check] = []
+    # Here and not above: the checks look into every room, and no other command needs them.
+    from worker.cli.doctor import checks
+
+    found: list[Check] = []
 
     def add(check: "Check") -> None:
-        checks.append(check)
+        found.append(check)
         say(check)
 
-    # Here and not above: the checks look into every room, and no other command needs them.
-    from worker.cli.doctor import checks as questions
-
-    handlers, queues = questions.of_handlers(settings)
+    handlers, queues = checks.of_handlers(settings)
     for check in (
-        *questions.of_library(),
-        *questions.of_client(settings),
-        *questions.of_state(settings),
+        *checks.of_library(),
+        *checks.of_client(settings),
+        *checks.of_state(settings),
         *handlers,
     ):
         add(check)
-    async for check in questions.of_server(settings):
+    async for check in checks.of_server(settings):
         add(check)
     if settings.url:
-        async for check in questions.of_sign_in(settings, queues):
+        async for check in checks.of_sign_in(settings, queues):
             add(check)
-    return checks
+    return found
 
 
 def _settings(loaded: Loaded, *, changed: bool) -> list[tuple[str, str, str]]:

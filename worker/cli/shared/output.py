@@ -52,6 +52,14 @@ def print_json(value: Any, *, on_one_line: bool = False) -> None:
     typer.echo(json.dumps(value, default=plain, indent=None if on_one_line else 2))
 
 
+def print_result(value: Any, text: str, *, as_json: bool) -> None:
+    """Write what a command did: one JSON value for programs, a sentence for people."""
+    if as_json:
+        print_json(value)
+    else:
+        to_stdout().print(safe(text))
+
+
 def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> Table:
     """Return a table.
 
