@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from worker.localserver.options import ServerOptions
+from worker.localserver.operations.options import ServerOptions
 from worker.localserver.server import LocalServer
 
 

@@ -12,10 +12,10 @@ from typing import Final, Self
 import grpc
 import uvicorn
 
+from worker.localserver.operations.options import Faults, ServerOptions
 from worker.localserver.operations.services import House, build
+from worker.localserver.operations.users import generated_user
 from worker.localserver.operations.wakeups import WakeUps
-from worker.localserver.options import Faults, ServerOptions
-from worker.localserver.owner import made_up_user
 from worker.localserver.protocol import grpc as grpc_door
 from worker.localserver.protocol import http
 from worker.localserver.protocol.connections import Door
@@ -203,7 +203,7 @@ class LocalServer:
     async def _make_users(self, house: House) -> None:
         users = dict(self._options.users)
         if not users:
-            name, password = made_up_user(self._options.data)
+            name, password = generated_user(self._options.data)
             users = {name: password}
         self.credentials = next(iter(users.items()))
         for name, password in users.items():

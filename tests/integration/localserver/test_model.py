@@ -26,8 +26,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from worker.localserver.operations.options import ServerOptions
 from worker.localserver.operations.services import build as build_house
-from worker.localserver.options import ServerOptions
 from worker.localserver.protocol.session import Session
 from worker.localserver.storage.people import Person
 from worker.openiap.wire import openiap_pb2 as pb

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from worker.localserver.operations.documents import Documents
 from worker.localserver.operations.messages import MessageQueues
+from worker.localserver.operations.options import ServerOptions
 from worker.localserver.operations.queries import Queries
 from worker.localserver.operations.queues import Queues
 from worker.localserver.operations.replies import Replies
 from worker.localserver.operations.users import Users
 from worker.localserver.operations.watches import Watches
 from worker.localserver.operations.workitems import Cycle
-from worker.localserver.options import ServerOptions
 from worker.localserver.storage.changes import Changes
 from worker.localserver.storage.document_table import DocTable
 from worker.localserver.storage.files import Files

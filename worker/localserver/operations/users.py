@@ -1,9 +1,11 @@
-"""Users: hashed passwords, signed tokens."""
+"""Users: hashed passwords, signed tokens, and one for a server that was started without any."""
 
 import hashlib
 import hmac
+import os
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import jwt
@@ -20,6 +22,7 @@ ALGORITHM: Final = "HS256"
 LONG_LIFETIME: Final = 365 * 24 * 3600.0
 SIGNING_KEY: Final = "signing_key"
 REMEMBERED: Final = 256
+GENERATED_NAME: Final = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +171,28 @@ def matches(credentials: Credentials, password: str) -> bool:
 
 def _hash(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
+
+
+def generated_user(data: Path | None) -> tuple[str, str]:
+    """Return a user name and a random password; those of an earlier start where there are some.
+
+    Args:
+        data: the data file, beside which both are kept; without one nothing is kept.
+
+    Raises:
+        OSError: the file beside the data cannot be read or written.
+    """
+    generated = GENERATED_NAME, secrets.token_urlsafe(18)
+    if data is None:
+        return generated
+    path = data.with_name(f"{data.name}.user")
+    if path.exists():
+        name, separator, password = path.read_text(encoding="utf-8").strip().partition(":")
+        if separator and name and password:
+            return name, password
+    # Made with its mode, not changed to it after: nobody else may read it even for a moment.
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(":".join(generated) + "\n")
+    return generated

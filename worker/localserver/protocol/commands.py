@@ -6,10 +6,10 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from worker.localserver.configuration import configuration
 from worker.localserver.operations.users import LONG_LIFETIME, matches
 from worker.localserver.protocol import document_commands, item_commands
 from worker.localserver.protocol.command import Call, Command
+from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import CHUNK

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, Header, HTTPException
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from worker.localserver.configuration import configuration
 from worker.localserver.operations.services import House
+from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage.errors import RefusedError
 
 

@@ -26,6 +26,10 @@ from worker.openiap.wire.envelope import WireError, build, message_name, parse
 GUEST: Final = Person("", "guest")
 STREAM: Final = frozenset({"beginstream", "stream", "endstream"})
 WINDOW: Final = 1.0
+MAX_MESSAGE: Final = 64 * 1024 * 1024
+"""Largest message taken or sent, in bytes; OpenIAP asks for at least 25 MB."""
+SEND_BUFFER: Final = 4 * 1024 * 1024
+"""Bytes that may wait to leave before those who send a lot have to wait."""
 
 
 class Link(Protocol):

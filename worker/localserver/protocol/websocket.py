@@ -17,10 +17,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from worker.localserver.options import MAX_MESSAGE
-from worker.localserver.protocol.backlog import LOW
 from worker.localserver.protocol.connections import Door
-from worker.localserver.protocol.session import Session
+from worker.localserver.protocol.session import MAX_MESSAGE, SEND_BUFFER, Session
 from worker.openiap.wire.envelope import WireError
 from worker.openiap.wire.framing import LENGTH, FrameReader, frame
 from worker.openiap.wire.wsframes import FrameSplitter, unmasked_frame
@@ -57,7 +55,7 @@ class WebsocketProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection that a request for a websocket came over."""
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=LOW)
+        self.transport.set_write_buffer_limits(high=SEND_BUFFER)
         self._connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from worker.localserver.operations.messages import topic_fits
+from worker.localserver.operations.options import Faults
 from worker.localserver.operations.queries import item_condition
 from worker.localserver.operations.watches import path_filter
-from worker.localserver.options import Faults
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import base_name
 from worker.localserver.storage.item_rules import (
