@@ -7,16 +7,16 @@ from typing import Any, Final
 
 from worker.app.options import Handler
 from worker.durations import Duration, seconds
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
 from worker.localserver.storage.item_table import document_of
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User
 from worker.openiap.workitem import NEW, JsonObject
 from worker.testing.item_view import ItemView, view_of
 from worker.testing.virtual_time import VirtualClock
 
 Target = str | Handler[..., Any]
 
-ME: Final = Person("", "tester")
+ME: Final = User("", "tester")
 BUSY: Final = "state = 'processing' OR (state = 'new' AND nextrun <= ?)"
 WAITING: Final = "state = 'new' AND nextrun > ?"
 
@@ -25,17 +25,17 @@ class Inventory:
     """What a server has.
 
     Args:
-        house: the running server's; another one after each restart.
+        services: the running server's; another one after each restart.
         clock: the server's.
     """
 
-    def __init__(self, house: Callable[[], House], clock: VirtualClock) -> None:
-        self._house = house
+    def __init__(self, services: Callable[[], Services], clock: VirtualClock) -> None:
+        self._services = services
         self._clock = clock
 
     def has_queue(self, target: Target) -> bool:
         """Whether there is a queue of this name."""
-        return self._house().queues.find(queue_of(target)) is not None
+        return self._services().queues.find(queue_of(target)) is not None
 
     def make_queue(
         self,
@@ -48,7 +48,7 @@ class Inventory:
         failed: Target = "",
     ) -> None:
         """Make a queue, or change it; see ``LocalOpenIAP.queue``."""
-        house, name = self._house(), queue_of(target)
+        services, name = self._services(), queue_of(target)
         values = {
             "name": name,
             "maxretries": maxretries,
@@ -59,10 +59,10 @@ class Inventory:
             "failed_wiq": queue_of(failed),
         }
         if self.has_queue(name):
-            house.queues.update(house.queues.document("", name), values, ME, house.now())
+            services.queues.update(services.queues.document("", name), values, ME, services.now())
         else:
-            house.queues.add(values, ME, house.now())
-        house.replies.schedule()
+            services.queues.add(values, ME, services.now())
+        services.replies.schedule()
 
     def item(self, id: str) -> ItemView:
         """Return an item as it is now.
@@ -70,7 +70,7 @@ class Inventory:
         Raises:
             KeyError: there is none.
         """
-        found = self._house().items.get(id)
+        found = self._services().item_table.get(id)
         if found is None:
             raise KeyError(f"the server has no item {id}")
         return self._view(document_of(found))
@@ -79,7 +79,10 @@ class Inventory:
         """Return the items of a queue, or all, in the order they were pushed."""
         queue = queue_of(target)
         where, values = ("wiq = ?", (queue,)) if queue else ("", ())
-        return [self._view(document_of(one)) for one in self._house().items.select(where, values)]
+        return [
+            self._view(document_of(one))
+            for one in self._services().item_table.select(where, values)
+        ]
 
     def file(self, id: str, name: str) -> bytes:
         """Return the content of a file that is stored with an item.
@@ -90,7 +93,7 @@ class Inventory:
         item = self.item(id)
         for entry in item.document.get("files") or ():
             if entry.get("filename") == name:
-                return b"".join(self._house().files.contents(str(entry["_id"])))
+                return b"".join(self._services().files.contents(str(entry["_id"])))
         raise KeyError(f"item {id} has no file {name!r}; it has: {', '.join(item.files) or 'none'}")
 
     def put_back(self, id: str) -> None:
@@ -99,25 +102,25 @@ class Inventory:
         Raises:
             KeyError: there is none.
         """
-        house = self._house()
-        item = house.items.get(id)
+        services = self._services()
+        item = services.item_table.get(id)
         if item is None:
             raise KeyError(f"the server has no item {id}")
         item.state, item.userid, item.username = NEW, "", ""
-        item.nextrun = house.now()
-        house.items.replace(item, house.now())
-        house.replies.schedule()
+        item.nextrun = services.now()
+        services.item_table.replace(item, services.now())
+        services.replies.schedule()
 
     def next_due(self) -> float | None:
         """Return the seconds until the next item is due.
 
         None where one is due or worked already, or where nothing waits.
         """
-        house = self._house()
-        now = house.now()
-        if house.items.count(BUSY, (now,)):
+        services = self._services()
+        now = services.now()
+        if services.item_table.count(BUSY, (now,)):
             return None
-        waiting = house.items.select(WAITING, (now,), payloads=False)
+        waiting = services.item_table.select(WAITING, (now,), payloads=False)
         due = min((item.nextrun for item in waiting if item.nextrun is not None), default=None)
         return None if due is None else (due - now) / 1000
 

@@ -95,7 +95,7 @@ class LocalOpenIAP:
             clock=self.clock,
         )
         self._server = LocalServer(self._options)
-        self._inventory = Inventory(lambda: self._server.house, self.clock)
+        self._inventory = Inventory(lambda: self._server.services, self.clock)
         self._stack = AsyncExitStack()
         self._changed = asyncio.Event()
         self._started_workers = 0
@@ -416,13 +416,13 @@ class LocalOpenIAP:
 
     async def _move(self, by: float) -> None:
         self.clock.advance(by)
-        house = self._server.house
-        house.replies.schedule()
-        await WakeUps(house).round()
+        services = self._server.services
+        services.replies.schedule()
+        await WakeUps(services).round()
 
     async def _start(self) -> None:
         await self._server.start()
-        self._server.house.changes.listen(COLLECTION, lambda *change: self._changed.set())
+        self._server.services.changes.subscribe(COLLECTION, lambda *change: self._changed.set())
 
     async def _stop_server(self) -> None:
         await self._server.stop()

@@ -317,7 +317,7 @@ async def test_a_disk_that_refuses_is_an_error_and_never_a_false_promise(
     client = await connect(server)
     await client.queue("q")
     # SQLite's own limit stands in for a full disk: the next page does not fit.
-    store = server.house.store
+    store = server.services.store
     pages = store.row("PRAGMA page_count")
     store.row(f"PRAGMA max_page_count = {pages[0]}")
     sent = [

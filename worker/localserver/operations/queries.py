@@ -15,7 +15,7 @@ import mongomock
 from mongomock.filtering import filter_applies, resolve_sort_key
 
 from worker.localserver.storage import item_table, json_text
-from worker.localserver.storage.document_table import COMPARISONS, DocTable
+from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_table import ItemTable
 
@@ -29,7 +29,7 @@ ITEM_COLUMNS: Final = {"_id": "id", "wiq": "wiq", "wiqid": "wiqid", "state": "st
 class Queries:
     """Answers questions about documents of any collection."""
 
-    def __init__(self, documents: DocTable, items: ItemTable) -> None:
+    def __init__(self, documents: DocumentTable, items: ItemTable) -> None:
         self._documents = documents
         self._items = items
 

@@ -11,17 +11,17 @@ from worker.localserver.operations.queues import Queues
 from worker.localserver.operations.replies import Replies
 from worker.localserver.operations.users import Users
 from worker.localserver.operations.watches import Watches
-from worker.localserver.operations.workitems import Cycle
-from worker.localserver.storage.changes import Changes
-from worker.localserver.storage.document_table import DocTable
+from worker.localserver.operations.workitems import WorkItems
+from worker.localserver.storage.change_feed import ChangeFeed
+from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.files import Files
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.store import Store
 
 
 @dataclass
-class House:
-    """The rooms of one local server."""
+class Services:
+    """What the commands of one local server work with."""
 
     options: ServerOptions
     store: Store
@@ -29,13 +29,13 @@ class House:
     users: Users
     documents: Documents
     queries: Queries
-    items: ItemTable
+    item_table: ItemTable
     queues: Queues
-    cycle: Cycle
+    workitems: WorkItems
     files: Files
     messages: MessageQueues
     watches: Watches
-    changes: Changes
+    changes: ChangeFeed
     stats: Counter[str]
 
     def now(self) -> int:
@@ -43,29 +43,29 @@ class House:
         return int(self.options.clock() * 1000)
 
 
-def build(options: ServerOptions) -> House:
-    """Open the data and put the rooms together.
+def open_services(options: ServerOptions) -> Services:
+    """Open the data and put everything together.
 
     Raises:
         sqlite3.Error: the data cannot be opened.
     """
     store = Store(options.data)
-    changes = Changes()
-    table = DocTable(store)
+    changes = ChangeFeed()
+    table = DocumentTable(store)
     items = ItemTable(store)
     files = Files(store, table)
     queues = Queues(store, table, changes)
     queries = Queries(table, items)
-    house = House(
+    services = Services(
         options=options,
         store=store,
         replies=Replies(store, options.log),
         users=Users(store, table),
         documents=Documents(store, table, items, files, queries, changes),
         queries=queries,
-        items=items,
+        item_table=items,
         queues=queues,
-        cycle=Cycle(items, queues, files, changes),
+        workitems=WorkItems(items, queues, files, changes),
         files=files,
         messages=MessageQueues(),
         watches=Watches(changes),
@@ -73,4 +73,4 @@ def build(options: ServerOptions) -> House:
         stats=Counter(),
     )
     files.drop_leftovers()
-    return house
+    return services

@@ -6,17 +6,17 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import Upload
 from worker.localserver.storage.json_text import JsonError, parse
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User
 
 
 class Client(Protocol):
     """The connection that a command came over."""
 
-    person: Person | None
+    user: User | None
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
         """Send a message behind the next commit."""
@@ -32,9 +32,9 @@ class Client(Protocol):
 class Call:
     """One command as it came: from whom, acting as whom, under which id."""
 
-    house: House
+    services: Services
     client: Client
-    person: Person
+    user: User
     id: str
     command: str
 

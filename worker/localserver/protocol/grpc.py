@@ -7,8 +7,8 @@ from typing import Any, Final
 import grpc
 
 from worker.localserver.operations.options import Faults
-from worker.localserver.protocol.connections import Door
 from worker.localserver.protocol.session import MAX_MESSAGE, SEND_BUFFER, Session
+from worker.localserver.protocol.sessions import Sessions
 
 SERVICE: Final = "openiap.FlowService"
 METHOD: Final = "SetupStream"
@@ -93,8 +93,8 @@ class GrpcLink:
 class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """Answers the one method there is, with bytes in and out."""
 
-    def __init__(self, door: Door, faults: Faults) -> None:
-        self._door = door
+    def __init__(self, sessions: Sessions, faults: Faults) -> None:
+        self._sessions = sessions
         self._faults = faults
 
     def service(self, details: Any) -> Any:
@@ -107,7 +107,7 @@ class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         # OpenIAP's Rust client waits for the metadata before it does anything.
         await context.send_initial_metadata(())
         link = GrpcLink(context, self._faults)
-        with self._door.entered(link) as session:
+        with self._sessions.opened(link) as session:
             tasks = [
                 asyncio.create_task(link.run()),
                 asyncio.create_task(self._read(session, requests)),
@@ -127,11 +127,11 @@ class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             session.receive(body)
 
 
-async def start(door: Door, faults: Faults, address: str) -> tuple[grpc.aio.Server, int]:
+async def start(sessions: Sessions, faults: Faults, address: str) -> tuple[grpc.aio.Server, int]:
     """Listen for gRPC.
 
     Args:
-        door: where clients enter.
+        sessions: those of the server.
         faults: bugs to reproduce.
         address: host and port; port 0 picks a free one.
 
@@ -148,7 +148,7 @@ async def start(door: Door, faults: Faults, address: str) -> tuple[grpc.aio.Serv
             ("grpc.so_reuseport", 0),
         ]
     )
-    server.add_generic_rpc_handlers((FlowService(door, faults),))
+    server.add_generic_rpc_handlers((FlowService(sessions, faults),))
     port = server.add_insecure_port(address)
     await server.start()
     return server, port

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_rules import (
-    Change,
+    ItemUpdate,
     StoredItem,
     payload_of_push,
     payload_of_update,
@@ -63,13 +63,13 @@ def message_of(item: StoredItem, *, chains: bool) -> pb.Workitem:
     return message
 
 
-def change_of(
+def update_of(
     request: pb.UpdateWorkitemRequest,
     *,
     stored: str | None,
     chains: bool,
     whole_seconds_are_1970: bool,
-) -> Change:
+) -> ItemUpdate:
     """Return what an update asks for.
 
     Args:
@@ -91,7 +91,7 @@ def change_of(
         nextrun = milliseconds(item.nextrun)
         if whole_seconds_are_1970 and not (item.nextrun.seconds and item.nextrun.nanos):
             nextrun = 0
-    return Change(
+    return ItemUpdate(
         state=item.state,
         payload=payload,
         nextrun=nextrun,

@@ -60,7 +60,7 @@ _OWN: Final = frozenset(_NAMES) - {"id", "version", "modified", "modifiedby", "e
 
 
 class ItemTable:
-    """Reads and writes work items; the rules are in ``workitems``."""
+    """Reads and writes work items; the rules are in ``item_rules``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -146,12 +146,12 @@ class Store:
         self._writing = False
         self._lost = None
 
-    def undone_on_error(self) -> "_Command":
+    def undone_on_error(self) -> "_Savepoint":
         """Run a command in a ``with`` so that its writes are undone alone if it raises.
 
         ``RefusedAfterChangeError`` keeps them: OpenIAP answers some changes with an error.
         """
-        return _Command(self)
+        return _Savepoint(self)
 
     def begin_command(self) -> bool:
         """Start a command; returns whether it is the first of its transaction.
@@ -215,7 +215,7 @@ class Store:
         self._connection.close()
 
 
-class _Command:
+class _Savepoint:
     """One command's place in the running transaction; two per item, so no generator."""
 
     __slots__ = ("_first", "_store")
