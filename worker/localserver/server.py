@@ -139,7 +139,7 @@ class LocalServer:
             sqlite3.Error: the data cannot be opened.
         """
         options = self._options
-        if not options.users and not _is_loopback(options.host):
+        if not options.users and not is_loopback(options.host):
             raise ServerStartError(
                 f"{options.host} can be reached from other machines: "
                 "name a user and a password for the server"
@@ -239,11 +239,12 @@ class LocalServer:
         return _in_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 
