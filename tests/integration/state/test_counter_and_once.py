@@ -10,7 +10,7 @@ from worker import State
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.state.cells import COLLECTION
-from worker.testing.kept_ports import kept_ports
+from worker.testing.reserved_ports import reserved_ports
 
 EACH = 15
 
@@ -39,7 +39,7 @@ async def test_a_counter_is_exact_across_restarts_of_the_server(
         async with asyncio.timeout(60):
             while await State(clients[0]).counter("n").value() < 5:
                 await asyncio.sleep(0)
-    with kept_ports(options.host, options.port):
+    with reserved_ports(options.host, options.port):
         await asyncio.sleep(0)
         async with LocalServer(options), asyncio.timeout(100):
             values = [value for one in await asyncio.gather(*counting) for value in one]

@@ -1,4 +1,4 @@
-"""The queues and items of the test's server, right where they are kept."""
+"""The queues and items of the test's server, right where they are stored."""
 
 import json
 from collections.abc import Callable
@@ -6,22 +6,22 @@ from dataclasses import replace
 from typing import Any, Final
 
 from worker.app.options import Handler
-from worker.durations import Duration, seconds
 from worker.localserver.operations.services import Services
+from worker.localserver.storage.item_rules import StoredItem
 from worker.localserver.storage.item_table import document_of
 from worker.localserver.storage.user import User
 from worker.openiap.workitem import NEW, JsonObject
 from worker.testing.item_view import ItemView, view_of
 from worker.testing.virtual_time import VirtualClock
 
-Target = str | Handler[..., Any]
+QueueOrHandler = str | Handler[..., Any]
 
-ME: Final = User("", "tester")
+TESTER: Final = User("", "tester")
 BUSY: Final = "state = 'processing' OR (state = 'new' AND nextrun <= ?)"
 WAITING: Final = "state = 'new' AND nextrun > ?"
 
 
-class Inventory:
+class ServerItems:
     """What a server has.
 
     Args:
@@ -33,35 +33,19 @@ class Inventory:
         self._services = services
         self._clock = clock
 
-    def has_queue(self, target: Target) -> bool:
-        """Whether there is a queue of this name."""
+    def has_queue(self, target: QueueOrHandler) -> bool:
+        """Say whether there is a queue of this name."""
         return self._services().queues.find(queue_of(target)) is not None
 
-    def make_queue(
-        self,
-        target: Target,
-        *,
-        maxretries: int = 3,
-        retrydelay: Duration = 0,
-        initialdelay: Duration = 0,
-        success: Target = "",
-        failed: Target = "",
-    ) -> None:
-        """Make a queue, or change it; see ``LocalOpenIAP.queue``."""
-        services, name = self._services(), queue_of(target)
-        values = {
-            "name": name,
-            "maxretries": maxretries,
-            "retrydelay": int(seconds(retrydelay)),
-            "initialdelay": int(seconds(initialdelay)),
-            "amqpqueue": name,
-            "success_wiq": queue_of(success),
-            "failed_wiq": queue_of(failed),
-        }
+    def set_queue(self, name: str, **values: int | str) -> None:
+        """Make a queue, or change its settings; those that are not named become what is usual."""
+        services = self._services()
+        settings = {"name": name, "amqpqueue": name, **values}
         if self.has_queue(name):
-            services.queues.update(services.queues.document("", name), values, ME, services.now())
+            document = services.queues.document("", name)
+            services.queues.update(document, settings, TESTER, services.now())
         else:
-            services.queues.add(values, ME, services.now())
+            services.queues.add(settings, TESTER, services.now())
         services.replies.schedule()
 
     def item(self, id: str) -> ItemView:
@@ -70,19 +54,14 @@ class Inventory:
         Raises:
             KeyError: there is none.
         """
-        found = self._services().item_table.get(id)
-        if found is None:
-            raise KeyError(f"the server has no item {id}")
-        return self._view(document_of(found))
+        return self._view(document_of(self._stored(id)))
 
-    def items(self, target: Target = "") -> list[ItemView]:
+    def items(self, target: QueueOrHandler = "") -> list[ItemView]:
         """Return the items of a queue, or all, in the order they were pushed."""
         queue = queue_of(target)
         where, values = ("wiq = ?", (queue,)) if queue else ("", ())
-        return [
-            self._view(document_of(one))
-            for one in self._services().item_table.select(where, values)
-        ]
+        found = self._services().item_table.select(where, values)
+        return [self._view(document_of(one)) for one in found]
 
     def file(self, id: str, name: str) -> bytes:
         """Return the content of a file that is stored with an item.
@@ -102,10 +81,7 @@ class Inventory:
         Raises:
             KeyError: there is none.
         """
-        services = self._services()
-        item = services.item_table.get(id)
-        if item is None:
-            raise KeyError(f"the server has no item {id}")
+        services, item = self._services(), self._stored(id)
         item.state, item.userid, item.username = NEW, "", ""
         item.nextrun = services.now()
         services.item_table.replace(item, services.now())
@@ -124,13 +100,19 @@ class Inventory:
         due = min((item.nextrun for item in waiting if item.nextrun is not None), default=None)
         return None if due is None else (due - now) / 1000
 
+    def _stored(self, id: str) -> StoredItem:
+        found = self._services().item_table.get(id)
+        if found is None:
+            raise KeyError(f"the server has no item {id}")
+        return found
+
     def _view(self, document: JsonObject) -> ItemView:
         seen = view_of(json.loads(json.dumps(document)))
-        return (
-            seen if seen.nextrun is None else replace(seen, nextrun=self._clock.here(seen.nextrun))
-        )
+        if seen.nextrun is None:
+            return seen
+        return replace(seen, nextrun=self._clock.here(seen.nextrun))
 
 
-def queue_of(target: Target) -> str:
+def queue_of(target: QueueOrHandler) -> str:
     """Return the queue's name."""
     return target if isinstance(target, str) else target.options.queue
