@@ -1,4 +1,4 @@
-"""The local server: puts the rooms together, listens, stops."""
+"""The local server: puts storage, operations and protocol together, listens, stops."""
 
 import asyncio
 import contextlib
@@ -122,7 +122,7 @@ class LocalServer:
 
     @property
     def services(self) -> Services:
-        """The rooms of the running server.
+        """What the commands of the running server work with.
 
         Raises:
             RuntimeError: it is not running.

@@ -35,7 +35,7 @@ from worker.producer.unique_push import UniquePushes
 from worker.state.state import State
 from worker.telemetry.log import Log
 from worker.testing.doubles import ClientPool
-from worker.testing.dry_run import LogLine, Rehearsed, Scene, rehearse
+from worker.testing.dry_run import LogLine, Rehearsed, Scene, dry_run
 from worker.testing.readonly_client import HeldBack, read_only_client
 
 ITEMS: Final = "workitems"
@@ -158,7 +158,7 @@ async def replay(
         maxretries=stored.maxretries,
         on_log=on_log,
     )
-    run = await rehearse(handler, scene)
+    run = await dry_run(handler, scene)
     return Replayed(
         stored,
         handler.name,

@@ -8,10 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-import mongomock
-
 from worker.localserver.operations import queues
-from worker.localserver.operations.queries import Queries
+from worker.localserver.operations.queries import Queries, asked, in_mongomock
 from worker.localserver.storage import files as filestore
 from worker.localserver.storage import item_table, json_text
 from worker.localserver.storage.change_feed import ChangeFeed
@@ -313,15 +311,9 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
             for field, value in fields.items():
                 plain[operator](changed, field, value)
         return changed
-    workspace = mongomock.MongoClient().openiap.documents
-    try:
-        workspace.insert_one(document)
-        workspace.update_one({"_id": document["_id"]}, update)
-    except NotImplementedError as error:
-        raise RefusedError(f"The local server does not support this: {error}") from error
-    except (mongomock.OperationFailure, TypeError, ValueError, KeyError) as error:
-        raise RefusedError(str(error)) from error
-    return dict(workspace.find_one({}))
+    found = asked(lambda: in_mongomock([document]))
+    asked(lambda: found.update_one({}, update))
+    return dict(found.find_one({}))
 
 
 def _mentions_payload(query: dict[str, Any], update: dict[str, Any]) -> bool:

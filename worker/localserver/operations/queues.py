@@ -100,8 +100,7 @@ class Queues:
             "_type": QUEUE_TYPE,
             "name": name,
             "maxretries": int(values.get("maxretries") or DEFAULT_MAXRETRIES),
-            **{key: int(values.get(key) or 0) for key in DELAYS},
-            **{key: str(values.get(key) or "") for key in TEXTS},
+            **_settings(values),
             "_acl": values.get("_acl") or [],
             **created_by(user, now),
             **modified_by(user, now),
@@ -128,8 +127,7 @@ class Queues:
             "name": name or document.get("name", ""),
             "maxretries": int(values.get("maxretries") or document.get("maxretries") or 0)
             or DEFAULT_MAXRETRIES,
-            **{key: int(values.get(key) or 0) for key in DELAYS},
-            **{key: str(values.get(key) or "") for key in TEXTS},
+            **_settings(values),
             "_acl": values.get("_acl") or document.get("_acl") or [],
             **modified_by(user, now),
             "_version": int(document.get("_version") or 0) + 1,
@@ -155,6 +153,13 @@ class Queues:
         self._by_id = {queue.id: queue for queue in queues}
         self._by_name = {queue.name: queue for queue in reversed(queues)}
         self._known = known
+
+
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: int(values.get(key) or 0) for key in DELAYS},
+        **{key: str(values.get(key) or "") for key in TEXTS},
+    }
 
 
 def _queue(document: dict[str, Any]) -> Queue:

@@ -7,7 +7,7 @@
 """
 
 # ruff: noqa: S608
-# Statements are put together from this room's constants and from conditions with placeholders; no
+# Statements are put together from this module's constants and from conditions with placeholders; no
 # value ever becomes part of one.
 
 import json
