@@ -13,7 +13,7 @@ import grpc
 import uvicorn
 
 from worker.localserver.operations.options import Faults, ServerOptions
-from worker.localserver.operations.services import Services, open_services
+from worker.localserver.operations.services import Services
 from worker.localserver.operations.users import generated_user
 from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.protocol import grpc as grpc_transport
@@ -147,7 +147,7 @@ class LocalServer:
         self._socket = _listening_socket(options.host, options.port)
         self._port = int(self._socket.getsockname()[1])
         try:
-            self._services = open_services(options)
+            self._services = Services(options)
             await self._make_users(self._services)
             self._sessions = Sessions(self._services)
             await self._listen(self._services, self._sessions)

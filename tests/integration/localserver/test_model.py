@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 from worker.localserver.operations.options import ServerOptions
-from worker.localserver.operations.services import open_services
+from worker.localserver.operations.services import Services
 from worker.localserver.protocol.session import Session
 from worker.localserver.storage.user import User
 from worker.openiap.wire import openiap_pb2 as pb
@@ -106,7 +106,7 @@ class CycleMachine(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        self.services = open_services(
+        self.services = Services(
             ServerOptions(
                 data=Path(self.folder.name) / "data.db", clock=lambda: self.now / 1000 + 0.0001
             )

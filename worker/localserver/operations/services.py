@@ -1,7 +1,6 @@
 """Everything that commands work with, put together once per server."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from worker.localserver.operations.documents import Documents
 from worker.localserver.operations.messages import MessageQueues
@@ -19,58 +18,38 @@ from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.store import Store
 
 
-@dataclass
 class Services:
-    """What the commands of one local server work with."""
+    """What the commands of one local server work with.
 
-    options: ServerOptions
-    store: Store
-    replies: Replies
-    users: Users
-    documents: Documents
-    queries: Queries
-    item_table: ItemTable
-    queues: Queues
-    workitems: WorkItems
-    files: Files
-    messages: MessageQueues
-    watches: Watches
-    changes: ChangeFeed
-    stats: Counter[str]
+    Attributes:
+        stats: how often what happened, by name.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        """Open the data and put everything together.
+
+        Raises:
+            sqlite3.Error: the data cannot be opened.
+        """
+        self.options = options
+        self.store = Store(options.data)
+        self.changes = ChangeFeed()
+        self.item_table = ItemTable(self.store)
+        table = DocumentTable(self.store)
+        self.files = Files(self.store, table)
+        self.files.drop_leftovers()
+        self.users = Users(self.store, table)
+        self.queues = Queues(self.store, table, self.changes)
+        self.queries = Queries(table, self.item_table)
+        self.documents = Documents(
+            self.store, table, self.item_table, self.files, self.queries, self.changes
+        )
+        self.workitems = WorkItems(self.item_table, self.queues, self.files, self.changes)
+        self.messages = MessageQueues()
+        self.watches = Watches(self.changes)
+        self.replies = Replies(self.store, options.log)
+        self.stats: Counter[str] = Counter()
 
     def now(self) -> int:
         """Return the server's time in milliseconds since 1970."""
         return int(self.options.clock() * 1000)
-
-
-def open_services(options: ServerOptions) -> Services:
-    """Open the data and put everything together.
-
-    Raises:
-        sqlite3.Error: the data cannot be opened.
-    """
-    store = Store(options.data)
-    changes = ChangeFeed()
-    table = DocumentTable(store)
-    items = ItemTable(store)
-    files = Files(store, table)
-    queues = Queues(store, table, changes)
-    queries = Queries(table, items)
-    services = Services(
-        options=options,
-        store=store,
-        replies=Replies(store, options.log),
-        users=Users(store, table),
-        documents=Documents(store, table, items, files, queries, changes),
-        queries=queries,
-        item_table=items,
-        queues=queues,
-        workitems=WorkItems(items, queues, files, changes),
-        files=files,
-        messages=MessageQueues(),
-        watches=Watches(changes),
-        changes=changes,
-        stats=Counter(),
-    )
-    files.drop_leftovers()
-    return services

@@ -125,19 +125,20 @@ def path_filter(path: str) -> PathFilter:
     text = path.strip()
     if text in EVERYTHING:
         return PathFilter(())
+    refused = RefusedError(f"The local server cannot watch the path {path}")
     found = CONDITIONS.match(text)
     if found is None:
-        raise RefusedError(f"The local server cannot watch the path {path}")
+        raise refused
     comparisons = []
     for part in found[1].split("&&"):
         one = EQUALITY.match(part.strip())
         if one is None:
-            raise RefusedError(f"The local server cannot watch the path {path}")
+            raise refused
         if one[5] is not None:
             try:
                 value = json_text.parse(one[5])
             except json_text.JsonError as error:
-                raise RefusedError(f"The local server cannot watch the path {path}") from error
+                raise refused from error
         else:
             value = one[3] if one[3] is not None else one[4]
         comparisons.append((tuple(one[1].split(".")), one[2].startswith("="), value))

@@ -6,7 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from worker.localserver.operations.documents import Documents
-from worker.localserver.protocol.command import Call, Command, json_list, json_object, json_value
+from worker.localserver.protocol.command import Call, Command, json_list, json_object
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.openiap.wire import openiap_pb2 as pb
@@ -229,7 +229,7 @@ def _orderby(text: str) -> dict[str, Any]:
     """Return an order: a JSON object, or the bare name of a field (ascending)."""
     if text.strip() in ("", "null"):
         return {}
-    value = json_value(text) if text.strip()[0] in '{["' else text.strip()
+    value = json_text.parse(text) if text.strip()[0] in '{["' else text.strip()
     if isinstance(value, str):
         return {value: 1}
     if not isinstance(value, dict):

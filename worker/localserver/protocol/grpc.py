@@ -90,20 +90,15 @@ class GrpcLink:
                 self._buffer.sent(len(body))
 
 
-class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+class FlowService:
     """Answers the one method there is, with bytes in and out."""
 
     def __init__(self, sessions: Sessions, faults: Faults) -> None:
         self._sessions = sessions
         self._faults = faults
 
-    def service(self, details: Any) -> Any:
-        """Return the handler of the method, None for any other."""
-        if details.method != f"/{SERVICE}/{METHOD}":
-            return None
-        return grpc.stream_stream_rpc_method_handler(self._serve)
-
-    async def _serve(self, requests: AsyncIterator[bytes], context: Any) -> None:
+    async def setup_stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """Serve one client until either side ends its stream."""
         # OpenIAP's Rust client waits for the metadata before it does anything.
         await context.send_initial_metadata(())
         link = GrpcLink(context, self._faults)
@@ -148,7 +143,9 @@ async def start(sessions: Sessions, faults: Faults, address: str) -> tuple[grpc.
             ("grpc.so_reuseport", 0),
         ]
     )
-    server.add_generic_rpc_handlers((FlowService(sessions, faults),))
+    method = grpc.stream_stream_rpc_method_handler(FlowService(sessions, faults).setup_stream)
+    service = grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+    server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port(address)
     await server.start()
     return server, port

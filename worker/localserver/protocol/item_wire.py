@@ -1,11 +1,8 @@
 """Work items between the protocol's messages and what is stored; pure."""
 
-from typing import Any
-
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.localserver.storage import json_text
-from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_rules import (
     ItemUpdate,
     StoredItem,
@@ -84,7 +81,7 @@ def update_of(
     item = request.workitem
     payload = None
     if item.payload != stored:  # most handlers return nothing: what was popped comes back
-        value = payload_of_update(_json(item.payload))
+        value = payload_of_update(json_text.parse(item.payload))
         payload = None if value is None else json_text.write(value)
     nextrun = None
     if item.HasField("nextrun") and (item.nextrun.seconds or item.nextrun.nanos):
@@ -114,11 +111,4 @@ def pushed_payload(text: str) -> str:
     Raises:
         RefusedError: it is not JSON.
     """
-    return json_text.write(payload_of_push(_json(text) if text else None))
-
-
-def _json(text: str) -> Any:
-    try:
-        return json_text.parse(text)
-    except json_text.JsonError as error:
-        raise RefusedError(str(error)) from error
+    return json_text.write(payload_of_push(json_text.parse(text) if text else None))

@@ -78,10 +78,7 @@ class Files:
         name = base_name(filename)
         if not name:
             raise RefusedError("Filename is mandatory")
-        try:
-            parsed = json_text.parse(metadata) if metadata else {}
-        except json_text.JsonError as error:
-            raise RefusedError(str(error)) from error
+        parsed = json_text.parse(metadata) if metadata else {}
         if not isinstance(parsed, dict):
             raise RefusedError("metadata must be a JSON object")
         return Upload(self._store, name, mimetype or "application/octet-stream", parsed)
