@@ -1,6 +1,5 @@
 """``server``: the local OpenIAP server."""
 
-import ipaddress
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,15 +59,20 @@ def server(
     It speaks the real protocol, so what works on it works on OpenIAP. Ctrl-C stops it; with --data
     nothing that was answered is lost.
     """
-    users = _users(user or [])
-    if not users and not _is_loopback(host):
+    # Here and not above: gRPC, FastAPI and mongomock are for this command alone.
+    from worker.localserver import ServerOptions, ServerStartError, serve
+    from worker.localserver.serve import addresses, parse_users
+    from worker.localserver.server import is_loopback
+
+    try:
+        users = parse_users(user or [])
+    except ValueError as error:
+        raise usage_error(f"--user {error}, for example --user me:secret.") from error
+    if not users and not is_loopback(host):
         raise usage_error(
             f"--host {host} can be reached from other machines: say who may sign in, with"
             " --user NAME:PASSWORD."
         )
-    # Here and not above: gRPC, FastAPI and mongomock are for this command alone.
-    from worker.localserver import ServerOptions, ServerStartError, serve
-
     log = to_stderr()
     options = ServerOptions(
         host=host,
@@ -83,16 +87,7 @@ def server(
 
     def ready(running: "LocalServer") -> None:
         if as_json:
-            print_json(
-                {
-                    "ws": running.ws_url,
-                    "grpc": running.grpc_url,
-                    "http": running.http_url,
-                    "data": None if data is None else str(data),
-                    "users": list(users) or [running.credentials[0]],
-                },
-                on_one_line=True,
-            )
+            print_json(addresses(running, options), on_one_line=True)
         else:
             _announce(running, data, made_up=not users)
 
@@ -119,22 +114,3 @@ def _announce(running: "LocalServer", data: Path | None, *, made_up: bool) -> No
         rows.append(("password", f"{password}  (until it stops; choose with --user)"))
     show_facts(console, rows)
     console.print("Ctrl-C stops it.", style="dim")
-
-
-def _users(given: list[str]) -> dict[str, str]:
-    users = {}
-    for user in given:
-        name, colon, password = user.partition(":")
-        if not (name and colon and password):
-            raise usage_error("--user takes NAME:PASSWORD, for example --user me:secret.")
-        users[name] = password
-    return users
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

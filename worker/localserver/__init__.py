@@ -6,7 +6,7 @@ have all rights, and none of OpenIAP's workflows, agents, customers or clusterin
 of the worker's engine.
 """
 
-from worker.localserver.options import Faults, ServerOptions
+from worker.localserver.operations.options import Faults, ServerOptions
 from worker.localserver.serve import serve
 from worker.localserver.server import LocalServer, ServerStartError
 

@@ -1,12 +1,13 @@
 """The local server as a process of its own: runs until it is told to stop."""
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from worker.localserver.options import ServerOptions
+from worker.localserver.operations.options import ServerOptions
 from worker.localserver.server import LocalServer
 
 
@@ -42,3 +43,30 @@ async def serve(
                 signal.signal(one, before[one])
             else:
                 loop.remove_signal_handler(one)
+
+
+def parse_users(given: Iterable[str]) -> dict[str, str]:
+    """Return user names and passwords out of ``NAME:PASSWORD`` texts.
+
+    Raises:
+        ValueError: one is none.
+    """
+    users = {}
+    for user in given:
+        name, _, password = user.partition(":")
+        if not (name and password):
+            raise ValueError("takes NAME:PASSWORD")
+        users[name] = password
+    return users
+
+
+def addresses(server: LocalServer, options: ServerOptions) -> dict[str, Any]:
+    """Return what whoever started a server needs to know, for a line of JSON."""
+    return {
+        "ws": server.ws_url,
+        "grpc": server.grpc_url,
+        "http": server.http_url,
+        "data": None if options.data is None else str(options.data),
+        "users": list(options.users) or [server.credentials[0]],
+        "pid": os.getpid(),
+    }

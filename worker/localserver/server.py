@@ -1,4 +1,4 @@
-"""The local server: puts the rooms together, listens, stops."""
+"""The local server: puts storage, operations and protocol together, listens, stops."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from typing import Final, Self
 import grpc
 import uvicorn
 
-from worker.localserver.operations.services import House, build
+from worker.localserver.operations.options import Faults, ServerOptions
+from worker.localserver.operations.services import Services
+from worker.localserver.operations.users import generated_user
 from worker.localserver.operations.wakeups import WakeUps
-from worker.localserver.options import Faults, ServerOptions
-from worker.localserver.owner import made_up_user
-from worker.localserver.protocol import grpc as grpc_door
+from worker.localserver.protocol import grpc as grpc_transport
 from worker.localserver.protocol import http
-from worker.localserver.protocol.connections import Door
+from worker.localserver.protocol.sessions import Sessions
 from worker.localserver.protocol.websocket import websocket_protocol
 
 TICK: Final = 1.0
@@ -28,7 +28,7 @@ class ServerStartError(Exception):
     """The server cannot listen where it was told to."""
 
 
-class _Listener(uvicorn.Server):
+class _WebServer(uvicorn.Server):
     """uvicorn inside another program: it leaves the process's signals alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -62,10 +62,10 @@ class LocalServer:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self._house: House | None = None
-        self._door: Door | None = None
+        self._services: Services | None = None
+        self._sessions: Sessions | None = None
         self._socket: socket.socket | None = None
-        self._listener: _Listener | None = None
+        self._web_server: _WebServer | None = None
         self._grpc: grpc.aio.Server | None = None
         self._port = options.port
         self._grpc_port = 0
@@ -118,18 +118,18 @@ class LocalServer:
     @property
     def stats(self) -> dict[str, int]:
         """How often each command came, ``connections``, ``wakeups``, ``ratelimited``."""
-        return dict(self.house.stats)
+        return dict(self.services.stats)
 
     @property
-    def house(self) -> House:
-        """The rooms of the running server.
+    def services(self) -> Services:
+        """What the commands of the running server work with.
 
         Raises:
             RuntimeError: it is not running.
         """
-        if self._house is None:
+        if self._services is None:
             raise RuntimeError("the server is not running")
-        return self._house
+        return self._services
 
     async def start(self) -> None:
         """Open the data and listen; returns when clients can connect.
@@ -139,7 +139,7 @@ class LocalServer:
             sqlite3.Error: the data cannot be opened.
         """
         options = self._options
-        if not options.users and not _is_loopback(options.host):
+        if not options.users and not is_loopback(options.host):
             raise ServerStartError(
                 f"{options.host} can be reached from other machines: "
                 "name a user and a password for the server"
@@ -147,16 +147,16 @@ class LocalServer:
         self._socket = _listening_socket(options.host, options.port)
         self._port = int(self._socket.getsockname()[1])
         try:
-            self._house = build(options)
-            await self._make_users(self._house)
-            self._door = Door(self._house)
-            await self._listen(self._house, self._door)
+            self._services = Services(options)
+            await self._make_users(self._services)
+            self._sessions = Sessions(self._services)
+            await self._listen(self._services, self._sessions)
         except BaseException:
             await self.stop()
             raise
-        wakeups = WakeUps(self._house)
+        wakeups = WakeUps(self._services)
         self._tasks += [
-            asyncio.create_task(self._door.keep_alive()),
+            asyncio.create_task(self._sessions.keep_alive()),
             asyncio.create_task(wakeups.run()),
         ]
 
@@ -164,70 +164,70 @@ class LocalServer:
         """Cut all links, stop listening, close the data. What was answered is on disk."""
         for task in self._tasks[1:]:
             task.cancel()
-        if self._door is not None:
-            self._door.drop_all()
+        if self._sessions is not None:
+            self._sessions.drop_all()
         if self._grpc is not None:
             await self._grpc.stop(0)
             self._grpc = None
-        if self._listener is not None:
-            self._listener.leave()
+        if self._web_server is not None:
+            self._web_server.leave()
             self._abort_links()
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks.clear()
-        self._listener = None
+        self._web_server = None
         if self._socket is not None:
             self._socket.close()
-        if self._house is not None:
-            self._house.replies.flush()
-            self._house.store.close()
-            self._house = None
-        self._door = None
+        if self._services is not None:
+            self._services.replies.flush()
+            self._services.store.close()
+            self._services = None
+        self._sessions = None
 
     async def drop_connections(self) -> None:
         """Cut every client's link at once; they may come again."""
-        if self._door is not None:
-            self._door.drop_all()
+        if self._sessions is not None:
+            self._sessions.drop_all()
         self._abort_links()
         await asyncio.sleep(0)
 
     def _abort_links(self) -> None:
-        if self._listener is None:
+        if self._web_server is None:
             return
-        for connection in tuple(self._listener.server_state.connections):
+        for connection in tuple(self._web_server.server_state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
                 transport.abort()
 
-    async def _make_users(self, house: House) -> None:
+    async def _make_users(self, services: Services) -> None:
         users = dict(self._options.users)
         if not users:
-            name, password = made_up_user(self._options.data)
+            name, password = generated_user(self._options.data)
             users = {name: password}
         self.credentials = next(iter(users.items()))
         for name, password in users.items():
-            house.users.ensure(name, password, house.now())
-        house.store.commit()
+            services.users.ensure(name, password, services.now())
+        services.store.commit()
 
-    async def _listen(self, house: House, door: Door) -> None:
+    async def _listen(self, services: Services, sessions: Sessions) -> None:
         config = uvicorn.Config(
-            http.application(house),
-            ws=websocket_protocol(door),  # type: ignore[arg-type]
+            http.application(services),
+            ws=websocket_protocol(sessions),  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
         )
-        self._listener = _Listener(config)
+        self._web_server = _WebServer(config)
         assert self._socket is not None
-        self._tasks.append(asyncio.create_task(self._listener.serve([self._socket])))
-        await self._listener.up.wait()
+        self._tasks.append(asyncio.create_task(self._web_server.serve([self._socket])))
+        await self._web_server.up.wait()
         if self._options.grpc_enabled:
             address = f"{_in_url(self._options.host)}:{self._options.grpc_port}"
             try:
-                self._grpc, self._grpc_port = await grpc_door.start(
-                    door, self._options.faults, address
+                self._grpc, self._grpc_port = await grpc_transport.start(
+                    sessions, self._options.faults, address
                 )
             except RuntimeError as error:
                 raise ServerStartError(f"cannot listen on {address}: {error}") from error
@@ -239,11 +239,12 @@ class LocalServer:
         return _in_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 

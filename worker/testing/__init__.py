@@ -28,7 +28,7 @@ __all__ = [
     "assert_idempotent",
 ]
 
-_ROOMS: Final = {
+_MODULES: Final = {
     "Attachments": "worker.testing.dry_run",
     "ItemView": "worker.testing.item_view",
     "LocalOpenIAP": "worker.testing.local_openiap",
@@ -43,11 +43,11 @@ _ROOMS: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name's room when it is first asked for.
+    """Import a name's module when it is first asked for.
 
     The plugin below this package is imported by every pytest of an environment that has the package
     installed, and must not bring the engine and the server along.
     """
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ROOMS[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""What stands in for the rest of the worker in a rehearsal: it notes, and sends nothing.
+"""What stands in for the rest of the worker in a dry run: it notes, and sends nothing.
 
 Each is in the place of the engine's own part and is used by the engine's own runner.
 """
@@ -50,9 +50,11 @@ class Witness:
         self.error: BaseException | None = None
 
     async def start(self) -> None:
+        """Start the executor."""
         await self._executor.start()
 
     async def run(self, call: Call) -> Any:
+        """Run the handler, and note item, result and error."""
         self.item = call.item
         try:
             self.returned = await self._executor.run(call)
@@ -62,9 +64,11 @@ class Witness:
         return self.returned
 
     def lost(self) -> int:
+        """Return how many slots are lost."""
         return self._executor.lost()
 
     async def stop(self, timeout: float) -> None:
+        """Stop the executor; what runs has so many seconds."""
         await self._executor.stop(timeout)
 
 
@@ -78,6 +82,7 @@ class Recorder(WriteBack):
         self.attachments: dict[str, Path] = {}
 
     async def deliver(self, delivery: Delivery) -> Delivered:
+        """Keep the outcome, and say that it was applied."""
         self.outcome = delivery.outcome
         if delivery.outcome.attachments:
             await asyncio.to_thread(self._keep, delivery.outcome)
@@ -129,11 +134,17 @@ class NotingDoor:
         self.pushes: list[Push] = []
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
+        """Note the pushes, and send them on where there is somewhere to go."""
         sent = [Sent(f"rehearsed-{len(self.pushes) + n}") for n in range(1, len(pushes) + 1)]
         self.pushes.extend(pushes)
         return sent if self._through is None else await self._through.send(pushes)
 
     async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
+        """Return the payload of an item once it has ended.
+
+        Raises:
+            Unsupported: it was not sent, so it never ends.
+        """
         if self._through is None:
             raise Unsupported(
                 f"the item for {queue} was not sent, so it has no result here", operation="result"
@@ -150,12 +161,15 @@ class ClientPool(Pool):
 
     @property
     def ready(self) -> bool:
+        """Always."""
         return True
 
     async def wait_ready(self) -> None:
+        """Return at once."""
         return
 
     async def call(self, operation: Callable[[Client], Awaitable[T]], *, turn: Turn = "then") -> T:
+        """Make a call with the client at hand."""
         return await operation(self._client)
 
 
@@ -179,5 +193,6 @@ class _Sizes:
 
 
 def with_sizes(client: Client, workitem: Workitem) -> Client:
+    """Return a client that knows the sizes of an item's local files."""
     sizes = {f.id: f.path.stat().st_size for f in workitem.files if f.path is not None}
     return cast(Client, _Sizes(client, sizes)) if sizes else client

@@ -1,4 +1,4 @@
-"""A rehearsal: one handler on one item through the engine's own runner, and nothing is sent.
+"""A dry run: one handler on one item through the engine's own runner, and nothing is sent.
 
 1. Signature, validation, executor, limits and the decision about the outcome are the real ones.
 2. Where the runner would write back, what it would have written is kept and returned.
@@ -47,7 +47,7 @@ from worker.testing.doubles import (
 )
 
 SEED: Final = 0
-"""Of the chance that spreads retry times: a rehearsal gives the same twice."""
+"""Of the chance that spreads retry times: a dry run gives the same twice."""
 STOP_TIMEOUT: Final = 1.0
 
 
@@ -159,7 +159,7 @@ class Rehearsed:
 
 @dataclass(slots=True)
 class Scene:
-    """What a rehearsal is given besides the handler.
+    """What a dry run is given besides the handler.
 
     Attributes:
         workitem: as a pop would give it; its files have local paths, or ``client`` fetches them.
@@ -189,7 +189,7 @@ class Scene:
     on_log: Callable[[LogLine], None] = lambda line: None
 
 
-async def rehearse(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
+async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
     """Run a handler once.
 
     Raises:

@@ -7,61 +7,30 @@
 3. Troubles come on demand: lost replies, duplicates, cut links, a rate limit, restarts.
 """
 
-import asyncio
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from worker.app.application import Application
 from worker.durations import Duration, seconds
-from worker.durations import text as duration_text
 from worker.engine.daemon import Daemon
-from worker.localserver import Faults, LocalServer, ServerOptions
-from worker.localserver.operations.wakeups import WakeUps
-from worker.localserver.protocol.commands import COMMANDS
-from worker.localserver.storage.item_table import COLLECTION
+from worker.localserver import LocalServer
 from worker.openiap.client import Client
-from worker.openiap.factory import client_maker
 from worker.openiap.workitem import WorkitemFile
 from worker.producer.producer import Producer
 from worker.producer.sender import ClientDoor
-from worker.settings import Settings, load
-from worker.testing.inventory import ME, Inventory, Target, queue_of
+from worker.settings import Settings
+from worker.testing.controlled_server import ControlledServer
 from worker.testing.item_view import ItemView
-from worker.testing.kept_ports import kept_ports
-from worker.testing.own_link import PATIENCE, OwnLink
-from worker.testing.replacing import replaced
-from worker.testing.virtual_time import VirtualClock, in_virtual_time
+from worker.testing.local_workers import ClientName, LocalWorkers
+from worker.testing.reconnecting_client import TIMEOUT, ReconnectingClient
+from worker.testing.resource_overrides import with_overrides
+from worker.testing.server_items import QueueOrHandler, ServerItems, queue_of
+from worker.testing.server_time import ServerTime
 from worker.testing.worker_test import Files, as_json_object, placed
-
-ClientName = Literal["native", "official"]
-
-USER: Final = ME.username
-BEHIND: Final = 0.001
-TOKENS_LAST: Final = 100 * 365 * 86400.0
-"""Seconds; a test that goes a year ahead does not have to sign in again."""
-
-# Waits that cost a test time and show it nothing are short; see config/worker.toml for each.
-QUICK: Final[Mapping[str, Any]] = {
-    "poll_interval": 0.5,
-    "rate_limit": 0,
-    "call_timeout": 3,
-    "drain_timeout": 5,
-    "cancel_timeout": 1,
-    "heartbeat_interval": 0.5,
-    "dead_after": 5,
-    "unclaimed_after": 10,  # a cut link may lose a pop: the item comes back within the test
-    "rescue_interval": 0.5,
-    "reconnect_min": 0.05,
-    "reconnect_max": 0.5,
-    "watchdog_interval": 3,
-    "log_level": "warn",
-}
 
 
 class LocalOpenIAP:
@@ -81,39 +50,28 @@ class LocalOpenIAP:
             client: which implementation the test and its workers use.
         """
         self.client_name: Final = client
-        self.clock: Final = VirtualClock()
-        self.faults: Final = Faults()
         self._folder = folder
-        self._password = secrets.token_urlsafe(12)
-        self._options = ServerOptions(
-            data=folder / "openiap.sqlite",
-            users={USER: self._password},
-            wakeup_interval=0.05,
-            wakeup_spacing=0.0,
-            token_lifetime=TOKENS_LAST,
-            faults=self.faults,
-            clock=self.clock,
-        )
-        self._server = LocalServer(self._options)
-        self._inventory = Inventory(lambda: self._server.house, self.clock)
+        self._server = ControlledServer(folder)
+        self.clock: Final = self._server.clock
+        self.faults: Final = self._server.faults
+        self._items = ServerItems(lambda: self.server.services, self.clock)
+        self._workers = LocalWorkers(self._server, client, folder / "state")
+        self._time = ServerTime(self._server, self._items, self._workers)
+        self._link = ReconnectingClient(lambda: self._workers.client(self.settings()))
         self._stack = AsyncExitStack()
-        self._changed = asyncio.Event()
-        self._started_workers = 0
-        self._worked: set[str] = set()
-        self._workers: list[Daemon] = []
         self._pushed = 0
-        self._link = OwnLink(lambda: self._client(self.settings()))
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        await self._start()
-        self._stack.push_async_callback(self._stop_server)
+        await self._server.start()
+        self._stack.push_async_callback(self._server.stop)
         try:
             self._stack.push_async_callback(self._link.stop)
             await self._link.start()
         except BaseException:
             await self._stack.aclose()
             raise
+        self._stack.push_async_callback(self._workers.stop)
         return self
 
     async def __aexit__(
@@ -135,12 +93,12 @@ class LocalOpenIAP:
     @property
     def server(self) -> LocalServer:
         """The running server; another one after a restart."""
-        return self._server
+        return self._server.running
 
     @property
     def url(self) -> str:
         """The websocket URL."""
-        return self._server.ws_url
+        return self.server.ws_url
 
     @property
     def producer(self) -> Producer:
@@ -152,8 +110,8 @@ class LocalOpenIAP:
         """What a program of its own needs in its environment to sign in here."""
         return {
             "OPENIAP_URL": self.url,
-            "OPENIAP_USERNAME": USER,
-            "OPENIAP_PASSWORD": self._password,
+            "OPENIAP_USERNAME": self._server.username,
+            "OPENIAP_PASSWORD": self._server.password,
         }
 
     def settings(self, **changes: Any) -> Settings:
@@ -162,26 +120,19 @@ class LocalOpenIAP:
         Raises:
             SettingsError: an unknown or invalid setting.
         """
-        here = {
-            "url": self.url,
-            "username": USER,
-            "password": self._password,
-            "client": self.client_name,
-            "state_dir": str(self._folder / "state"),
-        }
-        return load({**here, **QUICK, **changes}, environment={}).settings
+        return self._workers.settings(**changes)
 
     # Queues and items
 
     def queue(
         self,
-        target: Target,
+        target: QueueOrHandler,
         *,
         maxretries: int = 3,
         retrydelay: Duration = 0,
         initialdelay: Duration = 0,
-        success: Target = "",
-        failed: Target = "",
+        success: QueueOrHandler = "",
+        failed: QueueOrHandler = "",
     ) -> None:
         """Make a work item queue, or change it.
 
@@ -191,18 +142,18 @@ class LocalOpenIAP:
             retrydelay, initialdelay: whole seconds, or text like ``"1h"``.
             success, failed: the queues that its items go on to.
         """
-        self._inventory.make_queue(
-            target,
+        self._items.set_queue(
+            queue_of(target),
             maxretries=maxretries,
-            retrydelay=retrydelay,
-            initialdelay=initialdelay,
-            success=success,
-            failed=failed,
+            retrydelay=int(seconds(retrydelay)),
+            initialdelay=int(seconds(initialdelay)),
+            success_wiq=queue_of(success),
+            failed_wiq=queue_of(failed),
         )
 
     async def push(
         self,
-        target: Target,
+        target: QueueOrHandler,
         payload: object = None,
         *,
         files: Files | None = None,
@@ -221,12 +172,12 @@ class LocalOpenIAP:
             delay: from now until it is due; ``at`` instead names the moment.
         """
         queue = queue_of(target)
-        if not self._inventory.has_queue(queue):
+        if not self._items.has_queue(queue):
             self.queue(queue)
         self._pushed += 1
         given = placed(files or {}, self._folder / "pushed" / str(self._pushed), who="push")
         due = at if delay is None else datetime.now(UTC) + timedelta(seconds=seconds(delay))
-        item = await self._link.patiently(
+        item = await self._link.when_connected(
             lambda: self.client.push_workitem(
                 queue,
                 as_json_object(payload),
@@ -244,11 +195,11 @@ class LocalOpenIAP:
         Raises:
             KeyError: there is none.
         """
-        return self._inventory.item(id)
+        return self._items.item(id)
 
-    def items(self, target: Target = "") -> list[ItemView]:
+    def items(self, target: QueueOrHandler = "") -> list[ItemView]:
         """Return the items of a queue, or all, in the order they were pushed."""
-        return self._inventory.items(target)
+        return self._items.items(target)
 
     def file(self, id: str, name: str) -> bytes:
         """Return the content of a file that is stored with an item.
@@ -256,7 +207,7 @@ class LocalOpenIAP:
         Raises:
             KeyError: no such item, or no such file; the text names those that are.
         """
-        return self._inventory.file(id, name)
+        return self._items.file(id, name)
 
     # Workers
 
@@ -281,20 +232,11 @@ class LocalOpenIAP:
             SettingsError: an unknown or invalid setting.
         """
         application = Application.of(*declarations)
-        application.lifespans = replaced(application.lifespans, resources or {})
+        application.lifespans = with_overrides(application.lifespans, resources or {})
         for handler in application:
-            if not self._inventory.has_queue(handler):
+            if not self._items.has_queue(handler):
                 self.queue(handler)
-        self._started_workers += 1
-        name = f"worker-{self._started_workers}"
-        settings = self.settings(**{"worker_id": name, **changes})
-        daemon = Daemon(settings, application, client_factory=lambda: self._client(settings))
-        self._worked |= {handler.options.queue for handler in application}
-        self._workers.append(daemon)
-        self._stack.push_async_callback(daemon.stop)
-        async with asyncio.timeout(PATIENCE):
-            await daemon.start()
-        return daemon
+        return await self._workers.start(application, **changes)
 
     # Time
 
@@ -305,16 +247,9 @@ class LocalOpenIAP:
         workers stay alive: one that finds the clock moved gives the others its ``dead_after`` in
         real time to say so.
         """
-        left = seconds(duration)
-        while True:
-            ahead = await self._ticked()
-            if left <= 0:
-                return
-            step = left if ahead is None else min(left, max(0.0, ahead) + BEHIND)
-            await self._move(step)
-            left -= step
+        await self._time.advance(seconds(duration))
 
-    async def ended(self, id: str, *, timeout: Duration = PATIENCE, jump: bool = True) -> ItemView:
+    async def ended(self, id: str, *, timeout: Duration = TIMEOUT, jump: bool = True) -> ItemView:
         """Return an item once it is successful or failed.
 
         Args:
@@ -326,33 +261,25 @@ class LocalOpenIAP:
             TimeoutError: it did not end; the text says how it stands.
             KeyError: there is no such item.
         """
-        limit = seconds(timeout)
-        try:
-            async with asyncio.timeout(limit):
-                async for _ in self._changes(jump):
-                    found = self.item(id)
-                    if found.ended:
-                        return found
-        except TimeoutError:
-            raise TimeoutError(self._not_ended(self.item(id), limit)) from None
-        raise AssertionError("the server's changes do not end")
+        await self._time.wait(
+            lambda: [item for item in (self.item(id),) if not item.ended],
+            timeout=seconds(timeout),
+            jump=jump,
+        )
+        return self.item(id)
 
-    async def settled(self, *, timeout: Duration = PATIENCE, jump: bool = True) -> list[ItemView]:
+    async def settled(self, *, timeout: Duration = TIMEOUT, jump: bool = True) -> list[ItemView]:
         """Return all items once each of them is successful or failed.
 
         Raises:
             TimeoutError: some did not end; the text says how the first of them stands.
         """
-        limit = seconds(timeout)
-        try:
-            async with asyncio.timeout(limit):
-                async for _ in self._changes(jump):
-                    if all(item.ended for item in self.items()):
-                        return self.items()
-        except TimeoutError:
-            left = [item for item in self.items() if not item.ended]
-            raise TimeoutError(self._not_ended(left[0], limit)) from None
-        raise AssertionError("the server's changes do not end")
+        await self._time.wait(
+            lambda: [item for item in self.items() if not item.ended],
+            timeout=seconds(timeout),
+            jump=jump,
+        )
+        return self.items()
 
     # Troubles
 
@@ -365,29 +292,21 @@ class LocalOpenIAP:
         Raises:
             ValueError: the protocol has no such command.
         """
-        if command not in COMMANDS:
-            raise ValueError(f"the protocol has no command {command!r}")
-        self.faults.lose_replies[command] = self.faults.lose_replies.get(command, 0) + times
+        self._server.lose_replies(command, times)
 
     def rate_limit(self, messages: int) -> None:
         """Refuse more than so many messages per second and connection (OpenIAP: 30); 0: none."""
-        self._options.rate_limit = messages
+        self._server.rate_limit(messages)
 
     async def cut_links(self) -> None:
         """Cut every link, the workers' and the test's; they connect again by themselves."""
         async with self._link.again():
-            await self._server.drop_connections()
+            await self.server.drop_connections()
 
     async def restart(self, *, down: Duration = 0) -> None:
         """Stop the server and start it on its data and ports, ``down`` real seconds later."""
         async with self._link.again():
-            port, grpc_port = self._server.port, self._server.grpc_port
-            await self._server.stop()
-            with kept_ports(self._options.host, port, grpc_port):
-                await asyncio.sleep(seconds(down))
-                self._options = replace(self._options, port=port, grpc_port=grpc_port)
-                self._server = LocalServer(self._options)
-                await self._start()
+            await self._server.restart(seconds(down))
 
     def deliver_again(self, id: str) -> None:
         """Put an item back to new as if it had not been worked, whoever works it now.
@@ -398,63 +317,5 @@ class LocalOpenIAP:
         Raises:
             KeyError: there is no such item.
         """
-        self._inventory.put_back(id)
-        self._changed.set()
-
-    # Within
-
-    async def _ticked(self) -> float | None:
-        """Let the workers do their schedules' ticks; returns the seconds until the next one."""
-        ahead = None
-        if not self.faults.silent:
-            for worker in self._workers:
-                tick = await worker.tick()
-                if tick is not None:
-                    wait = tick.timestamp() - self.clock()
-                    ahead = wait if ahead is None else min(ahead, wait)
-        return ahead
-
-    async def _move(self, by: float) -> None:
-        self.clock.advance(by)
-        house = self._server.house
-        house.replies.schedule()
-        await WakeUps(house).round()
-
-    async def _start(self) -> None:
-        await self._server.start()
-        self._server.house.changes.listen(COLLECTION, lambda *change: self._changed.set())
-
-    async def _stop_server(self) -> None:
-        await self._server.stop()
-
-    def _client(self, settings: Settings) -> Client:
-        return in_virtual_time(client_maker(settings, "")(), self.clock)
-
-    async def _changes(self, jump: bool) -> AsyncIterator[None]:
-        """Say whenever items may have changed; with ``jump`` move time when nothing else moves."""
-        while True:
-            self._changed.clear()
-            yield
-            if jump:
-                await self._jump()
-            await self._changed.wait()
-
-    async def _jump(self) -> None:
-        """Move time to the next due item, unless something is due or worked already."""
-        ahead = self._inventory.next_due()
-        if ahead is not None:
-            await self.advance(ahead + BEHIND)
-
-    def _not_ended(self, item: ItemView, limit: float) -> str:
-        due = ""
-        if item.nextrun is not None:
-            ahead = (item.nextrun - datetime.now(UTC)).total_seconds()
-            due = f", due in {duration_text(round(ahead))}" if ahead >= 1 else ", due"
-        error = f", last error: {item.errormessage}" if item.errormessage else ""
-        nobody = (
-            "" if item.queue in self._worked else f"; no worker of this test works {item.queue}"
-        )
-        return (
-            f"item {item.id} in {item.queue} did not end within {duration_text(limit)}: state"
-            f" {item.state}, {item.attempts} attempts begun{due}{error}{nobody}"
-        )
+        self._items.put_back(id)
+        self._server.changed.set()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from worker.testing.local_openiap import ClientName, LocalOpenIAP
+    from worker.testing.local_openiap import LocalOpenIAP
+    from worker.testing.local_workers import ClientName
     from worker.testing.worker_test import WorkerTest
 
 NO_ASYNCIO = (

@@ -46,7 +46,7 @@ class HeldBack:
         return f"{self.operation}({given})"
 
 
-class ReadingClient:
+class ReadOnlyClient:
     """Forwards reads; notes writes in ``held_back`` and makes up their answers."""
 
     on_late_pop = None
@@ -93,9 +93,9 @@ class ReadingClient:
         return UpdateResult(found, found) if "document" in given else found
 
 
-def reading_client(client: Client) -> "tuple[Client, list[HeldBack]]":
+def read_only_client(client: Client) -> "tuple[Client, list[HeldBack]]":
     """Return a client that does not write, and the list in which it notes what it held back."""
-    reading = ReadingClient(client)
+    reading = ReadOnlyClient(client)
     return cast(Client, reading), reading.held_back
 
 

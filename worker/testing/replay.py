@@ -2,7 +2,7 @@
 
 1. The item is read, never popped: its state, owner and attempts stay as they are.
 2. The handler runs through the engine's own runner; its files are downloaded when it asks for them,
-   its own writes are held back (``heldback.py``).
+   its own writes are held back (``readonly_client.py``).
 3. Sending is a step of its own, refused where the item has changed since it was read.
 """
 
@@ -35,8 +35,8 @@ from worker.producer.unique_push import UniquePushes
 from worker.state.state import State
 from worker.telemetry.log import Log
 from worker.testing.doubles import ClientPool
-from worker.testing.dry_run import LogLine, Rehearsed, Scene, rehearse
-from worker.testing.readonly_client import HeldBack, reading_client
+from worker.testing.dry_run import LogLine, Rehearsed, Scene, dry_run
+from worker.testing.readonly_client import HeldBack, read_only_client
 
 ITEMS: Final = "workitems"
 QUEUES: Final = "mq"
@@ -144,7 +144,7 @@ async def replay(
     Raises:
         HandlerError: the handler cannot be run.
     """
-    given, held_back = (client, []) if writes else reading_client(client)
+    given, held_back = (client, []) if writes else read_only_client(client)
     workitem = _popped(stored, attempt)
     scene = Scene(
         workitem,
@@ -158,7 +158,7 @@ async def replay(
         maxretries=stored.maxretries,
         on_log=on_log,
     )
-    run = await rehearse(handler, scene)
+    run = await dry_run(handler, scene)
     return Replayed(
         stored,
         handler.name,

@@ -18,8 +18,8 @@ from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
-from worker.testing.dry_run import Rehearsed, Scene, rehearse
-from worker.testing.no_server import no_server
+from worker.testing.dry_run import Rehearsed, Scene, dry_run
+from worker.testing.offline_client import offline_client
 
 DEFAULT_MAXRETRIES: Final = 3
 """Attempts that a queue of OpenIAP allows unless it says otherwise (server.md, Update)."""
@@ -107,7 +107,7 @@ class WorkerTest:
         )
         scene = Scene(
             workitem,
-            client or no_server(),
+            client or offline_client(),
             folder,
             resources={**self.resources, **(resources or {})},
             lifespans=[one for one in around if isinstance(one, Lifespan)],
@@ -115,7 +115,7 @@ class WorkerTest:
             maxretries=maxretries,
             stop_after=None if stop_after is None else seconds(stop_after),
         )
-        return await rehearse(handler, scene)
+        return await dry_run(handler, scene)
 
 
 def _marks(checkpoint: object) -> Marks:

@@ -22,7 +22,7 @@ from tests.integration.cli.commands import (
 )
 from worker.cli.app import COMMANDS
 from worker.cli.shared.errors import CommandError
-from worker.testing.kept_ports import kept_ports
+from worker.testing.reserved_ports import reserved_ports
 
 GOOD = """
 from worker import BusinessError, handler
@@ -283,5 +283,5 @@ def nobodys_port() -> Iterator[int]:
         keeper.bind(("127.0.0.1", 0))
         port = int(keeper.getsockname()[1])
         keeper.close()
-        with kept_ports("127.0.0.1", port):
+        with reserved_ports("127.0.0.1", port):
             yield port

@@ -94,7 +94,7 @@ async def test_half_an_upload_leaves_nothing(server: LocalServer, connect: Any) 
     rid = next(reversed(client._waiting))
     await client.send(build("stream", pb.Stream(data=bytes(3 * CHUNK)), rid=rid))
     await client.ask("getelement", pb.GetElementRequest())
-    store = server.house.store
+    store = server.services.store
     assert store.row("SELECT COUNT(*) FROM chunks") == (3,)
     client._waiting.clear()
     await client.close()
@@ -127,4 +127,4 @@ async def test_deleting_a_files_document_deletes_its_contents(
         "deleteone", pb.DeleteOneRequest(collectionname="fs.files", id=uploaded.id)
     )
     assert reply.affectedrows == 1
-    assert server.house.store.row("SELECT COUNT(*) FROM chunks") == (0,)
+    assert server.services.store.row("SELECT COUNT(*) FROM chunks") == (0,)

@@ -17,7 +17,7 @@ import pytest
 from worker.localserver import Faults, LocalServer, ServerOptions, ServerStartError
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build
-from worker.testing.kept_ports import kept_ports
+from worker.testing.reserved_ports import reserved_ports
 
 DEADLINE = 60.0
 
@@ -81,7 +81,7 @@ async def test_a_restart_on_the_same_ports_and_data_loses_nothing(
     await over_grpc.pop("q")
     uploaded = await client.upload("f", b"x" * 300_000)
     await first.stop()
-    with kept_ports("127.0.0.1", *ports.values()):
+    with reserved_ports("127.0.0.1", *ports.values()):
         for one in (client, over_grpc):
             await asyncio.wait_for(one.closed.wait(), DEADLINE)
         told = {"port": first.port, "grpc_port": first.grpc_port}
@@ -317,7 +317,7 @@ async def test_a_disk_that_refuses_is_an_error_and_never_a_false_promise(
     client = await connect(server)
     await client.queue("q")
     # SQLite's own limit stands in for a full disk: the next page does not fit.
-    store = server.house.store
+    store = server.services.store
     pages = store.row("PRAGMA page_count")
     store.row(f"PRAGMA max_page_count = {pages[0]}")
     sent = [

@@ -80,7 +80,7 @@ async def test_a_message_to_nobody_is_an_error(server: Any, connect: Any) -> Non
     await register(other, "q")
     await other.close()
     async with asyncio.timeout(60):
-        while server.house.messages.listeners("q"):
+        while server.services.messages.subscribers("q"):
             await asyncio.sleep(0.01)
     with pytest.raises(Exception, match=r"^Unknown queue q "):
         await send(client, 1, queuename="q")

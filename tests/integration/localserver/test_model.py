@@ -26,10 +26,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from worker.localserver.operations.services import build as build_house
-from worker.localserver.options import ServerOptions
+from worker.localserver.operations.options import ServerOptions
+from worker.localserver.operations.services import Services
 from worker.localserver.protocol.session import Session
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build, message_name, parse
 
@@ -106,19 +106,19 @@ class CycleMachine(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        self.house = build_house(
+        self.services = Services(
             ServerOptions(
                 data=Path(self.folder.name) / "data.db", clock=lambda: self.now / 1000 + 0.0001
             )
         )
         self.link = MemoryLink()
-        self.session = Session(self.house, self.link)
-        self.session.person = Person("u1", "tester")
+        self.session = Session(self.services, self.link)
+        self.session.user = User("u1", "tester")
         self.seq = itertools.count()
 
     def stop(self) -> None:
         self.session.close()
-        self.house.store.close()
+        self.services.store.close()
 
     def teardown(self) -> None:
         self.stop()

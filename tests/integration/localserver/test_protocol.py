@@ -285,7 +285,7 @@ async def test_the_server_pings_renews_tokens_and_drops_the_silent(
         return
 
     silent.send = say_nothing
-    strict.house.options.silence_limit = 0.3  # only now: before, silence was the machine's
+    strict.services.options.silence_limit = 0.3  # only now: before, silence was the machine's
     await asyncio.wait_for(silent.closed.wait(), DEADLINE)
 
 

@@ -480,10 +480,10 @@ async def test_popping_from_many_costs_no_more_than_from_few(serve: Any, connect
     steps = {}
     for name, size in (("few", 300), ("many", 100_000)):
         queue = await client.queue(name)
-        house = server.house
-        with house.store.undone_on_error():
+        store = server.services.store
+        with store.undone_on_error():
             for number in range(size):
-                house.store.write(
+                store.write(
                     "INSERT INTO workitems (id, wiqid, wiq, state, priority, waiting, nextrun,"
                     " retries, name, payload, files, userid, username, errormessage, errorsource,"
                     " errortype, success_wiq, success_wiqid, failed_wiq, failed_wiqid, version,"
@@ -492,10 +492,10 @@ async def test_popping_from_many_costs_no_more_than_from_few(serve: Any, connect
                     (f"{name}{number}", queue._id, name, number % 3),
                 )
         counted = itertools.count(1)
-        house.store._connection.set_progress_handler(lambda counted=counted: next(counted) < 0, 10)
+        store._connection.set_progress_handler(lambda counted=counted: next(counted) < 0, 10)
         for _ in range(50):
             assert await client.pop(name)
-        house.store._connection.set_progress_handler(None, 0)
+        store._connection.set_progress_handler(None, 0)
         steps[name] = next(counted)
     # SQLite's steps, by tens, and no clock: a scan of 100,000 rows takes hundreds of times more.
     assert steps["few"] > 50

@@ -16,7 +16,7 @@ from worker.openiap.errors import (
     OpenIAPError,
     RequestTimeout,
 )
-from worker.testing.kept_ports import kept_ports
+from worker.testing.reserved_ports import reserved_ports
 
 Names = Callable[[], list[str]]
 
@@ -132,7 +132,7 @@ async def test_nobody_there_is_not_connected(idle_door: Door) -> None:
         url = gone.ws_url if idle_door.transport == "ws" else gone.grpc_url
         web = gone.http_url
     client = idle_door.make(url=url, http_url=web)
-    with kept_ports("127.0.0.1", gone.port, gone.grpc_port):
+    with reserved_ports("127.0.0.1", gone.port, gone.grpc_port):
         with pytest.raises(NotConnected):
             await client.connect(timeout=60)
         assert not client.connected

@@ -103,10 +103,10 @@ async def test_lost_replies_do_not_make_a_winner_think_that_it_lost(
     make: MakeClient, server: LocalServer, lost: int
 ) -> None:
     cells = Cells(await make(timeout=0.5))
-    server.house.options.faults.lose_replies["insertone"] = lost
+    server.faults.lose_replies["insertone"] = lost
     made = await cells.create("lock", "a", {"n": 1})
     assert made is not None
-    server.house.options.faults.lose_replies["insertone"] = lost
+    server.faults.lose_replies["insertone"] = lost
     changed = await cells.replace(made, {"n": 2})
     assert changed is not None
     assert await cells.replace(made, {"n": 3}) is None
@@ -122,16 +122,16 @@ async def test_who_loses_and_hears_nothing_of_it_learns_it_later(
     made = await other.create("lock", "a", {"n": 1})
     assert made is not None
     assert await other.replace(made, {"n": 2})
-    server.house.options.faults.lose_replies["insertone"] = 1
+    server.faults.lose_replies["insertone"] = 1
     assert await cells.replace(made, {"n": 3}) is None
 
 
 async def test_patience_ends_and_the_error_is_told(make: MakeClient, server: LocalServer) -> None:
     cells = Cells(await make(timeout=0.3), patience=1.0)
-    server.house.options.faults.silent = True
+    server.faults.silent = True
     with pytest.raises(RequestTimeout):
         await cells.create("lock", "a", {})
-    server.house.options.faults.silent = False
+    server.faults.silent = False
 
 
 async def test_a_change_that_comes_late_finds_the_cell_changed(client: Client) -> None:
@@ -204,7 +204,7 @@ async def test_namespaces_do_not_see_each_other(client: Client) -> None:
 
 
 async def test_a_user_without_the_rights_is_told_so(client: Client, server: LocalServer) -> None:
-    server.house.options.faults.refuse_collections.add(COLLECTION)
+    server.faults.refuse_collections.add(COLLECTION)
     with pytest.raises(AccessDenied):
         await Cells(client).create("lock", "a", {})
 

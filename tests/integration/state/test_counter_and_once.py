@@ -10,7 +10,7 @@ from worker import State
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.state.cells import COLLECTION
-from worker.testing.kept_ports import kept_ports
+from worker.testing.reserved_ports import reserved_ports
 
 EACH = 15
 
@@ -39,7 +39,7 @@ async def test_a_counter_is_exact_across_restarts_of_the_server(
         async with asyncio.timeout(60):
             while await State(clients[0]).counter("n").value() < 5:
                 await asyncio.sleep(0)
-    with kept_ports(options.host, options.port):
+    with reserved_ports(options.host, options.port):
         await asyncio.sleep(0)
         async with LocalServer(options), asyncio.timeout(100):
             values = [value for one in await asyncio.gather(*counting) for value in one]
@@ -49,7 +49,7 @@ async def test_a_counter_is_exact_across_restarts_of_the_server(
 async def test_lost_answers_are_not_counted_twice(make: MakeClient, server: LocalServer) -> None:
     counter = State(await make(timeout=0.5)).counter("n")
     for value in range(1, 5):
-        server.house.options.faults.lose_replies["insertone"] = 1
+        server.faults.lose_replies["insertone"] = 1
         assert await counter.add() == value
     assert await counter.add(-10) == -6
     assert await counter.value() == -6
@@ -85,7 +85,7 @@ async def test_of_all_that_ask_exactly_one_passes(make: MakeClient) -> None:
 
 async def test_a_lost_answer_does_not_lose_the_true(make: MakeClient, server: LocalServer) -> None:
     state = State(await make(timeout=0.5))
-    server.house.options.faults.lose_replies["insertone"] = 1
+    server.faults.lose_replies["insertone"] = 1
     assert await state.once("mail") is True
     assert await state.once("mail") is False
 

@@ -76,12 +76,12 @@ async def test_a_lost_answer_does_not_lose_the_lock(
     # A lease that outlasts a machine that stands still, and renewals that do not wait for it.
     monkeypatch.setattr("worker.state.lock.RENEWALS", 12)
     state, observer = State(await make()), await make("native")
-    server.house.options.faults.lose_replies["insertone"] = 1
+    server.faults.lose_replies["insertone"] = 1
     async with state.lock("a", "12s") as held:
         assert held.number == 1
-        server.house.options.faults.lose_replies["insertone"] = 1
+        server.faults.lose_replies["insertone"] = 1
         async with asyncio.timeout(60):
-            while server.house.options.faults.lose_replies["insertone"]:
+            while server.faults.lose_replies["insertone"]:
                 await asyncio.sleep(0.02)
             # Made, renewed without an answer, renewed again.
             while await observer.count(COLLECTION, {"kind": "lock"}) < 3:
@@ -95,12 +95,12 @@ async def test_a_holder_that_hears_nothing_any_more_loses_it(
     state = State(await make())
     lock = state.lock("a", "1s")
     held = await lock.acquire()
-    server.house.options.faults.silent = True
+    server.faults.silent = True
     async with asyncio.timeout(60):
         await held.lost.wait()
     with pytest.raises(LockLost):
         held.check()
-    server.house.options.faults.silent = False
+    server.faults.silent = False
     await lock.release()
     again = await state.lock("a", wait="60s").acquire()
     assert again.number == 2

@@ -40,7 +40,7 @@ async def test_without_the_rights_it_is_pushed_with_a_mark(
 ) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "q"})
     item = await new_item(client, "q", {"n": 1, "openiap_worker": {"namespace": "acme"}})
-    server.house.options.faults.refuse_collections.add("workitems")
+    server.faults.refuse_collections.add("workitems")
     first = await place(client, item, mark="seed")
     assert first.fresh
     assert await place(client, item, mark="seed") == Placed(first.id, fresh=False)

@@ -179,7 +179,7 @@ async def test_a_key_whose_item_was_pushed_with_a_mark_is_kept_while_it_waits(
     client: Client, clock: list[float], server: LocalServer
 ) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "q"})
-    server.house.options.faults.refuse_collections.add("workitems")
+    server.faults.refuse_collections.add("workitems")
     first = await Producer(ClientDoor(client, "test")).push("q", {}, unique="a")
     clock[0] += KEPT + 60
     await make_sweep(client).sweep()

@@ -136,7 +136,7 @@ async def test_a_pusher_killed_between_cell_and_item_is_helped_by_the_next(
     client: Client, process, server: LocalServer
 ) -> None:
     dying, other = await process(), await process("native")
-    server.house.options.faults.lose_replies["insertone"] = 1
+    server.faults.lose_replies["insertone"] = 1
     dying.tell("push k 1")
     async with asyncio.timeout(60):
         while not (cells := await client.query(COLLECTION, {"kind": "unique"})):
@@ -183,7 +183,7 @@ async def test_lost_answers_make_no_second_item(make: MakeClient, server: LocalS
     impatient: Any = Impatient(client)
     producer = Producer(ClientDoor(impatient))
     for number in range(4):
-        server.house.options.faults.lose_replies["insertone"] = number
+        server.faults.lose_replies["insertone"] = number
         await producer.push("q", {}, unique=f"k{number}")
         assert len(await items(client)) == number + 1
 
@@ -253,7 +253,7 @@ async def test_an_update_never_puts_a_popped_item_back(client: Client, make: Mak
 async def test_without_the_rights_to_write_items_it_is_pushed_with_a_mark(
     client: Client, producer: Producer, server: LocalServer
 ) -> None:
-    server.house.options.faults.refuse_collections.add("workitems")
+    server.faults.refuse_collections.add("workitems")
     first = await producer.push("q", {"n": 1}, unique="a")
     assert not first.existing
     second = await producer.push("q", {"n": 2}, unique="a")

@@ -8,7 +8,7 @@ import pytest
 from worker.openiap.client import Client, UpdateResult
 from worker.openiap.errors import Unsupported
 from worker.openiap.workitem import Workitem
-from worker.testing.readonly_client import _ANSWERS, READS, reading_client
+from worker.testing.readonly_client import _ANSWERS, READS, read_only_client
 
 LINK = {"connect", "disconnect", "signin"}
 REFUSED = {
@@ -59,7 +59,7 @@ def test_every_call_of_the_client_is_read_answered_or_refused() -> None:
 
 async def test_reads_go_through_and_writes_are_made_up() -> None:
     real = Real()
-    client, held = reading_client(cast(Client, real))
+    client, held = read_only_client(cast(Client, real))
     client.info("line")
     assert await client.query("x") == [{"a": 1}]
     assert await client.aggregate("x", [{"$match": {}}]) == []
@@ -91,7 +91,7 @@ async def test_reads_go_through_and_writes_are_made_up() -> None:
 
 
 async def test_what_has_no_answer_is_refused_by_name() -> None:
-    client, held = reading_client(cast(Client, Real()))
+    client, held = read_only_client(cast(Client, Real()))
     for call in (
         client.rpc({}, "somebody"),
         client.custom_command("x"),

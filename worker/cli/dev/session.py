@@ -18,7 +18,7 @@ from worker.cli.dev.view import DevView
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.signals import Signals
 from worker.localserver import LocalServer, ServerOptions
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User
 
 COUNT_EVERY: Final = 0.5
 STATES: Final = ("new", "processing", "successful", "failed")
@@ -159,7 +159,7 @@ class DevSession:
     async def _show_counts(self, supervisor: Supervisor, server: LocalServer) -> None:
         """Keep the status line true."""
         while True:
-            items = server.house.items
+            items = server.services.item_table
             counts = {state: items.count("state = ?", (state,)) for state in STATES}
             number = 0 if supervisor.present is None else supervisor.present.number
             self._view.status(number, supervisor.finishing, counts)
@@ -174,14 +174,14 @@ class DevSession:
     def prepared(self, number: int, prepared: Prepared) -> None:
         """Make the queues that are not there yet."""
         assert self._server is not None
-        house = self._server.house
+        services = self._server.services
         made: list[str] = []
         for handler in prepared.handlers:
-            if house.queues.find(handler.queue) is None:
+            if services.queues.find(handler.queue) is None:
                 values = {"name": handler.queue, "amqpqueue": handler.queue}
-                house.queues.add(values, Person("", "dev"), house.now())
+                services.queues.add(values, User("", "dev"), services.now())
                 made.append(handler.queue)
-        house.replies.schedule()
+        services.replies.schedule()
         self._view.prepared(prepared, made)
 
     def working(self, number: int) -> None:

@@ -8,21 +8,20 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-import mongomock
-
 from worker.localserver.operations import queues
-from worker.localserver.operations.queries import Queries
+from worker.localserver.operations.queries import Queries, asked, in_mongomock
 from worker.localserver.storage import files as filestore
 from worker.localserver.storage import item_table, json_text
-from worker.localserver.storage.changes import Changes
-from worker.localserver.storage.document_table import DocTable, duplicate
+from worker.localserver.storage.change_feed import ChangeFeed
+from worker.localserver.storage.document_table import DocumentTable, duplicate
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import Files
 from worker.localserver.storage.ids import new_id
 from worker.localserver.storage.item_table import ItemTable
-from worker.localserver.storage.people import Person
 from worker.localserver.storage.store import Store
+from worker.localserver.storage.user import User, created_by, modified_by
 
+CREATED: Final = ("_created", "_createdby", "_createdbyid")
 ALWAYS_THERE: Final = (filestore.COLLECTION, queues.COLLECTION, "users", item_table.COLLECTION)
 
 
@@ -32,11 +31,11 @@ class Documents:
     def __init__(
         self,
         store: Store,
-        documents: DocTable,
+        documents: DocumentTable,
         items: ItemTable,
         files: Files,
         queries: Queries,
-        changes: Changes,
+        changes: ChangeFeed,
     ) -> None:
         self._store = store
         self._documents = documents
@@ -46,7 +45,7 @@ class Documents:
         self._changes = changes
 
     def insert(
-        self, collection: str, document: dict[str, Any], person: Person, now: int
+        self, collection: str, document: dict[str, Any], user: User, now: int
     ) -> dict[str, Any]:
         """Add a document and return it as stored.
 
@@ -54,17 +53,12 @@ class Documents:
             RefusedError: its id, or a value of a unique index, is taken.
         """
         _require_name(collection)
-        stamp = json_text.write_date(now)
         document = {
             **document,
             "_id": _id_text(document.get("_id")) or new_id(),
             "_acl": document.get("_acl") or [],
-            "_created": stamp,
-            "_createdby": person.username,
-            "_createdbyid": person.id,
-            "_modified": stamp,
-            "_modifiedby": person.username,
-            "_modifiedbyid": person.id,
+            **created_by(user, now),
+            **modified_by(user, now),
             "_version": 0,
         }
         self._check_unique(collection, document)
@@ -76,11 +70,11 @@ class Documents:
             document = item_table.document_of(item)
         else:
             self._documents.insert(collection, document)
-        self._changes.tell(collection, "insert", document)
+        self._changes.publish(collection, "insert", document)
         return document
 
     def replace(
-        self, collection: str, document: dict[str, Any], person: Person, now: int
+        self, collection: str, document: dict[str, Any], user: User, now: int
     ) -> dict[str, Any]:
         """Write a whole document over the one of its id and return it as stored.
 
@@ -94,24 +88,18 @@ class Documents:
         present = self._get(collection, document_id)
         if present is None:
             raise RefusedError(f"item {document_id} not found in {collection} or Access Denied")
-        kept: dict[str, Any] = {
-            key: present[key]
-            for key in ("_created", "_createdby", "_createdbyid")
-            if key in present
-        }
+        kept: dict[str, Any] = {key: present[key] for key in CREATED if key in present}
         replaced: dict[str, Any] = {
             "_acl": present.get("_acl", []),
             **document,
             **kept,
             "_id": document_id,
-            "_modified": json_text.write_date(now),
-            "_modifiedby": person.username,
-            "_modifiedbyid": person.id,
+            **modified_by(user, now),
             "_version": int(present.get("_version") or 0) + 1,
         }
         self._check_unique(collection, replaced)
         self._write(collection, replaced, now)
-        self._changes.tell(collection, "replace", replaced)
+        self._changes.publish(collection, "replace", replaced)
         return replaced
 
     def change(
@@ -119,7 +107,7 @@ class Documents:
         collection: str,
         query: dict[str, Any],
         update: dict[str, Any],
-        person: Person,
+        user: User,
         now: int,
     ) -> int:
         """Apply ``$set`` and the like to every document that matches, and return their number.
@@ -135,15 +123,7 @@ class Documents:
             raise RefusedError("Update document requires atomic operators")
         if not all(isinstance(fields, dict) for fields in update.values()):
             raise RefusedError("Modifiers operate on fields, so each takes a JSON object")
-        stamped = {
-            **update,
-            "$set": {
-                **update.get("$set", {}),
-                "_modified": json_text.write_date(now),
-                "_modifiedby": person.username,
-                "_modifiedbyid": person.id,
-            },
-        }
+        stamped = {**update, "$set": {**update.get("$set", {}), **modified_by(user, now)}}
         payloads = self._changes.wanted(collection) or _mentions_payload(query, update)
         found = list(self._queries.matching(collection, query, payloads=payloads, dates=False))
         for document in found:
@@ -156,7 +136,7 @@ class Documents:
                 self._items.replace(item_table.item_of(changed), now, payload=payloads)
             else:
                 self._documents.replace(collection, changed)
-            self._changes.tell(collection, "update", changed)
+            self._changes.publish(collection, "update", changed)
         return len(found)
 
     def insert_or_replace(
@@ -164,7 +144,7 @@ class Documents:
         collection: str,
         unique: str,
         document: dict[str, Any],
-        person: Person,
+        user: User,
         now: int,
         *,
         forget_id: bool = False,
@@ -175,7 +155,7 @@ class Documents:
             collection: its name.
             unique: the fields' names, separated by commas; "" is ``_id``.
             document: what to store.
-            person: who does it.
+            user: who does it.
             now: the server's time in milliseconds.
             forget_id: a document that is inserted gets another id (OpenIAP's bug).
 
@@ -185,7 +165,7 @@ class Documents:
         fields = [field.strip() for field in unique.split(",") if field.strip()] or ["_id"]
         query = {field: document.get(field) for field in fields}
         if query.get("_id", "") is None:
-            return self.insert(collection, document, person, now)
+            return self.insert(collection, document, user, now)
         found = self._queries.query(collection, query, top=2)
         if len(found) > 1:
             raise RefusedError(
@@ -195,8 +175,8 @@ class Documents:
         if not found:
             if forget_id:
                 document = {**document, "_id": None}
-            return self.insert(collection, document, person, now)
-        return self.replace(collection, {**document, "_id": found[0]["_id"]}, person, now)
+            return self.insert(collection, document, user, now)
+        return self.replace(collection, {**document, "_id": found[0]["_id"]}, user, now)
 
     def delete(self, collection: str, document_id: str) -> int:
         """Remove a document, with its file's contents or its item's files; return how many."""
@@ -213,7 +193,7 @@ class Documents:
                 return 0
         elif not self._documents.delete(collection, document_id):
             return 0
-        self._changes.tell(collection, "delete", {"_id": document_id})
+        self._changes.publish(collection, "delete", {"_id": document_id})
         return 1
 
     def delete_many(self, collection: str, query: dict[str, Any], ids: list[str]) -> int:
@@ -331,15 +311,9 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
             for field, value in fields.items():
                 plain[operator](changed, field, value)
         return changed
-    workspace = mongomock.MongoClient().openiap.documents
-    try:
-        workspace.insert_one(document)
-        workspace.update_one({"_id": document["_id"]}, update)
-    except NotImplementedError as error:
-        raise RefusedError(f"The local server does not support this: {error}") from error
-    except (mongomock.OperationFailure, TypeError, ValueError, KeyError) as error:
-        raise RefusedError(str(error)) from error
-    return dict(workspace.find_one({}))
+    found = asked(lambda: in_mongomock([document]))
+    asked(lambda: found.update_one({}, update))
+    return dict(found.find_one({}))
 
 
 def _mentions_payload(query: dict[str, Any], update: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from worker.openiap.wire import openiap_pb2 as pb
 ALGORITHMS: Final = ("direct", "fanout", "topic", "header")
 
 
-class Listener(Protocol):
+class Subscriber(Protocol):
     """A client that can be sent something."""
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
@@ -62,40 +62,40 @@ class MessageQueues:
     """Knows which client listens to which queue."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, list[Listener]] = {}
+        self._subscribers: dict[str, list[Subscriber]] = {}
         self._names: dict[str, str] = {}
         self._exchanges: dict[str, Exchange] = {}
 
-    def register(self, name: str, listener: Listener) -> str:
+    def register(self, name: str, subscriber: Subscriber) -> str:
         """Let a client listen to a queue, and return the queue's name ("" makes one up)."""
         name = name or f"openiap.{new_id()}"
-        listeners = self._listeners.setdefault(name.lower(), [])
-        if listener not in listeners:
-            listeners.append(listener)
+        subscribers = self._subscribers.setdefault(name.lower(), [])
+        if subscriber not in subscribers:
+            subscribers.append(subscriber)
         self._names.setdefault(name.lower(), name)
         return name
 
-    def unregister(self, name: str, listener: Listener) -> None:
+    def unregister(self, name: str, subscriber: Subscriber) -> None:
         """Stop a client from listening to a queue; unknown ones are no error."""
-        listeners = self._listeners.get(name.lower(), [])
-        if listener in listeners:
-            listeners.remove(listener)
-        if not listeners:
+        subscribers = self._subscribers.get(name.lower(), [])
+        if subscriber in subscribers:
+            subscribers.remove(subscriber)
+        if not subscribers:
             self._forget(name.lower())
 
-    def forget(self, listener: Listener) -> None:
+    def forget(self, subscriber: Subscriber) -> None:
         """Forget a client whose link is gone."""
-        for key, listeners in list(self._listeners.items()):
-            if listener in listeners:
-                listeners.remove(listener)
-            if not listeners:
+        for key, subscribers in list(self._subscribers.items()):
+            if subscriber in subscribers:
+                subscribers.remove(subscriber)
+            if not subscribers:
                 self._forget(key)
 
-    def listeners(self, name: str) -> list[Listener]:
+    def subscribers(self, name: str) -> list[Subscriber]:
         """Return everybody who listens to a queue."""
-        return list(self._listeners.get(name.lower(), ()))
+        return list(self._subscribers.get(name.lower(), ()))
 
-    def register_exchange(self, request: pb.RegisterExchangeRequest, listener: Listener) -> str:
+    def register_exchange(self, request: pb.RegisterExchangeRequest, subscriber: Subscriber) -> str:
         """Make an exchange, or bind to it, and return the bound queue ("" if none is wanted).
 
         Raises:
@@ -114,12 +114,12 @@ class MessageQueues:
             )
         if not request.addqueue:
             return ""
-        queue = self.register("", listener)
+        queue = self.register("", subscriber)
         exchange.bindings.append((request.routingkey, queue.lower()))
         return queue
 
     def publish(self, request: pb.QueueMessageRequest) -> None:
-        """Hand a message to one listener of its queue, or to each queue of its exchange.
+        """Hand a message to one subscriber of its queue, or to each queue of its exchange.
 
         Raises:
             RefusedError: nobody listens to the queue, or there is no such exchange.
@@ -138,13 +138,13 @@ class MessageQueues:
             )
 
     def _to_one(self, key: str, request: pb.QueueMessageRequest) -> bool:
-        listeners = self._listeners.get(key)
-        if not listeners:
+        subscribers = self._subscribers.get(key)
+        if not subscribers:
             return False
         # Listeners of one queue take turns, as RabbitMQ's consumers do.
-        listener = listeners.pop(0)
-        listeners.append(listener)
-        listener.send(
+        subscriber = subscribers.pop(0)
+        subscribers.append(subscriber)
+        subscriber.send(
             "queueevent",
             pb.QueueEvent(
                 queuename=self._names.get(key, key),
@@ -158,7 +158,7 @@ class MessageQueues:
         return True
 
     def _forget(self, key: str) -> None:
-        self._listeners.pop(key, None)
+        self._subscribers.pop(key, None)
         self._names.pop(key, None)
         for name, exchange in list(self._exchanges.items()):
             left = [bound for bound in exchange.bindings if bound[1] != key]

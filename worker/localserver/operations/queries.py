@@ -1,13 +1,13 @@
 """Reading documents: filters, orders, projections, aggregations.
 
-mongomock gives MongoDB's operators their meaning; this room hands it as few documents as it can:
+mongomock gives MongoDB's operators their meaning; this module hands it as few documents as it can:
 an ``_id`` is looked up, and items are narrowed down by id, queue, state and times in SQL, so that
 asking for the few items in ``processing`` among many finished ones is cheap, and so is asking for
 the one that has waited longest.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
 
@@ -15,7 +15,7 @@ import mongomock
 from mongomock.filtering import filter_applies, resolve_sort_key
 
 from worker.localserver.storage import item_table, json_text
-from worker.localserver.storage.document_table import COMPARISONS, DocTable
+from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_table import ItemTable
 
@@ -29,7 +29,7 @@ ITEM_COLUMNS: Final = {"_id": "id", "wiq": "wiq", "wiqid": "wiqid", "state": "st
 class Queries:
     """Answers questions about documents of any collection."""
 
-    def __init__(self, documents: DocTable, items: ItemTable) -> None:
+    def __init__(self, documents: DocumentTable, items: ItemTable) -> None:
         self._documents = documents
         self._items = items
 
@@ -139,10 +139,8 @@ class Queries:
 
     def distinct(self, collection: str, field: str, query: dict[str, Any]) -> list[str]:
         """Return the different values of a field, as text (JSON text of what is no text)."""
-        workspace = self._workspace(
-            json_text.with_dates(document) for document in self.matching(collection, query)
-        )
-        values = _asked(lambda: workspace.distinct(field))
+        found = in_mongomock(map(json_text.with_dates, self.matching(collection, query)))
+        values = asked(lambda: found.distinct(field))
         return [
             value if isinstance(value, str) else json_text.write(value).strip('"')
             for value in values
@@ -160,19 +158,11 @@ class Queries:
             first, rest = stages[0]["$match"], stages[1:]
             if not isinstance(first, dict):
                 raise RefusedError("the match filter must be an expression in an object")
-        workspace = self._workspace(
-            json_text.with_dates(document) for document in self.matching(collection, first)
-        )
-        results: list[dict[str, Any]] = _asked(
-            lambda: list(workspace.aggregate(json_text.with_dates(rest)))
+        found = in_mongomock(map(json_text.with_dates, self.matching(collection, first)))
+        results: list[dict[str, Any]] = asked(
+            lambda: list(found.aggregate(json_text.with_dates(rest)))
         )
         return results
-
-    def _workspace(self, documents: Iterator[dict[str, Any]]) -> Any:
-        workspace = mongomock.MongoClient().openiap.documents
-        for document in documents:
-            workspace.insert_one(document)
-        return workspace
 
     def _candidates(
         self,
@@ -274,12 +264,24 @@ def _times(wanted: object) -> dict[str, int]:
 def applies(condition: dict[str, Any], document: dict[str, Any]) -> bool:
     """Say whether a document matches, dates on both sides being dates."""
     return bool(
-        _asked(lambda: filter_applies(condition, document))  # type: ignore[no-untyped-call]
+        asked(lambda: filter_applies(condition, document))  # type: ignore[no-untyped-call]
     )
 
 
-def _asked(question: Any) -> Any:
-    """Ask mongomock; what it cannot do or finds wrong is the client's to know."""
+def in_mongomock(documents: Iterable[dict[str, Any]]) -> Any:
+    """Return a collection of mongomock's that holds these documents."""
+    collection = mongomock.MongoClient().openiap.documents
+    for document in documents:
+        collection.insert_one(document)
+    return collection
+
+
+def asked(question: Callable[[], Any]) -> Any:
+    """Ask mongomock something.
+
+    Raises:
+        RefusedError: it cannot do this, or finds it wrong; the client is to know.
+    """
     try:
         return question()
     except NotImplementedError as error:
@@ -309,7 +311,7 @@ def _fields_read(
 def _sorted(documents: list[dict[str, Any]], orderby: dict[str, Any]) -> list[dict[str, Any]]:
     """Sort by several fields: by the last first, since sorting is stable."""
     for field, direction in reversed(list(orderby.items())):
-        documents = _asked(
+        documents = asked(
             functools.partial(
                 sorted,
                 documents,
@@ -339,7 +341,5 @@ def _projected(
                 wanted = ["_id", *(key for key in wanted if key != "_id")]
             return [{key: one[key] for key in wanted if key in one} for one in documents]
         return [{k: v for k, v in one.items() if k not in projection} for one in documents]
-    workspace = mongomock.MongoClient().openiap.documents
-    for document in documents:
-        workspace.insert_one(document)
-    return list(_asked(lambda: list(workspace.find({}, projection))))
+    found = in_mongomock(documents)
+    return list(asked(lambda: list(found.find({}, projection))))

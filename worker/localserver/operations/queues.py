@@ -2,14 +2,13 @@
 
 from typing import Any, Final
 
-from worker.localserver.storage import json_text
-from worker.localserver.storage.changes import Changes
-from worker.localserver.storage.document_table import DocTable
+from worker.localserver.storage.change_feed import ChangeFeed
+from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
 from worker.localserver.storage.item_rules import DEFAULT_MAXRETRIES, Queue
-from worker.localserver.storage.people import Person
 from worker.localserver.storage.store import Store
+from worker.localserver.storage.user import User, created_by, modified_by
 
 COLLECTION: Final = "mq"
 QUEUE_TYPE: Final = "workitemqueue"
@@ -31,7 +30,7 @@ DELAYS: Final = ("retrydelay", "initialdelay")
 class Queues:
     """Finds and administrates queues; found ones are remembered until ``mq`` changes."""
 
-    def __init__(self, store: Store, documents: DocTable, changes: Changes) -> None:
+    def __init__(self, store: Store, documents: DocumentTable, changes: ChangeFeed) -> None:
         self._store = store
         self._documents = documents
         self._changes = changes
@@ -80,12 +79,12 @@ class Queues:
             raise RefusedError(f"Work item queue with name {name} not found.")
         return found
 
-    def add(self, values: dict[str, Any], person: Person, now: int) -> dict[str, Any]:
+    def add(self, values: dict[str, Any], user: User, now: int) -> dict[str, Any]:
         """Make a queue.
 
         Args:
             values: fields of the queue's document; ``name`` is mandatory, ``maxretries`` 0 is 3.
-            person: who makes it.
+            user: who makes it.
             now: the server's time in milliseconds.
 
         Raises:
@@ -96,29 +95,23 @@ class Queues:
             raise RefusedError("Name is mandatory")
         if self.find(name) is not None:
             raise RefusedError(f"Work item queue with name {name} already exists")
-        stamp = json_text.write_date(now)
         document = {
             "_id": values.get("_id") or new_id(),
             "_type": QUEUE_TYPE,
             "name": name,
             "maxretries": int(values.get("maxretries") or DEFAULT_MAXRETRIES),
-            **{key: int(values.get(key) or 0) for key in DELAYS},
-            **{key: str(values.get(key) or "") for key in TEXTS},
+            **_settings(values),
             "_acl": values.get("_acl") or [],
-            "_created": stamp,
-            "_createdby": person.username,
-            "_createdbyid": person.id,
-            "_modified": stamp,
-            "_modifiedby": person.username,
-            "_modifiedbyid": person.id,
+            **created_by(user, now),
+            **modified_by(user, now),
             "_version": 0,
         }
         self._documents.insert(COLLECTION, document)
-        self._changes.tell(COLLECTION, "insert", document)
+        self._changes.publish(COLLECTION, "insert", document)
         return document
 
     def update(
-        self, document: dict[str, Any], values: dict[str, Any], person: Person, now: int
+        self, document: dict[str, Any], values: dict[str, Any], user: User, now: int
     ) -> dict[str, Any]:
         """Change a queue's settings; an empty name and ``maxretries`` 0 keep what is stored.
 
@@ -134,22 +127,19 @@ class Queues:
             "name": name or document.get("name", ""),
             "maxretries": int(values.get("maxretries") or document.get("maxretries") or 0)
             or DEFAULT_MAXRETRIES,
-            **{key: int(values.get(key) or 0) for key in DELAYS},
-            **{key: str(values.get(key) or "") for key in TEXTS},
+            **_settings(values),
             "_acl": values.get("_acl") or document.get("_acl") or [],
-            "_modified": json_text.write_date(now),
-            "_modifiedby": person.username,
-            "_modifiedbyid": person.id,
+            **modified_by(user, now),
             "_version": int(document.get("_version") or 0) + 1,
         }
         self._documents.replace(COLLECTION, changed)
-        self._changes.tell(COLLECTION, "replace", changed)
+        self._changes.publish(COLLECTION, "replace", changed)
         return changed
 
     def remove(self, document: dict[str, Any]) -> None:
         """Remove a queue's document; its items are the caller's business."""
         self._documents.delete(COLLECTION, str(document["_id"]))
-        self._changes.tell(COLLECTION, "delete", {"_id": document["_id"]})
+        self._changes.publish(COLLECTION, "delete", {"_id": document["_id"]})
 
     def _refresh(self) -> None:
         known = (self._documents.writes(COLLECTION), self._store.undone)
@@ -163,6 +153,13 @@ class Queues:
         self._by_id = {queue.id: queue for queue in queues}
         self._by_name = {queue.name: queue for queue in reversed(queues)}
         self._known = known
+
+
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: int(values.get(key) or 0) for key in DELAYS},
+        **{key: str(values.get(key) or "") for key in TEXTS},
+    }
 
 
 def _queue(document: dict[str, Any]) -> Queue:

@@ -59,13 +59,13 @@ class Replies:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
-    def mark(self) -> int:
-        """Return the present place, for ``forget_since``."""
+    def position(self) -> int:
+        """Return the present place, for ``drop_since``."""
         return len(self._waiting)
 
-    def forget_since(self, mark: int) -> None:
+    def drop_since(self, position: int) -> None:
         """Drop the messages of a command that was undone."""
-        del self._waiting[mark:]
+        del self._waiting[position:]
 
     def flush(self) -> None:
         """Commit and send."""

@@ -1,76 +1,55 @@
 """Everything that commands work with, put together once per server."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from worker.localserver.operations.documents import Documents
 from worker.localserver.operations.messages import MessageQueues
+from worker.localserver.operations.options import ServerOptions
 from worker.localserver.operations.queries import Queries
 from worker.localserver.operations.queues import Queues
 from worker.localserver.operations.replies import Replies
 from worker.localserver.operations.users import Users
 from worker.localserver.operations.watches import Watches
-from worker.localserver.operations.workitems import Cycle
-from worker.localserver.options import ServerOptions
-from worker.localserver.storage.changes import Changes
-from worker.localserver.storage.document_table import DocTable
+from worker.localserver.operations.workitems import WorkItems
+from worker.localserver.storage.change_feed import ChangeFeed
+from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.files import Files
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.store import Store
 
 
-@dataclass
-class House:
-    """The rooms of one local server."""
+class Services:
+    """What the commands of one local server work with.
 
-    options: ServerOptions
-    store: Store
-    replies: Replies
-    users: Users
-    documents: Documents
-    queries: Queries
-    items: ItemTable
-    queues: Queues
-    cycle: Cycle
-    files: Files
-    messages: MessageQueues
-    watches: Watches
-    changes: Changes
-    stats: Counter[str]
+    Attributes:
+        stats: how often what happened, by name.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        """Open the data and put everything together.
+
+        Raises:
+            sqlite3.Error: the data cannot be opened.
+        """
+        self.options = options
+        self.store = Store(options.data)
+        self.changes = ChangeFeed()
+        self.item_table = ItemTable(self.store)
+        table = DocumentTable(self.store)
+        self.files = Files(self.store, table)
+        self.files.drop_leftovers()
+        self.users = Users(self.store, table)
+        self.queues = Queues(self.store, table, self.changes)
+        self.queries = Queries(table, self.item_table)
+        self.documents = Documents(
+            self.store, table, self.item_table, self.files, self.queries, self.changes
+        )
+        self.workitems = WorkItems(self.item_table, self.queues, self.files, self.changes)
+        self.messages = MessageQueues()
+        self.watches = Watches(self.changes)
+        self.replies = Replies(self.store, options.log)
+        self.stats: Counter[str] = Counter()
 
     def now(self) -> int:
         """Return the server's time in milliseconds since 1970."""
         return int(self.options.clock() * 1000)
-
-
-def build(options: ServerOptions) -> House:
-    """Open the data and put the rooms together.
-
-    Raises:
-        sqlite3.Error: the data cannot be opened.
-    """
-    store = Store(options.data)
-    changes = Changes()
-    table = DocTable(store)
-    items = ItemTable(store)
-    files = Files(store, table)
-    queues = Queues(store, table, changes)
-    queries = Queries(table, items)
-    house = House(
-        options=options,
-        store=store,
-        replies=Replies(store, options.log),
-        users=Users(store, table),
-        documents=Documents(store, table, items, files, queries, changes),
-        queries=queries,
-        items=items,
-        queues=queues,
-        cycle=Cycle(items, queues, files, changes),
-        files=files,
-        messages=MessageQueues(),
-        watches=Watches(changes),
-        changes=changes,
-        stats=Counter(),
-    )
-    files.drop_leftovers()
-    return house

@@ -1,25 +1,28 @@
-"""Users: hashed passwords, signed tokens."""
+"""Users: hashed passwords, signed tokens, and one for a server that was started without any."""
 
 import hashlib
 import hmac
+import os
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import jwt
 
 from worker.localserver.storage import json_text
-from worker.localserver.storage.document_table import DocTable
+from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
-from worker.localserver.storage.people import Person
 from worker.localserver.storage.store import Store
+from worker.localserver.storage.user import User
 
 COLLECTION: Final = "users"
 ALGORITHM: Final = "HS256"
 LONG_LIFETIME: Final = 365 * 24 * 3600.0
 SIGNING_KEY: Final = "signing_key"
 REMEMBERED: Final = 256
+GENERATED_NAME: Final = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Credentials:
 class Users:
     """Knows who may sign in."""
 
-    def __init__(self, store: Store, documents: DocTable) -> None:
+    def __init__(self, store: Store, documents: DocumentTable) -> None:
         self._store = store
         self._documents = documents
         found = store.setting(SIGNING_KEY)
@@ -45,13 +48,13 @@ class Users:
         # Hashing takes 50 ms on purpose; a password that was right once is known again by a keyed
         # hash that lives in memory only, so that workers which reconnect cost nothing.
         self._memory_key = secrets.token_bytes(32)
-        self._proved: dict[str, bytes] = {}
-        self._tokens: dict[str, tuple[Person, float]] = {}
+        self._verified: dict[str, bytes] = {}
+        self._tokens: dict[str, tuple[User, float]] = {}
 
     def ensure(self, username: str, password: str, now: int) -> None:
         """Make a user, or give an existing one this password."""
         known = self.credentials(username)
-        if known is not None and matches(known, password):
+        if known is not None and verify_password(known, password):
             return
         userid = known.userid if known else new_id()
         salt = secrets.token_bytes(16)
@@ -87,31 +90,31 @@ class Users:
         """Return a user's document; an empty one where it was deleted."""
         return self._documents.get(COLLECTION, userid) or {}
 
-    def proved(self, username: str, password: str) -> Person | None:
+    def recently_verified(self, username: str, password: str) -> User | None:
         """Return the user if exactly this password was found right before, without hashing."""
-        digest = self._proved.get(username)
+        digest = self._verified.get(username)
         if digest is None or not hmac.compare_digest(digest, self._digest(username, password)):
             return None
         known = self.credentials(username)
-        return Person(known.userid, username) if known else None
+        return User(known.userid, username) if known else None
 
     def remember(self, username: str, password: str) -> None:
         """Note that this password was found right."""
-        if len(self._proved) >= REMEMBERED:
-            self._proved.clear()
-        self._proved[username] = self._digest(username, password)
+        if len(self._verified) >= REMEMBERED:
+            self._verified.clear()
+        self._verified[username] = self._digest(username, password)
 
-    def token(self, person: Person, lifetime: float, now: float) -> str:
+    def token(self, user: User, lifetime: float, now: float) -> str:
         """Return a signed token.
 
         Args:
-            person: who may use it.
+            user: who may use it.
             lifetime: seconds that it is valid.
             now: the server's time in seconds.
         """
         return jwt.encode(
             {
-                "data": {"_id": person.id, "username": person.username},
+                "data": {"_id": user.id, "username": user.username},
                 "iat": int(now),
                 "exp": int(now + lifetime),
                 # Two tokens of one second differ, as they do on OpenIAP.
@@ -121,7 +124,7 @@ class Users:
             algorithm=ALGORITHM,
         )
 
-    def of_token(self, token: str, now: float) -> Person:
+    def user_of_token(self, token: str, now: float) -> User:
         """Return who a token was made for.
 
         Raises:
@@ -137,7 +140,7 @@ class Users:
             raise RefusedError("jwt expired")
         return known[0]
 
-    def _read(self, token: str) -> tuple[Person, float]:
+    def _read(self, token: str) -> tuple[User, float]:
         try:
             claims = jwt.decode(
                 token,
@@ -152,7 +155,7 @@ class Users:
                 },
             )
             data = claims["data"]
-            return Person(str(data["_id"]), str(data["username"])), float(claims["exp"])
+            return User(str(data["_id"]), str(data["username"])), float(claims["exp"])
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise RefusedError("invalid jwt") from error
 
@@ -161,10 +164,35 @@ class Users:
         return hmac.digest(self._memory_key, text, "sha256")
 
 
-def matches(credentials: Credentials, password: str) -> bool:
+def verify_password(credentials: Credentials, password: str) -> bool:
     """Say whether a password is the right one; takes some 50 ms of CPU, on purpose."""
     return hmac.compare_digest(_hash(password, credentials.salt), credentials.hash)
 
 
 def _hash(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
+
+
+def generated_user(data: Path | None) -> tuple[str, str]:
+    """Return a user name and a random password; those of an earlier start where there are some.
+
+    Args:
+        data: the data file, beside which both are kept; without one nothing is kept.
+
+    Raises:
+        OSError: the file beside the data cannot be read or written.
+    """
+    generated = GENERATED_NAME, secrets.token_urlsafe(18)
+    if data is None:
+        return generated
+    path = data.with_name(f"{data.name}.user")
+    if path.exists():
+        name, separator, password = path.read_text(encoding="utf-8").strip().partition(":")
+        if separator and name and password:
+            return name, password
+    # Made with its mode, not changed to it after: nobody else may read it even for a moment.
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(":".join(generated) + "\n")
+    return generated

@@ -6,7 +6,7 @@ another, with a pause between; nothing at a push.
 
 import asyncio
 
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
 from worker.localserver.storage import json_text
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -14,27 +14,27 @@ from worker.openiap.wire import openiap_pb2 as pb
 class WakeUps:
     """Sends the wake-up messages of one server."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def run(self) -> None:
         """Send one round after another, for ever."""
         while True:
-            await asyncio.sleep(self._house.options.wakeup_interval)
+            await asyncio.sleep(self._services.options.wakeup_interval)
             await self.round()
 
     async def round(self) -> None:
         """Tell everybody who waits for due items, one after another."""
-        house = self._house
-        for queue in house.queues.all():
-            if not queue.amqpqueue or not house.items.has_due(queue.id, house.now()):
+        services = self._services
+        for queue in services.queues.all():
+            if not queue.amqpqueue or not services.item_table.has_due(queue.id, services.now()):
                 continue
             data = json_text.write(
                 {"wiq": queue.name, "wiqid": queue.id, "packageid": queue.packageid}
             )
-            listeners = house.messages.listeners(queue.amqpqueue)
-            for position, listener in enumerate(listeners):
+            subscribers = services.messages.subscribers(queue.amqpqueue)
+            for position, subscriber in enumerate(subscribers):
                 if position:
-                    await asyncio.sleep(house.options.wakeup_spacing)
-                house.stats["wakeups"] += 1
-                listener.send("queueevent", pb.QueueEvent(queuename=queue.amqpqueue, data=data))
+                    await asyncio.sleep(services.options.wakeup_spacing)
+                services.stats["wakeups"] += 1
+                subscriber.send("queueevent", pb.QueueEvent(queuename=queue.amqpqueue, data=data))

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.localserver.operations.messages import Listener as Client
+from worker.localserver.operations.messages import Subscriber
 from worker.localserver.storage import json_text
-from worker.localserver.storage.changes import Changes, Listener
+from worker.localserver.storage.change_feed import ChangeFeed, OnChange
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
 from worker.openiap.wire import openiap_pb2 as pb
@@ -22,19 +22,19 @@ class Watch:
     """One client's interest in one collection."""
 
     id: str
-    client: Client
+    client: Subscriber
     collection: str
-    listener: Listener
+    on_change: OnChange
 
 
 class Watches:
     """Keeps watches; they end with the link of their client."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: ChangeFeed) -> None:
         self._changes = changes
         self._watches: dict[str, Watch] = {}
 
-    def add(self, client: Client, collection: str, paths: list[str]) -> str:
+    def add(self, client: Subscriber, collection: str, paths: list[str]) -> str:
         """Watch a collection, and return the watch's id.
 
         Args:
@@ -59,19 +59,19 @@ class Watches:
                 pb.WatchEvent(id=watch_id, operation=operation, document=json_text.write(document)),
             )
 
-        def interest(operation: str, glimpse: Mapping[str, Any]) -> bool:
+        def interest(operation: str, known: Mapping[str, Any]) -> bool:
             if not filters or operation == "delete":
                 return True
             for one in filters:  # noqa: SIM110 (twice per item: no generator)
-                if one.may_fit(glimpse):
+                if one.may_fit(known):
                     return True
             return False
 
         self._watches[watch_id] = Watch(watch_id, client, collection, tell)
-        self._changes.listen(collection, tell, interest)
+        self._changes.subscribe(collection, tell, interest)
         return watch_id
 
-    def remove(self, watch_id: str, client: Client) -> None:
+    def remove(self, watch_id: str, client: Subscriber) -> None:
         """End a watch of this client.
 
         Raises:
@@ -82,14 +82,14 @@ class Watches:
             raise RefusedError(f"Unknown watch {watch_id}")
         self._end(watch)
 
-    def forget(self, client: Client) -> None:
+    def forget(self, client: Subscriber) -> None:
         """End every watch of a client whose link is gone."""
         for watch in [one for one in self._watches.values() if one.client is client]:
             self._end(watch)
 
     def _end(self, watch: Watch) -> None:
         del self._watches[watch.id]
-        self._changes.ignore(watch.collection, watch.listener)
+        self._changes.unsubscribe(watch.collection, watch.on_change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ class PathFilter:
             (_value(document, names) == value) is equal for names, equal, value in self.comparisons
         )
 
-    def may_fit(self, glimpse: Mapping[str, Any]) -> bool:
+    def may_fit(self, known: Mapping[str, Any]) -> bool:
         """Say the same of a document of which only some fields are known."""
         for names, equal, value in self.comparisons:
-            if len(names) == 1 and names[0] in glimpse and (glimpse[names[0]] == value) != equal:
+            if len(names) == 1 and names[0] in known and (known[names[0]] == value) != equal:
                 return False
         return True
 
@@ -125,19 +125,20 @@ def path_filter(path: str) -> PathFilter:
     text = path.strip()
     if text in EVERYTHING:
         return PathFilter(())
+    refused = RefusedError(f"The local server cannot watch the path {path}")
     found = CONDITIONS.match(text)
     if found is None:
-        raise RefusedError(f"The local server cannot watch the path {path}")
+        raise refused
     comparisons = []
     for part in found[1].split("&&"):
         one = EQUALITY.match(part.strip())
         if one is None:
-            raise RefusedError(f"The local server cannot watch the path {path}")
+            raise refused
         if one[5] is not None:
             try:
                 value = json_text.parse(one[5])
             except json_text.JsonError as error:
-                raise RefusedError(f"The local server cannot watch the path {path}") from error
+                raise refused from error
         else:
             value = one[3] if one[3] is not None else one[4]
         comparisons.append((tuple(one[1].split(".")), one[2].startswith("="), value))

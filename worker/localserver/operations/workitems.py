@@ -1,6 +1,6 @@
-"""The cycle of a work item over the store: push, pop, update, delete, purge.
+"""Work items over the store: push, pop, update, delete, purge.
 
-The decisions are in ``workitems``; this room fetches, stores, and copies files.
+The decisions are in ``storage/item_rules``; this module fetches, stores, and copies files.
 """
 
 import zlib
@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.localserver.operations.queues import Queues
 from worker.localserver.storage import item_table, json_text
-from worker.localserver.storage.changes import Changes
+from worker.localserver.storage.change_feed import ChangeFeed
 from worker.localserver.storage.errors import RefusedAfterChangeError, RefusedError
 from worker.localserver.storage.files import Files, base_name
 from worker.localserver.storage.ids import new_id
@@ -18,21 +18,21 @@ from worker.localserver.storage.item_rules import (
     DEFAULT_NAME,
     DEFAULT_PRIORITY,
     NEW,
-    Change,
+    ChainTarget,
+    ItemUpdate,
     Queue,
     StoredItem,
-    Target,
     apply_update,
 )
 from worker.localserver.storage.item_table import ItemTable
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User, created_by
 from worker.openiap.wire import openiap_pb2 as pb
 
 INFLATED_LIMIT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class NewItem:
     """A new item as a client asks for it; the payload is JSON text, ready to be stored."""
 
     payload: str
@@ -45,10 +45,10 @@ class Pushed:
     failed_wiqid: str = ""
 
 
-class Cycle:
-    """Moves items through their states."""
+class WorkItems:
+    """Moves work items through their states."""
 
-    def __init__(self, table: ItemTable, queues: Queues, files: Files, changes: Changes) -> None:
+    def __init__(self, table: ItemTable, queues: Queues, files: Files, changes: ChangeFeed) -> None:
         self._table = table
         self._queues = queues
         self._files = files
@@ -57,9 +57,9 @@ class Cycle:
     def push(
         self,
         queue: Queue,
-        pushed: Pushed,
+        new: NewItem,
         files: Iterable[pb.WorkitemFile],
-        person: Person,
+        user: User,
         now: int,
     ) -> StoredItem:
         """Add an item to a queue.
@@ -67,15 +67,15 @@ class Cycle:
         Raises:
             RefusedError: a file that cannot be unpacked.
         """
-        item = self._new_item(queue, pushed, person, now)
-        item.files = self._with_files([], files, item, person, now)
+        item = self._new_item(queue, new, user, now)
+        item.files = self._with_files([], files, item, user, now)
         self._table.insert(item, now)
         self._tell("insert", item)
         return item
 
-    def pop(self, queue: Queue, person: Person, now: int) -> StoredItem | None:
+    def pop(self, queue: Queue, user: User, now: int) -> StoredItem | None:
         """Take the most urgent due item of a queue into processing, or return None."""
-        item = self._table.pop(queue.id, person.id, person.username, now)
+        item = self._table.pop(queue.id, user.id, user.username, now)
         if item is not None:
             self._tell("update", item)
         return item
@@ -87,9 +87,9 @@ class Cycle:
     def update(
         self,
         item: StoredItem,
-        change: Change,
+        update: ItemUpdate,
         files: Iterable[pb.WorkitemFile],
-        person: Person,
+        user: User,
         now: int,
     ) -> StoredItem:
         """Change an item, whatever state it is in and whoever has it: OpenIAP has no fence.
@@ -99,14 +99,14 @@ class Cycle:
             RefusedAfterChangeError: changed, but the queue that it goes on to does not exist.
         """
         queue = self._queues.require(item.wiq, item.wiqid)
-        updated, target = apply_update(item, change, queue, now)
+        updated, target = apply_update(item, update, queue, now)
         updated.wiq, updated.wiqid = queue.name, queue.id
-        updated.modifiedby, updated.modifiedbyid = person.username, person.id
-        updated.files = self._with_files(item.files, files, item, person, now)
-        self._table.replace(updated, now, payload=change.payload is not None)
+        updated.modifiedby, updated.modifiedbyid = user.username, user.id
+        updated.files = self._with_files(item.files, files, item, user, now)
+        self._table.replace(updated, now, payload=update.payload is not None)
         self._tell("update", updated)
         if target is not None:
-            self._chain(updated, target, person, now)
+            self._chain(updated, target, user, now)
         return updated
 
     def delete(self, item_id: str) -> None:
@@ -120,13 +120,13 @@ class Cycle:
             raise no_such_item(item_id)
         self._delete_files(item)
         self._table.delete(item_id)
-        self._changes.tell(item_table.COLLECTION, "delete", {"_id": item_id})
+        self._changes.publish(item_table.COLLECTION, "delete", {"_id": item_id})
 
     def purge(self, queue_id: str) -> int:
         """Remove all items of a queue, whatever their state, and return how many there were."""
         for item in self._table.of_queue(queue_id):
             self._delete_files(item)
-            self._changes.tell(item_table.COLLECTION, "delete", {"_id": item.id})
+            self._changes.publish(item_table.COLLECTION, "delete", {"_id": item.id})
         return self._table.delete_queue(queue_id)
 
     def contents(self, item: StoredItem, message: pb.Workitem, *, compressed: bool) -> None:
@@ -136,46 +136,39 @@ class Cycle:
             sent.file = zlib.compress(data) if compressed else data
             sent.compressed = compressed
 
-    def _new_item(self, queue: Queue, pushed: Pushed, person: Person, now: int) -> StoredItem:
+    def _new_item(self, queue: Queue, new: NewItem, user: User, now: int) -> StoredItem:
         due = now + queue.initialdelay * 1000
         return StoredItem(
             id=new_id(),
             wiqid=queue.id,
             wiq=queue.name,
             state=NEW,
-            priority=pushed.priority or DEFAULT_PRIORITY,
-            nextrun=due if pushed.nextrun is None else pushed.nextrun,
+            priority=new.priority or DEFAULT_PRIORITY,
+            nextrun=due if new.nextrun is None else new.nextrun,
             lastrun=None,
             retries=0,
-            name=pushed.name or DEFAULT_NAME,
-            payload=pushed.payload,
+            name=new.name or DEFAULT_NAME,
+            payload=new.payload,
             files=[],
-            success_wiq=pushed.success_wiq,
-            success_wiqid=pushed.success_wiqid,
-            failed_wiq=pushed.failed_wiq,
-            failed_wiqid=pushed.failed_wiqid,
+            success_wiq=new.success_wiq,
+            success_wiqid=new.success_wiqid,
+            failed_wiq=new.failed_wiq,
+            failed_wiqid=new.failed_wiqid,
             modified=now,
-            modifiedby=person.username,
-            modifiedbyid=person.id,
-            extra=json_text.write(
-                {
-                    "_acl": [],
-                    "_created": json_text.write_date(now),
-                    "_createdby": person.username,
-                    "_createdbyid": person.id,
-                }
-            ),
+            modifiedby=user.username,
+            modifiedbyid=user.id,
+            extra=json_text.write({"_acl": [], **created_by(user, now)}),
         )
 
-    def _chain(self, item: StoredItem, target: Target, person: Person, now: int) -> None:
+    def _chain(self, item: StoredItem, target: ChainTarget, user: User, now: int) -> None:
         queue = self._queues.find(target.wiq, target.wiqid)
         if queue is None:
             raise RefusedAfterChangeError(
                 f"Work item queue not found {target.wiq or 'undefined'} "
                 f"({target.wiqid or 'undefined'}) not found."
             )
-        pushed = Pushed(payload=item.payload, name=item.name, priority=item.priority)
-        copy = self._new_item(queue, pushed, person, now)
+        new = NewItem(payload=item.payload, name=item.name, priority=item.priority)
+        copy = self._new_item(queue, new, user, now)
         for file in item.files:
             copied = self._files.copy(str(file.get("_id") or ""), _metadata(copy))
             if copied is not None:
@@ -188,7 +181,7 @@ class Cycle:
         present: list[dict[str, str]],
         sent: Iterable[pb.WorkitemFile],
         item: StoredItem,
-        person: Person,
+        user: User,
         now: int,
     ) -> list[dict[str, str]]:
         """Return the item's files after those of a request: replaced, added, deleted by name."""
@@ -202,7 +195,7 @@ class Cycle:
             file_id = file._id
             if file.file:
                 data = _unpacked(file.file) if file.compressed else file.file
-                file_id = self._files.add(name, data, _metadata(item), person, now)
+                file_id = self._files.add(name, data, _metadata(item), user, now)
             for one in replaced:
                 if one.get("_id") and one.get("_id") != file_id:
                     self._files.delete(str(one["_id"]))
@@ -215,9 +208,9 @@ class Cycle:
             self._files.delete(str(file.get("_id") or ""))
 
     def _tell(self, operation: str, item: StoredItem) -> None:
-        glimpse = {"_type": "workitem", "state": item.state, "wiq": item.wiq, "wiqid": item.wiqid}
-        if self._changes.wanted(item_table.COLLECTION, operation, glimpse):
-            self._changes.tell(item_table.COLLECTION, operation, item_table.document_of(item))
+        known = {"_type": "workitem", "state": item.state, "wiq": item.wiq, "wiqid": item.wiqid}
+        if self._changes.wanted(item_table.COLLECTION, operation, known):
+            self._changes.publish(item_table.COLLECTION, operation, item_table.document_of(item))
 
 
 def no_such_item(item_id: str) -> RefusedError:

@@ -6,17 +6,17 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import Upload
-from worker.localserver.storage.json_text import JsonError, parse
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.json_text import parse
+from worker.localserver.storage.user import User
 
 
 class Client(Protocol):
     """The connection that a command came over."""
 
-    person: Person | None
+    user: User | None
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
         """Send a message behind the next commit."""
@@ -32,9 +32,9 @@ class Client(Protocol):
 class Call:
     """One command as it came: from whom, acting as whom, under which id."""
 
-    house: House
+    services: Services
     client: Client
-    person: Person
+    user: User
     id: str
     command: str
 
@@ -67,7 +67,7 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     Raises:
         RefusedError: it is not JSON, or no object.
     """
-    value = json_value(text) if text.strip() else None
+    value = parse(text) if text.strip() else None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -81,19 +81,7 @@ def json_list(text: str, what: str) -> list[dict[str, Any]]:
     Raises:
         RefusedError: it is not JSON, or no list of objects.
     """
-    value = json_value(text) if text.strip() else []
+    value = parse(text) if text.strip() else []
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise RefusedError(f"{what} must be a JSON array of objects")
     return value
-
-
-def json_value(text: str) -> Any:
-    """Return JSON text as a value.
-
-    Raises:
-        RefusedError: it is not JSON.
-    """
-    try:
-        return parse(text)
-    except JsonError as error:
-        raise RefusedError(str(error)) from error

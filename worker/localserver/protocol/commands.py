@@ -6,59 +6,59 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from worker.localserver.configuration import configuration
-from worker.localserver.operations.users import LONG_LIFETIME, matches
+from worker.localserver.operations.users import LONG_LIFETIME, verify_password
 from worker.localserver.protocol import document_commands, item_commands
 from worker.localserver.protocol.command import Call, Command
+from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import CHUNK
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User
 from worker.openiap.wire import openiap_pb2 as pb
 
 
 async def sign_in(call: Call, request: pb.SigninRequest) -> Message:
     """Sign a client in by password or token, and give it a token."""
-    house = call.house
-    now = house.options.clock()
+    services = call.services
+    now = services.options.clock()
     if request.jwt:
-        person = house.users.of_token(request.jwt, now)
+        user = services.users.user_of_token(request.jwt, now)
     else:
-        person = await _by_password(call, request.username, request.password)
+        user = await _by_password(call, request.username, request.password)
     if not request.validateonly:
-        call.client.person = person
-    lifetime = LONG_LIFETIME if request.longtoken else house.options.token_lifetime
+        call.client.user = user
+    lifetime = LONG_LIFETIME if request.longtoken else services.options.token_lifetime
     return pb.SigninResponse(
-        jwt=house.users.token(person, lifetime, now),
-        user=user_message(call, person),
-        config=json_text.write(configuration(house.options)),
+        jwt=services.users.token(user, lifetime, now),
+        user=user_message(call, user),
+        config=json_text.write(configuration(services.options)),
     )
 
 
-async def _by_password(call: Call, username: str, password: str) -> Person:
-    users = call.house.users
-    person = users.proved(username, password)
-    if person is not None:
-        return person
+async def _by_password(call: Call, username: str, password: str) -> User:
+    users = call.services.users
+    user = users.recently_verified(username, password)
+    if user is not None:
+        return user
     known = users.credentials(username)
-    if known is None or not await asyncio.to_thread(matches, known, password):
+    if known is None or not await asyncio.to_thread(verify_password, known, password):
         raise RefusedError(f"{username} failed logging in using local")
     users.remember(username, password)
-    return Person(known.userid, username)
+    return User(known.userid, username)
 
 
-def user_message(call: Call, person: Person) -> pb.User:
+def user_message(call: Call, user: User) -> pb.User:
     """Return a user as the protocol tells it."""
-    document = call.house.users.document(person.id)
-    user = pb.User(
-        _id=person.id,
-        name=str(document.get("name") or person.username),
-        username=person.username,
+    document = call.services.users.document(user.id)
+    message = pb.User(
+        _id=user.id,
+        name=str(document.get("name") or user.username),
+        username=user.username,
         email=str(document.get("email") or ""),
     )
     for role in document.get("roles") or []:
-        user.roles.add(_id=str(role.get("_id") or ""), name=str(role.get("name") or ""))
-    return user
+        message.roles.add(_id=str(role.get("_id") or ""), name=str(role.get("name") or ""))
+    return message
 
 
 def get_element(call: Call, request: pb.GetElementRequest) -> Message:
@@ -68,25 +68,25 @@ def get_element(call: Call, request: pb.GetElementRequest) -> Message:
 
 def register_queue(call: Call, request: pb.RegisterQueueRequest) -> Message:
     """Listen to a message queue."""
-    name = call.house.messages.register(request.queuename, call.client)
+    name = call.services.messages.register(request.queuename, call.client)
     return pb.RegisterQueueResponse(queuename=name)
 
 
 def unregister_queue(call: Call, request: pb.UnRegisterQueueRequest) -> Message:
     """Listen no longer."""
-    call.house.messages.unregister(request.queuename, call.client)
+    call.services.messages.unregister(request.queuename, call.client)
     return pb.UnRegisterQueueResponse()
 
 
 def register_exchange(call: Call, request: pb.RegisterExchangeRequest) -> Message:
     """Make or join an exchange."""
-    name = call.house.messages.register_exchange(request, call.client)
+    name = call.services.messages.register_exchange(request, call.client)
     return pb.RegisterExchangeResponse(queuename=name)
 
 
 def queue_message(call: Call, request: pb.QueueMessageRequest) -> Message:
     """Send a message to a queue or an exchange."""
-    call.house.messages.publish(request)
+    call.services.messages.publish(request)
     return pb.QueueMessageResponse(
         queuename=request.queuename,
         correlationId=request.correlationId,
@@ -100,31 +100,31 @@ def queue_message(call: Call, request: pb.QueueMessageRequest) -> Message:
 def watch(call: Call, request: pb.WatchRequest) -> Message:
     """Be told of changes in a collection."""
     return pb.WatchResponse(
-        id=call.house.watches.add(call.client, request.collectionname, list(request.paths))
+        id=call.services.watches.add(call.client, request.collectionname, list(request.paths))
     )
 
 
 def unwatch(call: Call, request: pb.UnWatchRequest) -> Message:
     """Be told no longer."""
-    call.house.watches.remove(request.id, call.client)
+    call.services.watches.remove(request.id, call.client)
     return pb.UnWatchResponse()
 
 
 def upload(call: Call, request: pb.UploadRequest) -> None:
     """Take a file; the answer comes when its stream has ended."""
     _require_files(request.collectionname)
-    started = call.house.files.begin(request.filename, request.mimetype, request.metadata)
+    started = call.services.files.begin(request.filename, request.mimetype, request.metadata)
     call.client.expect_upload(call.id, started)
 
 
 async def download(call: Call, request: pb.DownloadRequest) -> Message:
     """Send a file as a stream, then the answer."""
     _require_files(request.collectionname)
-    files = call.house.files
+    files = call.services.files
     document = files.find(request.id, request.filename)
     file_id, length = str(document["_id"]), int(document.get("length") or 0)
     chunks = -(-length // CHUNK)
-    if call.house.options.faults.truncate_downloads and length > CHUNK:
+    if call.services.options.faults.truncate_downloads and length > CHUNK:
         chunks //= 2
     call.client.send("beginstream", pb.BeginStream(stat=pb.Stat(size=length)), call.id)
     for number in range(chunks):

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from worker.localserver.protocol.command import Call, Command, json_list, json_object, json_value
+from worker.localserver.operations.documents import Documents
+from worker.localserver.protocol.command import Call, Command, json_list, json_object
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.openiap.wire import openiap_pb2 as pb
@@ -16,7 +17,7 @@ OBJECT_ID_LENGTHS: Final = (12, 24)
 
 def query(call: Call, request: pb.QueryRequest) -> Message:
     """Find documents."""
-    found = call.house.queries.query(
+    found = call.services.queries.query(
         request.collectionname,
         json_object(request.query, "query"),
         projection=json_object(request.projection, "projection"),
@@ -29,7 +30,7 @@ def query(call: Call, request: pb.QueryRequest) -> Message:
 
 def aggregate(call: Call, request: pb.AggregateRequest) -> Message:
     """Run an aggregation pipeline."""
-    found = call.house.queries.aggregate(
+    found = call.services.queries.aggregate(
         request.collectionname, json_list(request.aggregates, "aggregates")
     )
     return pb.AggregateResponse(results=json_text.write(found))
@@ -37,36 +38,34 @@ def aggregate(call: Call, request: pb.AggregateRequest) -> Message:
 
 def count(call: Call, request: pb.CountRequest) -> Message:
     """Count documents."""
-    return pb.CountResponse(
-        result=call.house.queries.count(request.collectionname, json_object(request.query, "query"))
-    )
+    wanted = json_object(request.query, "query")
+    return pb.CountResponse(result=call.services.queries.count(request.collectionname, wanted))
 
 
 def distinct(call: Call, request: pb.DistinctRequest) -> Message:
     """List the different values of a field."""
     if not request.field:
         raise RefusedError("field is mandatory")
+    wanted = json_object(request.query, "query")
     return pb.DistinctResponse(
-        results=call.house.queries.distinct(
-            request.collectionname, request.field, json_object(request.query, "query")
-        )
+        results=call.services.queries.distinct(request.collectionname, request.field, wanted)
     )
 
 
 def insert_one(call: Call, request: pb.InsertOneRequest) -> Message:
     """Add a document."""
-    _require_right(call, request.collectionname)
-    stored = call.house.documents.insert(
-        request.collectionname, json_object(request.item, "item"), call.person, call.house.now()
+    documents = _writable(call, request.collectionname)
+    stored = documents.insert(
+        request.collectionname, json_object(request.item, "item"), call.user, call.services.now()
     )
     return pb.InsertOneResponse(result=json_text.write(stored))
 
 
 def insert_many(call: Call, request: pb.InsertManyRequest) -> Message:
     """Add several documents, all or none."""
-    _require_right(call, request.collectionname)
+    documents = _writable(call, request.collectionname)
     stored = [
-        call.house.documents.insert(request.collectionname, document, call.person, call.house.now())
+        documents.insert(request.collectionname, document, call.user, call.services.now())
         for document in json_list(request.items, "items")
     ]
     return pb.InsertManyResponse(results=_results(stored, request.skipresults))
@@ -74,22 +73,22 @@ def insert_many(call: Call, request: pb.InsertManyRequest) -> Message:
 
 def update_one(call: Call, request: pb.UpdateOneRequest) -> Message:
     """Replace a document."""
-    _require_right(call, request.collectionname)
-    stored = call.house.documents.replace(
-        request.collectionname, json_object(request.item, "item"), call.person, call.house.now()
+    documents = _writable(call, request.collectionname)
+    stored = documents.replace(
+        request.collectionname, json_object(request.item, "item"), call.user, call.services.now()
     )
     return pb.UpdateOneResponse(result=json_text.write(stored))
 
 
 def update_document(call: Call, request: pb.UpdateDocumentRequest) -> Message:
     """Change the documents that match: the conditional update."""
-    _require_right(call, request.collectionname)
-    changed = call.house.documents.change(
+    documents = _writable(call, request.collectionname)
+    changed = documents.change(
         request.collectionname,
         _condition(call, request.query),
         json_object(request.document, "document"),
-        call.person,
-        call.house.now(),
+        call.user,
+        call.services.now(),
     )
     return pb.UpdateDocumentResponse(
         opresult=pb.UpdateResult(acknowledged=True, matchedCount=changed, modifiedCount=changed)
@@ -98,24 +97,24 @@ def update_document(call: Call, request: pb.UpdateDocumentRequest) -> Message:
 
 def insert_or_update_one(call: Call, request: pb.InsertOrUpdateOneRequest) -> Message:
     """Replace the document with the same unique fields, or add this one."""
-    _require_right(call, request.collectionname)
-    stored = call.house.documents.insert_or_replace(
+    documents = _writable(call, request.collectionname)
+    stored = documents.insert_or_replace(
         request.collectionname,
         request.uniqeness,
         json_object(request.item, "item"),
-        call.person,
-        call.house.now(),
-        forget_id=call.house.options.faults.upserts_forget_ids,
+        call.user,
+        call.services.now(),
+        forget_id=call.services.options.faults.upserts_forget_ids,
     )
     return pb.InsertOrUpdateOneResponse(result=json_text.write(stored))
 
 
 def insert_or_update_many(call: Call, request: pb.InsertOrUpdateManyRequest) -> Message:
     """The same for several documents, all or none."""
-    _require_right(call, request.collectionname)
+    documents = _writable(call, request.collectionname)
     stored = [
-        call.house.documents.insert_or_replace(
-            request.collectionname, request.uniqeness, document, call.person, call.house.now()
+        documents.insert_or_replace(
+            request.collectionname, request.uniqeness, document, call.user, call.services.now()
         )
         for document in json_list(request.items, "items")
     ]
@@ -124,21 +123,19 @@ def insert_or_update_many(call: Call, request: pb.InsertOrUpdateManyRequest) -> 
 
 def delete_one(call: Call, request: pb.DeleteOneRequest) -> Message:
     """Remove a document."""
-    _require_right(call, request.collectionname)
+    documents = _writable(call, request.collectionname)
     if not request.id:
         raise RefusedError("id cannot be null")
-    return pb.DeleteOneResponse(
-        affectedrows=call.house.documents.delete(request.collectionname, request.id)
-    )
+    return pb.DeleteOneResponse(affectedrows=documents.delete(request.collectionname, request.id))
 
 
 def delete_many(call: Call, request: pb.DeleteManyRequest) -> Message:
     """Remove the documents that match, or those of the given ids."""
-    _require_right(call, request.collectionname)
+    documents = _writable(call, request.collectionname)
     if not request.ids and not request.query.strip():
         raise RefusedError("query or ids is mandatory")
     return pb.DeleteManyResponse(
-        affectedrows=call.house.documents.delete_many(
+        affectedrows=documents.delete_many(
             request.collectionname, _condition(call, request.query), list(request.ids)
         )
     )
@@ -149,7 +146,7 @@ def _condition(call: Call, text: str) -> dict[str, Any]:
     query = json_object(text, "query")
     id = query.get("_id")
     if (
-        call.house.options.faults.or_beside_id_is_lost
+        call.services.options.faults.or_beside_id_is_lost
         and isinstance(id, str)
         and len(id) in OBJECT_ID_LENGTHS
     ):
@@ -159,7 +156,7 @@ def _condition(call: Call, text: str) -> dict[str, Any]:
 
 def list_collections(call: Call, request: pb.ListCollectionsRequest) -> Message:
     """List all collections."""
-    names = call.house.documents.collections()
+    names = call.services.documents.collections()
     return pb.ListCollectionsResponse(
         results=json_text.write([{"name": name, "type": "collection"} for name in names])
     )
@@ -172,26 +169,26 @@ def create_collection(call: Call, request: pb.CreateCollectionRequest) -> Messag
             "The local server does not support createcollection with capped, "
             "expireAfterSeconds or timeseries"
         )
-    call.house.documents.create_collection(request.collectionname)
+    call.services.documents.create_collection(request.collectionname)
     return pb.CreateCollectionResponse()
 
 
 def drop_collection(call: Call, request: pb.DropCollectionRequest) -> Message:
     """Remove a collection."""
-    call.house.documents.drop_collection(request.collectionname)
+    call.services.documents.drop_collection(request.collectionname)
     return pb.DropCollectionResponse()
 
 
 def get_indexes(call: Call, request: pb.GetIndexesRequest) -> Message:
     """List a collection's indexes."""
     return pb.GetIndexesResponse(
-        results=json_text.write(call.house.documents.indexes(request.collectionname))
+        results=json_text.write(call.services.documents.indexes(request.collectionname))
     )
 
 
 def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
     """Make an index."""
-    name = call.house.documents.create_index(
+    name = call.services.documents.create_index(
         request.collectionname,
         json_object(request.index, "index"),
         json_object(request.options, "options"),
@@ -202,7 +199,7 @@ def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
 
 def drop_index(call: Call, request: pb.DropIndexRequest) -> Message:
     """Remove an index."""
-    call.house.documents.drop_index(request.collectionname, request.name)
+    call.services.documents.drop_index(request.collectionname, request.name)
     return pb.DropIndexResponse()
 
 
@@ -232,7 +229,7 @@ def _orderby(text: str) -> dict[str, Any]:
     """Return an order: a JSON object, or the bare name of a field (ascending)."""
     if text.strip() in ("", "null"):
         return {}
-    value = json_value(text) if text.strip()[0] in '{["' else text.strip()
+    value = json_text.parse(text) if text.strip()[0] in '{["' else text.strip()
     if isinstance(value, str):
         return {value: 1}
     if not isinstance(value, dict):
@@ -244,6 +241,7 @@ def _results(documents: list[dict[str, Any]], skip: bool) -> str:
     return "[]" if skip else json_text.write(documents)
 
 
-def _require_right(call: Call, collection: str) -> None:
-    if collection in call.house.options.faults.refuse_collections:
+def _writable(call: Call, collection: str) -> Documents:
+    if collection in call.services.options.faults.refuse_collections:
         raise RefusedError(f"Access denied, no authorization to write to {collection}")
+    return call.services.documents

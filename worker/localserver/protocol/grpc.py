@@ -6,15 +6,51 @@ from typing import Any, Final
 
 import grpc
 
-from worker.localserver.options import MAX_MESSAGE, Faults
-from worker.localserver.protocol.backlog import Backlog
-from worker.localserver.protocol.connections import Door
-from worker.localserver.protocol.session import Session
+from worker.localserver.operations.options import Faults
+from worker.localserver.protocol.session import MAX_MESSAGE, SEND_BUFFER, Session
+from worker.localserver.protocol.sessions import Sessions
 
 SERVICE: Final = "openiap.FlowService"
 METHOD: Final = "SetupStream"
 CLIENT_LIMIT: Final = 4 * 1024 * 1024
 """What OpenIAP's clients take in one gRPC message, in bytes."""
+
+
+class SendBuffer:
+    """Encoded messages between a session, which never waits, and its stream; of bounded size for
+    those who ask."""
+
+    def __init__(self) -> None:
+        self._bodies: list[bytes] = []
+        self._size = 0
+        self._filled = asyncio.Event()
+        self._low = asyncio.Event()
+        self._low.set()
+
+    def add(self, body: bytes) -> None:
+        """Put a message behind the others."""
+        self._bodies.append(body)
+        self._size += len(body)
+        if self._size > SEND_BUFFER:
+            self._low.clear()
+        self._filled.set()
+
+    async def take(self) -> list[bytes]:
+        """Wait for messages and return all there are."""
+        await self._filled.wait()
+        self._filled.clear()
+        taken, self._bodies = self._bodies, []
+        return taken
+
+    def sent(self, size: int) -> None:
+        """Note that so many bytes of messages have left."""
+        self._size -= size
+        if self._size <= SEND_BUFFER:
+            self._low.set()
+
+    async def low(self) -> None:
+        """Wait until no more than ``SEND_BUFFER`` bytes wait to leave."""
+        await self._low.wait()
 
 
 class GrpcLink:
@@ -23,7 +59,7 @@ class GrpcLink:
     def __init__(self, context: Any, faults: Faults) -> None:
         self._context = context
         self._faults = faults
-        self._backlog = Backlog()
+        self._buffer = SendBuffer()
         self.cut = asyncio.Event()
         self.numbered = False
         """gRPC keeps the order by itself, and the Python client 0.0.37 numbers nothing here."""
@@ -33,7 +69,7 @@ class GrpcLink:
         if len(body) > CLIENT_LIMIT and self._faults.grpc_large_replies_break:
             self.cut.set()
             return
-        self._backlog.add(body)
+        self._buffer.add(body)
 
     def push(self) -> None:
         """Nothing to do: the stream's own task takes what was sent."""
@@ -44,34 +80,29 @@ class GrpcLink:
 
     async def can_send(self) -> None:
         """Wait until most of what was sent has left."""
-        await self._backlog.low()
+        await self._buffer.low()
 
     async def run(self) -> None:
         """Send what is to be sent until the stream ends."""
         while True:
-            for body in await self._backlog.take():
+            for body in await self._buffer.take():
                 await self._context.write(body)
-                self._backlog.sent(len(body))
+                self._buffer.sent(len(body))
 
 
-class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+class FlowService:
     """Answers the one method there is, with bytes in and out."""
 
-    def __init__(self, door: Door, faults: Faults) -> None:
-        self._door = door
+    def __init__(self, sessions: Sessions, faults: Faults) -> None:
+        self._sessions = sessions
         self._faults = faults
 
-    def service(self, details: Any) -> Any:
-        """Return the handler of the method, None for any other."""
-        if details.method != f"/{SERVICE}/{METHOD}":
-            return None
-        return grpc.stream_stream_rpc_method_handler(self._serve)
-
-    async def _serve(self, requests: AsyncIterator[bytes], context: Any) -> None:
+    async def setup_stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """Serve one client until either side ends its stream."""
         # OpenIAP's Rust client waits for the metadata before it does anything.
         await context.send_initial_metadata(())
         link = GrpcLink(context, self._faults)
-        with self._door.entered(link) as session:
+        with self._sessions.opened(link) as session:
             tasks = [
                 asyncio.create_task(link.run()),
                 asyncio.create_task(self._read(session, requests)),
@@ -91,11 +122,11 @@ class FlowService(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             session.receive(body)
 
 
-async def start(door: Door, faults: Faults, address: str) -> tuple[grpc.aio.Server, int]:
+async def start(sessions: Sessions, faults: Faults, address: str) -> tuple[grpc.aio.Server, int]:
     """Listen for gRPC.
 
     Args:
-        door: where clients enter.
+        sessions: those of the server.
         faults: bugs to reproduce.
         address: host and port; port 0 picks a free one.
 
@@ -112,7 +143,9 @@ async def start(door: Door, faults: Faults, address: str) -> tuple[grpc.aio.Serv
             ("grpc.so_reuseport", 0),
         ]
     )
-    server.add_generic_rpc_handlers((FlowService(door, faults),))
+    method = grpc.stream_stream_rpc_method_handler(FlowService(sessions, faults).setup_stream)
+    service = grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+    server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port(address)
     await server.start()
     return server, port

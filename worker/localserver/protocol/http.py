@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, Header, HTTPException
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from worker.localserver.configuration import configuration
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
+from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage.errors import RefusedError
 
 
-def application(house: House) -> FastAPI:
+def application(services: Services) -> FastAPI:
     """Return the HTTP application of a server."""
     app = FastAPI(title="OpenIAP local server", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -23,7 +23,7 @@ def application(house: House) -> FastAPI:
 
     @app.get("/config")
     async def config() -> dict[str, Any]:
-        return configuration(house.options)
+        return configuration(services.options)
 
     @app.get("/download/{file_id}")
     async def download(
@@ -33,16 +33,16 @@ def application(house: House) -> FastAPI:
         try:
             if kind.lower() != "bearer":
                 raise RefusedError("a bearer token is missing")
-            house.users.of_token(token.strip(), house.options.clock())
+            services.users.user_of_token(token.strip(), services.options.clock())
         except RefusedError as error:
             raise HTTPException(401, str(error)) from error
         try:
-            document = house.files.find(file_id)
+            document = services.files.find(file_id)
         except RefusedError as error:
             raise HTTPException(404, str(error)) from error
         name = str(document.get("filename") or file_id).replace('"', "").encode("ascii", "ignore")
         return StreamingResponse(
-            _on_loop(house.files.contents(file_id)),
+            _on_loop(services.files.contents(file_id)),
             media_type=str(document.get("contentType") or "application/octet-stream"),
             headers={
                 "Content-Length": str(document.get("length") or 0),
@@ -50,19 +50,19 @@ def application(house: House) -> FastAPI:
             },
         )
 
-    if house.options.faults_endpoint:
+    if services.options.faults_endpoint:
 
         @app.post("/faults")
         async def faults(values: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
             try:
-                house.options.faults.change(values)
+                services.options.faults.change(values)
             except ValueError as error:
                 raise HTTPException(400, str(error)) from error
             return {"status": "changed"}
 
         @app.get("/stats")
         async def stats() -> dict[str, int]:
-            return dict(house.stats)
+            return dict(services.stats)
 
     return app
 

@@ -7,13 +7,13 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.localserver.operations.queues import DELAYS, TEXTS
-from worker.localserver.operations.workitems import Pushed, no_such_item
+from worker.localserver.operations.workitems import NewItem, no_such_item
 from worker.localserver.protocol.command import Call, Command
 from worker.localserver.protocol.item_wire import (
-    change_of,
     message_of,
     milliseconds,
     pushed_payload,
+    update_of,
 )
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
@@ -23,45 +23,45 @@ from worker.openiap.wire import openiap_pb2 as pb
 
 def push(call: Call, request: pb.PushWorkitemRequest) -> Message:
     """Add one item."""
-    house = call.house
-    queue = house.queues.require(request.wiq, request.wiqid)
-    item = house.cycle.push(
-        queue, _pushed(call, request, request), request.files, call.person, house.now()
-    )
+    services = call.services
+    queue = services.queues.require(request.wiq, request.wiqid)
+    new = _new_item(call, request, request)
+    item = services.workitems.push(queue, new, request.files, call.user, services.now())
     return pb.PushWorkitemResponse(workitem=_sent(call, item))
 
 
 def push_many(call: Call, request: pb.PushWorkitemsRequest) -> Message:
     """Add many items; what the request says for all of them counts where an item is silent."""
-    house = call.house
-    queue = house.queues.require(request.wiq, request.wiqid)
-    now = house.now()
+    services = call.services
+    queue = services.queues.require(request.wiq, request.wiqid)
+    now = services.now()
     reply = pb.PushWorkitemsResponse()
     for one in request.items:
-        item = house.cycle.push(queue, _pushed(call, one, request), one.files, call.person, now)
+        new = _new_item(call, one, request)
+        item = services.workitems.push(queue, new, one.files, call.user, now)
         reply.workitems.append(_sent(call, item))
     return reply
 
 
 def pop(call: Call, request: pb.PopWorkitemRequest) -> Message:
     """Take the next item of a queue; a reply without an item means there is none."""
-    house = call.house
-    queue = house.queues.require(request.wiq, request.wiqid)
-    item = house.cycle.pop(queue, call.person, house.now())
+    services = call.services
+    queue = services.queues.require(request.wiq, request.wiqid)
+    item = services.workitems.pop(queue, call.user, services.now())
     if item is None:
         return pb.PopWorkitemResponse()
     reply = pb.PopWorkitemResponse(workitem=_sent(call, item))
     if request.includefiles and item.files:
-        house.cycle.contents(item, reply.workitem, compressed=request.compressed)
+        services.workitems.contents(item, reply.workitem, compressed=request.compressed)
     return reply
 
 
 def update(call: Call, request: pb.UpdateWorkitemRequest) -> Message:
     """Change an item: write it back, hand it back, finish it."""
-    house = call.house
-    faults = house.options.faults
-    stored = house.cycle.find(request.workitem._id)
-    change = change_of(
+    services = call.services
+    faults = services.options.faults
+    stored = services.workitems.find(request.workitem._id)
+    wanted = update_of(
         request,
         stored=None if stored is None else stored.payload,
         chains=not faults.ignore_item_chains,
@@ -78,50 +78,50 @@ def update(call: Call, request: pb.UpdateWorkitemRequest) -> Message:
     ]
     if stored is None:
         raise no_such_item(request.workitem._id)
-    item = house.cycle.update(stored, change, files, call.person, house.now())
+    item = services.workitems.update(stored, wanted, files, call.user, services.now())
     return pb.UpdateWorkitemResponse(workitem=_sent(call, item))
 
 
 def delete(call: Call, request: pb.DeleteWorkitemRequest) -> Message:
     """Remove an item."""
-    call.house.cycle.delete(request._id)
+    call.services.workitems.delete(request._id)
     return pb.DeleteWorkitemResponse()
 
 
 def add_queue(call: Call, request: pb.AddWorkItemQueueRequest) -> Message:
     """Make a queue."""
-    document = call.house.queues.add(
-        _queue_values(request.workitemqueue), call.person, call.house.now()
+    document = call.services.queues.add(
+        _queue_values(request.workitemqueue), call.user, call.services.now()
     )
     return pb.AddWorkItemQueueResponse(workitemqueue=_queue_message(document))
 
 
 def update_queue(call: Call, request: pb.UpdateWorkItemQueueRequest) -> Message:
     """Change a queue's settings, purge it, or both."""
-    house = call.house
+    services = call.services
     values = _queue_values(request.workitemqueue)
-    document = house.queues.document(request.workitemqueue._id, request.workitemqueue.name)
+    document = services.queues.document(request.workitemqueue._id, request.workitemqueue.name)
     # A purge that names the queue and nothing else does not mean to reset its settings.
     settings = {key for key, value in values.items() if value} - {"_id", "name"}
     if settings or not request.purge:
-        document = house.queues.update(document, values, call.person, house.now())
+        document = services.queues.update(document, values, call.user, services.now())
     if request.purge:
-        house.cycle.purge(str(document["_id"]))
+        services.workitems.purge(str(document["_id"]))
     return pb.UpdateWorkItemQueueResponse(workitemqueue=_queue_message(document))
 
 
 def delete_queue(call: Call, request: pb.DeleteWorkItemQueueRequest) -> Message:
     """Remove a queue; one with items only together with them."""
-    house = call.house
-    document = house.queues.document(request.wiqid, request.wiq)
+    services = call.services
+    document = services.queues.document(request.wiqid, request.wiq)
     queue_id = str(document["_id"])
     if request.purge:
-        house.cycle.purge(queue_id)
-    elif house.items.count("wiqid = ?", [queue_id]):
+        services.workitems.purge(queue_id)
+    elif services.item_table.count("wiqid = ?", [queue_id]):
         raise RefusedError(
             f"Work item queue {document['name']} is not empty, enable purge to delete"
         )
-    house.queues.remove(document)
+    services.queues.remove(document)
     return pb.DeleteWorkItemQueueResponse()
 
 
@@ -138,21 +138,21 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 
 def _sent(call: Call, item: StoredItem) -> pb.Workitem:
-    return message_of(item, chains=not call.house.options.faults.ignore_item_chains)
+    return message_of(item, chains=not call.services.options.faults.ignore_item_chains)
 
 
-def _pushed(
+def _new_item(
     call: Call,
     one: pb.PushWorkitemRequest | pb.Workitem,
     common: pb.PushWorkitemRequest | pb.PushWorkitemsRequest,
-) -> Pushed:
-    chains = not call.house.options.faults.ignore_item_chains
+) -> NewItem:
+    chains = not call.services.options.faults.ignore_item_chains
     nextrun = None
     for message in (one, common):
         if message.HasField("nextrun") and _is_set(message.nextrun):
             nextrun = milliseconds(message.nextrun)
             break
-    return Pushed(
+    return NewItem(
         payload=pushed_payload(one.payload),
         name=one.name,
         priority=one.priority or common.priority,

@@ -1,13 +1,10 @@
 """Work items between the protocol's messages and what is stored; pure."""
 
-from typing import Any
-
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.localserver.storage import json_text
-from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_rules import (
-    Change,
+    ItemUpdate,
     StoredItem,
     payload_of_push,
     payload_of_update,
@@ -63,13 +60,13 @@ def message_of(item: StoredItem, *, chains: bool) -> pb.Workitem:
     return message
 
 
-def change_of(
+def update_of(
     request: pb.UpdateWorkitemRequest,
     *,
     stored: str | None,
     chains: bool,
     whole_seconds_are_1970: bool,
-) -> Change:
+) -> ItemUpdate:
     """Return what an update asks for.
 
     Args:
@@ -84,14 +81,14 @@ def change_of(
     item = request.workitem
     payload = None
     if item.payload != stored:  # most handlers return nothing: what was popped comes back
-        value = payload_of_update(_json(item.payload))
+        value = payload_of_update(json_text.parse(item.payload))
         payload = None if value is None else json_text.write(value)
     nextrun = None
     if item.HasField("nextrun") and (item.nextrun.seconds or item.nextrun.nanos):
         nextrun = milliseconds(item.nextrun)
         if whole_seconds_are_1970 and not (item.nextrun.seconds and item.nextrun.nanos):
             nextrun = 0
-    return Change(
+    return ItemUpdate(
         state=item.state,
         payload=payload,
         nextrun=nextrun,
@@ -114,11 +111,4 @@ def pushed_payload(text: str) -> str:
     Raises:
         RefusedError: it is not JSON.
     """
-    return json_text.write(payload_of_push(_json(text) if text else None))
-
-
-def _json(text: str) -> Any:
-    try:
-        return json_text.parse(text)
-    except json_text.JsonError as error:
-        raise RefusedError(str(error)) from error
+    return json_text.write(payload_of_push(json_text.parse(text) if text else None))

@@ -13,19 +13,23 @@ from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError, Message
 
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
 from worker.localserver.protocol.command import Call, Command
 from worker.localserver.protocol.commands import COMMANDS, user_message
 from worker.localserver.storage.errors import RefusedAfterChangeError, RefusedError
 from worker.localserver.storage.files import Upload
 from worker.localserver.storage.ids import new_id
-from worker.localserver.storage.people import Person
+from worker.localserver.storage.user import User
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import WireError, build, message_name, parse
 
-GUEST: Final = Person("", "guest")
+GUEST: Final = User("", "guest")
 STREAM: Final = frozenset({"beginstream", "stream", "endstream"})
 WINDOW: Final = 1.0
+MAX_MESSAGE: Final = 64 * 1024 * 1024
+"""Largest message taken or sent, in bytes; OpenIAP asks for at least 25 MB."""
+SEND_BUFFER: Final = 4 * 1024 * 1024
+"""Bytes that may wait to leave before those who send a lot have to wait."""
 
 
 class Link(Protocol):
@@ -50,10 +54,11 @@ class Link(Protocol):
 class Session:
     """The server's side of one connection."""
 
-    def __init__(self, house: House, link: Link) -> None:
-        self.person: Person | None = None
+    def __init__(self, services: Services, link: Link) -> None:
+        self.user: User | None = None
         self.heard = time.monotonic()
-        self._house = house
+        self._services = services
+        self._options = services.options
         self._link = link
         self._sent = 0
         self._received = -1
@@ -71,10 +76,9 @@ class Session:
     def ping(self) -> None:
         """Ask the client for a sign of life, and renew its token in time."""
         self.send("ping", None)
-        options = self._house.options
-        now = options.clock()
-        if self.person is not None and now - self._token_time > options.token_lifetime / 2:
-            self._refresh_token(self.person, now)
+        now = self._options.clock()
+        if self.user is not None and now - self._token_time > self._options.token_lifetime / 2:
+            self._refresh_token(self.user, now)
 
     def receive(self, body: bytes) -> None:
         """Take one encoded envelope.
@@ -86,18 +90,18 @@ class Session:
         try:
             envelope = parse(body)
         except WireError as error:
-            self._house.options.log(f"connection closed: {error}")
+            self._options.log(f"connection closed: {error}")
             self._link.close()
             return
         if self._link.numbered and envelope.seq <= self._received:
-            self._house.options.log(
+            self._options.log(
                 f"connection closed: sequence {envelope.seq} is lower than last received "
                 f"sequence number {self._received}"
             )
             self._link.close()
             return
         self._received = envelope.seq
-        if self._house.options.faults.silent:
+        if self._options.faults.silent:
             return
         command = envelope.command
         if command in STREAM:
@@ -109,11 +113,11 @@ class Session:
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
         """Send a message behind the next commit."""
-        self._house.replies.add(self, command, message, rid)
+        self._services.replies.add(self, command, message, rid)
 
     def deliver(self, command: str, message: Message | None, rid: str) -> None:
         """Send a message with the next ``push``, under the next number."""
-        if self._closed or self._house.options.faults.silent:
+        if self._closed or self._options.faults.silent:
             return
         seq = self._sent
         self._sent += 1
@@ -132,7 +136,7 @@ class Session:
 
     def expect_upload(self, request_id: str, upload: Upload) -> None:
         """Take the stream that follows an upload's request."""
-        call = Call(self._house, self, self.person or GUEST, request_id, "upload")
+        call = Call(self._services, self, self.user or GUEST, request_id, "upload")
         self._uploads[request_id] = (upload, call, time.monotonic())
 
     def close(self) -> None:
@@ -140,14 +144,14 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        self._house.messages.forget(self)
-        self._house.watches.forget(self)
+        self._services.messages.forget(self)
+        self._services.watches.forget(self)
         for task in self._tasks:
             task.cancel()
         for upload, _, _ in self._uploads.values():
-            self._house.files.drop(upload)
+            self._services.files.drop(upload)
         if self._uploads:
-            self._house.replies.schedule()
+            self._services.replies.schedule()
             self._uploads.clear()
 
     def disconnect(self) -> None:
@@ -162,18 +166,18 @@ class Session:
         name = envelope.command
         command = COMMANDS.get(name)
         if command is None:
-            self._house.stats["unknown"] += 1
+            self._services.stats["unknown"] += 1
             what = message_name(envelope)
             text = f"no such type: openiap.{what}" if what else f"Unknown command {name}"
             if what and hasattr(pb, what):
                 text = f"The local server does not support the command {name}"
             self._error(envelope.id, text)
             return
-        self._house.stats[name] += 1
-        if self._house.options.faults.refuses(name):
+        self._services.stats[name] += 1
+        if self._options.faults.refuses(name):
             self._error(envelope.id, "the database does not answer (fault)")
             return
-        delay = self._house.options.faults.delay.get(name, 0.0)
+        delay = self._options.faults.delay.get(name, 0.0)
         if delay > 0:
             self._spawn(self._later(delay, command, envelope))
             return
@@ -184,25 +188,26 @@ class Session:
         self._execute(command, envelope)
 
     def _execute(self, command: Command, envelope: pb.Envelope) -> None:
-        house = self._house
-        mark = house.replies.mark()
+        services = self._services
+        before = services.replies.position()
         try:
-            call = Call(house, self, self._acting(command, envelope), envelope.id, envelope.command)
+            user = self._acting(command, envelope)
+            call = Call(services, self, user, envelope.id, envelope.command)
             request = command.request.FromString(envelope.data.value)
             if command.writes:
-                with house.store.undone_on_error():
+                with services.store.undone_on_error():
                     answer = command.run(call, request)
             else:
                 answer = command.run(call, request)
         except RefusedAfterChangeError as error:
             self._error(envelope.id, str(error))
         except RefusedError as error:
-            house.replies.forget_since(mark)
+            services.replies.drop_since(before)
             self._error(envelope.id, str(error))
         except DecodeError:
             self._error(envelope.id, f"the data is not a {command.request.__name__}")
-        except Exception as error:
-            house.replies.forget_since(mark)
+        except Exception as error:  # no command stays without an answer: its client would wait
+            services.replies.drop_since(before)
             self._failure(envelope, error)
         else:
             if isinstance(answer, Message):
@@ -215,7 +220,7 @@ class Session:
             message = await answer
         except RefusedError as error:
             self._error(envelope.id, str(error))
-        except Exception as error:
+        except Exception as error:  # as in _execute
             self._failure(envelope, error)
         else:
             if message is not None:
@@ -223,33 +228,33 @@ class Session:
 
     def _reply(self, envelope: pb.Envelope, message: Message) -> None:
         name = envelope.command
-        if self._house.options.faults.loses_reply(name):
-            self._house.replies.schedule()
+        if self._options.faults.loses_reply(name):
+            self._services.replies.schedule()
             return
         if name == "signin":
-            self._token_time = self._house.options.clock()
+            self._token_time = self._options.clock()
         self.send(name if name == "getelement" else f"{name}reply", message, envelope.id)
 
     def _error(self, rid: str, text: str) -> None:
         self.send("error", pb.ErrorResponse(message=text), rid)
 
     def _failure(self, envelope: pb.Envelope, error: Exception) -> None:
-        """Answer what nobody foresaw; silence would leave the client waiting."""
+        """Answer what nobody foresaw."""
         text = f"{envelope.command} failed: {type(error).__name__}: {error}"
-        self._house.options.log(text)
+        self._options.log(text)
         self._error(envelope.id, text)
 
-    def _acting(self, command: Command, envelope: pb.Envelope) -> Person:
+    def _acting(self, command: Command, envelope: pb.Envelope) -> User:
         if envelope.jwt and envelope.command != "signin":
-            return self._house.users.of_token(envelope.jwt, self._house.options.clock())
-        if self.person is not None:
-            return self.person
+            return self._services.users.user_of_token(envelope.jwt, self._options.clock())
+        if self.user is not None:
+            return self.user
         if command.guests:
             return GUEST
         raise RefusedError("Access denied, not signed in")
 
     def _over_limit(self) -> str | None:
-        limit = self._house.options.rate_limit
+        limit = self._options.rate_limit
         if limit <= 0:
             return None
         now = time.monotonic()
@@ -258,7 +263,7 @@ class Session:
         self._window_points += 1
         if self._window_points <= limit:
             return None
-        self._house.stats["ratelimited"] += 1
+        self._services.stats["ratelimited"] += 1
         return f"Rate limit exceeded consumedPoints: {self._window_points}"
 
     def _stream(self, envelope: pb.Envelope) -> None:
@@ -270,13 +275,13 @@ class Session:
         try:
             if envelope.command == "stream":
                 upload.add(pb.Stream.FromString(envelope.data.value).data)
-                self._house.replies.schedule()
+                self._services.replies.schedule()
                 return
             del self._uploads[envelope.rid]
-            self._house.files.finish(upload, call.person, self._house.now())
-        except Exception as error:
+            self._services.files.finish(upload, call.user, self._services.now())
+        except Exception as error:  # as in _execute; nothing of the file may stay, either
             self._uploads.pop(envelope.rid, None)
-            self._house.files.drop(upload)
+            self._services.files.drop(upload)
             self._error(envelope.rid, f"upload failed: {type(error).__name__}: {error}")
             return
         took = max(time.monotonic() - started, 0.001)
@@ -290,16 +295,16 @@ class Session:
             elapsedTime=int(took * 1000),
             mbps=megabytes / took,
         )
-        if not self._house.options.faults.loses_reply("upload"):
+        if not self._options.faults.loses_reply("upload"):
             self.send("uploadreply", reply, envelope.rid)
 
-    def _refresh_token(self, person: Person, now: float) -> None:
+    def _refresh_token(self, user: User, now: float) -> None:
         self._token_time = now
-        call = Call(self._house, self, person, "", "refreshtoken")
-        token = self._house.users.token(person, self._house.options.token_lifetime, now)
+        call = Call(self._services, self, user, "", "refreshtoken")
+        token = self._services.users.token(user, self._options.token_lifetime, now)
         self.send(
             "refreshtoken",
-            pb.RefreshToken(username=person.username, jwt=token, user=user_message(call, person)),
+            pb.RefreshToken(username=user.username, jwt=token, user=user_message(call, user)),
         )
 
     def _spawn(self, work: Awaitable[None]) -> None:

@@ -17,10 +17,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from worker.localserver.options import MAX_MESSAGE
-from worker.localserver.protocol.backlog import LOW
-from worker.localserver.protocol.connections import Door
-from worker.localserver.protocol.session import Session
+from worker.localserver.protocol.session import MAX_MESSAGE, SEND_BUFFER, Session
+from worker.localserver.protocol.sessions import Sessions
 from worker.openiap.wire.envelope import WireError
 from worker.openiap.wire.framing import LENGTH, FrameReader, frame
 from worker.openiap.wire.wsframes import FrameSplitter, unmasked_frame
@@ -33,21 +31,21 @@ JOINED: Final = 64 * 1024
 class WebsocketProtocol(asyncio.Protocol):
     """One websocket under a session; uvicorn makes it, and ends it by ``shutdown``."""
 
-    def __init__(self, door: Door, connections: set[Any]) -> None:
+    def __init__(self, sessions: Sessions, connections: set[Any]) -> None:
         self.numbered = True
         self.transport: asyncio.Transport
-        self._door = door
+        self._sessions = sessions
         self._connections = connections
         self._library = ServerProtocol(max_size=MAX_MESSAGE)
         self._splitter = FrameSplitter(MAX_MESSAGE, masked=True)
         self._reader = FrameReader()
         self._fragments: list[bytes] = []
-        self._stay = ExitStack()
+        self._opened = ExitStack()
         self._session: Session | None = None
         self._waiting: list[bytes] = []
         self._writable = asyncio.Event()
         self._writable.set()
-        self._apart: bool | None = None
+        self._split: bool | None = None
         """Whether length and body leave as two websocket messages, once it is known.
 
         Clients of the 0.0.37 generation send them so, and the Python one takes nothing else;
@@ -57,7 +55,7 @@ class WebsocketProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection that a request for a websocket came over."""
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=LOW)
+        self.transport.set_write_buffer_limits(high=SEND_BUFFER)
         self._connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -65,7 +63,7 @@ class WebsocketProtocol(asyncio.Protocol):
         self._connections.discard(self)
         self._session = None
         self._writable.set()
-        self._stay.close()
+        self._opened.close()
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
@@ -78,7 +76,7 @@ class WebsocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came: the handshake first, then frames."""
         if self._session is None:
-            self._by_the_library(data)
+            self._through_library(data)
             return
         for whole, part in self._splitter.feed(data):
             if self.transport.is_closing():
@@ -86,13 +84,13 @@ class WebsocketProtocol(asyncio.Protocol):
             if whole:
                 self._message(part)
             else:
-                self._by_the_library(part)
+                self._through_library(part)
 
     def shutdown(self) -> None:
         """Say goodbye: the server stops."""
         with suppress(InvalidState):  # not open yet, or not any more
             self._library.send_close(CloseCode.SERVICE_RESTART)
-        self._write_the_librarys()
+        self._flush_library()
         self.transport.close()
 
     # What a session asks for
@@ -106,7 +104,7 @@ class WebsocketProtocol(asyncio.Protocol):
         bodies, self._waiting = self._waiting, []
         if self.transport.is_closing():
             return
-        if self._apart is not False:
+        if self._split is not False:
             for body in bodies:
                 framed = frame(body)
                 self.transport.write(unmasked_frame(framed[: LENGTH.size]))
@@ -130,39 +128,39 @@ class WebsocketProtocol(asyncio.Protocol):
         session = self._session
         if session is None:
             return
-        if self._apart is None:
-            self._apart = len(data) <= LENGTH.size
+        if self._split is None:
+            self._split = len(data) <= LENGTH.size
         try:
             for body in self._reader.feed(data):
                 session.receive(body)
         except WireError:
             self.close()
 
-    def _by_the_library(self, data: bytes) -> None:
+    def _through_library(self, data: bytes) -> None:
         self._library.receive_data(data)
         for event in self._library.events_received():
             if isinstance(event, Request):
-                self._greet(event)
+                self._accept(event)
             elif isinstance(event, Frame):
-                self._odd(event)
-        self._write_the_librarys()
+                self._fragment(event)
+        self._flush_library()
         if self._library.close_expected():
             self.transport.close()
 
-    def _greet(self, request: Request) -> None:
+    def _accept(self, request: Request) -> None:
         if request.path.partition("?")[0] not in PATHS:
             self._library.send_response(self._library.reject(FORBIDDEN, "Not an OpenIAP path\n"))
-            self._write_the_librarys()
+            self._flush_library()
             self.transport.close()
             return
         self._library.send_response(self._library.accept(request))
-        self._write_the_librarys()
+        self._flush_library()
         if self._library.close_expected():  # it is no handshake
             self.transport.close()
             return
-        self._session = self._stay.enter_context(self._door.entered(self))
+        self._session = self._opened.enter_context(self._sessions.opened(self))
 
-    def _odd(self, frame: Frame) -> None:
+    def _fragment(self, frame: Frame) -> None:
         """Take a part of a fragmented message; text is none of this protocol's."""
         if frame.opcode is Opcode.TEXT:
             self.close()
@@ -172,19 +170,19 @@ class WebsocketProtocol(asyncio.Protocol):
                 whole, self._fragments = b"".join(self._fragments), []
                 self._message(whole)
 
-    def _write_the_librarys(self) -> None:
+    def _flush_library(self) -> None:
         for data in self._library.data_to_send():
             if data:
                 self.transport.write(data)
 
 
-def websocket_protocol(door: Door) -> Callable[..., WebsocketProtocol]:
+def websocket_protocol(sessions: Sessions) -> Callable[..., WebsocketProtocol]:
     """Return what uvicorn makes its websockets with."""
 
     def make(
         config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> WebsocketProtocol:
-        return WebsocketProtocol(door, server_state.connections)
+        return WebsocketProtocol(sessions, server_state.connections)
 
     return make
 

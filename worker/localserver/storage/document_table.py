@@ -11,7 +11,7 @@ from worker.localserver.storage.store import Store
 COMPARISONS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
-class DocTable:
+class DocumentTable:
     """Reads and writes whole documents by collection and id."""
 
     def __init__(self, store: Store) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from worker.localserver.storage import json_text
-from worker.localserver.storage.document_table import DocTable
+from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
-from worker.localserver.storage.people import Person
 from worker.localserver.storage.store import Store
+from worker.localserver.storage.user import User, created_by
 
 COLLECTION: Final = "fs.files"
 CHUNK: Final = 261_120
@@ -60,7 +60,7 @@ class Upload:
 class Files:
     """Keeps files."""
 
-    def __init__(self, store: Store, documents: DocTable) -> None:
+    def __init__(self, store: Store, documents: DocumentTable) -> None:
         self._store = store
         self._documents = documents
 
@@ -78,18 +78,14 @@ class Files:
         name = base_name(filename)
         if not name:
             raise RefusedError("Filename is mandatory")
-        try:
-            parsed = json_text.parse(metadata) if metadata else {}
-        except json_text.JsonError as error:
-            raise RefusedError(str(error)) from error
+        parsed = json_text.parse(metadata) if metadata else {}
         if not isinstance(parsed, dict):
             raise RefusedError("metadata must be a JSON object")
         return Upload(self._store, name, mimetype or "application/octet-stream", parsed)
 
-    def finish(self, upload: Upload, person: Person, now: int) -> dict[str, Any]:
+    def finish(self, upload: Upload, user: User, now: int) -> dict[str, Any]:
         """Make an uploaded file visible and return its document."""
         upload.end()
-        stamp = json_text.write_date(now)
         document = {
             "_id": upload.id,
             "_type": "file",
@@ -97,14 +93,9 @@ class Files:
             "filename": upload.filename,
             "length": upload.length,
             "chunkSize": CHUNK,
-            "uploadDate": stamp,
+            "uploadDate": json_text.write_date(now),
             "contentType": upload.mimetype,
-            "metadata": {
-                **upload.metadata,
-                "_created": stamp,
-                "_createdby": person.username,
-                "_createdbyid": person.id,
-            },
+            "metadata": {**upload.metadata, **created_by(user, now)},
         }
         self._documents.insert(COLLECTION, document)
         return document
@@ -121,12 +112,12 @@ class Files:
         )
 
     def add(
-        self, filename: str, data: bytes, metadata: dict[str, Any], person: Person, now: int
+        self, filename: str, data: bytes, metadata: dict[str, Any], user: User, now: int
     ) -> str:
         """Store a file whose contents are here, and return its id."""
         upload = Upload(self._store, base_name(filename), "application/octet-stream", metadata)
         upload.add(data)
-        return str(self.finish(upload, person, now)["_id"])
+        return str(self.finish(upload, user, now)["_id"])
 
     def copy(self, file_id: str, metadata: dict[str, Any]) -> str | None:
         """Store a second copy of a file and return its id; None where there is no such file."""

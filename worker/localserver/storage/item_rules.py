@@ -71,7 +71,7 @@ class Queue:
 
 
 @dataclass(slots=True)  # not frozen: one per update, and freezing makes it three times as dear
-class Change:
+class ItemUpdate:
     """An update as a client asks for it; empty text and 0 keep what is stored."""
 
     state: str = ""
@@ -90,7 +90,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ChainTarget:
     """Where a finished item's copy goes: a queue by name or by id."""
 
     wiq: str = ""
@@ -117,13 +117,13 @@ def requested_state(text: str, present: str) -> str:
 
 
 def apply_update(
-    item: StoredItem, change: Change, queue: Queue, now: int
-) -> tuple[StoredItem, Target | None]:
+    item: StoredItem, update: ItemUpdate, queue: Queue, now: int
+) -> tuple[StoredItem, ChainTarget | None]:
     """Decide what an update makes of an item.
 
     Args:
         item: the item as stored, in any state; it is not changed.
-        change: what the client asks for.
+        update: what the client asks for.
         queue: the item's queue.
         now: the server's time.
 
@@ -133,40 +133,40 @@ def apply_update(
     Raises:
         RefusedError: an illegal state.
     """
-    state = requested_state(change.state, item.state)
+    state = requested_state(update.state, item.state)
     # Written out: this is the path of every item, and dataclasses.replace costs ten times as much.
     updated = StoredItem(
         id=item.id,
         wiqid=item.wiqid,
         wiq=item.wiq,
         state=item.state,
-        priority=change.priority or item.priority,
+        priority=update.priority or item.priority,
         nextrun=item.nextrun,
         lastrun=item.lastrun,
         retries=item.retries,
-        name=change.name or item.name,
-        payload=change.payload if change.payload is not None else item.payload,
+        name=update.name or item.name,
+        payload=update.payload if update.payload is not None else item.payload,
         files=item.files,
         userid=item.userid,
         username=item.username,
         errormessage=item.errormessage,
-        errorsource=change.errorsource or item.errorsource,
+        errorsource=update.errorsource or item.errorsource,
         errortype=item.errortype,
-        success_wiq=change.success_wiq or item.success_wiq,
-        success_wiqid=change.success_wiqid or item.success_wiqid,
-        failed_wiq=change.failed_wiq or item.failed_wiq,
-        failed_wiqid=change.failed_wiqid or item.failed_wiqid,
+        success_wiq=update.success_wiq or item.success_wiq,
+        success_wiqid=update.success_wiqid or item.success_wiqid,
+        failed_wiq=update.failed_wiq or item.failed_wiq,
+        failed_wiqid=update.failed_wiqid or item.failed_wiqid,
         version=0,
         modified=now,
         modifiedby=item.modifiedby,
         modifiedbyid=item.modifiedbyid,
         extra=item.extra,
     )
-    if change.errormessage:
-        updated.errormessage = change.errormessage
-        updated.errortype = change.errortype or APPLICATION
+    if update.errormessage:
+        updated.errormessage = update.errormessage
+        updated.errortype = update.errortype or APPLICATION
     if state == RETRY:
-        _retry(updated, change, queue, now)
+        _retry(updated, update, queue, now)
     elif state:
         updated.state = state
         if state == PROCESSING and item.state != PROCESSING:
@@ -174,28 +174,28 @@ def apply_update(
     return updated, _chain(item.state, updated, queue)
 
 
-def _retry(item: StoredItem, change: Change, queue: Queue, now: int) -> None:
-    if change.errortype == BUSINESS and not change.ignoremaxretries:
+def _retry(item: StoredItem, update: ItemUpdate, queue: Queue, now: int) -> None:
+    if update.errortype == BUSINESS and not update.ignoremaxretries:
         item.state = FAILED
-    elif item.retries + 1 < queue.maxretries or change.ignoremaxretries:
+    elif item.retries + 1 < queue.maxretries or update.ignoremaxretries:
         item.state = NEW
         item.retries += 1
         item.userid = item.username = ""
-        item.nextrun = now + queue.retrydelay * 1000 if change.nextrun is None else change.nextrun
+        item.nextrun = now + queue.retrydelay * 1000 if update.nextrun is None else update.nextrun
     else:
         item.state = FAILED
 
 
-def _chain(before: str, item: StoredItem, queue: Queue) -> Target | None:
+def _chain(before: str, item: StoredItem, queue: Queue) -> ChainTarget | None:
     """Return where a copy goes; only a change of state makes one, a repeat does not."""
     if item.state == before:
         return None
     if item.state == SUCCESSFUL:
-        own = Target(item.success_wiq, item.success_wiqid)
-        of_queue = Target(queue.success_wiq, queue.success_wiqid)
+        own = ChainTarget(item.success_wiq, item.success_wiqid)
+        of_queue = ChainTarget(queue.success_wiq, queue.success_wiqid)
     elif item.state == FAILED:
-        own = Target(item.failed_wiq, item.failed_wiqid)
-        of_queue = Target(queue.failed_wiq, queue.failed_wiqid)
+        own = ChainTarget(item.failed_wiq, item.failed_wiqid)
+        of_queue = ChainTarget(queue.failed_wiq, queue.failed_wiqid)
     else:
         return None
     for target in (own, of_queue):

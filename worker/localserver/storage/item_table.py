@@ -7,7 +7,7 @@
 """
 
 # ruff: noqa: S608
-# Statements are put together from this room's constants and from conditions with placeholders; no
+# Statements are put together from this module's constants and from conditions with placeholders; no
 # value ever becomes part of one.
 
 import json
@@ -60,7 +60,7 @@ _OWN: Final = frozenset(_NAMES) - {"id", "version", "modified", "modifiedby", "e
 
 
 class ItemTable:
-    """Reads and writes work items; the rules are in ``workitems``."""
+    """Reads and writes work items; the rules are in ``item_rules``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

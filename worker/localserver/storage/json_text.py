@@ -11,6 +11,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
+from worker.localserver.storage.errors import RefusedError
+
 EXACT: Final = 2**53
 LARGEST_PLAIN: Final = 1e21
 ISO_DATE: Final = re.compile(
@@ -18,7 +20,7 @@ ISO_DATE: Final = re.compile(
 )
 
 
-class JsonError(ValueError):
+class JsonError(RefusedError):
     """The text is not JSON; says so in the words of OpenIAP's server."""
 
 

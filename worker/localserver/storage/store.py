@@ -112,11 +112,13 @@ class Store:
                 raise
             raise sqlite3.OperationalError("another server has it open") from error
 
-    def begin(self) -> None:
-        """Start a transaction where none runs."""
-        if not self._writing:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._writing = True
+    def begin(self) -> bool:
+        """Start a transaction where none runs, and say whether none did."""
+        if self._writing:
+            return False
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._writing = True
+        return True
 
     def commit(self) -> bool:
         """Make everything written since the last commit last, and say whether there was any.
@@ -146,34 +148,15 @@ class Store:
         self._writing = False
         self._lost = None
 
-    def undone_on_error(self) -> "_Command":
+    def undone_on_error(self) -> "_Savepoint":
         """Run a command in a ``with`` so that its writes are undone alone if it raises.
 
         ``RefusedAfterChangeError`` keeps them: OpenIAP answers some changes with an error.
         """
-        return _Command(self)
+        return _Savepoint(self)
 
-    def begin_command(self) -> bool:
-        """Start a command; returns whether it is the first of its transaction.
-
-        The first one needs no savepoint: undoing it is undoing the transaction.
-        """
-        first = not self._writing
-        self.begin()
-        if not first:
-            self._connection.execute("SAVEPOINT command")
-        return first
-
-    def end_command(self, first: bool) -> None:
-        """Keep what the command wrote, for the commit to come."""
-        if not first:
-            self._connection.execute("RELEASE command")
-
-    def undo_command(self, first: bool, error: BaseException) -> None:
-        """Undo what the command wrote."""
-        if first:
-            self.rollback()
-            return
+    def undo_savepoint(self, error: BaseException) -> None:
+        """Undo what was written since the savepoint of a command that failed."""
         self.undone += 1
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK TO command")
@@ -215,8 +198,11 @@ class Store:
         self._connection.close()
 
 
-class _Command:
-    """One command's place in the running transaction; two per item, so no generator."""
+class _Savepoint:
+    """One command's place in the running transaction; two per item, so no generator.
+
+    The first command of a transaction needs no savepoint: undoing it is undoing the transaction.
+    """
 
     __slots__ = ("_first", "_store")
 
@@ -225,7 +211,9 @@ class _Command:
         self._first = False
 
     def __enter__(self) -> None:
-        self._first = self._store.begin_command()
+        self._first = self._store.begin()
+        if not self._first:
+            self._store.write("SAVEPOINT command")
 
     def __exit__(
         self,
@@ -234,6 +222,9 @@ class _Command:
         trace: TracebackType | None,
     ) -> None:
         if error is None or isinstance(error, RefusedAfterChangeError):
-            self._store.end_command(self._first)
+            if not self._first:
+                self._store.write("RELEASE command")
+        elif self._first:
+            self._store.rollback()
         else:
-            self._store.undo_command(self._first, error)
+            self._store.undo_savepoint(error)

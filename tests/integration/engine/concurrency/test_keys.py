@@ -339,7 +339,7 @@ async def test_without_the_rights_waiting_costs_attempts_and_loses_nothing(
     await create_queue(client, "orders", maxretries=2)
     for n in range(3):
         await client.push_workitem("orders", {"customer": "a", "n": n})
-    server.house.options.faults.change({"refuse_collections": ["workitems"]})
+    server.faults.change({"refuse_collections": ["workitems"]})
     await start(order)
 
     async def one_waited() -> bool:

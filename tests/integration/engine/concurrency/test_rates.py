@@ -15,7 +15,7 @@ from worker.app.rate import Rate
 from worker.engine.concurrency.key import line_name
 from worker.engine.concurrency.rate_limit import Permits, WindowClock
 from worker.item.waits import WAITS
-from worker.testing import LocalOpenIAP, local_openiap
+from worker.testing import LocalOpenIAP, local_workers
 
 
 def customer(payload: dict[str, Any]) -> str:
@@ -209,7 +209,7 @@ async def test_virtual_time_goes_through_windows_and_lines(
     client_name, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No reply is lost on purpose here: a machine that stands still must not look like that.
-    monkeypatch.setitem(local_openiap.QUICK, "call_timeout", 60)
+    monkeypatch.setitem(local_workers.QUICK, "call_timeout", 60)
 
     @handler("mails", key=customer, rate="2/min")
     async def mail(payload: dict[str, Any]) -> None: ...

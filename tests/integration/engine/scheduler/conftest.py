@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.testing import local_openiap
+from worker.testing import local_workers
 
 
 @pytest.fixture(params=["native", "official"])
@@ -13,5 +13,4 @@ def openiap_client(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No reply is lost on purpose here: a machine that stands still must not look like that."""
-    monkeypatch.setitem(local_openiap.QUICK, "call_timeout", 60)
-    monkeypatch.setattr(local_openiap, "PATIENCE", 60.0)
+    monkeypatch.setitem(local_workers.QUICK, "call_timeout", 60)

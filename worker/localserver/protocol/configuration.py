@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker._version import __version__
-from worker.localserver.options import ServerOptions
+from worker.localserver.operations.options import ServerOptions
 
 
 def configuration(options: ServerOptions) -> dict[str, Any]:

@@ -5,23 +5,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.localserver.operations.services import House
+from worker.localserver.operations.services import Services
 from worker.localserver.protocol.session import Link, Session
 
 
-class Door:
+class Sessions:
     """Keeps the sessions of a server."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._sessions: set[Session] = set()
 
     @contextmanager
-    def entered(self, link: Link) -> Iterator[Session]:
+    def opened(self, link: Link) -> Iterator[Session]:
         """Give a new connection its session, for as long as it lasts."""
-        session = Session(self._house, link)
+        session = Session(self._services, link)
         self._sessions.add(session)
-        self._house.stats["connections"] += 1
+        self._services.stats["connections"] += 1
         session.open()
         try:
             yield session
@@ -36,7 +36,7 @@ class Door:
 
     async def keep_alive(self) -> None:
         """Ping every client, and drop those that were silent for too long, for ever."""
-        options = self._house.options
+        options = self._services.options
         while True:
             await asyncio.sleep(options.ping_interval)
             for session in tuple(self._sessions):

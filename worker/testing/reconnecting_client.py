@@ -1,4 +1,4 @@
-"""The test's own link to its server: signed in, and again after each cut and restart."""
+"""The test's own client: signed in, and again after each cut and restart."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,15 +15,16 @@ from worker.telemetry.log import Log
 
 T = TypeVar("T")
 
-PATIENCE: Final = 60.0
+TIMEOUT: Final = 60.0
+"""Seconds; a test that waits longer waits in vain."""
 LOOK_AGAIN: Final = 0.02
 TIMES: Final = LinkTimes(
-    reconnect_min=0.05, reconnect_max=0.5, watchdog_interval=3.0, connect_timeout=PATIENCE
+    reconnect_min=0.05, reconnect_max=0.5, watchdog_interval=3.0, connect_timeout=TIMEOUT
 )
 
 
-class OwnLink:
-    """One link; shape: ``start``, ``stop``.
+class ReconnectingClient:
+    """One link and its client; shape: ``start``, ``stop``.
 
     Args:
         make: makes unconnected clients.
@@ -63,13 +64,13 @@ class OwnLink:
         """Come back from a block that cuts the link only when it is signed in again."""
         self._signed_in.clear()
         yield
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self._signed_in.wait()
             await self._pool.wait_ready()
 
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def when_connected(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call once the link is there: nothing was sent where it was not."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 try:
                     return await call()

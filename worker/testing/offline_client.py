@@ -9,7 +9,7 @@ class NoServerError(Exception):
     """A handler called OpenIAP in a test that has none."""
 
 
-class NoServer:
+class OfflineClient:
     """In the place of a ``Client``; log functions and gauges do nothing, the rest refuses."""
 
     on_late_pop = None
@@ -38,6 +38,6 @@ def _nothing(*args: object, **more: object) -> None:
     return None
 
 
-def no_server() -> Client:
+def offline_client() -> Client:
     """Return such a client."""
-    return cast(Client, NoServer())
+    return cast(Client, OfflineClient())

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-MAX_MESSAGE = 64 * 1024 * 1024
-"""Largest message taken or sent, in bytes; OpenIAP asks for at least 25 MB."""
-
 
 def _no_log(_line: str) -> None:
     """Drop a log line: a server inside a test or another program is quiet by default."""

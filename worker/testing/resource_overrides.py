@@ -6,7 +6,7 @@ from typing import Any
 from worker.app.lifespan import Lifespan
 
 
-def replaced(lifespans: Sequence[Lifespan], resources: Mapping[Any, Any]) -> list[Lifespan]:
+def with_overrides(lifespans: Sequence[Lifespan], resources: Mapping[Any, Any]) -> list[Lifespan]:
     """Return lifespans in which these values stand in the place of what they would provide.
 
     Args:

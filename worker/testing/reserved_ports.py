@@ -1,4 +1,4 @@
-"""Ports of a server that is down for a moment, kept from other programs meanwhile."""
+"""Ports of a server that is down for a moment, reserved for it meanwhile."""
 
 import contextlib
 import socket
@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 
 
 @contextmanager
-def kept_ports(host: str, *ports: int) -> Iterator[None]:
-    """Keep ports that nobody listens on: the system gives a port that is let go to whoever asks.
+def reserved_ports(host: str, *ports: int) -> Iterator[None]:
+    """Reserve ports that nobody listens on: the system gives a port that is let go to whoever asks.
 
     Clients are refused meanwhile, and the server can listen again within. Only Linux lets it do so
-    beside the one that keeps the port; elsewhere, and where a port is gone already, none is kept.
+    beside the one that reserves the port; elsewhere, and where it is gone already, it is not.
     """
     with ExitStack() as stack:
         for port in ports if sys.platform == "linux" else ():

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from worker.testing.kept_ports import kept_ports
+from worker.testing.reserved_ports import reserved_ports
 
 
 def listening(port: int) -> socket.socket:
@@ -19,7 +19,7 @@ def listening(port: int) -> socket.socket:
 def test_a_kept_port_refuses_clients_and_other_programs_and_takes_its_server_back() -> None:
     with listening(0) as first:
         port = int(first.getsockname()[1])
-    with kept_ports("127.0.0.1", port):
+    with reserved_ports("127.0.0.1", port):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), 60)
         if sys.platform == "linux":
@@ -27,5 +27,5 @@ def test_a_kept_port_refuses_clients_and_other_programs_and_takes_its_server_bac
                 other.bind(("127.0.0.1", port))
         with listening(port), socket.create_connection(("127.0.0.1", port), 60):
             pass
-        with listening(port), kept_ports("127.0.0.1", port):
+        with listening(port), reserved_ports("127.0.0.1", port):
             pass  # too late is no error

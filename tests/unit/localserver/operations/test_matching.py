@@ -1,0 +1,96 @@
+"""The pure rules of messages, watches, queries and faults."""
+
+from typing import Any
+
+import pytest
+
+from worker.localserver.operations.messages import topic_fits
+from worker.localserver.operations.options import Faults
+from worker.localserver.operations.queries import item_condition
+from worker.localserver.operations.watches import path_filter
+from worker.localserver.storage.errors import RefusedError
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "fits"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a.bc", False),
+        ("a.*", "a", False),
+        ("a.#", "a", True),
+        ("#", "", True),
+        ("#", "a.b.c", True),
+        ("*.b", "a.b", True),
+        ("a.#.c", "a.c", True),
+        ("a.#.c", "a.b.b.c", True),
+        ("a+", "aa", False),
+    ],
+)
+def test_topics_fit_word_by_word(pattern: str, key: str, fits: bool) -> None:
+    assert topic_fits(pattern, key) is fits
+
+
+@pytest.mark.parametrize(
+    ("path", "fits"),
+    [
+        ("", True),
+        ("$.", True),
+        ("$.[?(@._type == 'test')]", True),
+        ('$[?(@._type=="test")]', True),
+        ("$.[?(@._type === 'test' && @.n == 1)]", True),
+        ("$.[?(@.n != 1)]", False),
+        ("$.[?(@.gone == 'x')]", False),
+        ("$.[?(@.n.deeper == 'x')]", False),
+    ],
+)
+def test_paths_choose_documents(path: str, fits: bool) -> None:
+    assert path_filter(path).fits({"_type": "test", "n": 1}) is fits
+
+
+@pytest.mark.parametrize(
+    ("path", "may_fit"),
+    [
+        ("", True),
+        ("$.[?(@.state == 'new')]", False),
+        ("$.[?(@.state != 'new')]", True),
+        ("$.[?(@.state == 'processing' && @.unknown == 1)]", True),
+        ("$.[?(@.state.deeper == 'x')]", True),
+    ],
+)
+def test_known_fields_rule_out_what_they_can(path: str, may_fit: bool) -> None:
+    assert path_filter(path).may_fit({"state": "processing"}) is may_fit
+
+
+@pytest.mark.parametrize(
+    "path", ["$.[?(@.a > 1)]", "$.store..book", "$.[?(@.a == oops)]", "garbage"]
+)
+def test_paths_that_are_not_understood_are_refused(path: str) -> None:
+    with pytest.raises(RefusedError, match=r"cannot watch the path"):
+        path_filter(path)
+
+
+def test_what_sql_answers_of_a_query_is_taken_out_of_it() -> None:
+    where, values, rest = item_condition(
+        {
+            "_id": {"$in": ["1", "2"]},
+            "wiq": "q'; DROP TABLE workitems; --",
+            "state": "processing",
+            "retries": 1,
+            "_type": "workitem",
+            "wiqid": {"$in": [1]},
+        }
+    )
+    assert where == "id IN (?, ?) AND wiq = ? AND state = 'processing'"
+    assert values == ["1", "2", "q'; DROP TABLE workitems; --"]
+    assert rest == {"retries": 1, "wiqid": {"$in": [1]}}
+
+
+def test_faults_change_all_together_or_not_at_all() -> None:
+    faults = Faults()
+    faults.change({"silent": True, "refuse_collections": ["a"], "delay": {"count": 1}})
+    assert (faults.silent, faults.refuse_collections, faults.delay) == (True, {"a"}, {"count": 1})
+    wrong: list[dict[str, Any]] = [{"nope": 1}, {"silent": 1}, {"lose_pop_replies": True}]
+    for values in wrong:
+        with pytest.raises(ValueError, match=r"there is no fault|takes a"):
+            faults.change({"lose_update_replies": 7, **values})
+    assert faults.lose_update_replies == 0
