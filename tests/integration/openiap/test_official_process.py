@@ -16,7 +16,7 @@ pytestmark = ONLY_OFFICIAL
 
 PROGRAM = """
 import asyncio, sys
-from worker.openiap.client import ConnectionOptions
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.official.client import OfficialClient
 
 async def main(url, web, how):

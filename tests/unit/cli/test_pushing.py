@@ -6,8 +6,9 @@ from typing import Any, cast
 import pytest
 
 from worker.cli.pushing import BATCH, IN_FLIGHT, Pushed, Wanted, push_all
-from worker.openiap.client import Capabilities, Client
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, RequestTimeout, ServerError
+from worker.openiap.types import Capabilities
 from worker.openiap.workitem import Workitem
 
 

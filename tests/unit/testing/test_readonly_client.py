@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from worker.openiap.client import Client, UpdateResult
+from worker.openiap.client import Client
 from worker.openiap.errors import Unsupported
+from worker.openiap.types import UpdateResult
 from worker.openiap.workitem import Workitem
 from worker.testing.readonly_client import _ANSWERS, READS, reading_client
 

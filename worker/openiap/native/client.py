@@ -13,13 +13,6 @@ from typing import Any, Final, TextIO
 from uuid import uuid4
 
 from worker.openiap.address import parse_address
-from worker.openiap.client import (
-    Capabilities,
-    ClientEvent,
-    ConnectionOptions,
-    EventCallback,
-    User,
-)
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.native.callbacks import Callbacks
 from worker.openiap.native.link import Credentials, Link, signin_request, user_of
@@ -28,6 +21,7 @@ from worker.openiap.native.registrations import Registrations
 from worker.openiap.native.scope import entered
 from worker.openiap.native.telemetry import Telemetry
 from worker.openiap.native.transport import Times
+from worker.openiap.types import Capabilities, ClientEvent, ConnectionOptions, EventCallback, User
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.workitem import JsonObject
 

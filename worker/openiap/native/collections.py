@@ -1,7 +1,7 @@
 """The documented calls on collections and their indexes."""
 
-from worker.openiap.client import JsonText
 from worker.openiap.native.caller import Caller
+from worker.openiap.types import JsonText
 from worker.openiap.values import argument_text, objects_from_text
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.messages import wire_text

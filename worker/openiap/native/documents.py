@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from worker.openiap.client import JsonText, UpdateResult
 from worker.openiap.native.collections import CollectionCalls, json_argument
+from worker.openiap.types import JsonText, UpdateResult
 from worker.openiap.values import from_text, object_from_text, objects_from_text
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.workitem import JsonObject

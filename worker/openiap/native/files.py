@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from worker.openiap.client import FileArgument, JsonText
 from worker.openiap.errors import AccessDenied, FileTransferError, RequestTimeout
 from worker.openiap.filenames import safe_name
 from worker.openiap.native.collections import json_argument
@@ -14,6 +13,7 @@ from worker.openiap.native.documents import DocumentCalls
 from worker.openiap.native.scope import current_scope
 from worker.openiap.native.streams import FileInflow, send_file
 from worker.openiap.part_file import discard, finish, part_of
+from worker.openiap.types import FileArgument, JsonText
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.messages import wire_text
 from worker.openiap.workitem import JsonObject, WorkitemFile

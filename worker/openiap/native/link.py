@@ -15,7 +15,6 @@ from ssl import SSLContext
 from typing import Final
 
 from worker.openiap.address import Address
-from worker.openiap.client import ClientEvent, ConnectionOptions, EventName, User
 from worker.openiap.errors import (
     AccessDenied,
     Disconnected,
@@ -31,6 +30,7 @@ from worker.openiap.native.target import target_of, tls_context
 from worker.openiap.native.transport import Times, Transport
 from worker.openiap.native.websocket import open_websocket
 from worker.openiap.server_info import ServerInfo, read_server_info, trusted
+from worker.openiap.types import ClientEvent, ConnectionOptions, EventName, User
 from worker.openiap.wire import openiap_pb2 as pb
 
 GUEST: Final = "the server signed this client in as guest, who may do nothing"

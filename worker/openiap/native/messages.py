@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from worker.openiap.client import Payload, QueueCallback, WatchCallback
 from worker.openiap.errors import Disconnected, RequestTimeout
 from worker.openiap.native.collections import json_argument
 from worker.openiap.native.registrations import (
@@ -16,6 +15,7 @@ from worker.openiap.native.registrations import (
     send_watch,
 )
 from worker.openiap.native.workitems import WorkitemCalls
+from worker.openiap.types import Payload, QueueCallback, WatchCallback
 from worker.openiap.values import from_message
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.messages import wire_text

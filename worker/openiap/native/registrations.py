@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from worker.openiap.client import QueueCallback, QueueEvent, WatchCallback, WatchEvent
 from worker.openiap.errors import OpenIAPError, RateLimited
 from worker.openiap.native.callbacks import Callbacks
 from worker.openiap.native.session import Session
+from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
 from worker.openiap.values import from_message
 from worker.openiap.wire import openiap_pb2 as pb
 

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any, TextIO
 from uuid import uuid4
 
-from worker.openiap.client import ConnectionOptions
 from worker.openiap.native.gauges import Gauges, Kind
 from worker.openiap.native.journal import Journal
 from worker.openiap.native.otlp import MISSING, GaugeExport, LogExport, Origin
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
 

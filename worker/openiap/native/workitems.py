@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from worker.openiap.client import FileArgument, Payload
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.filenames import safe_name
 from worker.openiap.native.collections import json_argument
 from worker.openiap.native.files import FileCalls
+from worker.openiap.types import FileArgument, Payload
 from worker.openiap.values import checked_payload
 from worker.openiap.wire import messages
 from worker.openiap.wire import openiap_pb2 as pb

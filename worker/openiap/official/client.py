@@ -12,8 +12,9 @@ its callbacks), ``official_functions`` and ``official_abi`` (its C interface), `
 and ``official_platform`` (files and environment); ``lane`` has threads for what blocks.
 """
 
-from worker.openiap.client import Client, ConnectionOptions
+from worker.openiap.client import Client
 from worker.openiap.official.messages import OfficialMessages
+from worker.openiap.types import ConnectionOptions
 
 
 class OfficialClient(OfficialMessages):

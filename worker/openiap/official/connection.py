@@ -10,14 +10,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 from worker.openiap.address import Address, parse_address
-from worker.openiap.client import (
-    Capabilities,
-    ClientEvent,
-    ConnectionOptions,
-    EventCallback,
-    EventName,
-    User,
-)
 from worker.openiap.errors import (
     AccessDenied,
     Disconnected,
@@ -39,6 +31,14 @@ from worker.openiap.official.platform import metric_url_from_environment
 from worker.openiap.official.telemetry import OfficialTelemetry
 from worker.openiap.server_info import ServerInfo, reachable, read_server_info, trusted
 from worker.openiap.threads import Lane
+from worker.openiap.types import (
+    Capabilities,
+    ClientEvent,
+    ConnectionOptions,
+    EventCallback,
+    EventName,
+    User,
+)
 from worker.openiap.workitem import JsonObject
 
 RETRY_MIN: Final = 0.5

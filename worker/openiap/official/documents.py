@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from ctypes import c_char_p, pointer
 from typing import Any
 
-from worker.openiap.client import JsonText, UpdateResult
 from worker.openiap.errors import Unsupported
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
 from worker.openiap.official.connection import OfficialConnection
 from worker.openiap.official.items import native_text
 from worker.openiap.official.platform import INSTEAD
+from worker.openiap.types import JsonText, UpdateResult
 from worker.openiap.values import (
     argument_text,
     from_text,

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from worker.openiap.client import FileArgument, JsonText
 from worker.openiap.errors import (
     AccessDenied,
     FileTransferError,
@@ -28,6 +27,7 @@ from worker.openiap.official import functions as functions
 from worker.openiap.official.documents import OfficialDocuments
 from worker.openiap.official.items import native_text
 from worker.openiap.part_file import discard, finish, part_of
+from worker.openiap.types import FileArgument, JsonText
 from worker.openiap.values import argument_text
 from worker.openiap.workitem import JsonObject, WorkitemFile
 

@@ -16,12 +16,12 @@ from ctypes import c_char_p, cast
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.openiap.client import User
 from worker.openiap.errors import NotConnected, OpenIAPError
 from worker.openiap.official import abi as abi
 from worker.openiap.official.items import native_text
 from worker.openiap.official.library import Library
 from worker.openiap.official.platform import hide_credentials
+from worker.openiap.types import User
 
 # While a call is in flight the library must not give up before this side does: a popped item whose
 # reply comes late is still told, and can be handed back.

@@ -13,7 +13,6 @@ from ctypes import byref
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from worker.openiap.client import Payload, QueueCallback, QueueEvent, WatchCallback, WatchEvent
 from worker.openiap.errors import Disconnected, RequestTimeout, Unsupported
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
@@ -21,6 +20,7 @@ from worker.openiap.official.items import native_text
 from worker.openiap.official.library import Library
 from worker.openiap.official.link import Link, Refused
 from worker.openiap.official.workitems import OfficialWorkitems
+from worker.openiap.types import Payload, QueueCallback, QueueEvent, WatchCallback, WatchEvent
 from worker.openiap.values import argument_text, from_message
 
 # Seconds; a negative number leaves the library's own, which is longer than any deadline here.

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from worker.openiap.client import FileArgument, Payload
 from worker.openiap.errors import OpenIAPError, Unsupported
 from worker.openiap.filenames import safe_name
 from worker.openiap.official import abi as abi
@@ -23,6 +22,7 @@ from worker.openiap.official.files import OfficialFiles, now_seconds
 from worker.openiap.official.items import attach_files, encoded_workitem, native_text
 from worker.openiap.official.platform import INSTEAD, no_such_folder, scratch_files
 from worker.openiap.part_file import discard
+from worker.openiap.types import FileArgument, Payload
 from worker.openiap.values import argument_text, checked_payload
 from worker.openiap.workitem import Workitem, WorkItemQueue
 
