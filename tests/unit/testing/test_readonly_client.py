@@ -52,8 +52,8 @@ class Real:
 def test_every_call_of_the_client_is_read_answered_or_refused() -> None:
     calls = {
         name
-        for name, function in vars(Client).items()
-        if inspect.iscoroutinefunction(function) and not name.startswith("_")
+        for name, _ in inspect.getmembers(Client, inspect.iscoroutinefunction)
+        if not name.startswith("_")
     }
     assert calls == READS | set(_ANSWERS) | REFUSED | LINK
 
