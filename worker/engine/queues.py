@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.engine.wakeup import is_for
-from worker.openiap.client import Client, QueueEvent, WatchEvent
+from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
+from worker.openiap.types import QueueEvent, WatchEvent
 from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject
 from worker.telemetry.log import Log

@@ -1,7 +1,8 @@
-"""The door to OpenIAP: its documented API as one typed, asynchronous protocol.
+"""The client of OpenIAP: its documented API, typed and asynchronous, written once.
 
-Two implementations stand behind it: ``official.py`` over the package ``openiap`` and ``native.py``
-over asyncio. Nothing above this room knows which one it talks to, except through ``Capabilities``.
+The signatures, defaults and conversions are here and, by subject, in ``api/``. Below them stands an
+implementation (``backend.py``): ``official/`` over the package ``openiap-edge``, ``native/`` over
+asyncio. Nothing above knows which one it talks to, except through ``Capabilities``.
 
 Rules that hold for every asynchronous method:
 
@@ -12,154 +13,53 @@ Rules that hold for every asynchronous method:
    they raise is logged, never lost and never fatal.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile, WorkItemQueue
-
-EventName = Literal["Connecting", "Connected", "SignedIn", "Disconnected"]
-Payload = Mapping[str, Any] | Sequence[Any] | str | int | float | bool | None
-FileArgument = str | Path | WorkitemFile
-JsonText = Mapping[str, Any] | Sequence[Any] | str
+from worker.openiap.address import parse_address
+from worker.openiap.api.documents import DocumentCalls
+from worker.openiap.api.files import FileCalls
+from worker.openiap.api.messages import MessageCalls
+from worker.openiap.api.telemetry import TelemetryCalls
+from worker.openiap.api.workitems import WorkitemCalls
+from worker.openiap.backend import Signin
+from worker.openiap.credentials import Credentials, credentials_for
+from worker.openiap.types import Capabilities, EventCallback, User
+from worker.openiap.workitem import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class ClientEvent:
-    """What happened to the connection; ``reason`` is set with ``Disconnected``."""
-
-    event: EventName
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueEvent:
-    """A message on a registered message queue or exchange; ``data`` is the parsed JSON."""
-
-    queuename: str
-    correlation_id: str
-    replyto: str
-    routingkey: str
-    exchangename: str
-    data: Any
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """A change in a watched collection; ``document`` is the document after it."""
-
-    id: str
-    operation: str
-    document: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateResult:
-    """How many documents a conditional update matched and changed."""
-
-    matched: int
-    modified: int
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who is signed in."""
-
-    id: str
-    name: str
-    username: str
-    email: str = ""
-    roles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a client can do beyond the official library's abilities (README, two columns).
-
-    Attributes:
-        conditional_updates: ``update_document`` works, so a fence can be one atomic step.
-        nextrun_on_update: a retry can carry its own time, honoured by the server.
-        bulk_push: ``push_workitems`` is one message.
-        queue_administration: ``add_workitem_queue`` and its siblings work.
-        lazy_files: a pop does not download the item's files by itself.
-    """
-
-    name: str
-    conditional_updates: bool = False
-    nextrun_on_update: bool = False
-    bulk_push: bool = False
-    queue_administration: bool = False
-    lazy_files: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """How to reach OpenIAP and as whom.
-
-    Attributes:
-        url: ``ws(s)://``, ``grpc://`` or ``http(s)://`` (taken as ``ws(s)``), without credentials.
-        username, password, jwt: either the pair or the token; secrets never enter ``repr``.
-        agent, version: what ``signin`` tells the server about this program.
-        ca_file: a CA bundle instead of the system's roots (native client).
-        default_timeout: seconds for a call that names none.
-        vendor_telemetry: whether the official library may send process metrics to its vendor.
-        http_url: where ``/config`` and ``/download`` are, when that does not follow from ``url``.
-        metric_url, log_url: OTLP collectors (gRPC) for gauges and log lines, where the server's
-            ``/config`` names none (native client).
-    """
-
-    url: str
-    username: str = ""
-    password: str = field(default="", repr=False)
-    jwt: str = field(default="", repr=False)
-    agent: str = "openiap-worker"
-    version: str = ""
-    ca_file: Path | None = None
-    default_timeout: float = 30.0
-    vendor_telemetry: bool = False
-    http_url: str = ""
-    metric_url: str = ""
-    log_url: str = ""
-
-
-EventCallback = Callable[[ClientEvent], Awaitable[None] | None]
-QueueCallback = Callable[[QueueEvent], Awaitable[Any] | Any]
-WatchCallback = Callable[[WatchEvent], Awaitable[None] | None]
-
-
-class Client(Protocol):
+class Client(DocumentCalls, FileCalls, WorkitemCalls, MessageCalls, TelemetryCalls):
     """The documented OpenIAP API; see the module's docstring for what holds for every method.
 
-    Attributes:
-        on_late_pop: told of an item whose pop nobody waits for any more (its deadline passed, or
-            its caller was cancelled): the item is in ``processing`` and has to be handed back.
+    Args:
+        backend: the implementation; ``NativeClient`` and ``OfficialClient`` bring theirs.
     """
-
-    on_late_pop: Callable[[Workitem], None] | None
 
     @property
     def capabilities(self) -> Capabilities:
         """What this implementation can do."""
+        return self._backend.capabilities
 
     @property
     def connected(self) -> bool:
         """Signed in, as far as this side knows."""
+        return self._backend.link.connected
 
     @property
     def user(self) -> User | None:
         """Who is signed in, or None before the first sign-in."""
+        return self._backend.link.user
 
     @property
     def server_config(self) -> JsonObject:
         """What ``GET /config`` of the server answered, or ``{}``."""
+        return self._backend.link.server_config
 
     @property
     def last_heard(self) -> float:
-        """``time.monotonic()`` of the last sign of life that this client can see."""
+        """``time.monotonic()`` of the last sign of life that this client can see.
 
-    # The link
+        That is any byte with the native client, the server's pings among them; an answer or an
+        event with the official one.
+        """
+        return self._backend.link.last_heard
 
     async def connect(self, url: str = "", *, timeout: float | None = None) -> None:
         """Connect and sign in with the options given at construction.
@@ -171,10 +71,22 @@ class Client(Protocol):
             NotConnected: nobody listens there, or the link broke before the sign-in.
             AccessDenied: wrong credentials, or none (a guest sign-in is refused).
             RequestTimeout: no sign-in within ``timeout`` seconds.
+            Unsupported: there is no official library for this platform.
         """
+        options = self._backend.options
+        address = parse_address(url or options.url)
+        credentials = credentials_for(options, address)
+        await self.disconnect()
+        await self._backend.link.connect(address, credentials, self._seconds(timeout))
 
     async def disconnect(self) -> None:
-        """Close the link for good; idempotent. No task, thread or callback is left behind."""
+        """Close the link for good; idempotent. No task and no callback is left behind.
+
+        The official library's own threads idle on, as it has no way to end them; a later connection
+        to the same address uses them again.
+        """
+        await self._backend.link.disconnect()
+        await self._backend.files.close()
 
     async def signin(
         self,
@@ -189,10 +101,28 @@ class Client(Protocol):
         ping: bool = False,
         timeout: float | None = None,
     ) -> tuple[str, User | None]:
-        """Sign in (again) and return the token and the user."""
+        """Sign in (again) and return the token and the user.
+
+        Without arguments the present credentials are used. With ``validateonly`` nothing changes,
+        and the official client, which is not told it, returns None as the user.
+
+        Raises:
+            AccessDenied: wrong credentials.
+        """
+        options, link = self._backend.options, self._backend.link
+        wanted = Signin(
+            Credentials(username, password, jwt) or link.credentials,
+            agent or options.agent,
+            version or options.version,
+            longtoken=longtoken,
+            validateonly=validateonly,
+            ping=ping,
+        )
+        return await link.signin(wanted, self._seconds(timeout))
 
     async def probe(self, *, timeout: float | None = None) -> None:
         """Send the cheapest request that is answered; raises when it is not."""
+        await self._backend.link.probe(self._seconds(timeout))
 
     def on_client_event(self, callback: EventCallback) -> str:
         """Call ``callback`` on every connection event; returns an id for ``off_client_event``.
@@ -200,466 +130,8 @@ class Client(Protocol):
         ``SignedIn`` is told exactly once per sign-in. One that happened before this call is not
         told again: look at ``connected``.
         """
+        return self._backend.events.add(callback)
 
     def off_client_event(self, eventid: str) -> None:
         """Forget a callback; an unknown id is no error."""
-
-    # Documents
-
-    async def list_collections(
-        self, includehist: bool = False, *, timeout: float | None = None
-    ) -> list[JsonObject]:
-        """Return the collections as the server describes them."""
-
-    async def create_collection(
-        self,
-        collectionname: str,
-        *,
-        collation: JsonObject | None = None,
-        timeseries: JsonObject | None = None,
-        expire_after_seconds: int = 0,
-        change_stream_pre_and_post_images: bool = False,
-        capped: bool = False,
-        max: int = 0,
-        size: int = 0,
-        timeout: float | None = None,
-    ) -> None:
-        """Create a collection."""
-
-    async def drop_collection(self, collectionname: str, *, timeout: float | None = None) -> None:
-        """Delete a collection and what is in it."""
-
-    async def get_indexes(
-        self, collectionname: str, *, timeout: float | None = None
-    ) -> list[JsonObject]:
-        """Return the indexes of a collection."""
-
-    async def create_index(
-        self,
-        collectionname: str,
-        index: JsonText,
-        options: JsonText | None = None,
-        name: str = "",
-        *,
-        timeout: float | None = None,
-    ) -> str:
-        """Create an index, for example ``{"name": 1}``; returns what the server answers."""
-
-    async def drop_index(
-        self, collectionname: str, name: str, *, timeout: float | None = None
-    ) -> None:
-        """Delete an index by name."""
-
-    async def query(
-        self,
-        collectionname: str,
-        query: JsonText | None = None,
-        projection: JsonText | None = None,
-        orderby: JsonText | None = None,
-        queryas: str = "",
-        explain: bool = False,
-        skip: int = 0,
-        top: int = 100,
-        *,
-        timeout: float | None = None,
-    ) -> list[JsonObject]:
-        """Return the documents that match.
-
-        JSON strings that look like ISO dates are compared as dates (server.md, Documents).
-        """
-
-    async def aggregate(
-        self,
-        collectionname: str,
-        aggregates: JsonText,
-        queryas: str = "",
-        hint: str = "",
-        explain: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> list[JsonObject]:
-        """Run an aggregation pipeline."""
-
-    async def count(
-        self,
-        collectionname: str,
-        query: JsonText | None = None,
-        queryas: str = "",
-        explain: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> int:
-        """Return how many documents match."""
-
-    async def distinct(
-        self,
-        collectionname: str,
-        field: str,
-        query: JsonText | None = None,
-        queryas: str = "",
-        explain: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> list[str]:
-        """Return the distinct values of a field, as the text that the protocol carries."""
-
-    async def insert_one(
-        self,
-        collectionname: str,
-        item: JsonText,
-        w: int = 1,
-        j: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> JsonObject:
-        """Insert a document and return it as stored.
-
-        Raises:
-            DuplicateKey: a document with that ``_id`` (or unique value) exists.
-        """
-
-    async def insert_many(
-        self,
-        collectionname: str,
-        items: Sequence[JsonObject] | str,
-        w: int = 1,
-        j: bool = False,
-        skipresults: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> list[JsonObject]:
-        """Insert documents and return them as stored ([] with ``skipresults``)."""
-
-    async def update_one(
-        self,
-        collectionname: str,
-        item: JsonText,
-        w: int = 1,
-        j: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> JsonObject:
-        """Replace the whole document with the same ``_id``."""
-
-    async def update_document(
-        self,
-        collectionname: str,
-        query: JsonText,
-        document: JsonText,
-        *,
-        timeout: float | None = None,
-    ) -> UpdateResult:
-        """Apply ``{"$set": …}`` to what matches, in one atomic step (server.md, the one fence).
-
-        Raises:
-            Unsupported: the official library has no such call.
-        """
-
-    async def insert_or_update_one(
-        self,
-        collectionname: str,
-        item: JsonText,
-        uniqeness: str = "_id",
-        w: int = 1,
-        j: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> JsonObject:
-        """Insert, or replace the document with the same values in the ``uniqeness`` fields."""
-
-    async def insert_or_update_many(
-        self,
-        collectionname: str,
-        items: Sequence[JsonObject] | str,
-        uniqeness: str = "_id",
-        skipresults: bool = False,
-        w: int = 1,
-        j: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> list[JsonObject]:
-        """Like ``insert_or_update_one`` for several documents."""
-
-    async def delete_one(
-        self,
-        collectionname: str,
-        id: str,
-        recursive: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> int:
-        """Delete a document by ``_id``; returns how many were deleted."""
-
-    async def delete_many(
-        self,
-        collectionname: str,
-        query: JsonText | None = None,
-        ids: Sequence[str] = (),
-        recursive: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> int:
-        """Delete what matches, or what has one of the ids; returns how many were deleted."""
-
-    # Files
-
-    async def upload(
-        self,
-        filepath: str | Path,
-        filename: str = "",
-        mimetype: str = "",
-        metadata: JsonText | None = None,
-        collectionname: str = "fs.files",
-        *,
-        timeout: float | None = None,
-    ) -> str:
-        """Store a local file and return its id.
-
-        Raises:
-            FileTransferError: the local file is missing or unreadable; nothing was sent.
-        """
-
-    async def download(
-        self,
-        id: str,
-        folder: str | Path,
-        filename: str = "",
-        collectionname: str = "fs.files",
-        *,
-        timeout: float | None = None,
-    ) -> Path:
-        """Fetch a stored file whole into ``folder`` and return its path.
-
-        The length is compared with what is stored; the file appears under its name only when it is
-        whole. ``filename`` replaces the stored name.
-
-        Raises:
-            FileTransferError: unknown file, unsafe name, or a length that is not the stored one.
-        """
-
-    # Work items
-
-    async def push_workitem(
-        self,
-        wiq: str = "",
-        payload: Payload = None,
-        *,
-        wiqid: str = "",
-        name: str = "",
-        nextrun: datetime | None = None,
-        priority: int = 2,
-        files: Sequence[FileArgument] = (),
-        success_wiqid: str = "",
-        failed_wiqid: str = "",
-        success_wiq: str = "",
-        failed_wiq: str = "",
-        timeout: float | None = None,
-    ) -> Workitem:
-        """Add an item to a queue and return it as stored.
-
-        Raises:
-            QueueNotFound: no such queue, or no rights.
-            FileTransferError: a file is missing; nothing was pushed.
-        """
-
-    async def push_workitems(
-        self,
-        wiq: str,
-        items: Sequence[Workitem],
-        *,
-        wiqid: str = "",
-        nextrun: datetime | None = None,
-        priority: int = 2,
-        timeout: float | None = None,
-    ) -> list[Workitem]:
-        """Add many items in one message.
-
-        Raises:
-            Unsupported: the official library has no such call.
-        """
-
-    async def pop_workitem(
-        self,
-        wiq: str = "",
-        *,
-        wiqid: str = "",
-        downloadfolder: str | Path | None = None,
-        timeout: float | None = None,
-    ) -> Workitem | None:
-        """Take the next due item, or None when there is none.
-
-        Args:
-            downloadfolder: where the item's files go, each whole and under a safe name; None
-                leaves them on the server.
-        """
-
-    async def update_workitem(
-        self,
-        workitem: Workitem,
-        files: Sequence[FileArgument] = (),
-        ignoremaxretries: bool = False,
-        *,
-        timeout: float | None = None,
-    ) -> Workitem:
-        """Write an item back and return it as stored.
-
-        ``files``: paths are uploaded first; ``WorkitemFile(filename, id)`` attaches a stored file,
-        ``WorkitemFile(filename)`` removes that file from the item. A ``nextrun`` travels only where
-        ``capabilities.nextrun_on_update`` says so; elsewhere it is left out.
-
-        Raises:
-            ItemNotFound: deleted, or no rights.
-        """
-
-    async def delete_workitem(self, id: str, *, timeout: float | None = None) -> None:
-        """Delete an item and its files."""
-
-    async def add_workitem_queue(
-        self, queue: WorkItemQueue, *, skiprole: bool = True, timeout: float | None = None
-    ) -> WorkItemQueue:
-        """Create a queue.
-
-        Raises:
-            Unsupported: the official library has no such call.
-        """
-
-    async def update_workitem_queue(
-        self,
-        queue: WorkItemQueue,
-        *,
-        skiprole: bool = True,
-        purge: bool = False,
-        timeout: float | None = None,
-    ) -> WorkItemQueue:
-        """Change a queue; ``purge`` deletes its items."""
-
-    async def delete_workitem_queue(
-        self, wiq: str = "", *, wiqid: str = "", purge: bool = False, timeout: float | None = None
-    ) -> None:
-        """Delete a queue; ``purge`` deletes its items too."""
-
-    # Message queues, exchanges, watches
-
-    async def register_queue(
-        self, queue_name: str, callback: QueueCallback, *, timeout: float | None = None
-    ) -> str:
-        """Receive what is sent to a message queue; returns its name ("" makes one up).
-
-        A result of the callback other than None is sent back to the message's ``replyto``. Lost
-        with the link: register again after every sign-in.
-        """
-
-    async def register_exchange(
-        self,
-        exchange_name: str,
-        callback: QueueCallback | None = None,
-        *,
-        algorithm: Literal["direct", "fanout", "topic", "header"] = "fanout",
-        routingkey: str = "",
-        addqueue: bool = True,
-        timeout: float | None = None,
-    ) -> str:
-        """Receive what is sent to an exchange; returns the name of the queue made for it."""
-
-    async def unregister_queue(self, queue_name: str, *, timeout: float | None = None) -> None:
-        """Stop receiving."""
-
-    async def queue_message(
-        self,
-        data: Payload,
-        queue_name: str = "",
-        *,
-        exchange_name: str = "",
-        routingkey: str = "",
-        replyto: str = "",
-        correlation_id: str = "",
-        striptoken: bool = False,
-        expiration: int = 0,
-        timeout: float | None = None,
-    ) -> None:
-        """Send a message to a queue or an exchange; ``expiration`` in milliseconds."""
-
-    async def rpc(
-        self,
-        data: Payload,
-        queue_name: str = "",
-        *,
-        exchange_name: str = "",
-        routingkey: str = "",
-        striptoken: bool = False,
-        timeout: float | None = None,
-    ) -> Any:
-        """Send a message and wait for its answer."""
-
-    async def watch(
-        self,
-        collectionname: str,
-        paths: Sequence[str] = (),
-        callback: WatchCallback | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> str:
-        """Be told of changes in a collection; returns the watch's id. Lost with the link."""
-
-    async def unwatch(self, watchid: str, *, timeout: float | None = None) -> None:
-        """End a watch."""
-
-    async def custom_command(
-        self,
-        command: str,
-        id: str = "",
-        name: str = "",
-        data: Payload = None,
-        *,
-        timeout: float | None = None,
-    ) -> Any:
-        """Run a command of the server's by name."""
-
-    # Small things of the documented API
-
-    def uniqeid(self) -> str:
-        """Return a fresh id."""
-
-    def format_bytes(self, bytes: int, decimals: int = 2) -> str:
-        """Return a size for people: ``format_bytes(1536)`` is "1.5 KB"."""
-
-    def stringify(self, value: Any) -> str:
-        """Return JSON text; dates as ISO, models as their JSON."""
-
-    # Gauges and log
-
-    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None:
-        """Set a gauge; a name's type is fixed by its first setter."""
-
-    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None:
-        """Set a gauge of non-negative integers."""
-
-    def set_i64_observable_gauge(self, name: str, value: int, description: str) -> None:
-        """Set a gauge of integers."""
-
-    def disable_observable_gauge(self, name: str) -> None:
-        """Stop reporting a gauge."""
-
-    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
-        """Let log lines through: a level ("info") or the Rust library's filter expression."""
-
-    def disable_tracing(self) -> None:
-        """Stop log lines."""
-
-    def info(self, *args: object) -> None:
-        """Log at level info."""
-
-    def warn(self, *args: object) -> None:
-        """Log at level warn."""
-
-    def error(self, *args: object) -> None:
-        """Log at level error."""
-
-    def verbose(self, *args: object) -> None:
-        """Log at level verbose (between info and debug where the client knows it)."""
-
-    def debug(self, *args: object) -> None:
-        """Log at level debug."""
-
-    def trace(self, *args: object) -> None:
-        """Log at level trace."""
+        self._backend.events.remove(eventid)

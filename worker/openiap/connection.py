@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from worker.openiap.client import Client, ClientEvent
+from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
     NotConnected,
@@ -22,6 +22,7 @@ from worker.openiap.errors import (
     RequestTimeout,
 )
 from worker.openiap.limiter import Limiter, Turn
+from worker.openiap.types import ClientEvent
 
 PROBE_TIMEOUT: Final = 10.0
 CLOSE_TIMEOUT: Final = 5.0

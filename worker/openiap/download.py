@@ -6,6 +6,7 @@ a worker longer to import than its engine.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from ssl import SSLContext
 from typing import Final
@@ -31,7 +32,7 @@ class Download:
 
     Args:
         web: ``http(s)://host[:port]``.
-        verify: whom to trust; see ``serverinfo.trusted``.
+        verify: whom to trust; see ``server_info.trusted``.
     """
 
     def __init__(self, web: str, verify: SSLContext | bool) -> None:
@@ -45,6 +46,27 @@ class Download:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def fetch_signed_in(
+        self, id: str, target: Path, token: str, renew: Callable[[], Awaitable[str]]
+    ) -> None:
+        """Like ``fetch``, with a fresh token when the present one is refused.
+
+        Args:
+            renew: signs in again and returns the new token; one lasts for minutes (server.md).
+
+        Raises:
+            FileTransferError: the new one is refused too, and what ``fetch`` says.
+        """
+        try:
+            try:
+                await self.fetch(id, token, target)
+            except AccessDenied:
+                await self.fetch(id, await renew(), target)
+        except AccessDenied as error:
+            raise FileTransferError(
+                f"GET /download/{id}: {error.text}", operation="download"
+            ) from None
 
     async def fetch(self, id: str, token: str, target: Path) -> None:
         """Write a stored file to ``target``, which must not be seen by others before it is checked.

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from worker.errors import SettingsError
-from worker.openiap.client import Client, ConnectionOptions
+from worker.openiap.client import Client
+from worker.openiap.types import ConnectionOptions
 from worker.settings import Settings
 
 NO_URL = (

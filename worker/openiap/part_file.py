@@ -13,6 +13,25 @@ def part_of(target: Path) -> Path:
     return target.with_name(f".{uuid4().hex}.part")
 
 
+def check_length(part: Path, length: int, *, id: str) -> None:
+    """See that a file is whole.
+
+    Args:
+        length: the stored length in bytes.
+
+    Raises:
+        FileTransferError: the length is another, or the file cannot be looked at.
+    """
+    try:
+        found = part.stat().st_size
+    except OSError as error:
+        raise disk_refused(error) from None
+    if found != length:
+        raise FileTransferError(
+            f"file {id} came with {found} of {length} bytes", operation="download"
+        )
+
+
 def finish(part: Path, target: Path, length: int, *, id: str) -> None:
     """Give a whole file its name, in one step.
 
@@ -22,12 +41,8 @@ def finish(part: Path, target: Path, length: int, *, id: str) -> None:
     Raises:
         FileTransferError: the length is another, or the disk refused.
     """
+    check_length(part, length, id=id)
     try:
-        found = part.stat().st_size
-        if found != length:
-            raise FileTransferError(
-                f"file {id} came with {found} of {length} bytes", operation="download"
-            )
         os.replace(part, target)
     except OSError as error:
         raise disk_refused(error) from None

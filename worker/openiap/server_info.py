@@ -23,7 +23,7 @@ from urllib.request import (
 
 from worker.openiap.address import Address
 from worker.openiap.errors import NotConnected
-from worker.openiap.threads import Lane
+from worker.openiap.threads import DaemonThreads
 from worker.openiap.workitem import JsonObject
 
 CONFIG_TIMEOUT: Final = 5.0
@@ -87,11 +87,11 @@ async def read_server_info(web: str, verify: SSLContext | bool) -> ServerInfo:
         web: ``http(s)://host[:port]``.
         verify: see ``trusted``.
     """
-    lane = Lane("openiap-config")
+    threads = DaemonThreads("openiap-config")
     try:
-        return await lane.run(lambda: _ask(f"{web}/config", verify))
+        return await threads.run(lambda: _ask(f"{web}/config", verify))
     finally:
-        lane.close()
+        threads.close()
 
 
 def _ask(url: str, verify: SSLContext | bool) -> ServerInfo:

@@ -17,7 +17,7 @@ MAX_THREADS: Final = 4
 Job = tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]
 
 
-class Lane:
+class DaemonThreads:
     """Runs blocking functions away from the loop; threads start as they are needed."""
 
     def __init__(self, name: str = "openiap") -> None:
@@ -87,7 +87,7 @@ class Lane:
             function, done = job
             try:
                 value = function()
-            except BaseException as error:
+            except BaseException as error:  # whoever waits is told whatever it was
                 done(None, error)
             else:
                 done(value, None)

@@ -151,7 +151,16 @@ def objects_from_text(text: str, *, operation: str) -> list[JsonObject]:
     Raises:
         ServerError: the answer is anything else.
     """
-    found = from_text(text, operation=operation) or []
+    return _array(from_text(text, operation=operation) or [], operation)
+
+
+def documents_from_text(text: str, *, operation: str) -> list[JsonObject]:
+    """Like ``objects_from_text``; one object (an explained query's answer) is an array of one."""
+    found = from_text(text, operation=operation)
+    return [found] if isinstance(found, dict) else _array(found or [], operation)
+
+
+def _array(found: Any, operation: str) -> list[JsonObject]:
     if not isinstance(found, list):
         raise ServerError(
             f"the answer is a {type(found).__name__}, not an array", operation=operation

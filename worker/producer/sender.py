@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from worker.openiap.client import Client, WatchEvent
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.types import WatchEvent
 from worker.openiap.values import json_text
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject, Workitem
 from worker.producer.producer import Push, Sent, timed_out

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from worker.openiap.client import Client, UpdateResult
+from worker.openiap.client import Client
 from worker.openiap.errors import Unsupported
+from worker.openiap.types import UpdateResult
 from worker.openiap.values import json_text, object_from_text, objects_from_text
 from worker.openiap.workitem import NEW, JsonObject, Workitem
 

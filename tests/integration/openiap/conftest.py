@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import Client, ClientEvent, ConnectionOptions
+from worker.openiap.client import Client
+from worker.openiap.types import ClientEvent, ConnectionOptions
 from worker.openiap.workitem import JsonObject
 
 CLIENTS = ["official", "native"]

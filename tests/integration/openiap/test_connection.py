@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.openiap.conftest import PASSWORD, USER, Door
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import Client, ClientEvent
+from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
     Disconnected,
@@ -16,6 +16,7 @@ from worker.openiap.errors import (
     OpenIAPError,
     RequestTimeout,
 )
+from worker.openiap.types import ClientEvent
 from worker.testing.reserved_ports import reserved_ports
 
 Names = Callable[[], list[str]]

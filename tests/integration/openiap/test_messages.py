@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.integration.openiap.conftest import Door
-from worker.openiap.client import QueueEvent, WatchEvent
 from worker.openiap.errors import OpenIAPError, RequestTimeout
+from worker.openiap.types import QueueEvent, WatchEvent
 
 SECONDS = 60
 

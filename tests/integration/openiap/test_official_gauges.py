@@ -18,7 +18,7 @@ METHOD = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 # In a process of its own: the library sets its exporter up once per process.
 PROGRAM = """
 import asyncio, sys
-from worker.openiap.client import ConnectionOptions
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.official.client import OfficialClient
 
 async def main(url, web):

@@ -170,10 +170,10 @@ async def test_an_expired_token_is_renewed_for_a_download(door: Door, tmp_path: 
     client = official(door)
     (tmp_path / "a.txt").write_bytes(b"x" * 1000)
     id = await client.upload(tmp_path / "a.txt")
-    client._jwt = "expired"
+    client._link.token = "expired"
     path = await client.download(id, tmp_path / "out")
     assert path.stat().st_size == 1000
-    assert client._jwt != "expired"
+    assert client._link.token != "expired"
 
 
 def official(door: Door) -> OfficialClient:

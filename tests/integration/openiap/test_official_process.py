@@ -16,7 +16,7 @@ pytestmark = ONLY_OFFICIAL
 
 PROGRAM = """
 import asyncio, sys
-from worker.openiap.client import ConnectionOptions
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.official.client import OfficialClient
 
 async def main(url, web, how):
@@ -80,6 +80,6 @@ async def test_the_vendor_gets_no_metrics(door: Door) -> None:
 
 async def test_credentials_are_in_no_text_of_the_client(door: Door) -> None:
     assert isinstance(door.client, OfficialClient)
-    for shown in (repr(door.client._options), repr(door.client._credentials)):
+    for shown in (repr(door.client._link.options), repr(door.client._link.credentials)):
         assert USER in shown
         assert PASSWORD not in shown

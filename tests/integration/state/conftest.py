@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import Client, ConnectionOptions
+from worker.openiap.client import Client
+from worker.openiap.types import ConnectionOptions
 
 CLASSES = {
     "official": ("worker.openiap.official.client", "OfficialClient"),

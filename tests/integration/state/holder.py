@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.integration.state.conftest import PASSWORD, USER
 from worker import Client, LockLost, Producer, State
-from worker.openiap.client import ConnectionOptions
 from worker.openiap.native import NativeClient
 from worker.openiap.official.client import OfficialClient
+from worker.openiap.types import ConnectionOptions
 from worker.producer.sender import ClientDoor
 from worker.state.lock import Held, Lock
 

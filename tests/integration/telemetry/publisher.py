@@ -9,8 +9,8 @@ other clients live, is no place for this.
 import asyncio
 import sys
 
-from worker.openiap.client import ConnectionOptions
 from worker.openiap.official.client import OfficialClient
+from worker.openiap.types import ConnectionOptions
 from worker.telemetry.counts import Counts
 from worker.telemetry.gauges import Gauges
 from worker.telemetry.log import Log

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from worker.openiap.client import Client, UpdateResult
+from worker.openiap.client import Client
 from worker.openiap.errors import Unsupported
+from worker.openiap.types import UpdateResult
 from worker.openiap.workitem import Workitem
 from worker.testing.readonly_client import _ANSWERS, READS, read_only_client
 
@@ -51,8 +52,8 @@ class Real:
 def test_every_call_of_the_client_is_read_answered_or_refused() -> None:
     calls = {
         name
-        for name, function in vars(Client).items()
-        if inspect.iscoroutinefunction(function) and not name.startswith("_")
+        for name, _ in inspect.getmembers(Client, inspect.iscoroutinefunction)
+        if not name.startswith("_")
     }
     assert calls == READS | set(_ANSWERS) | REFUSED | LINK
 

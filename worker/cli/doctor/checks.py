@@ -19,10 +19,11 @@ from worker.durations import text as duration_text
 from worker.engine.fleet.heartbeat import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
 from worker.openiap.address import parse_address
-from worker.openiap.client import Client, User
+from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError
 from worker.openiap.factory import NO_URL, make_client
 from worker.openiap.server_info import is_loopback
+from worker.openiap.types import User
 from worker.openiap.upsert import upsert
 from worker.openiap.workitem import JsonObject
 from worker.settings import Settings

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-Kind = Literal["f64", "u64", "i64"]
+from worker.openiap.backend import GaugeKind
+
 _LARGEST: Final = {"u64": 2**64 - 1, "i64": 2**63 - 1}
 
 
@@ -14,7 +15,7 @@ class Gauge:
     """One gauge; ``value`` is None once it was disabled."""
 
     name: str
-    kind: Kind
+    kind: GaugeKind
     description: str
     value: float | int | None
 
@@ -33,7 +34,7 @@ class Gauges:
     appeared: Callable[[Gauge], None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def set(self, kind: Kind, name: str, value: float, description: str) -> str:
+    def set(self, kind: GaugeKind, name: str, value: float, description: str) -> str:
         """Set a gauge; returns what is wrong with that, or "".
 
         A number that the kind cannot hold is brought to the nearest one that it can.
@@ -61,5 +62,5 @@ class Gauges:
                 gauge.value = None
 
 
-def _held(kind: Kind, value: int) -> int:
+def _held(kind: GaugeKind, value: int) -> int:
     return max(0 if kind == "u64" else -(2**63), min(value, _LARGEST[kind]))

@@ -1,6 +1,6 @@
 """The link: connects, signs in, restores what was registered, and does it again for ever.
 
-1. The first ``open`` raises when it fails; after a first success the link reconnects by itself.
+1. The first ``connect`` raises when it fails; after a first success the link reconnects by itself.
 2. A fresh connection is the client's only once it is signed in and everything is registered again;
    then ``SignedIn`` is told. Until then calls fail with ``NotConnected`` and nothing is sent.
 3. When the connection drops, calls in flight fail at once.
@@ -10,12 +10,13 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Final
 
 from worker.openiap.address import Address
-from worker.openiap.client import ClientEvent, ConnectionOptions, EventName, User
+from worker.openiap.backend import Signin
+from worker.openiap.callbacks import ConnectionEvents
+from worker.openiap.credentials import Credentials, no_guest
 from worker.openiap.errors import (
     AccessDenied,
     Disconnected,
@@ -26,32 +27,21 @@ from worker.openiap.errors import (
     ServerError,
 )
 from worker.openiap.native.registrations import Registrations
+from worker.openiap.native.scope import current_scope
 from worker.openiap.native.session import Session
 from worker.openiap.native.target import target_of, tls_context
+from worker.openiap.native.telemetry import Telemetry
 from worker.openiap.native.transport import Times, Transport
 from worker.openiap.native.websocket import open_websocket
 from worker.openiap.server_info import ServerInfo, read_server_info, trusted
+from worker.openiap.types import ConnectionOptions, User
 from worker.openiap.wire import openiap_pb2 as pb
+from worker.openiap.workitem import JsonObject
 
-GUEST: Final = "the server signed this client in as guest, who may do nothing"
-NO_CREDENTIALS: Final = (
-    "no credentials: neither a user name with a password nor a token; the server would take this "
-    "client as guest, who may do nothing"
-)
+CALLBACK_GRACE: Final = 1.0
+"""Seconds for callbacks that still run when the link is closed."""
 RATE_WINDOW: Final = 1.0
 """Seconds of the server's rate limit window (server.md, Errors)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Either a user name with a password, or a token; false when it is neither."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    jwt: str = field(default="", repr=False)
-
-    def __bool__(self) -> bool:
-        return bool(self.jwt or (self.username and self.password))
 
 
 def waits(
@@ -65,35 +55,42 @@ def waits(
 
 
 class Link:
-    """One client's connection, across reconnects; also the ``SessionEvents`` of its sessions."""
+    """One client's connection, across reconnects; also the ``SessionEvents`` of its sessions.
+
+    Args:
+        options: where to and as whom.
+        times: the seconds that rule it.
+        registrations: what is registered again on every connection.
+        events: who is told what happens to the connection.
+        telemetry: takes the link's log lines, and exports to where the server says.
+    """
 
     def __init__(
         self,
         options: ConnectionOptions,
         times: Times,
         registrations: Registrations,
-        tell: Callable[[ClientEvent], None],
-        report: Callable[[str], None],
-        lost: Callable[[str], None],
+        events: ConnectionEvents,
+        telemetry: Telemetry,
     ) -> None:
         self._options = options
         self._times = times
         self.registrations: Final = registrations
-        self._tell_event = tell
-        self._report = report
-        self._on_lost = lost
+        self._events = events
+        self._telemetry = telemetry
         self._address = Address("", "")
-        self._credentials = Credentials()
         self._refreshed = ""
         self._session: Session | None = None
         self._opening: Session | None = None
         self._dropped: Session | None = None
         self._down = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
         self._last_heard = time.monotonic()
+        self._server = ServerInfo()
         self.user: User | None = None
+        self.credentials = Credentials()
         self.token = ""
-        self.server = ServerInfo()
 
     # What the calls use
 
@@ -107,6 +104,11 @@ class Link:
         """``time.monotonic()`` of the last bytes from the server."""
         session = self._session or self._opening
         return session.last_heard if session is not None else self._last_heard
+
+    @property
+    def server_config(self) -> JsonObject:
+        """What ``GET /config`` of the server answered, or ``{}``."""
+        return self._server.config
 
     @property
     def web(self) -> str:
@@ -131,31 +133,32 @@ class Link:
 
     # Opening and closing
 
-    async def open(self, address: Address, credentials: Credentials, timeout: float) -> None:
+    async def connect(self, address: Address, credentials: Credentials, seconds: float) -> None:
         """Connect for the first time and stay connected from then on.
 
         Raises:
             NotConnected, AccessDenied, RequestTimeout: as ``Client.connect`` says.
         """
-        self._address = address
-        self._credentials = credentials
-        self._refreshed = ""
-        if not credentials:
-            raise AccessDenied(NO_CREDENTIALS, operation="connect")
-        # Beside the connection: a server that answers no HTTP must not keep the sign-in waiting.
-        info = asyncio.create_task(self._read_info(), name="openiap config")
-        try:
-            await self._attempt(timeout)
-            self.server = await info
-        except ServerError as error:
-            raise NotConnected(error.text, operation="connect") from error
-        finally:
-            info.cancel()
-            await asyncio.gather(info, return_exceptions=True)
-        self._keeper = asyncio.create_task(self._keep(), name="openiap link")
+        async with self._connecting:
+            self._address = address
+            self.credentials = credentials
+            self._refreshed = ""
+            # Beside the connection: a server that answers no HTTP must not keep the sign-in
+            # waiting.
+            info = asyncio.create_task(self._read_info(), name="openiap config")
+            try:
+                await self._attempt(seconds)
+                self._server = await info
+            except ServerError as error:
+                raise NotConnected(error.text, operation="connect") from error
+            finally:
+                info.cancel()
+                await asyncio.gather(info, return_exceptions=True)
+            self._keeper = asyncio.create_task(self._keep(), name="openiap link")
+        self._telemetry.start_export(self._server.config)
 
-    async def close(self) -> None:
-        """Close for good; idempotent."""
+    async def disconnect(self) -> None:
+        """Close for good; idempotent. No task is left behind."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -165,6 +168,8 @@ class Link:
             if session is not None:
                 await session.close(self._times.close)
         self._dropped = None
+        await self._events.callbacks.stop(CALLBACK_GRACE)
+        await self._telemetry.stop_export()
 
     async def _keep(self) -> None:
         """Wait for the connection to drop and bring it back, for ever."""
@@ -179,7 +184,7 @@ class Link:
                 try:
                     await self._attempt(self._times.attempt)
                 except OpenIAPError as error:
-                    self._report(f"OpenIAP cannot be reached: {error.text}")
+                    self._telemetry.log("warn", (f"OpenIAP cannot be reached: {error.text}",))
                     continue
                 break
 
@@ -187,12 +192,12 @@ class Link:
         """Make one connection and see it through to the sign-in and what follows it."""
         session = Session(self, silence=self._times.silence)
         self._opening = session
-        self._tell("Connecting")
+        self._events.tell("Connecting")
         try:
             try:
                 async with asyncio.timeout(timeout):
                     session.start(await self._transport(session))
-                    self._tell("Connected")
+                    self._events.tell("Connected")
                     await self._sign_in(session, timeout)
                     await self._restore(session, timeout)
             except TimeoutError:
@@ -208,12 +213,12 @@ class Link:
             self._last_heard = session.last_heard
             await session.close(self._times.close)
             reason = error.text if isinstance(error, OpenIAPError) else "closed by this side"
-            self._tell("Disconnected", reason)
+            self._events.tell("Disconnected", reason)
             raise
         self._opening = None
         self._session = session
         self._down.clear()
-        self._tell("SignedIn")
+        self._events.tell("SignedIn")
 
     async def _transport(self, session: Session) -> Transport:
         target = target_of(self._address)
@@ -235,50 +240,59 @@ class Link:
     # Signing in
 
     async def _sign_in(self, session: Session, timeout: float) -> None:
-        if self._refreshed and self._credentials.jwt != self._refreshed:
+        if self._refreshed and self.credentials.jwt != self._refreshed:
             try:
                 await self._signed_in(session, Credentials(jwt=self._refreshed), timeout)
                 return
             except (AccessDenied, ServerError):
                 # Grown too old while the link was down: back to what was given.
                 self._refreshed = ""
-        await self._signed_in(session, self._credentials, timeout)
+        await self._signed_in(session, self.credentials, timeout)
 
     async def _signed_in(self, session: Session, credentials: Credentials, timeout: float) -> None:
+        wanted = Signin(credentials, self._options.agent, self._options.version)
         while True:
             try:
                 reply = await session.request(
-                    "signin",
-                    "signin",
-                    signin_request(self._options, credentials),
-                    pb.SigninResponse,
-                    timeout,
+                    "signin", "signin", signin_request(wanted), pb.SigninResponse, timeout
                 )
                 break
             except RateLimited:
                 await asyncio.sleep(RATE_WINDOW)
-        user = user_of(reply)
-        if user is None or user.username.lower() == "guest":
-            raise AccessDenied(GUEST, operation="signin")
-        self.user = user
+        self.user = no_guest(user_of(reply))
         self.token = reply.jwt or credentials.jwt
+
+    async def signin(self, wanted: Signin, seconds: float) -> tuple[str, User | None]:
+        """Sign in as asked; the next reconnect does the same, unless it was only to validate."""
+        reply = await self.session_for("signin").request(
+            "signin",
+            "signin",
+            signin_request(wanted),
+            pb.SigninResponse,
+            seconds,
+            scope=current_scope(self),
+        )
+        user = user_of(reply)
+        if not wanted.validateonly:
+            self.credentials, self._refreshed = wanted.credentials, ""
+            self.token, self.user = reply.jwt, user
+        return reply.jwt, user
+
+    async def probe(self, seconds: float) -> None:
+        """Send the cheapest request that is answered; raises when it is not."""
+        await self.session_for("probe").request(
+            "probe",
+            "getelement",
+            pb.GetElementRequest(),
+            pb.GetElementResponse,
+            seconds,
+            scope=current_scope(self),
+        )
 
     async def fresh_token(self, timeout: float) -> str:
         """Sign in again as the same user and return the new token."""
-        await self._signed_in(self.session_for("signin"), self._credentials, timeout)
+        await self._signed_in(self.session_for("signin"), self.credentials, timeout)
         return self.token
-
-    def use(self, credentials: Credentials, token: str, user: User | None) -> None:
-        """Take what an explicit sign-in gave; the next reconnect signs in with it too."""
-        self._credentials = credentials
-        self._refreshed = ""
-        self.token = token
-        self.user = user
-
-    @property
-    def credentials(self) -> Credentials:
-        """What the present sign-in was made with."""
-        return self._credentials
 
     async def _restore(self, session: Session, timeout: float) -> None:
         self.registrations.forget_connection()
@@ -308,34 +322,23 @@ class Link:
         self._dropped = session
         self._last_heard = session.last_heard
         self.registrations.forget_connection()
-        self._on_lost(reason)
-        self._tell("Disconnected", reason)
+        self.registrations.replies.lost(reason)
+        self._events.tell("Disconnected", reason)
         self._down.set()
 
-    def _tell(self, event: EventName, reason: str = "") -> None:
-        self._tell_event(ClientEvent(event, reason))
 
-
-def signin_request(
-    options: ConnectionOptions,
-    credentials: Credentials,
-    *,
-    agent: str = "",
-    version: str = "",
-    longtoken: bool = False,
-    validateonly: bool = False,
-    ping: bool = False,
-) -> pb.SigninRequest:
+def signin_request(wanted: Signin) -> pb.SigninRequest:
     """Return the request that signs in with one kind of credentials."""
+    credentials = wanted.credentials
     return pb.SigninRequest(
         username="" if credentials.jwt else credentials.username,
         password="" if credentials.jwt else credentials.password,
         jwt=credentials.jwt,
-        agent=agent or options.agent,
-        version=version or options.version,
-        longtoken=longtoken,
-        validateonly=validateonly,
-        ping=ping,
+        agent=wanted.agent,
+        version=wanted.version,
+        longtoken=wanted.longtoken,
+        validateonly=wanted.validateonly,
+        ping=wanted.ping,
     )
 
 

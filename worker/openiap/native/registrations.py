@@ -4,15 +4,15 @@ The server forgets queues, exchanges and watches with the connection (server.md,
 ids given to the application stay valid: where the server makes up a new one, it is translated.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
-from worker.openiap.client import QueueCallback, QueueEvent, WatchCallback, WatchEvent
+from worker.openiap.callbacks import Callbacks
 from worker.openiap.errors import OpenIAPError, RateLimited
-from worker.openiap.native.callbacks import Callbacks
 from worker.openiap.native.session import Session
+from worker.openiap.replies import Replies
+from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
 from worker.openiap.values import from_message
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -50,15 +50,13 @@ class Registrations:
     """Queues, exchanges and watches with their callbacks.
 
     Attributes:
-        answered: takes a message that answers an ``rpc`` of this client, and says whether it did.
-        answer: sends a callback's result to the message's ``replyto``.
+        replies: takes the messages that answer an ``rpc`` of this client.
         joining, starting: those whose registration is being answered.
     """
 
     callbacks: Callbacks
     report: Callable[[str], None]
-    answered: Callable[[pb.QueueEvent], bool]
-    answer: Callable[[pb.QueueEvent, Any], Awaitable[None]]
+    replies: Replies
     queues: dict[str, Registration] = field(default_factory=dict)
     watches: dict[str, Watch] = field(default_factory=dict)
     joining: list[Registration] = field(default_factory=list)
@@ -66,9 +64,10 @@ class Registrations:
 
     def queue_event(self, event: pb.QueueEvent) -> None:
         """Hand a message to the callback of its queue."""
-        if self.answered(event):
-            return
         name = event.queuename
+        if name and name == self.replies.queue:
+            self.replies.take(event.correlationId, from_message(event.data))
+            return
         found = self.queues.get(name)
         if found is None or found.current != name:
             ours = chain(self.queues.values(), self.joining)
@@ -83,13 +82,7 @@ class Registrations:
             event.exchangename,
             from_message(event.data),
         )
-
-        async def answer(result: Any) -> None:
-            await self.answer(event, result)
-
-        self.callbacks.run(
-            f"message on {name}", found.callback, told, answer if event.replyto else None
-        )
+        self.callbacks.run(f"message on {name}", found.callback, told)
 
     def watch_event(self, event: pb.WatchEvent) -> None:
         """Hand a change to the callback of its watch."""

@@ -1,99 +1,63 @@
-"""Log lines, gauges and the small conveniences of the documented API: nothing to the server."""
+"""Log lines and gauges, and their export to the collectors that the server names."""
 
 import asyncio
-from typing import Any, TextIO
-from uuid import uuid4
+from typing import TextIO
 
-from worker.openiap.client import ConnectionOptions
-from worker.openiap.native.gauges import Gauges, Kind
-from worker.openiap.native.journal import Journal
+from worker.openiap.backend import GaugeKind, LogLevel
+from worker.openiap.native.gauges import Gauges
+from worker.openiap.native.log_lines import LogWriter
 from worker.openiap.native.otlp import MISSING, GaugeExport, LogExport, Origin
-from worker.openiap.values import format_bytes, json_text
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.workitem import JsonObject
 
 
 class Telemetry:
-    """See ``worker.openiap.client.Client`` for each.
+    """A ``TelemetryBackend``.
 
     Args:
         output: where log lines go; None for stderr.
     """
 
     def __init__(self, options: ConnectionOptions, output: TextIO | None) -> None:
-        self._telemetry_options = options
-        self._journal = Journal(output)
+        self._options = options
+        self._lines = LogWriter(output)
         self._gauges = Gauges()
         self._gauge_export: GaugeExport | None = None
         self._log_export: LogExport | None = None
 
-    def uniqeid(self) -> str:
-        """Return a fresh id."""
-        return uuid4().hex
+    def log(self, level: LogLevel, args: tuple[object, ...]) -> None:
+        """Write a log line of the arguments' texts."""
+        self._lines.write(level, args)
 
-    def format_bytes(self, bytes: int, decimals: int = 2) -> str:
-        """Return a size for people: ``format_bytes(1536)`` is "1.5 KB"."""
-        return format_bytes(bytes, decimals)
+    def report(self, text: str) -> None:
+        """Log what went wrong."""
+        self._lines.write("error", (text,))
 
-    def stringify(self, value: Any) -> str:
-        """Return JSON text; dates as ISO, models as their JSON."""
-        return json_text(value)
-
-    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None:
-        """Set a gauge; a name's type is fixed by its first setter."""
-        self._set("f64", name, value, description)
-
-    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None:
-        """Set a gauge of non-negative integers."""
-        self._set("u64", name, value, description)
-
-    def set_i64_observable_gauge(self, name: str, value: int, description: str) -> None:
-        """Set a gauge of integers."""
-        self._set("i64", name, value, description)
-
-    def disable_observable_gauge(self, name: str) -> None:
-        """Stop reporting a gauge."""
-        self._gauges.disable(name)
-
-    def _set(self, kind: Kind, name: str, value: float, description: str) -> None:
-        problem = self._gauges.set(kind, name, value, description)
-        if problem:
-            self.error(problem)
-
-    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
-        """Let log lines through: a level ("info") or the Rust library's filter expression."""
-        self._journal.enable(rust_log)
+    def enable_tracing(self, rust_log: str, tracing: str) -> None:
+        """Let log lines through: a level, or a filter expression of the Rust library's."""
+        self._lines.enable(rust_log)
 
     def disable_tracing(self) -> None:
         """Stop log lines."""
-        self._journal.disable()
+        self._lines.disable()
 
-    def info(self, *args: object) -> None:
-        """Log at level info."""
-        self._journal.write("info", args)
+    def set_gauge(self, kind: GaugeKind, name: str, value: float, description: str) -> None:
+        """Set a gauge, or say what is wrong with that."""
+        problem = self._gauges.set(kind, name, value, description)
+        if problem:
+            self.report(problem)
 
-    def warn(self, *args: object) -> None:
-        """Log at level warn."""
-        self._journal.write("warn", args)
+    def disable_gauge(self, name: str) -> None:
+        """Stop reporting a gauge."""
+        self._gauges.disable(name)
 
-    def error(self, *args: object) -> None:
-        """Log at level error."""
-        self._journal.write("error", args)
+    def start_export(self, config: JsonObject) -> None:
+        """Export to the collectors that the server names, else to those of the options.
 
-    def verbose(self, *args: object) -> None:
-        """Log at level verbose, between info and debug."""
-        self._journal.write("verbose", args)
-
-    def debug(self, *args: object) -> None:
-        """Log at level debug."""
-        self._journal.write("debug", args)
-
-    def trace(self, *args: object) -> None:
-        """Log at level trace."""
-        self._journal.write("trace", args)
-
-    def _start_export(self, config: JsonObject) -> None:
-        """Export to the collectors that the server names, else to those of the options."""
-        options = self._telemetry_options
+        Args:
+            config: what ``GET /config`` answered.
+        """
+        options = self._options
         origin = Origin(options.agent, options.version)
         # A server that switches analytics off still lets the user's own collector have them.
         told = config if config.get("enable_analytics") is not False else {}
@@ -104,12 +68,13 @@ class Telemetry:
                 self._gauge_export = GaugeExport(metric_url, self._gauges, origin)
             if log_url and self._log_export is None:
                 self._log_export = LogExport(log_url, origin)
-                self._journal.export = self._log_export.write
+                self._lines.export = self._log_export.write
         except ImportError:
-            self.error(MISSING.format(url=metric_url or log_url))
+            self.report(MISSING.format(url=metric_url or log_url))
 
-    async def _stop_export(self) -> None:
-        self._journal.export = None
+    async def stop_export(self) -> None:
+        """Send what waits, and stop."""
+        self._lines.export = None
         exports = (self._gauge_export, self._log_export)
         self._gauge_export = self._log_export = None
         for export in exports:

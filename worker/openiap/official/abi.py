@@ -114,8 +114,8 @@ class CreateCollectionRequest(Structure):
         ("collectionname", c_char_p),
         ("collation", POINTER(Collation)),
         ("timeseries", POINTER(Timeseries)),
-        ("expire_after_seconds", c_int32),
-        ("change_stream_pre_and_post_images", c_bool),
+        ("expireAfterSeconds", c_int32),
+        ("changeStreamPreAndPostImages", c_bool),
         ("capped", c_bool),
         ("max", c_int32),
         ("size", c_int32),
@@ -293,7 +293,7 @@ class RegisterExchangeRequest(Structure):
 
 class QueueMessageRequest(Structure):
     _fields_: ClassVar[Fields] = [
-        *_texts("queuename", "correlation_id", "replyto", "routingkey", "exchangename", "data"),
+        *_texts("queuename", "correlationId", "replyto", "routingkey", "exchangename", "data"),
         ("striptoken", c_bool),
         ("expiration", c_int32),
         _ID,

@@ -35,7 +35,7 @@ _MAX_ID: Final = 2**31 - 1
 class Route(Protocol):
     """Who waits for an answer. Called on the library's threads: hand over and return."""
 
-    client: int
+    handle: int
 
     def answered(self, value: Any) -> None:
         """The call succeeded."""
@@ -112,7 +112,7 @@ class Library:
             arguments = (*arguments, number)
         invoke, callback = self._bound(function)
         try:
-            invoke(route.client, *arguments, callback, *tail)
+            invoke(route.handle, *arguments, callback, *tail)
         except BaseException:
             self._routes.pop(number, None)
             raise
@@ -162,11 +162,11 @@ class Library:
                     return self._idle[key].pop()
         return int(self.plain("create_client"))
 
-    def opened(self, client: int, close: Callable[[], None]) -> None:
+    def opened(self, handle: int, close: Callable[[], None]) -> None:
         """Have ``close`` called before the interpreter ends."""
-        self._closers[client] = close
+        self._closers[handle] = close
 
-    def release(self, client: int, address: str | None) -> None:
+    def release(self, handle: int, address: str | None) -> None:
         """Close a native client and wait until its calls have come back.
 
         ``free_client`` cancels the calls in flight and leaves the memory alone, so a thread that is
@@ -175,19 +175,19 @@ class Library:
         Args:
             address: where it can be used again ("" anywhere), None for nowhere.
         """
-        self._closers.pop(client, None)
-        self.plain("free_client", client)
+        self._closers.pop(handle, None)
+        self.plain("free_client", handle)
         deadline = time.monotonic() + DRAIN_SECONDS
-        while self._in_flight(client) and time.monotonic() < deadline:
+        while self._in_flight(handle) and time.monotonic() < deadline:
             time.sleep(0.002)
-        for number in self._in_flight(client):
+        for number in self._in_flight(handle):
             self._routes.pop(number, None)
         if address is not None:
             with self._lock:
-                self._idle.setdefault(address, []).append(client)
+                self._idle.setdefault(address, []).append(handle)
 
-    def _in_flight(self, client: int) -> list[int]:
-        return [number for number, route in list(self._routes.items()) if route.client == client]
+    def _in_flight(self, handle: int) -> list[int]:
+        return [number for number, route in list(self._routes.items()) if route.handle == handle]
 
     def _close_all(self) -> None:
         """Leave no thread of the library inside Python, or on its way in.

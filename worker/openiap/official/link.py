@@ -1,285 +1,299 @@
-"""One native connection of the official library: opening, signing in, its events, closing.
+"""The link's side of the official client: connect, sign in, stay signed in, disconnect.
 
-1. Opens as guest, whatever credentials lie in the environment, then signs in by a call.
-2. Follows the library's events; those of the first connection, which it loses at random, are not
-   needed and not told again when they come late.
-3. Signs in again after each reconnect that the library makes by itself, as it would stay a guest.
-4. Closes so that no callback can come any more.
+After each reconnect that the library makes by itself it is a guest, so it is signed in again.
 """
 
 import asyncio
-import math
-import threading
-import time
 from collections.abc import Callable
-from ctypes import c_char_p, cast
-from dataclasses import dataclass
-from typing import Any, Final
+from ssl import SSLContext
+from typing import Any, Final, TypeVar
 
-from worker.openiap.client import User
-from worker.openiap.errors import NotConnected, OpenIAPError
+from worker.openiap.address import Address
+from worker.openiap.backend import Signin
+from worker.openiap.callbacks import ConnectionEvents
+from worker.openiap.credentials import Credentials, no_guest
+from worker.openiap.errors import (
+    Disconnected,
+    NotConnected,
+    OpenIAPError,
+    RequestTimeout,
+    ServerError,
+    error_from_text,
+)
 from worker.openiap.official import abi as abi
+from worker.openiap.official import functions as functions
 from worker.openiap.official.items import native_text
-from worker.openiap.official.library import Library
-from worker.openiap.official.platform import hide_credentials
+from worker.openiap.official.library_client import LibraryClient, Refused
+from worker.openiap.official.pending_call import PendingCall, typed_error
+from worker.openiap.official.platform import metric_url_from_environment
+from worker.openiap.official.subscriptions import Subscriptions
+from worker.openiap.official.telemetry import Telemetry
+from worker.openiap.server_info import ServerInfo, reachable, read_server_info, trusted
+from worker.openiap.threads import DaemonThreads
+from worker.openiap.types import ConnectionOptions, User
+from worker.openiap.workitem import JsonObject
 
-# While a call is in flight the library must not give up before this side does: a popped item whose
-# reply comes late is still told, and can be handed back.
-PATIENCE: Final = 3600
+RETRY_MIN: Final = 0.5
+RETRY_MAX: Final = 30.0
+"""Seconds between attempts to sign in again."""
 
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Whom to sign in; either the pair or the token."""
-
-    username: str = ""
-    password: str = ""
-    jwt: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credentials(username={self.username!r})"
-
-    def __bool__(self) -> bool:
-        return bool(self.jwt or (self.username and self.password))
+T = TypeVar("T")
 
 
 class Link:
-    """A native client from its opening to its end.
+    """One client's connection; a ``LinkBackend``.
 
-    Attributes:
-        client: the native client; an address.
-        up: the library says that it is connected.
-        signed_in: this side has signed in on the present connection.
-        epoch: goes up whenever the connection drops and whenever it is signed in.
-        last_heard: ``time.monotonic()`` of the last answer or event.
+    Args:
+        options: where to and as whom.
+        subscriptions: what is lost with the connection.
+        events: who is told what happens to it.
+        telemetry: has the library, and is told whether gauges go anywhere.
     """
 
     def __init__(
         self,
-        library: Library,
-        address: str,
-        agent: str,
-        version: str,
-        on_event: Callable[["Link", str, str], None],
+        options: ConnectionOptions,
+        subscriptions: Subscriptions,
+        events: ConnectionEvents,
+        telemetry: Telemetry,
     ) -> None:
-        self.library: Final = library
-        self.address: Final = address
-        self.client: Final = library.borrow(address)
-        self.up = False
-        self.signed_in = False
-        self.epoch = 0
-        self.last_heard = time.monotonic()
-        self._loop = asyncio.get_running_loop()
-        self._agent = agent
-        self._version = version
-        self._on_event = on_event
-        self._lock = threading.Lock()
-        self._opening = False
-        self._connected_once = False
-        self._closed = False
-        self._eventid = b""
-        self._callback: Any = None
+        self.options: Final = options
+        self._subscriptions = subscriptions
+        self._events = events
+        self._telemetry = telemetry
+        self._client: LibraryClient | None = None
+        self._threads = DaemonThreads()
+        self._address = Address("", "")
+        self._server = ServerInfo()
+        self._last_heard = 0.0
+        self._sign_in_problem = ""
+        self.user: User | None = None
+        self.credentials = Credentials()
+        self.token = ""
 
     @property
-    def closed(self) -> bool:
-        """Closed for good."""
-        return self._closed
+    def connected(self) -> bool:
+        """Signed in, as far as this side knows."""
+        return self._client is not None and self._client.signed_in
 
-    def open(self, timeout: float) -> None:
-        """Connect as guest and listen to events; blocks, so not on the loop's thread.
+    @property
+    def server_config(self) -> JsonObject:
+        """What ``GET /config`` of the server answered, or ``{}``."""
+        return self._server.config
 
-        Args:
-            timeout: seconds that the library waits for the first answer.
+    @property
+    def last_heard(self) -> float:
+        """``time.monotonic()`` of the last answer or event; the server's pings are not seen."""
+        return self._client.last_heard if self._client is not None else self._last_heard
+
+    @property
+    def web(self) -> str:
+        """Where ``/config`` and ``/download`` are."""
+        return self.options.http_url.rstrip("/") or self._address.web
+
+    @property
+    def verify(self) -> SSLContext | bool:
+        """Whom HTTP trusts: the given CA bundle, or True for the system's roots."""
+        return trusted(self.options.ca_file)
+
+    def signed_in(self, operation: str, item_id: str = "") -> LibraryClient:
+        """Return the library's client.
 
         Raises:
-            NotConnected: it did not work; the text is the library's.
+            NotConnected: there is none, or it is not signed in.
         """
-        with self._lock:
-            if self._closed:
-                raise NotConnected("closed", operation="connect")
-            self._opening = True
-        self.library.opened(self.client, self.close)
-        try:
-            self._open(timeout)
-        finally:
-            with self._lock:
-                self._opening = False
-                abandoned = self._closed
-            if abandoned:
-                self._release()
+        client = self._client
+        if client is None or not client.signed_in:
+            why = f" ({self._sign_in_problem})" if client and self._sign_in_problem else ""
+            raise NotConnected(f"not signed in{why}", operation=operation, item_id=item_id)
+        return client
 
-    def _open(self, timeout: float) -> None:
-        library, client = self.library, self.client
-        hide_credentials()
-        library.plain("client_set_agent_name", client, native_text(self._agent))
-        library.plain("client_set_agent_version", client, native_text(self._version))
-        self.be_patient(timeout)
-        answer = library.plain("client_connect", client, native_text(self.address))
-        success = answer[0].success
-        text = (answer[0].error or b"").decode("utf-8", "replace")
-        library.plain("free_connect_response", answer)
-        # Later than this the library keeps to the address, whether or not it got any further.
-        self._connected_once = success or "Failed to connect" not in text
-        if not success:
-            raise NotConnected(text, operation="connect")
-        self.up = True
-        self.last_heard = time.monotonic()
-        self._listen()
-        if self.state() == "Disconnected":
-            raise NotConnected("the link broke at once", operation="connect")
+    async def blocking(
+        self, call: Callable[[LibraryClient], T], operation: str, seconds: float
+    ) -> T:
+        """Run a function that blocks its thread, and wait for it until the deadline.
 
-    def _listen(self) -> None:
-        self._callback = abi.CLIENT_EVENT_CALLBACK(self.library.within(self._event_came))
-        answer = self.library.plain("on_client_event_async", self.client, self._callback)
-        self._eventid = answer[0].eventid or b""
-        self.library.plain("free_event_response", answer)
-
-    def _event_came(self, pointer: Any) -> None:
-        # On the library's thread. What a call must know at once is set here, the rest on the loop.
-        event = (pointer[0].event or b"").decode("utf-8", "replace")
-        reason = (pointer[0].reason or b"").decode("utf-8", "replace")
-        self.library.plain("free_client_event", pointer)
-        self.last_heard = time.monotonic()
-        if event == "Disconnected":
-            if self.state() == ("Signedin" if self.signed_in else "Connected"):
-                # Left over from an earlier connection of this native client.
-                return
-            self.up = False
-            if self.signed_in:
-                self.signed_in = False
-                self.epoch += 1
-        self._loop_soon(self._tell, event, reason)
-
-    def _tell(self, event: str, reason: str) -> None:
-        if self._closed:
-            return
-        if event == "Disconnected":
-            self._on_event(self, event, reason)
-        elif event in ("Connecting", "Connected") and not self.up:
-            self.up = event == "Connected"
-            self._on_event(self, event, reason)
-
-    def _loop_soon(self, function: Callable[..., None], *arguments: Any) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            # The loop is closed: nobody is left to tell.
-            return
-
-    def be_patient(self, seconds: float = PATIENCE) -> None:
-        """Set how long the library waits for answers, in seconds."""
-        self.library.plain("client_set_default_timeout", self.client, max(1, math.ceil(seconds)))
-
-    def state(self) -> str:
-        """Return the library's own view: Disconnected, Connecting, Connected or Signedin.
-
-        Each call costs some bytes that are never freed: not for a hot path.
+        Args:
+            call: makes the native call; the ``Refused`` that it raises becomes a typed error.
         """
-        return (self.library.plain("client_get_state", self.client) or b"").decode("ascii")
+        client = self.signed_in(operation)
+        epoch = client.epoch
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._threads.run(lambda: call(client))
+        except TimeoutError:
+            raise RequestTimeout(f"no answer within {seconds:g} s", operation=operation) from None
+        except Refused as refused:
+            raise typed_error(client, epoch, refused, operation) from None
 
-    def mark_signed_in(self) -> None:
-        """Note that the present connection is signed in."""
-        self.epoch += 1
-        self.signed_in = True
-        self.be_patient()
+    # Opening and closing
 
-    def user(self) -> User | None:
-        """Return who is signed in."""
-        found = self.library.plain("client_user", self.client)
-        if not found:
-            return None
-        native = found[0]
+    async def connect(self, address: Address, credentials: Credentials, seconds: float) -> None:
+        """Connect and sign in.
 
-        def text(value: bytes | None) -> str:
-            return (value or b"").decode("utf-8", "replace")
+        Raises:
+            NotConnected, AccessDenied, RequestTimeout, Unsupported: as ``Client.connect`` says.
+        """
+        self._threads = DaemonThreads()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connect(address, credentials, seconds)
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, TimeoutError):
+                raise RequestTimeout(
+                    f"not signed in within {seconds:g} s", operation="connect"
+                ) from None
+            if isinstance(error, ServerError):
+                raise NotConnected(error.text, operation="connect") from None
+            raise
+        self._events.tell("SignedIn")
 
-        return User(
-            id=text(native.id),
-            name=text(native.name),
-            username=text(native.username),
-            email=text(native.email),
-            roles=tuple(
-                text(cast(native.roles, abi.TEXTS)[index]) for index in range(native.roles_len)
-            ),
+    async def _connect(self, address: Address, credentials: Credentials, seconds: float) -> None:
+        self._address = address
+        self._events.tell("Connecting")
+        # A native client costs threads that are never given back: none for a server that is away.
+        await reachable(address)
+        self._server = await read_server_info(self.web, self.verify)
+        if self._server.silent and address.link.startswith("ws"):
+            # The library would wait for its handshake on the same port for ever.
+            raise NotConnected(f"{address.link} does not answer", operation="connect")
+        self._telemetry.exporting = self._server.metrics(
+            self.options.metric_url or metric_url_from_environment()
         )
-
-    def close(self) -> None:
-        """End it; idempotent. Blocks until the calls in flight are back, 2 s at most."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self.up = self.signed_in = False
-            if self._opening:
-                # The thread that is opening it releases it when the library lets go of it.
-                return
-        self._release()
-
-    def _release(self) -> None:
-        if self._eventid:
-            # The library holds a lock while it tells an event: after this none can come.
-            answer = self.library.plain("off_client_event", c_char_p(self._eventid))
-            self.library.plain("free_off_event_response", answer)
-        again: str | None = ""
-        if self._connected_once:
-            again = self.address if self.address.startswith("ws") else None
-        self.library.release(self.client, again)
-
-
-class Waiting:
-    """A call in flight: hands the answer to the loop, or to ``late`` when nobody waits any more."""
-
-    __slots__ = ("_late", "_link", "_loop", "client", "epoch", "future")
-
-    def __init__(self, link: Link, late: Callable[[Any], None] | None = None) -> None:
-        self.client = link.client
-        self.epoch = link.epoch
-        self._link = link
-        self._late = late
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self._loop.create_future()
-
-    def answered(self, value: Any) -> None:
-        """Take the answer, on the library's thread."""
-        self._link.last_heard = time.monotonic()
-        self._soon(self._settle, value)
-
-    def refused(self, text: str) -> None:
-        """Take the refusal, on the library's thread."""
-        self._soon(self.fail, Refused(text))
-
-    def expire_after(self, seconds: float) -> asyncio.TimerHandle:
-        """End the wait with ``Expired`` after so long; cheaper than a timeout of the task."""
-        return self._loop.call_later(seconds, self.fail, Expired(""))
-
-    def fail(self, error: Exception) -> None:
-        """End the wait with an error, on the loop."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def salvage(self) -> None:
-        """Tell ``late`` of a value that came just as the caller was cancelled."""
-        future = self.future
-        if future.done() and not future.cancelled() and future.exception() is None:
-            self._settle(future.result())
-
-    def _settle(self, value: Any) -> None:
-        if not self.future.done():
-            self.future.set_result(value)
-        elif self._late is not None:
-            self._late(value)
-
-    def _soon(self, function: Callable[[Any], None], value: Any) -> None:
+        library = await self._threads.run(self._telemetry.library)
+        client = self._client = LibraryClient(
+            library, address.link, self.options.agent, self.options.version, self._on_event
+        )
         try:
-            self._loop.call_soon_threadsafe(function, value)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
+            await self._threads.run(lambda: client.open(seconds))
+        except NotConnected as error:
+            plain = error_from_text(error.text).text
+            raise NotConnected(plain, operation="connect") from None
+        self._events.tell("Connected")
+        await self._sign_in(client, credentials, seconds)
+
+    def _abandon(self) -> None:
+        """Drop a connection that did not come about, without waiting for it."""
+        client, self._client = self._client, None
+        if client is not None:
+            self._last_heard = client.last_heard
+            self._threads.submit(client.close, _ignore)
+        self._threads.close()
+
+    async def disconnect(self) -> None:
+        """Close for good; idempotent."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        was_signed_in = client.signed_in
+        self._last_heard = client.last_heard
+        client.up = client.signed_in = False
+        for call in tuple(client.in_flight):
+            call.fail(Disconnected("closed by this side"))
+        self._subscriptions.forget()
+        # Not on the link's threads: they may all wait for what only the closing ends.
+        closer = DaemonThreads("openiap-close")
+        await closer.run(client.close)
+        closer.close()
+        self._threads.close()
+        if was_signed_in:
+            self._events.tell("Disconnected", "closed by this side")
+        # What it told may take a turn of the loop; callbacks that want more are cancelled.
+        await self._events.callbacks.stop(0)
+
+    # Signing in
+
+    async def signin(self, wanted: Signin, seconds: float) -> tuple[str, User | None]:
+        """Sign in as asked; the library does not tell who was only validated."""
+        client = self._client
+        if client is None or not client.up:
+            raise NotConnected("not connected", operation="signin")
+        token = await self._ask(client, wanted, seconds)
+        if wanted.validateonly:
+            return token, None
+        self.token, self.credentials = token, wanted.credentials
+        self.user = client.user()
+        return token, self.user
+
+    async def fresh_token(self, seconds: float) -> str:
+        """Sign in again as the same user and return the new token."""
+        wanted = Signin(self.credentials, self.options.agent, self.options.version)
+        await self.signin(wanted, seconds)
+        return self.token
+
+    async def probe(self, seconds: float) -> None:
+        """Send the cheapest request that is answered; a refusal is an answer."""
+        call = PendingCall(self.signed_in("probe"))
+        call.start(functions.COUNT, abi.CountRequest(collectionname=b"users", query=b'{"_id":"-"}'))
+        try:
+            await call.answer("probe", seconds)
+        except (NotConnected, Disconnected, RequestTimeout):
+            raise
+        except OpenIAPError:
             return
 
+    async def _sign_in(
+        self, client: LibraryClient, credentials: Credentials, seconds: float
+    ) -> None:
+        """Sign in on the present connection of ``client`` and note it."""
+        connected_as = client.epoch
+        wanted = Signin(credentials, self.options.agent, self.options.version)
+        token = await self._ask(client, wanted, seconds)
+        user = no_guest(client.user())
+        if not client.up or client.epoch != connected_as:
+            raise Disconnected("the link dropped during the sign-in", operation="signin")
+        self.token, self.credentials, self.user = token, credentials, user
+        self._sign_in_problem = ""
+        client.mark_signed_in()
 
-class Expired(Exception):
-    """The deadline has passed, and nothing came."""
+    async def _ask(self, client: LibraryClient, wanted: Signin, seconds: float) -> str:
+        credentials = wanted.credentials
+        request = abi.SigninRequest(
+            username=native_text("" if credentials.jwt else credentials.username),
+            password=native_text("" if credentials.jwt else credentials.password),
+            jwt=native_text(credentials.jwt),
+            agent=native_text(wanted.agent),
+            version=native_text(wanted.version),
+            longtoken=wanted.longtoken,
+            validateonly=wanted.validateonly,
+            ping=wanted.ping,
+        )
+        call = PendingCall(client)
+        # This one function sleeps 2 s on the thread that calls it; the answer does not wait.
+        self._threads.submit(lambda: call.start(functions.SIGNIN, request), _ignore)
+        token: str = await call.answer("signin", seconds)
+        return token
+
+    def _on_event(self, client: LibraryClient, event: str, reason: str) -> None:
+        if client is not self._client:
+            return
+        if event == "Disconnected":
+            client.set_timeout(self.options.default_timeout)
+            self._subscriptions.forget()
+            self._events.tell("Disconnected", reason)
+        elif event == "Connecting":
+            self._events.tell("Connecting")
+        elif event == "Connected":
+            self._events.tell("Connected")
+            self._events.callbacks.run("signing in again", self._sign_in_again, client)
+
+    async def _sign_in_again(self, client: LibraryClient) -> None:
+        wait = RETRY_MIN
+        connected_as = client.epoch
+        while client is self._client and client.up and not client.signed_in:
+            try:
+                await self._sign_in(client, self.credentials, self.options.default_timeout)
+            except OpenIAPError as error:
+                self._sign_in_problem = error.text
+                if client.epoch != connected_as or not client.up:
+                    return
+                self._telemetry.report(f"signing in again failed: {error}")
+                await asyncio.sleep(wait)
+                wait = min(RETRY_MAX, wait * 2)
+            else:
+                self._events.tell("SignedIn")
 
 
-class Refused(OpenIAPError):
-    """What the library said, before it is made a typed error."""
+def _ignore(value: Any, error: BaseException | None) -> None:
+    """Nobody waits for that."""

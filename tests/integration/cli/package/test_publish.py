@@ -10,8 +10,8 @@ from worker.cli.package.errors import PackageError
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.publish import existing, publish
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import ConnectionOptions
 from worker.openiap.native import NativeClient
+from worker.openiap.types import ConnectionOptions
 
 DEADLINE = 60.0
 

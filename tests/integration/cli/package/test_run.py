@@ -14,8 +14,8 @@ from worker.cli.package.build import Built, build, read_package, write
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.run import Ended, run
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import ConnectionOptions
 from worker.openiap.native import NativeClient
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.workitem import WorkItemQueue
 
 # What is installed here is installed once.

@@ -11,9 +11,10 @@ import pytest
 from worker.engine.maintenance import scale_endpoint as scaling_module
 from worker.engine.maintenance.scale_endpoint import FRESH, Scaling, scale_names
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import Client, ConnectionOptions
+from worker.openiap.client import Client
 from worker.openiap.errors import NotConnected
 from worker.openiap.native import NativeClient
+from worker.openiap.types import ConnectionOptions
 from worker.openiap.workitem import WorkItemQueue
 from worker.telemetry.counts import Counts
 from worker.telemetry.prometheus import MetricsPage

@@ -14,9 +14,9 @@ from google.protobuf.message import Message
 from websockets.asyncio.server import ServerConnection, serve
 
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import ClientEvent, ConnectionOptions
 from worker.openiap.native import NativeClient
 from worker.openiap.native.transport import Times
+from worker.openiap.types import ClientEvent, ConnectionOptions
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import FLOW_METHOD, build, parse
 from worker.openiap.wire.framing import FrameReader, frame

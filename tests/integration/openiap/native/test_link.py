@@ -23,11 +23,11 @@ from tests.integration.openiap.native.conftest import (
     envelope_queue,
 )
 from worker.localserver import LocalServer, ServerOptions
-from worker.openiap.client import ClientEvent, QueueEvent, WatchEvent
 from worker.openiap.errors import AccessDenied, Disconnected, NotConnected, RequestTimeout
 from worker.openiap.native import session
 from worker.openiap.native.link import waits
 from worker.openiap.native.transport import Times
+from worker.openiap.types import ClientEvent, QueueEvent, WatchEvent
 from worker.openiap.wire import openiap_pb2 as pb
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.doctor.checks import clock, of_handlers, of_library, of_state, rights_of
-from worker.openiap.client import User
+from worker.openiap.types import User
 from worker.settings import Settings
 
 DATE = "Fri, 20 Nov 2026 10:00:00 GMT"

@@ -15,8 +15,9 @@ from typing import Any
 from worker.engine.concurrency.key_lock import Turns
 from worker.engine.concurrency.waiting_line import Lines
 from worker.engine.concurrency.waker import Waker
-from worker.openiap.client import Capabilities, Client, UpdateResult
+from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
+from worker.openiap.types import Capabilities, UpdateResult
 from worker.openiap.values import iso, parse_iso
 from worker.openiap.workitem import Workitem
 from worker.state.cells import Cells

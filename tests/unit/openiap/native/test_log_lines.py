@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from worker.openiap.native.journal import Journal, level_of
+from worker.openiap.native.log_lines import LogWriter, level_of
 
 
 class Terminal(io.StringIO):
@@ -15,9 +15,9 @@ class Terminal(io.StringIO):
 
 def test_before_tracing_is_enabled_only_errors_come_through() -> None:
     out = io.StringIO()
-    journal = Journal(out)
+    lines = LogWriter(out)
     for level in ("trace", "debug", "verbose", "info", "warn", "error"):
-        journal.write(level, (level,))
+        lines.write(level, (level,))
     assert out.getvalue().split()[1:] == ["ERROR", "error"]
 
 
@@ -34,19 +34,19 @@ def test_before_tracing_is_enabled_only_errors_come_through() -> None:
 )
 def test_a_level_lets_itself_and_what_is_worse_through(level: str, through: list[str]) -> None:
     out = io.StringIO()
-    journal = Journal(out)
-    journal.enable(level)
+    lines = LogWriter(out)
+    lines.enable(level)
     for one in ("error", "warn", "info", "verbose", "debug", "trace"):
-        journal.write(one, (one,))
+        lines.write(one, (one,))
     assert [line.split()[-1] for line in out.getvalue().splitlines()] == through
 
 
 def test_disabled_means_nothing_at_all() -> None:
     out = io.StringIO()
-    journal = Journal(out)
-    journal.enable("trace")
-    journal.disable()
-    journal.write("error", ("x",))
+    lines = LogWriter(out)
+    lines.enable("trace")
+    lines.disable()
+    lines.write("error", ("x",))
     assert out.getvalue() == ""
 
 
@@ -69,9 +69,9 @@ def test_the_rust_librarys_expressions_are_understood(expression: str, level: st
 
 def test_a_line_has_time_level_and_every_argument() -> None:
     out = io.StringIO()
-    journal = Journal(out)
-    journal.enable("info")
-    journal.write("info", ("popped", 3, {"a": 1}))
+    lines = LogWriter(out)
+    lines.enable("info")
+    lines.write("info", ("popped", 3, {"a": 1}))
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    popped 3 \{'a': 1\}\n", out.getvalue()
     )
@@ -80,15 +80,15 @@ def test_a_line_has_time_level_and_every_argument() -> None:
 def test_colours_only_on_a_terminal() -> None:
     plain, terminal = io.StringIO(), Terminal()
     for out in (plain, terminal):
-        journal = Journal(out)
-        journal.write("error", ("x",))
+        lines = LogWriter(out)
+        lines.write("error", ("x",))
     assert "\x1b" not in plain.getvalue()
     assert "\x1b" in terminal.getvalue()
 
 
 def test_a_message_cannot_overwrite_the_line_nor_colour_it() -> None:
     out = Terminal()
-    Journal(out).write("error", ("hidden\rnothing happened \x1b[2J",))
+    LogWriter(out).write("error", ("hidden\rnothing happened \x1b[2J",))
     assert "\r" not in out.getvalue()
     assert "\x1b[2J" not in out.getvalue()
 
@@ -98,7 +98,7 @@ def test_a_stream_that_is_closed_does_not_stop_the_program(
 ) -> None:
     out = io.StringIO()
     out.close()
-    journal = Journal(out)
-    journal.write("error", ("one",))
-    journal.write("error", ("two",))
+    lines = LogWriter(out)
+    lines.write("error", ("one",))
+    lines.write("error", ("two",))
     assert "two" in capsys.readouterr().err

@@ -13,7 +13,7 @@ _COLOURS: Final = {"error": "31", "warn": "33", "info": "32", "verbose": "36", "
 Sink = Callable[[datetime, str, str], None]
 
 
-class Journal:
+class LogWriter:
     """Writes log lines to a stream and, where one is known, to an exporter.
 
     Before ``enable`` only errors come through: what goes wrong in a callback must not vanish.

@@ -1,0 +1,1 @@
+"""The documented OpenIAP API by subject; ``worker.openiap.client.Client`` has all of them."""

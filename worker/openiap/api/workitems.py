@@ -1,0 +1,217 @@
+"""Work items and their queues."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from worker.openiap.api.subject import Subject
+from worker.openiap.types import FileArgument, Payload
+from worker.openiap.values import argument_text, checked_payload
+from worker.openiap.workitem import Workitem, WorkItemQueue
+
+
+class WorkitemCalls(Subject):
+    """The documented calls on work items.
+
+    Attributes:
+        on_late_pop: told of an item whose pop nobody waits for any more (its deadline passed, or
+            its caller was cancelled): the item is in ``processing``, and whoever is told hands it
+            back. Without a callback it is logged as an error.
+    """
+
+    on_late_pop: Callable[[Workitem], None] | None = None
+
+    async def push_workitem(
+        self,
+        wiq: str = "",
+        payload: Payload = None,
+        *,
+        wiqid: str = "",
+        name: str = "",
+        nextrun: datetime | None = None,
+        priority: int = 2,
+        files: Sequence[FileArgument] = (),
+        success_wiqid: str = "",
+        failed_wiqid: str = "",
+        success_wiq: str = "",
+        failed_wiq: str = "",
+        timeout: float | None = None,
+    ) -> Workitem:
+        """Add an item to a queue and return it as stored.
+
+        Args:
+            nextrun: not before; in whole seconds, rounded up, with the official client.
+
+        Raises:
+            QueueNotFound: no such queue, or no rights.
+            FileTransferError: a file is missing; nothing was pushed.
+            PayloadTooLarge: OpenIAP cannot carry it.
+        """
+        text = checked_payload(argument_text(payload), operation="push_workitem")
+        if files:
+            files = await self._transfer.stored(
+                files,
+                {"wiq": wiq, "wiqid": wiqid},
+                operation="push_workitem",
+                seconds=self._seconds(timeout),
+            )
+        pushed: Workitem = await self._call(
+            "push_workitem",
+            timeout,
+            wiq=wiq,
+            wiqid=wiqid,
+            name=name,
+            payload=text,
+            nextrun=nextrun,
+            success_wiqid=success_wiqid,
+            failed_wiqid=failed_wiqid,
+            success_wiq=success_wiq,
+            failed_wiq=failed_wiq,
+            priority=priority,
+            files=files,
+        )
+        return pushed
+
+    async def push_workitems(
+        self,
+        wiq: str,
+        items: Sequence[Workitem],
+        *,
+        wiqid: str = "",
+        nextrun: datetime | None = None,
+        priority: int = 2,
+        timeout: float | None = None,
+    ) -> list[Workitem]:
+        """Add many items in one message; each one's stored files go along with it.
+
+        Raises:
+            Unsupported: the official library has no such call.
+        """
+        pushed: list[Workitem] = await self._call(
+            "push_workitems",
+            timeout,
+            wiq=wiq,
+            wiqid=wiqid,
+            nextrun=nextrun,
+            priority=priority,
+            items=items,
+        )
+        return pushed
+
+    async def pop_workitem(
+        self,
+        wiq: str = "",
+        *,
+        wiqid: str = "",
+        downloadfolder: str | Path | None = None,
+        timeout: float | None = None,
+    ) -> Workitem | None:
+        """Take the next due item, or None when there is none.
+
+        An item once popped is always returned: a file that could not be fetched whole is logged and
+        has no ``path``.
+
+        Args:
+            downloadfolder: the item's files go to a new folder in it, each whole and under a safe
+                name; None leaves them on the server.
+        """
+        seconds = self._seconds(timeout)
+        item = await self._backend.operations.pop_workitem(wiq, wiqid, seconds, self._popped_late)
+        if downloadfolder is not None and item is not None and item.files:
+            try:
+                await self._transfer.fetch_all(item, Path(downloadfolder), seconds)
+            except BaseException:
+                # Cancelled: nobody gets the item that is in ``processing`` now.
+                self._popped_late(item)
+                raise
+        return item
+
+    async def update_workitem(
+        self,
+        workitem: Workitem,
+        files: Sequence[FileArgument] = (),
+        ignoremaxretries: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> Workitem:
+        """Write an item back and return it as stored.
+
+        ``files``: paths are uploaded first; ``WorkitemFile(filename, id)`` attaches a stored file,
+        ``WorkitemFile(filename)`` removes that file from the item. A ``nextrun`` travels only where
+        ``capabilities.nextrun_on_update`` says so; elsewhere it is left out.
+
+        Raises:
+            ItemNotFound: deleted, or no rights.
+            FileTransferError: a file is missing; nothing was sent.
+        """
+        if files:
+            files = await self._transfer.stored(
+                files,
+                {"wi": workitem.id, "wiq": workitem.wiq, "wiqid": workitem.wiqid},
+                operation="update_workitem",
+                item_id=workitem.id,
+                seconds=self._seconds(timeout),
+            )
+        updated: Workitem = await self._call(
+            "update_workitem",
+            timeout,
+            workitem.id,
+            workitem=workitem,
+            files=files,
+            ignoremaxretries=ignoremaxretries,
+        )
+        return updated
+
+    async def delete_workitem(self, id: str, *, timeout: float | None = None) -> None:
+        """Delete an item and its files."""
+        await self._call("delete_workitem", timeout, id, id=id)
+
+    async def add_workitem_queue(
+        self, queue: WorkItemQueue, *, skiprole: bool = True, timeout: float | None = None
+    ) -> WorkItemQueue:
+        """Create a queue.
+
+        Raises:
+            Unsupported: the official library has no such call.
+        """
+        added: WorkItemQueue = await self._call(
+            "add_workitem_queue", timeout, queue=queue, skiprole=skiprole
+        )
+        return added
+
+    async def update_workitem_queue(
+        self,
+        queue: WorkItemQueue,
+        *,
+        skiprole: bool = True,
+        purge: bool = False,
+        timeout: float | None = None,
+    ) -> WorkItemQueue:
+        """Change a queue; ``purge`` deletes its items.
+
+        Raises:
+            Unsupported: the official library has no such call.
+        """
+        updated: WorkItemQueue = await self._call(
+            "update_workitem_queue", timeout, queue=queue, skiprole=skiprole, purge=purge
+        )
+        return updated
+
+    async def delete_workitem_queue(
+        self, wiq: str = "", *, wiqid: str = "", purge: bool = False, timeout: float | None = None
+    ) -> None:
+        """Delete a queue; ``purge`` deletes its items too.
+
+        Raises:
+            Unsupported: the official library has no such call.
+        """
+        await self._call("delete_workitem_queue", timeout, wiq=wiq, wiqid=wiqid, purge=purge)
+
+    def _popped_late(self, item: Workitem) -> None:
+        if self.on_late_pop is None:
+            self._report(f"work item {item.id} was popped too late: nobody waits for it any more")
+            return
+        try:
+            self.on_late_pop(item)
+        except Exception as error:  # a callback of others
+            self._report(f"on_late_pop raised {error!r} for work item {item.id}")
