@@ -23,7 +23,7 @@ from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
 from worker.producer.prepare import StandInDesk
-from worker.producer.producer import Producer, producer_for, whole
+from worker.producer.producer import Producer, current_producer, producer_for, whole
 from worker.state.state import State
 from worker.telemetry.log import Log
 
@@ -95,6 +95,7 @@ async def run_here(
         desk = _LocalDesk(via)
         item = _item(handler, payload, files or {}, Path(temp), desk)
         token = current_item.set(item)
+        carries = current_producer.set(via or current_producer.get())
         try:
             async with AsyncExitStack() as stack:
                 if around is not None:
@@ -104,6 +105,7 @@ async def run_here(
                 )
                 result = await _called(handler, item, arguments)
         finally:
+            current_producer.reset(carries)
             current_item.reset(token)
     if desk.pushes:
         await producer_for(via).send(desk.pushes, whole)
