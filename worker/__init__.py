@@ -20,7 +20,6 @@ from worker.app.events import (
 )
 from worker.app.lifespan import lifespan
 from worker.app.middleware import middleware
-from worker.app.payload import ContractError
 from worker.app.router import Router
 from worker.app.schedule import schedule
 from worker.app.signature import Resource
@@ -28,6 +27,7 @@ from worker.errors import ApplicationError, BusinessError, LostItem, Retry, Skip
 from worker.item.context import in_namespace
 from worker.item.item import Item
 from worker.item.metadata import CheckpointError
+from worker.item.push import ContractError
 from worker.item.retry import Backoff, Never
 from worker.openiap.client import Client
 from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout

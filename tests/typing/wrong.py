@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from pydantic import BaseModel
 
-from worker import Item, handler
+from worker import Item, Producer, handler
 from worker.producer import sync
 
 
@@ -33,7 +33,7 @@ def rows(row: Row) -> None: ...
 async def misspelt(invoice: Invoice) -> None: ...
 
 
-async def calls(item: Item) -> None:
+async def calls(item: Item, producer: Producer) -> None:
     await book.push(Booking(voucher="1"))  # wrong
     await book.push({"number": "1"})  # wrong
     await book.push(Invoice(number="1"), prio=1)  # wrong
@@ -50,9 +50,13 @@ async def calls(item: Item) -> None:
     await book(Invoice(number="1"))  # wrong
     await item.push(book, Booking(voucher="1"))  # wrong
     await item.push(7, {})  # wrong
+    await item.push(book, Invoice(number="1"), files=["a.pdf"])  # wrong
+    await producer.push("anywhere", {}, prio=1)  # wrong
+    await producer.push_many("anywhere", [{}], unique="1")  # wrong
 
 
 def script() -> None:
     with sync.connect() as openiap:
         openiap.push(book, Booking(voucher="1"))  # wrong
         openiap.push(book, Invoice(number="1")).result().vouchr  # wrong
+        openiap.push(book, Invoice(number="1"), via=None)  # wrong

@@ -9,10 +9,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 
 from worker.app.contracts import FORMAT
-from worker.app.payload import ContractError, missing_file
+from worker.app.payload import missing_file
 from worker.item.metadata import KEY
+from worker.item.new_item import Push
+from worker.item.push import ContractError
 from worker.openiap.workitem import JsonObject
-from worker.producer.producer import Push
 
 
 class Contracts:

@@ -15,14 +15,15 @@ from worker.app.middleware_chain import around_of
 from worker.app.options import Handler
 from worker.app.signature import signature_of
 from worker.errors import HandlerError
+from worker.item.context import current_item
 from worker.item.files import Attachment
 from worker.item.follow_up import FollowUp
-from worker.item.item import Item, current_item
+from worker.item.item import InMemoryStore, Item
+from worker.item.new_item import Push
 from worker.openiap.client import Client
 from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
-from worker.producer.prepare import StandInDesk
 from worker.producer.producer import Producer, current_producer, producer_for, whole
 from worker.state.state import State
 from worker.telemetry.log import Log
@@ -57,14 +58,12 @@ class _LocalFiles:
         return Attachment(name, kept)
 
 
-class _LocalDesk(StandInDesk):
+class _InlineStore(InMemoryStore):
     """Progress and checkpoints stay on the item; follow-up items wait for its end."""
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
-        producer_for(self.producer)  # at once, and not when the work is done
-        return await super().accept(item, target, payload, options)
+    async def accept(self, item: Item, push: Push) -> FollowUp:
+        producer_for(None)  # refused at once, and not when the work is done
+        return await super().accept(item, push)
 
 
 async def run_here(
@@ -92,8 +91,8 @@ async def run_here(
         raise HandlerError(f"Handler {handler.name} asks for a State: run(…, client=CLIENT).")
     around = around_of(handler, signature, lifespans=types)
     with tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp:
-        desk = _LocalDesk(via)
-        item = _item(handler, payload, files or {}, Path(temp), desk)
+        store = _InlineStore()
+        item = _item(handler, payload, files or {}, Path(temp), store)
         token = current_item.set(item)
         carries = current_producer.set(via or current_producer.get())
         try:
@@ -107,8 +106,8 @@ async def run_here(
         finally:
             current_producer.reset(carries)
             current_item.reset(token)
-    if desk.pushes:
-        await producer_for(via).send(desk.pushes, whole)
+    if store.pushes:
+        await producer_for(via).send(store.pushes, whole)
     return result
 
 
@@ -127,7 +126,7 @@ def _item(
     payload: JsonObject,
     files: Mapping[str, str | Path],
     folder: Path,
-    desk: _LocalDesk,
+    store: _InlineStore,
 ) -> Item:
     given = [
         WorkitemFile(safe_name(name), f"{HERE}-{number}", Path(path))
@@ -139,5 +138,5 @@ def _item(
         files=_LocalFiles(folder),
         log=Log("info").bind(item=HERE, queue=workitem.wiq),
         started=datetime.now(UTC),
-        desk=desk,
+        store=store,
     )

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from worker.cli.shared.connected import patiently
+from worker.item.new_item import Push, Sent
 from worker.item.unique import Unique
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
-from worker.producer.producer import Push, Sent
 from worker.producer.unique_push import UniquePushes
 
 IN_FLIGHT: Final = 8

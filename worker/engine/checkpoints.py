@@ -10,16 +10,15 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from worker.app.options import Handler
 from worker.engine.delivery.fence import PROJECTION, judge, mark
 from worker.errors import LostItem
 from worker.item.follow_up import FollowUp
-from worker.item.item import Item
+from worker.item.item import Item, follow_up
 from worker.item.metadata import KEY, joined
+from worker.item.new_item import Push, Sender
 from worker.item.outcome import released
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
@@ -27,28 +26,26 @@ from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
 from worker.producer.insert import Places
-from worker.producer.prepare import follow_up, ready
-from worker.producer.producer import Producer, Push
 from worker.telemetry.log import Log
 
 INTERVAL: Final = 1.0
 
 
 class Desk:
-    """One worker's; see ``worker.item.item.ItemDesk``."""
+    """One worker's; see ``worker.item.item.ItemStore``."""
 
-    def __init__(self, pool: Pool, producer: Producer, *, worker_id: str, log: Log) -> None:
+    def __init__(self, pool: Pool, sender: Sender, *, worker_id: str, log: Log) -> None:
         self._pool = pool
-        self._producer = producer
+        self._sender = sender
         self._worker_id = worker_id
         self._log = log
         self._savers: dict[Item, _Saver] = {}
         self._places = Places(pooled_client(pool))
 
     @property
-    def producer(self) -> Producer:
+    def sender(self) -> Sender:
         """Who carries pushes that do not wait for the item's end."""
-        return self._producer
+        return self._sender
 
     async def save(self, item: Item, *, now: bool) -> None:
         """Store the item's marks.
@@ -76,19 +73,8 @@ class Desk:
         if saver is not None:
             await saver.close(write=write)
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
-        """Check a follow-up item and return what is kept of it.
-
-        Raises:
-            ContractError: the payload does not fit the target handler.
-            QueueNotFound: no such queue.
-        """
-        return await self.accept_ready(item, ready(target, payload, options))
-
-    async def accept_ready(self, item: Item, push: Push) -> FollowUp:
-        """The same for a push that was checked already.
+    async def accept(self, item: Item, push: Push) -> FollowUp:
+        """Return what is kept of a follow-up item until its item has succeeded.
 
         Raises:
             QueueNotFound: no such queue.

@@ -40,8 +40,7 @@ from worker.openiap.factory import client_maker
 from worker.openiap.limiter import Limiter
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
-from worker.producer.producer import Producer
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
 from worker.settings import Settings
 from worker.state.state import State
@@ -333,12 +332,12 @@ class Daemon:
             )
 
     def _equipment(self, worker_id: str, pool: Pool) -> Equipment:
-        producer = Producer(ClientDoor(pooled_client(pool), self.settings.namespace))
+        sender = ClientSender(pooled_client(pool), self.settings.namespace)
         return Equipment(
             worker_id=worker_id,
             middleware=self._middleware,
             lifespans=self._lifespans.types,
-            desk=Desk(pool, producer, worker_id=worker_id, log=self._log),
+            desk=Desk(pool, sender, worker_id=worker_id, log=self._log),
             followups=FollowUps(
                 pool,
                 unique=UniquePushes(pooled_client(pool), self.settings.namespace),

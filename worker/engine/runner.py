@@ -34,13 +34,12 @@ from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool, SpooledFiles
 from worker.engine.usual import Usual
 from worker.item.context import current_namespace
-from worker.item.item import Item, ItemDesk
+from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Marks, after_success, joined, taken_out
 from worker.item.outcome import Outcome, failure, invalid_payload, released, success, with_facts
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import FAILED, Workitem, WorkitemFile
-from worker.producer.prepare import StandInDesk
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
@@ -132,7 +131,7 @@ class Runner:
         self._chance = chance
         self._equipment = equipment
         self._gate = gate
-        self._desk: ItemDesk = equipment.desk or StandInDesk()
+        self._store: ItemStore = equipment.desk or InMemoryStore()
         self._around = around_of(
             registered.handler,
             registered.signature,
@@ -367,7 +366,7 @@ class Runner:
             deadline=deadline,
             maxretries=self.maxretries,
             marks=marks,
-            desk=self._desk,
+            store=self._store,
         )
 
     async def _download(self, file: WorkitemFile, folder: Any) -> Any:

@@ -7,27 +7,13 @@ atomic in MongoDB) and makes no second one.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from datetime import datetime
+from typing import Any
 
-from worker.durations import Duration
 from worker.item.new_item import NewItem, chosen_id
 from worker.item.unique import Unique
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import JsonObject
-
-
-class FollowUpArguments(TypedDict, total=False):
-    """What may be said of a follow-up item; see ``worker.app.declared.PushArguments``."""
-
-    name: str
-    priority: int | None
-    delay: Duration | None
-    at: datetime | None
-    namespace: str | None
-    unique: str | None
-    unique_for: Duration | timedelta | None
-    unique_update: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,23 @@
 """The item that a handler is given: what it is, its files, and what the handler may do with it."""
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Final,
-    Protocol,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
+from worker.item.follow_up import FollowUp, follow_up_id
 from worker.item.metadata import Marks, checkpoint_text, progress_of
+from worker.item.new_item import Push, Sender
+from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 
-if TYPE_CHECKING:
-    from worker.app.declared import DeclaredHandler
-    from worker.app.options import Handler
-    from worker.item.follow_up import FollowUp, FollowUpArguments
-    from worker.producer.producer import Producer, Push
-
 M = TypeVar("M")
 T = TypeVar("T")
-
-current_item: Final[ContextVar["Item | None"]] = ContextVar("current_item", default=None)
-"""The item being worked, for log lines; set around the handler, carried into threads."""
 
 
 class ItemLog(Protocol):
@@ -48,11 +32,11 @@ class ItemLog(Protocol):
     def error(self, message: str, **fields: object) -> None: ...
 
 
-class ItemDesk(Protocol):
-    """What an item needs of the world for progress, checkpoints and pushes."""
+class ItemStore(Protocol):
+    """Where an item's progress, checkpoints and follow-up items go; the worker provides it."""
 
     @property
-    def producer(self) -> "Producer | None":
+    def sender(self) -> Sender | None:
         """Who carries pushes that do not wait for the item's end."""
 
     async def save(self, item: "Item", *, now: bool) -> None:
@@ -62,18 +46,8 @@ class ItemDesk(Protocol):
             LostItem: another has the item by now.
         """
 
-    async def accept(
-        self, item: "Item", target: "str | Handler[..., Any]", payload: Any, options: Any
-    ) -> "FollowUp":
-        """Check a follow-up item and return what is kept of it.
-
-        Raises:
-            ContractError: the payload does not fit the target handler.
-            QueueNotFound: no such queue.
-        """
-
-    async def accept_ready(self, item: "Item", push: "Push") -> "FollowUp":
-        """The same for a push that was checked already.
+    async def accept(self, item: "Item", push: Push) -> FollowUp:
+        """Return what is kept of a follow-up item until its item has succeeded.
 
         Raises:
             QueueNotFound: no such queue.
@@ -115,7 +89,7 @@ class Item:
         deadline: datetime | None = None,
         maxretries: int | None = None,
         marks: Marks | None = None,
-        desk: ItemDesk | None = None,
+        store: ItemStore | None = None,
     ) -> None:
         self.workitem = workitem
         self.id = workitem.id
@@ -138,7 +112,7 @@ class Item:
         self._attachments: dict[str, Attachment] = {}
         self._bridge: Bridge | None = None
         self._marks = marks
-        self._desk = desk
+        self._store = store
         self._pushes: list[FollowUp] | None = None
 
     def __repr__(self) -> str:
@@ -168,9 +142,9 @@ class Item:
         return self._marks is not None
 
     @property
-    def producer(self) -> "Producer | None":
+    def sender(self) -> Sender | None:
         """Who carries pushes that do not wait for this item's end; the worker's own connection."""
-        return None if self._desk is None else self._desk.producer
+        return None if self._store is None else self._store.sender
 
     @property
     def checkpointed(self) -> Any:
@@ -257,8 +231,8 @@ class Item:
             LostItem: another has the item by now; the handler should end.
         """
         self.marks.progress = progress_of(share, text, iso(datetime.now(UTC)))
-        if self._desk is not None:
-            await self._desk.save(self, now=False)
+        if self._store is not None:
+            await self._store.save(self, now=False)
 
     async def checkpoint(self, state: Any, *, now: bool = False) -> None:
         """Keep how far this attempt is; the next one finds it in ``checkpointed``.
@@ -275,20 +249,20 @@ class Item:
             LostItem: another has the item by now; the handler should end.
         """
         self.marks.checkpoint = json.loads(checkpoint_text(state, self.id))
-        if self._desk is not None:
-            await self._desk.save(self, now=now)
+        if self._store is not None:
+            await self._store.save(self, now=now)
 
     if TYPE_CHECKING:
 
         @overload
         async def push(
-            self, target: str, payload: Mapping[str, Any], **options: Unpack[FollowUpArguments]
+            self, target: str, payload: Fields, **options: Unpack[FollowUpArguments]
         ) -> str: ...
 
         @overload
         async def push(
             self,
-            target: DeclaredHandler[Callable[Concatenate["Item", M, ...], Any]],
+            target: Target[Callable[Concatenate["Item", M, ...], Any]],
             payload: M,
             **options: Unpack[FollowUpArguments],
         ) -> str: ...
@@ -296,7 +270,7 @@ class Item:
         @overload
         async def push(
             self,
-            target: DeclaredHandler[Callable[Concatenate[M, ...], Any]],
+            target: Target[Callable[Concatenate[M, ...], Any]],
             payload: M,
             **options: Unpack[FollowUpArguments],
         ) -> str: ...
@@ -319,28 +293,25 @@ class Item:
             ContractError: the payload does not fit the target handler.
             QueueNotFound: no such queue.
         """
-        if self._desk is None:
-            raise RuntimeError("this item has no worker around it: nothing can be pushed")
-        found = await self._desk.accept(self, target, payload, options)
-        self._pushes = [*(self._pushes or ()), found]
-        return found.id
+        (push,) = pushes_to(target, [payload], options)
+        return (await self.take_push(push)).id
 
     async def take_marks(self, marks: Marks, *, now: bool) -> None:
         """Take the marks of this item's other half, in a process of its own, and store them."""
         self._marks = marks
-        if self._desk is not None:
-            await self._desk.save(self, now=now)
+        if self._store is not None:
+            await self._store.save(self, now=now)
 
-    async def take_push(self, push: "Push") -> "FollowUp":
-        """Take a follow-up item of this item's other half."""
-        if self._desk is None:
+    async def take_push(self, push: Push) -> FollowUp:
+        """Take a follow-up item that was checked already, as one of this item's other half was."""
+        if self._store is None:
             raise RuntimeError("this item has no worker around it: nothing can be pushed")
-        found = await self._desk.accept_ready(self, push)
+        found = await self._store.accept(self, push)
         self._pushes = [*(self._pushes or ()), found]
         return found
 
     @property
-    def pushes(self) -> "tuple[FollowUp, ...]":
+    def pushes(self) -> tuple[FollowUp, ...]:
         """What ``push`` asked for so far."""
         return () if self._pushes is None else tuple(self._pushes)
 
@@ -350,6 +321,36 @@ class Item:
         return tuple(self._attachments.values())
 
 
-def merged(payload: JsonObject, result: Mapping[str, Any] | None) -> JsonObject:
-    """Return the payload that is written back: the input, overlaid with the handler's result."""
-    return payload if result is None else {**payload, **result}
+def follow_up(item: Item, push: Push) -> FollowUp:
+    """Return a push as the next follow-up of an item."""
+    workitem = item.workitem
+    return FollowUp(
+        id=follow_up_id(workitem.id, workitem.retries, len(item.pushes), item.started),
+        queue=push.queue,
+        payload=push.payload,
+        name=push.name,
+        priority=push.priority,
+        nextrun=push.nextrun,
+        parent=workitem.id,
+        unique=push.unique,
+    )
+
+
+class InMemoryStore:
+    """A store for an item without a worker: nothing is written, follow-up items are only kept.
+
+    Args:
+        sender: who carries pushes that do not wait for the item's end.
+    """
+
+    def __init__(self, sender: Sender | None = None) -> None:
+        self.sender = sender
+        self.pushes: list[Push] = []
+
+    async def save(self, item: Item, *, now: bool) -> None:
+        """Leave the marks on the item."""
+
+    async def accept(self, item: Item, push: Push) -> FollowUp:
+        """Keep a follow-up item."""
+        self.pushes.append(push)
+        return follow_up(item, push)

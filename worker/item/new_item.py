@@ -1,25 +1,77 @@
-"""An item to be, as data, under an id that is chosen before it is there.
+"""An item to be, as data: as it is pushed, and under an id that is chosen before it is there.
 
 Who knows the id can put the item into its queue again after a lost answer or a crash: an ``_id`` is
 unique in MongoDB, in one atomic step, so there is never a second one.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
+from worker.item.unique import Unique
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 
 DEFAULT_NAME: Final = "New work item"
+DEFAULT_PRIORITY: Final = 2
 BEHIND: Final = timedelta(minutes=1)
 """An item that is due at once is due since then: the server's clock may be behind this one's."""
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """An item to be, as it is asked for.
+
+    Attributes:
+        payload: as it is stored.
+        nextrun: not before; UTC.
+        files: local paths.
+        unique: whether it is pushed only where its key is free.
+    """
+
+    queue: str
+    payload: JsonObject
+    name: str = ""
+    priority: int = DEFAULT_PRIORITY
+    nextrun: datetime | None = None
+    files: tuple[str, ...] = ()
+    unique: Unique | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of a push.
+
+    Attributes:
+        id: of the item.
+        existing: it was there already, under the push's unique key.
+        updated: it waited, and took what the push brought.
+    """
+
+    id: str
+    existing: bool = False
+    updated: bool = False
+
+
+class Sender(Protocol):
+    """Who carries pushes: a client, or the pipe to the worker."""
+
+    async def send(self, pushes: Sequence[Push]) -> list[Sent]:
+        """Push all and return what came of each, in order."""
+
+    async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
+        """Return an item's document once it is successful or failed.
+
+        Raises:
+            ResultTimeout: not within ``timeout`` seconds.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class NewItem:
-    """An item to be.
+    """An item to be, under its id.
 
     Attributes:
         id: the ``_id`` that it will have; see ``chosen_id``.
@@ -32,7 +84,7 @@ class NewItem:
     queue: str
     payload: JsonObject
     name: str = ""
-    priority: int = 2
+    priority: int = DEFAULT_PRIORITY
     nextrun: datetime | None = None
     wiqid: str = ""
     acl: tuple[JsonObject, ...] = ()

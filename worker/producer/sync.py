@@ -17,15 +17,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Generic, TypeVar, Unpack, overload
 
-from worker.app.declared import DeclaredHandler, Fields, PushArguments, PushManyArguments
-from worker.app.options import Handler
-from worker.app.payload import reader_of
 from worker.durations import Duration
 from worker.errors import WorkerError
 from worker.item.item import Item
+from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.workitem import JsonObject
 from worker.producer.connect import connect as connect_async
-from worker.producer.prepare import ready
 from worker.producer.producer import Checks, Producer, whole
 from worker.producer.producer import Pushed as AsyncPushed
 from worker.settings import Settings
@@ -175,7 +172,7 @@ class OpenIAP:
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]],
+        target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
         payload: Fields,
         **options: Unpack[PushArguments],
     ) -> Pushed[T]: ...
@@ -183,7 +180,7 @@ class OpenIAP:
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[[Item], T]],
+        target: Target[Callable[[Item], T]],
         payload: Fields,
         **options: Unpack[PushArguments],
     ) -> Pushed[T]: ...
@@ -191,7 +188,7 @@ class OpenIAP:
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
         payload: M,
         **options: Unpack[PushArguments],
     ) -> Pushed[T]: ...
@@ -199,7 +196,7 @@ class OpenIAP:
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], T]],
+        target: Target[Callable[Concatenate[Item, M, ...], T]],
         payload: M,
         **options: Unpack[PushArguments],
     ) -> Pushed[T]: ...
@@ -207,7 +204,7 @@ class OpenIAP:
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
         payload: M,
         **options: Unpack[PushArguments],
     ) -> Pushed[T]: ...
@@ -215,7 +212,7 @@ class OpenIAP:
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], T]],
+        target: Target[Callable[Concatenate[M, ...], T]],
         payload: M,
         **options: Unpack[PushArguments],
     ) -> Pushed[T]: ...
@@ -239,7 +236,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]],
+        target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
@@ -247,7 +244,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[[Item], T]],
+        target: Target[Callable[[Item], T]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
@@ -255,7 +252,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
@@ -263,7 +260,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], T]],
+        target: Target[Callable[Concatenate[Item, M, ...], T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
@@ -271,7 +268,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
@@ -279,7 +276,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], T]],
+        target: Target[Callable[Concatenate[M, ...], T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
@@ -295,14 +292,12 @@ class OpenIAP:
         found: list[Pushed[Any]] = self._send(target, payloads, options)
         return found
 
-    def _send(self, target: str | Handler[..., Any], payloads: Sequence[Any], options: Any) -> Any:
+    def _send(self, target: str | Target[Any], payloads: Sequence[Any], options: Any) -> Any:
         producer = self._producer
         if producer is None:
             raise Closed("not connected: use `with sync.connect() as openiap:`")
-        pushes = [ready(target, payload, options) for payload in payloads]
-        read: Callable[[JsonObject], Any] = whole
-        if isinstance(target, Handler):
-            read = reader_of(target)
+        pushes = pushes_to(target, payloads, options)
+        read = whole if isinstance(target, str) else target.reader()
         return [Pushed(one, self) for one in self.wait(producer.send(pushes, read))]
 
 

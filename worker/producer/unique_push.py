@@ -23,13 +23,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.item.metadata import KEY
-from worker.item.new_item import BEHIND, NewItem, chosen_id
+from worker.item.new_item import BEHIND, NewItem, Push, Sent, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.values import checked_payload, iso, json_text, moment_of, number
 from worker.openiap.workitem import NEW, JsonObject, Workitem
 from worker.producer.insert import COLLECTION, Placed, Places, place
-from worker.producer.producer import Push, Sent
 from worker.state.cells import LATE, Cells, Version, uptime
 from worker.state.retrying import tried
 from worker.state.server_clock import ServerClock

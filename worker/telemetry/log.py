@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
-from worker.item.item import current_item
+from worker.item.context import current_item
 from worker.item.outcome import masked
 
 Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]

@@ -29,7 +29,7 @@ from worker.openiap.client import Client
 from worker.openiap.factory import client_maker
 from worker.openiap.workitem import WorkitemFile
 from worker.producer.producer import Producer
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.settings import Settings, load
 from worker.testing.inventory import ME, Inventory, Target, queue_of
 from worker.testing.item_view import ItemView
@@ -145,7 +145,7 @@ class LocalOpenIAP:
     @property
     def producer(self) -> Producer:
         """For typed pushes: ``await book.push(Invoice(…), via=local_openiap.producer)``."""
-        return Producer(ClientDoor(self.client))
+        return Producer(ClientSender(self.client))
 
     @property
     def environment(self) -> dict[str, str]:

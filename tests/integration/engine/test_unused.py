@@ -31,7 +31,7 @@ ROOMS = [
     "item/files.py",
     "item/follow_up.py",
     "item/metadata.py",
-    "producer/prepare.py",
+    "item/push.py",
     "testing/doubles.py",
     "testing/readonly_client.py",
 ]

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from worker import Item, NoProducer, Producer, handler
-from worker.producer.producer import Push, Sent, current_producer
+from worker.item.new_item import Push, Sent
+from worker.producer.producer import current_producer
 
 
 class Noting:

@@ -35,8 +35,8 @@ from worker.engine.execution.remote_item import PipeFiles, item_of
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.errors import BusinessError, HandlerError
-from worker.item.context import current_namespace
-from worker.item.item import Item, current_item
+from worker.item.context import current_item, current_namespace
+from worker.item.item import Item
 from worker.item.outcome import ResultError, clip, invalid_payload, result_fields
 from worker.openiap.values import json_text
 

@@ -16,18 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from worker.app.options import Handler
 from worker.engine.execution.pipe import Channel, Message
 from worker.engine.execution.remote import rebuilt
 from worker.item.files import Attachment
 from worker.item.follow_up import FollowUp
 from worker.item.item import Item
 from worker.item.metadata import KEY, taken_out
+from worker.item.new_item import Push, Sent
 from worker.item.unique import Unique
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
-from worker.producer.prepare import ready
-from worker.producer.producer import Producer, Push, Sent
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 
@@ -72,7 +70,7 @@ def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") ->
         deadline=None if deadline is None else datetime.fromisoformat(deadline),
         maxretries=None if left is None else attempt + int(left),
         marks=marks,
-        desk=PipeDesk(files),
+        store=PipeStore(files),
     )
 
 
@@ -127,34 +125,28 @@ class PipeFiles:
         return await future
 
 
-class PipeDesk:
-    """What the handler asks of the worker besides files; the worker's own desk does it."""
+class PipeStore:
+    """What the handler asks of the worker besides files; the worker's own store does it."""
 
     def __init__(self, pipe: PipeFiles) -> None:
         self._pipe = pipe
 
     @property
-    def producer(self) -> Producer:
+    def sender(self) -> "PipeSender":
         """Who carries pushes that do not wait for the item's end: the worker, over the pipe."""
-        return Producer(PipeDoor(self._pipe))
+        return PipeSender(self._pipe)
 
     async def save(self, item: Item, *, now: bool) -> None:
         """Let the worker store the marks."""
         await self._pipe.ask("save", marks=item.marks.content(), now=now)
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
-        """Check a follow-up item here, where its handler is known, and let the worker keep it."""
-        return await self.accept_ready(item, ready(target, payload, options))
-
-    async def accept_ready(self, item: Item, push: Push) -> FollowUp:
+    async def accept(self, item: Item, push: Push) -> FollowUp:
         """Let the worker keep a follow-up item."""
         return FollowUp.read(await self._pipe.ask("follow_up", push=told_push(push)))
 
 
-class PipeDoor:
-    """Pushes that do not wait; see ``worker.producer.producer.PushDoor``."""
+class PipeSender:
+    """Pushes that do not wait; see ``worker.item.new_item.Sender``."""
 
     def __init__(self, pipe: PipeFiles) -> None:
         self._pipe = pipe
