@@ -17,9 +17,8 @@ from worker.app.signature import signature_of
 from worker.errors import HandlerError
 from worker.item.context import current_item
 from worker.item.files import Attachment
-from worker.item.follow_up import FollowUp
 from worker.item.item import InMemoryStore, Item
-from worker.item.new_item import Push
+from worker.item.new_item import FollowUp, Push
 from worker.openiap.client import Client
 from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import safe_name

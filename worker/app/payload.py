@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 
 from worker.app.options import Handler
 from worker.app.signature import payload_kind, validates
-from worker.item.outcome import problems_of
+from worker.item.error_text import problems_of
 from worker.item.push import ContractError, json_object
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject

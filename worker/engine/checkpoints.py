@@ -15,10 +15,9 @@ from typing import Final
 
 from worker.engine.delivery.fence import PROJECTION, judge, mark
 from worker.errors import LostItem
-from worker.item.follow_up import FollowUp
 from worker.item.item import Item, follow_up
 from worker.item.metadata import KEY, joined
-from worker.item.new_item import Push, Sender
+from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import released
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError

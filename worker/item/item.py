@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, Un
 from pydantic import TypeAdapter
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
-from worker.item.follow_up import FollowUp, follow_up_id
 from worker.item.metadata import Marks, checkpoint_text, progress_of
-from worker.item.new_item import Push, Sender
+from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem

@@ -13,10 +13,9 @@ from typing import Any, Final, TypeVar, cast
 from worker.engine.checkpoints import Desk
 from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
 from worker.engine.execution import Call, Executor
-from worker.item.follow_up import FollowUp
 from worker.item.item import Item, follow_up
 from worker.item.metadata import Marks
-from worker.item.new_item import Push, Sender, Sent
+from worker.item.new_item import FollowUp, Push, Sender, Sent
 from worker.item.outcome import Outcome
 from worker.openiap.client import Client
 from worker.openiap.errors import Unsupported

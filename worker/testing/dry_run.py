@@ -26,9 +26,8 @@ from worker.engine.equipment import Equipment
 from worker.engine.execution import make_executor
 from worker.engine.outbox.spool import Spool
 from worker.engine.runner import Runner, Running
-from worker.item.follow_up import FollowUp
 from worker.item.metadata import taken_out
-from worker.item.new_item import Push, Sender
+from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
 from worker.openiap.client import Client
 from worker.openiap.values import json_text

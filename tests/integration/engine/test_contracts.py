@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field
 
 from tests.integration.engine.conftest import create_queue
 from worker import BusinessError, ContractError, connect, handler
-from worker.app.contract_checks import Contracts
-from worker.app.contracts import contracts_of
+from worker.app.contracts import Contracts, contracts_of
 from worker.cli.app import main
 
 

@@ -15,8 +15,9 @@ from worker.app.signature import FITTING, signature_of
 from worker.engine.delivery.writeback import Delivered
 from worker.engine.item_events import ends
 from worker.errors import HandlerError
+from worker.item.error_text import masked
 from worker.item.metadata import KEY, Marks, after_success, joined, taken_out
-from worker.item.outcome import Outcome, masked
+from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 

@@ -7,7 +7,7 @@ import pytest
 
 from worker.cli.item_view import summary
 from worker.engine.delivery.release import handed_back
-from worker.item.waits import Waits
+from worker.item.outcome import Waits
 
 WAITING = Waits("waits for its turn: key Ada", datetime(2026, 11, 25, 12, 0, tzinfo=UTC))
 PARKED: dict[str, Any] = handed_back({"_id": "1", "retries": 0}, WAITING)

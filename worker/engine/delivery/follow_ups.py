@@ -9,7 +9,7 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
-from worker.item.follow_up import FollowUp
+from worker.item.new_item import FollowUp
 from worker.openiap.errors import NotConnected, OpenIAPError
 from worker.openiap.pool import Pool
 from worker.producer.insert import place

@@ -36,8 +36,9 @@ from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.errors import BusinessError, HandlerError
 from worker.item.context import current_item, current_namespace
+from worker.item.error_text import clip
 from worker.item.item import Item
-from worker.item.outcome import ResultError, clip, invalid_payload, result_fields
+from worker.item.outcome import ResultError, invalid_payload, result_fields
 from worker.openiap.values import json_text
 
 if sys.platform == "win32":

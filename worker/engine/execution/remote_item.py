@@ -19,10 +19,9 @@ from typing import Any, Final
 from worker.engine.execution.pipe import Channel, Message
 from worker.engine.execution.remote import rebuilt
 from worker.item.files import Attachment
-from worker.item.follow_up import FollowUp
 from worker.item.item import Item
 from worker.item.metadata import KEY, taken_out
-from worker.item.new_item import Push, Sent
+from worker.item.new_item import FollowUp, Push, Sent
 from worker.item.unique import Unique
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile

@@ -11,7 +11,7 @@ import pytest
 from worker import BusinessError, Item, handler
 from worker.errors import ApplicationError, TimeLimitExceeded
 from worker.item.context import current_item
-from worker.item.outcome import source_of
+from worker.item.error_text import source_of
 
 
 async def test_a_handler_returns_its_value_with_its_item_current(house: Any) -> None:
