@@ -5,9 +5,20 @@ from typing import Any, TypedDict, assert_type
 
 from pydantic import BaseModel
 
-from worker import Client, Item, Producer, Pushed, Router, handler
+from worker import (
+    Client,
+    Contracts,
+    Item,
+    Producer,
+    Pushed,
+    Router,
+    connect,
+    context,
+    contracts_of,
+    handler,
+    sync,
+)
 from worker.app.declared import DeclaredHandler
-from worker.producer import sync
 
 
 class Invoice(BaseModel):
@@ -82,6 +93,12 @@ async def calls(item: Item, client: Client, producer: Producer) -> None:
     anything = await producer.push("anywhere", {"a": 1}, delay="5m", unique="1")
     assert_type(anything, Pushed[dict[str, Any]])
     assert_type(await book.push(Invoice(number="1"), via=producer), Pushed[Booking])
+
+
+async def program() -> None:
+    async with connect(contracts=Contracts(contracts_of([book]))) as producer:
+        assert_type(await producer.push("anywhere", {}), Pushed[dict[str, Any]])
+        assert_type(context.priority(), int)
 
 
 def script() -> None:

@@ -4,8 +4,8 @@ from typing import TypedDict
 
 from pydantic import BaseModel
 
-from worker import Item, Producer, handler
-from worker.producer import sync
+import worker
+from worker import Item, Producer, handler, sync
 
 
 class Invoice(BaseModel):
@@ -27,6 +27,9 @@ async def book(invoice: Invoice, item: Item) -> Booking:
 
 @handler("rows")
 def rows(row: Row) -> None: ...
+
+
+worker.hendler  # wrong
 
 
 @handler("other", concurency=3)  # wrong
