@@ -7,7 +7,7 @@ from worker.durations import Duration, seconds
 
 
 class WorkerError(Exception):
-    """Everything that this package raises on purpose, save for the door's ``OpenIAPError``."""
+    """Everything that this package raises on purpose, save for the client's ``OpenIAPError``."""
 
 
 class SettingsError(WorkerError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypedDict, TypeVar, Unpack, overload
 
-from worker.app.inline import run_here
+from worker.app.inline import run_inline
 from worker.app.options import Handler
 from worker.app.payload import check_files, payload_json, reader_of
 from worker.item.item import Item
@@ -221,7 +221,7 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
             HandlerError: a parameter that ``resources`` would have to fill.
             Exception: whatever the handler raises.
         """
-        return await run_here(self, payload_json(self, payload), **options)
+        return await run_inline(self, payload_json(self, payload), **options)
 
     async def _push(
         self, payloads: Sequence[Any], options: HandlerPushManyArguments

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from worker.app.middleware_chain import around_of
+from worker.app.middleware_chain import chain_of
 from worker.app.options import Handler
 from worker.app.signature import signature_of
 from worker.errors import HandlerError
@@ -27,7 +27,7 @@ from worker.producer.producer import Producer, current_producer, producer_for, w
 from worker.state.state import State
 from worker.telemetry.log import Log
 
-HERE: Final = "here"
+INLINE_ID: Final = "here"
 
 
 class _LocalFiles:
@@ -65,7 +65,7 @@ class _InlineStore(InMemoryStore):
         return await super().accept(item, push)
 
 
-async def run_here(
+async def run_inline(
     handler: Handler[..., Any],
     payload: JsonObject,
     *,
@@ -88,7 +88,7 @@ async def run_here(
         raise HandlerError(f"Handler {handler.name} asks for a Client: run(…, client=CLIENT).")
     if client is None and "state" in asked and State not in provided:
         raise HandlerError(f"Handler {handler.name} asks for a State: run(…, client=CLIENT).")
-    around = around_of(handler, signature, lifespans=types)
+    chain = chain_of(handler, signature, lifespans=types)
     with tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp:
         store = _InlineStore()
         item = _item(handler, payload, files or {}, Path(temp), store)
@@ -96,8 +96,8 @@ async def run_here(
         carries = current_producer.set(via or current_producer.get())
         try:
             async with AsyncExitStack() as stack:
-                if around is not None:
-                    provided = await around.enter(stack, item, cast(Client, client), provided)
+                if chain is not None:
+                    provided = await chain.enter(stack, item, cast(Client, client), provided)
                 arguments = signature.arguments(
                     signature.payload_for(payload), item, cast(Client, client), provided
                 )
@@ -128,14 +128,14 @@ def _item(
     store: _InlineStore,
 ) -> Item:
     given = [
-        WorkitemFile(safe_name(name), f"{HERE}-{number}", Path(path))
+        WorkitemFile(safe_name(name), f"{INLINE_ID}-{number}", Path(path))
         for number, (name, path) in enumerate(files.items(), 1)
     ]
-    workitem = Workitem(id=HERE, payload=payload, wiq=handler.options.queue, files=given)
+    workitem = Workitem(id=INLINE_ID, payload=payload, wiq=handler.options.queue, files=given)
     return Item(
         workitem,
         files=_LocalFiles(folder),
-        log=Log("info").bind(item=HERE, queue=workitem.wiq),
+        log=Log("info").bind(item=INLINE_ID, queue=workitem.wiq),
         started=datetime.now(UTC),
         store=store,
     )

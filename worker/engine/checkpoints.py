@@ -24,7 +24,7 @@ from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
-from worker.producer.insert import Places
+from worker.producer.insert import KnownQueues
 from worker.telemetry.log import Log
 
 INTERVAL: Final = 1.0
@@ -39,7 +39,7 @@ class Desk:
         self._worker_id = worker_id
         self._log = log
         self._savers: dict[Item, _Saver] = {}
-        self._places = Places(pooled_client(pool))
+        self._queues = KnownQueues(pooled_client(pool))
 
     @property
     def sender(self) -> Sender:
@@ -47,7 +47,7 @@ class Desk:
         return self._sender
 
     async def save(self, item: Item, *, now: bool) -> None:
-        """Store the item's marks.
+        """Store the item's metadata.
 
         Raises:
             LostItem: another has the item by now.
@@ -78,11 +78,11 @@ class Desk:
         Raises:
             QueueNotFound: no such queue.
         """
-        place = await self._places.of(push.queue)
-        return replace(follow_up(item, push), wiqid=place.wiqid, acl=place.acl)
+        queue = await self._queues.of(push.queue)
+        return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
 
     async def write(self, item: Item) -> None:
-        """Write the item's marks, if the attempt is still this worker's.
+        """Write the item's metadata, if the attempt is still this worker's.
 
         Raises:
             LostItem: it is not.
@@ -95,7 +95,7 @@ class Desk:
                 return await self._looked_and_written(client, item)
             run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
             condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id)
-            change = {"$set": {f"payload.{KEY}": item.marks.content()}}
+            change = {"$set": {f"payload.{KEY}": item.metadata.content()}}
             return (await client.update_document("workitems", condition, change)).matched == 1
 
         if not await self._pool.call(write):
@@ -112,7 +112,7 @@ class Desk:
         update = Workitem(
             id=workitem.id,
             name=workitem.name,
-            payload=joined(item.payload, item.marks),
+            payload=joined(item.payload, item.metadata),
             priority=workitem.priority,
             wiq=workitem.wiq,
             wiqid=workitem.wiqid,
@@ -126,7 +126,7 @@ class Desk:
 
 
 class _Saver:
-    """Writes one item's marks, one write at a time."""
+    """Writes one item's metadata, one write at a time."""
 
     def __init__(self, desk: Desk, item: Item) -> None:
         self._desk = desk

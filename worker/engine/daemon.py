@@ -180,7 +180,7 @@ class Daemon:
             if self._signals.hurried:
                 stopping.hurry()
             await stopping.run()
-            await self._events.tell(Event("shutdown", worker=self._events.worker))
+            await self._events.notify(Event("shutdown", worker=self._events.worker))
         await self._stack.aclose()
 
     async def _start(self) -> None:
@@ -290,7 +290,7 @@ class Daemon:
         self.telemetry.ready()
         names = ", ".join(self._stations.consumers)
         self._log.info(f"worker {worker_id} works {names}")
-        self._events.tell_soon(Event("start", worker=worker_id))
+        self._events.notify_soon(Event("start", worker=worker_id))
 
     async def _start_schedules(self, pool: Pool, presence: Presence) -> None:
         if not self._timetable:
@@ -372,11 +372,11 @@ class Daemon:
                 self._stations.note_facts(queues)
             self._log.info("signed in to OpenIAP", connection=connection.name)
             self._stations.wake_all()
-            self._events.tell_soon(Event("connected", worker=self._events.worker))
+            self._events.notify_soon(Event("connected", worker=self._events.worker))
 
         def lost(connection: Connection, reason: str) -> None:
             event = Event("disconnected", worker=self._events.worker, message=reason)
-            self._events.tell_soon(event)
+            self._events.notify_soon(event)
 
         connections = [
             Connection(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, Un
 from pydantic import TypeAdapter
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
-from worker.item.metadata import Marks, checkpoint_text, progress_of
+from worker.item.metadata import Metadata, checkpoint_text, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.openiap.values import iso
@@ -39,7 +39,7 @@ class ItemStore(Protocol):
         """Who carries pushes that do not wait for the item's end."""
 
     async def save(self, item: "Item", *, now: bool) -> None:
-        """Store the item's marks: at once, or within the throttle's interval.
+        """Store the item's metadata: at once, or within the throttle's interval.
 
         Raises:
             LostItem: another has the item by now.
@@ -74,7 +74,7 @@ class Item:
         started: when this attempt was popped, UTC.
         deadline: when its timeout strikes, UTC; None without one.
         files: the item's files by name, downloaded when asked for.
-        marks: what is kept for the item beside its payload; see ``worker.item.metadata``.
+        metadata: what is kept for the item beside its payload; see ``worker.item.metadata``.
         log: log lines with the item's id and queue on them.
     """
 
@@ -87,7 +87,7 @@ class Item:
         started: datetime,
         deadline: datetime | None = None,
         maxretries: int | None = None,
-        marks: Marks | None = None,
+        metadata: Metadata | None = None,
         store: ItemStore | None = None,
     ) -> None:
         self.workitem = workitem
@@ -110,7 +110,7 @@ class Item:
         self._stopping = False
         self._attachments: dict[str, Attachment] = {}
         self._bridge: Bridge | None = None
-        self._marks = marks
+        self._metadata = metadata
         self._store = store
         self._pushes: list[FollowUp] | None = None
 
@@ -129,16 +129,16 @@ class Item:
             return None
 
     @property
-    def marks(self) -> Marks:
+    def metadata(self) -> Metadata:
         """What is kept for the item beside its payload."""
-        if self._marks is None:
-            self._marks = Marks()
-        return self._marks
+        if self._metadata is None:
+            self._metadata = Metadata()
+        return self._metadata
 
     @property
-    def marked(self) -> bool:
-        """Whether there are marks at all."""
-        return self._marks is not None
+    def has_metadata(self) -> bool:
+        """Whether anything is kept beside the payload."""
+        return self._metadata is not None
 
     @property
     def sender(self) -> Sender | None:
@@ -148,7 +148,7 @@ class Item:
     @property
     def checkpointed(self) -> Any:
         """What an earlier attempt, or this one, gave to ``checkpoint`` last, as JSON; or None."""
-        return None if self._marks is None else self._marks.checkpoint
+        return None if self._metadata is None else self._metadata.checkpoint
 
     def checkpointed_as(self, kind: type[T]) -> T | None:
         """Return the checkpoint as a model, dataclass or other type.
@@ -229,7 +229,7 @@ class Item:
             CheckpointError: the share is not from 0 to 1.
             LostItem: another has the item by now; the handler should end.
         """
-        self.marks.progress = progress_of(share, text, iso(datetime.now(UTC)))
+        self.metadata.progress = progress_of(share, text, iso(datetime.now(UTC)))
         if self._store is not None:
             await self._store.save(self, now=False)
 
@@ -247,7 +247,7 @@ class Item:
             CheckpointError: no JSON form, or too large.
             LostItem: another has the item by now; the handler should end.
         """
-        self.marks.checkpoint = json.loads(checkpoint_text(state, self.id))
+        self.metadata.checkpoint = json.loads(checkpoint_text(state, self.id))
         if self._store is not None:
             await self._store.save(self, now=now)
 
@@ -295,9 +295,9 @@ class Item:
         (push,) = pushes_to(target, [payload], options)
         return (await self.take_push(push)).id
 
-    async def take_marks(self, marks: Marks, *, now: bool) -> None:
-        """Take the marks of this item's other half, in a process of its own, and store them."""
-        self._marks = marks
+    async def take_metadata(self, metadata: Metadata, *, now: bool) -> None:
+        """Take the metadata of this item's other half, in a process of its own, and store them."""
+        self._metadata = metadata
         if self._store is not None:
             await self._store.save(self, now=now)
 
@@ -347,7 +347,7 @@ class InMemoryStore:
         self.pushes: list[Push] = []
 
     async def save(self, item: Item, *, now: bool) -> None:
-        """Leave the marks on the item."""
+        """Leave the metadata on the item."""
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Keep a follow-up item."""

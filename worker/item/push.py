@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypedDict, TypeVar, runtime_checkable
 from worker.durations import Duration, seconds
 from worker.errors import WorkerError
 from worker.item import context
-from worker.item.metadata import KEY, Marks, joined
+from worker.item.metadata import KEY, Metadata, joined
 from worker.item.new_item import Push
 from worker.item.unique import unique_of
 from worker.openiap.values import json_text
@@ -96,7 +96,7 @@ class PushOptions:
             nextrun = datetime.now(UTC) + timedelta(seconds=seconds(self.delay))
         namespace = context.namespace() if self.namespace is None else self.namespace
         if namespace:
-            payload = joined(payload, Marks(namespace=namespace))
+            payload = joined(payload, Metadata(namespace=namespace))
         elif KEY in payload:
             payload = {name: value for name, value in payload.items() if name != KEY}
         return Push(

@@ -23,8 +23,7 @@ from worker.item.item import Item
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.workitem import JsonObject
 from worker.producer.connect import connect as connect_async
-from worker.producer.producer import Checks, Producer, whole
-from worker.producer.producer import Pushed as AsyncPushed
+from worker.producer.producer import Checks, Producer, Pushed, whole
 from worker.settings import Settings
 
 M = TypeVar("M")
@@ -35,7 +34,7 @@ class Closed(WorkerError):
     """The blocking client is not connected, or no more."""
 
 
-class Pushed(Generic[T]):
+class BlockingPushed(Generic[T]):
     """A handle on a pushed item; ``result`` blocks.
 
     Attributes:
@@ -43,7 +42,7 @@ class Pushed(Generic[T]):
         existing, updated: as for ``worker.Pushed``.
     """
 
-    def __init__(self, pushed: AsyncPushed[T], openiap: "OpenIAP") -> None:
+    def __init__(self, pushed: Pushed[T], openiap: "OpenIAP") -> None:
         self.id = pushed.id
         self.queue = pushed.queue
         self.existing = pushed.existing
@@ -167,7 +166,7 @@ class OpenIAP:
     @overload
     def push(
         self, target: str, payload: Fields, **options: Unpack[PushArguments]
-    ) -> Pushed[JsonObject]: ...
+    ) -> BlockingPushed[JsonObject]: ...
 
     @overload
     def push(
@@ -175,7 +174,7 @@ class OpenIAP:
         target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
         payload: Fields,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
@@ -183,7 +182,7 @@ class OpenIAP:
         target: Target[Callable[[Item], T]],
         payload: Fields,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
@@ -191,7 +190,7 @@ class OpenIAP:
         target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
@@ -199,7 +198,7 @@ class OpenIAP:
         target: Target[Callable[Concatenate[Item, M, ...], T]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
@@ -207,7 +206,7 @@ class OpenIAP:
         target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
@@ -215,9 +214,11 @@ class OpenIAP:
         target: Target[Callable[Concatenate[M, ...], T]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
-    def push(self, target: Any, payload: Any, **options: Unpack[PushArguments]) -> Pushed[Any]:
+    def push(
+        self, target: Any, payload: Any, **options: Unpack[PushArguments]
+    ) -> BlockingPushed[Any]:
         """Push an item to a handler's queue, or to a queue by name.
 
         Raises:
@@ -225,13 +226,13 @@ class OpenIAP:
             QueueNotFound: no such queue, or no rights.
         """
         (pushed,) = self._send(target, [payload], options)
-        found: Pushed[Any] = pushed
+        found: BlockingPushed[Any] = pushed
         return found
 
     @overload
     def push_many(
         self, target: str, payloads: Sequence[Fields], **options: Unpack[PushManyArguments]
-    ) -> list[Pushed[JsonObject]]: ...
+    ) -> list[BlockingPushed[JsonObject]]: ...
 
     @overload
     def push_many(
@@ -239,7 +240,7 @@ class OpenIAP:
         target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
@@ -247,7 +248,7 @@ class OpenIAP:
         target: Target[Callable[[Item], T]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
@@ -255,7 +256,7 @@ class OpenIAP:
         target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
@@ -263,7 +264,7 @@ class OpenIAP:
         target: Target[Callable[Concatenate[Item, M, ...], T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
@@ -271,7 +272,7 @@ class OpenIAP:
         target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
@@ -279,17 +280,17 @@ class OpenIAP:
         target: Target[Callable[Concatenate[M, ...], T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     def push_many(
         self, target: Any, payloads: Any, **options: Unpack[PushManyArguments]
-    ) -> list[Pushed[Any]]:
+    ) -> list[BlockingPushed[Any]]:
         """Push many items; in few messages where the client can.
 
         Raises:
             ContractError: one payload does not fit; nothing was pushed.
         """
-        found: list[Pushed[Any]] = self._send(target, payloads, options)
+        found: list[BlockingPushed[Any]] = self._send(target, payloads, options)
         return found
 
     def _send(self, target: str | Target[Any], payloads: Sequence[Any], options: Any) -> Any:
@@ -298,7 +299,7 @@ class OpenIAP:
             raise Closed("not connected: use `with sync.connect() as openiap:`")
         pushes = pushes_to(target, payloads, options)
         read = whole if isinstance(target, str) else target.reader()
-        return [Pushed(one, self) for one in self.wait(producer.send(pushes, read))]
+        return [BlockingPushed(one, self) for one in self.wait(producer.send(pushes, read))]
 
 
 def connect(

@@ -14,7 +14,7 @@ from worker.engine.checkpoints import Desk
 from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
 from worker.engine.execution import Call, Executor
 from worker.item.item import Item, follow_up
-from worker.item.metadata import Marks
+from worker.item.metadata import Metadata
 from worker.item.new_item import FollowUp, Push, Sender, Sent
 from worker.item.outcome import Outcome
 from worker.openiap.client import Client
@@ -91,7 +91,7 @@ class NotingDesk(Desk):
     """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
 
     def __init__(
-        self, pool: Pool, sender: Sender, *, log: Log, look_up: bool, before: Marks
+        self, pool: Pool, sender: Sender, *, log: Log, look_up: bool, before: Metadata
     ) -> None:
         super().__init__(pool, sender, worker_id=WORKER, log=log)
         self._look_up = look_up
@@ -100,12 +100,12 @@ class NotingDesk(Desk):
         self.checkpoints: list[Any] = []
 
     async def save(self, item: Item, *, now: bool) -> None:
-        told = item.marks.progress
+        told = item.metadata.progress
         if told is not None and told is not self._progress:
             self._progress = told
             self.progress.append(Progress(told["share"], told["text"]))
         else:
-            self.checkpoints.append(item.marks.checkpoint)
+            self.checkpoints.append(item.metadata.checkpoint)
 
     async def ended(self, item: Item, *, write: bool) -> None:
         """Nothing was held back."""

@@ -284,13 +284,13 @@ async def _worked(runner: Runner, scene: Scene) -> None:
 
 
 def _seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
-    payload, marks = taken_out(push.payload)
+    payload, metadata = taken_out(push.payload)
     return PushSeen(
         push.queue,
         payload,
         push.name,
         push.priority,
-        marks.namespace,
+        metadata.namespace,
         push.nextrun,
         follow_up,
         "" if push.unique is None else push.unique.key,

@@ -189,8 +189,8 @@ class Child:
         arguments = signature.arguments(payload, item, client, {})
         context = copy_context()
         context.run(current_item.set, item)
-        if item.marked and item.marks.namespace:
-            context.run(current_namespace.set, item.marks.namespace)
+        if item.has_metadata and item.metadata.namespace:
+            context.run(current_namespace.set, item.metadata.namespace)
         if inspect.iscoroutinefunction(function):
             work = self._awaited(run, function(**arguments))
             value, raised = self._runner.run(work, context=context)

@@ -171,7 +171,7 @@ class ProcessAttempt(Attempt):
             file = item.files[message["name"]]
             return await file.size() if what == "size" else str(await file.path())
         if what == "save":
-            await item.take_marks(taken_out({KEY: message["marks"]})[1], now=message["now"])
+            await item.take_metadata(taken_out({KEY: message["metadata"]})[1], now=message["now"])
             return None
         if what == "follow_up":
             return (await item.take_push(push_of(message["push"]))).kept()

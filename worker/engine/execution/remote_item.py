@@ -1,5 +1,5 @@
-"""The item on the other side of the pipe: a real ``Item`` whose files, marks, pushes and log lines
-go back.
+"""The item on the other side of the pipe: a real ``Item`` whose files, metadata, pushes and log
+lines go back.
 
 Only paths travel: the worker downloads and keeps the files, the child is told where they are.
 """
@@ -42,7 +42,7 @@ def told(item: Item) -> Message:
         "started": item.started.isoformat(),
         "deadline": None if item.deadline is None else item.deadline.isoformat(),
         "files": [{"name": file.name, "id": file.id} for file in item.files.values()],
-        "marks": item.marks.content() if item.marked else None,
+        "metadata": item.metadata.content() if item.has_metadata else None,
     }
 
 
@@ -58,8 +58,8 @@ def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") ->
         retries=attempt - 1,
         files=[WorkitemFile(filename=file["name"], id=file["id"]) for file in message["files"]],
     )
-    kept = message["marks"]
-    marks = None if kept is None else taken_out({KEY: kept})[1]
+    kept = message["metadata"]
+    metadata = None if kept is None else taken_out({KEY: kept})[1]
     deadline = message["deadline"]
     return Item(
         workitem,
@@ -68,7 +68,7 @@ def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") ->
         started=datetime.fromisoformat(message["started"]),
         deadline=None if deadline is None else datetime.fromisoformat(deadline),
         maxretries=None if left is None else attempt + int(left),
-        marks=marks,
+        metadata=metadata,
         store=PipeStore(files),
     )
 
@@ -136,8 +136,8 @@ class PipeStore:
         return PipeSender(self._pipe)
 
     async def save(self, item: Item, *, now: bool) -> None:
-        """Let the worker store the marks."""
-        await self._pipe.ask("save", marks=item.marks.content(), now=now)
+        """Let the worker store the metadata."""
+        await self._pipe.ask("save", metadata=item.metadata.content(), now=now)
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Let the worker keep a follow-up item."""

@@ -112,7 +112,7 @@ class Entry:
         Raises:
             Exception: it cannot be made, or does not fit.
         """
-        return _payload(self.handler, await self.schedule.made(tick))
+        return _payload(self.handler, await self.schedule.payload_at(tick))
 
 
 def timetable(handlers: Iterable[Registered], now: datetime) -> list[Entry]:
