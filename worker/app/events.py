@@ -169,7 +169,7 @@ class Events:
                     answer = function(event)
                     if inspect.isawaitable(answer):
                         await answer
-            except Exception as error:
+            except Exception as error:  # a hook is the user's code
                 said = f"took longer than {TIME_LIMIT:g} s" if limit.expired() else repr(error)
                 self._log.error(f"on_{event.name}: {name_of(function)}: {said}")
 

@@ -101,7 +101,7 @@ class MiddlewareChain:
             raise TimeLimitExceeded(
                 f"{one.who} did not begin within {duration_text(self._limit or 0)}"
             ) from None
-        except Exception as error:
+        except Exception as error:  # it is the user's code; whatever it raises is the item's error
             raise blamed(error, one.who) from None
 
 

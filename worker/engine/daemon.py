@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.app.application import Application
-from worker.app.decorator import Handler
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
+from worker.app.options import Handler
 from worker.app.registry import Registry, chosen
 from worker.engine.checkpoints import Desk
 from worker.engine.delivery.follow_ups import FollowUps

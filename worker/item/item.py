@@ -22,13 +22,17 @@ T = TypeVar("T")
 class ItemLog(Protocol):
     """Log lines that carry the item's id and queue."""
 
-    def debug(self, message: str, **fields: object) -> None: ...
+    def debug(self, message: str, **fields: object) -> None:
+        """Log what helps to find an error."""
 
-    def info(self, message: str, **fields: object) -> None: ...
+    def info(self, message: str, **fields: object) -> None:
+        """Log what happened."""
 
-    def warn(self, message: str, **fields: object) -> None: ...
+    def warn(self, message: str, **fields: object) -> None:
+        """Log what somebody should look at."""
 
-    def error(self, message: str, **fields: object) -> None: ...
+    def error(self, message: str, **fields: object) -> None:
+        """Log what went wrong."""
 
 
 class ItemStore(Protocol):

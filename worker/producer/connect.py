@@ -32,7 +32,7 @@ async def connect(
     Args:
         settings: ready ones; else they are collected as for the worker: the environment,
             ``config/worker.toml``, defaults.
-        contracts: what every push is held to; see ``worker.app.contracts.Contracts``.
+        contracts: what every push is held to; see ``worker.Contracts``.
         values: settings by name, for example ``url="ws://localhost:3000"``.
 
     Raises:

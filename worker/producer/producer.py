@@ -50,7 +50,7 @@ class ResultTimeout(WorkerError, TimeoutError):
 
 
 class Checks(Protocol):
-    """Contracts of queues; see ``worker.app.contracts``."""
+    """Contracts of queues; see ``worker.Contracts``."""
 
     def check(self, push: Push) -> None:
         """Refuse what does not fit the queue's contract."""

@@ -129,7 +129,7 @@ class OpenIAP:
     def _serve(self, started: threading.Event) -> None:
         try:
             asyncio.run(self._live(started))
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: open() raises it where it was called
             self._failure = error
         finally:
             self._producer = None

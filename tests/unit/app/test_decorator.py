@@ -15,10 +15,7 @@ from worker.app.signature import FITTING, signature_of
 from worker.engine.delivery.writeback import Delivered
 from worker.engine.item_events import ends
 from worker.errors import HandlerError
-from worker.item.error_text import masked
-from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.item.outcome import Outcome
-from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 
 LOG = Log("error", fallback=lambda level, line: None)
@@ -182,18 +179,6 @@ def test_a_registry_knows_what_the_lifespans_of_its_application_provide() -> Non
     assert "cannot be filled" in refusal(lambda: Registry([handler("q")(asks)]))
 
 
-def test_marks_are_taken_out_and_put_back() -> None:
-    payload = {"a": 1, KEY: {"checkpoint": {"p": 3}, "progress": {"share": 1}, "namespace": "n"}}
-    rest, metadata = taken_out(payload)
-    assert rest == {"a": 1}
-    assert metadata == Metadata({"p": 3}, {"share": 1}, "n")
-    assert joined(rest, metadata) == payload
-    assert after_success({"a": 2}, metadata) == {"a": 2, KEY: {"namespace": "n"}}
-    assert after_success({"a": 2}, Metadata({"p": 3})) == {"a": 2}
-    for odd in (5, None, [1], {"progress": 3, "namespace": 4}):
-        assert taken_out({KEY: odd}) == ({}, Metadata())
-
-
 @pytest.mark.parametrize(
     ("outcome", "delivered", "limited", "events"),
     [
@@ -214,30 +199,6 @@ def test_marks_are_taken_out_and_put_back() -> None:
 )
 def test_ends_and_their_events(outcome, delivered, limited, events) -> None:
     assert ends(outcome, delivered, limited=limited) == events
-
-
-def test_an_items_creation_is_read_from_its_id() -> None:
-    from datetime import UTC, datetime
-
-    def item(id: str) -> Item:
-        return Item(Workitem(id=id), files=None, log=LOG, started=datetime.now(UTC))
-
-    assert item("65f0c3800000000000000000").created == datetime(2024, 3, 12, 21, 5, 4, tzinfo=UTC)
-    assert item("test-1").created is None
-    assert item("x" * 24).created is None
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("{'password': 'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
-        ("db_password=hunter2 x", "db_password=*** x"),
-        ('{"apiKey": "hunter2"}', '{"apiKey": ***}'),
-        ("nothing to hide", "nothing to hide"),
-    ],
-)
-def test_secrets_in_structures_are_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
 
 
 def declared(**options: Any) -> None:

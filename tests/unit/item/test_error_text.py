@@ -39,3 +39,16 @@ def test_masking_a_hostile_text_costs_by_its_length(piece: str) -> None:
 
     # Four times the length: four times the cost, or sixteen times where it goes back and forth.
     assert cost(16_000) < 10 * max(cost(4_000), 0.0005)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{'password': 'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
+        ("db_password=hunter2 x", "db_password=*** x"),
+        ('{"apiKey": "hunter2"}', '{"apiKey": ***}'),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_secrets_in_structures_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown

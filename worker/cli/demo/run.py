@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rich.progress import Progress, TaskID
 
 from worker._version import __version__
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, Push, plan
 from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
