@@ -3,39 +3,43 @@
 What a handler module needs stands here: ``from worker import BusinessError, Item, handler``.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from worker._version import __version__
-from worker.app.decorator import Handler, handler
-from worker.app.events import (
-    Event,
-    on_connected,
-    on_disconnected,
-    on_exhausted,
-    on_failed,
-    on_retry,
-    on_shutdown,
-    on_start,
-    on_success,
-)
-from worker.app.lifespan import lifespan
-from worker.app.middleware import middleware
-from worker.app.payload import ContractError
-from worker.app.router import Router
-from worker.app.schedule import schedule
-from worker.app.signature import Resource
-from worker.errors import ApplicationError, BusinessError, LostItem, Retry, Skip
-from worker.item.context import in_namespace
-from worker.item.item import Item
-from worker.item.metadata import CheckpointError
-from worker.item.retry import Backoff, Never
-from worker.openiap.client import Client
-from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
-from worker.state.lock import LockLost, LockTimeout
-from worker.state.state import State
 
 if TYPE_CHECKING:
+    from worker import context, sync
+    from worker.app.contracts import Contracts, contracts_of
+    from worker.app.decorator import handler
+    from worker.app.events import (
+        Event,
+        on_connected,
+        on_disconnected,
+        on_exhausted,
+        on_failed,
+        on_retry,
+        on_shutdown,
+        on_start,
+        on_success,
+    )
+    from worker.app.lifespan import lifespan
+    from worker.app.middleware import middleware
+    from worker.app.options import Handler
+    from worker.app.router import Router
+    from worker.app.schedule import schedule
+    from worker.app.signature import Resource
+    from worker.errors import ApplicationError, BusinessError, LostItem, Retry, Skip
+    from worker.item.context import in_namespace
+    from worker.item.item import Item
+    from worker.item.metadata import CheckpointError
+    from worker.item.push import ContractError
+    from worker.item.retry import Backoff, Never
+    from worker.openiap.client import Client
     from worker.producer.connect import connect
+    from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
+    from worker.state.lock import LockLost, LockTimeout
+    from worker.state.state import State
 
 __all__ = [
     "ApplicationError",
@@ -44,6 +48,7 @@ __all__ = [
     "CheckpointError",
     "Client",
     "ContractError",
+    "Contracts",
     "Event",
     "Handler",
     "Item",
@@ -63,6 +68,8 @@ __all__ = [
     "State",
     "__version__",
     "connect",
+    "context",
+    "contracts_of",
     "handler",
     "in_namespace",
     "lifespan",
@@ -76,14 +83,50 @@ __all__ = [
     "on_start",
     "on_success",
     "schedule",
+    "sync",
 ]
 
+_ROOMS: Final = {
+    "worker.app.contracts": "Contracts contracts_of",
+    "worker.app.decorator": "handler",
+    "worker.app.events": "Event on_connected on_disconnected on_exhausted on_failed on_retry"
+    " on_shutdown on_start on_success",
+    "worker.app.lifespan": "lifespan",
+    "worker.app.middleware": "middleware",
+    "worker.app.options": "Handler",
+    "worker.app.router": "Router",
+    "worker.app.schedule": "schedule",
+    "worker.app.signature": "Resource",
+    "worker.errors": "ApplicationError BusinessError LostItem Retry Skip",
+    "worker.item.context": "in_namespace",
+    "worker.item.item": "Item",
+    "worker.item.metadata": "CheckpointError",
+    "worker.item.push": "ContractError",
+    "worker.item.retry": "Backoff Never",
+    "worker.openiap.client": "Client",
+    "worker.producer.connect": "connect",
+    "worker.producer.producer": "ItemFailed NoProducer Producer Pushed ResultTimeout",
+    "worker.state.lock": "LockLost LockTimeout",
+    "worker.state.state": "State",
+}
+_ROOM_OF: Final = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
-def __getattr__(name: str) -> Any:
-    """Import ``connect`` when it is asked for: no worker needs it, and it brings the settings and
-    the connections along, which is most of the time that this import would take."""
-    if name != "connect":
-        raise AttributeError(f"module 'worker' has no attribute {name!r}")
-    from worker.producer.connect import connect
 
-    return connect
+if not TYPE_CHECKING:  # checkers are to find a misspelt name
+
+    def __getattr__(name: str) -> Any:
+        """Import a name's room when it is first asked for.
+
+        Whatever is imported below this package runs this file first, and the local server or a
+        command needs none of the handler's rooms.
+        """
+        if name in ("context", "sync"):
+            return import_module(f"worker.{name}")
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_ROOM_OF[name]), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -4,7 +4,6 @@ The documented name of ``worker.item.context``.
 """
 
 from worker.item.context import (
-    DEFAULT_PRIORITY,
     attempt,
     current_namespace,
     in_namespace,
@@ -12,6 +11,7 @@ from worker.item.context import (
     namespace,
     priority,
 )
+from worker.item.new_item import DEFAULT_PRIORITY
 
 __all__ = [
     "DEFAULT_PRIORITY",

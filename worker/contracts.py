@@ -1,5 +1,5 @@
-"""The documented name of ``worker.app.contract_checks``: pushes held to contracts."""
+"""The documented name of ``worker.app.contracts``: pushes held to contracts."""
 
-from worker.app.contract_checks import Contracts
+from worker.app.contracts import Contracts
 
 __all__ = ["Contracts"]

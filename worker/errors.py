@@ -7,7 +7,7 @@ from worker.durations import Duration, seconds
 
 
 class WorkerError(Exception):
-    """Everything that this package raises on purpose, save for the door's ``OpenIAPError``."""
+    """Everything that this package raises on purpose, save for the client's ``OpenIAPError``."""
 
 
 class SettingsError(WorkerError):
@@ -22,7 +22,17 @@ class StateError(WorkerError):
     """The state directory cannot be used: locked by another process, full, or read-only."""
 
 
-class BusinessError(WorkerError):
+class _CodedError(WorkerError):
+    """An error with a code and data."""
+
+    def __init__(self, message: str, *, code: str = "", data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.data = data
+
+
+class BusinessError(_CodedError):
     """The item itself is wrong. It fails at once and is never retried.
 
     Args:
@@ -31,24 +41,12 @@ class BusinessError(WorkerError):
         data: JSON-able details that are kept with the item.
     """
 
-    def __init__(self, message: str, *, code: str = "", data: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.data = data
 
-
-class ApplicationError(WorkerError):
+class ApplicationError(_CodedError):
     """Something around the item is wrong; the item is retried as the policy says.
 
     Any other exception counts as one too; this class carries a code and data.
     """
-
-    def __init__(self, message: str, *, code: str = "", data: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.data = data
 
 
 class Retry(WorkerError):

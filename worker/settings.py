@@ -15,8 +15,15 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from platformdirs import user_state_path
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from worker.durations import ALLOWED as ALLOWED_DURATIONS
 from worker.durations import seconds
@@ -65,10 +72,10 @@ HEARTBEATS: Final = 2
 """At least so many heartbeats have to be missed before a worker counts as dead."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set; durations are in seconds once read."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=PREFIX)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     # Where and as whom
     url: str = ""
@@ -139,11 +146,6 @@ class Settings(BaseSettings):
         if not NAMESPACE.fullmatch(value):
             raise ValueError("allowed: letters, digits, dot, dash, underscore; at most 64")
         return value
-
-    @classmethod
-    def settings_customise_sources(cls, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """Take only what ``load`` collected: it keeps the order and knows the sources."""
-        return (kwargs["init_settings"],) if "init_settings" in kwargs else (args[1],)
 
     def work_queues(self) -> tuple[str, ...]:
         """Return the work item queues asked for by name, or () for those of the handlers."""

@@ -3,6 +3,7 @@
 It is ``worker.producer.sync``.
 """
 
-from worker.producer.sync import Closed, OpenIAP, Pushed, connect
+from worker.producer.sync import BlockingPushed as Pushed
+from worker.producer.sync import Closed, OpenIAP, connect
 
 __all__ = ["Closed", "OpenIAP", "Pushed", "connect"]

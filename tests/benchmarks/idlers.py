@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker import handler
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 
 
 def _idler(n: int) -> Handler[..., Any]:

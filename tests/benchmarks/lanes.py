@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tests.benchmarks import growth, handlers, latency, memory, scale
 from tests.benchmarks.stage import settings_for
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 from worker.cli.shared.client import run_async
 from worker.engine.daemon import Daemon
 from worker.openiap.client import Client

@@ -20,7 +20,8 @@ from tests.benchmarks.stage import (
     local_server,
     settings_for,
 )
-from worker.app.decorator import Handler, handler
+from worker.app.decorator import handler
+from worker.app.options import Handler
 from worker.engine.daemon import Daemon
 from worker.openiap.factory import connection_options
 from worker.openiap.native import NativeClient

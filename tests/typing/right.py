@@ -5,9 +5,20 @@ from typing import Any, TypedDict, assert_type
 
 from pydantic import BaseModel
 
-from worker import Client, Item, Pushed, Router, handler
+from worker import (
+    Client,
+    Contracts,
+    Item,
+    Producer,
+    Pushed,
+    Router,
+    connect,
+    context,
+    contracts_of,
+    handler,
+    sync,
+)
 from worker.app.declared import DeclaredHandler
-from worker.producer import sync
 
 
 class Invoice(BaseModel):
@@ -53,7 +64,7 @@ async def item_first(item: Item, invoice: Invoice) -> Booking:
 async def item_only(item: Item) -> None: ...
 
 
-async def calls(item: Item, client: Client) -> None:
+async def calls(item: Item, client: Client, producer: Producer) -> None:
     assert_type(await book(Invoice(number="1"), item, client), Booking)
     assert_type(await book(invoice=Invoice(number="1"), item=item, client=client), Booking)
     assert_type(book_in_thread(Invoice(number="1")), Booking)
@@ -78,6 +89,16 @@ async def calls(item: Item, client: Client) -> None:
     await item.push(book, Invoice(number="1"), delay="1h")
     await item.push(book, Invoice(number="1"), unique="1", unique_for=60)
     await item.push("anywhere", {"a": 1})
+
+    anything = await producer.push("anywhere", {"a": 1}, delay="5m", unique="1")
+    assert_type(anything, Pushed[dict[str, Any]])
+    assert_type(await book.push(Invoice(number="1"), via=producer), Pushed[Booking])
+
+
+async def program() -> None:
+    async with connect(contracts=Contracts(contracts_of([book]))) as producer:
+        assert_type(await producer.push("anywhere", {}), Pushed[dict[str, Any]])
+        assert_type(context.priority(), int)
 
 
 def script() -> None:

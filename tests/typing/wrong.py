@@ -4,8 +4,8 @@ from typing import TypedDict
 
 from pydantic import BaseModel
 
-from worker import Item, handler
-from worker.producer import sync
+import worker
+from worker import Item, Producer, handler, sync
 
 
 class Invoice(BaseModel):
@@ -29,11 +29,14 @@ async def book(invoice: Invoice, item: Item) -> Booking:
 def rows(row: Row) -> None: ...
 
 
+worker.hendler  # wrong
+
+
 @handler("other", concurency=3)  # wrong
 async def misspelt(invoice: Invoice) -> None: ...
 
 
-async def calls(item: Item) -> None:
+async def calls(item: Item, producer: Producer) -> None:
     await book.push(Booking(voucher="1"))  # wrong
     await book.push({"number": "1"})  # wrong
     await book.push(Invoice(number="1"), prio=1)  # wrong
@@ -50,9 +53,13 @@ async def calls(item: Item) -> None:
     await book(Invoice(number="1"))  # wrong
     await item.push(book, Booking(voucher="1"))  # wrong
     await item.push(7, {})  # wrong
+    await item.push(book, Invoice(number="1"), files=["a.pdf"])  # wrong
+    await producer.push("anywhere", {}, prio=1)  # wrong
+    await producer.push_many("anywhere", [{}], unique="1")  # wrong
 
 
 def script() -> None:
     with sync.connect() as openiap:
         openiap.push(book, Booking(voucher="1"))  # wrong
         openiap.push(book, Invoice(number="1")).result().vouchr  # wrong
+        openiap.push(book, Invoice(number="1"), via=None)  # wrong

@@ -5,61 +5,33 @@ parameter (the second where the first is the ``Item``), the result is what it re
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypedDict, TypeVar, Unpack, overload
 
-from worker.app.inline import run_here
+from worker.app.inline import run_inline
 from worker.app.options import Handler
 from worker.app.payload import check_files, payload_json, reader_of
-from worker.durations import Duration
 from worker.item.item import Item
+from worker.item.new_item import Push
+from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions
 from worker.openiap.client import Client
-from worker.producer.producer import Producer, Push, Pushed, PushOptions, producer_for
+from worker.openiap.workitem import JsonObject
+from worker.producer.producer import Producer, Pushed, producer_for
 
-F = TypeVar("F", bound=Callable[..., Any], covariant=True)
 M = TypeVar("M")
 T = TypeVar("T")
 
-Fields = Mapping[str, Any]
 
-
-class PushManyArguments(TypedDict, total=False):
-    """What may be said of a push of many.
-
-    Attributes:
-        name: the item's.
-        priority: the lower the more urgent; by default the one of the item that is being worked,
-            else 2.
-        delay, at: not before: seconds or text like ``"5m"``, or a moment with a time zone.
-        files: local paths.
-        namespace: whose work it is; by default the present one.
-        via: who carries it; see ``worker.connect``.
-    """
-
-    name: str
-    priority: int | None
-    delay: Duration | None
-    at: datetime | None
-    files: Sequence[str | Path]
-    namespace: str | None
+class _Via(TypedDict, total=False):
     via: Producer | None
 
 
-class PushArguments(PushManyArguments, total=False):
-    """What may be said of a push.
+class HandlerPushArguments(PushArguments, _Via):
+    """What may be said of a push; ``via`` is who carries it: see ``worker.connect``."""
 
-    Attributes:
-        unique: a key of 1 to 1,000 bytes, of this queue: while an item with it is not finished, a
-            second push makes none and returns it. Not with files.
-        unique_for: for how long the key is held after the item's end.
-        unique_update: the item that has the key takes the earlier time, the more urgent priority
-            and this payload, if it waits still.
-    """
 
-    unique: str | None
-    unique_for: Duration | timedelta | None
-    unique_update: bool
+class HandlerPushManyArguments(PushManyArguments, _Via):
+    """The same for a push of many."""
 
 
 class RunArguments(TypedDict, total=False):
@@ -90,45 +62,45 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
     async def push(
         self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
         payload: Fields,
-        **options: Unpack[PushArguments],
+        **options: Unpack[HandlerPushArguments],
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
         self: "DeclaredHandler[Callable[[Item], T]]",
         payload: Fields,
-        **options: Unpack[PushArguments],
+        **options: Unpack[HandlerPushArguments],
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
         self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
         payload: M,
-        **options: Unpack[PushArguments],
+        **options: Unpack[HandlerPushArguments],
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
         self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
         payload: M,
-        **options: Unpack[PushArguments],
+        **options: Unpack[HandlerPushArguments],
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
         self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
         payload: M,
-        **options: Unpack[PushArguments],
+        **options: Unpack[HandlerPushArguments],
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
         self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
         payload: M,
-        **options: Unpack[PushArguments],
+        **options: Unpack[HandlerPushArguments],
     ) -> Pushed[T]: ...
 
-    async def push(self, payload: Any, **options: Unpack[PushArguments]) -> Pushed[Any]:
+    async def push(self, payload: Any, **options: Unpack[HandlerPushArguments]) -> Pushed[Any]:
         """Push an item to this handler's queue and return a handle on it.
 
         Raises:
@@ -144,46 +116,46 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
     async def push_many(
         self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
         payloads: Sequence[Fields],
-        **options: Unpack[PushManyArguments],
+        **options: Unpack[HandlerPushManyArguments],
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
         self: "DeclaredHandler[Callable[[Item], T]]",
         payloads: Sequence[Fields],
-        **options: Unpack[PushManyArguments],
+        **options: Unpack[HandlerPushManyArguments],
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
         self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
         payloads: Sequence[M],
-        **options: Unpack[PushManyArguments],
+        **options: Unpack[HandlerPushManyArguments],
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
         self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
         payloads: Sequence[M],
-        **options: Unpack[PushManyArguments],
+        **options: Unpack[HandlerPushManyArguments],
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
         self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
         payloads: Sequence[M],
-        **options: Unpack[PushManyArguments],
+        **options: Unpack[HandlerPushManyArguments],
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
         self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
         payloads: Sequence[M],
-        **options: Unpack[PushManyArguments],
+        **options: Unpack[HandlerPushManyArguments],
     ) -> list[Pushed[T]]: ...
 
     async def push_many(
-        self, payloads: Sequence[Any], **options: Unpack[PushManyArguments]
+        self, payloads: Sequence[Any], **options: Unpack[HandlerPushManyArguments]
     ) -> list[Pushed[Any]]:
         """Push many items; in few messages where the client can. Files and unique keys are for
         single items.
@@ -249,13 +221,15 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
             HandlerError: a parameter that ``resources`` would have to fill.
             Exception: whatever the handler raises.
         """
-        return await run_here(self, payload_json(self, payload), **options)
+        return await run_inline(self, payload_json(self, payload), **options)
 
-    async def _push(self, payloads: Sequence[Any], options: PushManyArguments) -> list[Pushed[Any]]:
+    async def _push(
+        self, payloads: Sequence[Any], options: HandlerPushManyArguments
+    ) -> list[Pushed[Any]]:
         chosen: dict[str, Any] = dict(options)
         producer = producer_for(chosen.pop("via", None))
         pushes = self.pushes(payloads, PushOptions(**chosen))
-        return await producer.send(pushes, reader_of(self))
+        return await producer.send(pushes, self.reader())
 
     def pushes(self, payloads: Sequence[Any], options: PushOptions) -> list[Push]:
         """Return the items to be, checked against the handler's contract.
@@ -268,3 +242,7 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         ]
         check_files(self, [Path(path).name for path in options.files])
         return found
+
+    def reader(self) -> Callable[[JsonObject], Any]:
+        """Return what makes this handler's result of the payload that its item ended with."""
+        return reader_of(self)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from worker.app.declared import DeclaredHandler
 from worker.app.events import EventFunction, checked
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
-from worker.app.options import Execution, Handler, HandlerOptions, KeyFunction, handlers_in
+from worker.app.options import Execution, HandlerOptions, KeyFunction
 from worker.app.rate import Rate, rate_of
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
@@ -23,8 +23,6 @@ MAX_PER_KEY: Final = 100
 
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-__all__ = ["DeclaredHandler", "Handler", "HandlerOptions", "handler", "handlers_in"]
 
 
 def handler(

@@ -150,13 +150,13 @@ class Events:
             name: tuple(hook.function for hook in hooks if name in hook.events)
             for name in get_args(EventName)
         }
-        self._told: set[asyncio.Task[None]] = set()
+        self._notices: set[asyncio.Task[None]] = set()
 
     def for_items(self) -> bool:
         """Whether anybody wants to know of items."""
         return any(self._functions[name] for name in ITEM_EVENTS)
 
-    async def tell(self, event: Event, more: Iterable[EventFunction] = ()) -> None:
+    async def notify(self, event: Event, more: Iterable[EventFunction] = ()) -> None:
         """Tell all who want to know, one after another.
 
         Args:
@@ -169,18 +169,18 @@ class Events:
                     answer = function(event)
                     if inspect.isawaitable(answer):
                         await answer
-            except Exception as error:
+            except Exception as error:  # a hook is the user's code
                 said = f"took longer than {TIME_LIMIT:g} s" if limit.expired() else repr(error)
                 self._log.error(f"on_{event.name}: {name_of(function)}: {said}")
 
-    def tell_soon(self, event: Event) -> None:
+    def notify_soon(self, event: Event) -> None:
         """Tell them beside what goes on now."""
         if self._functions[event.name]:
-            task = asyncio.get_running_loop().create_task(self.tell(event))
-            self._told.add(task)
-            task.add_done_callback(self._told.discard)
+            task = asyncio.get_running_loop().create_task(self.notify(event))
+            self._notices.add(task)
+            task.add_done_callback(self._notices.discard)
 
     async def stop(self) -> None:
         """Wait for what is being told."""
-        if self._told:
-            await asyncio.wait(tuple(self._told), timeout=TIME_LIMIT)
+        if self._notices:
+            await asyncio.wait(tuple(self._notices), timeout=TIME_LIMIT)

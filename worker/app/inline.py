@@ -11,23 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from worker.app.middleware_chain import around_of
+from worker.app.middleware_chain import chain_of
 from worker.app.options import Handler
 from worker.app.signature import signature_of
 from worker.errors import HandlerError
+from worker.item.context import current_item
 from worker.item.files import Attachment
-from worker.item.follow_up import FollowUp
-from worker.item.item import Item, current_item
+from worker.item.item import InMemoryStore, Item
+from worker.item.new_item import FollowUp, Push
 from worker.openiap.client import Client
 from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
-from worker.producer.prepare import StandInDesk
-from worker.producer.producer import Producer, producer_for, whole
+from worker.producer.producer import Producer, current_producer, producer_for, whole
 from worker.state.state import State
 from worker.telemetry.log import Log
 
-HERE: Final = "here"
+INLINE_ID: Final = "here"
 
 
 class _LocalFiles:
@@ -57,17 +57,15 @@ class _LocalFiles:
         return Attachment(name, kept)
 
 
-class _LocalDesk(StandInDesk):
+class _InlineStore(InMemoryStore):
     """Progress and checkpoints stay on the item; follow-up items wait for its end."""
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
-        producer_for(self.producer)  # at once, and not when the work is done
-        return await super().accept(item, target, payload, options)
+    async def accept(self, item: Item, push: Push) -> FollowUp:
+        producer_for(None)  # refused at once, and not when the work is done
+        return await super().accept(item, push)
 
 
-async def run_here(
+async def run_inline(
     handler: Handler[..., Any],
     payload: JsonObject,
     *,
@@ -90,23 +88,25 @@ async def run_here(
         raise HandlerError(f"Handler {handler.name} asks for a Client: run(…, client=CLIENT).")
     if client is None and "state" in asked and State not in provided:
         raise HandlerError(f"Handler {handler.name} asks for a State: run(…, client=CLIENT).")
-    around = around_of(handler, signature, lifespans=types)
+    chain = chain_of(handler, signature, lifespans=types)
     with tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp:
-        desk = _LocalDesk(via)
-        item = _item(handler, payload, files or {}, Path(temp), desk)
+        store = _InlineStore()
+        item = _item(handler, payload, files or {}, Path(temp), store)
         token = current_item.set(item)
+        carries = current_producer.set(via or current_producer.get())
         try:
             async with AsyncExitStack() as stack:
-                if around is not None:
-                    provided = await around.enter(stack, item, cast(Client, client), provided)
+                if chain is not None:
+                    provided = await chain.enter(stack, item, cast(Client, client), provided)
                 arguments = signature.arguments(
                     signature.payload_for(payload), item, cast(Client, client), provided
                 )
                 result = await _called(handler, item, arguments)
         finally:
+            current_producer.reset(carries)
             current_item.reset(token)
-    if desk.pushes:
-        await producer_for(via).send(desk.pushes, whole)
+    if store.pushes:
+        await producer_for(via).send(store.pushes, whole)
     return result
 
 
@@ -125,17 +125,17 @@ def _item(
     payload: JsonObject,
     files: Mapping[str, str | Path],
     folder: Path,
-    desk: _LocalDesk,
+    store: _InlineStore,
 ) -> Item:
     given = [
-        WorkitemFile(safe_name(name), f"{HERE}-{number}", Path(path))
+        WorkitemFile(safe_name(name), f"{INLINE_ID}-{number}", Path(path))
         for number, (name, path) in enumerate(files.items(), 1)
     ]
-    workitem = Workitem(id=HERE, payload=payload, wiq=handler.options.queue, files=given)
+    workitem = Workitem(id=INLINE_ID, payload=payload, wiq=handler.options.queue, files=given)
     return Item(
         workitem,
         files=_LocalFiles(folder),
-        log=Log("info").bind(item=HERE, queue=workitem.wiq),
+        log=Log("info").bind(item=INLINE_ID, queue=workitem.wiq),
         started=datetime.now(UTC),
-        desk=desk,
+        store=store,
     )

@@ -163,7 +163,7 @@ class Lifespans:
                         self.resources[one.provides] = await stack.enter_async_context(manager)
                 started.set_result(None)
                 await self._closing.wait()
-        except Exception as error:
+        except Exception as error:  # a lifespan is the user's code
             said = f"{type(error).__name__}: {error}".rstrip(": ")
             if started.done():
                 self._log.error(f"a lifespan failed at its end: {said}")

@@ -1,6 +1,6 @@
-"""What is entered around each run of a handler: middleware, then the item's own resources.
+"""The middleware chain: entered around each run of a handler, with the item's own resources.
 
-The plan is made once at start. A handler with neither has no plan at all and runs as if this room
+It is made once at start. A handler with neither has no chain at all and runs as if this room
 did not exist.
 """
 
@@ -37,7 +37,7 @@ DELIBERATE: Final = (BusinessError, ApplicationError, Retry, Skip)
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class Step:
     """One thing to enter: a middleware, or a resource and the parameter that it fills.
 
     Attributes:
@@ -54,15 +54,15 @@ class Entered:
     factory: Any = None
 
 
-class Around:
-    """The plan of one handler.
+class MiddlewareChain:
+    """What is entered around each run of one handler.
 
     Args:
         entered: in the order of entering.
         limit: seconds that one may take to begin; the handler's ``hard_timeout``.
     """
 
-    def __init__(self, entered: Sequence[Entered], *, limit: float | None) -> None:
+    def __init__(self, entered: Sequence[Step], *, limit: float | None) -> None:
         self._entered = tuple(entered)
         self._limit = limit
 
@@ -90,7 +90,7 @@ class Around:
                 resources[one.fills] = value
         return resources
 
-    async def _begun(self, one: Entered, arguments: dict[str, Any], stack: AsyncExitStack) -> Any:
+    async def _begun(self, one: Step, arguments: dict[str, Any], stack: AsyncExitStack) -> Any:
         limit = asyncio.timeout(self._limit)
         try:
             async with limit:
@@ -101,7 +101,7 @@ class Around:
             raise TimeLimitExceeded(
                 f"{one.who} did not begin within {duration_text(self._limit or 0)}"
             ) from None
-        except Exception as error:
+        except Exception as error:  # it is the user's code; whatever it raises is the item's error
             raise blamed(error, one.who) from None
 
 
@@ -152,13 +152,13 @@ def blamed(error: Exception, who: str) -> Exception:
     return error
 
 
-def around_of(
+def chain_of(
     handler: Handler[..., Any],
     signature: Signature,
     *,
     worker: Sequence[Middleware] = (),
     lifespans: frozenset[Any] = frozenset(),
-) -> Around | None:
+) -> MiddlewareChain | None:
     """Return what is to be entered around a handler, or None for nothing.
 
     Args:
@@ -168,11 +168,11 @@ def around_of(
     Raises:
         HandlerError: a parameter of a middleware or a factory that nothing fits.
     """
-    entered: list[Entered] = []
+    entered: list[Step] = []
     for one in dict.fromkeys((*worker, *handler.options.middleware)):
         who = f"middleware {one.name}"
         needs = needs_of(one.function, who=_capital(who), resources=lifespans)
-        entered.append(Entered(who, one.manager, needs))
+        entered.append(Step(who, one.manager, needs))
     for parameter in signature.parameters:
         resource = resource_of(parameter.kind)
         if resource is None:
@@ -184,10 +184,10 @@ def around_of(
             resources=lifespans,
         )
         make = _managed(resource.factory)
-        entered.append(Entered(who, make, needs, parameter.kind, resource.factory))
+        entered.append(Step(who, make, needs, parameter.kind, resource.factory))
     if not entered:
         return None
-    return Around(entered, limit=handler.options.hard_timeout)
+    return MiddlewareChain(entered, limit=handler.options.hard_timeout)
 
 
 def _managed(factory: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,9 +4,8 @@ A payload is checked where it is pushed exactly as the worker checks it when it 
 """
 
 import dataclasses
-import json
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, get_type_hints
@@ -16,14 +15,10 @@ from pydantic_core import PydanticSerializationError
 
 from worker.app.options import Handler
 from worker.app.signature import payload_kind, validates
-from worker.errors import WorkerError
-from worker.item.outcome import problems_of
+from worker.item.error_text import problems_of
+from worker.item.push import ContractError, json_object
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject
-
-
-class ContractError(WorkerError, ValueError):
-    """What is pushed, or what came back, does not fit a handler's contract; the text says where."""
 
 
 @lru_cache(maxsize=256)
@@ -112,20 +107,3 @@ def _fields_of(kind: Any, payload: JsonObject) -> JsonObject:
         names = get_type_hints(kind)
         return {name: value for name, value in payload.items() if name in names}
     return payload
-
-
-def json_object(payload: Any, name: str) -> JsonObject:
-    """Return a payload as plain JSON values.
-
-    Raises:
-        ContractError: it is no object, or has no JSON form.
-    """
-    if not isinstance(payload, Mapping):
-        raise ContractError(
-            f"The payload of {name} is a {type(payload).__name__}; allowed: a JSON object."
-        )
-    try:
-        found: JsonObject = json.loads(json_text(dict(payload)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ContractError(f"The payload of {name} has no JSON form: {error}.") from None
-    return found

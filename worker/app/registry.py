@@ -161,9 +161,9 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except HandlerError as error:
         raise HandlerError(f"Module {name}: {error}") from error
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may do anything, ending the interpreter included
         raise HandlerError(f"Module {name} does not import: {_where(error)}") from error
 
 

@@ -80,12 +80,12 @@ def schedule(
                 f"Handler {who}: two schedules are called {chosen}; give one a name of its own."
             )
         try:
-            told = callable(payload) and wants_tick(payload)
+            takes_tick = callable(payload) and wants_tick(payload)
         except ValueError as error:
             raise HandlerError(
                 f"Handler {who}: schedule payload = {name_of(payload)}; {error}."
             ) from None
-        found = Schedule(chosen, cron, payload, told, missed)
+        found = Schedule(chosen, cron, payload, takes_tick, missed)
         # In place: a router above which this stands has the same handler.
         handler.options = replace(handler.options, schedules=(found, *handler.options.schedules))
         return handler

@@ -20,17 +20,17 @@ class Schedule:
     Attributes:
         name: tells it from the other schedules of its queue.
         payload: every item's; or a function that makes one, plain or async.
-        told: whether that function is given the tick.
+        takes_tick: whether that function is given the tick.
         missed: what becomes of ticks that were missed.
     """
 
     name: str
     cron: Cron
     payload: Any
-    told: bool
+    takes_tick: bool
     missed: Missed
 
-    async def made(self, tick: datetime) -> Any:
+    async def payload_at(self, tick: datetime) -> Any:
         """Return the payload of a tick's item.
 
         Raises:
@@ -38,7 +38,7 @@ class Schedule:
         """
         if not callable(self.payload):
             return self.payload
-        given = (tick.astimezone(self.cron.zone),) if self.told else ()
+        given = (tick.astimezone(self.cron.zone),) if self.takes_tick else ()
         found = self.payload(*given)
         return await found if inspect.isawaitable(found) else found
 

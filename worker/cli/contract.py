@@ -33,7 +33,7 @@ def contract(
 ) -> None:
     """Write the contracts of all handlers: JSON Schema of payload and result, files, error codes.
 
-    Who pushes from elsewhere holds pushes to them with worker.app.contract_checks.Contracts.
+    Who pushes from elsewhere holds pushes to them with worker.Contracts.
     """
     if output is not None and check is not None:
         raise usage_error("--output and --check: give one of them.")

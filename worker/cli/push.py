@@ -13,11 +13,13 @@ from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
 from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload, payloads_from
+from worker.item.new_item import Sent
+from worker.item.push import PushOptions
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
-from worker.producer.producer import Producer, PushOptions, Sent, whole
-from worker.producer.sender import ClientDoor
+from worker.producer.producer import Producer, whole
+from worker.producer.sender import ClientSender
 
 
 def push(
@@ -107,7 +109,7 @@ def push(
                 sent.update(enumerate(found, first))
                 bar.advance(task, len(found))
 
-            door = ClientDoor(signed, chosen.namespace, on_sent=on_sent)
+            door = ClientSender(signed, chosen.namespace, on_sent=on_sent)
             await Producer(door).send(pushes, whole)
 
     trouble: OpenIAPError | None = None

@@ -27,7 +27,7 @@ from worker.engine.scheduler.timetable import Entry, timetable
 from worker.openiap.client import Client
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
-from worker.producer.insert import Places
+from worker.producer.insert import KnownQueues
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ def _switch(name: str, given: Options, *, paused: bool, as_json: bool) -> None:
         found = {record.key: record for record in await records.all()}
         record = found[_one(name, list(found), "that a worker has brought")]
         if record.paused != paused:
-            rights = (await Places(client).of(record.queue)).acl
+            rights = (await KnownQueues(client).of(record.queue)).acl
             await (records.pause if paused else records.resume)(record.key, rights)
         return (await records.read([record.key]))[record.key]
 

@@ -10,48 +10,44 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from worker.app.options import Handler
 from worker.engine.delivery.fence import PROJECTION, judge, mark
 from worker.errors import LostItem
-from worker.item.follow_up import FollowUp
-from worker.item.item import Item
+from worker.item.item import Item, follow_up
 from worker.item.metadata import KEY, joined
+from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import released
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
-from worker.producer.insert import Places
-from worker.producer.prepare import follow_up, ready
-from worker.producer.producer import Producer, Push
+from worker.producer.insert import KnownQueues
 from worker.telemetry.log import Log
 
 INTERVAL: Final = 1.0
 
 
 class Desk:
-    """One worker's; see ``worker.item.item.ItemDesk``."""
+    """One worker's; see ``worker.item.item.ItemStore``."""
 
-    def __init__(self, pool: Pool, producer: Producer, *, worker_id: str, log: Log) -> None:
+    def __init__(self, pool: Pool, sender: Sender, *, worker_id: str, log: Log) -> None:
         self._pool = pool
-        self._producer = producer
+        self._sender = sender
         self._worker_id = worker_id
         self._log = log
         self._savers: dict[Item, _Saver] = {}
-        self._places = Places(pooled_client(pool))
+        self._queues = KnownQueues(pooled_client(pool))
 
     @property
-    def producer(self) -> Producer:
+    def sender(self) -> Sender:
         """Who carries pushes that do not wait for the item's end."""
-        return self._producer
+        return self._sender
 
     async def save(self, item: Item, *, now: bool) -> None:
-        """Store the item's marks.
+        """Store the item's metadata.
 
         Raises:
             LostItem: another has the item by now.
@@ -76,28 +72,17 @@ class Desk:
         if saver is not None:
             await saver.close(write=write)
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
-        """Check a follow-up item and return what is kept of it.
-
-        Raises:
-            ContractError: the payload does not fit the target handler.
-            QueueNotFound: no such queue.
-        """
-        return await self.accept_ready(item, ready(target, payload, options))
-
-    async def accept_ready(self, item: Item, push: Push) -> FollowUp:
-        """The same for a push that was checked already.
+    async def accept(self, item: Item, push: Push) -> FollowUp:
+        """Return what is kept of a follow-up item until its item has succeeded.
 
         Raises:
             QueueNotFound: no such queue.
         """
-        place = await self._places.of(push.queue)
-        return replace(follow_up(item, push), wiqid=place.wiqid, acl=place.acl)
+        queue = await self._queues.of(push.queue)
+        return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
 
     async def write(self, item: Item) -> None:
-        """Write the item's marks, if the attempt is still this worker's.
+        """Write the item's metadata, if the attempt is still this worker's.
 
         Raises:
             LostItem: it is not.
@@ -110,7 +95,7 @@ class Desk:
                 return await self._looked_and_written(client, item)
             run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
             condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id)
-            change = {"$set": {f"payload.{KEY}": item.marks.content()}}
+            change = {"$set": {f"payload.{KEY}": item.metadata.content()}}
             return (await client.update_document("workitems", condition, change)).matched == 1
 
         if not await self._pool.call(write):
@@ -127,7 +112,7 @@ class Desk:
         update = Workitem(
             id=workitem.id,
             name=workitem.name,
-            payload=joined(item.payload, item.marks),
+            payload=joined(item.payload, item.metadata),
             priority=workitem.priority,
             wiq=workitem.wiq,
             wiqid=workitem.wiqid,
@@ -141,7 +126,7 @@ class Desk:
 
 
 class _Saver:
-    """Writes one item's marks, one write at a time."""
+    """Writes one item's metadata, one write at a time."""
 
     def __init__(self, desk: Desk, item: Item) -> None:
         self._desk = desk

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.app.application import Application
-from worker.app.decorator import Handler
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
+from worker.app.options import Handler
 from worker.app.registry import Registry, chosen
 from worker.engine.checkpoints import Desk
 from worker.engine.delivery.follow_ups import FollowUps
@@ -40,8 +40,7 @@ from worker.openiap.factory import client_maker
 from worker.openiap.limiter import Limiter
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
-from worker.producer.producer import Producer
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
 from worker.settings import Settings
 from worker.state.state import State
@@ -181,7 +180,7 @@ class Daemon:
             if self._signals.hurried:
                 stopping.hurry()
             await stopping.run()
-            await self._events.tell(Event("shutdown", worker=self._events.worker))
+            await self._events.notify(Event("shutdown", worker=self._events.worker))
         await self._stack.aclose()
 
     async def _start(self) -> None:
@@ -291,7 +290,7 @@ class Daemon:
         self.telemetry.ready()
         names = ", ".join(self._stations.consumers)
         self._log.info(f"worker {worker_id} works {names}")
-        self._events.tell_soon(Event("start", worker=worker_id))
+        self._events.notify_soon(Event("start", worker=worker_id))
 
     async def _start_schedules(self, pool: Pool, presence: Presence) -> None:
         if not self._timetable:
@@ -333,12 +332,12 @@ class Daemon:
             )
 
     def _equipment(self, worker_id: str, pool: Pool) -> Equipment:
-        producer = Producer(ClientDoor(pooled_client(pool), self.settings.namespace))
+        sender = ClientSender(pooled_client(pool), self.settings.namespace)
         return Equipment(
             worker_id=worker_id,
             middleware=self._middleware,
             lifespans=self._lifespans.types,
-            desk=Desk(pool, producer, worker_id=worker_id, log=self._log),
+            desk=Desk(pool, sender, worker_id=worker_id, log=self._log),
             followups=FollowUps(
                 pool,
                 unique=UniquePushes(pooled_client(pool), self.settings.namespace),
@@ -373,11 +372,11 @@ class Daemon:
                 self._stations.note_facts(queues)
             self._log.info("signed in to OpenIAP", connection=connection.name)
             self._stations.wake_all()
-            self._events.tell_soon(Event("connected", worker=self._events.worker))
+            self._events.notify_soon(Event("connected", worker=self._events.worker))
 
         def lost(connection: Connection, reason: str) -> None:
             event = Event("disconnected", worker=self._events.worker, message=reason)
-            self._events.tell_soon(event)
+            self._events.notify_soon(event)
 
         connections = [
             Connection(

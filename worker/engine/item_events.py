@@ -31,7 +31,7 @@ class Teller:
         limited = error is not None and spent(error, attempt=attempt, policy=self._options.retry)
         for name in ends(outcome, delivered, limited=limited):
             own = self._options.on_exhausted if name == "exhausted" else None
-            await self._events.tell(
+            await self._events.notify(
                 Event(
                     name,
                     worker=self._events.worker,

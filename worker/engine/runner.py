@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from worker.app.middleware_chain import Around, around_of
+from worker.app.middleware_chain import MiddlewareChain, chain_of
 from worker.app.payload import missing_file
 from worker.app.registry import Registered
 from worker.engine.concurrency.gate import Admission, Gate
@@ -34,13 +34,12 @@ from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool, SpooledFiles
 from worker.engine.usual import Usual
 from worker.item.context import current_namespace
-from worker.item.item import Item, ItemDesk
-from worker.item.metadata import KEY, Marks, after_success, joined, taken_out
+from worker.item.item import InMemoryStore, Item, ItemStore
+from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.item.outcome import Outcome, failure, invalid_payload, released, success, with_facts
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import FAILED, Workitem, WorkitemFile
-from worker.producer.prepare import StandInDesk
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
@@ -132,8 +131,8 @@ class Runner:
         self._chance = chance
         self._equipment = equipment
         self._gate = gate
-        self._desk: ItemDesk = equipment.desk or StandInDesk()
-        self._around = around_of(
+        self._store: ItemStore = equipment.desk or InMemoryStore()
+        self._chain = chain_of(
             registered.handler,
             registered.signature,
             worker=equipment.middleware,
@@ -155,7 +154,7 @@ class Runner:
                 outcome = await self._handle(running, files)
             except Exception as error:  # a payload model's own code may raise anything
                 outcome = self._failed(running, error)
-            if running.item is not None and running.item.marked:
+            if running.item is not None and running.item.has_metadata:
                 outcome = await self._with_marks(running.item, outcome)
             if running.error is not None and self._options.evidence:
                 outcome = await with_evidence(running.error, outcome, self._facts(running), files)
@@ -233,11 +232,11 @@ class Runner:
         workitem, name = running.workitem, self._registered.name
         if workitem.payload is None:
             workitem.payload = {}
-        marks = None
+        metadata = None
         if KEY in workitem.payload:
-            workitem.payload, marks = taken_out(workitem.payload)
-            if marks.namespace:
-                current_namespace.set(marks.namespace)
+            workitem.payload, metadata = taken_out(workitem.payload)
+            if metadata.namespace:
+                current_namespace.set(metadata.namespace)
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
@@ -252,17 +251,17 @@ class Runner:
             refused = await self._admitted(self._gate, running, payload)
             if refused is not None:
                 return refused
-        item = self._item(running, files, marks)
+        item = self._item(running, files, metadata)
         running.item = item
         call = Call(self._registered, item, payload, self._client, self._resources)
         running.stage = "handling"
         running.on_loop = self._options.execution == "async"
         began = time.monotonic()
         try:
-            if self._around is None:
+            if self._chain is None:
                 result = await self._executor.run(call)
             else:
-                result = await self._surrounded(self._around, call)
+                result = await self._surrounded(self._chain, call)
         except asyncio.CancelledError as error:
             running.stage = "delivering"
             if running.interrupted:
@@ -298,10 +297,10 @@ class Runner:
         finally:
             running.stage = "claiming"
 
-    async def _surrounded(self, around: Around, call: Call) -> Any:
+    async def _surrounded(self, chain: MiddlewareChain, call: Call) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""
         async with AsyncExitStack() as stack:
-            call.resources = await around.enter(stack, call.item, call.client, call.resources)
+            call.resources = await chain.enter(stack, call.item, call.client, call.resources)
             return await self._executor.run(call)
         return None
 
@@ -314,8 +313,8 @@ class Runner:
             return outcome
         if outcome.kind == "successful":
             payload = item.payload if outcome.payload is None else outcome.payload
-            return replace(outcome, payload=after_success(payload, item.marks))
-        return replace(outcome, payload=joined(item.payload, item.marks))
+            return replace(outcome, payload=after_success(payload, item.metadata))
+        return replace(outcome, payload=joined(item.payload, item.metadata))
 
     def _facts(self, running: Running) -> Facts:
         return Facts(
@@ -353,7 +352,7 @@ class Runner:
             )
         return outcome
 
-    def _item(self, running: Running, files: SpooledFiles, marks: Marks | None) -> Item:
+    def _item(self, running: Running, files: SpooledFiles, metadata: Metadata | None) -> Item:
         deadline = None
         if self._options.timeout is not None:
             deadline = running.popped_at + timedelta(seconds=self._options.timeout)
@@ -366,8 +365,8 @@ class Runner:
             started=running.popped_at,
             deadline=deadline,
             maxretries=self.maxretries,
-            marks=marks,
-            desk=self._desk,
+            metadata=metadata,
+            store=self._store,
         )
 
     async def _download(self, file: WorkitemFile, folder: Any) -> Any:

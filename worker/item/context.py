@@ -7,11 +7,37 @@ by what is pushed meanwhile: a push without a priority or a namespace of its own
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Protocol
 
-from worker.item.item import current_item
+from worker.item.new_item import DEFAULT_PRIORITY, Sender
 
-DEFAULT_PRIORITY: Final = 2
+
+class CurrentItem(Protocol):
+    """What code that is not given the ``Item`` may know of it."""
+
+    @property
+    def id(self) -> str:
+        """The item's id."""
+
+    @property
+    def queue(self) -> str:
+        """Its queue's name."""
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+
+    @property
+    def priority(self) -> int:
+        """The lower the more urgent."""
+
+    @property
+    def sender(self) -> Sender | None:
+        """Who carries pushes that do not wait for the item's end."""
+
+
+current_item: Final[ContextVar[CurrentItem | None]] = ContextVar("current_item", default=None)
+"""The item being worked; set around the handler, carried into threads."""
 
 current_namespace: Final[ContextVar[str]] = ContextVar("current_namespace", default="")
 

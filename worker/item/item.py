@@ -1,79 +1,56 @@
 """The item that a handler is given: what it is, its files, and what the handler may do with it."""
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Final,
-    Protocol,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
-from worker.item.metadata import Marks, checkpoint_text, progress_of
+from worker.item.metadata import Metadata, checkpoint_text, progress_of
+from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
+from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 
-if TYPE_CHECKING:
-    from worker.app.declared import DeclaredHandler
-    from worker.app.options import Handler
-    from worker.item.follow_up import FollowUp, FollowUpArguments
-    from worker.producer.producer import Producer, Push
-
 M = TypeVar("M")
 T = TypeVar("T")
-
-current_item: Final[ContextVar["Item | None"]] = ContextVar("current_item", default=None)
-"""The item being worked, for log lines; set around the handler, carried into threads."""
 
 
 class ItemLog(Protocol):
     """Log lines that carry the item's id and queue."""
 
-    def debug(self, message: str, **fields: object) -> None: ...
+    def debug(self, message: str, **fields: object) -> None:
+        """Log what helps to find an error."""
 
-    def info(self, message: str, **fields: object) -> None: ...
+    def info(self, message: str, **fields: object) -> None:
+        """Log what happened."""
 
-    def warn(self, message: str, **fields: object) -> None: ...
+    def warn(self, message: str, **fields: object) -> None:
+        """Log what somebody should look at."""
 
-    def error(self, message: str, **fields: object) -> None: ...
+    def error(self, message: str, **fields: object) -> None:
+        """Log what went wrong."""
 
 
-class ItemDesk(Protocol):
-    """What an item needs of the world for progress, checkpoints and pushes."""
+class ItemStore(Protocol):
+    """Where an item's progress, checkpoints and follow-up items go; the worker provides it."""
 
     @property
-    def producer(self) -> "Producer | None":
+    def sender(self) -> Sender | None:
         """Who carries pushes that do not wait for the item's end."""
 
     async def save(self, item: "Item", *, now: bool) -> None:
-        """Store the item's marks: at once, or within the throttle's interval.
+        """Store the item's metadata: at once, or within the throttle's interval.
 
         Raises:
             LostItem: another has the item by now.
         """
 
-    async def accept(
-        self, item: "Item", target: "str | Handler[..., Any]", payload: Any, options: Any
-    ) -> "FollowUp":
-        """Check a follow-up item and return what is kept of it.
-
-        Raises:
-            ContractError: the payload does not fit the target handler.
-            QueueNotFound: no such queue.
-        """
-
-    async def accept_ready(self, item: "Item", push: "Push") -> "FollowUp":
-        """The same for a push that was checked already.
+    async def accept(self, item: "Item", push: Push) -> FollowUp:
+        """Return what is kept of a follow-up item until its item has succeeded.
 
         Raises:
             QueueNotFound: no such queue.
@@ -101,7 +78,7 @@ class Item:
         started: when this attempt was popped, UTC.
         deadline: when its timeout strikes, UTC; None without one.
         files: the item's files by name, downloaded when asked for.
-        marks: what is kept for the item beside its payload; see ``worker.item.metadata``.
+        metadata: what is kept for the item beside its payload; see ``worker.item.metadata``.
         log: log lines with the item's id and queue on them.
     """
 
@@ -114,8 +91,8 @@ class Item:
         started: datetime,
         deadline: datetime | None = None,
         maxretries: int | None = None,
-        marks: Marks | None = None,
-        desk: ItemDesk | None = None,
+        metadata: Metadata | None = None,
+        store: ItemStore | None = None,
     ) -> None:
         self.workitem = workitem
         self.id = workitem.id
@@ -137,8 +114,8 @@ class Item:
         self._stopping = False
         self._attachments: dict[str, Attachment] = {}
         self._bridge: Bridge | None = None
-        self._marks = marks
-        self._desk = desk
+        self._metadata = metadata
+        self._store = store
         self._pushes: list[FollowUp] | None = None
 
     def __repr__(self) -> str:
@@ -156,26 +133,26 @@ class Item:
             return None
 
     @property
-    def marks(self) -> Marks:
+    def metadata(self) -> Metadata:
         """What is kept for the item beside its payload."""
-        if self._marks is None:
-            self._marks = Marks()
-        return self._marks
+        if self._metadata is None:
+            self._metadata = Metadata()
+        return self._metadata
 
     @property
-    def marked(self) -> bool:
-        """Whether there are marks at all."""
-        return self._marks is not None
+    def has_metadata(self) -> bool:
+        """Whether anything is kept beside the payload."""
+        return self._metadata is not None
 
     @property
-    def producer(self) -> "Producer | None":
+    def sender(self) -> Sender | None:
         """Who carries pushes that do not wait for this item's end; the worker's own connection."""
-        return None if self._desk is None else self._desk.producer
+        return None if self._store is None else self._store.sender
 
     @property
     def checkpointed(self) -> Any:
         """What an earlier attempt, or this one, gave to ``checkpoint`` last, as JSON; or None."""
-        return None if self._marks is None else self._marks.checkpoint
+        return None if self._metadata is None else self._metadata.checkpoint
 
     def checkpointed_as(self, kind: type[T]) -> T | None:
         """Return the checkpoint as a model, dataclass or other type.
@@ -256,9 +233,9 @@ class Item:
             CheckpointError: the share is not from 0 to 1.
             LostItem: another has the item by now; the handler should end.
         """
-        self.marks.progress = progress_of(share, text, iso(datetime.now(UTC)))
-        if self._desk is not None:
-            await self._desk.save(self, now=False)
+        self.metadata.progress = progress_of(share, text, iso(datetime.now(UTC)))
+        if self._store is not None:
+            await self._store.save(self, now=False)
 
     async def checkpoint(self, state: Any, *, now: bool = False) -> None:
         """Keep how far this attempt is; the next one finds it in ``checkpointed``.
@@ -274,21 +251,21 @@ class Item:
             CheckpointError: no JSON form, or too large.
             LostItem: another has the item by now; the handler should end.
         """
-        self.marks.checkpoint = json.loads(checkpoint_text(state, self.id))
-        if self._desk is not None:
-            await self._desk.save(self, now=now)
+        self.metadata.checkpoint = json.loads(checkpoint_text(state, self.id))
+        if self._store is not None:
+            await self._store.save(self, now=now)
 
     if TYPE_CHECKING:
 
         @overload
         async def push(
-            self, target: str, payload: Mapping[str, Any], **options: Unpack[FollowUpArguments]
+            self, target: str, payload: Fields, **options: Unpack[FollowUpArguments]
         ) -> str: ...
 
         @overload
         async def push(
             self,
-            target: DeclaredHandler[Callable[Concatenate["Item", M, ...], Any]],
+            target: Target[Callable[Concatenate["Item", M, ...], Any]],
             payload: M,
             **options: Unpack[FollowUpArguments],
         ) -> str: ...
@@ -296,7 +273,7 @@ class Item:
         @overload
         async def push(
             self,
-            target: DeclaredHandler[Callable[Concatenate[M, ...], Any]],
+            target: Target[Callable[Concatenate[M, ...], Any]],
             payload: M,
             **options: Unpack[FollowUpArguments],
         ) -> str: ...
@@ -319,28 +296,25 @@ class Item:
             ContractError: the payload does not fit the target handler.
             QueueNotFound: no such queue.
         """
-        if self._desk is None:
-            raise RuntimeError("this item has no worker around it: nothing can be pushed")
-        found = await self._desk.accept(self, target, payload, options)
-        self._pushes = [*(self._pushes or ()), found]
-        return found.id
+        (push,) = pushes_to(target, [payload], options)
+        return (await self.take_push(push)).id
 
-    async def take_marks(self, marks: Marks, *, now: bool) -> None:
-        """Take the marks of this item's other half, in a process of its own, and store them."""
-        self._marks = marks
-        if self._desk is not None:
-            await self._desk.save(self, now=now)
+    async def take_metadata(self, metadata: Metadata, *, now: bool) -> None:
+        """Take the metadata of this item's other half, in a process of its own, and store them."""
+        self._metadata = metadata
+        if self._store is not None:
+            await self._store.save(self, now=now)
 
-    async def take_push(self, push: "Push") -> "FollowUp":
-        """Take a follow-up item of this item's other half."""
-        if self._desk is None:
+    async def take_push(self, push: Push) -> FollowUp:
+        """Take a follow-up item that was checked already, as one of this item's other half was."""
+        if self._store is None:
             raise RuntimeError("this item has no worker around it: nothing can be pushed")
-        found = await self._desk.accept_ready(self, push)
+        found = await self._store.accept(self, push)
         self._pushes = [*(self._pushes or ()), found]
         return found
 
     @property
-    def pushes(self) -> "tuple[FollowUp, ...]":
+    def pushes(self) -> tuple[FollowUp, ...]:
         """What ``push`` asked for so far."""
         return () if self._pushes is None else tuple(self._pushes)
 
@@ -350,6 +324,36 @@ class Item:
         return tuple(self._attachments.values())
 
 
-def merged(payload: JsonObject, result: Mapping[str, Any] | None) -> JsonObject:
-    """Return the payload that is written back: the input, overlaid with the handler's result."""
-    return payload if result is None else {**payload, **result}
+def follow_up(item: Item, push: Push) -> FollowUp:
+    """Return a push as the next follow-up of an item."""
+    workitem = item.workitem
+    return FollowUp(
+        id=follow_up_id(workitem.id, workitem.retries, len(item.pushes), item.started),
+        queue=push.queue,
+        payload=push.payload,
+        name=push.name,
+        priority=push.priority,
+        nextrun=push.nextrun,
+        parent=workitem.id,
+        unique=push.unique,
+    )
+
+
+class InMemoryStore:
+    """A store for an item without a worker: nothing is written, follow-up items are only kept.
+
+    Args:
+        sender: who carries pushes that do not wait for the item's end.
+    """
+
+    def __init__(self, sender: Sender | None = None) -> None:
+        self.sender = sender
+        self.pushes: list[Push] = []
+
+    async def save(self, item: Item, *, now: bool) -> None:
+        """Leave the metadata on the item."""
+
+    async def accept(self, item: Item, push: Push) -> FollowUp:
+        """Keep a follow-up item."""
+        self.pushes.append(push)
+        return follow_up(item, push)

@@ -7,7 +7,8 @@
 - ``progress``: ``{"share": 0.4, "text": "page 3 of 8", "at": "…Z"}``. It goes when the item
   succeeds.
 - ``namespace``: whose work this is; it stays, and goes along a chain.
-- ``unique``: the id under which a unique push is known that could not have it (``placing.py``).
+- ``unique``: the id under which a unique push is known that could not have it
+  (``producer/insert.py``).
 
 Handlers never see the key: it is taken out before the payload is validated.
 """
@@ -29,7 +30,7 @@ class CheckpointError(WorkerError, ValueError):
 
 
 @dataclass(slots=True)
-class Marks:
+class Metadata:
     """The content of the key."""
 
     checkpoint: Any = None
@@ -51,15 +52,15 @@ class Marks:
         return found
 
 
-def taken_out(payload: JsonObject) -> tuple[JsonObject, Marks]:
+def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
     """Return a payload without the key, and what stood under it; odd content counts as none."""
     found = payload.get(KEY)
     rest = {name: value for name, value in payload.items() if name != KEY}
     if not isinstance(found, dict):
-        return rest, Marks()
+        return rest, Metadata()
     progress, namespace = found.get("progress"), found.get("namespace")
     unique = found.get("unique")
-    return rest, Marks(
+    return rest, Metadata(
         checkpoint=found.get("checkpoint"),
         progress=progress if isinstance(progress, dict) else None,
         namespace=namespace if isinstance(namespace, str) else "",
@@ -67,15 +68,15 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Marks]:
     )
 
 
-def joined(payload: JsonObject, marks: Marks) -> JsonObject:
+def joined(payload: JsonObject, metadata: Metadata) -> JsonObject:
     """Return a payload with the key, where there is something to keep."""
-    content = marks.content()
+    content = metadata.content()
     return {**payload, KEY: content} if content else payload
 
 
-def after_success(payload: JsonObject, marks: Marks) -> JsonObject:
+def after_success(payload: JsonObject, metadata: Metadata) -> JsonObject:
     """Return what a successful item keeps: of the key, the namespace and the unique push's id."""
-    return joined(payload, Marks(namespace=marks.namespace, unique=marks.unique))
+    return joined(payload, Metadata(namespace=metadata.namespace, unique=metadata.unique))
 
 
 def checkpoint_text(state: object, item_id: str) -> str:

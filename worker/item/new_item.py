@@ -1,25 +1,77 @@
-"""An item to be, as data, under an id that is chosen before it is there.
+"""An item to be, as data: as it is pushed, and under an id that is chosen before it is there.
 
 Who knows the id can put the item into its queue again after a lost answer or a crash: an ``_id`` is
 unique in MongoDB, in one atomic step, so there is never a second one.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, Protocol
 
-from worker.openiap.values import iso
+from worker.item.unique import Unique
+from worker.openiap.values import iso, parse_iso
 from worker.openiap.workitem import JsonObject
 
 DEFAULT_NAME: Final = "New work item"
+DEFAULT_PRIORITY: Final = 2
 BEHIND: Final = timedelta(minutes=1)
 """An item that is due at once is due since then: the server's clock may be behind this one's."""
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """An item to be, as it is asked for.
+
+    Attributes:
+        payload: as it is stored.
+        nextrun: not before; UTC.
+        files: local paths.
+        unique: whether it is pushed only where its key is free.
+    """
+
+    queue: str
+    payload: JsonObject
+    name: str = ""
+    priority: int = DEFAULT_PRIORITY
+    nextrun: datetime | None = None
+    files: tuple[str, ...] = ()
+    unique: Unique | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of a push.
+
+    Attributes:
+        id: of the item.
+        existing: it was there already, under the push's unique key.
+        updated: it waited, and took what the push brought.
+    """
+
+    id: str
+    existing: bool = False
+    updated: bool = False
+
+
+class Sender(Protocol):
+    """Who carries pushes: a client, or the pipe to the worker."""
+
+    async def send(self, pushes: Sequence[Push]) -> list[Sent]:
+        """Push all and return what came of each, in order."""
+
+    async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
+        """Return an item's document once it is successful or failed.
+
+        Raises:
+            ResultTimeout: not within ``timeout`` seconds.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class NewItem:
-    """An item to be.
+    """An item to be, under its id.
 
     Attributes:
         id: the ``_id`` that it will have; see ``chosen_id``.
@@ -32,7 +84,7 @@ class NewItem:
     queue: str
     payload: JsonObject
     name: str = ""
-    priority: int = 2
+    priority: int = DEFAULT_PRIORITY
     nextrun: datetime | None = None
     wiqid: str = ""
     acl: tuple[JsonObject, ...] = ()
@@ -57,6 +109,64 @@ class NewItem:
         return document
 
 
+@dataclass(frozen=True, slots=True)
+class FollowUp(NewItem):
+    """An item to be, asked for by another one and pushed once that one has succeeded.
+
+    Its id is made once and is on disk with the outcome, so a push that is repeated after a crash
+    finds its item already there.
+
+    Attributes:
+        parent: the id of the item that asked for it.
+        unique: whether it is pushed only where its key is free.
+    """
+
+    parent: str = ""
+    unique: Unique | None = None
+
+    def document(self, now: datetime) -> JsonObject:
+        """Return the document of the new item, with its parent's id."""
+        return {**NewItem.document(self, now), "openiap_worker_parent": self.parent}
+
+    def kept(self) -> JsonObject:
+        """Return it as JSON, for the outbox."""
+        return {
+            "id": self.id,
+            "queue": self.queue,
+            "payload": self.payload,
+            "name": self.name,
+            "priority": self.priority,
+            "nextrun": None if self.nextrun is None else self.nextrun.isoformat(),
+            "wiqid": self.wiqid,
+            "acl": list(self.acl),
+            "parent": self.parent,
+            "unique": None if self.unique is None else asdict(self.unique),
+        }
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> "FollowUp":
+        """Read what ``kept`` gave.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+        """
+        if not isinstance(found, Mapping):
+            raise TypeError(f"a {type(found).__name__} instead of a follow-up item")
+        nextrun, unique = found.get("nextrun"), found.get("unique")
+        return cls(
+            id=str(found.get("id", "")),
+            queue=str(found.get("queue", "")),
+            payload=dict(found.get("payload") or {}),
+            name=str(found.get("name", "")),
+            priority=int(found.get("priority", DEFAULT_PRIORITY)),
+            nextrun=parse_iso(nextrun) if isinstance(nextrun, str) else None,
+            wiqid=str(found.get("wiqid", "")),
+            acl=tuple(dict(one) for one in found.get("acl") or ()),
+            parent=str(found.get("parent", "")),
+            unique=None if unique is None else Unique(**unique),
+        )
+
+
 def chosen_id(seed: str, at: datetime) -> str:
     """Return an id: 24 hexadecimal digits, the first 8 the time, as MongoDB's own ids are.
 
@@ -66,3 +176,8 @@ def chosen_id(seed: str, at: datetime) -> str:
     """
     digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{int(at.timestamp()) & 0xFFFFFFFF:08x}{digest[:16]}"
+
+
+def follow_up_id(item_id: str, retries: int, number: int, at: datetime) -> str:
+    """Return the id of an attempt's follow-up."""
+    return chosen_id(f"{item_id}/{retries}/{number}", at)

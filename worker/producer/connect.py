@@ -10,7 +10,7 @@ from worker.openiap.limiter import Limiter
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Checks, Producer, current_producer
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.settings import Settings, load
 from worker.telemetry.log import Log
 
@@ -32,7 +32,7 @@ async def connect(
     Args:
         settings: ready ones; else they are collected as for the worker: the environment,
             ``config/worker.toml``, defaults.
-        contracts: what every push is held to; see ``worker.app.contracts.Contracts``.
+        contracts: what every push is held to; see ``worker.Contracts``.
         values: settings by name, for example ``url="ws://localhost:3000"``.
 
     Raises:
@@ -43,7 +43,7 @@ async def connect(
     pool = _pool(chosen)
     await pool.start()
     try:
-        producer = Producer(ClientDoor(pooled_client(pool), chosen.namespace), checks=contracts)
+        producer = Producer(ClientSender(pooled_client(pool), chosen.namespace), checks=contracts)
         token = current_producer.set(producer)
         try:
             yield producer

@@ -1,10 +1,10 @@
-"""Placing: an item put into its queue under the id that was chosen for it, each at most once.
+"""An item put into its queue under the id that was chosen for it: each at most once.
 
 1. It is inserted as a document. A repeat, after a lost answer or a crash, finds the id taken: that
    is the end of it, never a second item.
-2. Where this user may not write documents, it is pushed the ordinary way with that id as a mark in
-   its payload, and the mark is looked for before a repeat. That is weaker: of two who do so in the
-   same moment both may push.
+2. Where this user may not write documents, it is pushed the ordinary way with that id in its
+   payload's metadata, and looked for there before a repeat. That is weaker: of two who do so in
+   the same moment both may push.
 """
 
 import time
@@ -25,7 +25,7 @@ KNOWN_FOR: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KnownQueue:
     """A queue as its items name it: its id and its rights; "" and () where they are not known.
 
     Attributes:
@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Inserted:
     """An item that is there.
 
     Attributes:
@@ -50,48 +50,48 @@ class Placed:
     fresh: bool
 
 
-class Places:
+class KnownQueues:
     """The queues that items are put into, looked up by name and remembered for a minute."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._known: dict[str, tuple[float, Place]] = {}
+        self._known: dict[str, tuple[float, KnownQueue]] = {}
 
-    async def of(self, queue: str) -> Place:
+    async def of(self, queue: str) -> KnownQueue:
         """Return a queue's id and rights; nothing where this user may not read them.
 
         Raises:
             QueueNotFound: no such queue.
         """
-        until, place = self._known.get(queue, (0.0, Place()))
+        until, known = self._known.get(queue, (0.0, KnownQueue()))
         if until > time.monotonic():
-            return place
+            return known
         query = {"_type": "workitemqueue", "name": queue}
         try:
             found = await self._client.query(
                 "mq", query, {"name": 1, "_acl": 1, "initialdelay": 1}, top=1
             )
         except (AccessDenied, ServerError):
-            return Place()
+            return KnownQueue()
         if not found:
             raise QueueNotFound(
                 f"queue {queue} does not exist, or this user has no rights on it", operation="push"
             )
-        place = Place(
+        known = KnownQueue(
             str(found[0].get("_id", "")),
             tuple(found[0].get("_acl") or ()),
             number(found[0].get("initialdelay")),
         )
-        self._known[queue] = (time.monotonic() + KNOWN_FOR, place)
-        return place
+        self._known[queue] = (time.monotonic() + KNOWN_FOR, known)
+        return known
 
 
-async def place(client: Client, item: NewItem, *, mark: str) -> Placed:
+async def insert(client: Client, item: NewItem, *, id_field: str) -> Inserted:
     """Put an item into its queue, once; safe to repeat.
 
     Args:
-        item: with its queue's id and rights, see ``Places``; without them it is pushed.
-        mark: the name under which a pushed item's payload carries the id.
+        item: with its queue's id and rights, see ``KnownQueues``; without them it is pushed.
+        id_field: of the payload's metadata; there the id stands where the item is pushed.
 
     Raises:
         OpenIAPError: it may be there all the same where the error is ``maybe_done``.
@@ -99,25 +99,25 @@ async def place(client: Client, item: NewItem, *, mark: str) -> Placed:
     try:
         if item.wiqid:
             await client.insert_one(COLLECTION, item.document(datetime.now(UTC)))
-            return Placed(item.id, fresh=True)
+            return Inserted(item.id, fresh=True)
     except DuplicateKey:
-        return Placed(item.id, fresh=False)  # an earlier try, or an earlier life, did it
+        return Inserted(item.id, fresh=False)  # an earlier try, or an earlier life, did it
     except (AccessDenied, ServerError, QueueNotFound):
         pass
-    return await _pushed(client, item, mark)
+    return await _pushed(client, item, id_field)
 
 
-async def _pushed(client: Client, item: NewItem, mark: str) -> Placed:
-    query = {"wiq": item.queue, f"payload.{KEY}.{mark}": item.id}
+async def _pushed(client: Client, item: NewItem, id_field: str) -> Inserted:
+    query = {"wiq": item.queue, f"payload.{KEY}.{id_field}": item.id}
     found = await client.query(COLLECTION, query, {"_id": 1}, top=1)
     if found:
-        return Placed(str(found[0]["_id"]), fresh=False)
-    marked = {**item.payload.get(KEY, {}), mark: item.id}
+        return Inserted(str(found[0]["_id"]), fresh=False)
+    metadata = {**item.payload.get(KEY, {}), id_field: item.id}
     pushed = await client.push_workitem(
         item.queue,
-        {**item.payload, KEY: marked},
+        {**item.payload, KEY: metadata},
         name=item.name,
         priority=item.priority,
         nextrun=item.nextrun,
     )
-    return Placed(pushed.id, fresh=True)
+    return Inserted(pushed.id, fresh=True)

@@ -6,18 +6,15 @@ A push finds its way by, in this order: the producer that it is given (``via=``)
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, Unpack
 
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import WorkerError
-from worker.item import context
-from worker.item.item import current_item
-from worker.item.metadata import KEY, Marks, joined, taken_out
-from worker.item.unique import Unique, unique_of
+from worker.item.context import current_item
+from worker.item.metadata import taken_out
+from worker.item.new_item import Push, Sender, Sent
+from worker.item.push import Fields, PushArguments, PushManyArguments, PushOptions
 from worker.openiap.workitem import FAILED, JsonObject
 
 T = TypeVar("T")
@@ -52,111 +49,8 @@ class ResultTimeout(WorkerError, TimeoutError):
     """No outcome in time; the item goes on, and ``result`` can be asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
-    """An item to be.
-
-    Attributes:
-        payload: as it is stored.
-        nextrun: not before; UTC.
-        files: local paths.
-        unique: whether it is pushed only where its key is free.
-    """
-
-    queue: str
-    payload: JsonObject
-    name: str = ""
-    priority: int = context.DEFAULT_PRIORITY
-    nextrun: datetime | None = None
-    files: tuple[str, ...] = ()
-    unique: Unique | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What came of a push.
-
-    Attributes:
-        id: of the item.
-        existing: it was there already, under the push's unique key.
-        updated: it waited, and took what the push brought.
-    """
-
-    id: str
-    existing: bool = False
-    updated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PushOptions:
-    """What may be said of a push besides its payload.
-
-    Attributes:
-        priority: the lower the more urgent; None: the item's that is being worked, else 2.
-        delay, at: not before; one of them.
-        namespace: None: the present one.
-        unique: a key: while an item with it is not finished, that one is returned instead.
-        unique_for: for how long the key is held after the item's end.
-        unique_update: the item that has the key, if it waits, takes the earlier time, the more
-            urgent priority and this payload.
-    """
-
-    name: str = ""
-    priority: int | None = None
-    delay: Duration | None = None
-    at: datetime | None = None
-    files: Sequence[str | Path] = ()
-    namespace: str | None = None
-    unique: str | None = None
-    unique_for: Duration | timedelta | None = None
-    unique_update: bool = False
-
-    def push(self, queue: str, payload: JsonObject) -> Push:
-        """Return the item to be.
-
-        Raises:
-            ValueError: both a delay and a time, a duration that is none, a time without a zone, or
-                a unique key that is not allowed.
-        """
-        nextrun = self.at
-        if nextrun is not None and self.delay is not None:
-            raise ValueError("push: give delay or at, not both")
-        if nextrun is not None and nextrun.tzinfo is None:
-            raise ValueError(f"push: at = {nextrun.isoformat()} has no time zone")
-        if self.delay is not None:
-            nextrun = datetime.now(UTC) + timedelta(seconds=seconds(self.delay))
-        namespace = context.namespace() if self.namespace is None else self.namespace
-        if namespace:
-            payload = joined(payload, Marks(namespace=namespace))
-        elif KEY in payload:
-            payload = {name: value for name, value in payload.items() if name != KEY}
-        return Push(
-            queue,
-            payload,
-            self.name,
-            context.priority() if self.priority is None else self.priority,
-            nextrun,
-            tuple(str(path) for path in self.files),
-            unique_of(self.unique, self.unique_for, self.unique_update, files=bool(self.files)),
-        )
-
-
-class PushDoor(Protocol):
-    """Who carries pushes: a client, or the pipe to the worker."""
-
-    async def send(self, pushes: Sequence[Push]) -> list[Sent]:
-        """Push all and return what came of each, in order."""
-
-    async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
-        """Return an item's document once it is successful or failed.
-
-        Raises:
-            ResultTimeout: not within ``timeout`` seconds.
-        """
-
-
 class Checks(Protocol):
-    """Contracts of queues; see ``worker.app.contracts``."""
+    """Contracts of queues; see ``worker.Contracts``."""
 
     def check(self, push: Push) -> None:
         """Refuse what does not fit the queue's contract."""
@@ -171,16 +65,16 @@ class Pushed(Generic[T]):
         updated: it waited, and took what this push brought (``unique_update``).
     """
 
-    __slots__ = ("_door", "_read", "existing", "id", "queue", "updated")
+    __slots__ = ("_read", "_sender", "existing", "id", "queue", "updated")
 
     def __init__(
-        self, sent: Sent, queue: str, door: PushDoor, read: Callable[[JsonObject], T]
+        self, sent: Sent, queue: str, sender: Sender, read: Callable[[JsonObject], T]
     ) -> None:
         self.id: Final = sent.id
         self.existing: Final = sent.existing
         self.updated: Final = sent.updated
         self.queue: Final = queue
-        self._door = door
+        self._sender = sender
         self._read = read
 
     def __repr__(self) -> str:
@@ -197,7 +91,7 @@ class Pushed(Generic[T]):
             ResultTimeout: it has not ended in time.
         """
         limit = None if timeout is None else seconds(timeout)
-        document = await self._door.ended(self.id, self.queue, limit)
+        document = await self._sender.ended(self.id, self.queue, limit)
         if document.get("state") == FAILED:
             raise ItemFailed(document)
         payload = document.get("payload")
@@ -208,53 +102,37 @@ class Producer:
     """Pushes items.
 
     Args:
-        door: carries them.
+        sender: carries them.
         checks: contracts that every push is held to.
     """
 
-    def __init__(self, door: PushDoor, *, checks: Checks | None = None) -> None:
-        self.door: Final = door
+    def __init__(self, sender: Sender, *, checks: Checks | None = None) -> None:
+        self.sender: Final = sender
         self._checks = checks
 
     async def push(
         self,
         queue: str,
-        payload: Mapping[str, Any],
-        *,
-        name: str = "",
-        priority: int | None = None,
-        delay: Duration | None = None,
-        at: datetime | None = None,
-        files: Sequence[str | Path] = (),
-        namespace: str | None = None,
-        unique: str | None = None,
-        unique_for: Duration | timedelta | None = None,
-        unique_update: bool = False,
+        payload: Fields,
+        **options: Unpack[PushArguments],
     ) -> Pushed[JsonObject]:
         """Push one item to a queue by name; ``result`` gives the whole payload.
 
         Where the handler can be imported, ``handler.push(…)`` is typed by its model.
         """
-        options = PushOptions(
-            name, priority, delay, at, files, namespace, unique, unique_for, unique_update
-        )
-        (pushed,) = await self.send([options.push(queue, dict(payload))], whole)
+        push = PushOptions(**options).push(queue, dict(payload))
+        (pushed,) = await self.send([push], whole)
         return pushed
 
     async def push_many(
         self,
         queue: str,
-        payloads: Sequence[Mapping[str, Any]],
-        *,
-        name: str = "",
-        priority: int | None = None,
-        delay: Duration | None = None,
-        at: datetime | None = None,
-        namespace: str | None = None,
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
     ) -> list[Pushed[JsonObject]]:
         """Push many items; in few messages where the client can."""
-        options = PushOptions(name, priority, delay, at, (), namespace)
-        return await self.send([options.push(queue, dict(one)) for one in payloads], whole)
+        chosen = PushOptions(**options)
+        return await self.send([chosen.push(queue, dict(one)) for one in payloads], whole)
 
     async def send(
         self, pushes: Sequence[Push], read: Callable[[JsonObject], T]
@@ -271,9 +149,10 @@ class Producer:
         if self._checks is not None:
             for push in pushes:
                 self._checks.check(push)
-        sent = await self.door.send(pushes)
+        sent = await self.sender.send(pushes)
         return [
-            Pushed(one, push.queue, self.door, read) for one, push in zip(sent, pushes, strict=True)
+            Pushed(one, push.queue, self.sender, read)
+            for one, push in zip(sent, pushes, strict=True)
         ]
 
 
@@ -292,13 +171,13 @@ def producer_for(via: Producer | None) -> Producer:
     if found is not None:
         return found
     item = current_item.get()
-    found = None if item is None else item.producer
-    if found is None:
+    sender = None if item is None else item.sender
+    if sender is None:
         raise NoProducer(
             "Nobody here can push: stand inside `async with worker.connect(…):`, or pass"
             " via=PRODUCER; inside a handler the worker itself does it."
         )
-    return found
+    return Producer(sender)
 
 
 def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTimeout:

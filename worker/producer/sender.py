@@ -1,4 +1,4 @@
-"""Pushing and waiting over a client: the door behind every producer in this process.
+"""Pushing and waiting over a client: the sender behind every producer in this process.
 
 1. One item is one message; many are few messages where the client can, else several in flight.
    After a refusal nothing more is begun.
@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.types import WatchEvent
 from worker.openiap.values import json_text
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject, Workitem
-from worker.producer.producer import Push, Sent, timed_out
+from worker.producer.producer import timed_out
 from worker.producer.unique_push import UniquePushes
 
 IN_FLIGHT: Final = 8
@@ -36,8 +37,8 @@ PROJECTION: Final[JsonObject] = {
 }
 
 
-class ClientDoor:
-    """Pushes and waits over one client; see ``worker.producer.producer.PushDoor``.
+class ClientSender:
+    """Pushes and waits over one client; see ``worker.item.new_item.Sender``.
 
     Args:
         namespace: of unique keys; see the setting of that name.

@@ -17,17 +17,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Generic, TypeVar, Unpack, overload
 
-from worker.app.declared import DeclaredHandler, Fields, PushArguments, PushManyArguments
-from worker.app.options import Handler
-from worker.app.payload import reader_of
 from worker.durations import Duration
 from worker.errors import WorkerError
 from worker.item.item import Item
+from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.workitem import JsonObject
 from worker.producer.connect import connect as connect_async
-from worker.producer.prepare import ready
-from worker.producer.producer import Checks, Producer, whole
-from worker.producer.producer import Pushed as AsyncPushed
+from worker.producer.producer import Checks, Producer, Pushed, whole
 from worker.settings import Settings
 
 M = TypeVar("M")
@@ -38,7 +34,7 @@ class Closed(WorkerError):
     """The blocking client is not connected, or no more."""
 
 
-class Pushed(Generic[T]):
+class BlockingPushed(Generic[T]):
     """A handle on a pushed item; ``result`` blocks.
 
     Attributes:
@@ -46,7 +42,7 @@ class Pushed(Generic[T]):
         existing, updated: as for ``worker.Pushed``.
     """
 
-    def __init__(self, pushed: AsyncPushed[T], openiap: "OpenIAP") -> None:
+    def __init__(self, pushed: Pushed[T], openiap: "OpenIAP") -> None:
         self.id = pushed.id
         self.queue = pushed.queue
         self.existing = pushed.existing
@@ -133,7 +129,7 @@ class OpenIAP:
     def _serve(self, started: threading.Event) -> None:
         try:
             asyncio.run(self._live(started))
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: open() raises it where it was called
             self._failure = error
         finally:
             self._producer = None
@@ -170,57 +166,59 @@ class OpenIAP:
     @overload
     def push(
         self, target: str, payload: Fields, **options: Unpack[PushArguments]
-    ) -> Pushed[JsonObject]: ...
+    ) -> BlockingPushed[JsonObject]: ...
 
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]],
+        target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
         payload: Fields,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[[Item], T]],
+        target: Target[Callable[[Item], T]],
         payload: Fields,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], T]],
+        target: Target[Callable[Concatenate[Item, M, ...], T]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], T]],
+        target: Target[Callable[Concatenate[M, ...], T]],
         payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[T]: ...
+    ) -> BlockingPushed[T]: ...
 
-    def push(self, target: Any, payload: Any, **options: Unpack[PushArguments]) -> Pushed[Any]:
+    def push(
+        self, target: Any, payload: Any, **options: Unpack[PushArguments]
+    ) -> BlockingPushed[Any]:
         """Push an item to a handler's queue, or to a queue by name.
 
         Raises:
@@ -228,82 +226,80 @@ class OpenIAP:
             QueueNotFound: no such queue, or no rights.
         """
         (pushed,) = self._send(target, [payload], options)
-        found: Pushed[Any] = pushed
+        found: BlockingPushed[Any] = pushed
         return found
 
     @overload
     def push_many(
         self, target: str, payloads: Sequence[Fields], **options: Unpack[PushManyArguments]
-    ) -> list[Pushed[JsonObject]]: ...
+    ) -> list[BlockingPushed[JsonObject]]: ...
 
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]],
+        target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[[Item], T]],
+        target: Target[Callable[[Item], T]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[Item, M, ...], T]],
+        target: Target[Callable[Concatenate[Item, M, ...], T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     @overload
     def push_many(
         self,
-        target: DeclaredHandler[Callable[Concatenate[M, ...], T]],
+        target: Target[Callable[Concatenate[M, ...], T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[T]]: ...
+    ) -> list[BlockingPushed[T]]: ...
 
     def push_many(
         self, target: Any, payloads: Any, **options: Unpack[PushManyArguments]
-    ) -> list[Pushed[Any]]:
+    ) -> list[BlockingPushed[Any]]:
         """Push many items; in few messages where the client can.
 
         Raises:
             ContractError: one payload does not fit; nothing was pushed.
         """
-        found: list[Pushed[Any]] = self._send(target, payloads, options)
+        found: list[BlockingPushed[Any]] = self._send(target, payloads, options)
         return found
 
-    def _send(self, target: str | Handler[..., Any], payloads: Sequence[Any], options: Any) -> Any:
+    def _send(self, target: str | Target[Any], payloads: Sequence[Any], options: Any) -> Any:
         producer = self._producer
         if producer is None:
             raise Closed("not connected: use `with sync.connect() as openiap:`")
-        pushes = [ready(target, payload, options) for payload in payloads]
-        read: Callable[[JsonObject], Any] = whole
-        if isinstance(target, Handler):
-            read = reader_of(target)
-        return [Pushed(one, self) for one in self.wait(producer.send(pushes, read))]
+        pushes = pushes_to(target, payloads, options)
+        read = whole if isinstance(target, str) else target.reader()
+        return [BlockingPushed(one, self) for one in self.wait(producer.send(pushes, read))]
 
 
 def connect(

@@ -1,13 +1,13 @@
 """Unique pushes: while an item with that key is not finished, a second push returns it.
 
-1. The item's id is chosen first and goes into the key's cell; then the item is placed under it. Of
-   two that push at the same instant one makes the cell, and both know the id.
+1. The item's id is chosen first and goes into the key's cell; then the item is inserted under it.
+   Of two that push at the same instant one makes the cell, and both know the id.
 2. Who finds a cell whose item is not there (its pusher died in between, or somebody deleted the
-   item) places it under the very same id. So whoever else still does so finds it there: never two.
+   item) inserts it under the very same id. So whoever else still does so finds it there: never two.
 3. A finished item whose hold is over gives way: the cell is changed to a new id by exactly one.
 
-Where this user may not write documents into ``workitems`` the item is pushed with its id as a mark
-(``placing.py``), and the mark is looked for; two that push in the same moment can then make two.
+Where this user may not write documents into ``workitems`` the item is pushed with its id in its
+metadata (``insert.py``) and looked for there; two that push in the same moment can then make two.
 
 An update of an item that waits is conditional with the native client: an item that is popped in
 that moment keeps what it has. With the official one the item is read right before, so an item that
@@ -23,19 +23,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.item.metadata import KEY
-from worker.item.new_item import BEHIND, NewItem, chosen_id
+from worker.item.new_item import BEHIND, NewItem, Push, Sent, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.values import checked_payload, iso, json_text, moment_of, number
 from worker.openiap.workitem import NEW, JsonObject, Workitem
-from worker.producer.insert import COLLECTION, Placed, Places, place
-from worker.producer.producer import Push, Sent
+from worker.producer.insert import COLLECTION, Inserted, KnownQueues, insert
 from worker.state.cells import LATE, Cells, Version, uptime
 from worker.state.retrying import tried
 from worker.state.server_clock import ServerClock
 
 KIND: Final = "unique"
-MARK: Final = "unique"
+ID_FIELD: Final = "unique"
+"""Of the payload's metadata: the id under which a pushed item is found."""
 SOON: Final = timedelta(minutes=1)
 PROJECTION: Final[JsonObject] = {
     "name": 1,
@@ -61,7 +61,7 @@ class UniquePushes:
         self._client = client
         self._cells = Cells(client, namespace)
         self._clock = ServerClock(client, namespace)
-        self._places = Places(client)
+        self._queues = KnownQueues(client)
 
     async def push(self, push: Push, unique: Unique) -> Sent:
         """Push an item, or find the one that has its key.
@@ -71,7 +71,7 @@ class UniquePushes:
             OpenIAPError: no answer for a minute; to push again with the same key is safe.
         """
         checked_payload(json_text(push.payload), operation="push_workitem")
-        found = await self._places.of(push.queue)
+        found = await self._queues.of(push.queue)
         now = datetime.now(UTC)
         nextrun = push.nextrun
         if nextrun is None and found.initialdelay:
@@ -113,15 +113,15 @@ class UniquePushes:
                 version = await self._cells.replace(version, content)
 
     async def _settled(self, version: Version, item: NewItem, unique: Unique) -> Sent | None:
-        """Return the item of a cell, placed or found; None where the cell's item gives way."""
+        """Return the item of a cell, inserted or found; None where the cell's item gives way."""
         id = str(version.content.get("item"))
         if id == item.id:
-            placed = await self._placed(item)
-            return Sent(placed.id, existing=not placed.fresh)
+            inserted = await self._inserted(item)
+            return Sent(inserted.id, existing=not inserted.fresh)
         document = await tried(lambda: self._look(item.queue, id))
         if document is None:
-            placed = await self._placed(replace(item, id=id))
-            return Sent(placed.id, existing=not placed.fresh)
+            inserted = await self._inserted(replace(item, id=id))
+            return Sent(inserted.id, existing=not inserted.fresh)
         there = str(document["_id"])
         if not ended(document):
             updated = False
@@ -133,14 +133,14 @@ class UniquePushes:
             return Sent(there, existing=True)
         return None
 
-    async def _placed(self, item: NewItem) -> Placed:
-        return await tried(lambda: place(self._client, item, mark=MARK))
+    async def _inserted(self, item: NewItem) -> Inserted:
+        return await tried(lambda: insert(self._client, item, id_field=ID_FIELD))
 
     async def _look(self, queue: str, id: str) -> JsonObject | None:
         found = await self._client.query(COLLECTION, {"_id": id}, PROJECTION, top=1)
         if not found:
-            marked = {"wiq": queue, f"payload.{KEY}.{MARK}": id}
-            found = await self._client.query(COLLECTION, marked, PROJECTION, top=1)
+            elsewhere = {"wiq": queue, f"payload.{KEY}.{ID_FIELD}": id}
+            found = await self._client.query(COLLECTION, elsewhere, PROJECTION, top=1)
         return found[0] if found else None
 
     async def _update(self, document: JsonObject, item: NewItem) -> bool:
@@ -179,9 +179,9 @@ class UniquePushes:
 
 
 def _payload(document: JsonObject, item: NewItem) -> JsonObject:
-    """Return the new payload, with the mark by which the waiting item is found."""
+    """Return the new payload, with the id by which the waiting item is found."""
     kept = (document.get("payload") or {}).get(KEY)
-    mark = kept.get(MARK) if isinstance(kept, dict) else None
-    if mark is None:
+    id = kept.get(ID_FIELD) if isinstance(kept, dict) else None
+    if id is None:
         return item.payload
-    return {**item.payload, KEY: {**item.payload.get(KEY, {}), MARK: mark}}
+    return {**item.payload, KEY: {**item.payload.get(KEY, {}), ID_FIELD: id}}

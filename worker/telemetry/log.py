@@ -16,8 +16,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
-from worker.item.item import current_item
-from worker.item.outcome import masked
+from worker.item.context import current_item
+from worker.item.error_text import masked
 
 Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]
 LEVELS: Final[tuple[Level, ...]] = ("error", "warn", "info", "verbose", "debug", "trace")

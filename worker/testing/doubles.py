@@ -10,21 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from worker.app.options import Handler
 from worker.engine.checkpoints import Desk
 from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
 from worker.engine.execution import Call, Executor
-from worker.item.follow_up import FollowUp
-from worker.item.item import Item
-from worker.item.metadata import Marks
+from worker.item.item import Item, follow_up
+from worker.item.metadata import Metadata
+from worker.item.new_item import FollowUp, Push, Sender, Sent
 from worker.item.outcome import Outcome
 from worker.openiap.client import Client
 from worker.openiap.errors import Unsupported
 from worker.openiap.limiter import Turn
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import JsonObject, Workitem
-from worker.producer.prepare import follow_up, ready
-from worker.producer.producer import Producer, Push, PushDoor, Sent
 from worker.telemetry.log import Log
 
 WORKER: Final = "rehearsal"
@@ -99,37 +96,35 @@ class NotingDesk(Desk):
     """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
 
     def __init__(
-        self, pool: Pool, producer: Producer, *, log: Log, look_up: bool, before: Marks
+        self, pool: Pool, sender: Sender, *, log: Log, look_up: bool, before: Metadata
     ) -> None:
-        super().__init__(pool, producer, worker_id=WORKER, log=log)
+        super().__init__(pool, sender, worker_id=WORKER, log=log)
         self._look_up = look_up
         self._progress = before.progress
         self.progress: list[Progress] = []
         self.checkpoints: list[Any] = []
 
     async def save(self, item: Item, *, now: bool) -> None:
-        told = item.marks.progress
+        told = item.metadata.progress
         if told is not None and told is not self._progress:
             self._progress = told
             self.progress.append(Progress(told["share"], told["text"]))
         else:
-            self.checkpoints.append(item.marks.checkpoint)
+            self.checkpoints.append(item.metadata.checkpoint)
 
     async def ended(self, item: Item, *, write: bool) -> None:
         """Nothing was held back."""
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
+    async def accept(self, item: Item, push: Push) -> FollowUp:
         if self._look_up:
-            return await super().accept(item, target, payload, options)
-        return follow_up(item, ready(target, payload, options))
+            return await super().accept(item, push)
+        return follow_up(item, push)
 
 
-class NotingDoor:
+class NotingSender:
     """Notes what is pushed at once, and lets it through where there is somewhere to go."""
 
-    def __init__(self, through: PushDoor | None) -> None:
+    def __init__(self, through: Sender | None) -> None:
         self._through = through
         self.pushes: list[Push] = []
 

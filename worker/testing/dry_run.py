@@ -26,20 +26,19 @@ from worker.engine.equipment import Equipment
 from worker.engine.execution import make_executor
 from worker.engine.outbox.spool import Spool
 from worker.engine.runner import Runner, Running
-from worker.item.follow_up import FollowUp
 from worker.item.metadata import taken_out
+from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
 from worker.openiap.client import Client
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
-from worker.producer.producer import Producer, Push, PushDoor
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.testing.doubles import (
     WORKER,
     ClientPool,
     NotingDesk,
-    NotingDoor,
+    NotingSender,
     Progress,
     Recorder,
     Witness,
@@ -169,7 +168,7 @@ class Scene:
             what ``Resource(factory)`` would make.
         lifespans: started before and ended after, but for those whose type is in ``resources``.
         middleware: the worker's; the handler's own are entered anyway.
-        door: carries what the handler pushes at once; without one it is noted and not sent.
+        sender: carries what the handler pushes at once; without one it is noted and not sent.
         look_up: whether the queues of follow-ups are looked up with the client.
         maxretries: the queue's, for ``item.attempts_left``.
         stop_after: seconds until the worker is told to stop, as by a signal; None for never.
@@ -182,7 +181,7 @@ class Scene:
     resources: Mapping[Any, Any] = field(default_factory=dict)
     lifespans: Sequence[Lifespan] = ()
     middleware: Sequence[Middleware] = ()
-    door: PushDoor | None = None
+    sender: Sender | None = None
     look_up: bool = False
     maxretries: int | None = None
     stop_after: float | None = None
@@ -212,9 +211,9 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
         handler, signature_of(handler.function, name=handler.name, resources=provided)
     )
     pool = ClientPool(with_sizes(scene.client, scene.workitem))
-    door = NotingDoor(scene.door)
+    sender = NotingSender(scene.sender)
     _, before = taken_out(scene.workitem.payload or {})
-    desk = NotingDesk(pool, Producer(door), log=log, look_up=scene.look_up, before=before)
+    desk = NotingDesk(pool, sender, log=log, look_up=scene.look_up, before=before)
     async with AsyncExitStack() as stack:
         executor = make_executor(registered, slots=1)
         witness = Witness(executor)
@@ -251,7 +250,7 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
     follow_ups = tuple(_seen(push, follow_up=True) for push in recorder.outcome.pushes)
     return Rehearsed(
         outcome=_as_stored(recorder.outcome),
-        pushes=(*(_seen(push) for push in door.pushes), *follow_ups),
+        pushes=(*(_seen(push) for push in sender.pushes), *follow_ups),
         attachments=Attachments(recorder.attachments),
         progress=tuple(desk.progress),
         checkpoints=tuple(desk.checkpoints),
@@ -285,13 +284,13 @@ async def _worked(runner: Runner, scene: Scene) -> None:
 
 
 def _seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
-    payload, marks = taken_out(push.payload)
+    payload, metadata = taken_out(push.payload)
     return PushSeen(
         push.queue,
         payload,
         push.name,
         push.priority,
-        marks.namespace,
+        metadata.namespace,
         push.nextrun,
         follow_up,
         "" if push.unique is None else push.unique.key,

@@ -21,7 +21,7 @@ from worker.localserver import LocalServer
 from worker.openiap.client import Client
 from worker.openiap.workitem import WorkitemFile
 from worker.producer.producer import Producer
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.settings import Settings
 from worker.testing.controlled_server import ControlledServer
 from worker.testing.item_view import ItemView
@@ -103,7 +103,7 @@ class LocalOpenIAP:
     @property
     def producer(self) -> Producer:
         """For typed pushes: ``await book.push(Invoice(…), via=local_openiap.producer)``."""
-        return Producer(ClientDoor(self.client))
+        return Producer(ClientSender(self.client))
 
     @property
     def environment(self) -> dict[str, str]:

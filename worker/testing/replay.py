@@ -30,7 +30,7 @@ from worker.openiap.workitem import (
     Workitem,
     WorkitemFile,
 )
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
 from worker.state.state import State
 from worker.telemetry.log import Log
@@ -152,7 +152,7 @@ async def replay(
         folder,
         lifespans=application.lifespans,
         middleware=application.middleware,
-        door=ClientDoor(client, namespace) if writes else None,
+        sender=ClientSender(client, namespace) if writes else None,
         resources={State: State(given, namespace)},
         look_up=True,
         maxretries=stored.maxretries,

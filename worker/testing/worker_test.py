@@ -13,7 +13,7 @@ from worker.app.lifespan import Lifespan
 from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.durations import Duration, seconds
-from worker.item.metadata import Marks, joined
+from worker.item.metadata import Metadata, joined
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.values import json_text
@@ -98,7 +98,7 @@ class WorkerTest:
         workitem = Workitem(
             id=id or f"test-{number}",
             name=name or "New work item",
-            payload=joined(as_json_object(payload), _marks(checkpoint)),
+            payload=joined(as_json_object(payload), _metadata(checkpoint)),
             priority=priority,
             state="processing",
             wiq=handler.options.queue,
@@ -118,8 +118,8 @@ class WorkerTest:
         return await dry_run(handler, scene)
 
 
-def _marks(checkpoint: object) -> Marks:
-    return Marks(checkpoint=None if checkpoint is None else to_jsonable_python(checkpoint))
+def _metadata(checkpoint: object) -> Metadata:
+    return Metadata(checkpoint=None if checkpoint is None else to_jsonable_python(checkpoint))
 
 
 def as_json_object(payload: object) -> JsonObject:

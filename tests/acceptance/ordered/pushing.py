@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from worker import Client, Producer, handler, lifespan
 from worker.openiap.errors import OpenIAPError
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 
 QUEUE: Final = "uniques"
 KEYS: Final = 12
@@ -43,7 +43,7 @@ async def push_for_ever(producer: Producer, chance: random.Random) -> None:
 @lifespan
 async def pushing(client: Client) -> AsyncIterator[Pushing]:
     """Push from the worker's start to its end."""
-    task = asyncio.create_task(push_for_ever(Producer(ClientDoor(client)), random.Random()))
+    task = asyncio.create_task(push_for_ever(Producer(ClientSender(client)), random.Random()))
     yield Pushing()
     task.cancel()
 

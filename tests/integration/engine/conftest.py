@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.app.application import Application
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client

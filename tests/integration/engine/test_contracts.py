@@ -7,9 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.integration.engine.conftest import create_queue
-from worker import BusinessError, ContractError, connect, handler
-from worker.app.contract_checks import Contracts
-from worker.app.contracts import contracts_of
+from worker import BusinessError, ContractError, Contracts, connect, contracts_of, handler
 from worker.cli.app import main
 
 

@@ -215,7 +215,7 @@ async def test_schedules(client, start, load) -> None:
     assert (done["name"], done["payload"]["kind"]) == ("pulse", "pulse")
     (one,) = application
     daily = next(found for found in one.options.schedules if found.name == "report")
-    assert (await daily.made(datetime(2026, 6, 1, 4, tzinfo=UTC))).day == "2026-06-01"
+    assert (await daily.payload_at(datetime(2026, 6, 1, 4, tzinfo=UTC))).day == "2026-06-01"
 
 
 async def test_retention(load) -> None:

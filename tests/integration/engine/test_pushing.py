@@ -19,10 +19,10 @@ from worker import (
     connect,
     handler,
     in_namespace,
+    sync,
 )
-from worker.item.context import namespace, priority
+from worker.context import namespace, priority
 from worker.openiap.errors import QueueNotFound
-from worker.producer import sync
 
 
 class Invoice(BaseModel):

@@ -29,9 +29,9 @@ ROOMS = [
     "engine/execution/evidence.py",
     "item/context.py",
     "item/files.py",
-    "item/follow_up.py",
     "item/metadata.py",
-    "producer/prepare.py",
+    "item/new_item.py",
+    "item/push.py",
     "testing/doubles.py",
     "testing/readonly_client.py",
 ]

@@ -15,7 +15,7 @@ from worker import Client, LockLost, Producer, State
 from worker.openiap.native import NativeClient
 from worker.openiap.official.client import OfficialClient
 from worker.openiap.types import ConnectionOptions
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.state.lock import Held, Lock
 
 
@@ -24,7 +24,7 @@ class Holder:
 
     def __init__(self, client: Client) -> None:
         self._state = State(client, "test")
-        self._producer = Producer(ClientDoor(client, "test"))
+        self._producer = Producer(ClientSender(client, "test"))
         self._lock: Lock | None = None
         self._held: Held | None = None
 

@@ -15,7 +15,7 @@ from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.workitem import SUCCESSFUL
 from worker.producer.producer import Producer
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.state.cells import COLLECTION, KEPT, Cells
 from worker.telemetry.log import Log
 
@@ -143,7 +143,7 @@ async def test_unique_keys_and_guards_go_when_they_are_over(
     client: Client, clock: list[float]
 ) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "q"})
-    producer = Producer(ClientDoor(client, "test"))
+    producer = Producer(ClientSender(client, "test"))
     done = await producer.push("q", {}, unique="done")
     held = await producer.push("q", {}, unique="held", unique_for="24h")
     for pushed in (done, held):
@@ -180,10 +180,10 @@ async def test_a_key_whose_item_was_pushed_with_a_mark_is_kept_while_it_waits(
 ) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "q"})
     server.faults.refuse_collections.add("workitems")
-    first = await Producer(ClientDoor(client, "test")).push("q", {}, unique="a")
+    first = await Producer(ClientSender(client, "test")).push("q", {}, unique="a")
     clock[0] += KEPT + 60
     await make_sweep(client).sweep()
-    assert (await Producer(ClientDoor(client, "test")).push("q", {}, unique="a")).id == first.id
+    assert (await Producer(ClientSender(client, "test")).push("q", {}, unique="a")).id == first.id
 
 
 async def test_more_than_a_page_is_swept(client: Client, clock: list[float]) -> None:

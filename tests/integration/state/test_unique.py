@@ -13,7 +13,7 @@ from worker.openiap.client import Client
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import NEW, SUCCESSFUL, Workitem
 from worker.producer.producer import Producer, Pushed
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.state.cells import COLLECTION
 
 QUEUE = {"_type": "workitemqueue", "maxretries": 3, "retrydelay": 0, "initialdelay": 0}
@@ -42,7 +42,7 @@ async def client(make: MakeClient) -> Client:
 
 @pytest.fixture
 def producer(client: Client) -> Producer:
-    return Producer(ClientDoor(client))
+    return Producer(ClientSender(client))
 
 
 async def items(client: Client, queue: str = "q") -> list[dict[str, Any]]:
@@ -95,7 +95,9 @@ async def test_a_running_item_and_a_retried_one_keep_the_key(
 
 
 async def test_pushes_at_the_same_instant_make_one_item(client: Client, make: MakeClient) -> None:
-    producers = [Producer(ClientDoor(one)) for one in (client, await make("native"), await make())]
+    producers = [
+        Producer(ClientSender(one)) for one in (client, await make("native"), await make())
+    ]
     for number in range(ROUNDS):
         pushed = await asyncio.gather(
             *(p.push("q", {"by": n}, unique=f"k{number}") for n, p in enumerate(producers * 2))
@@ -108,7 +110,7 @@ async def test_pushes_at_the_same_instant_make_one_item(client: Client, make: Ma
 async def test_after_the_end_one_of_many_makes_the_next_item(
     client: Client, make: MakeClient
 ) -> None:
-    producers = [Producer(ClientDoor(one)) for one in (client, await make("native"))]
+    producers = [Producer(ClientSender(one)) for one in (client, await make("native"))]
     first = await producers[0].push("q", {}, unique="a")
     for number in range(1, 6):
         await finish(client, first)
@@ -124,7 +126,7 @@ async def test_a_pusher_that_died_after_the_cell_is_helped_with_the_same_id(
 ) -> None:
     first = await producer.push("q", {"n": 1}, unique="a")
     await client.delete_workitem(first.id)  # as if its pusher had not come so far; or by hand
-    others = [Producer(ClientDoor(await make("native"))), producer]
+    others = [Producer(ClientSender(await make("native"))), producer]
     pushed = await asyncio.gather(*(p.push("q", {"n": 2}, unique="a") for p in others * 2))
     assert {one.id for one in pushed} == {first.id}
     assert [one.existing for one in pushed].count(False) == 1
@@ -181,7 +183,7 @@ async def test_lost_answers_make_no_second_item(make: MakeClient, server: LocalS
     client = await make()
     await client.insert_one("mq", {**QUEUE, "name": "q"})
     impatient: Any = Impatient(client)
-    producer = Producer(ClientDoor(impatient))
+    producer = Producer(ClientSender(impatient))
     for number in range(4):
         server.faults.lose_replies["insertone"] = number
         await producer.push("q", {}, unique=f"k{number}")
@@ -193,7 +195,7 @@ async def test_the_key_is_held_after_the_end_by_the_server_s_clock(
 ) -> None:
     async def push(**options: Any) -> Pushed[Any]:
         # A producer of its own each time: what one knows of the server's time is a minute old.
-        return await Producer(ClientDoor(client)).push("q", {}, unique="a", **options)
+        return await Producer(ClientSender(client)).push("q", {}, unique="a", **options)
 
     first = await push(unique_for="24h")
     await finish(client, first)
@@ -236,7 +238,7 @@ async def test_a_waiting_item_takes_payload_priority_and_the_earlier_time(
 async def test_an_update_never_puts_a_popped_item_back(client: Client, make: MakeClient) -> None:
     other = await make("native")
     for number in range(ROUNDS):
-        producer = Producer(ClientDoor(client))
+        producer = Producer(ClientSender(client))
         pushed = await producer.push("q", {"n": 1}, unique=f"k{number}")
         popped, update = await asyncio.gather(
             other.pop_workitem("q"),
@@ -266,7 +268,7 @@ async def test_without_the_rights_to_write_items_it_is_pushed_with_a_mark(
 async def test_queues_and_namespaces_have_keys_of_their_own(client: Client) -> None:
     for name in ("r", "a/b", "a"):
         await client.insert_one("mq", {**QUEUE, "name": name})
-    here, there = (Producer(ClientDoor(client, namespace)) for namespace in ("test", "live"))
+    here, there = (Producer(ClientSender(client, namespace)) for namespace in ("test", "live"))
     pushed = [
         await here.push("q", {}, unique="k"),
         await here.push("r", {}, unique="k"),
@@ -294,7 +296,7 @@ async def test_a_free_key_costs_two_messages(client: Client, producer: Producer)
             return found
 
     counting: Any = Counting()
-    counted = Producer(ClientDoor(counting))
+    counted = Producer(ClientSender(counting))
     await counted.push("q", {}, unique="a")  # looks the queue up, too
     calls.clear()
     await counted.push("q", {}, unique="b")

@@ -9,15 +9,13 @@ import pytest
 from worker import Event, Item, Resource, Router, handler, lifespan, middleware, on_start
 from worker.app.application import Application
 from worker.app.lifespan import Lifespans
-from worker.app.middleware_chain import around_of
+from worker.app.middleware_chain import chain_of
 from worker.app.registry import Registry
 from worker.app.signature import FITTING, signature_of
 from worker.engine.delivery.writeback import Delivered
 from worker.engine.item_events import ends
 from worker.errors import HandlerError
-from worker.item.metadata import KEY, Marks, after_success, joined, taken_out
-from worker.item.outcome import Outcome, masked
-from worker.openiap.workitem import Workitem
+from worker.item.outcome import Outcome
 from worker.telemetry.log import Log
 
 LOG = Log("error", fallback=lambda level, line: None)
@@ -94,12 +92,12 @@ def test_what_stands_around_handlers_is_refused_by_name() -> None:
         f"Lifespan {where}.one provides Database, which {where}.one provides already."
     )
     signature = signature_of(work.function, name="work")
-    assert refusal(lambda: around_of(work, signature)) == (
+    assert refusal(lambda: chain_of(work, signature)) == (
         f"Middleware {where}.asks: parameter size (of type int) cannot be filled;"
         " allowed: Item, Client, State, or a type that a lifespan provides."
     )
     signature = signature_of(resourceful.function, name="work")
-    assert refusal(lambda: around_of(resourceful, signature)).startswith(
+    assert refusal(lambda: chain_of(resourceful, signature)).startswith(
         f"Resource {where}.needs_more of handler "
     )
     assert refusal(lambda: on_start(lambda: None)).endswith(
@@ -113,7 +111,7 @@ def test_what_stands_around_handlers_is_refused_by_name() -> None:
 
 def test_a_handler_without_anything_around_it_has_no_plan() -> None:
     declared = handler("q")(plain)
-    assert around_of(declared, signature_of(plain, name="plain")) is None
+    assert chain_of(declared, signature_of(plain, name="plain")) is None
 
 
 def test_routers_prefix_tag_and_wrap_what_they_include() -> None:
@@ -181,18 +179,6 @@ def test_a_registry_knows_what_the_lifespans_of_its_application_provide() -> Non
     assert "cannot be filled" in refusal(lambda: Registry([handler("q")(asks)]))
 
 
-def test_marks_are_taken_out_and_put_back() -> None:
-    payload = {"a": 1, KEY: {"checkpoint": {"p": 3}, "progress": {"share": 1}, "namespace": "n"}}
-    rest, marks = taken_out(payload)
-    assert rest == {"a": 1}
-    assert marks == Marks({"p": 3}, {"share": 1}, "n")
-    assert joined(rest, marks) == payload
-    assert after_success({"a": 2}, marks) == {"a": 2, KEY: {"namespace": "n"}}
-    assert after_success({"a": 2}, Marks({"p": 3})) == {"a": 2}
-    for odd in (5, None, [1], {"progress": 3, "namespace": 4}):
-        assert taken_out({KEY: odd}) == ({}, Marks())
-
-
 @pytest.mark.parametrize(
     ("outcome", "delivered", "limited", "events"),
     [
@@ -213,30 +199,6 @@ def test_marks_are_taken_out_and_put_back() -> None:
 )
 def test_ends_and_their_events(outcome, delivered, limited, events) -> None:
     assert ends(outcome, delivered, limited=limited) == events
-
-
-def test_an_items_creation_is_read_from_its_id() -> None:
-    from datetime import UTC, datetime
-
-    def item(id: str) -> Item:
-        return Item(Workitem(id=id), files=None, log=LOG, started=datetime.now(UTC))
-
-    assert item("65f0c3800000000000000000").created == datetime(2024, 3, 12, 21, 5, 4, tzinfo=UTC)
-    assert item("test-1").created is None
-    assert item("x" * 24).created is None
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("{'password': 'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
-        ("db_password=hunter2 x", "db_password=*** x"),
-        ('{"apiKey": "hunter2"}', '{"apiKey": ***}'),
-        ("nothing to hide", "nothing to hide"),
-    ],
-)
-def test_secrets_in_structures_are_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
 
 
 def declared(**options: Any) -> None:

@@ -10,7 +10,7 @@ from worker.openiap.client import Capabilities, Client
 from worker.openiap.errors import OpenIAPError, RequestTimeout, ServerError
 from worker.openiap.workitem import Workitem
 from worker.producer.producer import Push, Sent
-from worker.producer.sender import BATCH, IN_FLIGHT, ClientDoor
+from worker.producer.sender import BATCH, IN_FLIGHT, ClientSender
 
 
 class Server:
@@ -55,8 +55,8 @@ class Told:
         self.ids.update((first + n, one.id) for n, one in enumerate(sent))
 
 
-def door(server: Server, told: Told) -> ClientDoor:
-    return ClientDoor(cast("Client", server), on_sent=told)
+def door(server: Server, told: Told) -> ClientSender:
+    return ClientSender(cast("Client", server), on_sent=told)
 
 
 def pushes(count: int, **more: Any) -> list[Push]:

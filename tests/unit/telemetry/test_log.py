@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.item.item import Item, current_item
+from worker.item.context import current_item
+from worker.item.item import Item
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import MAX_LINE, Log, to_stderr
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from rich.progress import Progress, TaskID
 
 from worker._version import __version__
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, PlannedItem, plan
 from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
@@ -19,11 +19,11 @@ from worker.cli.shared.client import signed_in
 from worker.cli.shared.documents import pages
 from worker.cli.shared.queue_admin import QueueAdministration
 from worker.engine.daemon import Daemon
+from worker.item.push import PushOptions
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
-from worker.producer.producer import PushOptions
-from worker.producer.sender import ClientDoor
+from worker.producer.sender import ClientSender
 from worker.settings import Settings
 
 LOOK_EVERY: Final = 0.25
@@ -121,7 +121,7 @@ async def _push(
             path.write_bytes(item.csv)
             files.append(path)
         pushes.append(PushOptions(name=item.name, files=files).push(item.queue, item.payload))
-    door = ClientDoor(client, on_sent=lambda _, sent: bar.advance(task, len(sent)))
+    door = ClientSender(client, on_sent=lambda _, sent: bar.advance(task, len(sent)))
     return [sent.id for sent in await door.send(pushes)]
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from worker.cli.shared.documents import first
 from worker.cli.shared.output import safe, show, show_facts, table
-from worker.item.waits import WAITS
+from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.values import format_bytes, json_text, parse_iso

@@ -28,8 +28,8 @@ from worker.engine.concurrency.key_lock import Hold, Turns
 from worker.engine.concurrency.rate_limit import Permits
 from worker.engine.concurrency.waiting_line import Lines, Place
 from worker.engine.delivery.writeback import Delivered
-from worker.item.outcome import Outcome, clip
-from worker.item.waits import Waits
+from worker.item.error_text import clip
+from worker.item.outcome import Outcome, Waits
 from worker.openiap.errors import NotConnected, OpenIAPError
 from worker.openiap.workitem import Workitem
 from worker.state.cells import uptime

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from worker.app.options import KeyFunction
 from worker.errors import BusinessError
-from worker.item.outcome import Outcome, clip, masked, source_of
+from worker.item.error_text import clip, masked, source_of
+from worker.item.outcome import Outcome
 
 MAX_KEY: Final = 1_000
 """Bytes."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, Literal
 
 from worker.engine.concurrency.waiting_line import Place
-from worker.item.waits import WAITS
+from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso, number

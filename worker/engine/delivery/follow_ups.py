@@ -1,7 +1,7 @@
 """Follow-up items on their way: pushed after their item has succeeded, each at most once.
 
-Each is placed under the id that it got when the handler asked for it (``placing.py``), so a repeat,
-after a lost answer or a crash, makes no second item.
+Each is inserted under the id that it got when the handler asked for it (``producer/insert.py``), so
+a repeat, after a lost answer or a crash, makes no second item.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
-from worker.item.follow_up import FollowUp
+from worker.item.new_item import FollowUp
 from worker.openiap.errors import NotConnected, OpenIAPError
 from worker.openiap.pool import Pool
-from worker.producer.insert import place
+from worker.producer.insert import insert
 from worker.producer.unique_push import UniquePushes
 from worker.telemetry.log import Log
 
 WAIT_FIRST: Final = 0.2
 WAIT_MAX: Final = 30.0
-MARK: Final = "follow_up"
+ID_FIELD: Final = "follow_up"
 
 
 class FollowUps:
@@ -51,7 +51,7 @@ class FollowUps:
                         await self._unique.put(push, push.unique)
                         continue
                     await self._pool.call(
-                        lambda client: place(client, push, mark=MARK), turn="first"
+                        lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
                     )
         except OpenIAPError as error:
             text = f"the follow-up item for {push.queue} was refused: {error.text}"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING
-from worker.item.waits import WAITS, Waits
+from worker.item.outcome import WAITS, Waits
 from worker.openiap.values import iso
 from worker.openiap.workitem import NEW, JsonObject
 

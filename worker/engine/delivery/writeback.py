@@ -17,8 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from worker.engine.delivery.fence import PROJECTION, Judgement, closer_of, judge, mark, run_of
 from worker.engine.delivery.release import handed_back, parked
 from worker.errors import WorkerError
-from worker.item.outcome import Outcome, update_of
-from worker.item.waits import Waits
+from worker.item.outcome import Outcome, Waits, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (

@@ -35,9 +35,10 @@ from worker.engine.execution.remote_item import PipeFiles, item_of
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.errors import BusinessError, HandlerError
-from worker.item.context import current_namespace
-from worker.item.item import Item, current_item
-from worker.item.outcome import ResultError, clip, invalid_payload, result_fields
+from worker.item.context import current_item, current_namespace
+from worker.item.error_text import clip
+from worker.item.item import Item
+from worker.item.outcome import ResultError, invalid_payload, result_fields
 from worker.openiap.values import json_text
 
 if sys.platform == "win32":
@@ -188,8 +189,8 @@ class Child:
         arguments = signature.arguments(payload, item, client, {})
         context = copy_context()
         context.run(current_item.set, item)
-        if item.marked and item.marks.namespace:
-            context.run(current_namespace.set, item.marks.namespace)
+        if item.has_metadata and item.metadata.namespace:
+            context.run(current_namespace.set, item.metadata.namespace)
         if inspect.iscoroutinefunction(function):
             work = self._awaited(run, function(**arguments))
             value, raised = self._runner.run(work, context=context)

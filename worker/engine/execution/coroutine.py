@@ -16,7 +16,7 @@ from worker.engine.execution.call import Call
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import tamed
 from worker.engine.execution.stacks import stack_of_task
-from worker.item.item import current_item
+from worker.item.context import current_item
 
 FATE: Final = "it swallows its cancellation and was abandoned on the loop"
 

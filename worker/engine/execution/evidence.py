@@ -19,9 +19,10 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from worker.errors import StateError
+from worker.item.error_text import clip, described, masked, source_of
 from worker.item.files import Attachment
 from worker.item.item import Item, ItemLog
-from worker.item.outcome import Outcome, clip, described, masked, source_of
+from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem

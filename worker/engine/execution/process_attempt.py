@@ -23,9 +23,9 @@ from worker.engine.execution.remote_item import LEVELS, push_of, told
 from worker.engine.execution.stacks import UNKNOWN
 from worker.engine.execution.usage import SAMPLE_SECONDS, Meter, died
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
-from worker.item.item import current_item
+from worker.item.context import current_item
 from worker.item.metadata import KEY, taken_out
-from worker.producer.producer import NoProducer, Sent, whole
+from worker.producer.producer import NoProducer
 
 Evidence = TimeLimitExceeded | ResourceLimitExceeded
 
@@ -171,17 +171,17 @@ class ProcessAttempt(Attempt):
             file = item.files[message["name"]]
             return await file.size() if what == "size" else str(await file.path())
         if what == "save":
-            await item.take_marks(taken_out({KEY: message["marks"]})[1], now=message["now"])
+            await item.take_metadata(taken_out({KEY: message["metadata"]})[1], now=message["now"])
             return None
         if what == "follow_up":
             return (await item.take_push(push_of(message["push"]))).kept()
-        producer = item.producer
-        if producer is None:
+        sender = item.sender
+        if sender is None:
             raise NoProducer(f"{self.limits.name}: this item has no worker around it")
         if what == "send":
-            pushed = await producer.send([push_of(one) for one in message["pushes"]], whole)
-            return [asdict(Sent(one.id, one.existing, one.updated)) for one in pushed]
-        return await producer.door.ended(message["id"], message["queue"], message["timeout"])
+            sent = await sender.send([push_of(one) for one in message["pushes"]])
+            return [asdict(one) for one in sent]
+        return await sender.ended(message["id"], message["queue"], message["timeout"])
 
     # Giving it up, with evidence.
 

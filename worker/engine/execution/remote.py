@@ -14,7 +14,7 @@ from typing import Any, Final
 from worker.engine.execution.pipe import Message
 from worker.engine.execution.stacks import stack_of_error
 from worker.errors import ApplicationError
-from worker.item.outcome import MAX_MESSAGE, clip
+from worker.item.error_text import MAX_MESSAGE, clip
 from worker.openiap.values import iso, json_text, parse_iso
 
 MAX_FIELD: Final = 64 * 1024

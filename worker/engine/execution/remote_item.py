@@ -1,5 +1,5 @@
-"""The item on the other side of the pipe: a real ``Item`` whose files, marks, pushes and log lines
-go back.
+"""The item on the other side of the pipe: a real ``Item`` whose files, metadata, pushes and log
+lines go back.
 
 Only paths travel: the worker downloads and keeps the files, the child is told where they are.
 """
@@ -16,18 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from worker.app.options import Handler
 from worker.engine.execution.pipe import Channel, Message
 from worker.engine.execution.remote import rebuilt
 from worker.item.files import Attachment
-from worker.item.follow_up import FollowUp
 from worker.item.item import Item
 from worker.item.metadata import KEY, taken_out
+from worker.item.new_item import FollowUp, Push, Sent
 from worker.item.unique import Unique
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
-from worker.producer.prepare import ready
-from worker.producer.producer import Producer, Push, Sent
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 
@@ -45,7 +42,7 @@ def told(item: Item) -> Message:
         "started": item.started.isoformat(),
         "deadline": None if item.deadline is None else item.deadline.isoformat(),
         "files": [{"name": file.name, "id": file.id} for file in item.files.values()],
-        "marks": item.marks.content() if item.marked else None,
+        "metadata": item.metadata.content() if item.has_metadata else None,
     }
 
 
@@ -61,8 +58,8 @@ def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") ->
         retries=attempt - 1,
         files=[WorkitemFile(filename=file["name"], id=file["id"]) for file in message["files"]],
     )
-    kept = message["marks"]
-    marks = None if kept is None else taken_out({KEY: kept})[1]
+    kept = message["metadata"]
+    metadata = None if kept is None else taken_out({KEY: kept})[1]
     deadline = message["deadline"]
     return Item(
         workitem,
@@ -71,8 +68,8 @@ def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") ->
         started=datetime.fromisoformat(message["started"]),
         deadline=None if deadline is None else datetime.fromisoformat(deadline),
         maxretries=None if left is None else attempt + int(left),
-        marks=marks,
-        desk=PipeDesk(files),
+        metadata=metadata,
+        store=PipeStore(files),
     )
 
 
@@ -127,34 +124,28 @@ class PipeFiles:
         return await future
 
 
-class PipeDesk:
-    """What the handler asks of the worker besides files; the worker's own desk does it."""
+class PipeStore:
+    """What the handler asks of the worker besides files; the worker's own store does it."""
 
     def __init__(self, pipe: PipeFiles) -> None:
         self._pipe = pipe
 
     @property
-    def producer(self) -> Producer:
+    def sender(self) -> "PipeSender":
         """Who carries pushes that do not wait for the item's end: the worker, over the pipe."""
-        return Producer(PipeDoor(self._pipe))
+        return PipeSender(self._pipe)
 
     async def save(self, item: Item, *, now: bool) -> None:
-        """Let the worker store the marks."""
-        await self._pipe.ask("save", marks=item.marks.content(), now=now)
+        """Let the worker store the metadata."""
+        await self._pipe.ask("save", metadata=item.metadata.content(), now=now)
 
-    async def accept(
-        self, item: Item, target: str | Handler[..., Any], payload: Any, options: Mapping[str, Any]
-    ) -> FollowUp:
-        """Check a follow-up item here, where its handler is known, and let the worker keep it."""
-        return await self.accept_ready(item, ready(target, payload, options))
-
-    async def accept_ready(self, item: Item, push: Push) -> FollowUp:
+    async def accept(self, item: Item, push: Push) -> FollowUp:
         """Let the worker keep a follow-up item."""
         return FollowUp.read(await self._pipe.ask("follow_up", push=told_push(push)))
 
 
-class PipeDoor:
-    """Pushes that do not wait; see ``worker.producer.producer.PushDoor``."""
+class PipeSender:
+    """Pushes that do not wait; see ``worker.item.new_item.Sender``."""
 
     def __init__(self, pipe: PipeFiles) -> None:
         self._pipe = pipe

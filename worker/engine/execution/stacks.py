@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from worker.item.outcome import MAX_SOURCE, clip, masked
+from worker.item.error_text import MAX_SOURCE, clip, masked
 from worker.package_path import OWN_CODE
 
 UNKNOWN: Final = "  (its stack is not known)\n"

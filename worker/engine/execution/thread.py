@@ -24,7 +24,7 @@ from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import tamed
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
 from worker.errors import TimeLimitExceeded
-from worker.item.item import current_item
+from worker.item.context import current_item
 
 T = TypeVar("T")
 

@@ -27,8 +27,8 @@ from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey, OpenIAPError
 from worker.openiap.values import iso, number
 from worker.openiap.workitem import JsonObject
+from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE
-from worker.producer.unique_push import MARK
 from worker.state.cells import COLLECTION, KEPT, TYPE, Cells, Version, document_id, version_of
 from worker.state.once import KIND as ONCE
 from worker.state.server_clock import ServerClock
@@ -39,7 +39,7 @@ EVERY: Final = 3600.0
 AGAIN: Final = 30.0
 PAGE: Final = 250
 MOST_PAGES: Final = 40
-MARKED: Final = f"payload.{KEY}.{MARK}"
+MARKED: Final = f"payload.{KEY}.{ID_FIELD}"
 PROJECTION: Final[JsonObject] = {"state": 1, "_modified": 1, MARKED: 1}
 
 
@@ -247,6 +247,6 @@ class Sweep:
             queues = list({str(version.content.get("queue")) for version in versions})
             query = {"wiq": {"$in": queues}, MARKED: {"$in": missing}}
             for document in await self._client.query("workitems", query, PROJECTION, top=PAGE):
-                mark = document.get("payload", {}).get(KEY, {}).get(MARK)
+                mark = document.get("payload", {}).get(KEY, {}).get(ID_FIELD)
                 items[str(mark)] = document
         return items

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
 
-from worker.item.follow_up import FollowUp
+from worker.item.new_item import FollowUp
 from worker.item.outcome import Kind, Outcome
 from worker.openiap.values import parse_iso, plain
 from worker.openiap.workitem import Workitem

@@ -38,7 +38,7 @@ from worker.openiap.errors import (
     ServerError,
 )
 from worker.openiap.workitem import JsonObject
-from worker.producer.insert import Places, place
+from worker.producer.insert import KnownQueues, insert
 from worker.state.cells import COLLECTION, uptime
 from worker.telemetry.log import Log
 
@@ -59,7 +59,7 @@ LATER: Final = 15.0
 AT_ONCE: Final = 4
 PAYLOAD_TIMEOUT: Final = 10.0
 """Seconds that a payload may take: the other schedules of this worker wait for it."""
-MARK: Final = "tick"
+ID_FIELD: Final = "tick"
 
 
 class Scheduler:
@@ -85,7 +85,7 @@ class Scheduler:
         self._client = client
         self._fleet = fleet
         self._records = Records(client, namespace)
-        self._places = Places(client)
+        self._queues = KnownQueues(client)
         self._log = log
         self._chance = chance
         self._readable = True
@@ -230,7 +230,7 @@ class Scheduler:
 
     async def _acl(self, entry: Entry) -> tuple[JsonObject, ...]:
         try:
-            return (await self._places.of(entry.key[0])).acl
+            return (await self._queues.of(entry.key[0])).acl
         except QueueNotFound:  # it may come to be later
             return ()
 
@@ -298,7 +298,7 @@ class Scheduler:
         payload = await self._payload(entry, tick)
         if payload is None:
             return entry.record.last == tick
-        found = await self._places.of(entry.key[0])
+        found = await self._queues.of(entry.key[0])
         item = NewItem(
             tick_id(self._records.namespace, *entry.key, tick),
             entry.key[0],
@@ -312,7 +312,7 @@ class Scheduler:
             return False
         try:
             async with asyncio.timeout(FRESH):  # not once a link is back, whenever that may be
-                placed = await place(self._client, item, mark=MARK)
+                placed = await insert(self._client, item, id_field=ID_FIELD)
         except TimeoutError:
             entry.not_before = uptime() + SOON
             return False

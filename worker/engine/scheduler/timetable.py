@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from worker.app.options import Handler
-from worker.app.payload import ContractError, check_files, payload_json
+from worker.app.payload import check_files, payload_json
 from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
 from worker.engine.scheduler.records import Key, Record
 from worker.engine.scheduler.ticks import Due, due
 from worker.errors import HandlerError
+from worker.item.push import ContractError
 from worker.openiap.workitem import JsonObject
 
 
@@ -111,7 +112,7 @@ class Entry:
         Raises:
             Exception: it cannot be made, or does not fit.
         """
-        return _payload(self.handler, await self.schedule.made(tick))
+        return _payload(self.handler, await self.schedule.payload_at(tick))
 
 
 def timetable(handlers: Iterable[Registered], now: datetime) -> list[Entry]:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 from tests.integration.engine.conftest import client, client_name, server, settings, start
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 from worker.engine.daemon import Daemon
 
 __all__ = ["client", "client_name", "server", "settings", "start"]

@@ -11,7 +11,7 @@ from worker.engine.concurrency.key import line_name
 from worker.engine.concurrency.key_lock import KIND, Holder, content_of
 from worker.engine.daemon import Daemon
 from worker.errors import BusinessError
-from worker.item.waits import WAITS
+from worker.item.outcome import WAITS
 from worker.state.cells import Cells
 
 

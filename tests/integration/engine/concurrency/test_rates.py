@@ -14,7 +14,7 @@ from worker.app.decorator import handler
 from worker.app.rate import Rate
 from worker.engine.concurrency.key import line_name
 from worker.engine.concurrency.rate_limit import Permits, WindowClock
-from worker.item.waits import WAITS
+from worker.item.outcome import WAITS
 from worker.testing import LocalOpenIAP, local_workers
 
 

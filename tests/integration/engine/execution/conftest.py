@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from worker.app.decorator import Handler
+from worker.app.options import Handler
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
 from worker.engine.execution import Call, Executor, make_executor

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from worker import ApplicationError, BusinessError, Item, Retry, Skip, handler
-from worker.item.item import current_item
+from worker.item.context import current_item
 
 
 class Sum(BaseModel):

@@ -13,7 +13,7 @@ import pytest
 from worker.engine.execution import process_attempt
 from worker.engine.execution.stacks import UNKNOWN
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
-from worker.item.outcome import described, source_of
+from worker.item.error_text import described, source_of
 
 REPOSITORY = Path(__file__).parents[4]
 

@@ -10,8 +10,8 @@ import pytest
 
 from worker import BusinessError, Item, handler
 from worker.errors import ApplicationError, TimeLimitExceeded
-from worker.item.item import current_item
-from worker.item.outcome import source_of
+from worker.item.context import current_item
+from worker.item.error_text import source_of
 
 
 async def test_a_handler_returns_its_value_with_its_item_current(house: Any) -> None:

@@ -17,7 +17,8 @@ from worker.app.signature import signature_of
 from worker.engine.execution import make_executor
 from worker.engine.execution.remote import RemoteError
 from worker.errors import HandlerError
-from worker.item.outcome import ResultError, described, failure, source_of
+from worker.item.error_text import described, source_of
+from worker.item.outcome import ResultError, failure
 from worker.item.retry import Never, retry_policy
 from worker.openiap.errors import FileTransferError
 

@@ -13,8 +13,8 @@ import pytest
 
 from worker import BusinessError, Item, handler
 from worker.errors import ApplicationError, TimeLimitExceeded
-from worker.item.item import current_item
-from worker.item.outcome import source_of
+from worker.item.context import current_item
+from worker.item.error_text import source_of
 from worker.openiap.errors import FileTransferError
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from worker.cli.shared.item_view import summary
 from worker.engine.delivery.release import handed_back
-from worker.item.waits import Waits
+from worker.item.outcome import Waits
 
 
 @pytest.mark.parametrize(

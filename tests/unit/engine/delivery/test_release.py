@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from worker.engine.delivery.release import handed_back, parked
-from worker.item.waits import WAITS, Waits
+from worker.item.outcome import WAITS, Waits
 
 UNTIL = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 WAITING = Waits("waits for its turn: key Ada", UNTIL)

@@ -15,7 +15,7 @@ from worker.engine.execution.remote import RemoteError, carried, rebuilt
 from worker.engine.execution.stacks import UNKNOWN, stack_of_frames, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import Meter, died, fault_frames, memory_broken
 from worker.errors import ApplicationError, BusinessError, TimeLimitExceeded
-from worker.item.outcome import described, source_of
+from worker.item.error_text import described, source_of
 
 
 def test_limits_name_the_handler_and_the_time() -> None:

@@ -1,0 +1,54 @@
+"""What an error says on its item."""
+
+import time
+
+import pytest
+
+from worker.item.error_text import clip, described, masked, source_of
+
+
+def test_secrets_leave_no_message_or_traceback() -> None:
+    error = ValueError("login with password=hunter2 at https://bob:pw1@host/ failed")
+    text = described(error) + source_of(error)
+    assert "hunter2" not in text
+    assert "pw1" not in text
+    assert masked("token eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl") == "token ***"
+
+
+def test_long_texts_keep_their_head_and_their_tail() -> None:
+    text = clip("a" * 5000 + "end", 1000)
+    assert len(text) < 1100
+    assert text.startswith("aaa")
+    assert text.endswith("end")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["x", "token", "token ", 'token="', "eyJ-", "eyJ12345678.", "a://", "a://b:", "a://b:c", " "],
+)
+def test_masking_a_hostile_text_costs_by_its_length(piece: str) -> None:
+    """It is done on the loop, and a base64 blob in an error's text is nothing rare."""
+
+    def cost(length: int) -> float:
+        text, costs = piece * (length // len(piece)), []
+        for _ in range(3):
+            began = time.thread_time()
+            masked(text)
+            costs.append(time.thread_time() - began)
+        return min(costs)
+
+    # Four times the length: four times the cost, or sixteen times where it goes back and forth.
+    assert cost(16_000) < 10 * max(cost(4_000), 0.0005)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{'password': 'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
+        ("db_password=hunter2 x", "db_password=*** x"),
+        ('{"apiKey": "hunter2"}', '{"apiKey": ***}'),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_secrets_in_structures_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
