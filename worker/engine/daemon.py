@@ -304,7 +304,7 @@ class Daemon:
             log=self._log,
             chance=self._chance,
         )
-        presence.on_time_moved = self._scheduler.time_moved
+        presence.on_time_moved = self._scheduler.trigger
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
 

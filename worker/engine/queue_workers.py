@@ -156,7 +156,7 @@ class Stations:
         stack.push_async_callback(executor.stop, self._settings.cancel_timeout)
         gate = self._gate(registered, shared)
         if gate is not None:
-            gate.start()
+            await gate.start()
             stack.push_async_callback(gate.stop)
             self._gates[queue] = gate
         runner = Runner(

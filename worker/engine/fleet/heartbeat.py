@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from worker.engine.runner import Running
@@ -27,6 +28,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
 from worker.openiap.values import iso, moment_of, number, parse_iso
 from worker.openiap.workitem import JsonObject
+from worker.service import Service
 from worker.telemetry.log import Log
 
 COLLECTION: Final = "openiap_workers"
@@ -77,8 +79,8 @@ class Self:
     namespace: str = ""
 
 
-class Presence:
-    """Keeps the document; shape: ``start``, ``stop``.
+class Presence(Service):
+    """Keeps the document.
 
     Args:
         interval, dead_after: seconds.
@@ -98,6 +100,9 @@ class Presence:
         log: Log,
         acl: Callable[[], Sequence[JsonObject]] = tuple,
     ) -> None:
+        super().__init__(
+            "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
+        )
         self.me: Final = me
         self.usable = True
         """False where the rights for it are missing."""
@@ -118,7 +123,6 @@ class Presence:
         self._change = asyncio.Event()
         self._kept = False
         self._peers: list[Peer] | None = None
-        self._task: asyncio.Task[None] | None = None
 
     async def previous_claims(self) -> list[JsonObject]:
         """Return the items that an earlier life under this identity held when it ended.
@@ -150,7 +154,7 @@ class Presence:
     async def start(self) -> None:
         """Say hello, then keep saying it."""
         await self._beat_once()
-        self._task = asyncio.create_task(self._beat(), name="presence")
+        await super().start()
 
     def keep(self) -> None:
         """Leave the document at ``stop``: what it claims is still in processing, and others are to
@@ -160,16 +164,14 @@ class Presence:
 
     async def beat(self) -> None:
         """Say it now, and learn what time it is on the server; nothing once it has stopped."""
-        if self._task is not None:
+        if self.running:
             await self._beat_once()
 
     async def stop(self) -> None:
         """Stop, and remove the document; a link that is down leaves it to be found dead."""
-        task, self._task = self._task, None
-        if task is None:
+        if not self.running:
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await super().stop()
         if self._kept or not self.usable or not self._pool.ready:
             return
         with suppress(OpenIAPError, TimeoutError):
@@ -237,15 +239,16 @@ class Presence:
             for peer in self._peers
         )
 
-    async def _beat(self) -> None:
-        """Say it for ever; at once after a reconnect, and after a failure not without a pause."""
-        while self.usable:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
-                    await self._until_claims_change()
-            await self._pool.wait_ready()
-            if not await self._beat_once():
-                await asyncio.sleep(min(1.0, self._interval))
+    async def round(self) -> float:
+        """Say it when it is time to: at once after a reconnect or when claims change, and after a
+        failure not without a pause."""
+        if not self.usable:
+            return self._interval
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval):
+                await self._until_claims_change()
+        await self._pool.wait_ready()
+        return 0.0 if await self._beat_once() else min(1.0, self._interval)
 
     async def _until_claims_change(self) -> None:
         """Return when the set of items that run for long is another than was told."""

@@ -20,6 +20,7 @@ from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.spool import Spool
 from worker.openiap.values import moment_of, number
 from worker.openiap.workitem import JsonObject, Workitem
+from worker.service import cancelled
 from worker.telemetry.log import Log
 
 AT_ONCE: Final = 16
@@ -85,8 +86,7 @@ class Recovery:
         """Try no more; what is left stays in the outbox."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancelled(task)
 
     async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[JsonObject]) -> None:
         await self._settle(rows, self._me)

@@ -11,7 +11,6 @@
 6. Whatever else one worker per queue looks after is called at the end (``tend``).
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -24,10 +23,10 @@ from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import COLLECTION, Key, Peer, Presence
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
 from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso, number
 from worker.openiap.workitem import PROCESSING, JsonObject
+from worker.service import Service
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
@@ -61,8 +60,8 @@ class Rules:
     unclaimed_after: float
 
 
-class Rescuer:
-    """Looks after the queues of this worker; shape: ``start``, ``stop``."""
+class Rescuer(Service):
+    """Looks after the queues of this worker."""
 
     def __init__(
         self,
@@ -78,6 +77,13 @@ class Rescuer:
         chance: random.Random,
         tend: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__(
+            "rescuer",
+            first=rules.interval,
+            pause=rules.interval,
+            on_error=partial(log.failed, "could not look for orphans"),
+            chance=chance,
+        )
         self._queues = tuple(queues)
         self._presence = presence
         self._take_over = take_over
@@ -86,34 +92,14 @@ class Rescuer:
         self._rules = rules
         self._counts = counts
         self._log = log
-        self._chance = chance
         self._tend = tend
         self._seen: dict[Sight, float] = {}
         """Since when an item is in processing, unchanged; ``time.monotonic()``."""
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to look."""
-        self._task = asyncio.create_task(self._look_for_ever(), name="rescuer")
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _look_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._rules.interval * self._chance.uniform(0.8, 1.2))
-            if not self._pool.ready:
-                continue
-            try:
-                await self.look()
-            except OpenIAPError as error:
-                self._log.warn(f"could not look for orphans: {error}")
-            except Exception as error:  # one odd document must not end all rescue
-                self._log.error(f"could not look for orphans: {type(error).__name__}: {error}")
+    async def round(self) -> None:
+        """Look, where there is a link."""
+        if self._pool.ready:
+            await self.look()
 
     async def look(self) -> int:
         """Look once; returns how many items were put back.

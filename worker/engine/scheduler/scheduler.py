@@ -22,6 +22,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from worker.engine.fleet.leader import Fleet
@@ -39,6 +40,7 @@ from worker.openiap.errors import (
 )
 from worker.openiap.workitem import JsonObject
 from worker.producer.insert import Places, place
+from worker.service import Service
 from worker.state.cells import COLLECTION, uptime
 from worker.telemetry.log import Log
 
@@ -62,8 +64,8 @@ PAYLOAD_TIMEOUT: Final = 10.0
 MARK: Final = "tick"
 
 
-class Scheduler:
-    """Does the ticks of this worker's schedules; shape: ``start``, ``stop``.
+class Scheduler(Service):
+    """Does the ticks of this worker's schedules.
 
     Args:
         entries: the schedules.
@@ -81,6 +83,9 @@ class Scheduler:
         log: Log,
         chance: random.Random,
     ) -> None:
+        super().__init__(
+            "scheduler", pause=LATER, on_error=partial(log.failed, "schedules have to wait")
+        )
         self._entries = tuple(entries)
         self._client = client
         self._fleet = fleet
@@ -92,24 +97,20 @@ class Scheduler:
         """False where the rights for the records are missing."""
         self._begun: datetime | None = None
         self._gate = asyncio.Lock()
-        self._moved = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to watch the time; returns at once."""
+        """Begin to watch the time, where there are schedules; returns at once."""
         if self._entries:
-            self._task = asyncio.create_task(self._run(), name="scheduler")
+            await super().start()
 
-    async def stop(self) -> None:
-        """Stop; a tick that is on its way is another worker's, or comes late."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    def time_moved(self) -> None:
-        """The server's time is another than was thought: look what that makes due."""
-        self._moved.set()
+    async def round(self) -> float:
+        """Do what is due; returns the seconds until something else may be."""
+        try:
+            await self.look()
+        except OpenIAPError as error:
+            self._log.failed("schedules have to wait", error)
+            return SOON * self._chance.uniform(0.5, 1.5) + self._until_due()
+        return self._until_due()
 
     def next_tick(self) -> datetime | None:
         """Return the first tick that is not decided yet, in the server's time."""
@@ -145,23 +146,7 @@ class Scheduler:
                 self._chance.shuffle(acting)  # if several do the work of one, not in step
             await self._do_all(acting, now)
 
-    async def _run(self) -> None:
-        """Look whenever something is due, for ever."""
-        while True:
-            self._moved.clear()
-            try:
-                await self.look()
-            except OpenIAPError as error:
-                self._log.once_a_while("schedules", f"schedules have to wait: {error}")
-                await asyncio.sleep(SOON * self._chance.uniform(0.5, 1.5))
-            except Exception as error:  # one odd schedule must not end the others
-                self._log.error(f"schedules have to wait: {type(error).__name__}: {error}")
-                await asyncio.sleep(LATER)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._wait()):
-                    await self._moved.wait()
-
-    def _wait(self) -> float:
+    def _until_due(self) -> float:
         """Return the seconds until something may be due."""
         now, up = self._fleet.server_now(), uptime()
         waits = (

@@ -9,7 +9,7 @@ import pytest
 
 from worker import BusinessError, handler
 from worker.engine.fleet.heartbeat import Presence
-from worker.engine.maintenance.retention import Pace, Retention, rules_of
+from worker.engine.maintenance.retention import Retention, rules_of
 from worker.telemetry.log import Log
 from worker.testing import LocalOpenIAP
 
@@ -49,7 +49,9 @@ def retention(openiap: LocalOpenIAP, rank: int | None = 0) -> Retention:
         fleet=Leading(openiap, rank),
         log=Log("warn"),
         chance=random.Random(1),
-        pace=Pace(first=0.01, every=0.05, pause=0.01),
+        first=0.01,
+        every=0.05,
+        between=0.01,
     )
 
 
