@@ -30,10 +30,11 @@ from worker.engine.concurrency.waiting_line import Lines, Place
 from worker.engine.delivery.writeback import Delivered
 from worker.item.outcome import Outcome, clip
 from worker.item.waits import Waits
-from worker.openiap.errors import NotConnected, OpenIAPError
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import Workitem
 from worker.service import Service
 from worker.state.cells import uptime
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 PARK: Final = timedelta(minutes=10)
@@ -148,7 +149,7 @@ class Gate(Service):
         try:
             waits = await self._waits(admission, key, workitem)
         except OpenIAPError as error:
-            if not error.maybe_done and not isinstance(error, NotConnected):
+            if not passes(error):
                 raise
             return Outcome("released", None, f"whether it may run could not be asked: {error}")
         if waits is not None:

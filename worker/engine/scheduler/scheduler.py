@@ -33,7 +33,6 @@ from worker.item.new_item import NewItem
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
-    NotConnected,
     OpenIAPError,
     QueueNotFound,
     ServerError,
@@ -42,6 +41,7 @@ from worker.openiap.workitem import JsonObject
 from worker.producer.insert import Places, place
 from worker.service import Service
 from worker.state.cells import COLLECTION, uptime
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 STEP: Final = 2.0
@@ -229,8 +229,7 @@ class Scheduler(Service):
                     await self._do(entry, now)
                     await self._store(entry)
                 except OpenIAPError as error:
-                    passing = error.maybe_done or isinstance(error, NotConnected)
-                    entry.not_before = uptime() + (SOON if passing else LATER)
+                    entry.not_before = uptime() + (SOON if passes(error) else LATER)
                     self._log.once_a_while(
                         f"schedule {entry.name}", f"schedule {entry.name} has to wait: {error}"
                     )
