@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from worker.app.options import Handler
 from worker.durations import text as duration_text
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.values import iso

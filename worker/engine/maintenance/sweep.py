@@ -20,7 +20,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client

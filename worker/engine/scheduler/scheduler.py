@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.engine.scheduler.records import Records
 from worker.engine.scheduler.ticks import GRACE, tick_id
 from worker.engine.scheduler.timetable import Entry
