@@ -13,8 +13,8 @@ from worker.cli.shared.loading import Handlers, handlers_of
 from worker.cli.shared.options import AsJson, ClientName, Given, Set, SettingsFile, Url, settings_of
 from worker.cli.shared.output import safe, say_json, show, to_stdout
 from worker.cli.shared.problems import Problem, wrong_use
-from worker.engine.scheduler.records import Key, Record, Records
-from worker.engine.scheduler.timetable import Entry, timetable
+from worker.engine.scheduler.records import Record, Records, ScheduleKey
+from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.openiap.client import Client
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
@@ -117,7 +117,7 @@ def fire(
         to_stdout().print(safe(f"Pushed item {id} to {entry.key[0]}."))
 
 
-async def _payload(entry: Entry, now: datetime) -> JsonObject:
+async def _payload(entry: ScheduleEntry, now: datetime) -> JsonObject:
     try:
         return await entry.payload(now)
     except Exception as error:
@@ -153,7 +153,7 @@ def _with_records(given: Given, work: Callable[[Client, Records], Awaitable[T]])
     return run_async(connected())
 
 
-def _one(name: str, keys: Sequence[Key], where: str) -> Key:
+def _one(name: str, keys: Sequence[ScheduleKey], where: str) -> ScheduleKey:
     """Return the schedule that is meant.
 
     Raises:

@@ -164,7 +164,7 @@ class Daemon:
             return None
         if self._presence is not None:
             await self._presence.beat()
-        await self._scheduler.look(at_once=True)
+        await self._scheduler.push_due(at_once=True)
         return self._scheduler.next_tick()
 
     def hurry(self) -> None:

@@ -28,7 +28,7 @@ from typing import Final
 from worker.engine.fleet.leadership import Fleet
 from worker.engine.scheduler.records import Records
 from worker.engine.scheduler.ticks import GRACE, tick_id
-from worker.engine.scheduler.timetable import Entry
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.new_item import NewItem
 from worker.openiap.client import Client
 from worker.openiap.errors import (
@@ -75,7 +75,7 @@ class Scheduler(Service):
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[ScheduleEntry],
         *,
         client: Client,
         fleet: Fleet,
@@ -96,7 +96,7 @@ class Scheduler(Service):
         self._readable = True
         """False where the rights for the records are missing."""
         self._begun: datetime | None = None
-        self._gate = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
         """Begin to watch the time, where there are schedules; returns at once."""
@@ -106,7 +106,7 @@ class Scheduler(Service):
     async def round(self) -> float:
         """Do what is due; returns the seconds until something else may be."""
         try:
-            await self.look()
+            await self.push_due()
         except OpenIAPError as error:
             self._log.failed("schedules have to wait", error)
             return SOON * self._chance.uniform(0.5, 1.5) + self._until_due()
@@ -118,8 +118,8 @@ class Scheduler(Service):
             return None
         return min((entry.next for entry in self._entries if not entry.record.paused), default=None)
 
-    async def look(self, *, at_once: bool = False) -> None:
-        """Do what is due.
+    async def push_due(self, *, at_once: bool = False) -> None:
+        """Push the items of the ticks that are due, as far as that is this worker's to do.
 
         Args:
             at_once: whoever else there is, and whatever went wrong a moment ago.
@@ -127,7 +127,7 @@ class Scheduler(Service):
         Raises:
             OpenIAPError: how far the schedules have come cannot be read or written.
         """
-        async with self._gate:
+        async with self._one_at_a_time:
             if self._begun is None:
                 await self._begin()
             now = self._fleet.server_now()
@@ -141,7 +141,7 @@ class Scheduler(Service):
             if not acting:
                 return
             if self._readable:
-                await self._learn(due)
+                await self._read_again(due)
             if any(self._fleet.rank(entry.key[0]) for entry in acting):
                 self._chance.shuffle(acting)  # if several do the work of one, not in step
             await self._do_all(acting, now)
@@ -155,12 +155,12 @@ class Scheduler(Service):
         )
         return min(LOOK_AT_LEAST, max(SHORTEST, min(waits)))
 
-    def _acts_at(self, entry: Entry) -> datetime:
+    def _acts_at(self, entry: ScheduleEntry) -> datetime:
         """Return when this worker sees to an entry's next tick, if nobody did before."""
         if not entry.stored:
             return entry.decided
         rank = self._fleet.rank(entry.key[0])
-        wait = entry.lot * UNRANKED if rank is None else rank * STEP
+        wait = entry.share * UNRANKED if rank is None else rank * STEP
         since = entry.next if self._begun is None else max(entry.next, self._begun)
         return since + timedelta(seconds=wait)
 
@@ -183,10 +183,10 @@ class Scheduler(Service):
             for entry in self._entries:
                 entry.begin(None, now)
         for entry in self._entries:
-            entry.lot = self._chance.random()
+            entry.share = self._chance.random()
         self._begun = now
 
-    async def _learn(self, entries: Sequence[Entry]) -> None:
+    async def _read_again(self, entries: Sequence[ScheduleEntry]) -> None:
         """Read how far some have come by now.
 
         Raises:
@@ -213,17 +213,17 @@ class Scheduler(Service):
             " made good"
         )
 
-    async def _acl(self, entry: Entry) -> tuple[JsonObject, ...]:
+    async def _acl(self, entry: ScheduleEntry) -> tuple[JsonObject, ...]:
         try:
             return (await self._places.of(entry.key[0])).acl
         except QueueNotFound:  # it may come to be later
             return ()
 
-    async def _do_all(self, entries: Sequence[Entry], now: datetime) -> None:
+    async def _do_all(self, entries: Sequence[ScheduleEntry], now: datetime) -> None:
         """Do the ticks of some entries, a few side by side."""
         free = asyncio.Semaphore(AT_ONCE)
 
-        async def one(entry: Entry) -> None:
+        async def one(entry: ScheduleEntry) -> None:
             async with free:
                 try:
                     await self._do(entry, now)
@@ -236,7 +236,7 @@ class Scheduler(Service):
 
         await asyncio.gather(*(one(entry) for entry in entries))
 
-    async def _do(self, entry: Entry, now: datetime) -> None:
+    async def _do(self, entry: ScheduleEntry, now: datetime) -> None:
         """Do an entry's ticks, as far as can be.
 
         Raises:
@@ -250,15 +250,15 @@ class Scheduler(Service):
         if due.missed:
             self._log.info(
                 f"schedule {entry.name}: {due.missed} missed ticks are made good, from"
-                f" {said(due.ticks[0])} on"
+                f" {shown(due.ticks[0])} on"
             )
         for tick in due.ticks:
-            if not await self._did(entry, tick):
+            if not await self._push(entry, tick):
                 return
         entry.decide(now)
-        entry.lot = self._chance.random()
+        entry.share = self._chance.random()
 
-    async def _store(self, entry: Entry) -> None:
+    async def _store(self, entry: ScheduleEntry) -> None:
         """Store how far an entry has come, unless that is long ago: then others know better.
 
         Raises:
@@ -273,7 +273,7 @@ class Scheduler(Service):
                 self._give_up(error)
         entry.stored = True
 
-    async def _did(self, entry: Entry, tick: datetime) -> bool:
+    async def _push(self, entry: ScheduleEntry, tick: datetime) -> bool:
         """Do one tick; False when it has to wait, and with it those after it.
 
         Raises:
@@ -292,7 +292,7 @@ class Scheduler(Service):
             wiqid=found.wiqid,
             acl=found.acl,
         )
-        if not await self._still(entry, tick):
+        if not await self._still_due(entry, tick):
             return False
         try:
             async with asyncio.timeout(FRESH):  # not once a link is back, whenever that may be
@@ -302,12 +302,12 @@ class Scheduler(Service):
             return False
         if placed.fresh:
             self._log.verbose(
-                f"schedule {entry.name}: pushed the item of {said(tick)}", item=placed.id
+                f"schedule {entry.name}: pushed the item of {shown(tick)}", item=placed.id
             )
         entry.did(tick)
         return True
 
-    async def _still(self, entry: Entry, tick: datetime) -> bool:
+    async def _still_due(self, entry: ScheduleEntry, tick: datetime) -> bool:
         """Whether a tick is still to be done, by what was read a moment ago.
 
         Raises:
@@ -318,18 +318,18 @@ class Scheduler(Service):
         if (
             uptime() - entry.seen > FRESH
         ):  # a payload that took long, many ticks, or a frozen process
-            await self._learn([entry])
+            await self._read_again([entry])
             if uptime() - entry.seen > FRESH:
                 return False
-        return not entry.record.paused and entry.record.standing.done < tick
+        return not entry.record.paused and entry.record.cursor.done < tick
 
-    async def _payload(self, entry: Entry, tick: datetime) -> JsonObject | None:
+    async def _payload(self, entry: ScheduleEntry, tick: datetime) -> JsonObject | None:
         """Return the payload of a tick's item; None when it cannot be made now."""
         try:
             async with asyncio.timeout(PAYLOAD_TIMEOUT):
                 return await entry.payload(tick)
-        except Exception as error:
-            text = f"schedule {entry.name}: the payload for {said(tick)} cannot be made"
+        except Exception as error:  # a user's function, or a model's, may raise anything
+            text = f"schedule {entry.name}: the payload for {shown(tick)} cannot be made"
             reason = f"{type(error).__name__}: {error}"
         if entry.failed(tick, uptime()) < GRACE.total_seconds():
             entry.not_before = uptime() + LATER
@@ -340,6 +340,6 @@ class Scheduler(Service):
         return None
 
 
-def said(tick: datetime) -> str:
+def shown(tick: datetime) -> str:
     """Return a tick for log lines."""
     return f"{tick:%Y-%m-%d %H:%M:%S} UTC"
