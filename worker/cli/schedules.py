@@ -22,8 +22,8 @@ from worker.cli.shared.options import (
     settings_of,
 )
 from worker.cli.shared.output import print_json, print_result, show, to_stdout
-from worker.engine.scheduler.records import Key, Record, Records
-from worker.engine.scheduler.timetable import Entry, timetable
+from worker.engine.scheduler.records import Record, Records, ScheduleKey
+from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.openiap.client import Client
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
@@ -124,7 +124,7 @@ def fire(
     print_result(pushed, f"Pushed item {id} to {entry.key[0]}.", as_json=as_json)
 
 
-async def _payload(entry: Entry, now: datetime) -> JsonObject:
+async def _payload(entry: ScheduleEntry, now: datetime) -> JsonObject:
     try:
         return await entry.payload(now)
     except Exception as error:  # a function of the user's makes it: it may raise anything
@@ -152,7 +152,7 @@ def _with_records(given: Options, work: Callable[[Client, Records], Awaitable[T]
     return with_client(chosen, lambda one: work(one, Records(one, chosen.namespace)))
 
 
-def _one(name: str, keys: Sequence[Key], where: str) -> Key:
+def _one(name: str, keys: Sequence[ScheduleKey], where: str) -> ScheduleKey:
     """Return the schedule that is meant.
 
     Raises:

@@ -20,9 +20,10 @@ from worker.engine.checkpoints import Desk
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.equipment import Equipment
-from worker.engine.fleet.heartbeat import Presence, Self
+from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
-from worker.engine.fleet.rescuer import Rescuer, Rules
+from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.maintenance.housekeeping import Housekeeping
 from worker.engine.maintenance.scale_endpoint import Scaling
@@ -107,7 +108,7 @@ class Daemon:
         self._signals = Signals(stop=self.quiet, hurry=self.hurry, log=self._log)
         self._asked = asyncio.Event()
         self._outbox: Outbox | None = None
-        self._presence: Presence | None = None
+        self._presence: Heartbeat | None = None
 
     def counts(self) -> Mapping[str, QueueCounts]:
         """Return what was done so far, by queue."""
@@ -162,7 +163,7 @@ class Daemon:
             return None
         if self._presence is not None:
             await self._presence.beat()
-        await self._scheduler.look(at_once=True)
+        await self._scheduler.push_due(at_once=True)
         return self._scheduler.next_tick()
 
     def hurry(self) -> None:
@@ -206,8 +207,8 @@ class Daemon:
             patience=settings.refusal_patience,
             log=self._log,
         )
-        presence = Presence(
-            Self(worker_id, self._version, self._stations.slots(), settings.namespace),
+        presence = Heartbeat(
+            WorkerInfo(worker_id, self._version, self._stations.slots(), settings.namespace),
             pool=pool,
             interval=settings.heartbeat_interval,
             dead_after=settings.dead_after,
@@ -262,15 +263,17 @@ class Daemon:
         self._stack.push_async_callback(presence.stop)
         rescuer = Rescuer(
             [registered.queue for registered in self._registry],
-            presence=presence,
+            heartbeat=presence,
             take_over=take_over,
             own=self._stations.claims,
             pool=pool,
-            rules=Rules(settings.rescue_interval, settings.dead_after, settings.unclaimed_after),
+            times=RescueTimes(
+                settings.rescue_interval, settings.dead_after, settings.unclaimed_after
+            ),
             counts=self._counts,
             log=self._log,
             chance=self._chance,
-            tend=self._stations.tend if self._stations.keyed else None,
+            maintain=self._stations.tend if self._stations.keyed else None,
         )
         await rescuer.start()
         self._stack.push_async_callback(rescuer.stop)
@@ -292,7 +295,7 @@ class Daemon:
         self._log.info(f"worker {worker_id} works {names}")
         self._events.notify_soon(Event("start", worker=worker_id))
 
-    async def _start_schedules(self, pool: Pool, presence: Presence) -> None:
+    async def _start_schedules(self, pool: Pool, presence: Heartbeat) -> None:
         if not self._timetable:
             return
         self._scheduler = Scheduler(
@@ -303,11 +306,11 @@ class Daemon:
             log=self._log,
             chance=self._chance,
         )
-        presence.on_time_moved = self._scheduler.time_moved
+        presence.on_time_moved = self._scheduler.trigger
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
 
-    async def _start_housekeeping(self, pool: Pool, presence: Presence) -> None:
+    async def _start_housekeeping(self, pool: Pool, presence: Heartbeat) -> None:
         housekeeping = Housekeeping(
             self._registry,
             client=pooled_client(pool),

@@ -9,7 +9,7 @@ from worker.engine.concurrency.key_lock import Turns
 from worker.engine.concurrency.rate_limit import Permits
 from worker.engine.concurrency.waiting_line import Lines
 from worker.engine.concurrency.waker import Waker
-from worker.engine.fleet.heartbeat import Presence
+from worker.engine.fleet.heartbeat import Heartbeat
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import JsonObject
@@ -24,7 +24,7 @@ def gate_for(
     pool: Pool,
     namespace: str,
     rights: Callable[[], Sequence[JsonObject]],
-    presence: Presence,
+    presence: Heartbeat,
     wake: Callable[[], None],
     silent_after: float,
     log: Log,

@@ -16,7 +16,7 @@ from worker.engine.consumer import Consumer
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.equipment import Equipment
 from worker.engine.execution import make_executor
-from worker.engine.fleet.heartbeat import Presence
+from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.gates import gate_for
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool
@@ -46,7 +46,7 @@ class Shared:
     writeback: WriteBack
     outbox: Outbox | None
     spool: Spool
-    presence: Presence
+    presence: Heartbeat
     equipment: Equipment
     resources: Mapping[Any, Any]
 
@@ -156,7 +156,7 @@ class Stations:
         stack.push_async_callback(executor.stop, self._settings.cancel_timeout)
         gate = self._gate(registered, shared)
         if gate is not None:
-            gate.start()
+            await gate.start()
             stack.push_async_callback(gate.stop)
             self._gates[queue] = gate
         runner = Runner(

@@ -223,7 +223,7 @@ def number_of(version: Version | None) -> int:
     return 0 if version is None else int(version.content.get("number") or 0)
 
 
-def lease_of(lease: Duration) -> float:
+def lease_seconds(lease: Duration) -> float:
     """Return a lease in seconds.
 
     Raises:

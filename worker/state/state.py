@@ -9,7 +9,7 @@ from worker.openiap.client import Client
 from worker.openiap.values import checked_name
 from worker.state.cells import Cells
 from worker.state.counter import Counter
-from worker.state.lock import Lock, lease_of
+from worker.state.lock import Lock, lease_seconds
 from worker.state.once import Once
 from worker.state.server_clock import ServerClock
 
@@ -70,7 +70,7 @@ class State:
         Raises:
             ValueError: a name or a duration that is not allowed.
         """
-        duration = lease_of(lease)
+        duration = lease_seconds(lease)
         return Lock(
             Cells(self._client, self.namespace, timeout=min(TRY_FOR, duration / TRIES)),
             checked_name(name, "lock"),

@@ -5,12 +5,12 @@ Only where a metric URL is known: without one the official library logs an error
 name's type is fixed by its first setter, so it comes from the table and never from the value.
 """
 
-import asyncio
 import re
 import zlib
 from typing import Final, Protocol
 
 from worker.openiap.workitem import JsonObject
+from worker.service import Service
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.telemetry.metrics import PREFIX, QUEUE_METRICS, WORKER_METRICS, Number
@@ -33,8 +33,8 @@ class GaugeClient(Protocol):
     def disable_observable_gauge(self, name: str) -> None: ...
 
 
-class Gauges:
-    """Publishes the counts; shape: ``start``, ``stop``.
+class Gauges(Service):
+    """Publishes the counts.
 
     Args:
         interval: seconds between two publications.
@@ -42,14 +42,13 @@ class Gauges:
     """
 
     def __init__(self, counts: Counts, *, interval: float, metric_url: str, log: Log) -> None:
+        super().__init__("gauges", pause=interval, on_error=self._failed)
         self._counts = counts
-        self._interval = interval
         self._metric_url = metric_url
         self._log = log
         self._client: GaugeClient | None = None
         self._names = GaugeNames()
         self._set: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
 
     def use(self, client: GaugeClient) -> None:
         """Publish through this client from now on."""
@@ -65,16 +64,13 @@ class Gauges:
             return False
         return bool(self._metric_url or client.server_config.get("otel_metric_url"))
 
-    def start(self) -> None:
-        """Begin to publish."""
-        self._task = asyncio.create_task(self._run(), name="gauges")
+    async def round(self) -> None:
+        """Publish."""
+        self.publish()
 
     async def stop(self) -> None:
         """Publish no more, and take the gauges away; idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await super().stop()
         client, names = self._client, sorted(self._set)
         self._set.clear()
         if client is None:
@@ -106,13 +102,8 @@ class Gauges:
         else:
             client.set_f64_observable_gauge(name, float(value), help)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                self.publish()
-            except Exception as error:
-                self._log.once_a_while("gauges", "the gauges cannot be set", error=error)
-            await asyncio.sleep(self._interval)
+    def _failed(self, error: Exception) -> None:
+        self._log.once_a_while("gauges", "the gauges cannot be set", error=error)
 
 
 class GaugeNames:

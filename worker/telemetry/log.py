@@ -18,6 +18,7 @@ from typing import Final, Literal, Protocol
 
 from worker.item.context import current_item
 from worker.item.error_text import masked
+from worker.openiap.errors import OpenIAPError
 
 Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]
 LEVELS: Final[tuple[Level, ...]] = ("error", "warn", "info", "verbose", "debug", "trace")
@@ -192,6 +193,17 @@ class Log:
     ) -> bool:
         """Say something at most every so many seconds, with how often it was held back."""
         return self._when_due(key, every, level, message, fields)
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Say that something did not work and is tried again.
+
+        An error of OpenIAP's passes, and is a warning once in a while; any other one is a mistake
+        of somebody's, and needs a person each time.
+        """
+        if isinstance(error, OpenIAPError):
+            self.once_a_while(what, f"{what}: {error}")
+        else:
+            self.error(f"{what}: {type(error).__name__}: {error}")
 
     def again(self, key: str) -> None:
         """Forget that something was said: the next time it is said at once."""

@@ -119,7 +119,7 @@ class Telemetry:
             metric_url=settings.metric_url,
             log=self.log,
         )
-        self._systemd = Systemd(environment or {})
+        self._systemd = Systemd(environment or {}, log=self.log)
         self._watch: LoopWatch | None = None
         self._consumers: Mapping[str, WatchedConsumer] = {}
         self._is_ready = False
@@ -147,8 +147,8 @@ class Telemetry:
             self.log.info("the health listener answers", url=url)
         watch.start()
         self._watch = watch
-        self._gauges.start()
-        self._systemd.start()
+        await self._gauges.start()
+        await self._systemd.start()
 
     def use(self, client: TelemetryClient) -> None:
         """Send log lines and gauges through this client from now on."""

@@ -4,45 +4,51 @@ A datagram with lines of ``KEY=value`` to the socket that ``NOTIFY_SOCKET`` name
 where there is none.
 """
 
-import asyncio
 import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
+
+from worker.service import Service
+from worker.telemetry.log import Log
 
 LEAST_INTERVAL: Final = 0.05
 
 
-class Systemd:
-    """The notifications of one process; shape: ``start``, ``stop``.
+class Systemd(Service):
+    """The notifications of one process; its rounds are signs of life, from the loop itself: a
+    blocked loop sends none.
 
     Args:
         environment: where ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are read.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, log: Log) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self.watchdog_interval: Final = _watchdog(environment)
         """Seconds within which systemd wants a sign of life; 0: it does not."""
-        self._task: asyncio.Task[None] | None = None
+        super().__init__(
+            "systemd watchdog",
+            # Twice as often as asked, as systemd's manual advises.
+            pause=max(LEAST_INTERVAL, self.watchdog_interval / 2),
+            on_error=partial(log.failed, "no sign of life for systemd"),
+        )
 
     @property
     def present(self) -> bool:
         """Whether anybody listens."""
         return bool(self._address)
 
-    def start(self) -> None:
-        """Begin to send signs of life, from the loop itself: a blocked loop sends none."""
+    async def start(self) -> None:
+        """Begin to send signs of life, where systemd wants them."""
         if self.present and self.watchdog_interval > 0:
-            self._task = asyncio.create_task(self._watchdog(), name="systemd watchdog")
+            await super().start()
 
-    async def stop(self) -> None:
-        """Send no more signs of life; idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async def round(self) -> None:
+        """Give a sign of life."""
+        self.watchdog()
 
     def ready(self, status: str = "") -> bool:
         """Say that the worker works; returns whether it was sent."""
@@ -59,13 +65,6 @@ class Systemd:
     def watchdog(self) -> bool:
         """Give a sign of life."""
         return self._send("WATCHDOG=1")
-
-    async def _watchdog(self) -> None:
-        # Twice as often as asked, as systemd's manual advises.
-        pause = max(LEAST_INTERVAL, self.watchdog_interval / 2)
-        while True:
-            self.watchdog()
-            await asyncio.sleep(pause)
 
     def _send(self, *lines: str) -> bool:
         if not self._address or not lines or not hasattr(socket, "AF_UNIX"):

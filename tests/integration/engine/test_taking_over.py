@@ -15,9 +15,10 @@ import pytest
 from tests.integration.engine.conftest import create_queue, settings_for
 from worker.engine.delivery.fence import mark, run_of
 from worker.engine.delivery.writeback import Delivery, WriteBack
-from worker.engine.fleet.heartbeat import Peer, Presence, Self
+from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.presence import Peer, WorkerInfo
 from worker.engine.fleet.recovery import Recovery
-from worker.engine.fleet.rescuer import Rescuer, Rules
+from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool
@@ -57,7 +58,7 @@ class Others:
     usable = True
 
     def __init__(self, me: str, peers: Sequence[Peer]) -> None:
-        self.me = Self(me, "1", {"q": 1})
+        self.me = WorkerInfo(me, "1", {"q": 1})
         self._peers = list(peers)
 
     @property
@@ -100,11 +101,11 @@ def rescuer(client: Client, me: str, *peers: Peer, unclaimed_after: float = 0.0)
     take_over = TakeOver(pool, writeback(client, me), worker_id=me, max_deaths=3, log=log())
     return Rescuer(
         ["q"],
-        presence=cast(Presence, Others(me, peers)),
+        heartbeat=cast(Heartbeat, Others(me, peers)),
         take_over=take_over,
         own=lambda: (),
         pool=pool,
-        rules=Rules(30, 45, unclaimed_after),
+        times=RescueTimes(30, 45, unclaimed_after),
         counts=Counts(),
         log=log(),
         chance=Random(1),
@@ -119,7 +120,7 @@ def recovery_of(
     return Recovery(
         outbox,
         Spool(folder / "spool"),
-        cast(Presence, Others("me", ())),
+        cast(Heartbeat, Others("me", ())),
         delivers,
         TakeOver(cast(Pool, Line(client)), delivers, worker_id="me", max_deaths=3, log=log()),
         log=log(),
@@ -187,7 +188,7 @@ async def test_an_item_is_rescued_although_a_rescuer_died_over_it(native, claime
     assert marked.matched == 1
     dead = Peer("owner", "host", 1, "1", ("q",), 60, frozenset({(item.id, 0)} if claimed else ()))
     looking = rescuer(native, "heir", dead, unclaimed_after=0.001)
-    assert await looking.look() == 1
+    assert await looking.rescue() == 1
     assert (await document_of(native, item))["state"] == "new"
 
 
@@ -210,7 +211,7 @@ async def test_items_that_nobody_may_take_do_not_hide_those_of_the_dead(native) 
     await native.push_workitem("q", {})
     item = await popped(native)
     dead = Peer("owner", "host", 1, "1", ("q",), 60, frozenset({(item.id, 0)}))
-    assert await rescuer(native, "heir", dead).look() == 1
+    assert await rescuer(native, "heir", dead).rescue() == 1
 
 
 async def test_an_orphan_that_the_server_will_not_change_does_not_hold_up_the_others(
@@ -222,8 +223,8 @@ async def test_an_orphan_that_the_server_will_not_change_does_not_hold_up_the_ot
     claims = frozenset((item.id, 0) for item in items)
     looking = rescuer(native, "heir", Peer("owner", "host", 1, "1", ("q",), 60, claims))
     server.faults.refuse["updateworkitem"] = 1
-    assert await looking.look() == 1
-    assert await looking.look() == 1
+    assert await looking.rescue() == 1
+    assert await looking.rescue() == 1
     assert [(await document_of(native, item))["state"] for item in items] == ["new", "new"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.state.conftest import PASSWORD, USER
 from worker import State
-from worker.engine.maintenance.sweep import EVERY, FIRST, Pace, Sweep
+from worker.engine.maintenance.sweep import EVERY, FIRST, Sweep
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.workitem import SUCCESSFUL
@@ -52,7 +52,7 @@ async def server(clock: list[float]) -> AsyncIterator[LocalServer]:
         yield running
 
 
-def make_sweep(client: Client, fleet: Fleet | None = None, *, pace: Pace | None = None) -> Sweep:
+def make_sweep(client: Client, fleet: Fleet | None = None, **pauses: float) -> Sweep:
     return Sweep(
         ["q"],
         client=client,
@@ -60,7 +60,7 @@ def make_sweep(client: Client, fleet: Fleet | None = None, *, pace: Pace | None 
         namespace="test",
         log=Log("warn"),
         chance=random.Random(1),
-        pace=pace or Pace(),
+        **pauses,
     )
 
 
@@ -224,7 +224,7 @@ async def test_the_leading_worker_sweeps(
     for _ in range(3):
         await counter.add()
     clock[0] += KEPT + 60
-    sweep = make_sweep(client, Fleet(rank), pace=Pace(0.05, 0.05))
+    sweep = make_sweep(client, Fleet(rank), first=0.05, every=0.05)
     await sweep.start()
     async with asyncio.timeout(60):
         while len(await names(client)) > 2:
@@ -241,7 +241,7 @@ async def test_what_one_sweep_leaves_the_next_one_takes_soon(
     for _ in range(40):
         await counter.add()
     clock[0] += KEPT + 60
-    sweep = make_sweep(client, pace=Pace(0.01, 3600, 0.01))
+    sweep = make_sweep(client, first=0.01, every=3600, again=0.01)
     await sweep.start()
     async with asyncio.timeout(60):
         while len(await names(client)) > 10:
@@ -252,7 +252,7 @@ async def test_what_one_sweep_leaves_the_next_one_takes_soon(
 async def test_another_worker_asks_the_server_nothing() -> None:
     unused: Any = None  # a sweep would break on it
     fleet = Fleet(1)
-    sweep = make_sweep(unused, fleet, pace=Pace(0.01, 0.01))
+    sweep = make_sweep(unused, fleet, first=0.01, every=0.01)
     await sweep.start()
     async with asyncio.timeout(60):
         while fleet.asked < 3:

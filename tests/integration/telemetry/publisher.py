@@ -34,7 +34,7 @@ async def main(url: str) -> None:
     log = Log(fallback=lambda level, line: sys.stderr.write(f"{line}\n"))
     gauges = Gauges(counts, interval=0.5, metric_url="", log=log)
     gauges.use(client)
-    gauges.start()
+    await gauges.start()
     sys.stdout.write("publishing\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)

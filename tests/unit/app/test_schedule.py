@@ -10,7 +10,7 @@ from worker import Router, handler, schedule
 from worker.app.application import Application
 from worker.app.cron import ALLOWED
 from worker.app.registry import Registry
-from worker.engine.scheduler.timetable import Entry, timetable
+from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.errors import HandlerError
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ class Report(BaseModel):
     kind: str
 
 
-def entries(*declarations: object) -> list[Entry]:
+def entries(*declarations: object) -> list[ScheduleEntry]:
     return timetable(Registry(Application.of(*declarations)), NOW)
 
 

@@ -170,7 +170,7 @@ async def test_a_client_that_raises_does_not_end_the_publishing(counts: Counts) 
     log = Log(fallback=lambda level, line: lines.append(line))
     gauges = Gauges(counts, interval=0.01, metric_url="", log=log)
     gauges.use(failing)
-    gauges.start()
+    await gauges.start()
     async with asyncio.timeout(60):
         while not lines:
             await asyncio.sleep(0.01)

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from worker.telemetry.log import Log
 from worker.telemetry.systemd import Systemd
+
+LOG = Log("error")
 
 
 class Supervisor:
@@ -50,7 +53,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Supe
 
 def test_ready_stopping_and_status_arrive(place: tuple[Supervisor, str]) -> None:
     supervisor, address = place
-    systemd = Systemd({"NOTIFY_SOCKET": address})
+    systemd = Systemd({"NOTIFY_SOCKET": address}, log=LOG)
     assert systemd.present
     assert systemd.watchdog_interval == 0
     assert systemd.ready("working invoices")
@@ -66,10 +69,11 @@ async def test_signs_of_life_come_only_while_the_loop_lives(
 ) -> None:
     supervisor, address = place
     systemd = Systemd(
-        {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": str(os.getpid())}
+        {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": str(os.getpid())},
+        log=LOG,
     )
     assert systemd.watchdog_interval == pytest.approx(0.2)
-    systemd.start()
+    await systemd.start()
     for _ in range(3):
         assert await asyncio.to_thread(supervisor.heard) == "WATCHDOG=1"
     supervisor.waiting()  # what was sent before
@@ -82,12 +86,12 @@ async def test_signs_of_life_come_only_while_the_loop_lives(
 
 def test_without_systemd_nothing_happens() -> None:
     for environment in ({}, {"NOTIFY_SOCKET": "relative"}, {"NOTIFY_SOCKET": "/no/such/socket"}):
-        systemd = Systemd(environment)
+        systemd = Systemd(environment, log=LOG)
         assert not systemd.ready()
         assert not systemd.watchdog()
 
 
 def test_a_watchdog_for_another_process_is_not_ours() -> None:
     environment = {"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
-    assert Systemd(environment).watchdog_interval == 0
-    assert Systemd({"WATCHDOG_USEC": "soon"}).watchdog_interval == 0
+    assert Systemd(environment, log=LOG).watchdog_interval == 0
+    assert Systemd({"WATCHDOG_USEC": "soon"}, log=LOG).watchdog_interval == 0

@@ -16,7 +16,7 @@ from worker.app.registry import Registry, chosen, load_modules
 from worker.cli.shared.client import patient, refused, unreachable
 from worker.cli.shared.documents import first
 from worker.durations import text as duration_text
-from worker.engine.fleet.heartbeat import COLLECTION as HEARTBEATS
+from worker.engine.fleet.presence import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
 from worker.openiap.address import parse_address
 from worker.openiap.client import Client

@@ -13,12 +13,12 @@ its place, the parking, a look at the holders, and five of who ends and wakes it
 per permit (per block of them above ``worker.app.rate.SINGLES``).
 """
 
-import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from worker.app.options import HandlerOptions
@@ -30,9 +30,11 @@ from worker.engine.concurrency.waiting_line import Lines, Place
 from worker.engine.delivery.writeback import Delivered
 from worker.item.error_text import clip
 from worker.item.outcome import Outcome, Waits
-from worker.openiap.errors import NotConnected, OpenIAPError
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import Workitem
+from worker.service import Service
 from worker.state.cells import uptime
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 PARK: Final = timedelta(minutes=10)
@@ -59,8 +61,8 @@ class Admission:
     place: Place | None = None
 
 
-class Gate:
-    """Shape: ``start``, ``stop``.
+class Gate(Service):
+    """Admits items, and watches over the holds of those that run.
 
     Args:
         name: the handler's.
@@ -88,6 +90,12 @@ class Gate:
         log: Log,
         chance: random.Random,
     ) -> None:
+        super().__init__(
+            f"holds {options.queue}",
+            first=WATCH_EVERY,
+            pause=WATCH_EVERY,
+            on_error=partial(log.failed, f"{name}: whether keys are held still is not known"),
+        )
         self._name = name
         self._options = options
         self._queue = queue_name(options.queue)
@@ -103,19 +111,16 @@ class Gate:
         self._chance = chance
         self._arrivals = Arrivals()
         self._running: dict[Admission, Callable[[], None]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._watched = (uptime(), epoch(), 0.0)
+        """What the last round saw: the time, the sign-ins, and for how long heartbeats went
+        through."""
+        self._doubtful = False
+        """Whether a hold may have been lost since it was looked at."""
 
-    def start(self) -> None:
-        """Begin to watch over the holds."""
+    async def start(self) -> None:
+        """Begin to watch over the holds, where there are any."""
         if self._turns is not None:
-            self._task = asyncio.create_task(self._watch(), name=f"holds {self._options.queue}")
-
-    async def stop(self) -> None:
-        """Stop watching."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await super().start()
 
     async def admit(
         self, admission: Admission, workitem: Workitem, payload: Any, interrupt: Callable[[], None]
@@ -144,7 +149,7 @@ class Gate:
         try:
             waits = await self._waits(admission, key, workitem)
         except OpenIAPError as error:
-            if not error.maybe_done and not isinstance(error, NotConnected):
+            if not passes(error):
                 raise
             return Outcome("released", None, f"whether it may run could not be asked: {error}")
         if waits is not None:
@@ -243,21 +248,21 @@ class Gate:
         if self._turns is not None:
             await self._turns.tend()
 
-    async def _watch(self) -> None:
+    async def round(self) -> None:
         """Notice that this process was frozen, or cut off, for so long that it may count as dead,
         and look whether the holds are still its own."""
-        before, epoch, steady = uptime(), self._epoch(), 0.0
-        look = False
-        while True:
-            await asyncio.sleep(WATCH_EVERY)
-            now, present, unbroken = uptime(), self._epoch(), self._steady()
-            look = look or now - before > WATCH_EVERY + self._silent_after / 2
-            look = look or present != epoch or unbroken < steady
-            before, epoch, steady = now, present, unbroken
-            if look:
-                with suppress(OpenIAPError):  # it is tried again; the write-back is fenced anyway
-                    await self._check()
-                    look = False
+        before, epoch, steady = self._watched
+        now, present, unbroken = self._watched = (uptime(), self._epoch(), self._steady())
+        self._doubtful = (
+            self._doubtful
+            or now - before > WATCH_EVERY + self._silent_after / 2
+            or present != epoch
+            or unbroken < steady
+        )
+        if self._doubtful:
+            with suppress(OpenIAPError):  # the next round tries again; the write-back is fenced
+                await self._check()
+                self._doubtful = False
 
     async def _check(self) -> None:
         for admission, interrupt in list(self._running.items()):

@@ -25,18 +25,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
-
 from worker.app.rate import Rate
 from worker.openiap.client import Client
-from worker.openiap.errors import DuplicateKey, NotConnected, OpenIAPError, RateLimited
+from worker.openiap.errors import DuplicateKey
 from worker.openiap.values import moment_of
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import COLLECTION, cell_id
+from worker.state.retrying import tried
 
 KIND: Final = "rate"
 TYPE: Final = "permit"
-PATIENCE: Final = 60.0
 REMEMBERED: Final = 10_000
 TIDY_EVERY: Final = 60.0
 EARLY: Final = 2.0
@@ -179,7 +177,8 @@ class Permits:
         block = window.next
         sent = time.monotonic()
         try:
-            stored = await self._insert(self._document(scope, window.number, block))
+            document = self._document(scope, window.number, block)
+            stored = await tried(lambda: self._client.insert_one(COLLECTION, document))
         except DuplicateKey:
             # Others, or a try of ours whose answer was lost. Whoever counts finds the next one.
             query = {"_id": self._ids(scope, window.number)}
@@ -198,19 +197,6 @@ class Permits:
         window.left = self.rate.size_of(block)
         if block == 0:
             await self._tidy(stamped)
-
-    async def _insert(self, document: JsonObject) -> JsonObject:
-        retrying = AsyncRetrying(
-            stop=stop_after_delay(PATIENCE),
-            wait=wait_random_exponential(multiplier=0.2, max=5.0),
-            retry=retry_if_exception(_may_do_later),
-            reraise=True,
-        )
-
-        async def insert() -> JsonObject:
-            return await self._client.insert_one(COLLECTION, document)
-
-        return await retrying(insert)
 
     def _document(self, scope: str, window: int, block: int) -> JsonObject:
         document: JsonObject = {
@@ -248,9 +234,3 @@ class Permits:
                 "until": {"$lt": now.timestamp() - KEPT},
             },
         )
-
-
-def _may_do_later(error: BaseException) -> bool:
-    return isinstance(error, OpenIAPError) and (
-        error.maybe_done or isinstance(error, NotConnected | RateLimited)
-    )

@@ -7,16 +7,14 @@ a repeat, after a lost answer or a crash, makes no second item.
 from collections.abc import Sequence
 from typing import Final
 
-from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
-
 from worker.item.new_item import FollowUp
-from worker.openiap.errors import NotConnected, OpenIAPError
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
 from worker.producer.insert import insert
 from worker.producer.unique_push import UniquePushes
+from worker.state.retrying import tried
 from worker.telemetry.log import Log
 
-WAIT_FIRST: Final = 0.2
 WAIT_MAX: Final = 30.0
 ID_FIELD: Final = "follow_up"
 
@@ -39,26 +37,19 @@ class FollowUps:
         return "; ".join(text for text in refused if text)
 
     async def _deliver(self, push: FollowUp) -> str:
+        async def put() -> None:
+            await self._pool.wait_ready()
+            if push.unique is not None:
+                await self._unique.put(push, push.unique)
+            else:
+                await self._pool.call(
+                    lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
+                )
+
         try:
-            async for attempt in AsyncRetrying(
-                wait=wait_random_exponential(multiplier=WAIT_FIRST, max=WAIT_MAX),
-                retry=retry_if_exception(_may_do_later),
-                reraise=True,
-            ):
-                with attempt:
-                    await self._pool.wait_ready()
-                    if push.unique is not None:
-                        await self._unique.put(push, push.unique)
-                        continue
-                    await self._pool.call(
-                        lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
-                    )
+            await tried(put, patience=None, longest=WAIT_MAX)
         except OpenIAPError as error:
             text = f"the follow-up item for {push.queue} was refused: {error.text}"
             self._log.error(text, item=push.parent)
             return text
         return ""
-
-
-def _may_do_later(error: BaseException) -> bool:
-    return isinstance(error, OpenIAPError) and (error.maybe_done or isinstance(error, NotConnected))

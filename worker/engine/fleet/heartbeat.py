@@ -1,9 +1,8 @@
-"""Presence: the worker's heartbeat document, so that others know what is held by the living.
+"""The heartbeat: a worker keeps its presence document fresh, and knows from it what time it is.
 
-1. One document per worker in ``openiap_workers``: who it is, its queues, its items in flight.
-2. Written every heartbeat, and at once when the set of long-running items changes.
-3. Removed on a clean stop that leaves nothing in processing.
-4. A worker without the rights for it says so once and goes on without.
+1. Written every heartbeat, and at once when the set of long-running items changes.
+2. Removed on a clean stop that leaves nothing in processing.
+3. A worker without the rights for it says so once and goes on without.
 
 Heartbeats are compared in the server's time: the server stamps ``_modified`` on every write, and
 what it stamped on our own last write tells what time it is there. Where that time leaps ahead (a
@@ -11,28 +10,36 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 """
 
 import asyncio
-import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from worker.engine.runner import Running
+from worker.engine.fleet.leadership import rank_of
+from worker.engine.fleet.presence import (
+    COLLECTION,
+    MAX_CLAIMS,
+    Claim,
+    Peer,
+    WorkerInfo,
+    document_of,
+    peer_of,
+)
+from worker.engine.outbox.rows import AttemptId, attempt_id
 from worker.errors import StateError
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso, moment_of, number, parse_iso
+from worker.openiap.values import moment_of
 from worker.openiap.workitem import JsonObject
+from worker.service import Service
 from worker.telemetry.log import Log
 
-COLLECTION: Final = "openiap_workers"
-SCHEMA: Final = 1
 LONG_RUNNING: Final = 2.0
-MAX_CLAIMS: Final = 5_000
+"""Seconds after which an item in flight is worth a heartbeat of its own."""
 GOODBYE_TIMEOUT: Final = 1.0
 BEAT_TIMEOUT: Final = 5.0
 MISSED: Final = 2.5
@@ -40,45 +47,9 @@ MISSED: Final = 2.5
 MOVED: Final = timedelta(seconds=1)
 """By so much the server's time has to differ from what was thought to count as moved."""
 
-Key = tuple[str, int]
 
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Another worker (or this one), as its document tells.
-
-    Attributes:
-        silent: seconds since its last heartbeat, in the server's time.
-        claims: the attempts that it holds: item id and retries.
-        lastruns: when each was popped, as far as it told: an item that was handed back without
-            costing an attempt is popped again under the same retries.
-        namespace: its setting of that name; leadership is a matter of one namespace, claims count
-            whatever theirs is.
-    """
-
-    id: str
-    host: str
-    pid: int
-    version: str
-    queues: tuple[str, ...]
-    silent: float
-    claims: frozenset[Key]
-    lastruns: Mapping[Key, str] = field(default_factory=dict)
-    namespace: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Self:
-    """What a worker says of itself."""
-
-    id: str
-    version: str
-    queues: Mapping[str, int]
-    namespace: str = ""
-
-
-class Presence:
-    """Keeps the document; shape: ``start``, ``stop``.
+class Heartbeat(Service):
+    """Keeps this worker's presence document, and reads the others'; a ``Fleet``.
 
     Args:
         interval, dead_after: seconds.
@@ -89,15 +60,18 @@ class Presence:
 
     def __init__(
         self,
-        me: Self,
+        me: WorkerInfo,
         *,
         pool: Pool,
         interval: float,
         dead_after: float,
-        in_flight: Callable[[], Iterable[Running]],
+        in_flight: Callable[[], Iterable[Claim]],
         log: Log,
         acl: Callable[[], Sequence[JsonObject]] = tuple,
     ) -> None:
+        super().__init__(
+            "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
+        )
         self.me: Final = me
         self.usable = True
         """False where the rights for it are missing."""
@@ -114,11 +88,11 @@ class Presence:
         self._server_time: tuple[datetime, float] | None = None
         self._beaten: float | None = None
         self._steady_since = 0.0
-        self._told: frozenset[Key] = frozenset()
+        self._claimed: frozenset[AttemptId] = frozenset()
+        """The long-running items that the last heartbeat told of."""
         self._change = asyncio.Event()
         self._kept = False
         self._peers: list[Peer] | None = None
-        self._task: asyncio.Task[None] | None = None
 
     async def previous_claims(self) -> list[JsonObject]:
         """Return the items that an earlier life under this identity held when it ended.
@@ -150,7 +124,7 @@ class Presence:
     async def start(self) -> None:
         """Say hello, then keep saying it."""
         await self._beat_once()
-        self._task = asyncio.create_task(self._beat(), name="presence")
+        await super().start()
 
     def keep(self) -> None:
         """Leave the document at ``stop``: what it claims is still in processing, and others are to
@@ -160,16 +134,14 @@ class Presence:
 
     async def beat(self) -> None:
         """Say it now, and learn what time it is on the server; nothing once it has stopped."""
-        if self._task is not None:
+        if self.running:
             await self._beat_once()
 
     async def stop(self) -> None:
         """Stop, and remove the document; a link that is down leaves it to be found dead."""
-        task, self._task = self._task, None
-        if task is None:
+        if not self.running:
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await super().stop()
         if self._kept or not self.usable or not self._pool.ready:
             return
         with suppress(OpenIAPError, TimeoutError):
@@ -229,29 +201,24 @@ class Presence:
         """
         if self._peers is None or not self.usable:
             return None
-        return sum(
-            peer.id < self.me.id
-            and queue in peer.queues
-            and peer.namespace == self.me.namespace
-            and peer.silent <= self._dead_after
-            for peer in self._peers
-        )
+        return rank_of(self.me.id, queue, self._peers, self._dead_after, self.me.namespace)
 
-    async def _beat(self) -> None:
-        """Say it for ever; at once after a reconnect, and after a failure not without a pause."""
-        while self.usable:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
-                    await self._until_claims_change()
-            await self._pool.wait_ready()
-            if not await self._beat_once():
-                await asyncio.sleep(min(1.0, self._interval))
+    async def round(self) -> float:
+        """Say it when it is time to: at once after a reconnect or when claims change, and after a
+        failure not without a pause."""
+        if not self.usable:
+            return self._interval
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval):
+                await self._until_claims_change()
+        await self._pool.wait_ready()
+        return 0.0 if await self._beat_once() else min(1.0, self._interval)
 
     async def _until_claims_change(self) -> None:
         """Return when the set of items that run for long is another than was told."""
         while True:
             long, next_at = self._long_running()
-            if long - self._told or self._gone():
+            if long - self._claimed or self._gone():
                 return
             self._change.clear()
             with suppress(TimeoutError):
@@ -260,27 +227,28 @@ class Presence:
             # At most one document per second, however fast items come and go.
             await asyncio.sleep(min(1.0, self._interval))
 
-    def _long_running(self) -> tuple[frozenset[Key], float | None]:
+    def _long_running(self) -> tuple[frozenset[AttemptId], float | None]:
         """Return who runs for long, and in how many seconds the next one will."""
         now, long, next_at = time.monotonic(), set(), None
         for running in self._in_flight():
             ran = now - running.popped
             if ran >= LONG_RUNNING:
-                long.add((running.workitem.id, running.workitem.retries))
+                long.add(attempt_id(running.workitem))
             elif next_at is None or LONG_RUNNING - ran < next_at:
                 next_at = LONG_RUNNING - ran
         return frozenset(long), next_at
 
     def _gone(self) -> bool:
-        held = {(r.workitem.id, r.workitem.retries) for r in self._in_flight()}
-        return bool(self._told - held) and len(self._told - held) * 2 > len(self._told)
+        """Whether more than half of what was claimed is out of this worker's hands."""
+        gone = self._claimed - {attempt_id(r.workitem) for r in self._in_flight()}
+        return len(gone) * 2 > len(self._claimed)
 
     async def _beat_once(self) -> bool:
         """Write the document; whether it was written."""
         if not self.usable or self._kept:
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
-        document = self._document(running)
+        document = document_of(self.me, self._started, running)
         try:
             # Bounded, so that one lost reply does not make this worker look dead.
             async with asyncio.timeout(max(BEAT_TIMEOUT, self._interval)):
@@ -299,8 +267,8 @@ class Presence:
         if self._beaten is None or now - self._beaten > gap:
             self._steady_since = now
         self._beaten = now
-        self._told = frozenset(
-            (r.workitem.id, r.workitem.retries) for r in running if now - r.popped >= LONG_RUNNING
+        self._claimed = frozenset(
+            attempt_id(r.workitem) for r in running if now - r.popped >= LONG_RUNNING
         )
         stamped = moment_of(stored.get("_modified"))
         if stamped is not None:
@@ -320,31 +288,6 @@ class Presence:
         ahead = (stamped - before).total_seconds() - (now - at)
         return ahead > self._dead_after / 2
 
-    def _document(self, running: Iterable[Running]) -> JsonObject:
-        return {
-            "_id": self.me.id,
-            "_type": "worker",
-            "name": self.me.id,
-            "schema": SCHEMA,
-            "version": self.me.version,
-            "namespace": self.me.namespace,
-            "host": platform.node(),
-            "pid": os.getpid(),
-            "queues": list(self.me.queues),
-            "slots": dict(self.me.queues),
-            "started": iso(self._started),
-            "heartbeat": iso(datetime.now(UTC)),
-            "items": [
-                {
-                    "id": r.workitem.id,
-                    "queue": r.workitem.wiq,
-                    "retries": r.workitem.retries,
-                    "lastrun": iso(r.workitem.lastrun) if r.workitem.lastrun else None,
-                }
-                for r in running
-            ],
-        }
-
     def _give_up(self, error: OpenIAPError) -> None:
         if self.usable:
             self.usable = False
@@ -356,30 +299,3 @@ class Presence:
 
 def _nothing() -> None:
     return None
-
-
-def peer_of(document: Mapping[str, Any], now: datetime) -> Peer | None:
-    """Read a worker's document; None for one that is not readable (a newer version's, say)."""
-    stamp = document.get("_modified") or document.get("heartbeat")
-    try:
-        silent = (now - parse_iso(str(stamp))).total_seconds()
-    except ValueError:
-        return None
-    items = document.get("items")
-    lastruns = {
-        (str(item.get("id")), number(item.get("retries"))): str(item.get("lastrun") or "")
-        for item in (items if isinstance(items, list) else [])
-        if isinstance(item, dict)
-    }
-    queues = document.get("queues")
-    return Peer(
-        id=str(document.get("_id", "")),
-        host=str(document.get("host", "")),
-        pid=number(document.get("pid")),
-        version=str(document.get("version", "")),
-        queues=tuple(str(q) for q in queues) if isinstance(queues, list) else (),
-        silent=silent,
-        claims=frozenset(lastruns),
-        lastruns=lastruns,
-        namespace=str(document.get("namespace") or ""),
-    )

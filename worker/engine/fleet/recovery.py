@@ -3,23 +3,32 @@
 1. Outcomes that were computed and not delivered are sent.
 2. Items that were in flight when it ended are put back, with what is known of the end.
 3. What the server will not have yet is tried on beside the work: no item waits for it.
-4. What dead siblings in the same state directory left is settled as well.
+4. What dead siblings in the same state directory left is settled as well: the lock of its outbox
+   proves that a sibling is dead, wherever its heartbeats are. This is done at a start only: later,
+   a sibling that is started again would put back what is being sent for it here.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import Delivery, WriteBack
-from worker.engine.fleet.adoption import Adoption
-from worker.engine.fleet.heartbeat import Presence
+from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.takeover import Orphan, TakeOver
 from worker.engine.item_events import succeeded
 from worker.engine.outbox.outbox import Outbox, OutboxRow
+from worker.engine.outbox.rows import AttemptId, attempt_id, outcome_from, outcome_text
 from worker.engine.outbox.spool import Spool
+from worker.engine.outbox.sqlite import StoredRow
+from worker.errors import StateError
+from worker.openiap.errors import FileTransferError
 from worker.openiap.values import moment_of, number
 from worker.openiap.workitem import JsonObject, Workitem
+from worker.service import cancelled
 from worker.telemetry.log import Log
 
 AT_ONCE: Final = 16
@@ -35,7 +44,7 @@ class Recovery:
         self,
         outbox: Outbox | None,
         spool: Spool,
-        presence: Presence,
+        heartbeat: Heartbeat,
         writeback: WriteBack,
         take_over: TakeOver,
         followups: FollowUps | None = None,
@@ -45,15 +54,12 @@ class Recovery:
     ) -> None:
         self._outbox = outbox
         self._spool = spool
-        self._presence = presence
+        self._heartbeat = heartbeat
         self._writeback = writeback
         self._take_over = take_over
         self._followups = followups
         self._log = log
         self._start_within = start_within
-        self._adoption = None
-        if outbox is not None:
-            self._adoption = Adoption(outbox, spool, self._settle, log=log)
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._task: asyncio.Task[None] | None = None
 
@@ -65,7 +71,7 @@ class Recovery:
         """
         rows = await self._outbox.pending() if self._outbox is not None else []
         self._spool.sweep(keep=[(row.item_id, row.retries) for row in rows])
-        claims = await self._presence.previous_claims() if self._presence.usable else []
+        claims = await self._heartbeat.previous_claims() if self._heartbeat.usable else []
         self._task = asyncio.create_task(self._settle_all(rows, claims), name="recovery")
         await asyncio.wait({self._task}, timeout=self._start_within)
         if self._task.done():
@@ -85,15 +91,51 @@ class Recovery:
         """Try no more; what is left stays in the outbox."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancelled(task)
 
     async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[JsonObject]) -> None:
         await self._settle(rows, self._me)
-        known = {(row.item_id, row.retries) for row in rows}
+        known = {attempt_id(row.workitem) for row in rows}
         await asyncio.gather(*(self._take(o) for o in orphans_of(claims, known, self._me)))
-        if self._adoption is not None:
-            await self._adoption.take()
+        if self._outbox is not None:
+            await self._adopt_siblings(self._outbox)
+
+    async def _adopt_siblings(self, outbox: Outbox) -> None:
+        """Take over what dead siblings left, and settle it."""
+        for sibling in Outbox.adoptable(outbox.path.parent):
+            gone: list[tuple[str, str]] = []
+            try:
+                rows = await outbox.adopt(sibling, partial(self._carry, gone=gone))
+            except StateError as error:  # it lives again, or its file cannot be read
+                self._log.info(f"the outbox of {sibling} is left alone: {error}")
+                continue
+            for item_id, reason in gone:
+                self._log.warn(f"an attachment of a dead worker is gone: {reason}", item=item_id)
+            await self._settle(rows, sibling)
+
+    def _carry(self, row: StoredRow, gone: list[tuple[str, str]]) -> StoredRow:
+        """Take a sibling's attachments over into our own spool: its next life tidies up its own.
+
+        In the outbox's thread.
+
+        Args:
+            gone: gets the item and the reason of what cannot be had any more.
+        """
+        try:
+            outcome = None if row.outcome is None else outcome_from(row.outcome)
+        except (ValueError, TypeError):
+            return row  # unreadable, whoever reads it
+        if outcome is None or not outcome.attachments:
+            return row
+        taken: list[tuple[str, str]] = []
+        for name, path in outcome.attachments:
+            try:
+                kept = self._spool.inherit(Path(path), name, row.item_id, row.retries)
+            except (FileTransferError, StateError) as error:
+                gone.append((row.item_id, str(error)))
+                kept = Path(path)
+            taken.append((name, str(kept)))
+        return replace(row, outcome=outcome_text(replace(outcome, attachments=tuple(taken))))
 
     async def _settle(self, rows: Sequence[OutboxRow], owner: str) -> None:
         outcomes = [row for row in rows if row.outcome is not None]
@@ -108,7 +150,7 @@ class Recovery:
 
     @property
     def _me(self) -> str:
-        return self._presence.me.id
+        return self._heartbeat.me.id
 
     async def _send(self, row: OutboxRow, owner: str) -> None:
         if row.outcome is None or self._outbox is None:
@@ -136,7 +178,7 @@ class Recovery:
             await self._take_over.take(orphan)
 
 
-def orphans_of(claims: Sequence[JsonObject], known: set[tuple[str, int]], me: str) -> list[Orphan]:
+def orphans_of(claims: Sequence[JsonObject], known: set[AttemptId], me: str) -> list[Orphan]:
     """Return the items that the presence document of an earlier life claims, unless known."""
     found = []
     for claim in claims:

@@ -8,10 +8,9 @@
 4. Nobody is judged before this worker's own heartbeats went through for ``dead_after``, without an
    outage or a leap of the server's clock.
 5. Who began to close an item and died in between does not keep it for ever.
-6. Whatever else one worker per queue looks after is called at the end (``tend``).
+6. Whatever else one worker per queue looks after is called at the end (``maintain``).
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,13 +20,16 @@ from functools import partial
 from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
-from worker.engine.fleet.heartbeat import COLLECTION, Key, Peer, Presence
+from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.leadership import led_queues
+from worker.engine.fleet.presence import COLLECTION, Peer
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
+from worker.engine.outbox.rows import AttemptId, attempt_id
 from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso, number
 from worker.openiap.workitem import PROCESSING, JsonObject
+from worker.service import Service
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
@@ -43,102 +45,96 @@ PROJECTION: Final = {
     "wiqid": 1,
     CLOSING: 1,
 }
-LOOK_AT: Final = 500
+PAGE: Final = 500
 """Items in one answer; OpenIAP gives no more."""
-MOST_LOOKS: Final = 20
+MOST_PAGES: Final = 20
 FORGET_WORKERS_AFTER: Final = 3600.0
 FORGET_DEATHS_AFTER: Final = timedelta(days=7)
 
-Sight = tuple[str, int, int, str]
+RunId = tuple[str, int, int, str]
+"""One run of an item, and who is closing it: what ``run_id`` tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Seconds; ``unclaimed_after`` 0 = never."""
+class RescueTimes:
+    """Seconds: between two looks, of silence after which a worker counts as dead, and of age after
+    which an item that nobody claims is taken over (0: never)."""
 
     interval: float
     dead_after: float
     unclaimed_after: float
 
 
-class Rescuer:
-    """Looks after the queues of this worker; shape: ``start``, ``stop``."""
+class Rescuer(Service):
+    """Looks after the queues of this worker.
+
+    Args:
+        own: the attempts in flight in this process.
+        maintain: called with the queues that this worker leads, after each look.
+    """
 
     def __init__(
         self,
         queues: Sequence[str],
         *,
-        presence: Presence,
+        heartbeat: Heartbeat,
         take_over: TakeOver,
-        own: Callable[[], Iterable[Key]],
+        own: Callable[[], Iterable[AttemptId]],
         pool: Pool,
-        rules: Rules,
+        times: RescueTimes,
         counts: Counts,
         log: Log,
         chance: random.Random,
-        tend: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        maintain: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__(
+            "rescuer",
+            first=times.interval,
+            pause=times.interval,
+            on_error=partial(log.failed, "could not look for orphans"),
+            chance=chance,
+        )
         self._queues = tuple(queues)
-        self._presence = presence
+        self._heartbeat = heartbeat
         self._take_over = take_over
         self._own = own
         self._pool = pool
-        self._rules = rules
+        self._times = times
         self._counts = counts
         self._log = log
-        self._chance = chance
-        self._tend = tend
-        self._seen: dict[Sight, float] = {}
+        self._maintain = maintain
+        self._seen: dict[RunId, float] = {}
         """Since when an item is in processing, unchanged; ``time.monotonic()``."""
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to look."""
-        self._task = asyncio.create_task(self._look_for_ever(), name="rescuer")
+    async def round(self) -> None:
+        """Look, where there is a link."""
+        if self._pool.ready:
+            await self.rescue()
 
-    async def stop(self) -> None:
-        """Stop looking."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _look_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._rules.interval * self._chance.uniform(0.8, 1.2))
-            if not self._pool.ready:
-                continue
-            try:
-                await self.look()
-            except OpenIAPError as error:
-                self._log.warn(f"could not look for orphans: {error}")
-            except Exception as error:  # one odd document must not end all rescue
-                self._log.error(f"could not look for orphans: {type(error).__name__}: {error}")
-
-    async def look(self) -> int:
-        """Look once; returns how many items were put back.
+    async def rescue(self) -> int:
+        """Look once, and put back what nobody works; returns how many items that were.
 
         Raises:
             OpenIAPError: the server could not be asked.
         """
         if not self._may_judge():
             return 0
-        peers = await self._presence.peers() if self._presence.usable else []
-        me = self._presence.me
-        led = led_queues(self._queues, peers, me.id, self._rules.dead_after, me.namespace)
+        peers = await self._heartbeat.peers() if self._heartbeat.usable else []
+        me = self._heartbeat.me
+        led = led_queues(self._queues, peers, me.id, self._times.dead_after, me.namespace)
         if not led:
             return 0
         documents = await self._in_processing(led)
         if not self._may_judge():
             return 0  # the clock leapt while it looked
         own = frozenset(self._own())
-        now = self._presence.server_time
+        now = self._heartbeat.server_time
         self._note(documents)
         taken = 0
         for document in documents:
             looked = time.monotonic()
-            seen = looked - self._seen.get(sight_of(document), looked)
-            orphan = orphan_of(document, peers, own, self._rules, now, seen)
+            seen = looked - self._seen.get(run_id(document), looked)
+            orphan = orphan_of(document, peers, own, self._times, now, seen)
             if orphan is None:
                 continue
             # What is refused now is tried at the next look, and holds up none of the others.
@@ -151,40 +147,40 @@ class Rescuer:
                 taken += 1
                 self._counts.rescued(orphan.workitem.wiq)
         await self._forget(peers, documents)
-        if self._tend is not None:
-            await self._tend(led)
+        if self._maintain is not None:
+            await self._maintain(led)
         return taken
 
     def _may_judge(self) -> bool:
         """Tell whether the living had the time to say so: without that they are silent too."""
-        return not self._presence.usable or self._presence.steady() >= self._rules.dead_after
+        return not self._heartbeat.usable or self._heartbeat.steady() >= self._times.dead_after
 
     async def _in_processing(self, queues: Sequence[str]) -> list[JsonObject]:
         """Return all items in processing, oldest first: those that nobody may take over must not
         hide the others."""
         found: dict[str, JsonObject] = {}
-        for look in range(MOST_LOOKS):
-            page = await self._pool.call(partial(_page, queues=queues, skip=look * LOOK_AT))
+        for done in range(MOST_PAGES):
+            page = await self._pool.call(partial(_page, queues=queues, skip=done * PAGE))
             found |= {str(document.get("_id")): document for document in page}
-            if len(page) < LOOK_AT:
+            if len(page) < PAGE:
                 break
         return list(found.values())
 
     def _note(self, documents: Iterable[Mapping[str, Any]]) -> None:
         now = time.monotonic()
-        self._seen = {s: self._seen.get(s, now) for s in map(sight_of, documents)}
+        self._seen = {run: self._seen.get(run, now) for run in map(run_id, documents)}
 
     async def _forget(self, peers: Sequence[Peer], documents: Sequence[Mapping[str, Any]]) -> None:
         """Delete what long-dead workers left, once none of their items is in processing."""
         held = {str(document.get("_id")) for document in documents}
-        if len(documents) >= LOOK_AT * MOST_LOOKS:
+        if len(documents) >= PAGE * MOST_PAGES:
             return
         for peer in peers:
             if peer.silent < FORGET_WORKERS_AFTER or held & {item for item, _ in peer.claims}:
                 continue
             await self._pool.call(partial(_delete_worker, id=peer.id))
         if any(peer.silent >= FORGET_WORKERS_AFTER for peer in peers):
-            before = iso(self._presence.server_now() - FORGET_DEATHS_AFTER)
+            before = iso(self._heartbeat.server_now() - FORGET_DEATHS_AFTER)
             await self._pool.call(
                 lambda client: client.delete_many(
                     COLLECTION, {"_type": "deaths", "_modified": {"$lt": before}}
@@ -198,7 +194,7 @@ async def _page(client: Client, queues: Sequence[str], skip: int) -> list[JsonOb
         {"wiq": {"$in": list(queues)}, "state": PROCESSING},
         PROJECTION,
         orderby={"lastrun": 1, "_id": 1},
-        top=LOOK_AT,
+        top=PAGE,
         skip=skip,
     )
 
@@ -207,35 +203,17 @@ async def _delete_worker(client: Client, id: str) -> None:
     await client.delete_one(COLLECTION, id)
 
 
-def sight_of(document: Mapping[str, Any]) -> Sight:
-    """Return what tells one run of an item, and who is closing it, from the next."""
+def run_id(document: Mapping[str, Any]) -> RunId:
+    """Return what tells one run of an item in processing, and who is closing it, from the next."""
     retries = number(document.get("retries"))
     return (str(document.get("_id", "")), retries, run_of(document), closer_of(document, retries))
-
-
-def led_queues(
-    queues: Sequence[str], peers: Sequence[Peer], me: str, dead_after: float, namespace: str = ""
-) -> list[str]:
-    """Return the queues that this worker looks after: no live worker of them, in its namespace, has
-    a lower id."""
-    return [
-        queue
-        for queue in queues
-        if not any(
-            peer.id < me
-            and queue in peer.queues
-            and peer.silent <= dead_after
-            and peer.namespace == namespace
-            for peer in peers
-        )
-    ]
 
 
 def orphan_of(
     document: Mapping[str, Any],
     peers: Sequence[Peer],
-    own: frozenset[Key],
-    rules: Rules,
+    own: frozenset[AttemptId],
+    times: RescueTimes,
     now: datetime | None,
     seen: float = 0.0,
 ) -> Orphan | None:
@@ -250,7 +228,7 @@ def orphan_of(
         seen: for how many seconds this worker has seen it as it is.
     """
     workitem = workitem_of(document)
-    key = (workitem.id, workitem.retries)
+    key = attempt_id(workitem)
     if key in own:
         return None
     holders = [
@@ -258,21 +236,21 @@ def orphan_of(
         for peer in peers
         if key in peer.claims and same_run(peer.lastruns.get(key), workitem.lastrun)
     ]
-    live = {peer.id for peer in peers if peer.silent <= rules.dead_after}
+    live = {peer.id for peer in peers if peer.silent <= times.dead_after}
     if any(peer.id in live for peer in holders):
         return None
     closer = closer_of(document, workitem.retries)
-    if closer in live and seen < rules.dead_after:
+    if closer in live and seen < times.dead_after:
         return None  # a matter of moments, unless it has died and lives again
     over = (closer,) if closer else ()
     if holders:
         dead = min(holders, key=lambda peer: peer.silent)
         how = f"died ({dead.host}, pid {dead.pid}, last heard of {dead.silent:.0f} s ago)"
         return Orphan(workitem, dead.id, how, died=True, over=over)
-    if not rules.unclaimed_after or workitem.lastrun is None:
+    if not times.unclaimed_after or workitem.lastrun is None:
         return None
     age = seen if now is None else (now - workitem.lastrun).total_seconds()
-    if age < rules.unclaimed_after:
+    if age < times.unclaimed_after:
         return None
     how = (
         f"popped by {workitem.username or 'an unknown user'} {age:.0f} s ago, and claimed by no"

@@ -7,9 +7,10 @@ was in flight in several worker deaths ends as failed whatever the queue says.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.engine.fleet.presence import COLLECTION
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
@@ -17,8 +18,6 @@ from worker.openiap.upsert import upsert
 from worker.openiap.values import iso, moment_of, number
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
-
-COLLECTION: Final = "openiap_workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class TakeOver:
         """
         workitem = orphan.workitem
         deaths = await self._count_death(orphan) if orphan.died else 0
-        outcome = decided(orphan, deaths, self._max_deaths, self._worker_id)
+        outcome = outcome_of(orphan, deaths, self._max_deaths, self._worker_id)
         over = (*orphan.over, orphan.holder) if orphan.holder else orphan.over
         delivery = Delivery(workitem, outcome, over=over, patient=patient)
         delivered = await self._writeback.deliver(delivery)
@@ -100,8 +99,13 @@ class TakeOver:
         return max(len(attempts), orphan.deaths)
 
 
-def decided(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome:
-    """Return what an orphan ends as; pure."""
+def outcome_of(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome:
+    """Return what an orphan ends as; pure.
+
+    Args:
+        deaths: in how many worker deaths it was in flight.
+        by: the worker that takes it over.
+    """
     since = orphan.workitem.lastrun
     when = f" since {iso(since)}" if since else ""
     if orphan.holder:

@@ -7,7 +7,7 @@
 import random
 
 from worker.app.registry import Registry
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.engine.maintenance.retention import Retention, rules_of
 from worker.engine.maintenance.sweep import Sweep
 from worker.openiap.client import Client

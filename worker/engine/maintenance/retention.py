@@ -15,20 +15,23 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from worker.app.options import Handler
 from worker.durations import text as duration_text
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound, OpenIAPError
+from worker.openiap.errors import ItemNotFound
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
+from worker.service import Service
 from worker.telemetry.log import Log
 
 FIRST: Final = 300.0
 EVERY: Final = 3600.0
-PAUSE: Final = 1.0
+BETWEEN: Final = 1.0
+"""Seconds between two batches."""
 BATCH: Final = 25
 
 
@@ -51,15 +54,6 @@ class Rule:
 
     def __str__(self) -> str:
         return f"{self.state} items of {self.queue} older than {duration_text(self.keep)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds: before the first look, between two, and between two batches."""
-
-    first: float = FIRST
-    every: float = EVERY
-    pause: float = PAUSE
 
 
 def rules_of(handlers: Iterable[Handler[..., Any]]) -> list[Rule]:
@@ -90,8 +84,12 @@ async def delete_batch(client: Client, rule: Rule, now: datetime) -> int:
     return len(found)
 
 
-class Retention:
-    """Deletes for a worker's queues; shape: ``start``, ``stop``."""
+class Retention(Service):
+    """Deletes for a worker's queues.
+
+    Args:
+        first, every, between: seconds before the first look, between two, and between two batches.
+    """
 
     def __init__(
         self,
@@ -101,42 +99,35 @@ class Retention:
         fleet: Fleet,
         log: Log,
         chance: random.Random,
-        pace: Pace = Pace(),
+        first: float = FIRST,
+        every: float = EVERY,
+        between: float = BETWEEN,
     ) -> None:
+        super().__init__(
+            "retention",
+            first=first,
+            pause=every,
+            on_error=partial(log.failed, "old items could not be deleted"),
+            chance=chance,
+        )
         self._rules = tuple(rules)
         self._client = client
         self._fleet = fleet
         self._log = log
-        self._chance = chance
-        self._pace = pace
-        self._task: asyncio.Task[None] | None = None
+        self._between = between
 
     async def start(self) -> None:
-        """Begin, after a while; returns at once."""
+        """Begin, where items are not kept for ever; the first look comes after a while."""
         if self._rules:
-            self._task = asyncio.create_task(self._run(), name="retention")
+            await super().start()
 
-    async def stop(self) -> None:
-        """Stop; what is left goes the next time."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        wait = self._pace.first
-        while True:
-            await asyncio.sleep(wait * self._chance.uniform(0.8, 1.2))
-            wait = self._pace.every
-            for rule in self._rules:
-                try:
-                    await self._apply(rule)
-                except OpenIAPError as error:
-                    self._log.once_a_while(
-                        f"retention {rule.queue}", f"{rule} could not be deleted: {error}"
-                    )
-                except Exception as error:  # one odd queue must not end the others' retention
-                    self._log.error(f"{rule} could not be deleted: {type(error).__name__}: {error}")
+    async def round(self) -> None:
+        """Delete what may go now, of every rule."""
+        for rule in self._rules:
+            try:
+                await self._apply(rule)
+            except Exception as error:  # one odd queue must not end the others' retention
+                self._log.failed(f"{rule} could not be deleted", error)
 
     async def _apply(self, rule: Rule) -> None:
         gone = 0
@@ -145,6 +136,6 @@ class Retention:
             gone += some
             if some < BATCH:
                 break
-            await asyncio.sleep(self._pace.pause)
+            await asyncio.sleep(self._between)
         if gone:
             self._log.info(f"deleted {gone} {rule}", queue=rule.queue)

@@ -26,6 +26,7 @@ from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.values import iso, parse_iso
 from worker.openiap.workitem import JsonObject
+from worker.service import cancelled
 from worker.telemetry.counts import QueueCounts
 from worker.telemetry.health import JSON, Answer, Query
 from worker.telemetry.metrics import PREFIX
@@ -122,10 +123,7 @@ class Scaling(Collector):
     async def stop(self) -> None:
         """Ask the server no more; idempotent."""
         self._loop = None
-        asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await cancelled(*self._asking.values())
 
     def answer(self, query: Query) -> Answer:
         """Answer ``/scale?queue=NAME&target=SECONDS``; runs in the listener's threads.

@@ -11,24 +11,25 @@ An hour without anything to do costs two messages: the server's time, and one qu
 clock alone decides how old something is.
 """
 
-import asyncio
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Final
 
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
-from worker.openiap.errors import DuplicateKey, OpenIAPError
+from worker.openiap.errors import DuplicateKey
 from worker.openiap.values import iso, number
 from worker.openiap.workitem import JsonObject
 from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE
+from worker.service import Service
 from worker.state.cells import COLLECTION, KEPT, TYPE, Cells, Version, document_id, version_of
 from worker.state.once import KIND as ONCE
 from worker.state.server_clock import ServerClock
@@ -37,20 +38,12 @@ from worker.telemetry.log import Log
 FIRST: Final = 600.0
 EVERY: Final = 3600.0
 AGAIN: Final = 30.0
+"""Seconds before a sweep that goes on where the last one stopped: a fleet with many keys leaves
+more than one sweep takes."""
 PAGE: Final = 250
 MOST_PAGES: Final = 40
 MARKED: Final = f"payload.{KEY}.{ID_FIELD}"
 PROJECTION: Final[JsonObject] = {"state": 1, "_modified": 1, MARKED: 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds before the first sweep, between two, and before one that goes on where the last one
-    stopped: a fleet with many keys leaves more than one sweep takes."""
-
-    first: float = FIRST
-    every: float = EVERY
-    again: float = AGAIN
 
 
 @dataclass(slots=True)
@@ -92,8 +85,12 @@ def superseded(known: Sequence[Version]) -> list[str]:
     return [document_id(version) for version in known[:-1] if version.number > 1]
 
 
-class Sweep:
-    """Sweeps for a fleet; shape: ``start``, ``stop``."""
+class Sweep(Service):
+    """Sweeps for a fleet, where this worker leads the first of its queues.
+
+    Args:
+        first, every, again: seconds; see the constants of these names.
+    """
 
     def __init__(
         self,
@@ -104,48 +101,38 @@ class Sweep:
         namespace: str,
         log: Log,
         chance: random.Random,
-        pace: Pace = Pace(),
+        first: float = FIRST,
+        every: float = EVERY,
+        again: float = AGAIN,
     ) -> None:
-        """Make one; it sweeps where this worker leads the first of its queues."""
+        super().__init__(
+            "sweep",
+            first=first,
+            pause=every,
+            on_error=partial(log.failed, "shared state could not be swept"),
+            chance=chance,
+        )
         self._queues = tuple(queues)
         self._client = client
         self._cells = Cells(client, namespace)
         self._clock = ServerClock(client, namespace)
         self._fleet = fleet
-        self._log = log
-        self._chance = chance
-        self._pace = pace
-        self._task: asyncio.Task[None] | None = None
+        self._again = again
         self._after = ""
         """Where the last sweep ended that did not come to the end."""
 
     async def start(self) -> None:
-        """Begin, after a while; returns at once."""
+        """Begin, where there is a queue; the first sweep comes after a while."""
         if self._queues:
-            self._task = asyncio.create_task(self._run(), name="sweep")
+            await super().start()
 
-    async def stop(self) -> None:
-        """Stop; what is left goes the next time."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        wait = self._pace.first
-        while True:
-            await asyncio.sleep(wait * self._chance.uniform(0.8, 1.2))
-            wait = self._pace.every
-            if self._fleet.rank(min(self._queues)) not in (0, None):
-                continue
-            try:
-                await self.sweep()
-            except OpenIAPError as error:
-                self._log.once_a_while("sweep", f"shared state could not be swept: {error}")
-            except Exception as error:  # one odd document must not end all sweeps
-                self._log.error(f"shared state could not be swept: {type(error).__name__}: {error}")
-            else:
-                wait = self._pace.again if self._after else self._pace.every
+    async def round(self) -> float | None:
+        """Sweep, where this worker leads; returns when to go on with what is left."""
+        if self._fleet.rank(min(self._queues)) in (0, None):
+            await self.sweep()
+            if self._after:
+                return self._again
+        return None
 
     async def sweep(self) -> int:
         """Sweep once; returns how many documents were deleted.

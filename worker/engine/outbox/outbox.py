@@ -21,9 +21,10 @@ from typing import Final
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
+    AttemptId,
     Evidence,
-    Key,
     OutboxRow,
+    attempt_id,
     moment,
     outcome_from,
     outcome_text,
@@ -31,7 +32,7 @@ from worker.engine.outbox.rows import (
     workitem_text,
 )
 from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
-from worker.engine.outbox.writer import Entry, Writer, key_of
+from worker.engine.outbox.writer import Entry, Writer
 from worker.errors import StateError
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem
@@ -80,7 +81,7 @@ class Outbox:
         self._folder = folder
         self._lock = lock
         self._on_trouble = on_trouble
-        self._entries: dict[Key, Entry] = {}
+        self._entries: dict[AttemptId, Entry] = {}
         self._deaths: dict[str, int] = {}
         # Microseconds, so that no life reuses the numbers of an earlier one.
         self._numbers: Iterator[int] = itertools.count(time.time_ns() // 1000)
@@ -248,7 +249,7 @@ class Outbox:
                 entry = _entry(seq, stored)
                 if entry is not None:
                     entry.stored = True
-                    self._entries.setdefault(key_of(entry.workitem), entry)
+                    self._entries.setdefault(attempt_id(entry.workitem), entry)
                     rows.append(self._row(entry))
         return rows
 
@@ -260,7 +261,7 @@ class Outbox:
         self._lock.release()
 
     def _put(self, entry: Entry) -> None:
-        key = key_of(entry.workitem)
+        key = attempt_id(entry.workitem)
         former = self._entries.get(key)
         pending = self._writer.pending.entries
         if former is not None and former is not entry:  # handed back, and popped again
@@ -269,7 +270,7 @@ class Outbox:
         self._entries[key] = entry
         pending[entry.seq] = entry
 
-    def _settle(self, key: Key) -> None:
+    def _settle(self, key: AttemptId) -> None:
         writer = self._writer
         with writer.mutex:
             entry = self._entries.pop(key, None)
@@ -306,7 +307,7 @@ class Outbox:
                 entry = _entry(stored.seq, stored)
                 if entry is not None:
                     entry.stored = True
-                    self._entries.setdefault(key_of(entry.workitem), entry)
+                    self._entries.setdefault(attempt_id(entry.workitem), entry)
 
     def _move(
         self, own: Ledger, worker_id: str, carry: Carry

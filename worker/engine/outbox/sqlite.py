@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from worker.engine.outbox.private_files import private_file
-from worker.engine.outbox.rows import Evidence, Key, moment, outcome_from, workitem_from
+from worker.engine.outbox.rows import AttemptId, Evidence, moment, outcome_from, workitem_from
 
 MAJOR: Final = 1
 MINOR: Final = 0
@@ -115,7 +115,7 @@ class StoredRow:
     outcome: str | None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> AttemptId:
         """Which attempt it is about."""
         return (self.item_id, self.retries)
 

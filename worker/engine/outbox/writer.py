@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from worker.engine.outbox.rows import Key, workitem_text
+from worker.engine.outbox.rows import workitem_text
 from worker.engine.outbox.sqlite import (
     ROW_VERSION,
     Change,
@@ -377,11 +377,6 @@ class Writer:
     def _post(self, call: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(call, *args)
-
-
-def key_of(workitem: Workitem) -> Key:
-    """Return which attempt an item is."""
-    return (workitem.id, workitem.retries)
 
 
 def _finish(futures: list["asyncio.Future[None]"]) -> None:

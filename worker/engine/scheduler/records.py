@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from worker.engine.scheduler.ticks import Standing
+from worker.engine.scheduler.ticks import Cursor
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
 from worker.openiap.upsert import upsert
@@ -31,7 +31,7 @@ PAGE: Final = 250
 
 T = TypeVar("T")
 
-Key = tuple[str, str]
+ScheduleKey = tuple[str, str]
 """A schedule's queue and name."""
 
 
@@ -41,7 +41,7 @@ class Record:
 
     Attributes:
         expression, tz, missed: as whoever wrote it last declares it.
-        since, last: see ``Standing``.
+        since, last: see ``Cursor``.
         paused: whether it is; resumed: when it went on.
     """
 
@@ -56,14 +56,14 @@ class Record:
     resumed: datetime | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ScheduleKey:
         """Queue and name."""
         return (self.queue, self.name)
 
     @property
-    def standing(self) -> Standing:
+    def cursor(self) -> Cursor:
         """How far it has come."""
-        return Standing(self.since, self.last, self.resumed)
+        return Cursor(self.since, self.last, self.resumed)
 
 
 class Records:
@@ -73,7 +73,7 @@ class Records:
         self._client = client
         self.namespace: Final = namespace
 
-    async def read(self, keys: Sequence[Key]) -> dict[Key, Record]:
+    async def read(self, keys: Sequence[ScheduleKey]) -> dict[ScheduleKey, Record]:
         """Return what is stored of some schedules; one message for each 250.
 
         Raises:
@@ -130,7 +130,7 @@ class Records:
         """
         await upsert(self._client, COLLECTION, self._document(record), acl=acl)
 
-    async def pause(self, key: Key, acl: Sequence[JsonObject] = ()) -> None:
+    async def pause(self, key: ScheduleKey, acl: Sequence[JsonObject] = ()) -> None:
         """No tick is done from now on.
 
         Raises:
@@ -138,7 +138,7 @@ class Records:
         """
         await self._switch(key, acl, paused=True)
 
-    async def resume(self, key: Key, acl: Sequence[JsonObject] = ()) -> None:
+    async def resume(self, key: ScheduleKey, acl: Sequence[JsonObject] = ()) -> None:
         """Go on; what ticked meanwhile was missed.
 
         Raises:
@@ -146,14 +146,14 @@ class Records:
         """
         await self._switch(key, acl, paused=False)
 
-    async def _switch(self, key: Key, acl: Sequence[JsonObject], *, paused: bool) -> None:
+    async def _switch(self, key: ScheduleKey, acl: Sequence[JsonObject], *, paused: bool) -> None:
         document = {**self._named(SWITCH, key), "paused": paused}
         await upsert(self._client, COLLECTION, document, acl=acl)
 
-    def _id(self, kind: str, key: Key) -> str:
+    def _id(self, kind: str, key: ScheduleKey) -> str:
         return cell_id(self.namespace, kind, "/".join(key))
 
-    def _named(self, kind: str, key: Key) -> JsonObject:
+    def _named(self, kind: str, key: ScheduleKey) -> JsonObject:
         return {
             "_id": self._id(kind, key),
             "_type": kind,
@@ -174,10 +174,10 @@ class Records:
         }
 
 
-def records_of(documents: Iterable[Mapping[str, Any]]) -> dict[Key, Record]:
+def records_of(documents: Iterable[Mapping[str, Any]]) -> dict[ScheduleKey, Record]:
     """Read stored documents, in any order; what is not readable counts as not there."""
-    found: dict[Key, Record] = {}
-    switches: dict[Key, Mapping[str, Any]] = {}
+    found: dict[ScheduleKey, Record] = {}
+    switches: dict[ScheduleKey, Mapping[str, Any]] = {}
     for document in documents:
         key = (str(document.get("queue", "")), str(document.get("schedule", "")))
         if document.get("_type") == SWITCH:

@@ -22,24 +22,26 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from worker.engine.fleet.leader import Fleet
+from worker.engine.fleet.leadership import Fleet
 from worker.engine.scheduler.records import Records
 from worker.engine.scheduler.ticks import GRACE, tick_id
-from worker.engine.scheduler.timetable import Entry
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.new_item import NewItem
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
-    NotConnected,
     OpenIAPError,
     QueueNotFound,
     ServerError,
 )
 from worker.openiap.workitem import JsonObject
 from worker.producer.insert import KnownQueues, insert
+from worker.service import Service
 from worker.state.cells import COLLECTION, uptime
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 STEP: Final = 2.0
@@ -62,8 +64,8 @@ PAYLOAD_TIMEOUT: Final = 10.0
 ID_FIELD: Final = "tick"
 
 
-class Scheduler:
-    """Does the ticks of this worker's schedules; shape: ``start``, ``stop``.
+class Scheduler(Service):
+    """Does the ticks of this worker's schedules.
 
     Args:
         entries: the schedules.
@@ -73,7 +75,7 @@ class Scheduler:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[ScheduleEntry],
         *,
         client: Client,
         fleet: Fleet,
@@ -81,6 +83,9 @@ class Scheduler:
         log: Log,
         chance: random.Random,
     ) -> None:
+        super().__init__(
+            "scheduler", pause=LATER, on_error=partial(log.failed, "schedules have to wait")
+        )
         self._entries = tuple(entries)
         self._client = client
         self._fleet = fleet
@@ -91,25 +96,21 @@ class Scheduler:
         self._readable = True
         """False where the rights for the records are missing."""
         self._begun: datetime | None = None
-        self._gate = asyncio.Lock()
-        self._moved = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
-        """Begin to watch the time; returns at once."""
+        """Begin to watch the time, where there are schedules; returns at once."""
         if self._entries:
-            self._task = asyncio.create_task(self._run(), name="scheduler")
+            await super().start()
 
-    async def stop(self) -> None:
-        """Stop; a tick that is on its way is another worker's, or comes late."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    def time_moved(self) -> None:
-        """The server's time is another than was thought: look what that makes due."""
-        self._moved.set()
+    async def round(self) -> float:
+        """Do what is due; returns the seconds until something else may be."""
+        try:
+            await self.push_due()
+        except OpenIAPError as error:
+            self._log.failed("schedules have to wait", error)
+            return SOON * self._chance.uniform(0.5, 1.5) + self._until_due()
+        return self._until_due()
 
     def next_tick(self) -> datetime | None:
         """Return the first tick that is not decided yet, in the server's time."""
@@ -117,8 +118,8 @@ class Scheduler:
             return None
         return min((entry.next for entry in self._entries if not entry.record.paused), default=None)
 
-    async def look(self, *, at_once: bool = False) -> None:
-        """Do what is due.
+    async def push_due(self, *, at_once: bool = False) -> None:
+        """Push the items of the ticks that are due, as far as that is this worker's to do.
 
         Args:
             at_once: whoever else there is, and whatever went wrong a moment ago.
@@ -126,7 +127,7 @@ class Scheduler:
         Raises:
             OpenIAPError: how far the schedules have come cannot be read or written.
         """
-        async with self._gate:
+        async with self._one_at_a_time:
             if self._begun is None:
                 await self._begin()
             now = self._fleet.server_now()
@@ -140,28 +141,12 @@ class Scheduler:
             if not acting:
                 return
             if self._readable:
-                await self._learn(due)
+                await self._read_again(due)
             if any(self._fleet.rank(entry.key[0]) for entry in acting):
                 self._chance.shuffle(acting)  # if several do the work of one, not in step
             await self._do_all(acting, now)
 
-    async def _run(self) -> None:
-        """Look whenever something is due, for ever."""
-        while True:
-            self._moved.clear()
-            try:
-                await self.look()
-            except OpenIAPError as error:
-                self._log.once_a_while("schedules", f"schedules have to wait: {error}")
-                await asyncio.sleep(SOON * self._chance.uniform(0.5, 1.5))
-            except Exception as error:  # one odd schedule must not end the others
-                self._log.error(f"schedules have to wait: {type(error).__name__}: {error}")
-                await asyncio.sleep(LATER)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._wait()):
-                    await self._moved.wait()
-
-    def _wait(self) -> float:
+    def _until_due(self) -> float:
         """Return the seconds until something may be due."""
         now, up = self._fleet.server_now(), uptime()
         waits = (
@@ -170,12 +155,12 @@ class Scheduler:
         )
         return min(LOOK_AT_LEAST, max(SHORTEST, min(waits)))
 
-    def _acts_at(self, entry: Entry) -> datetime:
+    def _acts_at(self, entry: ScheduleEntry) -> datetime:
         """Return when this worker sees to an entry's next tick, if nobody did before."""
         if not entry.stored:
             return entry.decided
         rank = self._fleet.rank(entry.key[0])
-        wait = entry.lot * UNRANKED if rank is None else rank * STEP
+        wait = entry.share * UNRANKED if rank is None else rank * STEP
         since = entry.next if self._begun is None else max(entry.next, self._begun)
         return since + timedelta(seconds=wait)
 
@@ -198,10 +183,10 @@ class Scheduler:
             for entry in self._entries:
                 entry.begin(None, now)
         for entry in self._entries:
-            entry.lot = self._chance.random()
+            entry.share = self._chance.random()
         self._begun = now
 
-    async def _learn(self, entries: Sequence[Entry]) -> None:
+    async def _read_again(self, entries: Sequence[ScheduleEntry]) -> None:
         """Read how far some have come by now.
 
         Raises:
@@ -228,31 +213,30 @@ class Scheduler:
             " made good"
         )
 
-    async def _acl(self, entry: Entry) -> tuple[JsonObject, ...]:
+    async def _acl(self, entry: ScheduleEntry) -> tuple[JsonObject, ...]:
         try:
             return (await self._queues.of(entry.key[0])).acl
         except QueueNotFound:  # it may come to be later
             return ()
 
-    async def _do_all(self, entries: Sequence[Entry], now: datetime) -> None:
+    async def _do_all(self, entries: Sequence[ScheduleEntry], now: datetime) -> None:
         """Do the ticks of some entries, a few side by side."""
         free = asyncio.Semaphore(AT_ONCE)
 
-        async def one(entry: Entry) -> None:
+        async def one(entry: ScheduleEntry) -> None:
             async with free:
                 try:
                     await self._do(entry, now)
                     await self._store(entry)
                 except OpenIAPError as error:
-                    passing = error.maybe_done or isinstance(error, NotConnected)
-                    entry.not_before = uptime() + (SOON if passing else LATER)
+                    entry.not_before = uptime() + (SOON if passes(error) else LATER)
                     self._log.once_a_while(
                         f"schedule {entry.name}", f"schedule {entry.name} has to wait: {error}"
                     )
 
         await asyncio.gather(*(one(entry) for entry in entries))
 
-    async def _do(self, entry: Entry, now: datetime) -> None:
+    async def _do(self, entry: ScheduleEntry, now: datetime) -> None:
         """Do an entry's ticks, as far as can be.
 
         Raises:
@@ -266,15 +250,15 @@ class Scheduler:
         if due.missed:
             self._log.info(
                 f"schedule {entry.name}: {due.missed} missed ticks are made good, from"
-                f" {said(due.ticks[0])} on"
+                f" {shown(due.ticks[0])} on"
             )
         for tick in due.ticks:
-            if not await self._did(entry, tick):
+            if not await self._push(entry, tick):
                 return
         entry.decide(now)
-        entry.lot = self._chance.random()
+        entry.share = self._chance.random()
 
-    async def _store(self, entry: Entry) -> None:
+    async def _store(self, entry: ScheduleEntry) -> None:
         """Store how far an entry has come, unless that is long ago: then others know better.
 
         Raises:
@@ -289,7 +273,7 @@ class Scheduler:
                 self._give_up(error)
         entry.stored = True
 
-    async def _did(self, entry: Entry, tick: datetime) -> bool:
+    async def _push(self, entry: ScheduleEntry, tick: datetime) -> bool:
         """Do one tick; False when it has to wait, and with it those after it.
 
         Raises:
@@ -308,7 +292,7 @@ class Scheduler:
             wiqid=found.wiqid,
             acl=found.acl,
         )
-        if not await self._still(entry, tick):
+        if not await self._still_due(entry, tick):
             return False
         try:
             async with asyncio.timeout(FRESH):  # not once a link is back, whenever that may be
@@ -318,12 +302,12 @@ class Scheduler:
             return False
         if placed.fresh:
             self._log.verbose(
-                f"schedule {entry.name}: pushed the item of {said(tick)}", item=placed.id
+                f"schedule {entry.name}: pushed the item of {shown(tick)}", item=placed.id
             )
         entry.did(tick)
         return True
 
-    async def _still(self, entry: Entry, tick: datetime) -> bool:
+    async def _still_due(self, entry: ScheduleEntry, tick: datetime) -> bool:
         """Whether a tick is still to be done, by what was read a moment ago.
 
         Raises:
@@ -334,18 +318,18 @@ class Scheduler:
         if (
             uptime() - entry.seen > FRESH
         ):  # a payload that took long, many ticks, or a frozen process
-            await self._learn([entry])
+            await self._read_again([entry])
             if uptime() - entry.seen > FRESH:
                 return False
-        return not entry.record.paused and entry.record.standing.done < tick
+        return not entry.record.paused and entry.record.cursor.done < tick
 
-    async def _payload(self, entry: Entry, tick: datetime) -> JsonObject | None:
+    async def _payload(self, entry: ScheduleEntry, tick: datetime) -> JsonObject | None:
         """Return the payload of a tick's item; None when it cannot be made now."""
         try:
             async with asyncio.timeout(PAYLOAD_TIMEOUT):
                 return await entry.payload(tick)
-        except Exception as error:
-            text = f"schedule {entry.name}: the payload for {said(tick)} cannot be made"
+        except Exception as error:  # a user's function, or a model's, may raise anything
+            text = f"schedule {entry.name}: the payload for {shown(tick)} cannot be made"
             reason = f"{type(error).__name__}: {error}"
         if entry.failed(tick, uptime()) < GRACE.total_seconds():
             entry.not_before = uptime() + LATER
@@ -356,6 +340,6 @@ class Scheduler:
         return None
 
 
-def said(tick: datetime) -> str:
+def shown(tick: datetime) -> str:
     """Return a tick for log lines."""
     return f"{tick:%Y-%m-%d %H:%M:%S} UTC"

@@ -15,7 +15,7 @@ MOST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Cursor:
     """How far a schedule has come; UTC, the server's time.
 
     Attributes:
@@ -47,7 +47,7 @@ class Due:
     missed: int
 
 
-def due(cron: Cron, standing: Standing, now: datetime, missed: Missed) -> Due:
+def due(cron: Cron, cursor: Cursor, now: datetime, missed: Missed) -> Due:
     """Return the ticks to do.
 
     Args:
@@ -56,9 +56,9 @@ def due(cron: Cron, standing: Standing, now: datetime, missed: Missed) -> Due:
             them, the last one, or all (the last ``MOST``).
     """
     border = now - GRACE
-    if standing.resumed is not None:
-        border = max(border, standing.resumed)
-    done = standing.done
+    if cursor.resumed is not None:
+        border = max(border, cursor.resumed)
+    done = cursor.done
     late = list(cron.ticks(max(done, border), now))
     old: list[datetime] = []
     if missed != "skip" and done < border:

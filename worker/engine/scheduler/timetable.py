@@ -8,7 +8,7 @@ from worker.app.options import Handler
 from worker.app.payload import check_files, payload_json
 from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
-from worker.engine.scheduler.records import Key, Record
+from worker.engine.scheduler.records import Record, ScheduleKey
 from worker.engine.scheduler.ticks import Due, due
 from worker.errors import HandlerError
 from worker.item.push import ContractError
@@ -16,7 +16,7 @@ from worker.openiap.workitem import JsonObject
 
 
 @dataclass(slots=True)
-class Entry:
+class ScheduleEntry:
     """One schedule as this worker knows it.
 
     Attributes:
@@ -25,7 +25,7 @@ class Entry:
         next: the first tick that is not.
         stored: whether ``record`` is stored as it is.
         seen: when ``record`` was last asked for, by the scheduler's own clock.
-        lot: a random share, 0 to 1, of the wait where the workers' order is not known.
+        share: a random share, 0 to 1, of the wait where the workers' order is not known.
         not_before: when it is looked at again, by the scheduler's own clock, in seconds.
         failing: the tick whose payload cannot be made, and since when, by the same clock.
     """
@@ -37,18 +37,18 @@ class Entry:
     next: datetime
     stored: bool = True
     seen: float = 0.0
-    lot: float = 0.0
+    share: float = 0.0
     not_before: float = 0.0
     failing: tuple[datetime, float] | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ScheduleKey:
         """Its queue and name."""
         return (self.handler.options.queue, self.schedule.name)
 
     def due(self, now: datetime) -> Due:
         """Return the ticks to do, in the server's time."""
-        return due(self.schedule.cron, self.record.standing, now, self.schedule.missed)
+        return due(self.schedule.cron, self.record.cursor, now, self.schedule.missed)
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class Entry:
         self.record = self._declared(stored or self.record)
         if stored is None or not self.declares(stored):
             self.record = replace(self.record, since=now)
-        self.decided = self.record.standing.done
+        self.decided = self.record.cursor.done
         self.decide(self.decided)
 
     def learn(self, stored: Record) -> None:
@@ -98,13 +98,13 @@ class Entry:
     def decide(self, until: datetime) -> None:
         """All ticks up to a moment are decided."""
         self.decided = max(self.decided, until)
-        self.next = self.schedule.cron.after(max(self.decided, self.record.standing.done))
+        self.next = self.schedule.cron.after(max(self.decided, self.record.cursor.done))
 
     def declares(self, record: Record) -> bool:
         """Whether a stored record says what the code says."""
         cron = self.schedule.cron
-        told = (record.expression, record.tz, record.missed)
-        return told == (cron.expression, cron.tz, self.schedule.missed)
+        stored = (record.expression, record.tz, record.missed)
+        return stored == (cron.expression, cron.tz, self.schedule.missed)
 
     async def payload(self, tick: datetime) -> JsonObject:
         """Return the payload of a tick's item, as the handler takes it.
@@ -115,7 +115,7 @@ class Entry:
         return _payload(self.handler, await self.schedule.payload_at(tick))
 
 
-def timetable(handlers: Iterable[Registered], now: datetime) -> list[Entry]:
+def timetable(handlers: Iterable[Registered], now: datetime) -> list[ScheduleEntry]:
     """Return the schedules of some handlers, beginning now.
 
     Raises:
@@ -128,7 +128,7 @@ def timetable(handlers: Iterable[Registered], now: datetime) -> list[Entry]:
     ]
 
 
-def _entry(handler: Handler[..., object], schedule: Schedule, now: datetime) -> Entry:
+def _entry(handler: Handler[..., object], schedule: Schedule, now: datetime) -> ScheduleEntry:
     try:
         check_files(handler, ())
         if not callable(schedule.payload):
@@ -139,7 +139,7 @@ def _entry(handler: Handler[..., object], schedule: Schedule, now: datetime) -> 
     record = Record(
         handler.options.queue, schedule.name, cron.expression, cron.tz, schedule.missed, now
     )
-    return Entry(handler, schedule, record, now, cron.after(now))
+    return ScheduleEntry(handler, schedule, record, now, cron.after(now))
 
 
 def _payload(handler: Handler[..., object], made: object) -> JsonObject:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from worker import BusinessError, handler
-from worker.engine.fleet.heartbeat import Presence
-from worker.engine.maintenance.retention import Pace, Retention, rules_of
+from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.maintenance.retention import Retention, rules_of
 from worker.telemetry.log import Log
 from worker.testing import LocalOpenIAP
 
@@ -49,7 +49,9 @@ def retention(openiap: LocalOpenIAP, rank: int | None = 0) -> Retention:
         fleet=Leading(openiap, rank),
         log=Log("warn"),
         chance=random.Random(1),
-        pace=Pace(first=0.01, every=0.05, pause=0.01),
+        first=0.01,
+        every=0.05,
+        between=0.01,
     )
 
 
@@ -122,6 +124,6 @@ async def test_a_worker_knows_its_place_from_the_rescuer(local_openiap: LocalOpe
     ranks: tuple[int | None, ...] = ()
     async with asyncio.timeout(60):
         while ranks != (0, 1):
-            found: list[Presence | None] = [first._presence, second._presence]
+            found: list[Heartbeat | None] = [first._presence, second._presence]
             ranks = tuple(None if one is None else one.rank("bills") for one in found)
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Presence keeps saying that this worker lives, and never holds up the loop."""
+"""The heartbeat keeps saying that this worker lives, and never holds up the loop."""
 
 import asyncio
 import platform
@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from worker.engine.fleet.heartbeat import LONG_RUNNING, Presence, Self
+from worker.engine.fleet.heartbeat import LONG_RUNNING, Heartbeat
+from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.runner import Running
 from worker.openiap.errors import AccessDenied, NotConnected, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
@@ -36,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of every presence of this test, which a machine that halts does not move."""
+    """The clock of every heartbeat of this test, which a machine that halts does not move."""
     found = Clock()
     monkeypatch.setattr("worker.engine.fleet.heartbeat.time", found)
     return found
@@ -96,12 +97,12 @@ class Ticking(Store):
         return iso(BEGIN + timedelta(seconds=self._clock.now + self.ahead))
 
 
-def presence(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -> Presence:
-    """A presence with one item that has run for long."""
+def heartbeat(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -> Heartbeat:
+    """One with one item that has run for long."""
     workitem = Workitem(id="slow", wiq="q")
     long = Running(workitem, time.monotonic() - 2 * LONG_RUNNING, datetime.now(UTC), 1)
-    return Presence(
-        Self("a", "1", {"q": 1}),
+    return Heartbeat(
+        WorkerInfo("a", "1", {"q": 1}),
         pool=cast(Pool, store),
         interval=interval,
         dead_after=dead_after,
@@ -118,7 +119,7 @@ def presence(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -
 async def test_the_loop_stays_free_while_heartbeats_are_refused(error: OpenIAPError) -> None:
     store = Store()
     store.error = error
-    kept = presence(store)
+    kept = heartbeat(store)
     await kept.start()
     for _ in range(20):  # with a loop that is held up this never ends
         await asyncio.sleep(0.01)
@@ -128,7 +129,7 @@ async def test_the_loop_stays_free_while_heartbeats_are_refused(error: OpenIAPEr
 async def test_the_loop_stays_free_while_there_is_no_link() -> None:
     store = Store()
     store.error = NotConnected("no link")
-    kept = presence(store)
+    kept = heartbeat(store)
     await kept.start()
     store.ready, store.error = False, None
     for _ in range(20):
@@ -141,7 +142,7 @@ async def test_the_loop_stays_free_while_there_is_no_link() -> None:
 async def test_heartbeats_go_on_after_an_error_that_passes() -> None:
     store = Store()
     store.error = ServerError("the primary is being chosen")
-    kept = presence(store)
+    kept = heartbeat(store)
     await kept.start()
     assert kept.usable
     store.error = None
@@ -152,14 +153,14 @@ async def test_heartbeats_go_on_after_an_error_that_passes() -> None:
 async def test_missing_rights_end_heartbeats() -> None:
     store = Store()
     store.error = AccessDenied("Access denied")
-    kept = presence(store)
+    kept = heartbeat(store)
     await kept.start()
     assert not kept.usable
     await kept.stop()
 
 
 async def test_nobody_is_judged_before_heartbeats_went_through_for_a_while(clock: Clock) -> None:
-    kept = presence(Store(), interval=INTERVAL, dead_after=DEAD_AFTER)
+    kept = heartbeat(Store(), interval=INTERVAL, dead_after=DEAD_AFTER)
     assert kept.steady() == 0.0
     await kept.start()
     for _ in range(4):
@@ -178,7 +179,7 @@ async def test_nobody_is_judged_before_heartbeats_went_through_for_a_while(clock
 
 async def test_a_link_that_was_away_begins_the_while_anew(clock: Clock) -> None:
     store = Store()
-    kept = presence(store)
+    kept = heartbeat(store)
     await kept.start()
     clock.now += 0.1
     await store.next_beat()
@@ -198,7 +199,7 @@ async def test_nobody_is_judged_for_a_while_after_the_servers_clock_leapt(
     ahead: float, leapt: bool, clock: Clock
 ) -> None:
     store = Ticking(clock)
-    kept = presence(store, interval=INTERVAL, dead_after=DEAD_AFTER)
+    kept = heartbeat(store, interval=INTERVAL, dead_after=DEAD_AFTER)
     await kept.start()
     clock.now += INTERVAL
     store.ahead = ahead * DEAD_AFTER
@@ -211,7 +212,7 @@ async def test_nobody_is_judged_for_a_while_after_the_servers_clock_leapt(
 async def test_heartbeats_go_on_whatever_the_server_stamps(stamp: object) -> None:
     store = Store()
     store.stamp = stamp
-    kept = presence(store)
+    kept = heartbeat(store)
     await kept.start()
     await store.next_beat()
     await store.next_beat()
@@ -223,7 +224,7 @@ async def test_heartbeats_go_on_whatever_the_server_stamps(stamp: object) -> Non
 async def test_a_document_that_is_none_of_ours_claims_nothing(items: object) -> None:
     store = Store()
     store.documents = [{"_id": "a", "host": platform.node(), "items": items}]
-    assert await presence(store).previous_claims() == []
+    assert await heartbeat(store).previous_claims() == []
 
 
 async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of_a_stop_takes() -> (
@@ -231,8 +232,8 @@ async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of
 ):
     store = Store()
     left = [Running(Workitem(id="left", wiq="q"), time.monotonic(), datetime.now(UTC), 1)]
-    kept = Presence(
-        Self("a", "1", {"q": 1}),
+    kept = Heartbeat(
+        WorkerInfo("a", "1", {"q": 1}),
         pool=cast(Pool, store),
         interval=0.01,
         dead_after=1.0,
@@ -253,7 +254,7 @@ async def test_nobody_is_judged_after_an_outage_as_long_as_it_takes_to_count_as_
     clock: Clock,
 ) -> None:
     """Rare heartbeats: others are silent for as long as this worker, and it has not spoken yet."""
-    kept = presence(Store(), interval=INTERVAL, dead_after=2 * INTERVAL)
+    kept = heartbeat(Store(), interval=INTERVAL, dead_after=2 * INTERVAL)
     await kept.start()
     clock.now += 1.9 * INTERVAL
     assert kept.steady() == pytest.approx(1.9 * INTERVAL)

@@ -10,9 +10,11 @@ from typing import Any, cast
 import pytest
 
 from worker.engine.delivery.writeback import Delivered
-from worker.engine.fleet.heartbeat import Peer, Presence, Self, peer_of
-from worker.engine.fleet.rescuer import Rescuer, Rules, led_queues, orphan_of
-from worker.engine.fleet.takeover import Orphan, TakeOver, decided
+from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.leadership import led_queues
+from worker.engine.fleet.presence import Peer, WorkerInfo, peer_of
+from worker.engine.fleet.rescuer import Rescuer, RescueTimes, orphan_of
+from worker.engine.fleet.takeover import Orphan, TakeOver, outcome_of
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
@@ -20,7 +22,7 @@ from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-RULES = Rules(interval=30, dead_after=45, unclaimed_after=900)
+TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 
 
 def peer(id: str, *, silent: float = 1, claims=(), queues=("q",)) -> Peer:
@@ -38,8 +40,8 @@ def item(age: float = 10, retries: int = 0) -> dict:
     }
 
 
-def judge(document: dict, peers: list[Peer], *, own=frozenset(), rules: Rules = RULES):
-    return orphan_of(document, peers, own, rules, NOW)
+def judge(document: dict, peers: list[Peer], *, own=frozenset(), times: RescueTimes = TIMES):
+    return orphan_of(document, peers, own, times, NOW)
 
 
 def test_the_live_worker_with_the_lowest_id_looks() -> None:
@@ -111,7 +113,7 @@ def test_what_nobody_claims_is_taken_when_it_is_old() -> None:
     assert orphan is not None
     assert not orphan.died
     assert "popped by bob 901 s ago" in orphan.how
-    assert judge(item(age=10**6), [], rules=Rules(30, 45, 0)) is None
+    assert judge(item(age=10**6), [], times=RescueTimes(30, 45, 0)) is None
 
 
 def test_what_this_process_works_is_left_whatever_its_document_says() -> None:
@@ -120,8 +122,8 @@ def test_what_this_process_works_is_left_whatever_its_document_says() -> None:
 
 def test_a_death_too_many_fails_the_item_whatever_the_queue_says() -> None:
     orphan = Orphan(Workitem(id="i", lastrun=NOW), "a", "died", died=True)
-    assert decided(orphan, 2, 3, "b").kind == "application"
-    ended = decided(orphan, 3, 3, "b")
+    assert outcome_of(orphan, 2, 3, "b").kind == "application"
+    ended = outcome_of(orphan, 3, 3, "b")
     assert ended.kind == "failed"
     assert "3 worker deaths" in ended.message
 
@@ -134,10 +136,10 @@ def test_documents_of_other_versions_are_read_or_left() -> None:
 
 
 class House:
-    """A presence and a pool: ``b`` was silent for long, and its item is in processing."""
+    """A heartbeat and a pool: ``b`` was silent for long, and its item is in processing."""
 
     usable = True
-    me = Self("a", "1", {"q": 1})
+    me = WorkerInfo("a", "1", {"q": 1})
     server_time = NOW
 
     def __init__(self, *, leaps: bool) -> None:
@@ -175,13 +177,13 @@ async def test_a_look_in_which_the_servers_clock_leaps_judges_nobody(
     counts.add_queue("q", "q")
     rescuer = Rescuer(
         ["q"],
-        presence=cast(Presence, house),
+        heartbeat=cast(Heartbeat, house),
         take_over=cast(TakeOver, SimpleNamespace(take=take)),
         own=tuple,
         pool=cast(Pool, house),
-        rules=RULES,
+        times=TIMES,
         counts=counts,
         log=Log("error", fallback=lambda level, line: None),
         chance=random.Random(0),
     )
-    assert await rescuer.look() == taken
+    assert await rescuer.rescue() == taken

@@ -112,7 +112,7 @@ async def looked(scheduler: Scheduler, server: Server, seconds: float = 0.0) -> 
     """Let time pass, look, and return what was sent for it."""
     server.now += timedelta(seconds=seconds)
     server.calls.clear()
-    await scheduler.look()
+    await scheduler.push_due()
     return list(server.calls)
 
 
@@ -307,7 +307,7 @@ async def test_a_payload_that_cannot_be_made_for_two_minutes_is_left_out(
     await looked(found, server)
     server.now += timedelta(seconds=30)
     for _ in range(12):
-        await found.look()
+        await found.push_due()
         up += room.LATER
     assert server.items == {}
     said = capsys.readouterr().err

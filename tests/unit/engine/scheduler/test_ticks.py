@@ -6,7 +6,7 @@ import pytest
 
 from worker.app.cron import Cron
 from worker.app.schedule_options import Missed
-from worker.engine.scheduler.ticks import MOST, Standing, due, tick_id
+from worker.engine.scheduler.ticks import MOST, Cursor, due, tick_id
 
 NOON = datetime(2026, 5, 4, 12, 0, 30, tzinfo=UTC)
 EVERY_MINUTE = Cron("* * * * *")
@@ -18,12 +18,12 @@ def _at(*texts: str) -> tuple[datetime, ...]:
 
 def test_what_ticked_since_the_last_one_is_due() -> None:
     (last,) = _at("11:59")
-    found = due(EVERY_MINUTE, Standing(NOON - timedelta(days=9), last), NOON, "skip")
+    found = due(EVERY_MINUTE, Cursor(NOON - timedelta(days=9), last), NOON, "skip")
     assert (found.ticks, found.missed) == (_at("12:00"), 0)
 
 
 def test_nothing_counts_before_the_schedule_was_declared() -> None:
-    assert due(EVERY_MINUTE, Standing(NOON - timedelta(seconds=5)), NOON, "all").ticks == ()
+    assert due(EVERY_MINUTE, Cursor(NOON - timedelta(seconds=5)), NOON, "all").ticks == ()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_tick_of_the_last_two_minutes_is_late_and_an_older_one_is_missed(
     missed: Missed, ticks: tuple[str, ...], count: int
 ) -> None:
     (last,) = _at("11:54")
-    found = due(EVERY_MINUTE, Standing(last, last), NOON, missed)
+    found = due(EVERY_MINUTE, Cursor(last, last), NOON, missed)
     assert (found.ticks, found.missed) == (_at(*ticks), count)
 
 
@@ -47,13 +47,13 @@ def test_what_fell_into_a_pause_is_missed_however_short_it_is_ago(
     missed: Missed, ticks: tuple[str, ...]
 ) -> None:
     last, resumed = _at("11:57")[0], _at("11:59")[0] + timedelta(seconds=30)
-    standing = Standing(last, last, resumed)
-    assert due(EVERY_MINUTE, standing, NOON, missed).ticks == _at(*ticks)
+    cursor = Cursor(last, last, resumed)
+    assert due(EVERY_MINUTE, cursor, NOON, missed).ticks == _at(*ticks)
 
 
 def test_a_year_of_missed_seconds_is_bounded() -> None:
-    standing = Standing(NOON - timedelta(days=365))
-    found = due(Cron("* * * * * *"), standing, NOON, "all")
+    cursor = Cursor(NOON - timedelta(days=365))
+    found = due(Cron("* * * * * *"), cursor, NOON, "all")
     assert (found.missed, len(found.ticks)) == (MOST, MOST + 120)
     assert found.ticks[-1] == NOON
 

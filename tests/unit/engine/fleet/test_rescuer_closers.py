@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 from worker.engine.delivery.fence import CLOSING, run_of
-from worker.engine.fleet.heartbeat import Peer
-from worker.engine.fleet.rescuer import Rules, orphan_of
+from worker.engine.fleet.presence import Peer
+from worker.engine.fleet.rescuer import RescueTimes, orphan_of
 from worker.openiap.values import iso
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-RULES = Rules(interval=30, dead_after=45, unclaimed_after=900)
+TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 
 
 def peer(id: str, *, silent: float = 1, claims: tuple[tuple[str, int], ...] = ()) -> Peer:
@@ -29,7 +29,7 @@ def item(*, closer: str = "", age: float = 10) -> dict:
 
 
 def judge(document: dict, peers: list[Peer], *, now: datetime | None = NOW, seen: float = 0.0):
-    return orphan_of(document, peers, frozenset(), RULES, now, seen)
+    return orphan_of(document, peers, frozenset(), TIMES, now, seen)
 
 
 def test_the_mark_of_a_worker_that_is_gone_does_not_keep_an_item() -> None:

@@ -1,0 +1,56 @@
+"""Leadership: one worker of a queue does what one is enough for; nobody is elected.
+
+The live worker with the lowest id leads, in each queue and namespace; when it dies, the next one
+does. Two may both believe that they lead: whatever a leader does has to be harmless done twice.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from worker.engine.fleet.presence import Peer
+
+
+class Fleet(Protocol):
+    """What there is to know of the others, and the time that all share; see ``Heartbeat``."""
+
+    def server_now(self) -> datetime:
+        """Return the server's time as far as it is known."""
+
+    def rank(self, queue: str) -> int | None:
+        """Return how many live workers of a queue come first, as last seen; asks nobody.
+
+        None when it is not known, as without the rights for heartbeats.
+        """
+
+    async def peers(self) -> Sequence[object]:
+        """Look who is there; ``rank`` knows it from then on.
+
+        Raises:
+            OpenIAPError: it cannot be read.
+        """
+
+
+def rank_of(
+    me: str, queue: str, peers: Iterable[Peer], dead_after: float, namespace: str = ""
+) -> int:
+    """Return how many live workers of a queue, in a namespace, come before one; 0 leads.
+
+    Args:
+        me: the worker's id.
+        dead_after: seconds of silence after which a worker counts as dead.
+    """
+    return sum(
+        peer.id < me
+        and queue in peer.queues
+        and peer.silent <= dead_after
+        and peer.namespace == namespace
+        for peer in peers
+    )
+
+
+def led_queues(
+    queues: Sequence[str], peers: Sequence[Peer], me: str, dead_after: float, namespace: str = ""
+) -> list[str]:
+    """Return the queues that a worker leads; see ``rank_of``."""
+    return [q for q in queues if not rank_of(me, q, peers, dead_after, namespace)]
