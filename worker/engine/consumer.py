@@ -18,7 +18,8 @@ from typing import Final
 
 from worker.engine.delivery.writeback import Delivered
 from worker.engine.execution import Executor
-from worker.engine.runner import Runner, Running
+from worker.engine.in_flight import Running
+from worker.engine.runner import Runner
 from worker.engine.wakeup import Wakeup
 from worker.openiap.client import Client
 from worker.openiap.errors import (
@@ -41,7 +42,7 @@ CLOCKS: Final = timedelta(seconds=0.5)
 """How far the server's clock may be behind ours for a worker that ends with its queue."""
 SPREAD: Final = 0.1
 """Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
-MAX_PARKED: Final = 1_000
+MAX_OVERDUE: Final = 1_000
 """Items whose outcome the server refuses for long hold no slot, up to so many."""
 NO_EPOCH: Final = -1
 """Of a pop that nobody knows the moment of: its item is looked at before it is written."""
@@ -88,7 +89,7 @@ class Consumer:
         self._closed_for = closed_for
         self._quieting = asyncio.Event()
         self._popping = 0
-        self._parked = 0
+        self._overdue = 0
         self._finished = 0
         self._due: list[datetime] = []
         """With ``once``: when items that this worker parked may be popped again; a heap."""
@@ -98,8 +99,8 @@ class Consumer:
     @property
     def free(self) -> int:
         """Slots that a pop could fill now; abandoned threads hold theirs."""
-        parked = min(self._parked, MAX_PARKED)
-        return self.slots - len(self.running) + parked - self._popping - self.lost
+        overdue = min(self._overdue, MAX_OVERDUE)
+        return self.slots - len(self.running) + overdue - self._popping - self.lost
 
     @property
     def full(self) -> bool:
@@ -275,20 +276,20 @@ class Consumer:
     def _begin(self, workitem: Workitem, popped: float, epoch: int, *, hand_back: bool) -> None:
         workitem.wiq = workitem.wiq or self.queue
         running = Running(workitem, popped, datetime.now(UTC), epoch)
-        running.on_park = self._park
+        running.on_overdue = self._became_overdue
         self.running.add(running)
         self._counts.popped(self.queue)
         work = self._runner.hand_back(running) if hand_back else self._runner.work(running)
         running.task = asyncio.create_task(work)
         running.task.add_done_callback(lambda task: self._ended(running, task))
 
-    def _park(self) -> None:
-        self._parked += 1
+    def _became_overdue(self) -> None:
+        self._overdue += 1
         self._room.set()
 
     def _ended(self, running: Running, task: "asyncio.Task[Delivered]") -> None:
         self.running.discard(running)
-        self._parked -= running.parked
+        self._overdue -= running.overdue
         self._finished += 1
         self._counts.left(self.queue)
         self._room.set()

@@ -279,7 +279,7 @@ class Daemon:
         await self._start_housekeeping(pool, presence)
         self._stopping = Stopping(
             tuple(self._stations.consumers.values()),
-            usual=self._stations.usual,
+            durations=self._stations.durations,
             times=StopTimes(settings.drain_timeout, settings.cancel_timeout),
             log=self._log,
             on_left=presence.keep,

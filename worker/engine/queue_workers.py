@@ -18,11 +18,11 @@ from worker.engine.equipment import Equipment
 from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Presence
 from worker.engine.gates import gate_for
+from worker.engine.in_flight import DurationEstimate, Running
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool
 from worker.engine.queues import Queues
-from worker.engine.runner import Runner, Running
-from worker.engine.usual import Usual
+from worker.engine.runner import Runner
 from worker.engine.wakeup import Wakeup
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
@@ -106,9 +106,9 @@ class Stations:
         ]
         return ", ".join(names)
 
-    def usual(self, queue: str) -> Usual:
-        """Return how long the handler of a queue usually takes."""
-        return self.runners[queue].usual
+    def durations(self, queue: str) -> DurationEstimate:
+        """Return how long the handler of a queue takes, as far as that is known."""
+        return self.runners[queue].durations
 
     def slots(self) -> dict[str, int]:
         """Return how many items of each queue may be in flight."""

@@ -13,11 +13,11 @@ it is told that the item's turn is over.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -29,73 +29,25 @@ from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
 from worker.engine.equipment import Equipment
 from worker.engine.execution import Call, Executor
 from worker.engine.execution.evidence import EvidenceLog, Facts, with_evidence
+from worker.engine.in_flight import DurationEstimate, Running
 from worker.engine.item_events import succeeded, teller_of
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool, SpooledFiles
-from worker.engine.usual import Usual
 from worker.item.context import current_namespace
 from worker.item.item import Item, ItemDesk
 from worker.item.metadata import KEY, Marks, after_success, joined, taken_out
 from worker.item.outcome import Outcome, failure, invalid_payload, released, success, with_facts
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
-from worker.openiap.workitem import FAILED, Workitem, WorkitemFile
+from worker.openiap.workitem import FAILED, WorkitemFile
 from worker.producer.prepare import StandInDesk
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
-
-Stage = Literal["claiming", "admitting", "handling", "delivering"]
 
 NOTHING: Final = Equipment()
 STOPPED = "worker stopped"
 DOWNLOAD_TIMEOUT = 3600.0
 """Seconds; a link that dies meanwhile is noticed long before."""
-
-
-def _nothing() -> None:
-    """Nobody counts slots."""
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """One item in flight.
-
-    Attributes:
-        popped: ``time.monotonic()`` of the pop; ``popped_at`` is the same moment in UTC.
-        epoch: the pool's epoch at the pop.
-        interrupted: the worker is stopping and has asked for this item back.
-        on_loop: the handler is a coroutine; it can block the loop.
-    """
-
-    workitem: Workitem
-    popped: float
-    popped_at: datetime
-    epoch: int
-    stage: Stage = "claiming"
-    item: Item | None = None
-    task: asyncio.Task[Delivered] | None = None
-    interrupted: bool = False
-    on_loop: bool = False
-    parked: bool = False
-    on_park: Callable[[], None] = _nothing
-    admission: Admission | None = None
-    error: BaseException | None = None
-    """What the handler raised; kept only for who asks for it."""
-
-    def park(self) -> None:
-        """Its outcome is on disk and the server refuses it for long: it holds no slot any more."""
-        if not self.parked:
-            self.parked = True
-            self.on_park()
-
-    def interrupt(self) -> None:
-        """Ask the handler to end; asked again, give it up. Its item is handed back.
-
-        Past the handler this does nothing: an outcome is on its way.
-        """
-        if self.stage in ("admitting", "handling") and self.task is not None:
-            self.interrupted = True
-            self.task.cancel()
 
 
 class Runner:
@@ -140,7 +92,7 @@ class Runner:
             lifespans=equipment.lifespans,
         )
         self._teller = teller_of(self._options, equipment.events)
-        self.usual = Usual()
+        self.durations = DurationEstimate()
         self.maxretries: int | None = None
         """The queue's, once known; for ``item.attempts_left``."""
 
@@ -181,7 +133,7 @@ class Runner:
         if self._outbox is not None:
             await self._outbox.finished(workitem.id, workitem.retries, outcome)
         delivery = Delivery(
-            workitem, outcome, running.popped, running.epoch, on_parked=running.park
+            workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
         )
         delivered = await self._writeback.deliver(delivery)
         if outcome.pushes:
@@ -275,7 +227,7 @@ class Runner:
             return self._failed(running, error)
         finally:
             running.stage = "delivering"
-        self.usual.saw(time.monotonic() - began)
+        self.durations.add(time.monotonic() - began)
         outcome = success(workitem.payload, result, handler=name)
         if outcome.kind != "successful":
             self._log.warn(outcome.message, item=workitem.id, queue=workitem.wiq)
@@ -296,7 +248,7 @@ class Runner:
             _forget_cancellations(running.task)
             return released(STOPPED)
         finally:
-            running.stage = "claiming"
+            running.stage = "preparing"
 
     async def _surrounded(self, around: Around, call: Call) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""

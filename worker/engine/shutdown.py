@@ -12,8 +12,7 @@ from typing import Final
 
 from worker.durations import text
 from worker.engine.consumer import Consumer
-from worker.engine.runner import Running
-from worker.engine.usual import Usual
+from worker.engine.in_flight import DurationEstimate, Running
 from worker.telemetry.log import Log
 
 HAND_BACK_TIMEOUT: Final = 1.0
@@ -39,13 +38,13 @@ class Stopping:
         self,
         consumers: Sequence[Consumer],
         *,
-        usual: Callable[[str], Usual],
+        durations: Callable[[str], DurationEstimate],
         times: StopTimes,
         log: Log,
         on_left: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumers = tuple(consumers)
-        self._usual = usual
+        self._durations = durations
         self._times = times
         self._log = log
         self._on_left = on_left
@@ -90,7 +89,8 @@ class Stopping:
         takes; the rest of the time then belongs to those that can make it."""
         for consumer in self._consumers:
             for running in consumer.running:
-                left = self._usual(consumer.queue).left(time.monotonic() - running.popped)
+                ran = time.monotonic() - running.popped
+                left = self._durations(consumer.queue).remaining(ran)
                 if left is not None and left > self._times.drain:
                     running.interrupt()
 

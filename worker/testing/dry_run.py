@@ -24,8 +24,9 @@ from worker.app.registry import Registered
 from worker.app.signature import signature_of
 from worker.engine.equipment import Equipment
 from worker.engine.execution import make_executor
+from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool
-from worker.engine.runner import Runner, Running
+from worker.engine.runner import Runner
 from worker.item.follow_up import FollowUp
 from worker.item.metadata import taken_out
 from worker.item.outcome import Outcome

@@ -10,7 +10,6 @@ import pytest
 
 from tests.unit.virtualloop import in_virtual_time
 from worker.engine import wakeup as room
-from worker.engine.usual import Usual
 from worker.engine.wakeup import RARELY, Wakeup, is_for
 
 
@@ -86,12 +85,3 @@ async def test_a_moment_that_has_passed_wakes_at_once() -> None:
 )
 def test_a_message_is_a_hint_for_the_queue_that_it_names(data: object, meant: bool) -> None:
     assert is_for(data, "q", "1") is meant
-
-
-def test_what_a_handler_usually_takes_is_said_only_when_it_is_known() -> None:
-    usual = Usual()
-    assert usual.left(0) is None
-    for _ in range(10):
-        usual.saw(10.0)
-    assert usual.left(2) == pytest.approx(8.0)
-    assert usual.left(11) is None

@@ -38,7 +38,7 @@ from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFi
 WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
 PATIENCE: Final = 600.0
-PARK_AFTER: Final = 30.0
+OVERDUE_AFTER: Final = 30.0
 SLOW_LINK: Final = 100_000
 """Bytes per second below which a transfer counts as stuck."""
 
@@ -55,7 +55,7 @@ class Delivery:
         epoch: the pool's epoch at the pop.
         sent: whether it may have reached the server already.
         over: dead workers, whose claims to this attempt count no more.
-        on_parked: called once a refusal lasts, so that the item need not hold a slot meanwhile.
+        on_overdue: called once a refusal lasts, so that the item need not hold a slot meanwhile.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
 
@@ -66,7 +66,7 @@ class Delivery:
     sent: bool = False
     over: tuple[str, ...] = ()
     patient: bool = True
-    on_parked: Callable[[], None] | None = None
+    on_overdue: Callable[[], None] | None = None
     refused_since: float | None = None
     given_up: bool = False
     uploaded: list[WorkitemFile] | None = field(default=None)
@@ -342,8 +342,8 @@ class WriteBack:
         if delivery.refused_since is None:
             delivery.refused_since = now
         refused_for = now - delivery.refused_since
-        if refused_for > PARK_AFTER and delivery.on_parked is not None:
-            delivery.on_parked()
+        if refused_for > OVERDUE_AFTER and delivery.on_overdue is not None:
+            delivery.on_overdue()
         if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
             raise _NotYet(error)
         if delivery.given_up or delivery.outcome.kind == "released":

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from worker.engine.fleet.heartbeat import LONG_RUNNING, Presence, Self
-from worker.engine.runner import Running
+from worker.engine.in_flight import Running
 from worker.openiap.errors import AccessDenied, NotConnected, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
