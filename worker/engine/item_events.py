@@ -7,7 +7,7 @@ from worker.app.options import HandlerOptions
 from worker.engine.delivery.writeback import Delivered
 from worker.item.item import Item
 from worker.item.outcome import Outcome, spent
-from worker.openiap.workitem import FAILED, SUCCESSFUL, Workitem
+from worker.openiap.workitem import FAILED, Workitem
 
 
 class Teller:
@@ -62,15 +62,6 @@ def ends(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[Even
         return ("retry",)
     exhausted = outcome.kind == "application" or (outcome.kind == "failed" and limited)
     return ("failed", "exhausted") if exhausted else ("failed",)
-
-
-def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
-    """Return whether the server has this outcome as a success."""
-    return (
-        outcome.kind == "successful"
-        and delivered.result == "applied"
-        and delivered.state in ("", SUCCESSFUL)
-    )
 
 
 def teller_of(options: HandlerOptions, events: Events | None) -> Teller | None:

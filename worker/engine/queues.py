@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.engine.wakeup import is_for
 from worker.openiap.client import Client, QueueEvent, WatchEvent
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
@@ -145,6 +144,14 @@ class Queues:
         name = str(event.document.get("wiq", ""))
         if name in self._names and event.document.get("state") == "new":
             self._wake(name)
+
+
+def is_for(data: object, queue: str, queue_id: str) -> bool:
+    """Whether a wake-up message means this queue; one that names none means every queue."""
+    if not isinstance(data, dict):
+        return True
+    named, named_id = data.get("wiq"), data.get("wiqid")
+    return (not named and not named_id) or named == queue or bool(queue_id and named_id == queue_id)
 
 
 def facts_of(name: str, document: Mapping[str, Any]) -> QueueFacts:

@@ -25,12 +25,12 @@ from worker.app.middleware_chain import Around, around_of
 from worker.app.payload import missing_file
 from worker.app.registry import Registered
 from worker.engine.concurrency.gate import Admission, Gate
-from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack, succeeded
 from worker.engine.equipment import Equipment
 from worker.engine.execution import Call, Executor
 from worker.engine.execution.evidence import EvidenceLog, Facts, with_evidence
 from worker.engine.in_flight import DurationEstimate, Running
-from worker.engine.item_events import succeeded, teller_of
+from worker.engine.item_events import teller_of
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool, SpooledFiles
 from worker.item.context import current_namespace

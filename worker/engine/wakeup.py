@@ -94,11 +94,3 @@ class Wakeup:
             heapq.heappop(self._alarms)
         self._woken.set()
         self._arm()
-
-
-def is_for(data: object, queue: str, queue_id: str) -> bool:
-    """Whether a wake-up message means this queue; one that names none means every queue."""
-    if not isinstance(data, dict):
-        return True
-    named, named_id = data.get("wiq"), data.get("wiqid")
-    return (not named and not named_id) or named == queue or bool(queue_id and named_id == queue_id)

@@ -1,4 +1,4 @@
-"""Wake-ups: alarms for known times, jittered polls, and messages that are hints."""
+"""Wake-ups: alarms for known times, and jittered polls."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.virtualloop import in_virtual_time
 from worker.engine import wakeup as room
-from worker.engine.wakeup import RARELY, Wakeup, is_for
+from worker.engine.wakeup import RARELY, Wakeup
 
 
 async def test_a_wake_before_the_wait_is_not_forgotten() -> None:
@@ -70,18 +70,3 @@ async def test_a_moment_that_has_passed_wakes_at_once() -> None:
     wakeup = Wakeup(3600, chance=random.Random(1))
     wakeup.wake_at(datetime.now(UTC) - timedelta(hours=1))
     await asyncio.wait_for(wakeup.wait(), 60)
-
-
-@pytest.mark.parametrize(
-    ("data", "meant"),
-    [
-        ({"wiq": "q", "wiqid": "1"}, True),
-        ({"wiq": "other", "wiqid": "1"}, True),
-        ({"wiq": "other", "wiqid": "2"}, False),
-        ({}, True),
-        ("hello", True),
-        (None, True),
-    ],
-)
-def test_a_message_is_a_hint_for_the_queue_that_it_names(data: object, meant: bool) -> None:
-    assert is_for(data, "q", "1") is meant

@@ -33,7 +33,7 @@ from worker.openiap.errors import (
 )
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
-from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFile
+from worker.openiap.workitem import NEW, RETRY, SUCCESSFUL, JsonObject, Workitem, WorkitemFile
 
 WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
@@ -388,6 +388,15 @@ class WriteBack:
             item=delivery.workitem.id,
             outcome=delivery.outcome.kind,
         )
+
+
+def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
+    """Return whether the server has this outcome as a success."""
+    return (
+        outcome.kind == "successful"
+        and delivered.result == "applied"
+        and delivered.state in ("", SUCCESSFUL)
+    )
 
 
 def transfer_time(path: Path) -> float:

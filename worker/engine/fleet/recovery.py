@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from worker.engine.delivery.follow_ups import FollowUps
-from worker.engine.delivery.writeback import Delivery, WriteBack
+from worker.engine.delivery.writeback import Delivery, WriteBack, succeeded
 from worker.engine.fleet.adoption import Adoption
 from worker.engine.fleet.heartbeat import Presence
 from worker.engine.fleet.takeover import Orphan, TakeOver
-from worker.engine.item_events import succeeded
 from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.spool import Spool
 from worker.openiap.values import moment_of, number
