@@ -1,4 +1,4 @@
-"""The desk: what handlers ask of the worker while they run, besides files.
+"""Checkpoints: what handlers ask of the worker while they run, besides files.
 
 1. Progress and checkpoints are written at most once a second per item, the latest wins, and never
    after the handler has ended.
@@ -34,7 +34,7 @@ from worker.telemetry.log import Log
 INTERVAL: Final = 1.0
 
 
-class Desk:
+class Checkpoints:
     """One worker's; see ``worker.item.item.ItemDesk``."""
 
     def __init__(self, pool: Pool, producer: Producer, *, worker_id: str, log: Log) -> None:
@@ -143,8 +143,8 @@ class Desk:
 class _Saver:
     """Writes one item's marks, one write at a time."""
 
-    def __init__(self, desk: Desk, item: Item) -> None:
-        self._desk = desk
+    def __init__(self, checkpoints: Checkpoints, item: Item) -> None:
+        self._checkpoints = checkpoints
         self._item = item
         self._written = float("-inf")
         self._later: asyncio.Task[None] | None = None
@@ -165,7 +165,7 @@ class _Saver:
             try:
                 await self._write()
             except OpenIAPError as error:
-                self._desk.say_unsaved(self._item, error)
+                self._checkpoints.say_unsaved(self._item, error)
 
     async def close(self, *, write: bool) -> None:
         if self._later is not None and not self._later.done() and not self._gate.locked():
@@ -180,7 +180,7 @@ class _Saver:
         try:
             await self._write()
         except OpenIAPError as error:
-            self._desk.say_unsaved(self._item, error)
+            self._checkpoints.say_unsaved(self._item, error)
         except LostItem:
             return  # kept: the next save says so
 
@@ -190,7 +190,7 @@ class _Saver:
                 return
             self._written = time.monotonic()
             try:
-                await self._desk.write(self._item)
+                await self._checkpoints.write(self._item)
             except LostItem as lost:
                 self._lost = lost
                 raise

@@ -10,7 +10,7 @@ from worker.item.outcome import Outcome, spent
 from worker.openiap.workitem import FAILED, Workitem
 
 
-class Teller:
+class ItemEvents:
     """Tells the worker's hooks and one handler's own of the ends of its items."""
 
     def __init__(self, options: HandlerOptions, events: Events) -> None:
@@ -29,7 +29,7 @@ class Teller:
         """Tell what became of an item; of one that another has by now there is nothing to tell."""
         attempt = workitem.retries + 1
         limited = error is not None and spent(error, attempt=attempt, policy=self._options.retry)
-        for name in ends(outcome, delivered, limited=limited):
+        for name in events_of(outcome, delivered, limited=limited):
             own = self._options.on_exhausted if name == "exhausted" else None
             await self._events.tell(
                 Event(
@@ -48,7 +48,7 @@ class Teller:
             )
 
 
-def ends(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[EventName, ...]:
+def events_of(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[EventName, ...]:
     """Return the events of an end, in the order in which they are told.
 
     Args:
@@ -64,8 +64,8 @@ def ends(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[Even
     return ("failed", "exhausted") if exhausted else ("failed",)
 
 
-def teller_of(options: HandlerOptions, events: Events | None) -> Teller | None:
+def item_events_of(options: HandlerOptions, events: Events | None) -> ItemEvents | None:
     """Return who tells of a handler's items, or None where nobody listens."""
     if events is None or not (events.for_items() or options.on_exhausted is not None):
         return None
-    return Teller(options, events)
+    return ItemEvents(options, events)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from worker.app.options import Handler
-from worker.engine.checkpoints import Desk
-from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.engine.checkpoints import Checkpoints
+from worker.engine.delivery.writeback import Delivered, Delivery
 from worker.engine.execution import Call, Executor
 from worker.item.follow_up import FollowUp
 from worker.item.item import Item
@@ -68,11 +68,10 @@ class Witness:
         await self._executor.stop(timeout)
 
 
-class Recorder(WriteBack):
+class Recorder:
     """In the place of the write-back: keeps the outcome and a copy of its files."""
 
     def __init__(self, folder: Path) -> None:
-        # Nothing of the write-back's own is used: there is no server to write to.
         self._folder = folder
         self.outcome: Outcome | None = None
         self.attachments: dict[str, Path] = {}
@@ -90,7 +89,7 @@ class Recorder(WriteBack):
             self.attachments[name] = Path(shutil.copy(path, self._folder / name))
 
 
-class NotingDesk(Desk):
+class NotingDesk(Checkpoints):
     """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
 
     def __init__(

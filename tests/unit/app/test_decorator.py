@@ -13,7 +13,7 @@ from worker.app.middleware_chain import around_of
 from worker.app.registry import Registry
 from worker.app.signature import FITTING, signature_of
 from worker.engine.delivery.writeback import Delivered
-from worker.engine.item_events import ends
+from worker.engine.item_events import events_of
 from worker.errors import HandlerError
 from worker.item.metadata import KEY, Marks, after_success, joined, taken_out
 from worker.item.outcome import Outcome, masked
@@ -212,7 +212,7 @@ def test_marks_are_taken_out_and_put_back() -> None:
     ],
 )
 def test_ends_and_their_events(outcome, delivered, limited, events) -> None:
-    assert ends(outcome, delivered, limited=limited) == events
+    assert events_of(outcome, delivered, limited=limited) == events
 
 
 def test_an_items_creation_is_read_from_its_id() -> None:
