@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from worker.app.options import Handler
-from worker.engine.delivery.fence import PROJECTION, judge, mark
+from worker.engine.delivery.fence import PROJECTION, closing_claim, judge, run_at
 from worker.errors import LostItem
 from worker.item.follow_up import FollowUp
 from worker.item.item import Item
@@ -108,8 +108,8 @@ class Checkpoints:
         async def write(client: Client) -> bool:
             if not client.capabilities.conditional_updates:
                 return await self._looked_and_written(client, item)
-            run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
-            condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id)
+            run = run_at(workitem.lastrun)
+            condition, _ = closing_claim(workitem.id, workitem.retries, run, self._worker_id)
             change = {"$set": {f"payload.{KEY}": item.marks.content()}}
             return (await client.update_document("workitems", condition, change)).matched == 1
 

@@ -10,8 +10,8 @@ import time
 from dataclasses import replace
 from typing import Final, Protocol
 
+from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
-from worker.engine.delivery.writeback import Delivered, Delivery, succeeded
 from worker.engine.in_flight import Running
 from worker.engine.item_events import ItemEvents
 from worker.engine.outbox.outbox import Outbox

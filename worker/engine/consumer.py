@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.runner import Runner, WorkerServices
 from worker.engine.wakeup import Wakeup

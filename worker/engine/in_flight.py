@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from worker.engine.concurrency.gate import Admission
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
 from worker.openiap.workitem import Workitem
 

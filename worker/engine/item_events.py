@@ -4,7 +4,7 @@ from typing import Final
 
 from worker.app.events import Event, EventName, Events
 from worker.app.options import HandlerOptions
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
 from worker.item.outcome import Outcome, spent
 from worker.openiap.workitem import FAILED, Workitem

@@ -28,7 +28,7 @@ from worker.app.registry import Registered
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.concurrency.gate import Admission, Gate
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution import Call, Executor
 from worker.engine.execution.evidence import EvidenceLog, Facts, with_evidence
 from worker.engine.in_flight import DurationEstimate, Running

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 from worker.app.options import Handler
 from worker.engine.checkpoints import Checkpoints
-from worker.engine.delivery.writeback import Delivered, Delivery
+from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.execution import Call, Executor
 from worker.item.follow_up import FollowUp
 from worker.item.item import Item

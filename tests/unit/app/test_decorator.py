@@ -12,7 +12,7 @@ from worker.app.lifespan import Lifespans
 from worker.app.middleware_chain import around_of
 from worker.app.registry import Registry
 from worker.app.signature import FITTING, signature_of
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.engine.item_events import events_of
 from worker.errors import HandlerError
 from worker.item.metadata import KEY, Marks, after_success, joined, taken_out

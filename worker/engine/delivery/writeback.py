@@ -7,15 +7,23 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from worker.engine.delivery.fence import PROJECTION, Judgement, closer_of, judge, mark, run_of
-from worker.engine.delivery.release import handed_back, parked
+from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.fence import (
+    PROJECTION,
+    Judgement,
+    closer_of,
+    closing_claim,
+    judge,
+    run_at,
+    run_of,
+)
+from worker.engine.delivery.release import handed_back, parking
 from worker.errors import WorkerError
 from worker.item.outcome import Outcome, update_of
 from worker.item.waits import Waits
@@ -33,7 +41,7 @@ from worker.openiap.errors import (
 )
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
-from worker.openiap.workitem import NEW, RETRY, SUCCESSFUL, JsonObject, Workitem, WorkitemFile
+from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFile
 
 WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
@@ -42,53 +50,9 @@ OVERDUE_AFTER: Final = 30.0
 SLOW_LINK: Final = 100_000
 """Bytes per second below which a transfer counts as stuck."""
 
-Result = Literal["applied", "gone", "fenced", "refused"]
-
-
-@dataclass(slots=True)
-class Delivery:
-    """An outcome on its way.
-
-    Attributes:
-        workitem: as popped; its payload is not needed.
-        popped: ``time.monotonic()`` of the pop; None for one of an earlier life.
-        epoch: the pool's epoch at the pop.
-        sent: whether it may have reached the server already.
-        over: dead workers, whose claims to this attempt count no more.
-        on_overdue: called once a refusal lasts, so that the item need not hold a slot meanwhile.
-        patient: whether a refusal is waited out here; who comes back later anyway is told at once.
-    """
-
-    workitem: Workitem
-    outcome: Outcome
-    popped: float | None = None
-    epoch: int = -1
-    sent: bool = False
-    over: tuple[str, ...] = ()
-    patient: bool = True
-    on_overdue: Callable[[], None] | None = None
-    refused_since: float | None = None
-    given_up: bool = False
-    uploaded: list[WorkitemFile] | None = field(default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """How a delivery ended; ``nextrun`` is set where the server put the item back, ``parked`` says
-    that it waits until then for its key or a rate, ``unpushed`` why follow-up items could not be
-    pushed, ``cost`` that handing back took an attempt."""
-
-    result: Result
-    reason: str = ""
-    state: str = ""
-    nextrun: datetime | None = None
-    unpushed: str = ""
-    cost: bool = False
-    parked: bool = False
-
 
 class _NotYet(WorkerError):
-    """This try did not do; the next one may."""
+    """This attempt to send did not do; the next one may."""
 
     def __init__(self, error: OpenIAPError) -> None:
         super().__init__(str(error))
@@ -172,38 +136,38 @@ class WriteBack:
     async def _check(self, delivery: Delivery) -> Delivered | None:
         """Look at the item before it is written; returns the end, or None to go on.
 
-        It is read before it is marked: the mark's condition does not see ``lastrun``, and a mark on
-        somebody else's run would keep its owner out.
+        It is read before it is claimed: the claim's condition does not see ``lastrun``, and a claim
+        to somebody else's run would keep its owner out.
         """
         document = await self._read(delivery.workitem.id, PROJECTION)
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
         judgement = self._judged(delivery, document)
         if judgement.verdict == "ours":
-            marked = await self._mark(delivery, document)
-            if marked:
+            claimed = await self._claim(delivery, document)
+            if claimed:
                 return None
-            if marked is False:  # another's mark, or a change since
+            if claimed is False:  # another's claim, or a change since
                 document = await self._read(delivery.workitem.id, PROJECTION)
                 if document is None:
                     return None
                 judgement = self._judged(delivery, document)
         return self._concluded(delivery, judgement, document)
 
-    async def _mark(self, delivery: Delivery, document: JsonObject) -> bool | None:
+    async def _claim(self, delivery: Delivery, document: JsonObject) -> bool | None:
         """Claim the right to close this run; None where the client cannot."""
         workitem = delivery.workitem
-        condition, change = mark(
+        condition, change = closing_claim(
             workitem.id, workitem.retries, run_of(document), self._worker_id, delivery.over
         )
 
-        async def marked(client: Client) -> bool | None:
+        async def claim(client: Client) -> bool | None:
             if not client.capabilities.conditional_updates:
                 return None
             result = await client.update_document("workitems", condition, change)
             return result.matched == 1
 
-        return await self._pool.call(marked, turn="first")
+        return await self._pool.call(claim, turn="first")
 
     def _judged(self, delivery: Delivery, document: JsonObject) -> Judgement:
         return judge(document, delivery.workitem, delivery.outcome, sent=delivery.sent)
@@ -282,7 +246,7 @@ class WriteBack:
         without the rights hands it back as a retry.
         """
         waits = delivery.outcome.waits
-        if waits is not None and await self._parked(delivery, waits):
+        if waits is not None and await self._park(delivery, waits):
             return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
         document = await self._read(delivery.workitem.id, None)
         if document is not None:
@@ -311,16 +275,21 @@ class WriteBack:
         delivered = await self._update(delivery, update, ignoremaxretries=waits is not None)
         return replace(delivered, cost=True)
 
-    async def _parked(self, delivery: Delivery, waits: Waits) -> bool:
+    async def _park(self, delivery: Delivery, waits: Waits) -> bool:
         """Park the item in one conditional write, where the client has that; whether it was."""
         workitem = delivery.workitem
-        run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
-        condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id, delivery.over)
+        condition, _ = closing_claim(
+            workitem.id,
+            workitem.retries,
+            run_at(workitem.lastrun),
+            self._worker_id,
+            delivery.over,
+        )
 
         async def park(client: Client) -> bool:
             if not client.capabilities.conditional_updates:
                 return False
-            change = parked(waits)
+            change = parking(waits)
             return (await client.update_document("workitems", condition, change)).matched == 1
 
         try:
@@ -332,8 +301,9 @@ class WriteBack:
         """The server said no.
 
         It may have written all the same (an unknown chain target does), so the item is read before
-        the next try. Its database may be away for a while, so a no is not believed before it was
-        repeated for ``patience``; then the item ends as failed with the refusal as its error.
+        the outcome is sent again. Its database may be away for a while, so a no is not believed
+        before it was repeated for ``patience``; then the item ends as failed with the refusal as
+        its error.
         """
         delivery.sent = True
         if not delivery.patient:
@@ -388,15 +358,6 @@ class WriteBack:
             item=delivery.workitem.id,
             outcome=delivery.outcome.kind,
         )
-
-
-def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
-    """Return whether the server has this outcome as a success."""
-    return (
-        outcome.kind == "successful"
-        and delivered.result == "applied"
-        and delivered.state in ("", SUCCESSFUL)
-    )
 
 
 def transfer_time(path: Path) -> float:

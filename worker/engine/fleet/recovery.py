@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from worker.engine.delivery.delivery import Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
-from worker.engine.delivery.writeback import Delivery, WriteBack, succeeded
+from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.adoption import Adoption
 from worker.engine.fleet.heartbeat import Presence
 from worker.engine.fleet.takeover import Orphan, TakeOver

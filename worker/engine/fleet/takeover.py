@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.writeback import WriteBack
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool

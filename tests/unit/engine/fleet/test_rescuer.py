@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.engine.fleet.heartbeat import Peer, Presence, Self, peer_of
 from worker.engine.fleet.rescuer import Rescuer, Rules, led_queues, orphan_of
 from worker.engine.fleet.takeover import Orphan, TakeOver, decided
