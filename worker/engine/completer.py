@@ -66,6 +66,7 @@ class Completer:
         workitem = running.workitem
         if self.outbox is not None:
             await self.outbox.finished(workitem.id, workitem.retries, outcome)
+        attached = bool(outcome.attachments)
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
         )
@@ -75,6 +76,8 @@ class Completer:
             unpushed = await self._followups.deliver(outcome.pushes)
             delivered = replace(delivered, unpushed=unpushed)
         self._settle(running, outcome, delivered)
+        if attached:
+            self.spool.discard_outputs(workitem.id, workitem.retries)
         if events is not None:
             error, running.error = running.error, None
             took = time.monotonic() - running.popped
@@ -89,8 +92,6 @@ class Completer:
             else:
                 reason = delivered.unpushed or delivered.reason
                 self.outbox.refused(workitem.id, workitem.retries, reason)
-        if outcome.attachments:
-            self.spool.discard_outputs(workitem.id, workitem.retries)
         if outcome.waits is not None and delivered.result == "applied":
             self._counts.parked(workitem.wiq)
         else:

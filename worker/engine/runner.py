@@ -257,14 +257,16 @@ class Runner:
             else:
                 result = await self._surrounded(self._around, call)
         except asyncio.CancelledError as error:
-            running.stage = "delivering"
             if running.interrupted:
                 _forget_cancellations(running.task)
+                self._drop_attachments(call.item)
                 return released(STOPPED)
             if running.task is not None and running.task.cancelling():
                 raise  # the worker gives up on this item: its outbox row stays
+            self._drop_attachments(call.item)
             return self._failed(running, error)
-        except Exception as error:
+        except Exception as error:  # whatever a handler raises is its item's end
+            self._drop_attachments(call.item)
             return self._failed(running, error)
         finally:
             running.stage = "delivering"
@@ -273,10 +275,17 @@ class Runner:
         outcome = success(workitem.payload or {}, result, handler=self._name)
         if outcome.kind != "successful":
             self._log.warn(outcome.message, item=workitem.id, queue=workitem.wiq)
+            self._drop_attachments(item)
         elif item.attachments or item.pushes:
             attachments = tuple((a.name, str(a.path)) for a in item.attachments)
             outcome = replace(outcome, attachments=attachments, pushes=item.pushes)
         return outcome
+
+    def _drop_attachments(self, item: Item) -> None:
+        """Remove the copies that no outcome carries; before it is sent, since an item that is
+        handed back is popped again under the same number."""
+        if item.attachments:
+            self._spool.discard_outputs(item.id, item.workitem.retries)
 
     async def _surrounded(self, around: Around, call: Call) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""
