@@ -29,8 +29,8 @@ from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.concurrency.gate import Admission, Gate
 from worker.engine.delivery.delivery import Delivered
-from worker.engine.execution import Call, Executor
-from worker.engine.execution.evidence import EvidenceLog, Facts, with_evidence
+from worker.engine.execution import Executor, HandlerCall
+from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, with_evidence
 from worker.engine.in_flight import DurationEstimate, Running
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
@@ -225,7 +225,7 @@ class Runner:
 
     def _prepare(
         self, running: Running, payload: Any, marks: Marks | None, files: SpooledFiles
-    ) -> Call:
+    ) -> HandlerCall:
         """Make the item that the handler is given, and its call."""
         workitem, deadline = running.workitem, None
         if self._options.timeout is not None:
@@ -242,11 +242,11 @@ class Runner:
             desk=self._desk,
         )
         inputs = self._inputs
-        return Call(self._registered, item, payload, inputs.client, inputs.resources)
+        return HandlerCall(self._registered, item, payload, inputs.client, inputs.resources)
 
     # Run.
 
-    async def _run(self, running: Running, call: Call) -> Outcome:
+    async def _run(self, running: Running, call: HandlerCall) -> Outcome:
         """Run the handler and turn whatever happens into an outcome."""
         running.stage = "handling"
         running.on_loop = self._options.execution == "async"
@@ -287,7 +287,7 @@ class Runner:
         if item.attachments:
             self._spool.discard_outputs(item.id, item.workitem.retries)
 
-    async def _surrounded(self, around: Around, call: Call) -> Any:
+    async def _surrounded(self, around: Around, call: HandlerCall) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""
         async with AsyncExitStack() as stack:
             call.resources = await around.enter(stack, call.item, call.client, call.resources)
@@ -306,8 +306,8 @@ class Runner:
             return replace(outcome, payload=after_success(payload, item.marks))
         return replace(outcome, payload=joined(item.payload, item.marks))
 
-    def _facts(self, running: Running) -> Facts:
-        return Facts(
+    def _facts(self, running: Running) -> AttemptFacts:
+        return AttemptFacts(
             self._name,
             self._worker_id,
             running.workitem,

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 from worker.app.options import Handler
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.delivery.delivery import Delivered, Delivery
-from worker.engine.execution import Call, Executor
+from worker.engine.execution import Executor, HandlerCall
 from worker.item.follow_up import FollowUp
 from worker.item.item import Item
 from worker.item.metadata import Marks
@@ -52,7 +52,7 @@ class Witness:
     async def start(self) -> None:
         await self._executor.start()
 
-    async def run(self, call: Call) -> Any:
+    async def run(self, call: HandlerCall) -> Any:
         self.item = call.item
         try:
             self.returned = await self._executor.run(call)
