@@ -107,7 +107,7 @@ class Checkpoints:
 
         async def write(client: Client) -> bool:
             if not client.capabilities.conditional_updates:
-                return await self._looked_and_written(client, item)
+                return await self._look_and_write(client, item)
             run = run_at(workitem.lastrun)
             condition, _ = closing_claim(workitem.id, workitem.retries, run, self._worker_id)
             change = {"$set": {f"payload.{KEY}": item.marks.content()}}
@@ -118,7 +118,7 @@ class Checkpoints:
                 f"item {workitem.id} has a new owner; this attempt ({item.attempt}) is over"
             )
 
-    async def _looked_and_written(self, client: Client, item: Item) -> bool:
+    async def _look_and_write(self, client: Client, item: Item) -> bool:
         workitem = item.workitem
         found = await client.query("workitems", {"_id": workitem.id}, PROJECTION, top=1)
         if found and judge(found[0], workitem, released(""), sent=False).verdict != "ours":
@@ -135,7 +135,7 @@ class Checkpoints:
         await client.update_workitem(update)
         return True
 
-    def say_unsaved(self, item: Item, error: OpenIAPError) -> None:
+    def log_unsaved(self, item: Item, error: OpenIAPError) -> None:
         """A write did not do; the next one may, and the outcome of a failure carries it too."""
         self._log.debug(f"progress or checkpoint not stored: {error}", item=item.id)
 
@@ -165,7 +165,7 @@ class _Saver:
             try:
                 await self._write()
             except OpenIAPError as error:
-                self._checkpoints.say_unsaved(self._item, error)
+                self._checkpoints.log_unsaved(self._item, error)
 
     async def close(self, *, write: bool) -> None:
         if self._later is not None and not self._later.done() and not self._gate.locked():
@@ -180,7 +180,7 @@ class _Saver:
         try:
             await self._write()
         except OpenIAPError as error:
-            self._checkpoints.say_unsaved(self._item, error)
+            self._checkpoints.log_unsaved(self._item, error)
         except LostItem:
             return  # kept: the next save says so
 

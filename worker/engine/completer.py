@@ -66,7 +66,7 @@ class Completer:
         workitem = running.workitem
         if self.outbox is not None:
             await self.outbox.finished(workitem.id, workitem.retries, outcome)
-        attached = bool(outcome.attachments)
+        attached = outcome.attachments
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
         )
@@ -81,7 +81,7 @@ class Completer:
         if events is not None:
             error, running.error = running.error, None
             took = time.monotonic() - running.popped
-            await events.tell(workitem, running.item, error, took, outcome, delivered)
+            await events.notify(workitem, running.item, error, took, outcome, delivered)
         return delivered
 
     def _settle(self, running: Running, outcome: Outcome, delivered: Delivered) -> None:

@@ -17,7 +17,7 @@ class ItemEvents:
         self._options: Final = options
         self._events: Final = events
 
-    async def tell(
+    async def notify(
         self,
         workitem: Workitem,
         item: Item | None,

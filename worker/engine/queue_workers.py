@@ -94,7 +94,7 @@ class QueueWorkers:
                 wakeup=Wakeup(
                     self._settings.poll_interval,
                     chance=services.chance,
-                    told=partial(queues.told, queue),
+                    notified=partial(queues.notified, queue),
                 ),
                 on_change=presence.changed,
             )

@@ -74,7 +74,7 @@ class Queues:
             await self._listen(connection, message_queue)
         await self._watch(connection)
 
-    def told(self, name: str) -> bool:
+    def notified(self, name: str) -> bool:
         """Whether the server tells of a queue's items: a watch at once, a message within 10 s."""
         facts = self.facts.get(name)
         if facts is None:
@@ -106,7 +106,7 @@ class Queues:
 
     async def _listen(self, connection: Connection, message_queue: str) -> None:
         async def register(client: Client) -> str:
-            return await client.register_queue(message_queue, self._message)
+            return await client.register_queue(message_queue, self._on_message)
 
         try:
             await connection.call(register, turn="first")
@@ -117,7 +117,7 @@ class Queues:
         else:
             self._listening.add(message_queue)
 
-    def _message(self, event: QueueEvent) -> None:
+    def _on_message(self, event: QueueEvent) -> None:
         for name in self._names:
             facts = self.facts.get(name)
             if is_for(event.data, name, facts.id if facts else ""):
@@ -130,7 +130,7 @@ class Queues:
             return
         try:
             await connection.call(
-                lambda client: client.watch("workitems", ["$.[?(@.state == 'new')]"], self._seen),
+                lambda client: client.watch("workitems", ["$.[?(@.state == 'new')]"], self._on_new),
                 turn="first",
             )
         except OpenIAPError as error:
@@ -140,7 +140,7 @@ class Queues:
             return
         self.watched = True
 
-    def _seen(self, event: WatchEvent) -> None:
+    def _on_new(self, event: WatchEvent) -> None:
         name = str(event.document.get("wiq", ""))
         if name in self._names and event.document.get("state") == "new":
             self._wake(name)

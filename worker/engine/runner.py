@@ -119,9 +119,10 @@ class Runner:
         self._registered = registered
         self._name = registered.name
         self._options = registered.handler.options
+        self._on_loop = self._options.execution == "async"
         self._inputs = inputs
         self._desk: ItemDesk = inputs.checkpoints or StandInDesk()
-        self._around = around_of(
+        self._chain = around_of(
             registered.handler,
             registered.signature,
             worker=inputs.middleware,
@@ -249,13 +250,13 @@ class Runner:
     async def _run(self, running: Running, call: HandlerCall) -> Outcome:
         """Run the handler and turn whatever happens into an outcome."""
         running.stage = "handling"
-        running.on_loop = self._options.execution == "async"
+        running.on_loop = self._on_loop
         began = time.monotonic()
         try:
-            if self._around is None:
+            if self._chain is None:
                 result = await self.executor.run(call)
             else:
-                result = await self._surrounded(self._around, call)
+                result = await self._run_in_chain(self._chain, call)
         except asyncio.CancelledError as error:
             if running.interrupted:
                 _forget_cancellations(running.task)
@@ -287,10 +288,10 @@ class Runner:
         if item.attachments:
             self._spool.discard_outputs(item.id, item.workitem.retries)
 
-    async def _surrounded(self, around: Around, call: HandlerCall) -> Any:
+    async def _run_in_chain(self, chain: Around, call: HandlerCall) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""
         async with AsyncExitStack() as stack:
-            call.resources = await around.enter(stack, call.item, call.client, call.resources)
+            call.resources = await chain.enter(stack, call.item, call.client, call.resources)
             return await self.executor.run(call)
         return None
 

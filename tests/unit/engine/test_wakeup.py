@@ -28,8 +28,7 @@ async def test_it_polls_with_jitter_when_nothing_wakes_it() -> None:
 
 
 async def test_a_queue_of_whose_items_the_server_tells_is_polled_more_seldom() -> None:
-    told = True
-    wakeup = Wakeup(0.1, chance=random.Random(1), told=lambda: told)
+    wakeup = Wakeup(0.1, chance=random.Random(1), notified=lambda: True)
     started = time.monotonic()
     await asyncio.wait_for(wakeup.wait(), 60)
     assert time.monotonic() - started >= 0.75 * 0.1 * RARELY

@@ -84,14 +84,14 @@ class WriteBack:
         self._patience = patience
         self._clock = clock
         self.fenced = 0
-        self._said_dear = False
+        self._warned_of_cost = False
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         """Send until accepted or refused for good; ends early only by cancellation."""
         try:
             return await self._try(delivery)
         except _NotYet as problem:
-            self._say_waiting(delivery, problem)
+            self._log_waiting(delivery, problem)
         async for attempt in AsyncRetrying(
             wait=wait_random_exponential(multiplier=WAIT_FIRST, max=WAIT_MAX),
             retry=retry_if_exception_type(_NotYet),
@@ -259,7 +259,7 @@ class WriteBack:
                     lambda client: client.update_one("workitems", back), turn="first"
                 )
             except (AccessDenied, ServerError, Unsupported) as error:
-                self._say_dear(delivery, error)
+                self._warn_of_cost(delivery, error)
             else:
                 if waits is None:
                     return Delivered("applied", state=NEW)
@@ -331,14 +331,14 @@ class WriteBack:
         delivery.refused_since = now
         raise _NotYet(error)
 
-    def _say_dear(self, delivery: Delivery, error: OpenIAPError) -> None:
+    def _warn_of_cost(self, delivery: Delivery, error: OpenIAPError) -> None:
         if delivery.outcome.waits is None:
             self._log.warn(
                 f"cannot hand back without costing an attempt: {error.text}",
                 item=delivery.workitem.id,
             )
-        elif not self._said_dear:
-            self._said_dear = True
+        elif not self._warned_of_cost:
+            self._warned_of_cost = True
             self._log.warn(
                 "items that wait for their key or for a rate cost an attempt each time, and wait"
                 " for the queue's retrydelay: this user may not write the documents of items"
@@ -348,11 +348,11 @@ class WriteBack:
     def _before_sleep(self, delivery: Delivery) -> Callable[[RetryCallState], None]:
         def say(state: RetryCallState) -> None:
             problem = state.outcome.exception() if state.outcome else None
-            self._say_waiting(delivery, problem)
+            self._log_waiting(delivery, problem)
 
         return say
 
-    def _say_waiting(self, delivery: Delivery, problem: BaseException | None) -> None:
+    def _log_waiting(self, delivery: Delivery, problem: BaseException | None) -> None:
         self._log.warn(
             f"outcome not delivered yet: {problem}",
             item=delivery.workitem.id,
