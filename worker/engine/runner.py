@@ -148,12 +148,12 @@ class Runner:
                 payload, marks = self._validate(running)
                 if self.gate is not None:
                     await self._admit(self.gate, running, payload)
-                call = self._prepare(running, payload, marks, files)
-                outcome = await self._run(running, call)
+                outcome = await self._run(running, self._prepare(running, payload, marks, files))
             except _Refused as refused:
                 outcome = refused.outcome
             except Exception as error:  # a payload model's own code may raise anything
                 outcome = self._failed(running, error)
+            payload = None  # a delivery may last for long, and needs it no more
             if running.item is not None and running.item.marked:
                 outcome = await self._with_marks(running.item, outcome)
             if running.error is not None and self._options.evidence:
