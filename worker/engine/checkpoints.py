@@ -1,4 +1,4 @@
-"""The desk: what handlers ask of the worker while they run, besides files.
+"""Checkpoints: what handlers ask of the worker while they run, besides files.
 
 1. Progress and checkpoints are written at most once a second per item, the latest wins, and never
    after the handler has ended.
@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from worker.engine.delivery.fence import PROJECTION, judge, mark
+from worker.engine.delivery.fence import PROJECTION, closing_claim, judge, run_at
 from worker.errors import LostItem
 from worker.item.item import Item, follow_up
 from worker.item.metadata import KEY, joined
@@ -30,7 +30,7 @@ from worker.telemetry.log import Log
 INTERVAL: Final = 1.0
 
 
-class Desk:
+class Checkpoints:
     """One worker's; see ``worker.item.item.ItemStore``."""
 
     def __init__(self, pool: Pool, sender: Sender, *, worker_id: str, log: Log) -> None:
@@ -92,9 +92,9 @@ class Desk:
 
         async def write(client: Client) -> bool:
             if not client.capabilities.conditional_updates:
-                return await self._looked_and_written(client, item)
-            run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
-            condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id)
+                return await self._look_and_write(client, item)
+            run = run_at(workitem.lastrun)
+            condition, _ = closing_claim(workitem.id, workitem.retries, run, self._worker_id)
             change = {"$set": {f"payload.{KEY}": item.metadata.content()}}
             return (await client.update_document("workitems", condition, change)).matched == 1
 
@@ -103,7 +103,7 @@ class Desk:
                 f"item {workitem.id} has a new owner; this attempt ({item.attempt}) is over"
             )
 
-    async def _looked_and_written(self, client: Client, item: Item) -> bool:
+    async def _look_and_write(self, client: Client, item: Item) -> bool:
         workitem = item.workitem
         found = await client.query("workitems", {"_id": workitem.id}, PROJECTION, top=1)
         if found and judge(found[0], workitem, released(""), sent=False).verdict != "ours":
@@ -120,7 +120,7 @@ class Desk:
         await client.update_workitem(update)
         return True
 
-    def say_unsaved(self, item: Item, error: OpenIAPError) -> None:
+    def log_unsaved(self, item: Item, error: OpenIAPError) -> None:
         """A write did not do; the next one may, and the outcome of a failure carries it too."""
         self._log.debug(f"progress or checkpoint not stored: {error}", item=item.id)
 
@@ -128,8 +128,8 @@ class Desk:
 class _Saver:
     """Writes one item's metadata, one write at a time."""
 
-    def __init__(self, desk: Desk, item: Item) -> None:
-        self._desk = desk
+    def __init__(self, checkpoints: Checkpoints, item: Item) -> None:
+        self._checkpoints = checkpoints
         self._item = item
         self._written = float("-inf")
         self._later: asyncio.Task[None] | None = None
@@ -150,7 +150,7 @@ class _Saver:
             try:
                 await self._write()
             except OpenIAPError as error:
-                self._desk.say_unsaved(self._item, error)
+                self._checkpoints.log_unsaved(self._item, error)
 
     async def close(self, *, write: bool) -> None:
         if self._later is not None and not self._later.done() and not self._gate.locked():
@@ -165,7 +165,7 @@ class _Saver:
         try:
             await self._write()
         except OpenIAPError as error:
-            self._desk.say_unsaved(self._item, error)
+            self._checkpoints.log_unsaved(self._item, error)
         except LostItem:
             return  # kept: the next save says so
 
@@ -175,7 +175,7 @@ class _Saver:
                 return
             self._written = time.monotonic()
             try:
-                await self._desk.write(self._item)
+                await self._checkpoints.write(self._item)
             except LostItem as lost:
                 self._lost = lost
                 raise

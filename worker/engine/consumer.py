@@ -4,21 +4,21 @@
    items than free slots: nothing is fetched ahead.
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll.
 3. While the handler's rate lets nothing through it does not pop.
-4. ``quiet`` stops the popping, ``stop`` ends what is left in stages.
+4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
 import asyncio
 import heapq
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from worker.engine.delivery.writeback import Delivered
-from worker.engine.execution import Executor
-from worker.engine.runner import Runner, Running
+from worker.engine.delivery.delivery import Delivered
+from worker.engine.in_flight import Running
+from worker.engine.runner import Runner, WorkerServices
 from worker.engine.wakeup import Wakeup
 from worker.openiap.client import Client
 from worker.openiap.errors import (
@@ -28,10 +28,7 @@ from worker.openiap.errors import (
     QueueNotFound,
     RequestTimeout,
 )
-from worker.openiap.pool import Pool
 from worker.openiap.workitem import Workitem
-from worker.telemetry.counts import Counts
-from worker.telemetry.log import Log
 
 TROUBLE_FIRST: Final = 0.5
 TROUBLE_MAX: Final = 30.0
@@ -41,34 +38,48 @@ CLOCKS: Final = timedelta(seconds=0.5)
 """How far the server's clock may be behind ours for a worker that ends with its queue."""
 SPREAD: Final = 0.1
 """Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
-MAX_PARKED: Final = 1_000
+MAX_OVERDUE: Final = 1_000
 """Items whose outcome the server refuses for long hold no slot, up to so many."""
 NO_EPOCH: Final = -1
 """Of a pop that nobody knows the moment of: its item is looked at before it is written."""
 
 
+@dataclass(frozen=True, slots=True)
+class PopRules:
+    """How much of a queue is popped at once, and until when.
+
+    Attributes:
+        slots: how many items may be in flight.
+        poppers: how many pops may be; asked at the start.
+        once: whether the end of the queue is the end of the work.
+    """
+
+    slots: int
+    poppers: Callable[[], int]
+    once: bool = False
+
+
 class Consumer:
-    """Pops one queue; shape: ``start``, ``quiet``, ``stop``."""
+    """Pops one queue; shape: ``start``, ``quiet``, ``quieted``.
+
+    Args:
+        on_change: told when an item has left.
+    """
 
     def __init__(
         self,
         queue: str,
         runner: Runner,
-        executor: Executor,
         *,
-        pool: Pool,
-        slots: int,
-        poppers: Callable[[], int],
+        rules: PopRules,
+        services: WorkerServices,
         wakeup: Wakeup,
-        counts: Counts,
-        log: Log,
-        once: bool,
         on_change: Callable[[], None],
-        chance: random.Random,
-        closed_for: Callable[[], float] | None = None,
     ) -> None:
+        gate = runner.gate
         self.queue: Final = queue
-        self.slots: Final = slots
+        self.runner: Final = runner
+        self.slots: Final = rules.slots
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
         self.drained: Final = asyncio.Event()
@@ -76,30 +87,29 @@ class Consumer:
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
         """When a pop was last answered; for readiness."""
-        self._runner = runner
-        self._executor = executor
-        self._pool = pool
-        self._poppers = poppers
-        self._counts = counts
-        self._log = log
-        self._once = once
+        self._lost = runner.executor.lost
+        self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
+        self._poppers = rules.poppers
+        self._once = rules.once
+        self._pool = services.pool
+        self._counts = services.counts
+        self._log = services.log
+        self._chance = services.chance
         self._on_change = on_change
-        self._chance = chance
-        self._closed_for = closed_for
         self._quieting = asyncio.Event()
         self._popping = 0
-        self._parked = 0
+        self._overdue = 0
         self._finished = 0
         self._due: list[datetime] = []
         """With ``once``: when items that this worker parked may be popped again; a heap."""
-        self._room = asyncio.Event()
+        self._slot_free = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def free(self) -> int:
         """Slots that a pop could fill now; abandoned threads hold theirs."""
-        parked = min(self._parked, MAX_PARKED)
-        return self.slots - len(self.running) + parked - self._popping - self.lost
+        overdue = min(self._overdue, MAX_OVERDUE)
+        return self.slots - len(self.running) + overdue - self._popping - self._lost()
 
     @property
     def full(self) -> bool:
@@ -109,11 +119,11 @@ class Consumer:
     @property
     def lost(self) -> int:
         """Slots held by handlers that were given up and still run."""
-        return self._executor.lost()
+        return self._lost()
 
-    def look(self) -> None:
+    def slot_freed(self) -> None:
         """A slot may have come free."""
-        self._room.set()
+        self._slot_free.set()
 
     def start(self) -> None:
         """Begin to pop."""
@@ -127,7 +137,7 @@ class Consumer:
         """Stop popping; items in flight go on."""
         self._quieting.set()
         self.wakeup.wake()
-        self._room.set()
+        self._slot_free.set()
 
     async def quieted(self, timeout: float) -> None:
         """Return when no pop is in flight any more, or after ``timeout`` seconds."""
@@ -138,7 +148,7 @@ class Consumer:
             await asyncio.gather(*late, return_exceptions=True)
         self.wakeup.close()
 
-    def adopt(self, workitem: Workitem) -> None:
+    def take_late(self, workitem: Workitem) -> None:
         """Take an item whose pop was answered too late: it is worked, or handed back when full.
 
         Others may have taken it over before the answer came.
@@ -155,9 +165,9 @@ class Consumer:
         trouble = TROUBLE_FIRST
         while not self._quieting.is_set():
             if self.full:
-                self._room.clear()
+                self._slot_free.clear()
                 if self.full:
-                    await self._room.wait()
+                    await self._slot_free.wait()
                 continue
             if not self._pool.ready:
                 await self._ready_or_quiet()
@@ -171,11 +181,11 @@ class Consumer:
             try:
                 found = await self._pop()
             except OpenIAPError as error:
-                trouble = await self._after(error, trouble)
+                trouble = await self._wait_after(error, trouble)
                 continue
             except Exception as error:  # whatever it is, the queue must not be left alone
                 unexpected = OpenIAPError(f"{type(error).__name__}: {error}", operation="pop")
-                trouble = await self._after(unexpected, trouble)
+                trouble = await self._wait_after(unexpected, trouble)
                 continue
             trouble, self.trouble = TROUBLE_FIRST, ""
             if found:
@@ -244,7 +254,7 @@ class Consumer:
     async def _ask(self, client: Client) -> Workitem | None:
         return await client.pop_workitem(self.queue)
 
-    async def _after(self, error: OpenIAPError, wait: float) -> float:
+    async def _wait_after(self, error: OpenIAPError, wait: float) -> float:
         """Wait after a pop that did not work; returns how long to wait the next time."""
         self.trouble = str(error)
         if isinstance(error, NotConnected):
@@ -275,23 +285,23 @@ class Consumer:
     def _begin(self, workitem: Workitem, popped: float, epoch: int, *, hand_back: bool) -> None:
         workitem.wiq = workitem.wiq or self.queue
         running = Running(workitem, popped, datetime.now(UTC), epoch)
-        running.on_park = self._park
+        running.on_overdue = self._became_overdue
         self.running.add(running)
         self._counts.popped(self.queue)
-        work = self._runner.hand_back(running) if hand_back else self._runner.work(running)
+        work = self.runner.hand_back(running) if hand_back else self.runner.work(running)
         running.task = asyncio.create_task(work)
         running.task.add_done_callback(lambda task: self._ended(running, task))
 
-    def _park(self) -> None:
-        self._parked += 1
-        self._room.set()
+    def _became_overdue(self) -> None:
+        self._overdue += 1
+        self._slot_free.set()
 
     def _ended(self, running: Running, task: "asyncio.Task[Delivered]") -> None:
         self.running.discard(running)
-        self._parked -= running.parked
+        self._overdue -= running.overdue
         self._finished += 1
         self._counts.left(self.queue)
-        self._room.set()
+        self._slot_free.set()
         self._on_change()
         if self._once:
             self.wakeup.wake()

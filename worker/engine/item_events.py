@@ -4,20 +4,20 @@ from typing import Final
 
 from worker.app.events import Event, EventName, Events
 from worker.app.options import HandlerOptions
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
 from worker.item.outcome import Outcome, spent
-from worker.openiap.workitem import FAILED, SUCCESSFUL, Workitem
+from worker.openiap.workitem import FAILED, Workitem
 
 
-class Teller:
+class ItemEvents:
     """Tells the worker's hooks and one handler's own of the ends of its items."""
 
     def __init__(self, options: HandlerOptions, events: Events) -> None:
         self._options: Final = options
         self._events: Final = events
 
-    async def tell(
+    async def notify(
         self,
         workitem: Workitem,
         item: Item | None,
@@ -29,7 +29,7 @@ class Teller:
         """Tell what became of an item; of one that another has by now there is nothing to tell."""
         attempt = workitem.retries + 1
         limited = error is not None and spent(error, attempt=attempt, policy=self._options.retry)
-        for name in ends(outcome, delivered, limited=limited):
+        for name in events_of(outcome, delivered, limited=limited):
             own = self._options.on_exhausted if name == "exhausted" else None
             await self._events.notify(
                 Event(
@@ -48,7 +48,7 @@ class Teller:
             )
 
 
-def ends(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[EventName, ...]:
+def events_of(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[EventName, ...]:
     """Return the events of an end, in the order in which they are told.
 
     Args:
@@ -64,17 +64,8 @@ def ends(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple[Even
     return ("failed", "exhausted") if exhausted else ("failed",)
 
 
-def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
-    """Return whether the server has this outcome as a success."""
-    return (
-        outcome.kind == "successful"
-        and delivered.result == "applied"
-        and delivered.state in ("", SUCCESSFUL)
-    )
-
-
-def teller_of(options: HandlerOptions, events: Events | None) -> Teller | None:
+def item_events_of(options: HandlerOptions, events: Events | None) -> ItemEvents | None:
     """Return who tells of a handler's items, or None where nobody listens."""
     if events is None or not (events.for_items() or options.on_exhausted is not None):
         return None
-    return Teller(options, events)
+    return ItemEvents(options, events)

@@ -1,93 +1,108 @@
-"""The stations of one worker: for each of its queues what pops it and runs its items.
+"""What works the queues of one worker: for each an executor, a runner and a consumer, and a gate
+where the handler has keys or rates.
 
-A station is an executor, a gate where the handler has keys or rates, a runner and a consumer. They
-are put together here, each with what it needs; ``daemon.py`` starts and stops them.
+They are put together here, each with what it needs; ``daemon.py`` starts and stops them.
 """
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from worker.app.registry import Registered, Registry
 from worker.engine.concurrency.gate import Gate
-from worker.engine.consumer import Consumer
-from worker.engine.delivery.writeback import WriteBack
-from worker.engine.equipment import Equipment
+from worker.engine.concurrency.key_lock import Turns
+from worker.engine.concurrency.rate_limit import Permits
+from worker.engine.concurrency.waiting_line import Lines
+from worker.engine.concurrency.waker import Waker
+from worker.engine.consumer import Consumer, PopRules
 from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Heartbeat
-from worker.engine.gates import gate_for
-from worker.engine.outbox.outbox import Outbox
-from worker.engine.outbox.spool import Spool
+from worker.engine.in_flight import Running
 from worker.engine.queues import Queues
-from worker.engine.runner import Runner, Running
-from worker.engine.usual import Usual
+from worker.engine.runner import HandlerInputs, Runner, WorkerServices
 from worker.engine.wakeup import Wakeup
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
-from worker.openiap.workitem import Workitem
+from worker.openiap.workitem import JsonObject, Workitem
 from worker.settings import Settings
-from worker.telemetry.counts import Counts
-from worker.telemetry.log import Log
+from worker.state.cells import Cells
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all stations of a worker share.
-
-    Attributes:
-        outbox: None where the disk does not take it.
-        resources: what lifespans provide, by type.
-    """
-
-    pool: Pool
-    queues: Queues
-    writeback: WriteBack
-    outbox: Outbox | None
-    spool: Spool
-    presence: Heartbeat
-    equipment: Equipment
-    resources: Mapping[Any, Any]
-
-
-class Stations:
-    """One station for each queue of the registry.
+class QueueWorkers:
+    """All of them; none before ``build``.
 
     Args:
         registry: the handlers.
         modules: the handlers' modules, for process handlers.
+
+    Attributes:
+        consumers: by the name of their queue.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry,
-        *,
-        modules: Sequence[str],
-        counts: Counts,
-        log: Log,
-        chance: random.Random,
-    ) -> None:
+    def __init__(self, settings: Settings, registry: Registry, *, modules: Sequence[str]) -> None:
         self.consumers: Final[dict[str, Consumer]] = {}
-        self.runners: Final[dict[str, Runner]] = {}
         self._gates: dict[str, Gate] = {}
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
-        self._counts = counts
-        self._log = log
-        self._chance = chance
 
-    async def build(self, shared: Shared, stack: AsyncExitStack) -> None:
-        """Make all of them; the stack ends what runs."""
+    async def build(
+        self,
+        *,
+        services: WorkerServices,
+        inputs: HandlerInputs,
+        queues: Queues,
+        heartbeat: Heartbeat,
+        stack: AsyncExitStack,
+    ) -> None:
+        """Make all of them; the stack ends what runs.
+
+        Args:
+            queues: the server's word on them.
+            heartbeat: tells the server's time, and whether this worker is heard of.
+
+        Raises:
+            HandlerError: a handler cannot be run in the way that it asks for.
+        """
         for registered in self._registry:
-            await self._add(registered, shared, stack)
+            queue = registered.queue
+            services.counts.add_queue(queue, registered.name)
+            executor = make_executor(
+                registered,
+                slots=self._slots(registered),
+                modules=self._modules,
+                lost_changed=partial(self._slot_freed, queue),
+            )
+            await executor.start()
+            stack.push_async_callback(executor.stop, self._settings.cancel_timeout)
+            gate = self._gate(registered, services, queues, heartbeat)
+            if gate is not None:
+                await gate.start()
+                stack.push_async_callback(gate.stop)
+                self._gates[queue] = gate
+            runner = Runner(registered, executor, inputs=inputs, services=services, gate=gate)
+            self.consumers[queue] = Consumer(
+                queue,
+                runner,
+                rules=PopRules(
+                    self._slots(registered),
+                    poppers=lambda: self._poppers(services.pool),
+                    once=self._settings.once,
+                ),
+                services=services,
+                wakeup=Wakeup(
+                    self._settings.poll_interval,
+                    chance=services.chance,
+                    notified=partial(queues.notified, queue),
+                ),
+                on_change=heartbeat.changed,
+            )
 
     @property
-    def keyed(self) -> bool:
+    def gated(self) -> bool:
         """Whether a handler has keys or rates."""
-        return bool(self._gates)
+        return any(_is_gated(registered) for registered in self._registry)
 
     def in_flight(self) -> list[Running]:
         """Return the items in flight, of all queues."""
@@ -106,10 +121,6 @@ class Stations:
         ]
         return ", ".join(names)
 
-    def usual(self, queue: str) -> Usual:
-        """Return how long the handler of a queue usually takes."""
-        return self.runners[queue].usual
-
     def slots(self) -> dict[str, int]:
         """Return how many items of each queue may be in flight."""
         return {registered.queue: self._slots(registered) for registered in self._registry}
@@ -123,92 +134,78 @@ class Stations:
         for consumer in self.consumers.values():
             consumer.wakeup.wake()
 
-    def adopt(self, workitem: Workitem) -> None:
+    def take_late(self, workitem: Workitem) -> None:
         """Take an item whose pop was answered too late."""
         consumer = self.consumers.get(workitem.wiq)
         if consumer is not None:
-            consumer.adopt(workitem)
+            consumer.take_late(workitem)
 
     def note_facts(self, queues: Queues) -> None:
         """Tell the runners what the server says of their queues."""
         for name, facts in queues.facts.items():
             if facts.maxretries:
-                self.runners[name].maxretries = facts.maxretries
+                self.consumers[name].runner.maxretries = facts.maxretries
 
     async def tend(self, queues: Sequence[str]) -> None:
-        """Look after the lines of keys in the queues that this worker leads."""
+        """Look after the lines of keys in the queues that this worker leads.
+
+        Raises:
+            OpenIAPError: the server could not be asked, or refuses.
+        """
         for queue in queues:
             gate = self._gates.get(queue)
             if gate is not None:
                 await gate.tend()
 
-    async def _add(self, registered: Registered, shared: Shared, stack: AsyncExitStack) -> None:
-        queue, pool = registered.queue, shared.pool
-        slots = self._slots(registered)
-        self._counts.add_queue(queue, registered.name)
-        executor = make_executor(
-            registered,
-            slots=slots,
-            modules=self._modules,
-            lost_changed=lambda: self.consumers[queue].look(),
+    def _gate(
+        self, registered: Registered, services: WorkerServices, queues: Queues, heartbeat: Heartbeat
+    ) -> Gate | None:
+        if not _is_gated(registered):
+            return None
+        options, queue = registered.handler.options, registered.queue
+        client, namespace = pooled_client(services.pool), self._settings.namespace
+
+        def rights() -> Sequence[JsonObject]:
+            # Whoever may work the queue may see its keys and rates, too.
+            return queues.rights(queue)
+
+        lines = Lines(client, namespace=namespace, queue=queue, rights=rights)
+        turns = None
+        if options.key is not None and options.per_key is not None:
+            turns = Turns(
+                options.per_key,
+                cells=Cells(client, namespace),
+                rights=rights,
+                lines=lines,
+                waker=Waker(services.pool, queue=queue),
+                wake=lambda: self.wake(queue),
+                now=heartbeat.server_now,
+            )
+        total, per_key = (
+            None
+            if rate is None
+            else Permits(
+                client, rate, namespace=namespace, rights=rights, told=lambda: heartbeat.heard
+            )
+            for rate in (options.rate, options.rate_per_key)
         )
-        await executor.start()
-        stack.push_async_callback(executor.stop, self._settings.cancel_timeout)
-        gate = self._gate(registered, shared)
-        if gate is not None:
-            await gate.start()
-            stack.push_async_callback(gate.stop)
-            self._gates[queue] = gate
-        runner = Runner(
-            registered,
-            executor,
-            pool=pool,
-            writeback=shared.writeback,
-            outbox=shared.outbox,
-            spool=shared.spool,
-            client=pooled_client(pool),
-            resources=shared.resources,
-            counts=self._counts,
-            log=self._log,
-            chance=self._chance,
-            equipment=shared.equipment,
-            gate=gate,
-        )
-        self.runners[queue] = runner
-        self.consumers[queue] = Consumer(
-            queue,
-            runner,
-            executor,
-            pool=pool,
-            slots=slots,
-            poppers=lambda: self._poppers(pool),
-            wakeup=Wakeup(
-                self._settings.poll_interval,
-                chance=self._chance,
-                told=lambda: shared.queues.told(queue),
-            ),
-            counts=self._counts,
-            log=self._log,
-            once=self._settings.once,
-            on_change=shared.presence.changed,
-            chance=self._chance,
-            closed_for=gate.closed_for if gate is not None and gate.has_rate else None,
+        return Gate(
+            registered.name,
+            options,
+            turns=turns,
+            lines=lines,
+            total=total,
+            per_key=per_key,
+            now=heartbeat.server_now,
+            epoch=lambda: services.pool.epoch,
+            steady=heartbeat.steady,
+            silent_after=self._settings.dead_after,
+            log=services.log,
+            chance=services.chance,
         )
 
-    def _gate(self, registered: Registered, shared: Shared) -> Gate | None:
-        queue = registered.queue
-        return gate_for(
-            registered.name,
-            registered.handler.options,
-            pool=shared.pool,
-            namespace=self._settings.namespace,
-            rights=lambda: shared.queues.rights(queue),
-            presence=shared.presence,
-            wake=lambda: self.wake(queue),
-            silent_after=self._settings.dead_after,
-            log=self._log,
-            chance=self._chance,
-        )
+    def _slot_freed(self, queue: str) -> None:
+        self.consumers[queue].slot_freed()
 
     def _poppers(self, pool: Pool) -> int:
         """One pop in flight; more only where the server says that its pops do not compete."""
@@ -218,3 +215,8 @@ class Stations:
 
     def _slots(self, registered: Registered) -> int:
         return self._settings.concurrency or registered.handler.options.concurrency
+
+
+def _is_gated(registered: Registered) -> bool:
+    options = registered.handler.options
+    return options.key is not None or options.rate is not None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.engine.wakeup import is_for
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
@@ -76,7 +75,7 @@ class Queues:
             await self._listen(connection, message_queue)
         await self._watch(connection)
 
-    def told(self, name: str) -> bool:
+    def notified(self, name: str) -> bool:
         """Whether the server tells of a queue's items: a watch at once, a message within 10 s."""
         facts = self.facts.get(name)
         if facts is None:
@@ -108,7 +107,7 @@ class Queues:
 
     async def _listen(self, connection: Connection, message_queue: str) -> None:
         async def register(client: Client) -> str:
-            return await client.register_queue(message_queue, self._message)
+            return await client.register_queue(message_queue, self._on_message)
 
         try:
             await connection.call(register, turn="first")
@@ -119,7 +118,7 @@ class Queues:
         else:
             self._listening.add(message_queue)
 
-    def _message(self, event: QueueEvent) -> None:
+    def _on_message(self, event: QueueEvent) -> None:
         for name in self._names:
             facts = self.facts.get(name)
             if is_for(event.data, name, facts.id if facts else ""):
@@ -132,7 +131,7 @@ class Queues:
             return
         try:
             await connection.call(
-                lambda client: client.watch("workitems", ["$.[?(@.state == 'new')]"], self._seen),
+                lambda client: client.watch("workitems", ["$.[?(@.state == 'new')]"], self._on_new),
                 turn="first",
             )
         except OpenIAPError as error:
@@ -142,10 +141,18 @@ class Queues:
             return
         self.watched = True
 
-    def _seen(self, event: WatchEvent) -> None:
+    def _on_new(self, event: WatchEvent) -> None:
         name = str(event.document.get("wiq", ""))
         if name in self._names and event.document.get("state") == "new":
             self._wake(name)
+
+
+def is_for(data: object, queue: str, queue_id: str) -> bool:
+    """Whether a wake-up message means this queue; one that names none means every queue."""
+    if not isinstance(data, dict):
+        return True
+    named, named_id = data.get("wiq"), data.get("wiqid")
+    return (not named and not named_id) or named == queue or bool(queue_id and named_id == queue_id)
 
 
 def facts_of(name: str, document: Mapping[str, Any]) -> QueueFacts:

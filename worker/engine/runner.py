@@ -1,147 +1,140 @@
 """The runner: works one popped item from pop to accepted outcome.
 
-1. The pop is on disk before the handler starts.
-2. The payload is validated; an invalid one is a business error and the handler is not called.
-3. The handler runs under its limits; whatever it does becomes an outcome.
-4. The outcome is on disk before it is sent.
-5. It is sent until the server has it.
-
-A handler with keys or rates has a gate: before 3 it says whether the item may run now, and after 5
-it is told that the item's turn is over.
+1. The pop is on disk before anything else.
+2. Admit: the payload is validated, and a handler with keys or rates has a gate that says whether
+   the item may run now. Who is refused goes straight to 5; the handler is not called.
+3. Prepare: the item that the handler is given is made.
+4. Run: the handler runs under its limits; whatever it does becomes an outcome.
+5. The outcome is completed (``completer.py``), and the gate is told that the item's turn is over.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from worker.app.events import Events
+from worker.app.middleware import Middleware
 from worker.app.middleware_chain import MiddlewareChain, chain_of
 from worker.app.payload import missing_file
 from worker.app.registry import Registered
+from worker.engine.checkpoints import Checkpoints
+from worker.engine.completer import Completer
 from worker.engine.concurrency.gate import Admission, Gate
-from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
-from worker.engine.equipment import Equipment
-from worker.engine.execution import Call, Executor
-from worker.engine.execution.evidence import EvidenceLog, Facts, with_evidence
-from worker.engine.item_events import succeeded, teller_of
-from worker.engine.outbox.outbox import Outbox
-from worker.engine.outbox.spool import Spool, SpooledFiles
-from worker.engine.usual import Usual
+from worker.engine.delivery.delivery import Delivered
+from worker.engine.execution import Executor, HandlerCall
+from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, with_evidence
+from worker.engine.in_flight import DurationEstimate, Running
+from worker.engine.item_events import item_events_of
+from worker.engine.outbox.spool import SpooledFiles
 from worker.item.context import current_namespace
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.item.outcome import Outcome, failure, invalid_payload, released, success, with_facts
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
-from worker.openiap.workitem import FAILED, Workitem, WorkitemFile
+from worker.openiap.workitem import WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
-Stage = Literal["claiming", "admitting", "handling", "delivering"]
-
-NOTHING: Final = Equipment()
-STOPPED = "worker stopped"
-DOWNLOAD_TIMEOUT = 3600.0
+STOPPED: Final = "worker stopped"
+DOWNLOAD_TIMEOUT: Final = 3600.0
 """Seconds; a link that dies meanwhile is noticed long before."""
 
 
-def _nothing() -> None:
-    """Nobody counts slots."""
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """One item in flight.
+@dataclass(frozen=True, slots=True)
+class HandlerInputs:
+    """What the handlers of one worker are given, and what is entered around them.
 
     Attributes:
-        popped: ``time.monotonic()`` of the pop; ``popped_at`` is the same moment in UTC.
-        epoch: the pool's epoch at the pop.
-        interrupted: the worker is stopping and has asked for this item back.
-        on_loop: the handler is a coroutine; it can block the loop.
+        client: for ``Client`` parameters.
+        resources: what lifespans provide, by type; filled before the first item is popped.
+        lifespans: the types that lifespans provide.
+        middleware: entered around every handler, before its own.
+        checkpoints: takes progress, checkpoints and pushes; None leaves them on the item.
     """
 
-    workitem: Workitem
-    popped: float
-    popped_at: datetime
-    epoch: int
-    stage: Stage = "claiming"
-    item: Item | None = None
-    task: asyncio.Task[Delivered] | None = None
-    interrupted: bool = False
-    on_loop: bool = False
-    parked: bool = False
-    on_park: Callable[[], None] = _nothing
-    admission: Admission | None = None
-    error: BaseException | None = None
-    """What the handler raised; kept only for who asks for it."""
+    client: Client
+    resources: Mapping[Any, Any]
+    lifespans: frozenset[Any] = field(default_factory=frozenset)
+    middleware: tuple[Middleware, ...] = ()
+    checkpoints: Checkpoints | None = None
 
-    def park(self) -> None:
-        """Its outcome is on disk and the server refuses it for long: it holds no slot any more."""
-        if not self.parked:
-            self.parked = True
-            self.on_park()
 
-    def interrupt(self) -> None:
-        """Ask the handler to end; asked again, give it up. Its item is handed back.
+@dataclass(frozen=True, slots=True)
+class WorkerServices:
+    """What the consumers and runners of one worker share.
 
-        Past the handler this does nothing: an outcome is on its way.
-        """
-        if self.stage in ("admitting", "handling") and self.task is not None:
-            self.interrupted = True
-            self.task.cancel()
+    Attributes:
+        worker_id: who works, for the errors and the evidence on items.
+        events: tells hooks; None where there are none.
+    """
+
+    worker_id: str
+    pool: Pool
+    completer: Completer
+    counts: Counts
+    log: Log
+    chance: random.Random
+    events: Events | None = None
+
+
+class _Refused(Exception):
+    """The handler is not called; the item ends, or waits, with this outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
 
 
 class Runner:
-    """Runs the items of one handler."""
+    """Runs the items of one handler.
+
+    Attributes:
+        durations: how long the handler takes.
+        maxretries: the queue's, once known; for ``item.attempts_left``.
+    """
 
     def __init__(
         self,
         registered: Registered,
         executor: Executor,
         *,
-        pool: Pool,
-        writeback: WriteBack,
-        outbox: Outbox | None,
-        spool: Spool,
-        client: Client,
-        resources: Mapping[Any, Any],
-        counts: Counts,
-        log: Log,
-        chance: random.Random,
-        equipment: Equipment = NOTHING,
+        inputs: HandlerInputs,
+        services: WorkerServices,
         gate: Gate | None = None,
     ) -> None:
+        self.executor: Final = executor
+        self.gate: Final = gate
+        self.durations: Final = DurationEstimate()
+        self.maxretries: int | None = None
         self._registered = registered
+        self._name = registered.name
         self._options = registered.handler.options
-        self._executor = executor
-        self._pool = pool
-        self._writeback = writeback
-        self._outbox = outbox
-        self._spool = spool
-        self._client = client
-        self._resources = resources
-        self._counts = counts
-        self._log = log
-        self._chance = chance
-        self._equipment = equipment
-        self._gate = gate
-        self._store: ItemStore = equipment.desk or InMemoryStore()
+        self._on_loop = self._options.execution == "async"
+        self._inputs = inputs
+        self._store: ItemStore = inputs.checkpoints or InMemoryStore()
         self._chain = chain_of(
             registered.handler,
             registered.signature,
-            worker=equipment.middleware,
-            lifespans=equipment.lifespans,
+            worker=inputs.middleware,
+            lifespans=inputs.lifespans,
         )
-        self._teller = teller_of(self._options, equipment.events)
-        self.usual = Usual()
-        self.maxretries: int | None = None
-        """The queue's, once known; for ``item.attempts_left``."""
+        self._worker_id = services.worker_id
+        self._pool = services.pool
+        self._completer = services.completer
+        self._outbox = services.completer.outbox
+        self._spool = services.completer.spool
+        self._log = services.log
+        self._chance = services.chance
+        self._events = item_events_of(self._options, services.events)
 
     async def work(self, running: Running) -> Delivered:
         """Work one item; ends early only by cancellation outside of the handler."""
@@ -151,85 +144,43 @@ class Runner:
         files = SpooledFiles(self._spool, workitem, self._download, self._file_size)
         try:
             try:
-                outcome = await self._handle(running, files)
+                payload, metadata = self._validate(running)
+                if self.gate is not None:
+                    await self._admit(self.gate, running, payload)
+                outcome = await self._run(running, self._prepare(running, payload, metadata, files))
+            except _Refused as refused:
+                outcome = refused.outcome
             except Exception as error:  # a payload model's own code may raise anything
                 outcome = self._failed(running, error)
+            payload = None  # a delivery may last for long, and needs it no more
             if running.item is not None and running.item.has_metadata:
-                outcome = await self._with_marks(running.item, outcome)
+                outcome = await self._with_metadata(running.item, outcome)
             if running.error is not None and self._options.evidence:
                 outcome = await with_evidence(running.error, outcome, self._facts(running), files)
-            delivered = await self.deliver(running, outcome)
-            if self._gate is not None and running.admission is not None:
-                await self._gate.left(running.admission, outcome, delivered)
+            delivered = await self._completer.complete(running, outcome, self._events)
+            if self.gate is not None and running.admission is not None:
+                await self.gate.left(running.admission, outcome, delivered)
             return delivered
         finally:
-            if self._gate is not None and running.admission is not None:
-                self._gate.forget(running.admission)
+            if self.gate is not None and running.admission is not None:
+                self.gate.forget(running.admission)
             files.discard_inputs()
 
     async def hand_back(self, running: Running) -> Delivered:
         """Give an item back that was popped although the worker is stopping."""
         if self._outbox is not None:
             await self._outbox.popped(running.workitem, running.popped_at)
-        return await self.deliver(running, released(STOPPED))
+        return await self._completer.complete(running, released(STOPPED), self._events)
 
-    async def deliver(self, running: Running, outcome: Outcome) -> Delivered:
-        """Record an outcome and send it until it is accepted or refused for good."""
-        running.stage = "delivering"
-        workitem = running.workitem
-        if self._outbox is not None:
-            await self._outbox.finished(workitem.id, workitem.retries, outcome)
-        delivery = Delivery(
-            workitem, outcome, running.popped, running.epoch, on_parked=running.park
-        )
-        delivered = await self._writeback.deliver(delivery)
-        if outcome.pushes:
-            delivered = await self._followed(delivery, delivered)
-        self._settle(running, delivery, delivered)
-        if self._teller is not None:
-            error, running.error = running.error, None
-            took = time.monotonic() - running.popped
-            await self._teller.tell(
-                workitem, running.item, error, took, delivery.outcome, delivered
-            )
-        return delivered
+    # Admit.
 
-    async def _followed(self, delivery: Delivery, delivered: Delivered) -> Delivered:
-        """Push what a succeeded item asked for, before its row leaves the outbox."""
-        followups = self._equipment.followups
-        if followups is None or not succeeded(delivery.outcome, delivered):
-            return delivered
-        return replace(delivered, unpushed=await followups.deliver(delivery.outcome.pushes))
+    def _validate(self, running: Running) -> tuple[Any, Metadata | None]:
+        """Return the payload as the handler wants it, and what the worker kept beside it.
 
-    def _settle(self, running: Running, delivery: Delivery, delivered: Delivered) -> None:
-        workitem, outcome = running.workitem, delivery.outcome
-        if self._outbox is not None:
-            if delivered.result == "applied" and not delivered.unpushed:
-                self._outbox.delivered(workitem.id, workitem.retries)
-            else:
-                reason = delivered.unpushed or delivered.reason
-                self._outbox.refused(workitem.id, workitem.retries, reason)
-        if outcome.attachments:
-            self._spool.discard_outputs(workitem.id, workitem.retries)
-        took = time.monotonic() - running.popped
-        # An application error ends as failed when the queue's attempts are used up.
-        ended = outcome.kind == "application" and delivered.state == FAILED
-        kind = "failed" if ended else outcome.kind
-        if outcome.waits is not None and delivered.result == "applied":
-            self._counts.parked(workitem.wiq)
-        else:
-            self._counts.finished(workitem.wiq, kind, delivered.result, took)
-        if delivered.result == "gone":
-            self._log.warn(
-                "the item is gone; its outcome has nowhere to go",
-                item=workitem.id,
-                queue=workitem.wiq,
-                outcome=outcome.kind,
-            )
-
-    async def _handle(self, running: Running, files: SpooledFiles) -> Outcome:
-        """Validate, run, and turn whatever happens into an outcome."""
-        workitem, name = running.workitem, self._registered.name
+        Raises:
+            _Refused: a file is missing, or the payload does not fit.
+        """
+        workitem, name = running.workitem, self._name
         if workitem.payload is None:
             workitem.payload = {}
         metadata = None
@@ -240,75 +191,114 @@ class Runner:
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
-                return Outcome("business", None, f"Item of {name} has no file {lacking}")
+                raise _Refused(Outcome("business", None, f"Item of {name} has no file {lacking}"))
         try:
-            payload = self._registered.signature.payload_for(workitem.payload)
+            return self._registered.signature.payload_for(workitem.payload), metadata
         except ValidationError as error:
             outcome = invalid_payload(error, handler=name)
             self._log.info(outcome.message, item=workitem.id, queue=workitem.wiq)
-            return outcome
-        if self._gate is not None:
-            refused = await self._admitted(self._gate, running, payload)
-            if refused is not None:
-                return refused
-        item = self._item(running, files, metadata)
-        running.item = item
-        call = Call(self._registered, item, payload, self._client, self._resources)
-        running.stage = "handling"
-        running.on_loop = self._options.execution == "async"
-        began = time.monotonic()
-        try:
-            if self._chain is None:
-                result = await self._executor.run(call)
-            else:
-                result = await self._surrounded(self._chain, call)
-        except asyncio.CancelledError as error:
-            running.stage = "delivering"
-            if running.interrupted:
-                _forget_cancellations(running.task)
-                return released(STOPPED)
-            if running.task is not None and running.task.cancelling():
-                raise  # the worker gives up on this item: its outbox row stays
-            return self._failed(running, error)
-        except Exception as error:
-            return self._failed(running, error)
-        finally:
-            running.stage = "delivering"
-        self.usual.saw(time.monotonic() - began)
-        outcome = success(workitem.payload, result, handler=name)
-        if outcome.kind != "successful":
-            self._log.warn(outcome.message, item=workitem.id, queue=workitem.wiq)
-        if outcome.kind == "successful" and (item.attachments or item.pushes):
-            attachments = tuple((a.name, str(a.path)) for a in item.attachments)
-            outcome = replace(outcome, attachments=attachments, pushes=item.pushes)
-        return outcome
+            raise _Refused(outcome) from None
 
-    async def _admitted(self, gate: Gate, running: Running, payload: Any) -> Outcome | None:
-        """Ask the gate; a worker that stops meanwhile hands the item back."""
+    async def _admit(self, gate: Gate, running: Running, payload: Any) -> None:
+        """Ask the gate; a worker that stops meanwhile hands the item back.
+
+        Raises:
+            _Refused: the item may not run now.
+        """
         running.stage = "admitting"
         running.admission = Admission()
         try:
-            return await gate.admit(running.admission, running.workitem, payload, running.interrupt)
+            refused = await gate.admit(
+                running.admission, running.workitem, payload, running.interrupt
+            )
         except asyncio.CancelledError:
             if not running.interrupted:
                 raise
             _forget_cancellations(running.task)
-            return released(STOPPED)
+            refused = released(STOPPED)
         finally:
-            running.stage = "claiming"
+            running.stage = "preparing"
+        if refused is not None:
+            raise _Refused(refused)
 
-    async def _surrounded(self, chain: MiddlewareChain, call: Call) -> Any:
+    # Prepare.
+
+    def _prepare(
+        self, running: Running, payload: Any, metadata: Metadata | None, files: SpooledFiles
+    ) -> HandlerCall:
+        """Make the item that the handler is given, and its call."""
+        workitem, deadline = running.workitem, None
+        if self._options.timeout is not None:
+            deadline = running.popped_at + timedelta(seconds=self._options.timeout)
+        log = self._log.bind(item=workitem.id, queue=workitem.wiq)
+        item = running.item = Item(
+            workitem,
+            files=files,
+            log=EvidenceLog(log) if self._options.evidence else log,
+            started=running.popped_at,
+            deadline=deadline,
+            maxretries=self.maxretries,
+            metadata=metadata,
+            store=self._store,
+        )
+        inputs = self._inputs
+        return HandlerCall(self._registered, item, payload, inputs.client, inputs.resources)
+
+    # Run.
+
+    async def _run(self, running: Running, call: HandlerCall) -> Outcome:
+        """Run the handler and turn whatever happens into an outcome."""
+        running.stage = "handling"
+        running.on_loop = self._on_loop
+        began = time.monotonic()
+        try:
+            if self._chain is None:
+                result = await self.executor.run(call)
+            else:
+                result = await self._run_in_chain(self._chain, call)
+        except asyncio.CancelledError as error:
+            if running.interrupted:
+                _forget_cancellations(running.task)
+                self._drop_attachments(call.item)
+                return released(STOPPED)
+            if running.task is not None and running.task.cancelling():
+                raise  # the worker gives up on this item: its outbox row stays
+            self._drop_attachments(call.item)
+            return self._failed(running, error)
+        except Exception as error:  # whatever a handler raises is its item's end
+            self._drop_attachments(call.item)
+            return self._failed(running, error)
+        finally:
+            running.stage = "delivering"
+        self.durations.add(time.monotonic() - began)
+        item, workitem = call.item, running.workitem
+        outcome = success(workitem.payload or {}, result, handler=self._name)
+        if outcome.kind != "successful":
+            self._log.warn(outcome.message, item=workitem.id, queue=workitem.wiq)
+            self._drop_attachments(item)
+        elif item.attachments or item.pushes:
+            attachments = tuple((a.name, str(a.path)) for a in item.attachments)
+            outcome = replace(outcome, attachments=attachments, pushes=item.pushes)
+        return outcome
+
+    def _drop_attachments(self, item: Item) -> None:
+        """Remove the copies that no outcome carries; before it is sent, since an item that is
+        handed back is popped again under the same number."""
+        if item.attachments:
+            self._spool.discard_outputs(item.id, item.workitem.retries)
+
+    async def _run_in_chain(self, chain: MiddlewareChain, call: HandlerCall) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""
         async with AsyncExitStack() as stack:
             call.resources = await chain.enter(stack, call.item, call.client, call.resources)
-            return await self._executor.run(call)
+            return await self.executor.run(call)
         return None
 
-    async def _with_marks(self, item: Item, outcome: Outcome) -> Outcome:
+    async def _with_metadata(self, item: Item, outcome: Outcome) -> Outcome:
         """Return an outcome that keeps progress and checkpoint for the next attempt, or drops
         them where there is none."""
-        if self._equipment.desk is not None:
-            await self._equipment.desk.ended(item, write=outcome.kind == "released")
+        if self._inputs.checkpoints is not None:
+            await self._inputs.checkpoints.ended(item, write=outcome.kind == "released")
         if outcome.kind == "released":
             return outcome
         if outcome.kind == "successful":
@@ -316,10 +306,10 @@ class Runner:
             return replace(outcome, payload=after_success(payload, item.metadata))
         return replace(outcome, payload=joined(item.payload, item.metadata))
 
-    def _facts(self, running: Running) -> Facts:
-        return Facts(
-            self._registered.name,
-            self._equipment.worker_id,
+    def _facts(self, running: Running) -> AttemptFacts:
+        return AttemptFacts(
+            self._name,
+            self._worker_id,
             running.workitem,
             running.item,
             time.monotonic() - running.popped,
@@ -335,12 +325,12 @@ class Runner:
             chance=self._chance,
         )
         if outcome.kind != "successful":
-            if self._teller is not None or self._options.evidence:
+            if self._events is not None or self._options.evidence:
                 running.error = error
             outcome = with_facts(
                 outcome,
                 error,
-                worker=self._equipment.worker_id,
+                worker=self._worker_id,
                 attempt=workitem.retries + 1,
                 seconds=time.monotonic() - running.popped,
             )
@@ -352,24 +342,7 @@ class Runner:
             )
         return outcome
 
-    def _item(self, running: Running, files: SpooledFiles, metadata: Metadata | None) -> Item:
-        deadline = None
-        if self._options.timeout is not None:
-            deadline = running.popped_at + timedelta(seconds=self._options.timeout)
-        workitem = running.workitem
-        log = self._log.bind(item=workitem.id, queue=workitem.wiq)
-        return Item(
-            workitem,
-            files=files,
-            log=EvidenceLog(log) if self._options.evidence else log,
-            started=running.popped_at,
-            deadline=deadline,
-            maxretries=self.maxretries,
-            metadata=metadata,
-            store=self._store,
-        )
-
-    async def _download(self, file: WorkitemFile, folder: Any) -> Any:
+    async def _download(self, file: WorkitemFile, folder: Path) -> Path:
         return await self._pool.call(
             lambda client: client.download(
                 file.id, folder, file.filename, timeout=DOWNLOAD_TIMEOUT

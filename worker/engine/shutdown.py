@@ -1,4 +1,4 @@
-"""Stopping in stages: stop popping, let items finish, cancel, hand back what is left.
+"""Shutdown in stages: stop popping, let items finish, cancel, hand back what is left.
 
 Nothing is lost at any stage: what cannot be delivered stays in the outbox, what has no outcome is
 handed back or found by the next life. A second signal skips the drain.
@@ -6,47 +6,39 @@ handed back or found by the next life. A second signal skips the drain.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from worker.durations import text
 from worker.engine.consumer import Consumer
-from worker.engine.runner import Running
-from worker.engine.usual import Usual
+from worker.engine.in_flight import Running
 from worker.telemetry.log import Log
 
 HAND_BACK_TIMEOUT: Final = 1.0
 """Seconds for the last messages; with it the exit is within drain + cancel + 2 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopTimes:
-    """Seconds for the stages."""
-
-    drain: float
-    cancel: float
-
-
-class Stopping:
+class Shutdown:
     """Ends the items in flight.
 
     Args:
+        consumers: by queue; filled while the worker starts.
+        drain_timeout, cancel_timeout: seconds for the stages.
         on_left: told before the first of the items is given up that stay in processing.
     """
 
     def __init__(
         self,
-        consumers: Sequence[Consumer],
+        consumers: Mapping[str, Consumer],
         *,
-        usual: Callable[[str], Usual],
-        times: StopTimes,
+        drain_timeout: float,
+        cancel_timeout: float,
         log: Log,
         on_left: Callable[[], None] = lambda: None,
     ) -> None:
-        self._consumers = tuple(consumers)
-        self._usual = usual
-        self._times = times
+        self._consumers = consumers.values()
+        self._drain_timeout = drain_timeout
+        self._cancel_timeout = cancel_timeout
         self._log = log
         self._on_left = on_left
         self._hurry = asyncio.Event()
@@ -59,11 +51,11 @@ class Stopping:
         """Go through the stages; returns how many items could be neither finished nor returned."""
         for consumer in self._consumers:
             consumer.quiet()
-        deadline = time.monotonic() + self._times.drain
+        deadline = time.monotonic() + self._drain_timeout
         if self._running():
             self._log.info(
                 f"stopping: {len(self._running())} items in flight, up to"
-                f" {text(self._times.drain)} for them to finish"
+                f" {text(self._drain_timeout)} for them to finish"
             )
         self._return_the_hopeless()
         await self._until(deadline, self._hurry)
@@ -90,8 +82,9 @@ class Stopping:
         takes; the rest of the time then belongs to those that can make it."""
         for consumer in self._consumers:
             for running in consumer.running:
-                left = self._usual(consumer.queue).left(time.monotonic() - running.popped)
-                if left is not None and left > self._times.drain:
+                ran = time.monotonic() - running.popped
+                left = consumer.runner.durations.remaining(ran)
+                if left is not None and left > self._drain_timeout:
                     running.interrupt()
 
     async def _until(self, deadline: float, cut: asyncio.Event | None = None) -> None:
@@ -121,7 +114,7 @@ class Stopping:
         """Interrupt handlers; those that do not end are given up, their items handed back."""
         for running in self._running():
             running.interrupt()
-        await self._until(time.monotonic() + self._times.cancel)
+        await self._until(time.monotonic() + self._cancel_timeout)
         for running in self._running():
             running.interrupt()
         await self._until(time.monotonic() + HAND_BACK_TIMEOUT)

@@ -19,24 +19,23 @@ MAX_ALARMS: Final = 10_000
 ALARM_SLACK: Final = 0.05
 
 
-def _untold() -> bool:
-    """Nobody tells of items."""
-    return False
-
-
 class Wakeup:
     """Wakes one consumer.
 
     Args:
         poll_interval: seconds between looks at an idle queue.
-        told: whether the server tells of items now, by a watch or a message queue.
+        notified: whether the server tells of items now, by a watch or a message queue.
     """
 
     def __init__(
-        self, poll_interval: float, *, chance: random.Random, told: Callable[[], bool] = _untold
+        self,
+        poll_interval: float,
+        *,
+        chance: random.Random,
+        notified: Callable[[], bool] = lambda: False,
     ) -> None:
         self._poll_interval = poll_interval
-        self._told = told
+        self._notified = notified
         self._chance = chance
         self._woken = asyncio.Event()
         self._alarms: list[float] = []
@@ -65,7 +64,7 @@ class Wakeup:
         if self._woken.is_set():
             return
         pause = self._poll_interval * self._chance.uniform(0.75, 1.25)
-        if self._told():
+        if self._notified():
             pause *= RARELY
         try:
             async with asyncio.timeout(pause):
@@ -94,11 +93,3 @@ class Wakeup:
             heapq.heappop(self._alarms)
         self._woken.set()
         self._arm()
-
-
-def is_for(data: object, queue: str, queue_id: str) -> bool:
-    """Whether a wake-up message means this queue; one that names none means every queue."""
-    if not isinstance(data, dict):
-        return True
-    named, named_id = data.get("wiq"), data.get("wiqid")
-    return (not named and not named_id) or named == queue or bool(queue_id and named_id == queue_id)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from worker.engine.checkpoints import Desk
-from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
-from worker.engine.execution import Call, Executor
+from worker.engine.checkpoints import Checkpoints
+from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.execution import Executor, HandlerCall
 from worker.item.item import Item, follow_up
 from worker.item.metadata import Metadata
 from worker.item.new_item import FollowUp, Push, Sender, Sent
@@ -50,7 +50,7 @@ class Witness:
         """Start the executor."""
         await self._executor.start()
 
-    async def run(self, call: Call) -> Any:
+    async def run(self, call: HandlerCall) -> Any:
         """Run the handler, and note item, result and error."""
         self.item = call.item
         try:
@@ -69,11 +69,10 @@ class Witness:
         await self._executor.stop(timeout)
 
 
-class Recorder(WriteBack):
+class Recorder:
     """In the place of the write-back: keeps the outcome and a copy of its files."""
 
     def __init__(self, folder: Path) -> None:
-        # Nothing of the write-back's own is used: there is no server to write to.
         self._folder = folder
         self.outcome: Outcome | None = None
         self.attachments: dict[str, Path] = {}
@@ -92,7 +91,7 @@ class Recorder(WriteBack):
             self.attachments[name] = Path(shutil.copy(path, self._folder / name))
 
 
-class NotingDesk(Desk):
+class NotingDesk(Checkpoints):
     """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
 
     def __init__(

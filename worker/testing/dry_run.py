@@ -22,10 +22,11 @@ from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.app.registry import Registered
 from worker.app.signature import signature_of
-from worker.engine.equipment import Equipment
+from worker.engine.completer import Completer
 from worker.engine.execution import make_executor
+from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool
-from worker.engine.runner import Runner, Running
+from worker.engine.runner import HandlerInputs, Runner, WorkerServices
 from worker.item.metadata import taken_out
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
@@ -225,20 +226,26 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
         runner = Runner(
             registered,
             witness,
-            pool=pool,
-            writeback=recorder,
-            outbox=None,
-            spool=Spool(scene.folder / "spool"),
-            client=scene.client,
-            resources=resources,
-            counts=counts,
-            log=log,
-            chance=random.Random(SEED),  # noqa: S311 (jitter, no secret)
-            equipment=Equipment(
-                worker_id=WORKER,
-                middleware=tuple(scene.middleware),
+            inputs=HandlerInputs(
+                scene.client,
+                resources,
                 lifespans=provided,
-                desk=desk,
+                middleware=tuple(scene.middleware),
+                checkpoints=desk,
+            ),
+            services=WorkerServices(
+                WORKER,
+                pool,
+                Completer(
+                    recorder,
+                    outbox=None,
+                    spool=Spool(scene.folder / "spool"),
+                    counts=counts,
+                    log=log,
+                ),
+                counts,
+                log,
+                random.Random(SEED),  # noqa: S311 (jitter, no secret)
             ),
         )
         runner.maxretries = scene.maxretries

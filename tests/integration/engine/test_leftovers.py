@@ -1,11 +1,12 @@
 """A stop that could not write everything back leaves word of it."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from tests.integration.engine.conftest import create_queue
-from worker import handler
+from worker import Item, handler
 from worker.cli.doctor.checks import RECORDS, of_records
 from worker.localserver import LocalServer
 
@@ -49,6 +50,29 @@ async def test_a_stop_that_leaves_nothing_takes_its_document_along(
     assert len(await client.query("openiap_workers", {"_type": "worker"})) == 1
     await daemon.stop()
     assert await client.query("openiap_workers", {"_type": "worker"}) == []
+
+
+async def test_an_item_that_is_handed_back_leaves_no_copy_of_its_attachments(client, start) -> None:
+    begun = asyncio.Event()
+    kept: list[Path] = []
+
+    @handler("q")
+    async def endless(payload: dict, item: Item) -> None:
+        await item.attach(b"content", "a.txt")
+        kept.extend(one.path for one in item.attachments)
+        begun.set()
+        await asyncio.Event().wait()
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    daemon = await start(endless, drain_timeout=0.1, cancel_timeout=60.0)
+    async with asyncio.timeout(60):
+        await begun.wait()
+    assert kept[0].exists()
+    await daemon.stop()
+    assert not kept[0].exists()
+    (item,) = await client.query("workitems", {"_id": pushed.id})
+    assert item["state"] == "new"
 
 
 async def test_a_worker_has_one_document_on_a_server_that_forgets_ids(

@@ -94,17 +94,17 @@ async def test_a_checkpoint_is_stored_by_itself_for_when_the_worker_dies(client,
 
 
 async def test_writes_are_throttled(client, start, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worker.engine.checkpoints import Desk
+    from worker.engine.checkpoints import Checkpoints
 
     # The first write is made at once; of the others none is due before the end.
     monkeypatch.setattr("worker.engine.checkpoints.INTERVAL", 3600.0)
-    real, writes = Desk.write, []
+    real, writes = Checkpoints.write, []
 
-    async def counted(self: Desk, item: Item) -> None:
+    async def counted(self: Checkpoints, item: Item) -> None:
         writes.append(1)
         await real(self, item)
 
-    monkeypatch.setattr(Desk, "write", counted)
+    monkeypatch.setattr(Checkpoints, "write", counted)
 
     @handler("q")
     async def work(payload: dict, item: Item) -> None:

@@ -13,8 +13,9 @@ from typing import Any, cast
 import pytest
 
 from tests.integration.engine.conftest import create_queue, settings_for
-from worker.engine.delivery.fence import mark, run_of
-from worker.engine.delivery.writeback import Delivery, WriteBack
+from worker.engine.delivery.delivery import Delivery
+from worker.engine.delivery.fence import closing_claim, run_of
+from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.presence import Peer, WorkerInfo
 from worker.engine.fleet.recovery import Recovery
@@ -84,7 +85,7 @@ def log() -> Log:
 
 @pytest.fixture
 async def native(server: LocalServer, tmp_path: Path) -> AsyncIterator[Client]:
-    """The client that can mark and check in one step."""
+    """The client that can check and claim in one step."""
     door = make_client(settings_for(server.ws_url, tmp_path / "native", client="native"))
     await door.connect()
     await create_queue(door, "q")
@@ -184,8 +185,8 @@ async def test_an_item_is_rescued_although_a_rescuer_died_over_it(native, claime
     await native.push_workitem("q", {})
     item = await popped(native)
     run = run_of(await document_of(native, item))
-    marked = await native.update_document("workitems", *mark(item.id, 0, run, "dead-rescuer"))
-    assert marked.matched == 1
+    claim = closing_claim(item.id, 0, run, "dead-rescuer")
+    assert (await native.update_document("workitems", *claim)).matched == 1
     dead = Peer("owner", "host", 1, "1", ("q",), 60, frozenset({(item.id, 0)} if claimed else ()))
     looking = rescuer(native, "heir", dead, unclaimed_after=0.001)
     assert await looking.rescue() == 1
@@ -333,6 +334,8 @@ async def test_the_mark_holds_on_a_server_that_loses_alternatives_beside_an_id(
     await native.push_workitem("q", {})
     item = await popped(native)
     run = run_of(await document_of(native, item))
-    first = await native.update_document("workitems", *mark(item.id, 0, run, "rescuer"))
-    second = await native.update_document("workitems", *mark(item.id, 0, run, "late writer"))
+    first = await native.update_document("workitems", *closing_claim(item.id, 0, run, "rescuer"))
+    second = await native.update_document(
+        "workitems", *closing_claim(item.id, 0, run, "late writer")
+    )
     assert (first.matched, second.matched) == (1, 0)

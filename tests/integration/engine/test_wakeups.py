@@ -29,13 +29,13 @@ async def test_a_queue_counts_as_told_of_only_while_something_tells(
     log = Log("error", fallback=lambda level, line: None)
     queues = Queues(("q", "mute"), message_queue="", wake=lambda name: None, log=log)
     connection = cast(Connection, Line(client))
-    assert not queues.told("q")
+    assert not queues.notified("q")
     server.faults.refuse = {"watch": 1, "registerqueue": 2}
     await queues.register(connection)
-    assert (queues.told("q"), queues.told("mute")) == (False, False)
+    assert (queues.notified("q"), queues.notified("mute")) == (False, False)
     server.faults.refuse = {"watch": 1}
     await queues.register(connection)
-    assert (queues.told("q"), queues.told("mute")) == (True, False), "by messages alone"
+    assert (queues.notified("q"), queues.notified("mute")) == (True, False), "by messages alone"
     server.faults.refuse = {}
     await queues.register(connection)
-    assert (queues.told("q"), queues.told("mute")) == (True, True), "by the watch"
+    assert (queues.notified("q"), queues.notified("mute")) == (True, True), "by the watch"

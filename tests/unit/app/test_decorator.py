@@ -12,8 +12,8 @@ from worker.app.lifespan import Lifespans
 from worker.app.middleware_chain import chain_of
 from worker.app.registry import Registry
 from worker.app.signature import FITTING, signature_of
-from worker.engine.delivery.writeback import Delivered
-from worker.engine.item_events import ends
+from worker.engine.delivery.delivery import Delivered
+from worker.engine.item_events import events_of
 from worker.errors import HandlerError
 from worker.item.outcome import Outcome
 from worker.telemetry.log import Log
@@ -198,7 +198,7 @@ def test_a_registry_knows_what_the_lifespans_of_its_application_provide() -> Non
     ],
 )
 def test_ends_and_their_events(outcome, delivered, limited, events) -> None:
-    assert ends(outcome, delivered, limited=limited) == events
+    assert events_of(outcome, delivered, limited=limited) == events
 
 
 def declared(**options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Wake-ups: alarms for known times, jittered polls, and messages that are hints."""
+"""Wake-ups: alarms for known times, and jittered polls."""
 
 import asyncio
 import random
@@ -10,8 +10,7 @@ import pytest
 
 from tests.unit.virtualloop import in_virtual_time
 from worker.engine import wakeup as room
-from worker.engine.usual import Usual
-from worker.engine.wakeup import RARELY, Wakeup, is_for
+from worker.engine.wakeup import RARELY, Wakeup
 
 
 async def test_a_wake_before_the_wait_is_not_forgotten() -> None:
@@ -29,8 +28,7 @@ async def test_it_polls_with_jitter_when_nothing_wakes_it() -> None:
 
 
 async def test_a_queue_of_whose_items_the_server_tells_is_polled_more_seldom() -> None:
-    told = True
-    wakeup = Wakeup(0.1, chance=random.Random(1), told=lambda: told)
+    wakeup = Wakeup(0.1, chance=random.Random(1), notified=lambda: True)
     started = time.monotonic()
     await asyncio.wait_for(wakeup.wait(), 60)
     assert time.monotonic() - started >= 0.75 * 0.1 * RARELY
@@ -71,27 +69,3 @@ async def test_a_moment_that_has_passed_wakes_at_once() -> None:
     wakeup = Wakeup(3600, chance=random.Random(1))
     wakeup.wake_at(datetime.now(UTC) - timedelta(hours=1))
     await asyncio.wait_for(wakeup.wait(), 60)
-
-
-@pytest.mark.parametrize(
-    ("data", "meant"),
-    [
-        ({"wiq": "q", "wiqid": "1"}, True),
-        ({"wiq": "other", "wiqid": "1"}, True),
-        ({"wiq": "other", "wiqid": "2"}, False),
-        ({}, True),
-        ("hello", True),
-        (None, True),
-    ],
-)
-def test_a_message_is_a_hint_for_the_queue_that_it_names(data: object, meant: bool) -> None:
-    assert is_for(data, "q", "1") is meant
-
-
-def test_what_a_handler_usually_takes_is_said_only_when_it_is_known() -> None:
-    usual = Usual()
-    assert usual.left(0) is None
-    for _ in range(10):
-        usual.saw(10.0)
-    assert usual.left(2) == pytest.approx(8.0)
-    assert usual.left(11) is None

@@ -27,7 +27,7 @@ from worker.engine.concurrency.key import NoKey, key_of, line_name, queue_name, 
 from worker.engine.concurrency.key_lock import Hold, Turns
 from worker.engine.concurrency.rate_limit import Permits
 from worker.engine.concurrency.waiting_line import Lines, Place
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.item.error_text import clip
 from worker.item.outcome import Outcome, Waits
 from worker.openiap.errors import OpenIAPError

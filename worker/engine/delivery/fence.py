@@ -106,8 +106,12 @@ def run_of(document: Mapping[str, Any]) -> int:
     or put back to new by hand, is popped again under the same number. A number and not a date,
     since a server may turn the text of a date into something that it never compares equal to.
     """
-    moment = moment_of(document.get("lastrun"))
-    return 0 if moment is None else round(moment.timestamp() * 1000)
+    return run_at(moment_of(document.get("lastrun")))
+
+
+def run_at(popped: datetime | None) -> int:
+    """Return the same of a work item's ``lastrun``."""
+    return 0 if popped is None else round(popped.timestamp() * 1000)
 
 
 def closer_of(document: Mapping[str, Any], retries: int) -> str:
@@ -122,18 +126,18 @@ def closer_of(document: Mapping[str, Any], retries: int) -> str:
     return ""
 
 
-def mark(
+def closing_claim(
     item_id: str, retries: int, run: int, by: str, over: Sequence[str] = ()
 ) -> tuple[JsonObject, JsonObject]:
     """Return the condition and the change that claim the right to close one attempt.
 
     Matching and changing are one atomic step in MongoDB (server.md, Conditional updates), and the
-    mark of one worker keeps all others out of this run, so of a late writer and a rescuer just
-    one gets it. ``run`` is ``run_of`` the item: a mark that an earlier run left counts as none, and
-    so do those of ``over``, which names dead workers. ``$ne`` holds for a missing field too.
+    claim of one worker keeps all others out of this run, so of a late writer and a rescuer just
+    one gets it. ``run`` is ``run_of`` the item: a claim that an earlier run left counts as none,
+    and so do those of ``over``, which names dead workers. ``$ne`` holds for a missing field too.
 
     The alternatives stand inside ``$and``: OpenIAP puts an ``$or`` of its own in the place of one
-    that stands beside an ``_id`` of 24 digits, so a mark would match whoever had set it (openflow
+    that stands beside an ``_id`` of 24 digits, so a claim would match whoever had made it (openflow
     1.5.10.62, ``DatabaseConnection.UpdateDocument``).
     """
     condition: JsonObject = {

@@ -1,7 +1,7 @@
 """What is written when an item goes back to new without an attempt: at once, or for a while. Pure.
 
-The fields of OpenIAP's that say who has an item go with it, and so do the marks of this package
-that mean the run that ends here.
+The fields of OpenIAP's that say who has an item go with it, and so does what this package
+notes of the run that ends here.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def handed_back(document: Mapping[str, Any], waits: Waits | None) -> JsonObject:
     return {**back, "state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()}
 
 
-def parked(waits: Waits) -> JsonObject:
+def parking(waits: Waits) -> JsonObject:
     """Return the same as a change for a conditional update. Its dates are converted by OpenIAP,
     unlike those of the condition (openflow 1.5.10.62, ``DatabaseConnection.UpdateDocument``)."""
     return {

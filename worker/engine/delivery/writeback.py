@@ -7,15 +7,23 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from worker.engine.delivery.fence import PROJECTION, Judgement, closer_of, judge, mark, run_of
-from worker.engine.delivery.release import handed_back, parked
+from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.fence import (
+    PROJECTION,
+    Judgement,
+    closer_of,
+    closing_claim,
+    judge,
+    run_at,
+    run_of,
+)
+from worker.engine.delivery.release import handed_back, parking
 from worker.errors import WorkerError
 from worker.item.outcome import Outcome, Waits, update_of
 from worker.openiap.client import Client
@@ -37,57 +45,13 @@ from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFi
 WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
 PATIENCE: Final = 600.0
-PARK_AFTER: Final = 30.0
+OVERDUE_AFTER: Final = 30.0
 SLOW_LINK: Final = 100_000
 """Bytes per second below which a transfer counts as stuck."""
 
-Result = Literal["applied", "gone", "fenced", "refused"]
-
-
-@dataclass(slots=True)
-class Delivery:
-    """An outcome on its way.
-
-    Attributes:
-        workitem: as popped; its payload is not needed.
-        popped: ``time.monotonic()`` of the pop; None for one of an earlier life.
-        epoch: the pool's epoch at the pop.
-        sent: whether it may have reached the server already.
-        over: dead workers, whose claims to this attempt count no more.
-        on_parked: called once a refusal lasts, so that the item need not hold a slot meanwhile.
-        patient: whether a refusal is waited out here; who comes back later anyway is told at once.
-    """
-
-    workitem: Workitem
-    outcome: Outcome
-    popped: float | None = None
-    epoch: int = -1
-    sent: bool = False
-    over: tuple[str, ...] = ()
-    patient: bool = True
-    on_parked: Callable[[], None] | None = None
-    refused_since: float | None = None
-    given_up: bool = False
-    uploaded: list[WorkitemFile] | None = field(default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """How a delivery ended; ``nextrun`` is set where the server put the item back, ``parked`` says
-    that it waits until then for its key or a rate, ``unpushed`` why follow-up items could not be
-    pushed, ``cost`` that handing back took an attempt."""
-
-    result: Result
-    reason: str = ""
-    state: str = ""
-    nextrun: datetime | None = None
-    unpushed: str = ""
-    cost: bool = False
-    parked: bool = False
-
 
 class _NotYet(WorkerError):
-    """This try did not do; the next one may."""
+    """This attempt to send did not do; the next one may."""
 
     def __init__(self, error: OpenIAPError) -> None:
         super().__init__(str(error))
@@ -119,14 +83,14 @@ class WriteBack:
         self._patience = patience
         self._clock = clock
         self.fenced = 0
-        self._said_dear = False
+        self._warned_of_cost = False
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         """Send until accepted or refused for good; ends early only by cancellation."""
         try:
             return await self._try(delivery)
         except _NotYet as problem:
-            self._say_waiting(delivery, problem)
+            self._log_waiting(delivery, problem)
         async for attempt in AsyncRetrying(
             wait=wait_random_exponential(multiplier=WAIT_FIRST, max=WAIT_MAX),
             retry=retry_if_exception_type(_NotYet),
@@ -171,38 +135,38 @@ class WriteBack:
     async def _check(self, delivery: Delivery) -> Delivered | None:
         """Look at the item before it is written; returns the end, or None to go on.
 
-        It is read before it is marked: the mark's condition does not see ``lastrun``, and a mark on
-        somebody else's run would keep its owner out.
+        It is read before it is claimed: the claim's condition does not see ``lastrun``, and a claim
+        to somebody else's run would keep its owner out.
         """
         document = await self._read(delivery.workitem.id, PROJECTION)
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
         judgement = self._judged(delivery, document)
         if judgement.verdict == "ours":
-            marked = await self._mark(delivery, document)
-            if marked:
+            claimed = await self._claim(delivery, document)
+            if claimed:
                 return None
-            if marked is False:  # another's mark, or a change since
+            if claimed is False:  # another's claim, or a change since
                 document = await self._read(delivery.workitem.id, PROJECTION)
                 if document is None:
                     return None
                 judgement = self._judged(delivery, document)
         return self._concluded(delivery, judgement, document)
 
-    async def _mark(self, delivery: Delivery, document: JsonObject) -> bool | None:
+    async def _claim(self, delivery: Delivery, document: JsonObject) -> bool | None:
         """Claim the right to close this run; None where the client cannot."""
         workitem = delivery.workitem
-        condition, change = mark(
+        condition, change = closing_claim(
             workitem.id, workitem.retries, run_of(document), self._worker_id, delivery.over
         )
 
-        async def marked(client: Client) -> bool | None:
+        async def claim(client: Client) -> bool | None:
             if not client.capabilities.conditional_updates:
                 return None
             result = await client.update_document("workitems", condition, change)
             return result.matched == 1
 
-        return await self._pool.call(marked, turn="first")
+        return await self._pool.call(claim, turn="first")
 
     def _judged(self, delivery: Delivery, document: JsonObject) -> Judgement:
         return judge(document, delivery.workitem, delivery.outcome, sent=delivery.sent)
@@ -281,7 +245,7 @@ class WriteBack:
         without the rights hands it back as a retry.
         """
         waits = delivery.outcome.waits
-        if waits is not None and await self._parked(delivery, waits):
+        if waits is not None and await self._park(delivery, waits):
             return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
         document = await self._read(delivery.workitem.id, None)
         if document is not None:
@@ -294,7 +258,7 @@ class WriteBack:
                     lambda client: client.update_one("workitems", back), turn="first"
                 )
             except (AccessDenied, ServerError, Unsupported) as error:
-                self._say_dear(delivery, error)
+                self._warn_of_cost(delivery, error)
             else:
                 if waits is None:
                     return Delivered("applied", state=NEW)
@@ -310,16 +274,21 @@ class WriteBack:
         delivered = await self._update(delivery, update, ignoremaxretries=waits is not None)
         return replace(delivered, cost=True)
 
-    async def _parked(self, delivery: Delivery, waits: Waits) -> bool:
+    async def _park(self, delivery: Delivery, waits: Waits) -> bool:
         """Park the item in one conditional write, where the client has that; whether it was."""
         workitem = delivery.workitem
-        run = 0 if workitem.lastrun is None else round(workitem.lastrun.timestamp() * 1000)
-        condition, _ = mark(workitem.id, workitem.retries, run, self._worker_id, delivery.over)
+        condition, _ = closing_claim(
+            workitem.id,
+            workitem.retries,
+            run_at(workitem.lastrun),
+            self._worker_id,
+            delivery.over,
+        )
 
         async def park(client: Client) -> bool:
             if not client.capabilities.conditional_updates:
                 return False
-            change = parked(waits)
+            change = parking(waits)
             return (await client.update_document("workitems", condition, change)).matched == 1
 
         try:
@@ -331,8 +300,9 @@ class WriteBack:
         """The server said no.
 
         It may have written all the same (an unknown chain target does), so the item is read before
-        the next try. Its database may be away for a while, so a no is not believed before it was
-        repeated for ``patience``; then the item ends as failed with the refusal as its error.
+        the outcome is sent again. Its database may be away for a while, so a no is not believed
+        before it was repeated for ``patience``; then the item ends as failed with the refusal as
+        its error.
         """
         delivery.sent = True
         if not delivery.patient:
@@ -341,8 +311,8 @@ class WriteBack:
         if delivery.refused_since is None:
             delivery.refused_since = now
         refused_for = now - delivery.refused_since
-        if refused_for > PARK_AFTER and delivery.on_parked is not None:
-            delivery.on_parked()
+        if refused_for > OVERDUE_AFTER and delivery.on_overdue is not None:
+            delivery.on_overdue()
         if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
             raise _NotYet(error)
         if delivery.given_up or delivery.outcome.kind == "released":
@@ -360,14 +330,14 @@ class WriteBack:
         delivery.refused_since = now
         raise _NotYet(error)
 
-    def _say_dear(self, delivery: Delivery, error: OpenIAPError) -> None:
+    def _warn_of_cost(self, delivery: Delivery, error: OpenIAPError) -> None:
         if delivery.outcome.waits is None:
             self._log.warn(
                 f"cannot hand back without costing an attempt: {error.text}",
                 item=delivery.workitem.id,
             )
-        elif not self._said_dear:
-            self._said_dear = True
+        elif not self._warned_of_cost:
+            self._warned_of_cost = True
             self._log.warn(
                 "items that wait for their key or for a rate cost an attempt each time, and wait"
                 " for the queue's retrydelay: this user may not write the documents of items"
@@ -377,11 +347,11 @@ class WriteBack:
     def _before_sleep(self, delivery: Delivery) -> Callable[[RetryCallState], None]:
         def say(state: RetryCallState) -> None:
             problem = state.outcome.exception() if state.outcome else None
-            self._say_waiting(delivery, problem)
+            self._log_waiting(delivery, problem)
 
         return say
 
-    def _say_waiting(self, delivery: Delivery, problem: BaseException | None) -> None:
+    def _log_waiting(self, delivery: Delivery, problem: BaseException | None) -> None:
         self._log.warn(
             f"outcome not delivered yet: {problem}",
             item=delivery.workitem.id,

@@ -4,7 +4,7 @@ Every handler has one ``Executor``; ``make_executor`` makes it. The contract of 
 ``call.py`` and is the same for all three kinds.
 """
 
-from worker.engine.execution.call import Call, Executor
+from worker.engine.execution.call import Executor, HandlerCall
 from worker.engine.execution.executor import make_executor
 
-__all__ = ["Call", "Executor", "make_executor"]
+__all__ = ["Executor", "HandlerCall", "make_executor"]

@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from worker.engine.execution.call import Call
+from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 
 Reason = Literal["timeout", "cancelled"]
 
 
 class Attempt(ABC):
-    """The common part; a subclass knows how to ask its handler to end and how to give it up.
+    """The common part; a subclass knows how to give its handler up, and may ask it to end harder.
 
     Attributes:
         asked: why the handler was first asked to end, or None.
@@ -36,7 +36,7 @@ class Attempt(ABC):
         "loop",
     )
 
-    def __init__(self, call: Call, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, call: HandlerCall, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
         self.limits = limits
         self.loop = loop
@@ -47,7 +47,6 @@ class Attempt(ABC):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    @abstractmethod
     def ask(self, reason: Reason) -> None:
         """Ask the handler to end."""
         if self.asked is None:
@@ -97,7 +96,7 @@ class Attempt(ABC):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def outcome(self) -> Any:
+    async def result(self) -> Any:
         """Wait for the end; return the value or raise the error."""
         cancellations = 0
         while not self.ended:
@@ -145,10 +144,10 @@ class Attempts:
         return len(self._attempts)
 
     async def run(self, attempt: Attempt) -> Any:
-        """Wait for the attempt's outcome, and keep it here meanwhile."""
+        """Wait for the attempt's result, and keep it here meanwhile."""
         self._attempts.add(attempt)
         try:
-            return await attempt.outcome()
+            return await attempt.result()
         finally:
             self._attempts.discard(attempt)
             if self._empty is not None and not self._attempts:

@@ -10,7 +10,7 @@ from worker.openiap.client import Client
 
 
 @dataclass(slots=True)
-class Call:
+class HandlerCall:
     """One run of a handler.
 
     Attributes:
@@ -40,7 +40,7 @@ class Executor(Protocol):
             HandlerError: the handler cannot run; the text says why.
         """
 
-    async def run(self, call: Call) -> Any:
+    async def run(self, call: HandlerCall) -> Any:
         """Run the handler once.
 
         1. Returns what the handler returned, however late, or raises what it raised.

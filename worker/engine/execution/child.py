@@ -29,9 +29,9 @@ from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
 from worker.engine.execution.evidence import variables_of
 from worker.engine.execution.pipe import Channel, Message, PipeError
-from worker.engine.execution.raised import tamed
-from worker.engine.execution.remote import carried
-from worker.engine.execution.remote_item import PipeFiles, item_of
+from worker.engine.execution.raised import as_exception
+from worker.engine.execution.remote import error_to_message
+from worker.engine.execution.remote_item import PipeFiles, item_from_message
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.errors import BusinessError, HandlerError
@@ -108,13 +108,13 @@ class Child:
     def _listen(self) -> None:
         try:
             while (message := self._channel.read()) is not None:
-                self._heard(message)
+                self._received(message)
         except (OSError, PipeError):
             pass
         finally:
             self._leave()
 
-    def _heard(self, message: Message) -> None:
+    def _received(self, message: Message) -> None:
         kind, run = message["type"], self._run
         if kind == "run":
             self._inbox.put(message)
@@ -148,11 +148,11 @@ class Child:
         if self._run is None:
             self._inbox.put(None)
             threading.Event().wait(LAST_SECONDS)
-        _vanish()
+        _exit_now()
 
     def _work(self, message: Message) -> None:
         files = PipeFiles(self._channel, message["run"])
-        run = _Run(message["run"], item_of(message["item"], self._channel, files), files)
+        run = _Run(message["run"], item_from_message(message["item"], self._channel, files), files)
         before = own_peak()
         self._begin(run)
         try:
@@ -174,7 +174,7 @@ class Child:
             if run.asked:
                 return {"type": "stopped", "stack": stack_of_error(error.__traceback__)}
             return self._raised(error)
-        except BaseException as error:
+        except BaseException as error:  # SystemExit too: it ends the item, not this process
             return self._raised(error)
 
     def _handled(self, run: _Run) -> Any:
@@ -235,12 +235,12 @@ class Child:
             traceback.clear_frames(error.__traceback__)
             broken = memory_broken(name, self._memory, own_peak())
             broken.stack = stack_of_error(error.__traceback__)
-            return {"type": "raised", "error": carried(broken), "spent": True}
-        known = tamed(error, name)
+            return {"type": "raised", "error": error_to_message(broken), "spent": True}
+        known = as_exception(error, name)
         if self._registered.handler.options.evidence:
             with contextlib.suppress(AttributeError):
                 known.variables = clip(variables_of(error), MAX_VARIABLES)  # type: ignore[attr-defined]
-        return {"type": "raised", "error": carried(known)}
+        return {"type": "raised", "error": error_to_message(known)}
 
 
 def main() -> None:
@@ -289,7 +289,7 @@ def _bind_to_parent(parent: int) -> None:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGKILL)
         if os.getppid() != parent:
-            _vanish()
+            _exit_now()
 
 
 def _watch_for_faults(fd: int | None) -> None:
@@ -312,7 +312,7 @@ def _handler(start: Message) -> Registered:
     )
 
 
-def _vanish() -> NoReturn:
+def _exit_now() -> NoReturn:
     """End at once, with the programs that the handler has started."""
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -48,25 +48,25 @@ class ChildSpec:
 
 
 class Listener(Protocol):
-    """Who is told what the present item's child says."""
+    """Who works with a child: takes what it says of the present item."""
 
-    def heard(self, message: Message) -> None:
+    def received(self, message: Message) -> None:
         """Take a message of the child."""
 
-    def bereaved(self, code: int) -> None:
+    def exited(self, code: int) -> None:
         """The child has ended with this return code (negative: a signal)."""
 
 
-class _Ends(asyncio.SubprocessProtocol):
+class _ChildProtocol(asyncio.SubprocessProtocol):
     """What the loop sees of a child: bytes, the end of the pipe, the end of the process.
 
     The two ends are told apart, which asyncio's own ``Process.wait`` does not do: a program that
     the handler has forked may hold the pipe open after the child is gone.
     """
 
-    def __init__(self, heard: Callable[[Message], None]) -> None:
+    def __init__(self, received: Callable[[Message], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._heard = heard
+        self._received = received
         self._frames = Frames()
         self.pipe_ended: asyncio.Future[None] = loop.create_future()
         self.exited: asyncio.Future[None] = loop.create_future()
@@ -76,7 +76,7 @@ class _Ends(asyncio.SubprocessProtocol):
             return
         try:
             for message in self._frames.feed(data):
-                self._heard(message)
+                self._received(message)
         except (PipeError, KeyError, TypeError, ValueError):
             self._end_pipe()  # a handler wrote into the pipe: nothing after it can be trusted
 
@@ -107,7 +107,7 @@ class ChildProcess:
         self._faults = _fault_file()
         self._faults_read = 0
         self._ended = ended
-        self._ends = _Ends(self._heard)
+        self._ends = _ChildProtocol(self._received)
         self._transport: asyncio.SubprocessTransport | None = None
         self._greeting: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._seen: psutil.Process | None = None
@@ -179,25 +179,25 @@ class ChildProcess:
         if message["type"] == "refused":
             raise HandlerError(str(message["message"]))
 
-    def _heard(self, message: Message) -> None:
+    def _received(self, message: Message) -> None:
         if "cpu" in message:
             self.cpu = float(message["cpu"])
         if not self._greeting.done():
             self._greeting.set_result(message)
         elif self.listener is not None:
-            self.listener.heard(message)
+            self.listener.received(message)
 
     async def _live(self, transport: asyncio.SubprocessTransport) -> None:
         ends = {self._ends.pipe_ended, self._ends.exited}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self.killed = True  # nobody is to be handed over to it now
         await asyncio.wait(ends, timeout=LAST_SECONDS)
-        self._strike()
+        self._kill_group()
         await self._ends.exited
         transport.close()
         listener, self.listener = self.listener, None
         if listener is not None:
-            listener.bereaved(self._code())
+            listener.exited(self._code())
         if self._faults is not None:
             self._faults.close()
         self._ended(self)
@@ -260,7 +260,7 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the child and what its handler has started; ``ended`` is called when it is gone."""
         self.killed = True
-        self._strike()
+        self._kill_group()
 
     async def end(self) -> None:
         """End the child: its pipe is closed, and if that is not enough, it is killed."""
@@ -271,12 +271,12 @@ class ChildProcess:
         if self._life is not None:
             if self._greeting.done():
                 await asyncio.wait([self._life], timeout=LAST_SECONDS)
-            self._strike()
+            self._kill_group()
             await asyncio.wait([self._life])
         elif self._faults is not None:
             self._faults.close()
 
-    def _strike(self) -> None:
+    def _kill_group(self) -> None:
         """Kill the process and its group; the group may outlive its leader."""
         transport = self._transport
         if transport is None:

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempt, Attempts, Reason
-from worker.engine.execution.call import Call
+from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
-from worker.engine.execution.raised import tamed
+from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import stack_of_task
 from worker.item.context import current_item
 
@@ -35,7 +35,7 @@ class CoroutineExecutor:
     async def start(self) -> None:
         """Nothing is to be made ready."""
 
-    async def run(self, call: Call) -> Any:
+    async def run(self, call: HandlerCall) -> Any:
         """Run the handler once; the contract stands in ``Executor.run``."""
         attempt = _CoroutineAttempt(call, self._limits, asyncio.get_running_loop(), self._abandon)
         attempt.start()
@@ -51,10 +51,10 @@ class CoroutineExecutor:
 
     def _abandon(self, task: "asyncio.Task[None]") -> None:
         self._lost.add(task)
-        task.add_done_callback(self._found)
+        task.add_done_callback(self._ended)
         self._lost_changed()
 
-    def _found(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, task: "asyncio.Task[None]") -> None:
         self._lost.discard(task)
         self._lost_changed()
 
@@ -64,7 +64,7 @@ class _CoroutineAttempt(Attempt):
 
     def __init__(
         self,
-        call: Call,
+        call: HandlerCall,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
         abandon: Callable[["asyncio.Task[None]"], None],
@@ -94,11 +94,11 @@ class _CoroutineAttempt(Attempt):
         except asyncio.CancelledError as error:
             self.fail(self._cancellation(error))
         except BaseException as error:
-            self.fail(tamed(error, self.limits.name))
+            self.fail(as_exception(error, self.limits.name))
 
     def _cancellation(self, error: asyncio.CancelledError) -> BaseException:
         if self.asked is None:
-            return tamed(error, self.limits.name)
+            return as_exception(error, self.limits.name)
         return self.interrupted().with_traceback(error.__traceback__)
 
     def _done(self, task: "asyncio.Task[None]") -> None:

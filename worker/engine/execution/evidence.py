@@ -40,11 +40,16 @@ _SECRET_NAME: Final = re.compile(
 class Keeper(Protocol):
     """Where attachments are kept until the server has them."""
 
-    async def keep(self, source: Path | bytes, name: str) -> Attachment: ...
+    async def keep(self, source: Path | bytes, name: str) -> Attachment:
+        """Keep a copy of a file, or of content.
+
+        Raises:
+            StateError, FileTransferError: it cannot be kept.
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AttemptFacts:
     """What is known of an attempt besides its error."""
 
     handler: str
@@ -62,18 +67,22 @@ class EvidenceLog:
         self.lines: Final[deque[str]] = deque(maxlen=MOST_LINES)
 
     def debug(self, message: str, **fields: object) -> None:
+        """Log a line and remember it."""
         self._keep("debug", message, fields)
         self._log.debug(message, **fields)
 
     def info(self, message: str, **fields: object) -> None:
+        """Log a line and remember it."""
         self._keep("info", message, fields)
         self._log.info(message, **fields)
 
     def warn(self, message: str, **fields: object) -> None:
+        """Log a line and remember it."""
         self._keep("warn", message, fields)
         self._log.warn(message, **fields)
 
     def error(self, message: str, **fields: object) -> None:
+        """Log a line and remember it."""
         self._keep("error", message, fields)
         self._log.error(message, **fields)
 
@@ -83,7 +92,7 @@ class EvidenceLog:
 
 
 async def with_evidence(
-    error: BaseException, outcome: Outcome, facts: Facts, keeper: Keeper
+    error: BaseException, outcome: Outcome, facts: AttemptFacts, keeper: Keeper
 ) -> Outcome:
     """Return a failure with the evidence attached; without it where it cannot be kept."""
     if outcome.kind in ("successful", "released"):
@@ -97,7 +106,7 @@ async def with_evidence(
     return replace(outcome, attachments=((kept.name, str(kept.path)),))
 
 
-def evidence_text(error: BaseException, facts: Facts, environment: Mapping[str, str]) -> str:
+def evidence_text(error: BaseException, facts: AttemptFacts, environment: Mapping[str, str]) -> str:
     """Return the file's content."""
     workitem = facts.workitem
     lines = facts.item.log.lines if facts.item and isinstance(facts.item.log, EvidenceLog) else ()

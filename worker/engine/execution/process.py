@@ -19,7 +19,7 @@ from typing import Any, Final
 from worker.app.options import handlers_in
 from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempts
-from worker.engine.execution.call import Call
+from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.child_process import ChildProcess, ChildSpec
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.process_attempt import ProcessAttempt
@@ -89,7 +89,7 @@ class ProcessExecutor:
             raise HandlerError(f"Handler {self._limits.name}: no process: {error}.") from error
         raise error
 
-    async def run(self, call: Call) -> Any:
+    async def run(self, call: HandlerCall) -> Any:
         """Run the handler once; the contract stands in ``Executor.run``.
 
         Beyond it: ``ResourceLimitExceeded`` for a broken memory or CPU limit and for a child that

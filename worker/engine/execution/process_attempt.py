@@ -1,4 +1,4 @@
-"""One run in a child: what the child says, what it asks for, and how it is ended with evidence.
+"""One run in a child: what the child says, what it asks for, and how it is ended with its stack.
 
 Where the handler is, is asked in two ways: a thread of the child answers, unless native code holds
 the interpreter; then a signal makes the child write its stack to a file, unless the system cannot
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.engine.execution.attempt import Attempt, Reason
-from worker.engine.execution.call import Call
+from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.child_process import ChildProcess
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.pipe import Message
-from worker.engine.execution.raised import tamed
-from worker.engine.execution.remote import carried, rebuilt
-from worker.engine.execution.remote_item import LEVELS, push_of, told
+from worker.engine.execution.raised import as_exception
+from worker.engine.execution.remote import error_from_message, error_to_message
+from worker.engine.execution.remote_item import LEVELS, item_to_message, push_from_message
 from worker.engine.execution.stacks import UNKNOWN
 from worker.engine.execution.usage import SAMPLE_SECONDS, Meter, died
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
@@ -27,7 +27,7 @@ from worker.item.context import current_item
 from worker.item.metadata import KEY, taken_out
 from worker.producer.producer import NoProducer
 
-Evidence = TimeLimitExceeded | ResourceLimitExceeded
+LimitError = TimeLimitExceeded | ResourceLimitExceeded
 
 FATE: Final = "its process was killed"
 ANSWER_SECONDS: Final = 0.5
@@ -45,7 +45,7 @@ class ProcessAttempt(Attempt):
         "_context",
         "_cpu",
         "_discard",
-        "_making",
+        "_make_error",
         "_memory",
         "_meter",
         "_next",
@@ -54,7 +54,7 @@ class ProcessAttempt(Attempt):
 
     def __init__(
         self,
-        call: Call,
+        call: HandlerCall,
         limits: Limits,
         child: ChildProcess,
         number: int,
@@ -73,14 +73,16 @@ class ProcessAttempt(Attempt):
         self._context = copy_context()
         self._context.run(current_item.set, call.item)
         self._meter: Meter | None = None
-        self._making: Callable[[str], Evidence] | None = None
+        self._make_error: Callable[[str], LimitError] | None = None
         """Makes the error once the stack is known; set while the child is being given up."""
         self._next: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Hand the item to the child."""
         self._child.listener = self
-        self._child.send({"type": "run", "run": self._number, "item": told(self.call.item)})
+        self._child.send(
+            {"type": "run", "run": self._number, "item": item_to_message(self.call.item)}
+        )
         self.arm()
         if self._memory is not None or self._cpu is not None:
             seen = self._child.seen()
@@ -89,18 +91,20 @@ class ProcessAttempt(Attempt):
                 self._next = self.loop.call_later(SAMPLE_SECONDS, self._sample)
 
     def ask(self, reason: Reason) -> None:
+        """Ask the handler to end; the child passes it on."""
         super().ask(reason)
         self._child.send({"type": "stop", "run": self._number})
 
     def give_up(self, reason: Reason) -> None:
+        """Kill the child: at once, or when it has said where its handler is."""
         if self.ended:
             return
         self.call.item.stop()
         if reason == "cancelled":
             self.fail(asyncio.CancelledError())
             self._discard(self._child)
-        elif self._making is None:
-            self._making = lambda stack: self.limits.given_up(stack, FATE)
+        elif self._make_error is None:
+            self._make_error = lambda stack: self.limits.given_up(stack, FATE)
             self._ask_for_stack()
 
     def _end(self) -> None:
@@ -113,7 +117,7 @@ class ProcessAttempt(Attempt):
 
     # What the child says.
 
-    def heard(self, message: Message) -> None:
+    def received(self, message: Message) -> None:
         """Take a message of the child."""
         kind = message["type"]
         if kind == "log":
@@ -128,7 +132,7 @@ class ProcessAttempt(Attempt):
             self._asks.add(ask)
             ask.add_done_callback(self._asks.discard)
         elif kind == "stack":
-            if self._making is not None:
+            if self._make_error is not None:
                 self._finish(message["stack"])
         elif kind == "result":
             self.succeed(message["value"])
@@ -140,12 +144,12 @@ class ProcessAttempt(Attempt):
         elif kind == "raised":
             if message.get("spent"):
                 self._discard(self._child)
-            self.fail(tamed(rebuilt(message["error"]), self.limits.name))
+            self.fail(as_exception(error_from_message(message["error"]), self.limits.name))
 
-    def bereaved(self, code: int) -> None:
+    def exited(self, code: int) -> None:
         """The child has ended under its item."""
         peak = 0 if self._meter is None else self._meter.peak
-        if self._making is not None:
+        if self._make_error is not None:
             self._finish(self._child.dump())
         elif not self.ended:
             error = died(self.limits.name, code, peak)
@@ -156,12 +160,12 @@ class ProcessAttempt(Attempt):
     async def _answer(self, message: Message) -> None:
         answer: Message = {"type": "answer", "run": self._number, "number": message["number"]}
         try:
-            answer |= {"value": await self._done(message), "error": None}
-        except Exception as error:
-            answer |= {"value": None, "error": carried(error)}
+            answer |= {"value": await self._result_of(message), "error": None}
+        except Exception as error:  # whatever it is, it is raised where the handler asked
+            answer |= {"value": None, "error": error_to_message(error)}
         self._child.send(answer)
 
-    async def _done(self, message: Message) -> Any:
+    async def _result_of(self, message: Message) -> Any:
         item, what = self.call.item, message["what"]
         if what == "keep":
             name = message["name"]
@@ -174,16 +178,16 @@ class ProcessAttempt(Attempt):
             await item.take_metadata(taken_out({KEY: message["metadata"]})[1], now=message["now"])
             return None
         if what == "follow_up":
-            return (await item.take_push(push_of(message["push"]))).kept()
+            return (await item.take_push(push_from_message(message["push"]))).kept()
         sender = item.sender
         if sender is None:
             raise NoProducer(f"{self.limits.name}: this item has no worker around it")
         if what == "send":
-            sent = await sender.send([push_of(one) for one in message["pushes"]])
+            sent = await sender.send([push_from_message(one) for one in message["pushes"]])
             return [asdict(one) for one in sent]
         return await sender.ended(message["id"], message["queue"], message["timeout"])
 
-    # Giving it up, with evidence.
+    # Giving it up, once its stack is known.
 
     def _ask_for_stack(self) -> None:
         self._child.send({"type": "stack", "run": self._number})
@@ -203,9 +207,9 @@ class ProcessAttempt(Attempt):
             self._finish(stack)
 
     def _finish(self, stack: str) -> None:
-        if self.ended or self._making is None:
+        if self.ended or self._make_error is None:
             return
-        error = self._making(stack)
+        error = self._make_error(stack)
         error.stack = stack
         self.fail(error)
         self._discard(self._child)
@@ -218,7 +222,7 @@ class ProcessAttempt(Attempt):
     def _sample(self) -> None:
         """Hold the child to its memory and CPU limits."""
         meter, name = self._meter, self.limits.name
-        if meter is None or self._making is not None:
+        if meter is None or self._make_error is not None:
             return
         meter.sample()
         broken = meter.broken(name, self._memory, self._cpu)
@@ -226,8 +230,8 @@ class ProcessAttempt(Attempt):
             self._later(SAMPLE_SECONDS, self._sample)
             return
         self.call.item.stop()
-        make: Any = broken
-        self._making = lambda stack: make()
+        make: Callable[[], ResourceLimitExceeded] = broken
+        self._make_error = lambda _: make()
         if self._memory is not None and meter.peak > self._memory:
             self._ask_for_dump()  # the quick way: it may be growing still
         else:

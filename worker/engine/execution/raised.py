@@ -3,7 +3,7 @@
 from worker.errors import ApplicationError
 
 
-def tamed(error: BaseException, name: str) -> Exception:
+def as_exception(error: BaseException, name: str) -> Exception:
     """Return an error that may travel through the worker's loop.
 
     ``SystemExit`` and its like would end the worker, a ``CancelledError`` would look like the

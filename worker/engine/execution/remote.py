@@ -28,7 +28,7 @@ class RemoteError(ApplicationError):
     """
 
 
-def carried(error: Exception) -> Message:
+def error_to_message(error: Exception) -> Message:
     """Return an error as data."""
     kind = type(error)
     fields, moments = {}, {}
@@ -47,7 +47,7 @@ def carried(error: Exception) -> Message:
     }
 
 
-def rebuilt(message: Mapping[str, Any]) -> Exception:
+def error_from_message(message: Mapping[str, Any]) -> Exception:
     """Return the error that was taken apart, of its own class where that is known here."""
     text = str(message["message"])
     error = _instance(str(message["module"]), str(message["name"]), text)

@@ -1,7 +1,7 @@
 """The item on the other side of the pipe: a real ``Item`` whose files, metadata, pushes and log
 lines go back.
 
-Only paths travel: the worker downloads and keeps the files, the child is told where they are.
+Only paths travel: the worker downloads and keeps the files, the child learns where they are.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.engine.execution.pipe import Channel, Message
-from worker.engine.execution.remote import rebuilt
+from worker.engine.execution.remote import error_from_message
 from worker.item.files import Attachment
 from worker.item.item import Item
 from worker.item.metadata import KEY, taken_out
@@ -29,7 +29,7 @@ from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
 LEVELS: Final = ("debug", "info", "warn", "error")
 
 
-def told(item: Item) -> Message:
+def item_to_message(item: Item) -> Message:
     """Return what a child needs to know of an item."""
     return {
         "id": item.id,
@@ -46,7 +46,7 @@ def told(item: Item) -> Message:
     }
 
 
-def item_of(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") -> Item:
+def item_from_message(message: Mapping[str, Any], channel: Channel, files: "PipeFiles") -> Item:
     """Make the child's item."""
     attempt, left = int(message["attempt"]), message["attempts_left"]
     workitem = Workitem(
@@ -125,7 +125,7 @@ class PipeFiles:
 
 
 class PipeStore:
-    """What the handler asks of the worker besides files; the worker's own store does it."""
+    """What the handler asks of the worker besides files; the worker's own ``Checkpoints`` do it."""
 
     def __init__(self, pipe: PipeFiles) -> None:
         self._pipe = pipe
@@ -141,7 +141,7 @@ class PipeStore:
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Let the worker keep a follow-up item."""
-        return FollowUp.read(await self._pipe.ask("follow_up", push=told_push(push)))
+        return FollowUp.read(await self._pipe.ask("follow_up", push=push_to_message(push)))
 
 
 class PipeSender:
@@ -152,7 +152,7 @@ class PipeSender:
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
         """Let the worker push all."""
-        sent = await self._pipe.ask("send", pushes=[told_push(push) for push in pushes])
+        sent = await self._pipe.ask("send", pushes=[push_to_message(push) for push in pushes])
         return [Sent(**one) for one in sent]
 
     async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
@@ -163,13 +163,13 @@ class PipeSender:
         return document
 
 
-def told_push(push: Push) -> Message:
-    """Return a push as data."""
+def push_to_message(push: Push) -> Message:
+    """Return a push as data for the other side."""
     return asdict(push) | {"nextrun": None if push.nextrun is None else push.nextrun.isoformat()}
 
 
-def push_of(message: Mapping[str, Any]) -> Push:
-    """Return the push that was told."""
+def push_from_message(message: Mapping[str, Any]) -> Push:
+    """Return the push of a message."""
     nextrun = message["nextrun"]
     at = None if nextrun is None else datetime.fromisoformat(nextrun)
     unique = message["unique"]
@@ -189,7 +189,7 @@ def _settle(future: "asyncio.Future[Any]", message: Message) -> None:
     if message["error"] is None:
         future.set_result(message["value"])
     else:
-        future.set_exception(rebuilt(message["error"]))
+        future.set_exception(error_from_message(message["error"]))
 
 
 def _spilled(content: bytes) -> Path:
@@ -206,15 +206,19 @@ class PipeLog:
         self._channel = channel
 
     def debug(self, message: str, **fields: object) -> None:
+        """Let the worker log a line."""
         self._line("debug", message, fields)
 
     def info(self, message: str, **fields: object) -> None:
+        """Let the worker log a line."""
         self._line("info", message, fields)
 
     def warn(self, message: str, **fields: object) -> None:
+        """Let the worker log a line."""
         self._line("warn", message, fields)
 
     def error(self, message: str, **fields: object) -> None:
+        """Let the worker log a line."""
         self._line("error", message, fields)
 
     def _line(self, level: str, message: str, fields: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """Where a handler is: the Python stack of a task or a thread, without the worker's own frames.
 
-The text has the form of a traceback's frames, outermost first, and is masked like every other
-evidence that goes onto an item.
+The text has the form of a traceback's frames, outermost first, and is masked like
+everything that goes onto an item.
 """
 
 import asyncio

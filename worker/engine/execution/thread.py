@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 
 from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempt, Attempts, Reason
-from worker.engine.execution.call import Call
+from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
-from worker.engine.execution.raised import tamed
+from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
 from worker.errors import TimeLimitExceeded
 from worker.item.context import current_item
@@ -57,7 +57,7 @@ class ThreadExecutor:
     async def start(self) -> None:
         """Threads are made when there is work for them."""
 
-    async def run(self, call: Call) -> Any:
+    async def run(self, call: HandlerCall) -> Any:
         """Run the handler once; the contract stands in ``Executor.run``."""
         attempt = _ThreadAttempt(call, self._limits, asyncio.get_running_loop(), self._abandon)
         if len(self._attempts) >= len(self._threads):
@@ -123,7 +123,7 @@ class _HandlerThread(threading.Thread):
         except Abandoned:
             return  # it struck between the handler's end and here
         finally:
-            _tell(self.loop, self._ended, self)
+            _call_on_loop(self.loop, self._ended, self)
 
 
 class _Bridge:
@@ -165,7 +165,7 @@ class _ThreadAttempt(Attempt):
 
     def __init__(
         self,
-        call: Call,
+        call: HandlerCall,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
         abandon: Callable[[_HandlerThread], None],
@@ -192,23 +192,20 @@ class _ThreadAttempt(Attempt):
         """In the thread: run the handler; False if it was given up meanwhile."""
         call = self.call
         end: Callable[[Any], None] = self.succeed
-        told: Any = None
+        value: Any = None
         try:
             arguments = call.registered.signature.arguments(
                 call.payload, call.item, call.client, call.resources
             )
-            told = self._context.run(call.registered.handler.function, **arguments)
-        except BaseException as error:
-            end, told = self.fail, tamed(error, self.limits.name)
+            value = self._context.run(call.registered.handler.function, **arguments)
+        except BaseException as error:  # SystemExit too: it ends the item, not the thread
+            end, value = self.fail, as_exception(error, self.limits.name)
         with self._lock:
             if self._given_up:
                 return False
             self._thread = None
-        _tell(self.loop, end, told)
+        _call_on_loop(self.loop, end, value)
         return True
-
-    def ask(self, reason: Reason) -> None:
-        super().ask(reason)
 
     def give_up(self, reason: Reason) -> None:
         if self.ended:
@@ -237,7 +234,9 @@ def _raise_in(thread: threading.Thread) -> None:
         api.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned))
 
 
-def _tell(loop: asyncio.AbstractEventLoop, function: Callable[[Any], None], value: Any) -> None:
+def _call_on_loop(
+    loop: asyncio.AbstractEventLoop, function: Callable[[Any], None], value: Any
+) -> None:
     try:
         loop.call_soon_threadsafe(function, value)
     except RuntimeError:

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from worker.engine.delivery.delivery import Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
-from worker.engine.delivery.writeback import Delivery, WriteBack
+from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.takeover import Orphan, TakeOver
-from worker.engine.item_events import succeeded
 from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.rows import AttemptId, attempt_id, outcome_from, outcome_text
 from worker.engine.outbox.spool import Spool

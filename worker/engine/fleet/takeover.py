@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.engine.delivery.writeback import Delivered, Delivery, WriteBack
+from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.presence import COLLECTION
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError

@@ -14,7 +14,7 @@ import pytest
 from worker.app.options import Handler
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
-from worker.engine.execution import Call, Executor, make_executor
+from worker.engine.execution import Executor, HandlerCall, make_executor
 from worker.item.files import Attachment
 from worker.item.item import Item
 from worker.openiap.errors import FileTransferError
@@ -105,13 +105,13 @@ class House:
             maxretries=5,
         )
 
-    def call(self, registered: Registered, item: Item | None = None, **payload: Any) -> Call:
+    def call(self, registered: Registered, item: Item | None = None, **payload: Any) -> HandlerCall:
         item = item or self.item(payload)
         made: Any = item.payload
         if registered.handler.options.execution != "process":
             made = registered.signature.payload_for(item.payload)
         client: Any = object()
-        return Call(registered, item, made, client, {})
+        return HandlerCall(registered, item, made, client, {})
 
     async def executor(
         self, handler: Handler[..., Any], *, slots: int = 2, start: bool = True

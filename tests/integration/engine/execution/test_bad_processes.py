@@ -231,7 +231,7 @@ async def test_a_killed_worker_leaves_no_child_behind(
         f"sys.path[:0] = [{str(REPOSITORY)!r}, {str(tmp_path)!r}]\n"
         "import kept\n"
         "from datetime import UTC, datetime\n"
-        "from worker.engine.execution import Call, make_executor\n"
+        "from worker.engine.execution import HandlerCall, make_executor\n"
         "from worker.item.item import Item\n"
         "from worker.openiap.workitem import Workitem\n"
         "from worker.app.registry import Registered\n"
@@ -243,7 +243,7 @@ async def test_a_killed_worker_leaves_no_child_behind(
         "    await e.start()\n"
         "    i = Item(Workitem(id='1', payload={}), files=None, log=None,\n"
         "             started=datetime.now(UTC))\n"
-        "    await e.run(Call(r, i, {}, None, {}))\n"
+        "    await e.run(HandlerCall(r, i, {}, None, {}))\n"
         "asyncio.run(main())\n"
     )
     sign = tmp_path / "sign"

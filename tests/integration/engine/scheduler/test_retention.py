@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from worker import BusinessError, handler
-from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.maintenance.retention import Retention, rules_of
 from worker.telemetry.log import Log
 from worker.testing import LocalOpenIAP
@@ -124,6 +123,6 @@ async def test_a_worker_knows_its_place_from_the_rescuer(local_openiap: LocalOpe
     ranks: tuple[int | None, ...] = ()
     async with asyncio.timeout(60):
         while ranks != (0, 1):
-            found: list[Heartbeat | None] = [first._presence, second._presence]
-            ranks = tuple(None if one is None else one.rank("bills") for one in found)
+            found = [first._parts, second._parts]
+            ranks = tuple(None if one is None else one.heartbeat.rank("bills") for one in found)
             await asyncio.sleep(0.05)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.engine.delivery.fence import CLOSING, closer_of, judge, mark, run_of
+from worker.engine.delivery.fence import CLOSING, closer_of, closing_claim, judge, run_of
 from worker.item.outcome import Outcome
 from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
@@ -69,7 +69,7 @@ def test_anothers_failure_is_not_taken_for_ours() -> None:
 
 def test_the_mark_keeps_all_others_out_of_the_attempt() -> None:
     run = run_of(document())
-    condition, change = mark("1", 1, run, "a", over=("dead",))
+    condition, change = closing_claim("1", 1, run, "a", over=("dead",))
     assert condition["state"] == "processing"
     assert condition["retries"] == 1
     assert "$or" not in condition, "OpenIAP replaces one that stands beside _id"

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from worker.engine.delivery.release import handed_back, parked
+from worker.engine.delivery.release import handed_back, parking
 from worker.item.outcome import WAITS, Waits
 
 UNTIL = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -36,7 +36,7 @@ def test_a_parked_item_says_why_and_until_when() -> None:
 
 
 def test_parking_by_a_conditional_write_comes_to_the_same() -> None:
-    change = parked(WAITING)
+    change = parking(WAITING)
     changed = {k: v for k, v in {**DOCUMENT, **change["$set"]}.items() if k not in change["$unset"]}
     assert changed == handed_back(DOCUMENT, WAITING)
 

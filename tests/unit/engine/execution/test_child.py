@@ -13,7 +13,7 @@ from worker.app.registry import Registered
 from worker.app.signature import signature_of
 from worker.engine.execution.child import Child
 from worker.engine.execution.pipe import Channel, Message
-from worker.engine.execution.remote_item import told
+from worker.engine.execution.remote_item import item_to_message
 from worker.openiap.workitem import Workitem
 
 
@@ -66,7 +66,7 @@ def test_a_request_to_stop_that_comes_before_the_run_has_begun_counts(work: Any)
     )
     runs: list[Message] = [
         {"type": "stop", "run": 6},  # of a run that is over
-        {"type": "run", "run": 7, "item": told(item)},
+        {"type": "run", "run": 7, "item": item_to_message(item)},
         {"type": "stop", "run": 7},
     ]
     channel = Busy(*runs)

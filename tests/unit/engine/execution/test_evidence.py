@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from worker.engine.execution.limits import Limits
-from worker.engine.execution.raised import tamed
-from worker.engine.execution.remote import RemoteError, carried, rebuilt
+from worker.engine.execution.raised import as_exception
+from worker.engine.execution.remote import RemoteError, error_from_message, error_to_message
 from worker.engine.execution.stacks import UNKNOWN, stack_of_frames, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import Meter, died, fault_frames, memory_broken
 from worker.errors import ApplicationError, BusinessError, TimeLimitExceeded
@@ -108,12 +108,12 @@ def test_a_meter_tells_which_limit_is_broken() -> None:
 
 def test_an_ordinary_error_is_left_as_it_is() -> None:
     error = ValueError("x")
-    assert tamed(error, "h") is error
+    assert as_exception(error, "h") is error
 
 
 def test_an_error_of_a_module_that_is_not_imported_is_not_imported_for_it() -> None:
-    message = carried(ApplicationError("x")) | {"module": "antigravity", "name": "Fly"}
-    error = rebuilt(message)
+    message = error_to_message(ApplicationError("x")) | {"module": "antigravity", "name": "Fly"}
+    error = error_from_message(message)
     assert isinstance(error, RemoteError)
     assert type(error).__name__ == "Fly"
     assert "antigravity" not in sys.modules
@@ -124,7 +124,9 @@ def test_an_error_of_a_module_that_is_not_imported_is_not_imported_for_it() -> N
     [("os", "system"), ("builtins", "SystemExit"), ("builtins", "dict"), ("worker.errors", "")],
 )
 def test_a_name_that_is_no_exception_class_makes_a_remote_error(module: str, name: str) -> None:
-    error = rebuilt(carried(ApplicationError("x")) | {"module": module, "name": name})
+    error = error_from_message(
+        error_to_message(ApplicationError("x")) | {"module": module, "name": name}
+    )
     assert isinstance(error, RemoteError)
     assert isinstance(error, ApplicationError)
     assert str(error) == "x"
@@ -141,13 +143,13 @@ class Unreadable(Exception):
 
 
 def test_odd_classes_come_across_as_well_as_they_can() -> None:
-    picky = rebuilt(carried(Picky(1, 2)))
+    picky = error_from_message(error_to_message(Picky(1, 2)))
     assert isinstance(picky, RemoteError)
     assert type(picky).__name__ == "Picky"
-    unreadable = rebuilt(carried(Unreadable()))
+    unreadable = error_from_message(error_to_message(Unreadable()))
     assert isinstance(unreadable, Exception)
     assert "cannot be read" in str(unreadable)
-    decode = rebuilt(carried(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")))
+    decode = error_from_message(error_to_message(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")))
     assert isinstance(decode, UnicodeDecodeError)
     assert described(decode).startswith("UnicodeDecodeError: 'utf-8' codec")
 
@@ -156,7 +158,7 @@ def test_attributes_without_a_json_form_stay_behind() -> None:
     error = BusinessError("x", code="C", data={"a": 1})
     error.handle = object()  # type: ignore[attr-defined]
     error.add_note("seen on a Monday")
-    again = rebuilt(carried(error))
+    again = error_from_message(error_to_message(error))
     assert isinstance(again, BusinessError)
     assert (again.code, again.data) == ("C", {"a": 1})
     assert not hasattr(again, "handle")
@@ -166,6 +168,6 @@ def test_attributes_without_a_json_form_stay_behind() -> None:
 def test_time_limits_come_across_with_their_stack() -> None:
     error = TimeLimitExceeded("x")
     error.stack = "  File y\n"
-    again = rebuilt(carried(error))
+    again = error_from_message(error_to_message(error))
     assert isinstance(again, TimeLimitExceeded)
     assert again.stack == "  File y\n"

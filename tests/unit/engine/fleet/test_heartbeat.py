@@ -12,7 +12,7 @@ import pytest
 
 from worker.engine.fleet.heartbeat import LONG_RUNNING, Heartbeat
 from worker.engine.fleet.presence import WorkerInfo
-from worker.engine.runner import Running
+from worker.engine.in_flight import Running
 from worker.openiap.errors import AccessDenied, NotConnected, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from worker.engine.delivery.writeback import Delivered
+from worker.engine.delivery.delivery import Delivered
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.leadership import led_queues
 from worker.engine.fleet.presence import Peer, WorkerInfo, peer_of

@@ -1,0 +1,270 @@
+"""Putting a worker together: which part gets what; ``daemon.py`` starts and stops them.
+
+``Assembly`` holds what can be made at once, so that handlers and settings that cannot work are
+refused before anything is touched. ``complete`` makes the rest, once the state directory has said
+who this worker is.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from worker.app.application import Application
+from worker.app.events import Event, Events
+from worker.app.lifespan import Lifespans
+from worker.app.options import Handler
+from worker.app.registry import Registry, chosen
+from worker.engine.checkpoints import Checkpoints
+from worker.engine.completer import Completer
+from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.delivery.writeback import WriteBack
+from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.presence import WorkerInfo
+from worker.engine.fleet.recovery import Recovery
+from worker.engine.fleet.rescuer import Rescuer, RescueTimes
+from worker.engine.fleet.takeover import TakeOver
+from worker.engine.maintenance.housekeeping import Housekeeping
+from worker.engine.maintenance.scale_endpoint import Scaling
+from worker.engine.outbox.state_dir import StateDirectory
+from worker.engine.queue_workers import QueueWorkers
+from worker.engine.queues import Queues, acl_over
+from worker.engine.runner import HandlerInputs, WorkerServices
+from worker.engine.scheduler.scheduler import Scheduler
+from worker.engine.scheduler.timetable import timetable
+from worker.engine.shutdown import Shutdown
+from worker.openiap.client import Client
+from worker.openiap.connection import Connection, LinkTimes
+from worker.openiap.factory import client_maker
+from worker.openiap.limiter import Limiter
+from worker.openiap.pool import Pool
+from worker.openiap.pooled_client import pooled_client
+from worker.producer.sender import ClientSender
+from worker.producer.unique_push import UniquePushes
+from worker.settings import Settings
+from worker.state.state import State
+from worker.telemetry.service import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts that need to know who the worker is.
+
+    Attributes:
+        scaling: answers autoscalers; None where there is no health port.
+        scheduler: None without schedules.
+    """
+
+    pool: Pool
+    client: Client
+    queues: Queues
+    inputs: HandlerInputs
+    services: WorkerServices
+    heartbeat: Heartbeat
+    recovery: Recovery
+    rescuer: Rescuer
+    scheduler: Scheduler | None
+    housekeeping: Housekeeping
+    scaling: Scaling | None
+    shutdown: Shutdown
+
+
+class Assembly:
+    """One worker; the arguments and what is raised are those of ``Daemon``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Sequence[Handler[..., Any]],
+        *,
+        version: str,
+        modules: Sequence[str],
+        environment: Mapping[str, str] | None,
+        client_factory: Callable[[], Client] | None,
+    ) -> None:
+        application = handlers if isinstance(handlers, Application) else Application(handlers)
+        self.settings: Final = settings
+        self.telemetry: Final = Telemetry(
+            settings, environment=environment, facts={"version": version}
+        )
+        self.log: Final = self.telemetry.log
+        self.lifespans: Final = Lifespans(application.lifespans, log=self.log)
+        self.registry: Final = chosen(Registry(application), settings.work_queues())
+        self.events: Final = Events(application.hooks, log=self.log)
+        self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
+        self._version = version
+        self._middleware = tuple(application.middleware)
+        self._client_factory = client_factory or client_maker(settings, version)
+        self._chance = random.Random()  # noqa: S311 (jitter, no secret)
+        # A worker that ends when its queues are empty is not there at the ticks.
+        self._timetable = [] if settings.once else timetable(self.registry, datetime.now(UTC))
+
+    def complete(self, state: StateDirectory) -> Parts:
+        """Make the rest.
+
+        Args:
+            state: what the worker keeps on disk, opened.
+        """
+        settings, log, chance, workers = self.settings, self.log, self._chance, self.workers
+        worker_id, counts = state.worker_id, self.telemetry.counts
+        queue_names = tuple(registered.queue for registered in self.registry)
+        queues = Queues(queue_names, message_queue=settings.queue, wake=workers.wake, log=log)
+        pool = self._pool(queues)
+        client = pooled_client(pool)
+        writeback = WriteBack(
+            pool,
+            worker_id=worker_id,
+            lease=lease_of(settings),
+            patience=settings.refusal_patience,
+            log=log,
+        )
+        followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
+        completer = Completer(
+            writeback,
+            outbox=state.outbox,
+            spool=state.spool,
+            followups=followups,
+            counts=counts,
+            log=log,
+        )
+        heartbeat = Heartbeat(
+            WorkerInfo(worker_id, self._version, workers.slots(), settings.namespace),
+            pool=pool,
+            interval=settings.heartbeat_interval,
+            dead_after=settings.dead_after,
+            in_flight=workers.in_flight,
+            log=log,
+            acl=lambda: acl_over(queues.facts.values()),
+        )
+        heartbeat.usable = settings.presence
+        take_over = TakeOver(
+            pool, writeback, worker_id=worker_id, max_deaths=settings.max_deaths, log=log
+        )
+        return Parts(
+            pool=pool,
+            client=client,
+            queues=queues,
+            inputs=self._inputs(worker_id, pool, client),
+            services=WorkerServices(worker_id, pool, completer, counts, log, chance, self.events),
+            heartbeat=heartbeat,
+            recovery=Recovery(
+                state.outbox, state.spool, heartbeat, writeback, take_over, followups, log=log
+            ),
+            rescuer=Rescuer(
+                queue_names,
+                heartbeat=heartbeat,
+                take_over=take_over,
+                own=workers.claims,
+                pool=pool,
+                times=RescueTimes(
+                    settings.rescue_interval, settings.dead_after, settings.unclaimed_after
+                ),
+                counts=counts,
+                log=log,
+                chance=chance,
+                maintain=workers.tend if workers.gated else None,
+            ),
+            scheduler=self._scheduler(client, heartbeat),
+            housekeeping=Housekeeping(
+                self.registry,
+                client=client,
+                fleet=heartbeat,
+                namespace=settings.namespace,
+                log=log,
+                chance=chance,
+            ),
+            scaling=self._scaling(pool),
+            shutdown=Shutdown(
+                workers.consumers,
+                drain_timeout=settings.drain_timeout,
+                cancel_timeout=settings.cancel_timeout,
+                log=log,
+                on_left=heartbeat.keep,
+            ),
+        )
+
+    def _inputs(self, worker_id: str, pool: Pool, client: Client) -> HandlerInputs:
+        namespace = self.settings.namespace
+        self.lifespans.resources[State] = State(client, namespace)
+        sender = ClientSender(client, namespace)
+        return HandlerInputs(
+            client,
+            self.lifespans.resources,
+            lifespans=self.lifespans.types,
+            middleware=self._middleware,
+            checkpoints=Checkpoints(pool, sender, worker_id=worker_id, log=self.log),
+        )
+
+    def _scheduler(self, client: Client, heartbeat: Heartbeat) -> Scheduler | None:
+        if not self._timetable:
+            return None
+        scheduler = Scheduler(
+            self._timetable,
+            client=client,
+            fleet=heartbeat,
+            namespace=self.settings.namespace,
+            log=self.log,
+            chance=self._chance,
+        )
+        heartbeat.on_time_moved = scheduler.trigger
+        return scheduler
+
+    def _scaling(self, pool: Pool) -> Scaling | None:
+        health = self.telemetry.health
+        if health is None:
+            return None
+        return Scaling(self.workers.slots(), pool=pool, counts=self.telemetry.counts.snapshot)
+
+    def _pool(self, queues: Queues) -> Pool:
+        settings = self.settings
+        times = LinkTimes(
+            reconnect_min=settings.reconnect_min,
+            reconnect_max=settings.reconnect_max,
+            watchdog_interval=settings.watchdog_interval,
+            connect_timeout=settings.call_timeout,
+        )
+
+        async def connected(connection: Connection) -> None:
+            if connection is connections[0]:
+                self.telemetry.use(connection.client)
+                await queues.register(connection)
+                self.workers.note_facts(queues)
+            self.log.info("signed in to OpenIAP", connection=connection.name)
+            self.workers.wake_all()
+            self.events.notify_soon(Event("connected", worker=self.events.worker))
+
+        def lost(connection: Connection, reason: str) -> None:
+            event = Event("disconnected", worker=self.events.worker, message=reason)
+            self.events.notify_soon(event)
+
+        connections = [
+            Connection(
+                str(number + 1),
+                self._make_client,
+                limiter=Limiter(settings.rate_limit),
+                times=times,
+                log=self.log,
+                on_connected=connected,
+                on_lost=lost,
+            )
+            for number in range(settings.connections)
+        ]
+        return Pool(connections)
+
+    def _make_client(self) -> Client:
+        client = self._client_factory()
+        client.on_late_pop = self.workers.take_late
+        return client
+
+
+def lease_of(settings: Settings) -> float:
+    """Return the seconds from a pop for which nobody else can have taken the item over.
+
+    Others take it once this worker was silent for ``dead_after``, or once the item is older than
+    ``unclaimed_after``; a late writer looks well before that, whatever ``lease`` says.
+    """
+    bounds = [settings.lease, settings.dead_after / 2]
+    if settings.unclaimed_after:
+        bounds.append(settings.unclaimed_after / 2)
+    return min(bounds)

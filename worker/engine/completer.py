@@ -1,0 +1,109 @@
+"""The completer: sees an outcome through, from the disk to the server and to whoever is told.
+
+1. The outcome is on disk before it is sent.
+2. It is sent until the server has it, or has refused it for good.
+3. Follow-up items are pushed before the item's row leaves the outbox.
+4. Outbox, spool and counts are brought up to date, then the hooks are told.
+"""
+
+import time
+from dataclasses import replace
+from typing import Final, Protocol
+
+from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
+from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.in_flight import Running
+from worker.engine.item_events import ItemEvents
+from worker.engine.outbox.outbox import Outbox
+from worker.engine.outbox.spool import Spool
+from worker.item.outcome import Outcome
+from worker.openiap.workitem import FAILED
+from worker.telemetry.counts import Counts
+from worker.telemetry.log import Log
+
+
+class OutcomeSender(Protocol):
+    """Sends outcomes; in a worker that is its ``WriteBack``."""
+
+    async def deliver(self, delivery: Delivery) -> Delivered:
+        """Send until accepted or refused for good; ends early only by cancellation."""
+
+
+class Completer:
+    """Completes the items of one worker.
+
+    Args:
+        outbox: None where the disk does not take it.
+        followups: pushes what succeeded items asked for; None where nothing is pushed.
+    """
+
+    def __init__(
+        self,
+        sender: OutcomeSender,
+        *,
+        outbox: Outbox | None,
+        spool: Spool,
+        followups: FollowUps | None = None,
+        counts: Counts,
+        log: Log,
+    ) -> None:
+        self.outbox: Final = outbox
+        self.spool: Final = spool
+        self._sender = sender
+        self._followups = followups
+        self._counts = counts
+        self._log = log
+
+    async def complete(
+        self, running: Running, outcome: Outcome, events: ItemEvents | None = None
+    ) -> Delivered:
+        """Record an outcome and send it until it is accepted or refused for good.
+
+        Args:
+            events: who is told of it; None where nobody listens.
+        """
+        running.stage = "delivering"
+        workitem = running.workitem
+        if self.outbox is not None:
+            await self.outbox.finished(workitem.id, workitem.retries, outcome)
+        attached = outcome.attachments
+        delivery = Delivery(
+            workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
+        )
+        delivered = await self._sender.deliver(delivery)
+        outcome = delivery.outcome  # the sender puts another in its place where it must
+        if outcome.pushes and self._followups is not None and succeeded(outcome, delivered):
+            unpushed = await self._followups.deliver(outcome.pushes)
+            delivered = replace(delivered, unpushed=unpushed)
+        self._settle(running, outcome, delivered)
+        if attached:
+            self.spool.discard_outputs(workitem.id, workitem.retries)
+        if events is not None:
+            error, running.error = running.error, None
+            took = time.monotonic() - running.popped
+            await events.notify(workitem, running.item, error, took, outcome, delivered)
+        return delivered
+
+    def _settle(self, running: Running, outcome: Outcome, delivered: Delivered) -> None:
+        workitem = running.workitem
+        if self.outbox is not None:
+            if delivered.result == "applied" and not delivered.unpushed:
+                self.outbox.delivered(workitem.id, workitem.retries)
+            else:
+                reason = delivered.unpushed or delivered.reason
+                self.outbox.refused(workitem.id, workitem.retries, reason)
+        if outcome.waits is not None and delivered.result == "applied":
+            self._counts.parked(workitem.wiq)
+        else:
+            # An application error ends as failed when the queue's attempts are used up.
+            ended = outcome.kind == "application" and delivered.state == FAILED
+            kind = "failed" if ended else outcome.kind
+            took = time.monotonic() - running.popped
+            self._counts.finished(workitem.wiq, kind, delivered.result, took)
+        if delivered.result == "gone":
+            self._log.warn(
+                "the item is gone; its outcome has nowhere to go",
+                item=workitem.id,
+                queue=workitem.wiq,
+                outcome=outcome.kind,
+            )

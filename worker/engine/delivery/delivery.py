@@ -1,0 +1,62 @@
+"""An outcome on its way to the server, and how that ended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from worker.item.outcome import Outcome
+from worker.openiap.workitem import SUCCESSFUL, Workitem, WorkitemFile
+
+DeliveryResult = Literal["applied", "gone", "fenced", "refused"]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """An outcome on its way.
+
+    Attributes:
+        workitem: as popped; its payload is not needed.
+        popped: ``time.monotonic()`` of the pop; None for one of an earlier life.
+        epoch: the pool's epoch at the pop.
+        sent: whether it may have reached the server already.
+        over: dead workers, whose claims to this attempt count no more.
+        on_overdue: called once a refusal lasts, so that the item need not hold a slot meanwhile.
+        patient: whether a refusal is waited out here; who comes back later anyway is told at once.
+    """
+
+    workitem: Workitem
+    outcome: Outcome
+    popped: float | None = None
+    epoch: int = -1
+    sent: bool = False
+    over: tuple[str, ...] = ()
+    patient: bool = True
+    on_overdue: Callable[[], None] | None = None
+    refused_since: float | None = None
+    given_up: bool = False
+    uploaded: list[WorkitemFile] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How a delivery ended; ``nextrun`` is set where the server put the item back, ``parked`` says
+    that it waits until then for its key or a rate, ``unpushed`` why follow-up items could not be
+    pushed, ``cost`` that handing back took an attempt."""
+
+    result: DeliveryResult
+    reason: str = ""
+    state: str = ""
+    nextrun: datetime | None = None
+    unpushed: str = ""
+    cost: bool = False
+    parked: bool = False
+
+
+def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
+    """Return whether the server has this outcome as a success."""
+    return (
+        outcome.kind == "successful"
+        and delivered.result == "applied"
+        and delivered.state in ("", SUCCESSFUL)
+    )

@@ -1,0 +1,95 @@
+"""An item in flight, and how long the items of a handler take."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from worker.engine.concurrency.gate import Admission
+from worker.engine.delivery.delivery import Delivered
+from worker.item.item import Item
+from worker.openiap.workitem import Workitem
+
+Stage = Literal["preparing", "admitting", "handling", "delivering"]
+
+WEIGHT: Final = 0.1
+ENOUGH: Final = 5
+"""Runs from which on an estimate is given."""
+
+
+def _nothing() -> None:
+    """Nobody counts slots."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """One item in flight.
+
+    Attributes:
+        popped: ``time.monotonic()`` of the pop; ``popped_at`` is the same moment in UTC.
+        epoch: the pool's epoch at the pop.
+        interrupted: the worker is stopping and has asked for this item back.
+        on_loop: the handler is a coroutine; it can block the loop.
+        overdue: the server refuses its outcome for long; it holds no slot any more.
+        error: what the handler raised; kept only for who asks for it.
+    """
+
+    workitem: Workitem
+    popped: float
+    popped_at: datetime
+    epoch: int
+    stage: Stage = "preparing"
+    item: Item | None = None
+    task: asyncio.Task[Delivered] | None = None
+    interrupted: bool = False
+    on_loop: bool = False
+    overdue: bool = False
+    on_overdue: Callable[[], None] = _nothing
+    admission: Admission | None = None
+    error: BaseException | None = None
+
+    def become_overdue(self) -> None:
+        """Give up the slot: the outcome is on disk, and the server refuses it for long."""
+        if not self.overdue:
+            self.overdue = True
+            self.on_overdue()
+
+    def interrupt(self) -> None:
+        """Ask the handler to end; asked again, give it up. Its item is handed back.
+
+        Past the handler this does nothing: an outcome is on its way.
+        """
+        if self.stage in ("admitting", "handling") and self.task is not None:
+            self.interrupted = True
+            self.task.cancel()
+
+
+class DurationEstimate:
+    """How long a handler takes, learnt while it works: a running mean and deviation in seconds."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = 0.0
+        self._deviation = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Learn from one run."""
+        self.count += 1
+        if self.count == 1:
+            self._mean = seconds
+            return
+        off = seconds - self._mean
+        self._mean += WEIGHT * off
+        self._deviation += WEIGHT * (abs(off) - self._deviation)
+
+    def remaining(self, ran: float) -> float | None:
+        """Return how long a run will still take; None when that cannot be said.
+
+        Args:
+            ran: seconds that it has run so far.
+        """
+        if self.count < ENOUGH:
+            return None
+        likely = self._mean - self._deviation  # cautious: only those that surely take longer
+        return likely - ran if likely > ran else None
