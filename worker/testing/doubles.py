@@ -37,7 +37,7 @@ class Progress:
     text: str = ""
 
 
-class Witness:
+class RecordingExecutor:
     """The executor, with somebody who sees what the handler returned or raised."""
 
     def __init__(self, executor: Executor) -> None:
@@ -69,7 +69,7 @@ class Witness:
         await self._executor.stop(timeout)
 
 
-class Recorder:
+class RecordingWriteBack:
     """In the place of the write-back: keeps the outcome and a copy of its files."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Recorder:
             self.attachments[name] = Path(shutil.copy(path, self._folder / name))
 
 
-class NotingDesk(Checkpoints):
+class RecordingCheckpoints(Checkpoints):
     """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
 
     def __init__(
@@ -120,7 +120,7 @@ class NotingDesk(Checkpoints):
         return follow_up(item, push)
 
 
-class NotingSender:
+class RecordingSender:
     """Notes what is pushed at once, and lets it through where there is somewhere to go."""
 
     def __init__(self, through: Sender | None) -> None:

@@ -38,11 +38,11 @@ from worker.telemetry.log import Log
 from worker.testing.doubles import (
     WORKER,
     ClientPool,
-    NotingDesk,
-    NotingSender,
     Progress,
-    Recorder,
-    Witness,
+    RecordingCheckpoints,
+    RecordingExecutor,
+    RecordingSender,
+    RecordingWriteBack,
     with_sizes,
 )
 
@@ -158,7 +158,7 @@ class Rehearsed:
 
 
 @dataclass(slots=True)
-class Scene:
+class DryRunSetup:
     """What a dry run is given besides the handler.
 
     Attributes:
@@ -189,7 +189,7 @@ class Scene:
     on_log: Callable[[LogLine], None] = lambda line: None
 
 
-async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
+async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
     """Run a handler once.
 
     Raises:
@@ -201,36 +201,36 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
     def said(level: str, text: str) -> None:
         line = LogLine(level, text)
         lines.append(line)
-        scene.on_log(line)
+        setup.on_log(line)
 
     log = Log("trace", fallback=said)
     lifespans = Lifespans(
-        [one for one in scene.lifespans if one.provides not in scene.resources], log=log
+        [one for one in setup.lifespans if one.provides not in setup.resources], log=log
     )
-    provided = lifespans.types | frozenset(scene.resources)
+    provided = lifespans.types | frozenset(setup.resources)
     registered = Registered(
         handler, signature_of(handler.function, name=handler.name, resources=provided)
     )
-    pool = ClientPool(with_sizes(scene.client, scene.workitem))
-    sender = NotingSender(scene.sender)
-    _, before = taken_out(scene.workitem.payload or {})
-    desk = NotingDesk(pool, sender, log=log, look_up=scene.look_up, before=before)
+    pool = ClientPool(with_sizes(setup.client, setup.workitem))
+    sender = RecordingSender(setup.sender)
+    _, before = taken_out(setup.workitem.payload or {})
+    desk = RecordingCheckpoints(pool, sender, log=log, look_up=setup.look_up, before=before)
     async with AsyncExitStack() as stack:
         executor = make_executor(registered, slots=1)
-        witness = Witness(executor)
-        recorder = Recorder(scene.folder / "attachments")
+        recorded = RecordingExecutor(executor)
+        recorder = RecordingWriteBack(setup.folder / "attachments")
         counts = Counts()
-        counts.add_queue(scene.workitem.wiq, registered.name)
+        counts.add_queue(setup.workitem.wiq, registered.name)
         stack.push_async_callback(lifespans.stop)
-        resources = {**await lifespans.start(scene.client), **scene.resources}
+        resources = {**await lifespans.start(setup.client), **setup.resources}
         runner = Runner(
             registered,
-            witness,
+            recorded,
             inputs=HandlerInputs(
-                scene.client,
+                setup.client,
                 resources,
                 lifespans=provided,
-                middleware=tuple(scene.middleware),
+                middleware=tuple(setup.middleware),
                 checkpoints=desk,
             ),
             services=WorkerServices(
@@ -239,7 +239,7 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
                 Completer(
                     recorder,
                     outbox=None,
-                    spool=Spool(scene.folder / "spool"),
+                    spool=Spool(setup.folder / "spool"),
                     counts=counts,
                     log=log,
                 ),
@@ -248,11 +248,11 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
                 random.Random(SEED),  # noqa: S311 (jitter, no secret)
             ),
         )
-        runner.maxretries = scene.maxretries
+        runner.maxretries = setup.maxretries
         stack.push_async_callback(executor.stop, STOP_TIMEOUT)
         await executor.start()
         began = time.monotonic()
-        await _worked(runner, scene)
+        await _worked(runner, setup)
     assert recorder.outcome is not None
     follow_ups = tuple(_seen(push, follow_up=True) for push in recorder.outcome.pushes)
     return Rehearsed(
@@ -262,9 +262,9 @@ async def dry_run(handler: Handler[..., Any], scene: Scene) -> Rehearsed:
         progress=tuple(desk.progress),
         checkpoints=tuple(desk.checkpoints),
         log=tuple(lines),
-        called=witness.item is not None,
-        returned=witness.returned,
-        error=witness.error,
+        called=recorded.item is not None,
+        returned=recorded.returned,
+        error=recorded.error,
         seconds=time.monotonic() - began,
     )
 
@@ -276,13 +276,13 @@ def _as_stored(outcome: Outcome) -> Outcome:
     return replace(outcome, payload=json.loads(json_text(outcome.payload)))
 
 
-async def _worked(runner: Runner, scene: Scene) -> None:
+async def _worked(runner: Runner, setup: DryRunSetup) -> None:
     """Work the item as a consumer does, in a task of its own that can be interrupted."""
-    running = Running(scene.workitem, time.monotonic(), datetime.now(UTC), 0)
+    running = Running(setup.workitem, time.monotonic(), datetime.now(UTC), 0)
     running.task = asyncio.create_task(runner.work(running))
     timer = None
-    if scene.stop_after is not None:
-        timer = asyncio.get_running_loop().call_later(scene.stop_after, running.interrupt)
+    if setup.stop_after is not None:
+        timer = asyncio.get_running_loop().call_later(setup.stop_after, running.interrupt)
     try:
         await running.task
     finally:

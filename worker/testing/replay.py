@@ -35,7 +35,7 @@ from worker.producer.unique_push import UniquePushes
 from worker.state.state import State
 from worker.telemetry.log import Log
 from worker.testing.doubles import ClientPool
-from worker.testing.dry_run import LogLine, Rehearsed, Scene, dry_run
+from worker.testing.dry_run import DryRunSetup, LogLine, Rehearsed, dry_run
 from worker.testing.readonly_client import HeldBack, read_only_client
 
 ITEMS: Final = "workitems"
@@ -146,7 +146,7 @@ async def replay(
     """
     given, held_back = (client, []) if writes else read_only_client(client)
     workitem = _popped(stored, attempt)
-    scene = Scene(
+    setup = DryRunSetup(
         workitem,
         given,
         folder,
@@ -158,7 +158,7 @@ async def replay(
         maxretries=stored.maxretries,
         on_log=on_log,
     )
-    run = await dry_run(handler, scene)
+    run = await dry_run(handler, setup)
     return Replayed(
         stored,
         handler.name,

@@ -18,7 +18,7 @@ from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
-from worker.testing.dry_run import Rehearsed, Scene, dry_run
+from worker.testing.dry_run import DryRunSetup, Rehearsed, dry_run
 from worker.testing.offline_client import offline_client
 
 DEFAULT_MAXRETRIES: Final = 3
@@ -105,7 +105,7 @@ class WorkerTest:
             retries=attempt - 1,
             files=placed(files or {}, folder / "files", who="worker_test"),
         )
-        scene = Scene(
+        setup = DryRunSetup(
             workitem,
             client or offline_client(),
             folder,
@@ -115,7 +115,7 @@ class WorkerTest:
             maxretries=maxretries,
             stop_after=None if stop_after is None else seconds(stop_after),
         )
-        return await dry_run(handler, scene)
+        return await dry_run(handler, setup)
 
 
 def _metadata(checkpoint: object) -> Metadata:

@@ -8,7 +8,7 @@ import pytest
 from worker import BusinessError, Item, Skip, handler
 from worker.openiap.client import Client
 from worker.openiap.workitem import Workitem
-from worker.testing.dry_run import Scene, rehearse
+from worker.testing.dry_run import DryRunSetup, dry_run
 
 ENDS = {
     "application": ValueError("broken"),
@@ -34,7 +34,7 @@ async def test_no_copy_of_an_attachment_outlives_an_attempt_that_does_not_delive
             raise error
         return "no JSON object"
 
-    scene = Scene(Workitem(id="1", wiq="q", payload={}), cast(Client, None), tmp_path)
-    seen = await rehearse(attaches, scene)
+    setup = DryRunSetup(Workitem(id="1", wiq="q", payload={}), cast(Client, None), tmp_path)
+    seen = await dry_run(attaches, setup)
     assert seen.outcome.kind == kind
     assert not kept[0].exists()
