@@ -4,16 +4,23 @@ The types of payload and result are those of the handler's own signature: the pa
 parameter (the second where the first is the ``Item``), the result is what it returns.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from worker.app.inline import run_inline
 from worker.app.options import Handler
 from worker.app.payload import check_files, payload_json, reader_of
-from worker.item.item import Item
+from worker.item.item import (
+    AsyncItemFirst,
+    AsyncItemOnly,
+    AsyncPayloadFirst,
+    ItemFirst,
+    ItemOnly,
+    PayloadFirst,
+)
 from worker.item.new_item import Push
-from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions
+from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
 from worker.producer.producer import Producer, Pushed, producer_for
@@ -26,11 +33,11 @@ class _Via(TypedDict, total=False):
     via: Producer | None
 
 
-class HandlerPushArguments(PushArguments, _Via):
+class PushVia(PushArguments, _Via):
     """What may be said of a push; ``via`` is who carries it: see ``worker.connect``."""
 
 
-class HandlerPushManyArguments(PushManyArguments, _Via):
+class PushManyVia(PushManyArguments, _Via):
     """The same for a push of many."""
 
 
@@ -60,47 +67,35 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def push(
-        self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
-        payload: Fields,
-        **options: Unpack[HandlerPushArguments],
+        self: Target[AsyncItemOnly[T]], payload: Fields, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
-        self: "DeclaredHandler[Callable[[Item], T]]",
-        payload: Fields,
-        **options: Unpack[HandlerPushArguments],
+        self: Target[ItemOnly[T]], payload: Fields, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
-        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
-        payload: M,
-        **options: Unpack[HandlerPushArguments],
+        self: Target[AsyncItemFirst[M, T]], payload: M, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
-        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
-        payload: M,
-        **options: Unpack[HandlerPushArguments],
+        self: Target[ItemFirst[M, T]], payload: M, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
-        self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
-        payload: M,
-        **options: Unpack[HandlerPushArguments],
+        self: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
     @overload
     async def push(
-        self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
-        payload: M,
-        **options: Unpack[HandlerPushArguments],
+        self: Target[PayloadFirst[M, T]], payload: M, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
-    async def push(self, payload: Any, **options: Unpack[HandlerPushArguments]) -> Pushed[Any]:
+    async def push(self, payload: Any, **options: Unpack[PushVia]) -> Pushed[Any]:
         """Push an item to this handler's queue and return a handle on it.
 
         Raises:
@@ -114,48 +109,36 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def push_many(
-        self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
-        payloads: Sequence[Fields],
-        **options: Unpack[HandlerPushManyArguments],
+        self: Target[AsyncItemOnly[T]], payloads: Sequence[Fields], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
-        self: "DeclaredHandler[Callable[[Item], T]]",
-        payloads: Sequence[Fields],
-        **options: Unpack[HandlerPushManyArguments],
+        self: Target[ItemOnly[T]], payloads: Sequence[Fields], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
-        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
-        payloads: Sequence[M],
-        **options: Unpack[HandlerPushManyArguments],
+        self: Target[AsyncItemFirst[M, T]], payloads: Sequence[M], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
-        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
-        payloads: Sequence[M],
-        **options: Unpack[HandlerPushManyArguments],
+        self: Target[ItemFirst[M, T]], payloads: Sequence[M], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
-        self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
-        payloads: Sequence[M],
-        **options: Unpack[HandlerPushManyArguments],
+        self: Target[AsyncPayloadFirst[M, T]], payloads: Sequence[M], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     @overload
     async def push_many(
-        self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
-        payloads: Sequence[M],
-        **options: Unpack[HandlerPushManyArguments],
+        self: Target[PayloadFirst[M, T]], payloads: Sequence[M], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     async def push_many(
-        self, payloads: Sequence[Any], **options: Unpack[HandlerPushManyArguments]
+        self, payloads: Sequence[Any], **options: Unpack[PushManyVia]
     ) -> list[Pushed[Any]]:
         """Push many items; in few messages where the client can. Files and unique keys are for
         single items.
@@ -167,44 +150,32 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def run(
-        self: "DeclaredHandler[Callable[[Item], Coroutine[Any, Any, T]]]",
-        payload: Fields,
-        **options: Unpack[RunArguments],
+        self: Target[AsyncItemOnly[T]], payload: Fields, **options: Unpack[RunArguments]
     ) -> T: ...
 
     @overload
     async def run(
-        self: "DeclaredHandler[Callable[[Item], T]]",
-        payload: Fields,
-        **options: Unpack[RunArguments],
+        self: Target[ItemOnly[T]], payload: Fields, **options: Unpack[RunArguments]
     ) -> T: ...
 
     @overload
     async def run(
-        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]]",
-        payload: M,
-        **options: Unpack[RunArguments],
+        self: Target[AsyncItemFirst[M, T]], payload: M, **options: Unpack[RunArguments]
     ) -> T: ...
 
     @overload
     async def run(
-        self: "DeclaredHandler[Callable[Concatenate[Item, M, ...], T]]",
-        payload: M,
-        **options: Unpack[RunArguments],
+        self: Target[ItemFirst[M, T]], payload: M, **options: Unpack[RunArguments]
     ) -> T: ...
 
     @overload
     async def run(
-        self: "DeclaredHandler[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]]",
-        payload: M,
-        **options: Unpack[RunArguments],
+        self: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[RunArguments]
     ) -> T: ...
 
     @overload
     async def run(
-        self: "DeclaredHandler[Callable[Concatenate[M, ...], T]]",
-        payload: M,
-        **options: Unpack[RunArguments],
+        self: Target[PayloadFirst[M, T]], payload: M, **options: Unpack[RunArguments]
     ) -> T: ...
 
     async def run(self, payload: Any, **options: Unpack[RunArguments]) -> Any:
@@ -223,9 +194,7 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         """
         return await run_inline(self, payload_json(self, payload), **options)
 
-    async def _push(
-        self, payloads: Sequence[Any], options: HandlerPushManyArguments
-    ) -> list[Pushed[Any]]:
+    async def _push(self, payloads: Sequence[Any], options: PushManyVia) -> list[Pushed[Any]]:
         chosen: dict[str, Any] = dict(options)
         producer = producer_for(chosen.pop("via", None))
         pushes = self.pushes(payloads, PushOptions(**chosen))

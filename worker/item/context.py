@@ -13,23 +13,12 @@ from worker.item.new_item import DEFAULT_PRIORITY, Sender
 
 
 class CurrentItem(Protocol):
-    """What code that is not given the ``Item`` may know of it."""
+    """What code that is not given the ``Item`` may know of it; see ``worker.item.item``."""
 
-    @property
-    def id(self) -> str:
-        """The item's id."""
-
-    @property
-    def queue(self) -> str:
-        """Its queue's name."""
-
-    @property
-    def attempt(self) -> int:
-        """1 for the first."""
-
-    @property
-    def priority(self) -> int:
-        """The lower the more urgent."""
+    id: str
+    queue: str
+    attempt: int
+    priority: int
 
     @property
     def sender(self) -> Sender | None:

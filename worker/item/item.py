@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from pydantic import TypeAdapter
 
@@ -17,6 +17,14 @@ from worker.openiap.workitem import JsonObject, Workitem
 
 M = TypeVar("M")
 T = TypeVar("T")
+
+# How a handler's function begins, and whether it is awaited: what its pushes are typed by.
+ItemOnly = Callable[["Item"], T]
+ItemFirst = Callable[Concatenate["Item", M, ...], T]
+PayloadFirst = Callable[Concatenate[M, ...], T]
+AsyncItemOnly = Callable[["Item"], Coroutine[Any, Any, T]]
+AsyncItemFirst = Callable[Concatenate["Item", M, ...], Coroutine[Any, Any, T]]
+AsyncPayloadFirst = Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]
 
 
 class ItemLog(Protocol):
@@ -255,28 +263,20 @@ class Item:
         if self._store is not None:
             await self._store.save(self, now=now)
 
-    if TYPE_CHECKING:
+    @overload
+    async def push(
+        self, target: str, payload: Fields, **options: Unpack[FollowUpArguments]
+    ) -> str: ...
 
-        @overload
-        async def push(
-            self, target: str, payload: Fields, **options: Unpack[FollowUpArguments]
-        ) -> str: ...
+    @overload
+    async def push(
+        self, target: Target[ItemFirst[M, Any]], payload: M, **options: Unpack[FollowUpArguments]
+    ) -> str: ...
 
-        @overload
-        async def push(
-            self,
-            target: Target[Callable[Concatenate["Item", M, ...], Any]],
-            payload: M,
-            **options: Unpack[FollowUpArguments],
-        ) -> str: ...
-
-        @overload
-        async def push(
-            self,
-            target: Target[Callable[Concatenate[M, ...], Any]],
-            payload: M,
-            **options: Unpack[FollowUpArguments],
-        ) -> str: ...
+    @overload
+    async def push(
+        self, target: Target[PayloadFirst[M, Any]], payload: M, **options: Unpack[FollowUpArguments]
+    ) -> str: ...
 
     async def push(self, target: Any, payload: Any, **options: Any) -> str:
         """Ask for a follow-up item: pushed only once this item has succeeded, and at most once,
@@ -340,14 +340,11 @@ def follow_up(item: Item, push: Push) -> FollowUp:
 
 
 class InMemoryStore:
-    """A store for an item without a worker: nothing is written, follow-up items are only kept.
+    """A store for an item without a worker: nothing is written, follow-up items are only kept."""
 
-    Args:
-        sender: who carries pushes that do not wait for the item's end.
-    """
+    sender: Sender | None = None
 
-    def __init__(self, sender: Sender | None = None) -> None:
-        self.sender = sender
+    def __init__(self) -> None:
         self.pushes: list[Push] = []
 
     async def save(self, item: Item, *, now: bool) -> None:

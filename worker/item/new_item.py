@@ -130,18 +130,8 @@ class FollowUp(NewItem):
 
     def kept(self) -> JsonObject:
         """Return it as JSON, for the outbox."""
-        return {
-            "id": self.id,
-            "queue": self.queue,
-            "payload": self.payload,
-            "name": self.name,
-            "priority": self.priority,
-            "nextrun": None if self.nextrun is None else self.nextrun.isoformat(),
-            "wiqid": self.wiqid,
-            "acl": list(self.acl),
-            "parent": self.parent,
-            "unique": None if self.unique is None else asdict(self.unique),
-        }
+        nextrun = None if self.nextrun is None else self.nextrun.isoformat()
+        return asdict(self) | {"nextrun": nextrun, "acl": list(self.acl)}
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> "FollowUp":

@@ -13,13 +13,20 @@ makes its own.
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, Generic, TypeVar, Unpack, overload
+from typing import Any, Generic, TypeVar, Unpack, overload
 
 from worker.durations import Duration
 from worker.errors import WorkerError
-from worker.item.item import Item
+from worker.item.item import (
+    AsyncItemFirst,
+    AsyncItemOnly,
+    AsyncPayloadFirst,
+    ItemFirst,
+    ItemOnly,
+    PayloadFirst,
+)
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.workitem import JsonObject
 from worker.producer.connect import connect as connect_async
@@ -170,50 +177,32 @@ class OpenIAP:
 
     @overload
     def push(
-        self,
-        target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
-        payload: Fields,
-        **options: Unpack[PushArguments],
+        self, target: Target[AsyncItemOnly[T]], payload: Fields, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
-        self,
-        target: Target[Callable[[Item], T]],
-        payload: Fields,
-        **options: Unpack[PushArguments],
+        self, target: Target[ItemOnly[T]], payload: Fields, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
-        self,
-        target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
-        payload: M,
-        **options: Unpack[PushArguments],
+        self, target: Target[AsyncItemFirst[M, T]], payload: M, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
-        self,
-        target: Target[Callable[Concatenate[Item, M, ...], T]],
-        payload: M,
-        **options: Unpack[PushArguments],
+        self, target: Target[ItemFirst[M, T]], payload: M, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
-        self,
-        target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
-        payload: M,
-        **options: Unpack[PushArguments],
+        self, target: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
     @overload
     def push(
-        self,
-        target: Target[Callable[Concatenate[M, ...], T]],
-        payload: M,
-        **options: Unpack[PushArguments],
+        self, target: Target[PayloadFirst[M, T]], payload: M, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
     def push(
@@ -237,7 +226,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: Target[Callable[[Item], Coroutine[Any, Any, T]]],
+        target: Target[AsyncItemOnly[T]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
@@ -245,7 +234,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: Target[Callable[[Item], T]],
+        target: Target[ItemOnly[T]],
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
@@ -253,7 +242,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: Target[Callable[Concatenate[Item, M, ...], Coroutine[Any, Any, T]]],
+        target: Target[AsyncItemFirst[M, T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
@@ -261,7 +250,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: Target[Callable[Concatenate[Item, M, ...], T]],
+        target: Target[ItemFirst[M, T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
@@ -269,7 +258,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: Target[Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]],
+        target: Target[AsyncPayloadFirst[M, T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
@@ -277,7 +266,7 @@ class OpenIAP:
     @overload
     def push_many(
         self,
-        target: Target[Callable[Concatenate[M, ...], T]],
+        target: Target[PayloadFirst[M, T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
