@@ -102,6 +102,21 @@ async def test_the_official_library_is_given_every_field_or_says_that_it_cannot(
     assert known == OFFICIAL.keys() | composed | UNSUPPORTED.keys()
 
 
+async def test_collation_and_timeseries_have_the_same_names_with_both_clients() -> None:
+    _, fields = await sent(CALLS[1])
+    native = NATIVE["create_collection"].request(**fields)
+    official = OFFICIAL["create_collection"].request(**encoded(fields))
+    assert (native.collation.locale, native.collation.caseLevel) == ("da", True)
+    assert (official.collation[0].locale, official.collation[0].caseLevel) == (b"da", True)
+    assert native.timeseries.timeField == "at"
+    assert official.timeseries[0].timeField == b"at"
+    odd = fields | {"collation": {"case_level": True}}
+    with pytest.raises(ValueError, match="case_level"):
+        NATIVE["create_collection"].request(**odd)
+    with pytest.raises(ValueError, match="case_level"):
+        OFFICIAL["create_collection"].request(**encoded(odd))
+
+
 @pytest.mark.parametrize(
     ("call", "kind"),
     [(CALLS[-2], abi.QueueMessageRequest), (CALLS[-1], abi.CustomCommandRequest)],

@@ -1,13 +1,15 @@
 """Requests of the official library that are more than their fields."""
 
 from collections.abc import Mapping, Sequence
-from ctypes import c_char_p, pointer
+from ctypes import Structure, c_char_p, pointer
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.openiap.official import abi as abi
 from worker.openiap.official.items import attach_files, encoded_workitem, native_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+
+S = TypeVar("S", bound=Structure)
 
 
 def encoded(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,13 +23,25 @@ def encoded(fields: Mapping[str, Any]) -> dict[str, Any]:
 def create_collection(
     collation: JsonObject | None, timeseries: JsonObject | None, **fields: Any
 ) -> abi.CreateCollectionRequest:
-    """Return the request for a new collection."""
+    """Return the request for a new collection.
+
+    Raises:
+        ValueError: ``collation`` or ``timeseries`` has a name that OpenIAP does not know.
+    """
     request = abi.CreateCollectionRequest(**fields)
     if collation:
-        request.collation = pointer(abi.Collation(**encoded(collation)))
+        request.collation = pointer(_structure(abi.Collation, collation))
     if timeseries:
-        request.timeseries = pointer(abi.Timeseries(**encoded(timeseries)))
+        request.timeseries = pointer(_structure(abi.Timeseries, timeseries))
     return request
+
+
+def _structure(kind: type[S], fields: JsonObject) -> S:
+    # What is no field of a structure would be taken without a word, and sent nowhere.
+    unknown = fields.keys() - {name for name, *_ in kind._fields_}
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+    return kind(**encoded(fields))
 
 
 def delete_many(ids: Sequence[str], **fields: Any) -> abi.DeleteManyRequest:
