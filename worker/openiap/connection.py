@@ -33,11 +33,14 @@ T = TypeVar("T")
 class LinkLog(Protocol):
     """The log lines that a connection writes."""
 
-    def info(self, message: str, **fields: object) -> None: ...
+    def info(self, message: str, **fields: object) -> None:
+        """Write a line at level info."""
 
-    def warn(self, message: str, **fields: object) -> None: ...
+    def warn(self, message: str, **fields: object) -> None:
+        """Write a line at level warn."""
 
-    def error(self, message: str, **fields: object) -> None: ...
+    def error(self, message: str, **fields: object) -> None:
+        """Write a line at level error."""
 
 
 @dataclass(frozen=True, slots=True)

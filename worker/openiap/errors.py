@@ -1,4 +1,4 @@
-"""Typed errors of the door, made from the texts that OpenIAP's server and client give.
+"""Typed errors of the client, made from the texts that OpenIAP's server and client give.
 
 The server sends text only, no codes (server.md, Errors), so the texts are the interface. Reading
 them happens here and nowhere else.

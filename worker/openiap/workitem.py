@@ -1,4 +1,4 @@
-"""What the door gives and takes: work items, their files and their queues, as Python values."""
+"""What the client gives and takes: work items, their files and their queues, as Python values."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -155,3 +155,11 @@ async def test_custom_command_gives_its_result_or_a_clear_error(door: Door) -> N
     with pytest.raises(OpenIAPError) as caught:
         await door.client.custom_command("no-such-command", data={"a": 1})
     assert caught.value.operation == "custom_command"
+
+
+async def test_text_that_has_no_utf8_form_is_sent_as_an_escape(door: Door) -> None:
+    assert await door.client.delete_one("things", "bad \udc80 id") == 0
+    assert await door.client.delete_many("things", ids=["bad \udc80 id"]) == 0
+    assert await door.client.distinct("things", "bad \udc80 field") == []
+    await door.client.insert_one("things", {"text": "bad \ud800 text"})
+    assert await door.client.count("things", {"text": "bad \ud800 text"}) == 1

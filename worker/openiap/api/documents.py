@@ -36,7 +36,14 @@ class DocumentCalls(Subject):
         size: int = 0,
         timeout: float | None = None,
     ) -> None:
-        """Create a collection."""
+        """Create a collection.
+
+        Args:
+            collation, timeseries: with MongoDB's names: ``{"timeField": "at"}``.
+
+        Raises:
+            ValueError: one of them has a name that OpenIAP does not know.
+        """
         await self._call(
             "create_collection",
             timeout,

@@ -1,4 +1,4 @@
-"""The native client: the door over asyncio, websockets or gRPC, and protobuf."""
+"""The native client: asyncio, websockets or gRPC, and protobuf."""
 
 from worker.openiap.native.client import NativeClient
 

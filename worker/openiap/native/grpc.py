@@ -15,7 +15,7 @@ import grpc
 from grpc import aio
 
 from worker.openiap.errors import NotConnected
-from worker.openiap.native.target import Target
+from worker.openiap.native.endpoint import Endpoint
 from worker.openiap.native.transport import HIGH_WATER, Receiver
 from worker.openiap.server_info import is_loopback
 from worker.openiap.wire.envelope import FLOW_METHOD
@@ -60,6 +60,7 @@ class GrpcTransport:
         )
 
     def send(self, body: bytes) -> None:
+        """Queue one envelope."""
         if self._ended:
             return
         self._waiting.append(body)
@@ -70,18 +71,23 @@ class GrpcTransport:
         self._wake.set()
 
     async def drain(self) -> None:
+        """Wait until little waits to be sent, or the link is closed."""
         await self._drained.wait()
 
     def pause_reading(self) -> None:
+        """Take no more bytes."""
         self._reading.clear()
 
     def resume_reading(self) -> None:
+        """Go on reading."""
         self._reading.set()
 
     def abort(self) -> None:
+        """Drop the link at once."""
         self._end("the connection was dropped")
 
     async def close(self, timeout: float) -> None:
+        """Send what is queued, and close within ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
@@ -147,7 +153,7 @@ def _reason(error: BaseException) -> str:
 
 
 async def open_grpc(
-    target: Target, receiver: Receiver, context: ssl.SSLContext | None
+    endpoint: Endpoint, receiver: Receiver, context: ssl.SSLContext | None
 ) -> GrpcTransport:
     """Open the stream and wait until the server has taken it.
 
@@ -155,13 +161,13 @@ async def open_grpc(
         NotConnected: nobody listens there, or it does not speak OpenIAP's gRPC.
     """
     # The library asks the environment's proxy by itself, for this machine too.
-    options = (*_OPTIONS, ("grpc.enable_http_proxy", 0 if is_loopback(target.host) else 1))
+    options = (*_OPTIONS, ("grpc.enable_http_proxy", 0 if is_loopback(endpoint.host) else 1))
     channel: Any  # The stubs ask for serializers, which bytes do without.
     if context is None:
-        channel = aio.insecure_channel(target.authority, options=options)
+        channel = aio.insecure_channel(endpoint.authority, options=options)
     else:
         channel = aio.secure_channel(
-            target.authority, grpc.ssl_channel_credentials(_roots(context)), options=options
+            endpoint.authority, grpc.ssl_channel_credentials(_roots(context)), options=options
         )
     try:
         call = channel.stream_stream(FLOW_METHOD)()
@@ -169,12 +175,12 @@ async def open_grpc(
         await call.initial_metadata()
         if call.done():
             raise NotConnected(
-                f"{target.authority} cannot be reached: {(await call.code()).name}: "
+                f"{endpoint.authority} cannot be reached: {(await call.code()).name}: "
                 f"{await call.details()}"
             )
     except grpc.RpcError as error:
         await channel.close()
-        raise NotConnected(f"{target.authority} cannot be reached: {_reason(error)}") from error
+        raise NotConnected(f"{endpoint.authority} cannot be reached: {_reason(error)}") from error
     except BaseException:
         await channel.close()
         raise

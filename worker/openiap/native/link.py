@@ -26,10 +26,10 @@ from worker.openiap.errors import (
     RequestTimeout,
     ServerError,
 )
+from worker.openiap.native.endpoint import endpoint_of, tls_context
 from worker.openiap.native.registrations import Registrations
 from worker.openiap.native.scope import current_scope
 from worker.openiap.native.session import Session
-from worker.openiap.native.target import target_of, tls_context
 from worker.openiap.native.telemetry import Telemetry
 from worker.openiap.native.transport import Times, Transport
 from worker.openiap.native.websocket import open_websocket
@@ -221,14 +221,14 @@ class Link:
         self._events.tell("SignedIn")
 
     async def _transport(self, session: Session) -> Transport:
-        target = target_of(self._address)
-        context = tls_context(self._options.ca_file) if target.tls else None
-        if target.transport == "grpc":
+        endpoint = endpoint_of(self._address)
+        context = tls_context(self._options.ca_file) if endpoint.tls else None
+        if endpoint.transport == "grpc":
             # Here and not above: its library is large, and over websockets nobody needs it.
             from worker.openiap.native.grpc import open_grpc
 
-            return await open_grpc(target, session, context)
-        return await open_websocket(target, session, context)
+            return await open_grpc(endpoint, session, context)
+        return await open_websocket(endpoint, session, context)
 
     async def _read_info(self) -> ServerInfo:
         try:
@@ -306,16 +306,20 @@ class Link:
     # What a session tells
 
     def queue_event(self, event: pb.QueueEvent) -> None:
+        """Hand a message to its callback."""
         self.registrations.queue_event(event)
 
     def watch_event(self, event: pb.WatchEvent) -> None:
+        """Hand a change to its callback."""
         self.registrations.watch_event(event)
 
     def token_refreshed(self, jwt: str) -> None:
+        """Take the token for the next sign-in."""
         if jwt:
             self._refreshed = self.token = jwt
 
     def lost(self, session: Session, reason: str) -> None:
+        """Reconnect; ``reason`` is told to everyone who waits."""
         if session is not self._session:
             return
         self._session = None

@@ -199,9 +199,11 @@ class Session:
     # Receiving
 
     def heard(self) -> None:
+        """Note a sign of life."""
         self.last_heard = time.monotonic()
 
     def received(self, body: bytes) -> None:
+        """Take one envelope; what is none ends the connection."""
         if self._transport is None:
             self._early.append(body)
             return
@@ -338,6 +340,7 @@ class Session:
     # The end
 
     def closed(self, reason: str) -> None:
+        """End every call in flight, and tell of it; once."""
         if self.ended:
             return
         self.ended = reason or "the connection was closed"

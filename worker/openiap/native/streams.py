@@ -33,6 +33,7 @@ class FileInflow:
         self._news = asyncio.Event()
 
     def part(self, data: bytes) -> None:
+        """Take a part; too many that wait for the disk stop the reading."""
         if self._left:
             return
         self._parts.append(data)
@@ -42,6 +43,7 @@ class FileInflow:
         self._news.set()
 
     def end(self, error: OpenIAPError | None) -> None:
+        """Nothing more comes; ``error`` says why when it broke off."""
         self._ended = True
         self._error = self._error or error
         self._news.set()

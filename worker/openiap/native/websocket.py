@@ -18,7 +18,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 
 from worker.openiap.errors import NotConnected
-from worker.openiap.native.target import Target
+from worker.openiap.native.endpoint import Endpoint
 from worker.openiap.native.transport import HIGH_WATER, Receiver
 from worker.openiap.server_info import is_loopback
 from worker.openiap.wire.envelope import WireError
@@ -31,7 +31,7 @@ MAX_MESSAGE = 2 * MAX_FRAME
 """Bytes of one received websocket message, which may hold several frames."""
 
 
-class _Link(ClientConnection):
+class _Connection(ClientConnection):
     """A websocket that hands its frames on at once instead of queueing them."""
 
     receiver: Receiver
@@ -41,6 +41,7 @@ class _Link(ClientConnection):
     _head: bytes = b""
 
     def process_event(self, event: Event) -> None:
+        """Take a message that the library put together."""
         if not isinstance(event, Frame):
             super().process_event(event)
             return
@@ -58,6 +59,7 @@ class _Link(ClientConnection):
             self.end(f"the server sent what is not the OpenIAP protocol: {error}")
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes; whole frames of messages do not go through the library."""
         self.receiver.heard()
         if self._splitter is None:
             data = self._handshake(data)
@@ -91,10 +93,12 @@ class _Link(ClientConnection):
             self.end(_reason(self))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the receiver."""
         super().connection_lost(exc)
         self.end(str(exc) if exc else _reason(self))
 
     def end(self, reason: str) -> None:
+        """Drop the connection and tell the receiver why; once."""
         if self.ended:
             return
         self.ended = True
@@ -102,9 +106,9 @@ class _Link(ClientConnection):
         self.receiver.closed(reason)
 
 
-def _reason(link: _Link) -> str:
-    code = link.protocol.close_code
-    text = link.protocol.close_reason
+def _reason(connection: _Connection) -> str:
+    code = connection.protocol.close_code
+    text = connection.protocol.close_reason
     if code in (None, 1006):
         return "the connection was closed"
     return f"the connection was closed ({code}{': ' + text if text else ''})"
@@ -113,14 +117,15 @@ def _reason(link: _Link) -> str:
 class WebsocketTransport:
     """A ``Transport`` over one websocket."""
 
-    def __init__(self, link: _Link) -> None:
-        self._link = link
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
         self._gathering = False
         self._maker = FrameMaker()
 
     def send(self, body: bytes) -> None:
+        """Queue one envelope."""
         waiting = self._waiting
         waiting.append(LENGTH.pack(len(body)))
         waiting.append(body)
@@ -139,48 +144,53 @@ class WebsocketTransport:
         if not waiting:
             return
         self._waiting = []
-        link = self._link
-        if link.ended or link.protocol.state is not State.OPEN:
+        connection = self._connection
+        if connection.ended or connection.protocol.state is not State.OPEN:
             return
         try:
             for message in _messages(waiting):
-                link.transport.write(self._maker.frame(message))
+                connection.transport.write(self._maker.frame(message))
         except (OSError, RuntimeError, WebSocketException) as error:
-            link.end(f"sending failed: {error}")
+            connection.end(f"sending failed: {error}")
 
     async def drain(self) -> None:
+        """Wait until little waits to be sent, or the connection is closed."""
         self._write()
-        if self._link.ended:
+        if self._connection.ended:
             return
-        # The link drops while this waits: the session has been told by then.
+        # The connection drops while this waits: the session has been told by then.
         with contextlib.suppress(OSError, WebSocketException):
-            await self._link.drain()
+            await self._connection.drain()
 
     def pause_reading(self) -> None:
-        if not self._link.ended:
-            self._link.transport.pause_reading()
+        """Take no more bytes."""
+        if not self._connection.ended:
+            self._connection.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self._link.ended:
-            self._link.transport.resume_reading()
+        """Go on reading."""
+        if not self._connection.ended:
+            self._connection.transport.resume_reading()
 
     def abort(self) -> None:
-        self._link.end("the connection was dropped")
+        """Drop the connection at once."""
+        self._connection.end("the connection was dropped")
 
     async def close(self, timeout: float) -> None:
+        """Send what is queued, and close within ``timeout`` seconds."""
         self._write()
-        link = self._link
+        connection = self._connection
         try:
             async with asyncio.timeout(timeout):
-                await link.close()
-                await link.wait_closed()
+                await connection.close()
+                await connection.wait_closed()
         except (TimeoutError, OSError, WebSocketException):
             pass
         finally:
-            link.end("the connection was closed by this side")
+            connection.end("the connection was closed by this side")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await link.wait_closed()
+                await connection.wait_closed()
 
 
 def _messages(parts: list[bytes]) -> list[bytes]:
@@ -200,7 +210,7 @@ def _messages(parts: list[bytes]) -> list[bytes]:
 
 
 async def open_websocket(
-    target: Target, receiver: Receiver, context: ssl.SSLContext | None
+    endpoint: Endpoint, receiver: Receiver, context: ssl.SSLContext | None
 ) -> WebsocketTransport:
     """Connect, through the environment's proxy where there is one.
 
@@ -213,30 +223,30 @@ async def open_websocket(
     make: Callable[..., ClientConnection] = _linked(receiver)
     options: dict[str, Any] = {"ssl": context} if context is not None else {}
     try:
-        link = await connect(
-            target.websocket_url,
+        connection = await connect(
+            endpoint.websocket_url,
             create_connection=make,  # type: ignore[arg-type]
             compression=None,
             ping_interval=None,
             open_timeout=None,
             max_size=MAX_MESSAGE,
             write_limit=HIGH_WATER,
-            proxy=None if is_loopback(target.host) else True,
+            proxy=None if is_loopback(endpoint.host) else True,
             **options,
         )
     except (OSError, WebSocketException, EOFError, ValueError, ImportError) as error:
         # ImportError: a SOCKS proxy, for which another package would be needed.
-        raise NotConnected(f"{target.authority} cannot be reached: {error}") from error
-    if not isinstance(link, _Link):
+        raise NotConnected(f"{endpoint.authority} cannot be reached: {error}") from error
+    if not isinstance(connection, _Connection):
         raise NotConnected("the websocket library made a connection of its own")
-    return WebsocketTransport(link)
+    return WebsocketTransport(connection)
 
 
 def _linked(receiver: Receiver) -> Callable[..., ClientConnection]:
     def make(*args: Any, **kwargs: Any) -> ClientConnection:
-        link = _Link(*args, **kwargs)
-        link.receiver = receiver
-        link.reader = FrameReader()
-        return link
+        connection = _Connection(*args, **kwargs)
+        connection.receiver = receiver
+        connection.reader = FrameReader()
+        return connection
 
     return make

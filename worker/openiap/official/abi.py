@@ -96,17 +96,17 @@ class EventRegistration(Structure):
 class Collation(Structure):
     _fields_: ClassVar[Fields] = [
         ("locale", c_char_p),
-        ("case_level", c_bool),
-        ("case_first", c_char_p),
+        ("caseLevel", c_bool),
+        ("caseFirst", c_char_p),
         ("strength", c_int32),
-        ("numeric_ordering", c_bool),
-        *_texts("alternate", "max_variable"),
+        ("numericOrdering", c_bool),
+        *_texts("alternate", "maxVariable"),
         ("backwards", c_bool),
     ]
 
 
 class Timeseries(Structure):
-    _fields_: ClassVar[Fields] = _texts("time_field", "meta_field", "granularity")
+    _fields_: ClassVar[Fields] = _texts("timeField", "metaField", "granularity")
 
 
 class CreateCollectionRequest(Structure):

@@ -3,7 +3,7 @@
 Source: ``clib_openiap.h`` and ``crates/clib/src/lib.rs`` of ``openiap/rustapi`` at tag 0.0.38.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import (
     POINTER,
     Structure,
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.openiap.official import abi as abi
+from worker.openiap.official import requests as requests
 from worker.openiap.official.items import decoded_workitem
 
 
@@ -65,6 +66,8 @@ class NativeFunction:
         arguments: ctypes types between the client and the callback.
         response: the structure that the callback is given.
         decode: response → Python value, called only when it says success.
+        request: builds its request from the fields, whose texts are bytes already.
+        names: the fields that are arguments by themselves, where there is no request.
         tail: ctypes types after the callback.
         may_free: whether this response can be released without harm.
     """
@@ -74,80 +77,51 @@ class NativeFunction:
     arguments: tuple[Any, ...]
     response: type[Structure]
     decode: Callable[[Any], Any]
+    request: Callable[..., Structure] | None = None
+    names: tuple[str, ...] = ()
     tail: tuple[Any, ...] = ()
     may_free: Callable[[Any], bool] = _always
 
 
 def _by_request(
-    name: str, request: type[Structure], response: type[Structure], decode: Callable[[Any], Any]
+    name: str,
+    request: type[Structure],
+    response: type[Structure],
+    decode: Callable[[Any], Any],
+    build: Callable[..., Structure] | None = None,
 ) -> NativeFunction:
     return NativeFunction(
-        f"{name}_async", f"free_{name}_response", (POINTER(request),), response, decode
+        f"{name}_async",
+        f"free_{name}_response",
+        (POINTER(request),),
+        response,
+        decode,
+        build or request,
     )
 
 
 def _by_arguments(
-    name: str, *arguments: Any, response: type[Structure], decode: Callable[[Any], Any]
+    name: str, response: type[Structure], decode: Callable[[Any], Any], /, **arguments: Any
 ) -> NativeFunction:
     return NativeFunction(
-        f"{name}_async", f"free_{name}_response", (*arguments, c_int32), response, decode
+        f"{name}_async",
+        f"free_{name}_response",
+        (*arguments.values(), c_int32),
+        response,
+        decode,
+        names=tuple(arguments),
     )
-
-
-SIGNIN: Final = _by_request("signin", abi.SigninRequest, abi.SigninResponse, _token)
-LIST_COLLECTIONS: Final = _by_arguments(
-    "list_collections", c_bool, response=abi.TextResponse, decode=_text
-)
-CREATE_COLLECTION: Final = _by_request(
-    "create_collection", abi.CreateCollectionRequest, abi.DoneResponse, _nothing
-)
-DROP_COLLECTION: Final = _by_arguments(
-    "drop_collection", c_char_p, response=abi.DoneResponse, decode=_nothing
-)
-GET_INDEXES: Final = _by_arguments("get_indexes", c_char_p, response=abi.TextResponse, decode=_text)
-CREATE_INDEX: Final = _by_request(
-    "create_index", abi.CreateIndexRequest, abi.DoneResponse, _nothing
-)
-DROP_INDEX: Final = _by_arguments(
-    "drop_index", c_char_p, c_char_p, response=abi.DoneResponse, decode=_nothing
-)
-QUERY: Final = _by_request("query", abi.QueryRequest, abi.TextResponse, _text)
-AGGREGATE: Final = _by_request("aggregate", abi.AggregateRequest, abi.TextResponse, _text)
-COUNT: Final = _by_request("count", abi.CountRequest, abi.NumberResponse, _number)
-DISTINCT: Final = NativeFunction(
-    "distinct_async",
-    "free_distinct_response",
-    (POINTER(abi.DistinctRequest),),
-    abi.DistinctResponse,
-    _distinct,
-    may_free=_may_free_distinct,
-)
-INSERT_ONE: Final = _by_request("insert_one", abi.ItemRequest, abi.TextResponse, _text)
-INSERT_MANY: Final = _by_request("insert_many", abi.InsertManyRequest, abi.TextResponse, _text)
-UPDATE_ONE: Final = _by_request("update_one", abi.ItemRequest, abi.TextResponse, _text)
-INSERT_OR_UPDATE_ONE: Final = _by_request(
-    "insert_or_update_one", abi.InsertOrUpdateOneRequest, abi.TextResponse, _text
-)
-DELETE_ONE: Final = _by_request("delete_one", abi.DeleteOneRequest, abi.NumberResponse, _number)
-DELETE_MANY: Final = _by_request("delete_many", abi.DeleteManyRequest, abi.NumberResponse, _number)
-DOWNLOAD: Final = _by_request("download", abi.DownloadRequest, abi.TextResponse, _text)
-UPLOAD: Final = _by_request("upload", abi.UploadRequest, abi.TextResponse, _text)
-DELETE_WORKITEM: Final = _by_request(
-    "delete_workitem", abi.DeleteRequest, abi.DoneResponse, _nothing
-)
-UNWATCH: Final = _by_arguments("unwatch", c_char_p, response=abi.DoneResponse, decode=_nothing)
 
 
 def _workitem(response: Any) -> Any:
     return decoded_workitem(response.workitem)
 
 
-PUSH_WORKITEM: Final = _by_request(
-    "push_workitem", abi.PushRequest, abi.WorkitemResponse, _workitem
-)
-UPDATE_WORKITEM: Final = _by_request(
-    "update_workitem", abi.UpdateRequest, abi.WorkitemResponse, _workitem
-)
+SIGNIN: Final = _by_request("signin", abi.SigninRequest, abi.SigninResponse, _token)
+COUNT: Final = _by_request("count", abi.CountRequest, abi.NumberResponse, _number)
+UPLOAD: Final = _by_request("upload", abi.UploadRequest, abi.TextResponse, _text)
+DOWNLOAD: Final = _by_request("download", abi.DownloadRequest, abi.TextResponse, _text)
+UNWATCH: Final = _by_arguments("unwatch", abi.DoneResponse, _nothing, watchid=c_char_p)
 POP_WORKITEM: Final = NativeFunction(
     "pop_workitem_async",
     "free_pop_workitem_response",
@@ -172,7 +146,59 @@ WATCH: Final = NativeFunction(
     tail=(abi.WATCH_EVENT_CALLBACK,),
 )
 
-# Functions that answer on the calling thread: (name, what they return, what they take).
+OPERATIONS: Final[Mapping[str, NativeFunction]] = {
+    "list_collections": _by_arguments(
+        "list_collections", abi.TextResponse, _text, includehist=c_bool
+    ),
+    "create_collection": _by_request(
+        "create_collection",
+        abi.CreateCollectionRequest,
+        abi.DoneResponse,
+        _nothing,
+        requests.create_collection,
+    ),
+    "drop_collection": _by_arguments(
+        "drop_collection", abi.DoneResponse, _nothing, collectionname=c_char_p
+    ),
+    "get_indexes": _by_arguments("get_indexes", abi.TextResponse, _text, collectionname=c_char_p),
+    "create_index": _by_request("create_index", abi.CreateIndexRequest, abi.DoneResponse, _nothing),
+    "drop_index": _by_arguments(
+        "drop_index", abi.DoneResponse, _nothing, collectionname=c_char_p, name=c_char_p
+    ),
+    "query": _by_request("query", abi.QueryRequest, abi.TextResponse, _text),
+    "aggregate": _by_request("aggregate", abi.AggregateRequest, abi.TextResponse, _text),
+    "count": COUNT,
+    "distinct": NativeFunction(
+        "distinct_async",
+        "free_distinct_response",
+        (POINTER(abi.DistinctRequest),),
+        abi.DistinctResponse,
+        _distinct,
+        abi.DistinctRequest,
+        may_free=_may_free_distinct,
+    ),
+    "insert_one": _by_request("insert_one", abi.ItemRequest, abi.TextResponse, _text),
+    "insert_many": _by_request("insert_many", abi.InsertManyRequest, abi.TextResponse, _text),
+    "update_one": _by_request("update_one", abi.ItemRequest, abi.TextResponse, _text),
+    "insert_or_update_one": _by_request(
+        "insert_or_update_one", abi.InsertOrUpdateOneRequest, abi.TextResponse, _text
+    ),
+    "delete_one": _by_request("delete_one", abi.DeleteOneRequest, abi.NumberResponse, _number),
+    "delete_many": _by_request(
+        "delete_many", abi.DeleteManyRequest, abi.NumberResponse, _number, requests.delete_many
+    ),
+    "push_workitem": _by_request(
+        "push_workitem", abi.PushRequest, abi.WorkitemResponse, _workitem, requests.push
+    ),
+    "update_workitem": _by_request(
+        "update_workitem", abi.UpdateRequest, abi.WorkitemResponse, _workitem, requests.update
+    ),
+    "delete_workitem": _by_request(
+        "delete_workitem", abi.DeleteRequest, abi.DoneResponse, _nothing
+    ),
+}
+"""By the documented name of the call; those above are called in their own ways."""
+
 PLAIN: Final[tuple[tuple[str, Any, tuple[Any, ...]], ...]] = (
     ("create_client", c_void_p, ()),
     ("client_connect", POINTER(abi.BareResponse), (c_void_p, c_char_p)),
@@ -222,3 +248,4 @@ PLAIN: Final[tuple[tuple[str, Any, tuple[Any, ...]], ...]] = (
     ("debug", None, (c_char_p,)),
     ("trace", None, (c_char_p,)),
 )
+"""Functions that answer on the calling thread: name, what they return, what they take."""

@@ -196,7 +196,7 @@ class Library:
         which aborts the process ("FATAL: exception not rethrown").
         """
         for close in list(self._closers.values()):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # each must be tried, whatever another one did
                 close()
         deadline = time.monotonic() + DRAIN_SECONDS
         time.sleep(LAST_CALLBACKS_SECONDS)

@@ -1,24 +1,22 @@
 """Requests that have one reply, through the functions of the official library."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from ctypes import Structure, byref, c_char_p, pointer
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
+from ctypes import byref
 from typing import Any, Final
 
 from worker.openiap.errors import Unsupported
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
-from worker.openiap.official.functions import NativeFunction
-from worker.openiap.official.items import attach_files, encoded_workitem, native_text
+from worker.openiap.official.items import native_text
 from worker.openiap.official.library_client import LibraryClient
 from worker.openiap.official.link import Link
 from worker.openiap.official.pending_call import PendingCall
 from worker.openiap.official.platform import INSTEAD, no_such_folder, scratch_files
+from worker.openiap.official.requests import encoded
 from worker.openiap.part_file import discard
 from worker.openiap.values import json_text, objects_from_text
-from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.openiap.workitem import Workitem
 
 LIBRARY_DEFAULT: Final = -1
 """Seconds; a negative number leaves the library's own, which is longer than any deadline here."""
@@ -32,84 +30,6 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of the library.
-
-    Attributes:
-        function: what is called.
-        request: builds the request from its fields, whose texts are bytes already.
-        arguments: the fields that are arguments by themselves, where there is no request.
-        tail: what stands after the callback.
-    """
-
-    function: NativeFunction
-    request: Callable[..., Structure] | None = None
-    arguments: tuple[str, ...] = ()
-    tail: tuple[Any, ...] = ()
-
-
-def _create_collection(
-    collation: JsonObject | None, timeseries: JsonObject | None, **fields: Any
-) -> abi.CreateCollectionRequest:
-    request = abi.CreateCollectionRequest(**fields)
-    if collation:
-        request.collation = pointer(abi.Collation(**_encoded(collation)))
-    if timeseries:
-        request.timeseries = pointer(abi.Timeseries(**_encoded(timeseries)))
-    return request
-
-
-def _delete_many(ids: Sequence[str], **fields: Any) -> abi.DeleteManyRequest:
-    # The library reads on until a null pointer.
-    texts = (c_char_p * (len(ids) + 1))(*[native_text(id) for id in ids], None)
-    return abi.DeleteManyRequest(ids=texts, **fields)
-
-
-def _push(
-    nextrun: datetime | None, files: Sequence[WorkitemFile], **fields: Any
-) -> abi.PushRequest:
-    request = abi.PushRequest(nextrun=_seconds_up(nextrun), **fields)
-    attach_files(request, files)
-    return request
-
-
-def _update(
-    workitem: Workitem, files: Sequence[WorkitemFile], ignoremaxretries: bool
-) -> abi.UpdateRequest:
-    request = abi.UpdateRequest(
-        workitem=pointer(encoded_workitem(workitem)), ignoremaxretries=ignoremaxretries
-    )
-    attach_files(request, files)
-    return request
-
-
-OPERATIONS: Final[Mapping[str, Operation]] = {
-    "list_collections": Operation(functions.LIST_COLLECTIONS, arguments=("includehist",)),
-    "create_collection": Operation(functions.CREATE_COLLECTION, _create_collection),
-    "drop_collection": Operation(functions.DROP_COLLECTION, arguments=("collectionname",)),
-    "get_indexes": Operation(functions.GET_INDEXES, arguments=("collectionname",)),
-    "create_index": Operation(functions.CREATE_INDEX, abi.CreateIndexRequest),
-    "drop_index": Operation(functions.DROP_INDEX, arguments=("collectionname", "name")),
-    "query": Operation(functions.QUERY, abi.QueryRequest),
-    "aggregate": Operation(functions.AGGREGATE, abi.AggregateRequest),
-    "count": Operation(functions.COUNT, abi.CountRequest),
-    "distinct": Operation(functions.DISTINCT, abi.DistinctRequest),
-    "insert_one": Operation(functions.INSERT_ONE, abi.ItemRequest),
-    "insert_many": Operation(functions.INSERT_MANY, abi.InsertManyRequest),
-    "update_one": Operation(functions.UPDATE_ONE, abi.ItemRequest),
-    "insert_or_update_one": Operation(functions.INSERT_OR_UPDATE_ONE, abi.InsertOrUpdateOneRequest),
-    "delete_one": Operation(functions.DELETE_ONE, abi.DeleteOneRequest),
-    "delete_many": Operation(functions.DELETE_MANY, _delete_many),
-    "push_workitem": Operation(functions.PUSH_WORKITEM, _push),
-    "update_workitem": Operation(functions.UPDATE_WORKITEM, _update),
-    "delete_workitem": Operation(functions.DELETE_WORKITEM, abi.DeleteRequest),
-    "custom_command": Operation(
-        functions.CUSTOM_COMMAND, abi.CustomCommandRequest, tail=(LIBRARY_DEFAULT,)
-    ),
-}
-
-
 class Operations:
     """Makes the calls of one client; an ``OperationBackend``."""
 
@@ -120,6 +40,7 @@ class Operations:
         ] = {
             "insert_or_update_many": self._insert_or_update_each,
             "queue_message": self._queue_message,
+            "custom_command": self._custom_command,
         }
 
     def call(
@@ -130,8 +51,8 @@ class Operations:
         Raises:
             Unsupported: the library has no such function.
         """
-        known = OPERATIONS.get(operation)
-        if known is None:
+        function = functions.OPERATIONS.get(operation)
+        if function is None:
             composed = self._composed.get(operation)
             if composed is None:
                 raise Unsupported(
@@ -139,13 +60,13 @@ class Operations:
                     operation=operation,
                 )
             return composed(seconds, fields)
-        encoded = _encoded(fields)
-        if known.request is not None:
-            arguments: tuple[Any, ...] = (known.request(**encoded),)
+        given = encoded(fields)
+        if function.request is not None:
+            arguments: tuple[Any, ...] = (function.request(**given),)
         else:
-            arguments = tuple(encoded[name] for name in known.arguments)
+            arguments = tuple(given[name] for name in function.names)
         call = PendingCall(self._link.signed_in(operation, item_id))
-        call.start(known.function, *arguments, tail=known.tail)
+        call.start(function, *arguments)
         return call.answer(operation, seconds, item_id)
 
     async def pop_workitem(
@@ -185,8 +106,15 @@ class Operations:
         ]
         return f"[{','.join(text or '{}' for text in stored)}]"
 
+    async def _custom_command(self, seconds: float, fields: Mapping[str, Any]) -> str:
+        call = PendingCall(self._link.signed_in("custom_command"))
+        request = abi.CustomCommandRequest(**encoded(fields))
+        call.start(functions.CUSTOM_COMMAND, request, tail=(LIBRARY_DEFAULT,))
+        text: str = await call.answer("custom_command", seconds)
+        return text
+
     async def _queue_message(self, seconds: float, fields: Mapping[str, Any]) -> None:
-        request = abi.QueueMessageRequest(**_encoded(fields))
+        request = abi.QueueMessageRequest(**encoded(fields))
 
         def send(client: LibraryClient) -> None:
             answer = client.library.plain("queue_message", client.handle, byref(request))
@@ -195,21 +123,6 @@ class Operations:
         await self._link.blocking(send, "queue_message", seconds)
 
 
-def _encoded(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: native_text(value) if isinstance(value, str) else value
-        for name, value in fields.items()
-    }
-
-
 def _second() -> int:
     """Return the second that the library would name a temporary file after."""
     return int(time.time())
-
-
-def _seconds_up(moment: datetime | None) -> int:
-    """Return whole seconds since 1970, rounded up: an item is never due before its time."""
-    if moment is None:
-        return 0
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(1, -int(-aware.timestamp() // 1))

@@ -67,7 +67,7 @@ def payload(text: str) -> JsonObject:
 
 
 def workitem(found: pb.Workitem) -> Workitem:
-    """Return a work item as the door gives it."""
+    """Return a work item as the client gives it."""
     files = found.files
     return Workitem(
         id=found._id,
@@ -145,7 +145,7 @@ def file_messages(files: Iterable[WorkitemFile]) -> list[pb.WorkitemFile]:
 
 
 def queue(found: pb.WorkItemQueue) -> WorkItemQueue:
-    """Return a work item queue as the door gives it."""
+    """Return a work item queue as the client gives it."""
     return WorkItemQueue(
         name=found.name,
         id=found._id,

@@ -17,8 +17,8 @@ from tests.integration.openiap.native.conftest import (
     scripted_websocket,
 )
 from worker.openiap.errors import NotConnected
+from worker.openiap.native.endpoint import Endpoint, tls_context
 from worker.openiap.native.grpc import open_grpc
-from worker.openiap.native.target import Target, tls_context
 from worker.openiap.wire.envelope import FLOW_METHOD
 
 
@@ -82,7 +82,7 @@ class Ear:
 async def test_grpc_over_tls_trusts_the_same_file(
     authority: trustme.CA, ca_file: Path, scripted_grpc: ScriptedServer
 ) -> None:
-    # Port 443, which means TLS, is not for tests to listen on: the target says it instead.
+    # Port 443, which means TLS, is not for tests to listen on: the endpoint says it instead.
     issued = authority.issue_cert("localhost")
     credentials = grpc.ssl_server_credentials(
         [(issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())]
@@ -99,13 +99,13 @@ async def test_grpc_over_tls_trusts_the_same_file(
     )
     port = running.add_secure_port("127.0.0.1:0", credentials)
     await running.start()
-    target = Target("grpc", "localhost", port, True)
+    endpoint = Endpoint("grpc", "localhost", port, True)
     try:
         async with asyncio.timeout(DEADLINE):
-            transport = await open_grpc(target, Ear(), tls_context(ca_file))
+            transport = await open_grpc(endpoint, Ear(), tls_context(ca_file))
             await transport.close(1.0)
             with pytest.raises(NotConnected):
-                await open_grpc(target, Ear(), tls_context(None))
+                await open_grpc(endpoint, Ear(), tls_context(None))
     finally:
         await running.stop(0)
 

@@ -14,7 +14,7 @@ WEBSOCKET_PATH: Final = "/ws/v2"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """One server as the native client reaches it (protocol.md, Transports)."""
 
     transport: Literal["websocket", "grpc"]
@@ -34,7 +34,7 @@ class Target:
         return f"{'wss' if self.tls else 'ws'}://{self.authority}{WEBSOCKET_PATH}"
 
 
-def target_of(address: Address) -> Target:
+def endpoint_of(address: Address) -> Endpoint:
     """Choose the transport for an address.
 
     The scheme ``grpc``, a host name that starts with ``grpc.`` and port 50051 mean gRPC; port 443
@@ -48,7 +48,7 @@ def target_of(address: Address) -> Target:
     tls = parts.scheme == "wss" or port == 443 or (ingress and port is None)
     if port is None:
         port = 443 if tls else GRPC_PORT if grpc else 80
-    return Target("grpc" if grpc else "websocket", host, port, tls)
+    return Endpoint("grpc" if grpc else "websocket", host, port, tls)
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
