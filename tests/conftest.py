@@ -6,8 +6,13 @@ Everything else may run beside it, its examples too. A file whose tests share so
 to one process by a mark of its own.
 
 No example of hypothesis is judged by its time: on a busy machine that says nothing.
+
+Compiled code is written, also where the environment forbids it: else each of the hundreds of
+processes that tests start would compile the whole package anew, which is half of its start.
 """
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,9 @@ from hypothesis import HealthCheck, settings
 ACCEPTANCE = Path(__file__).parent / "acceptance"
 ORDERED = ACCEPTANCE / "ordered"
 EXAMPLES = ACCEPTANCE / "examples"
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile(
     "busy machine",
