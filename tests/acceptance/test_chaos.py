@@ -9,7 +9,7 @@ from tests.acceptance.clients import both_clients
 from tests.acceptance.results import table, write_section
 
 MOMENT = 28
-"""A seed that kills one of two workers at its first second, while the other one has its link frozen."""
+"""A seed that kills one of two workers early, while the link of the other one is frozen."""
 DONE: dict[str, Aftermath] = {}
 
 
