@@ -85,6 +85,21 @@ async def test_items_in_flight_finish_on_the_old_code(dev: Dev, work: Path) -> N
     assert (finished.payload["version"], finished.attempts) == ("one", 1)
 
 
+async def test_it_says_that_new_code_works_once_the_old_code_takes_nothing_more(
+    dev: Dev, work: Path
+) -> None:
+    run = await dev("--handlers", "work")
+    (old,) = run.children()
+    old.suspend()
+    save(work, '"one"', '"two"')
+    new = await run.push("tasks")
+    assert (await run.item(new)).payload["version"] == "two"
+    assert "reloaded" not in run.output
+    old.resume()
+    await run.until("reloaded: generation 2 works")
+    assert (await run.item(await run.push("tasks"))).payload["version"] == "two"
+
+
 async def test_every_generation_starts_clean(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     for generation in (2, 3):
