@@ -2,12 +2,17 @@
 
 The acceptance floor kills, freezes and times workers; too many of its tests at once would disturb
 each other, so it has two processes: one for keys, schedules and unique pushes, one for the rest.
-Everything else may run beside it, its examples too. A file whose tests share something dear keeps
-to one process by a mark of its own.
+Everything else may run beside it, its examples too. A file whose tests share a server in a process
+of its own keeps to one process; so does one that shares something else, by a mark of its own.
 
 No example of hypothesis is judged by its time: on a busy machine that says nothing.
+
+Compiled code is written, also where the environment forbids it: else each of the hundreds of
+processes that tests start would compile the whole package anew, which is half of its start.
 """
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,11 @@ from hypothesis import HealthCheck, settings
 ACCEPTANCE = Path(__file__).parent / "acceptance"
 ORDERED = ACCEPTANCE / "ordered"
 EXAMPLES = ACCEPTANCE / "examples"
+SHARED = ("server_url", "apart")
+"""Fixtures that start a server for all tests of a file."""
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile(
     "busy machine",
@@ -27,8 +37,10 @@ settings.load_profile("busy machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the acceptance floor in its two processes."""
+    """Keep the acceptance floor in its two processes, and together what shares a server."""
     for item in items:
+        if isinstance(item, pytest.Function) and set(SHARED) & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if ORDERED in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("ordered"))
         elif ACCEPTANCE in item.path.parents and EXAMPLES not in item.path.parents:

@@ -8,7 +8,8 @@ from typing import Final
 PAGE: Final = Path(__file__).with_name("RESULTS.md")
 TITLE: Final = (
     "# What was shown by killing things\n\n"
-    "Written by `pytest tests/acceptance`; the long forms by `python -m tests.acceptance.long`.\n"
+    "Written by `pytest -m '' tests/acceptance`;"
+    " the long forms by `python -m tests.acceptance.long`.\n"
 )
 ORDER: Final = (
     "Kill points",

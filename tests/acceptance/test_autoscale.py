@@ -5,6 +5,8 @@ How long it takes is measured apart: ``python -m tests.acceptance.long --autosca
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.autoscaler import (
     DEADLINE,
     MOST,
@@ -20,6 +22,7 @@ from tests.acceptance.stage import Stage
 STEP = 400
 
 
+@pytest.mark.dear
 async def test_autoscaled_workers_do_all_once(tmp_path: Path) -> None:
     """What is lost, stuck or repeated is counted in ``work_off``."""
     scaled = await work_off(tmp_path / "scaled", 0)
@@ -27,6 +30,7 @@ async def test_autoscaled_workers_do_all_once(tmp_path: Path) -> None:
     assert 1 < scaled.most <= MOST, scaled.wished
 
 
+@pytest.mark.dear
 async def test_workers_that_are_stopped_amid_their_work_lose_and_repeat_nothing(
     tmp_path: Path,
 ) -> None:

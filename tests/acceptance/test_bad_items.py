@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.processes import START_DEADLINE
 from tests.acceptance.results import table, write_section
@@ -43,6 +45,7 @@ async def test_bad_items_fail_with_the_evidence_and_the_worker_goes_on(tmp_path:
     write_section("Bad items", table(["what it does", "state", "error on the item"], rows))
 
 
+@pytest.mark.dear
 @both_clients
 async def test_an_item_in_flight_in_three_worker_deaths_is_failed(
     client: str, tmp_path: Path

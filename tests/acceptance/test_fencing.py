@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.points import HANDLING
 from tests.acceptance.processes import WAIT, until
@@ -48,6 +50,7 @@ async def test_a_thawed_worker_does_not_overwrite_its_successor(
         assert (await stage.account(HANDLING, [item])).runs == (2,)
 
 
+@pytest.mark.dear
 @both_clients
 async def test_an_outcome_from_a_dead_workers_outbox_does_not_overwrite_its_successor(
     client: str, tmp_path: Path

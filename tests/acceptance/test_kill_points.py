@@ -213,6 +213,12 @@ def cells() -> Iterator[Cells]:
         write_section("Kill points", page(found))
 
 
+async def test_nothing_is_lost_wherever_a_worker_is_killed(tmp_path: Path) -> None:
+    """One accident of the matrix with one client; the matrix is dear."""
+    await one_accident(ACCIDENTS[0], "native", tmp_path, {})
+
+
+@pytest.mark.dear
 @pytest.mark.parametrize(
     "accident",
     ACCIDENTS,

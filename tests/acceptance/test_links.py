@@ -3,12 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import Stage
 from worker.openiap.wire import openiap_pb2 as pb
 
 
+@pytest.mark.dear
 @both_clients
 async def test_a_link_that_goes_dead_right_after_the_sign_in_is_replaced(
     client: str, tmp_path: Path

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.points import HANDLING
 from tests.acceptance.processes import WAIT, until
@@ -9,6 +11,7 @@ from tests.acceptance.proxy import pops
 from tests.acceptance.stage import Stage
 
 
+@pytest.mark.dear
 @both_clients
 async def test_items_of_lost_pops_are_worked_after_unclaimed_after(
     client: str, tmp_path: Path
@@ -28,6 +31,7 @@ async def test_items_of_lost_pops_are_worked_after_unclaimed_after(
         assert all("claimed by no worker" in one["errormessage"] for one in taken)
 
 
+@pytest.mark.dear
 @both_clients
 async def test_a_pop_that_is_answered_after_a_take_over_does_not_overwrite_the_successor(
     client: str, tmp_path: Path
@@ -67,6 +71,7 @@ async def test_a_foreign_workers_item_is_worked_after_unclaimed_after(
         assert (await stage.settled("items", pushed)).runs == (1,)
 
 
+@pytest.mark.dear
 @both_clients
 async def test_without_rights_for_heartbeats_a_dead_workers_item_is_worked_by_its_age(
     client: str, tmp_path: Path

@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance import nextversion
 from tests.acceptance.clients import both_clients
 from tests.acceptance.processes import WAIT, Worker, until
@@ -15,6 +17,7 @@ MORE = 8
 """One worker has slots for half of them, so each of two gets some."""
 
 
+@pytest.mark.dear
 @both_clients
 async def test_workers_of_two_versions_take_over_from_each_other(
     client: str, tmp_path: Path

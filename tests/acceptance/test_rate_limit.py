@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.results import table, write_section
 from tests.acceptance.stage import PATIENT, Stage
@@ -64,6 +66,7 @@ async def rate_of(items: int, connections: int, client: str, folder: Path) -> fl
     return best_rate([datetime.fromisoformat(one["_modified"]) for one in documents])
 
 
+@pytest.mark.dear
 @both_clients
 async def test_the_limit_is_used_up_and_connections_multiply_it(
     client: str, tmp_path: Path

@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import Stage
@@ -11,6 +13,7 @@ ITEMS = 500
 ATTEMPTS = 3
 
 
+@pytest.mark.dear
 @both_clients
 async def test_every_item_ends_as_its_attempts_say_through_two_restarts_of_the_server(
     client: str, tmp_path: Path

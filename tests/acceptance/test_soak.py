@@ -11,6 +11,7 @@ from tests.acceptance.soak import HEAD, Soaked, row, soak
 DONE: dict[str, Soaked] = {}
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_nothing_grows_with_the_items(client: str, tmp_path: Path) -> None:
     soaked = await soak(client, 4000, 1500, tmp_path, deadline=180)

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.points import RECORDED
 from tests.acceptance.processes import WAIT, Worker, until
@@ -36,6 +38,7 @@ async def told_to_stop(worker: Worker, count: int) -> None:
     await until("it stops", lambda: said in worker.text(), WAIT, tell=worker.tail)
 
 
+@pytest.mark.dear
 async def test_a_stop_accounts_for_everything_in_flight_in_time(tmp_path: Path) -> None:
     rows = await asyncio.gather(*(stopped(kind, tmp_path / kind) for kind in KINDS))
     head = ["handlers", "in flight", "finished", "handed back, no attempt spent", "lost", "code"]

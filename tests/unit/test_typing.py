@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "typing"
 RIGHT, WRONG = FOLDER / "right.py", FOLDER / "wrong.py"
@@ -61,6 +63,7 @@ def test_mypy_infers_the_right_calls_and_refuses_the_wrong_ones(tmp_path: Path) 
     assert set(found["wrong.py"]) == marked(WRONG)
 
 
+@pytest.mark.dear
 def test_pyright_infers_the_right_calls_and_refuses_the_wrong_ones() -> None:
     found = pyright_errors()
     assert found.get("right.py", {}) == {}

@@ -36,6 +36,7 @@ def run(*command: str, cwd: Path, env: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.dear
 @pytest.mark.timeout(1800)  # it installs everything twice, from the package registry
 async def test_a_new_project_installs_passes_its_tests_and_works(tmp_path: Path) -> None:
     venv = tmp_path / "venv"

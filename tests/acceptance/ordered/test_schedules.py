@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.ordered.dying import Dying
 from tests.acceptance.ordered.schedules import (
@@ -20,6 +22,7 @@ from tests.acceptance.stage import Stage
 WORKERS, SECONDS = 3, 15.0
 
 
+@pytest.mark.dear
 @both_clients
 async def test_no_tick_is_lost_or_doubled_while_workers_and_server_die(
     client: str, tmp_path: Path
@@ -33,6 +36,7 @@ async def test_no_tick_is_lost_or_doubled_while_workers_and_server_die(
     write_section("Schedules", table(HEAD, sorted(rows, key=str)))
 
 
+@pytest.mark.dear
 @both_clients
 async def test_a_leader_that_was_frozen_comes_back_and_harms_nothing(
     client: str, tmp_path: Path

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.ordered.dying import Dying
 from tests.acceptance.ordered.uniques import ENOUGH_ITEMS, HEAD, overlapping, push_while_dying, row
@@ -11,6 +13,7 @@ WORKERS, SECONDS = 3, 15.0
 TITLE = "Unique keys"
 
 
+@pytest.mark.dear
 @both_clients
 async def test_no_key_has_two_items_at_once_while_workers_and_server_die(
     client: str, tmp_path: Path

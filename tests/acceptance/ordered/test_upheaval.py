@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.clients import both_clients
 from tests.acceptance.ordered.keyed import SINGLE
 from tests.acceptance.ordered.upheaval import HEAD, MODULE, Order, Upheaval, row, upset
@@ -13,6 +15,7 @@ FOR_EVER = 3600
 DONE: dict[str, Order] = {}
 
 
+@pytest.mark.dear
 @both_clients
 async def test_keys_and_rates_hold_through_kills_and_restarts(client: str, tmp_path: Path) -> None:
     order = await upset(
@@ -25,6 +28,7 @@ async def test_keys_and_rates_hold_through_kills_and_restarts(client: str, tmp_p
         write_section("Keys and rates", table(HEAD, [row(DONE[name]) for name in sorted(DONE)]))
 
 
+@pytest.mark.dear
 @both_clients
 async def test_a_frozen_holder_comes_back_and_harms_nothing(client: str, tmp_path: Path) -> None:
     async with Stage(tmp_path, client=client) as stage:

@@ -21,8 +21,9 @@ def impatient(update: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 
 
 async def test_a_server_whose_database_is_away_costs_no_finished_work(
-    client, start, server
+    client, start, server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("worker.engine.delivery.writeback.WAIT_MAX", 0.2)
     runs = []
 
     @handler("q")

@@ -165,16 +165,16 @@ async def test_no_call_outlives_its_deadline(door: Door) -> None:
     client = await door.another(default_timeout=600.0)
     door.server.faults.silent = True
     calls = {
-        "query": client.query("things", timeout=0.3),
-        "pop_workitem": client.pop_workitem("q", timeout=0.3),
-        "push_workitem": client.push_workitem("q", {}, timeout=0.3),
-        "register_queue": client.register_queue("m", lambda event: None, timeout=0.3),
-        "queue_message": client.queue_message({}, "m", timeout=0.3),
-        "watch": client.watch("things", timeout=0.3),
-        "signin": client.signin(timeout=0.3),
-        "probe": client.probe(timeout=0.3),
-        "rpc": client.rpc({}, "m", timeout=0.3),
-        "upload": client.upload(__file__, timeout=0.3),
+        "query": client.query("things", timeout=0.1),
+        "pop_workitem": client.pop_workitem("q", timeout=0.1),
+        "push_workitem": client.push_workitem("q", {}, timeout=0.1),
+        "register_queue": client.register_queue("m", lambda event: None, timeout=0.1),
+        "queue_message": client.queue_message({}, "m", timeout=0.1),
+        "watch": client.watch("things", timeout=0.1),
+        "signin": client.signin(timeout=0.1),
+        "probe": client.probe(timeout=0.1),
+        "rpc": client.rpc({}, "m", timeout=0.1),
+        "upload": client.upload(__file__, timeout=0.1),
     }
     async with asyncio.timeout(60):
         for operation, call in calls.items():

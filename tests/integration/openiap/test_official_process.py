@@ -34,11 +34,18 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("how", ["disconnect", "leave", "busy"])
-async def test_the_process_ends_cleanly_twenty_times(door: Door, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [
+        *[(how, 2) for how in ("disconnect", "leave", "busy")],
+        pytest.param("disconnect", 20, marks=pytest.mark.dear),
+        pytest.param("leave", 10, marks=pytest.mark.dear),
+        pytest.param("busy", 10, marks=pytest.mark.dear),
+    ],
+)
+async def test_the_process_ends_cleanly_each_time(door: Door, how: str, times: int) -> None:
     await door.queue("q")
-    rounds = 20 if how == "disconnect" else 10
-    for start in range(0, rounds, 2):
+    for start in range(0, times, 2):
         ended = await asyncio.gather(*[run(door, how) for _ in range(2)])
         assert ended == [(0, "", "")] * 2, f"round {start}"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.state.holder import PASSWORD, USER
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.types import ConnectionOptions
@@ -20,9 +21,6 @@ CLASSES = {
     "official": ("worker.openiap.official.client", "OfficialClient"),
     "native": ("worker.openiap.native", "NativeClient"),
 }
-USER = "tester"
-PASSWORD = "secret"
-
 MakeClient = Callable[..., Awaitable[Client]]
 
 

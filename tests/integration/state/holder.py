@@ -10,13 +10,15 @@ import json
 import sys
 from typing import Any
 
-from tests.integration.state.conftest import PASSWORD, USER
 from worker import Client, LockLost, Producer, State
 from worker.openiap.native import NativeClient
 from worker.openiap.official.client import OfficialClient
 from worker.openiap.types import ConnectionOptions
 from worker.producer.sender import ClientSender
 from worker.state.lock import Held, Lock
+
+USER = "tester"
+PASSWORD = "secret"
 
 
 class Holder:

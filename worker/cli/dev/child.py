@@ -104,7 +104,7 @@ async def _work(daemon: Daemon, answer: Answer) -> int:
         if order["do"] in ("stop", "gone"):
             return 0
     working = asyncio.create_task(daemon.run(signals=False))
-    following = asyncio.create_task(_follow_orders(daemon, orders, working))
+    following = asyncio.create_task(_follow_orders(daemon, orders, working, answer))
     try:
         return await working
     except (WorkerError, OpenIAPError) as error:
@@ -115,12 +115,16 @@ async def _work(daemon: Daemon, answer: Answer) -> int:
 
 
 async def _follow_orders(
-    daemon: Daemon, orders: "asyncio.Queue[Mapping[str, Any]]", working: "asyncio.Task[int]"
+    daemon: Daemon,
+    orders: "asyncio.Queue[Mapping[str, Any]]",
+    working: "asyncio.Task[int]",
+    answer: Answer,
 ) -> None:
     loop = asyncio.get_running_loop()
     while True:
         order = await orders.get()
         daemon.quiet()
+        answer({"answer": "quiet"})
         if order["do"] == "stop":
             loop.call_later(float(order["drain"]), _hurry, loop, daemon, working)
         elif order["do"] in ("hurry", "gone"):

@@ -76,6 +76,7 @@ class ChildProcess:
 
     Attributes:
         number: of the generation, 1 for the first.
+        quiet: set when it takes no further item.
         ended: set when the process is gone.
         told_to_end: whether its end is what it was asked for.
     """
@@ -83,6 +84,7 @@ class ChildProcess:
     def __init__(self, number: int, plan: Plan, line: Callable[[int, str], None]) -> None:
         """Make one that is not started yet; ``line`` is told what it prints."""
         self.number: Final = number
+        self.quiet: Final = asyncio.Event()
         self.ended: Final = asyncio.Event()
         self.told_to_end = False
         self._plan = plan
@@ -179,6 +181,9 @@ class ChildProcess:
             if message["answer"] == "prepared":
                 self._settle(Prepared(tuple(HandlerFacts(**h) for h in message["handlers"])))
                 continue
+            if message["answer"] == "quiet":
+                self.quiet.set()
+                continue
             broken = Broken(
                 str(message["text"]),
                 str(message["file"]),
@@ -206,6 +211,7 @@ class ChildProcess:
         self._settle(Broken(f"its process ended with {code} while it was imported."))
         if self._process.stdin is not None:
             self._process.stdin.close()
+        self.quiet.set()
         self.ended.set()
 
     def _settle(self, answer: Prepared | Broken) -> None:

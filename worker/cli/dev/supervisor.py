@@ -7,7 +7,8 @@
 """
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 
 from worker.cli.dev.child_process import Broken, ChildProcess, Plan, Prepared
 
@@ -24,7 +25,7 @@ class Listener(Protocol):
         """A generation's code imports; it is about to work. Its queues are to be made here."""
 
     def working(self, number: int) -> None:
-        """A generation works from now on; older ones finish what they have."""
+        """A generation works from now on; older ones take no further item."""
 
     def broken(self, number: int, broken: Broken, kept: int) -> None:
         """A generation's code cannot be used; ``kept`` goes on (0: nothing works)."""
@@ -111,15 +112,26 @@ class Supervisor:
                 await candidate.kill()
 
     def _take_over(self, candidate: ChildProcess) -> None:
-        if self._present is not None:
-            self._present.finish()
-        self._present = candidate
+        before, self._present = self._present, candidate
         self._alive.add(candidate)
+        if before is None:
+            self._listener.working(candidate.number)
+        else:
+            before.finish()
+            self._look_after(self._await_quiet(before, candidate))
         candidate.go()
-        ending = asyncio.create_task(self._await_end(candidate))
+        self._look_after(self._await_end(candidate))
+
+    def _look_after(self, waiting: Coroutine[Any, Any, None]) -> None:
+        ending = asyncio.create_task(waiting)
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
-        self._listener.working(candidate.number)
+
+    async def _await_quiet(self, before: ChildProcess, candidate: ChildProcess) -> None:
+        """Tell that the new code works once the old code cannot take a new item any more."""
+        await before.quiet.wait()
+        if self._present is candidate:
+            self._listener.working(candidate.number)
 
     async def _await_end(self, child: ChildProcess) -> None:
         await child.ended.wait()

@@ -22,6 +22,8 @@ ALGORITHM: Final = "HS256"
 LONG_LIFETIME: Final = 365 * 24 * 3600.0
 SIGNING_KEY: Final = "signing_key"
 REMEMBERED: Final = 256
+COST: Final = 2**14
+"""What a hash costs (scrypt's ``n``): some 50 ms of CPU, so that guessing passwords takes long."""
 GENERATED_NAME: Final = "local"
 
 
@@ -45,7 +47,7 @@ class Users:
             found = secrets.token_hex(32)
             store.set_setting(SIGNING_KEY, found)
         self._secret = found
-        # Hashing takes 50 ms on purpose; a password that was right once is known again by a keyed
+        # Hashing is dear on purpose; a password that was right once is known again by a keyed
         # hash that lives in memory only, so that workers which reconnect cost nothing.
         self._memory_key = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
@@ -165,12 +167,12 @@ class Users:
 
 
 def verify_password(credentials: Credentials, password: str) -> bool:
-    """Say whether a password is the right one; takes some 50 ms of CPU, on purpose."""
+    """Say whether a password is the right one; takes as much CPU as ``COST`` says."""
     return hmac.compare_digest(_hash(password, credentials.salt), credentials.hash)
 
 
 def _hash(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
+    return hashlib.scrypt(password.encode(), salt=salt, n=COST, r=8, p=1)
 
 
 def generated_user(data: Path | None) -> tuple[str, str]:

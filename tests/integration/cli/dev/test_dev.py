@@ -85,6 +85,21 @@ async def test_items_in_flight_finish_on_the_old_code(dev: Dev, work: Path) -> N
     assert (finished.payload["version"], finished.attempts) == ("one", 1)
 
 
+async def test_it_says_that_new_code_works_once_the_old_code_takes_nothing_more(
+    dev: Dev, work: Path
+) -> None:
+    run = await dev("--handlers", "work")
+    (old,) = run.children()
+    old.suspend()
+    save(work, '"one"', '"two"')
+    new = await run.push("tasks")
+    assert (await run.item(new)).payload["version"] == "two"
+    assert "reloaded" not in run.output
+    old.resume()
+    await run.until("reloaded: generation 2 works")
+    assert (await run.item(await run.push("tasks"))).payload["version"] == "two"
+
+
 async def test_every_generation_starts_clean(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     for generation in (2, 3):
@@ -111,6 +126,7 @@ async def test_a_syntax_error_keeps_the_old_code_and_is_shown(dev: Dev, work: Pa
     assert (await run.item(await run.push("tasks"))).state == "successful"
 
 
+@pytest.mark.dear
 async def test_errors_at_import_and_wrong_handlers_are_shown(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     save(work, "imported = []", "imported = nowhere")
@@ -123,6 +139,7 @@ async def test_errors_at_import_and_wrong_handlers_are_shown(dev: Dev, work: Pat
     await run.until("generation 3 goes on with the old code")
 
 
+@pytest.mark.dear
 async def test_code_that_is_broken_from_the_start_waits_for_better(dev: Dev, work: Path) -> None:
     good = work.read_text()
     work.write_text("import nothing_of_this_name")
@@ -133,6 +150,7 @@ async def test_code_that_is_broken_from_the_start_waits_for_better(dev: Dev, wor
     assert (await run.item(await run.push("tasks"))).state == "successful"
 
 
+@pytest.mark.dear
 async def test_a_change_while_it_imports_is_what_counts(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     save(work, "imported = []", "print('importing'); import time; time.sleep(600)\nimported = []")
@@ -144,6 +162,7 @@ async def test_a_change_while_it_imports_is_what_counts(dev: Dev, work: Path) ->
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.dear
 async def test_new_queues_and_settings_count_too(dev: Dev, work: Path) -> None:
     config = work.parent / "config" / "worker.toml"
     config.parent.mkdir()
@@ -177,6 +196,7 @@ async def test_ctrl_c_finishes_what_runs_and_leaves_nothing(dev: Dev, work: Path
     assert (await again.item(id)).attempts == 1  # it was kept, finished, and is still known
 
 
+@pytest.mark.dear
 async def test_a_second_ctrl_c_hands_back(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     flag = run.project / "flag"
@@ -215,6 +235,7 @@ async def test_children_end_with_a_parent_that_is_killed(dev: Dev, work: Path) -
     await gone(below)
 
 
+@pytest.mark.dear
 async def test_in_memory_leaves_nothing_behind(dev: Dev, work: Path) -> None:
     run: DevRun = await dev("--handlers", "work", "--in-memory")
     assert "in memory, gone when it stops" in run.output

@@ -74,7 +74,7 @@ async def test_no_window_is_over_its_rate_whoever_works(client, start, granted) 
 
 
 async def test_each_key_has_a_rate_of_its_own(client, start, granted) -> None:
-    @handler("mails", key=customer, per_key=None, rate_per_key="2/2s", concurrency=6)
+    @handler("mails", key=customer, per_key=None, rate_per_key="2/s", concurrency=6)
     async def mail(payload: dict[str, Any]) -> None: ...
 
     await create_queue(client, "mails")
@@ -91,7 +91,7 @@ async def test_each_key_has_a_rate_of_its_own(client, start, granted) -> None:
 async def test_a_key_and_its_rate_go_together_and_keep_the_order(client, start, granted) -> None:
     began: list[int] = []
 
-    @handler("mails", key=customer, rate_per_key="2/2s", concurrency=4)
+    @handler("mails", key=customer, rate_per_key="2/s", concurrency=4)
     async def mail(payload: dict[str, Any]) -> None:
         began.append(payload["n"])
 
@@ -126,7 +126,11 @@ async def test_a_waiting_item_says_why_and_the_queue_is_left_alone(client, start
     assert await client.count("workitems", {"state": "new"}) == 38
 
 
-async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(client, start) -> None:
+async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(
+    client, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.engine.consumer.LONGEST_PAUSE", 0.2)
+
     @handler("mails", rate=RARE)
     async def mail(payload: dict[str, Any]) -> None: ...
 
@@ -140,7 +144,7 @@ async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(clie
 
 
 async def test_a_worker_that_ends_with_its_queue_waits_for_the_next_moment(client, start) -> None:
-    @handler("mails", rate="3/2s", concurrency=9)
+    @handler("mails", rate="3/s", concurrency=9)
     async def mail(payload: dict[str, Any]) -> None: ...
 
     await create_queue(client, "mails")

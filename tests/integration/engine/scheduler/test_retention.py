@@ -118,8 +118,9 @@ async def test_more_than_a_batch_goes_at_one_look(local_openiap: LocalOpenIAP) -
 
 async def test_a_worker_knows_its_place_from_the_rescuer(local_openiap: LocalOpenIAP) -> None:
     """Both services ask the fleet; in a worker that is its presence."""
-    first = await local_openiap.start_worker(bill)
-    second = await local_openiap.start_worker(bill)
+    # Who may still be silent has no place yet: that is known after dead_after.
+    first = await local_openiap.start_worker(bill, dead_after=1)
+    second = await local_openiap.start_worker(bill, dead_after=1)
     ranks: tuple[int | None, ...] = ()
     async with asyncio.timeout(60):
         while ranks != (0, 1):

@@ -159,7 +159,7 @@ async def test_ticks_come_by_themselves(local_openiap: LocalOpenIAP) -> None:
     for _ in range(2):
         await local_openiap.start_worker(second)
     async with asyncio.timeout(60):
-        while len(local_openiap.items(second)) < 6:
+        while len(local_openiap.items(second)) < 4:
             await asyncio.sleep(0.05)
     ticks = sorted(
         datetime.fromisoformat(item.payload["at"]) for item in local_openiap.items(second)

@@ -15,13 +15,18 @@ json_values = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(alphabet=st.characters()),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    | st.text(alphabet=st.characters(), max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
 )
 
 
-@given(st.lists(st.dictionaries(st.text(), json_values), max_size=5), st.integers(1, 50))
+@given(
+    st.lists(st.dictionaries(st.text(max_size=5), json_values, max_size=3), max_size=3),
+    st.integers(1, 50),
+)
 def test_messages_arrive_whole_however_the_bytes_are_cut(
     messages: list[dict[str, object]], step: int
 ) -> None:

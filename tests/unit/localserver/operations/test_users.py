@@ -1,0 +1,15 @@
+"""Users: what their passwords are kept as."""
+
+import time
+
+from worker.localserver.operations.users import COST, Credentials, _hash, verify_password
+
+
+def test_guessing_passwords_takes_long() -> None:
+    assert COST >= 2**14
+    salt = bytes(16)
+    kept = Credentials("id", salt, _hash("correct horse", salt))
+    began = time.thread_time()
+    assert verify_password(kept, "correct horse")
+    assert not verify_password(kept, "correct horses")
+    assert time.thread_time() - began > 0.02
