@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from worker.engine.outbox.batch import Entry
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
@@ -32,7 +33,7 @@ from worker.engine.outbox.rows import (
     workitem_text,
 )
 from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
-from worker.engine.outbox.writer import Entry, Writer
+from worker.engine.outbox.writer import Writer
 from worker.errors import StateError
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem
