@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 from worker.app.options import HandlerOptions
 from worker.engine.concurrency.gate import Gate
-from worker.engine.concurrency.key_lock import Turns
-from worker.engine.concurrency.rate_limit import Permits
-from worker.engine.concurrency.waiting_line import Lines
+from worker.engine.concurrency.key_lock import KeyLock
+from worker.engine.concurrency.rate_limit import RateLimit
+from worker.engine.concurrency.waiting_line import WaitingLines
 from worker.engine.concurrency.waker import Waker
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.openiap.pool import Pool
@@ -43,10 +43,10 @@ def gate_for(
     if options.key is None and options.rate is None:
         return None
     client = pooled_client(pool)
-    lines = Lines(client, namespace=namespace, queue=options.queue, rights=rights)
-    turns = None
+    lines = WaitingLines(client, namespace=namespace, queue=options.queue, rights=rights)
+    key_lock = None
     if options.key is not None and options.per_key is not None:
-        turns = Turns(
+        key_lock = KeyLock(
             options.per_key,
             cells=Cells(client, namespace),
             rights=rights,
@@ -55,19 +55,21 @@ def gate_for(
             wake=wake,
             now=presence.server_now,
         )
-    total, per_key = (
+    limit, limit_per_key = (
         None
         if rate is None
-        else Permits(client, rate, namespace=namespace, rights=rights, told=lambda: presence.heard)
+        else RateLimit(
+            client, rate, namespace=namespace, rights=rights, shared=lambda: presence.last_stamp
+        )
         for rate in (options.rate, options.rate_per_key)
     )
     return Gate(
         name,
         options,
-        turns=turns,
+        key_lock=key_lock,
         lines=lines,
-        total=total,
-        per_key=per_key,
+        rate=limit,
+        rate_per_key=limit_per_key,
         now=presence.server_now,
         epoch=lambda: pool.epoch,
         steady=presence.steady,

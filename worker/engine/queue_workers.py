@@ -140,7 +140,7 @@ class Stations:
         for queue in queues:
             gate = self._gates.get(queue)
             if gate is not None:
-                await gate.tend()
+                await gate.maintain()
 
     async def _add(self, registered: Registered, shared: Shared, stack: AsyncExitStack) -> None:
         queue, pool = registered.queue, shared.pool

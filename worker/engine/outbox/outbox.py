@@ -18,14 +18,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.outbox.batch import Entry
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
-    AttemptId,
     Evidence,
     OutboxRow,
-    attempt_id,
     moment,
     outcome_from,
     outcome_text,
