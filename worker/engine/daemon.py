@@ -26,7 +26,7 @@ from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.maintenance.housekeeping import Housekeeping
-from worker.engine.maintenance.scale_endpoint import Scaling
+from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.state_dir import open_state
 from worker.engine.queue_workers import Shared, Stations
@@ -354,7 +354,7 @@ class Daemon:
         health = self.telemetry.health
         if health is None:
             return
-        scaling = Scaling(self._stations.slots(), pool=pool, counts=self._counts.snapshot)
+        scaling = ScaleEndpoint(self._stations.slots(), pool=pool, counts=self._counts.snapshot)
         scaling.start()
         self._stack.push_async_callback(scaling.stop)
         health.add_route("/scale", scaling.answer)
