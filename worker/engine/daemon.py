@@ -47,7 +47,7 @@ from worker.producer.unique_push import UniquePushes
 from worker.settings import Settings
 from worker.state.state import State
 from worker.telemetry.counts import QueueCounts
-from worker.telemetry.service import Telemetry
+from worker.telemetry.telemetry import Telemetry
 
 EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
