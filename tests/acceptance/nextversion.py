@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from worker.engine.fleet import heartbeat
-from worker.engine.outbox import outbox, sqlite, writer
+from worker.engine.outbox import batch, outbox, sqlite
 
 VERSION: Final = "next"
 SCHEMA: Final = 2
@@ -28,9 +28,9 @@ def pretend() -> None:
     heartbeat.document_of = document  # type: ignore[attr-defined]
     sqlite.SCHEMA_VERSION = LEDGER  # type: ignore[misc]
     sqlite._SCHEMA += "CREATE TABLE IF NOT EXISTS moods (mood TEXT);"  # type: ignore[misc]
-    writer.ROW_VERSION = sqlite.ROW_VERSION = 2  # type: ignore[attr-defined,misc]
+    batch.ROW_VERSION = sqlite.ROW_VERSION = 2  # type: ignore[attr-defined,misc]
     outbox.outcome_text = _with_mood(outbox.outcome_text)  # type: ignore[attr-defined]
-    for room in (outbox, writer):
+    for room in (outbox, batch):
         room.workitem_text = _with_mood(room.workitem_text)  # type: ignore[attr-defined]
 
 

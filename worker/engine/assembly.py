@@ -26,7 +26,7 @@ from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.maintenance.housekeeping import Housekeeping
-from worker.engine.maintenance.scale_endpoint import Scaling
+from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
@@ -44,7 +44,7 @@ from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
 from worker.settings import Settings
 from worker.state.state import State
-from worker.telemetry.service import Telemetry
+from worker.telemetry.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Parts:
     rescuer: Rescuer
     scheduler: Scheduler | None
     housekeeping: Housekeeping
-    scaling: Scaling | None
+    scaling: ScaleEndpoint | None
     shutdown: Shutdown
 
 
@@ -210,11 +210,11 @@ class Assembly:
         heartbeat.on_time_moved = scheduler.trigger
         return scheduler
 
-    def _scaling(self, pool: Pool) -> Scaling | None:
+    def _scaling(self, pool: Pool) -> ScaleEndpoint | None:
         health = self.telemetry.health
         if health is None:
             return None
-        return Scaling(self.workers.slots(), pool=pool, counts=self.telemetry.counts.snapshot)
+        return ScaleEndpoint(self.workers.slots(), pool=pool, counts=self.telemetry.counts.snapshot)
 
     def _pool(self, queues: Queues) -> Pool:
         settings = self.settings

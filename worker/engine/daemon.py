@@ -13,7 +13,7 @@ from typing import Any, Final
 from worker.app.events import Event
 from worker.app.options import Handler
 from worker.engine.assembly import Assembly, Parts
-from worker.engine.maintenance.scale_endpoint import Scaling
+from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import open_state
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
@@ -191,7 +191,7 @@ class Daemon:
         self._log.info(f"worker {state.worker_id} works {', '.join(workers.consumers)}")
         self._events.notify_soon(Event("start", worker=state.worker_id))
 
-    def _answer_autoscalers(self, scaling: Scaling | None) -> None:
+    def _answer_autoscalers(self, scaling: ScaleEndpoint | None) -> None:
         health = self.telemetry.health
         if scaling is None or health is None:
             return

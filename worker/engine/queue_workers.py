@@ -11,9 +11,9 @@ from typing import Final
 
 from worker.app.registry import Registered, Registry
 from worker.engine.concurrency.gate import Gate
-from worker.engine.concurrency.key_lock import Turns
-from worker.engine.concurrency.rate_limit import Permits
-from worker.engine.concurrency.waiting_line import Lines
+from worker.engine.concurrency.key_lock import KeyLock
+from worker.engine.concurrency.rate_limit import RateLimit
+from worker.engine.concurrency.waiting_line import WaitingLines
 from worker.engine.concurrency.waker import Waker
 from worker.engine.consumer import Consumer, PopRules
 from worker.engine.execution import make_executor
@@ -155,7 +155,7 @@ class QueueWorkers:
         for queue in queues:
             gate = self._gates.get(queue)
             if gate is not None:
-                await gate.tend()
+                await gate.maintain()
 
     def _gate(
         self, registered: Registered, services: WorkerServices, queues: Queues, heartbeat: Heartbeat
@@ -169,10 +169,10 @@ class QueueWorkers:
             # Whoever may work the queue may see its keys and rates, too.
             return queues.rights(queue)
 
-        lines = Lines(client, namespace=namespace, queue=queue, rights=rights)
-        turns = None
+        lines = WaitingLines(client, namespace=namespace, queue=queue, rights=rights)
+        key_lock = None
         if options.key is not None and options.per_key is not None:
-            turns = Turns(
+            key_lock = KeyLock(
                 options.per_key,
                 cells=Cells(client, namespace),
                 rights=rights,
@@ -181,21 +181,25 @@ class QueueWorkers:
                 wake=lambda: self.wake(queue),
                 now=heartbeat.server_now,
             )
-        total, per_key = (
+        rate, rate_per_key = (
             None
-            if rate is None
-            else Permits(
-                client, rate, namespace=namespace, rights=rights, told=lambda: heartbeat.heard
+            if declared is None
+            else RateLimit(
+                client,
+                declared,
+                namespace=namespace,
+                rights=rights,
+                shared=lambda: heartbeat.last_stamp,
             )
-            for rate in (options.rate, options.rate_per_key)
+            for declared in (options.rate, options.rate_per_key)
         )
         return Gate(
             registered.name,
             options,
-            turns=turns,
+            key_lock=key_lock,
             lines=lines,
-            total=total,
-            per_key=per_key,
+            rate=rate,
+            rate_per_key=rate_per_key,
             now=heartbeat.server_now,
             epoch=lambda: services.pool.epoch,
             steady=heartbeat.steady,

@@ -19,8 +19,9 @@ BOUNDS: Final = (
 )  # fmt: skip
 """Upper bounds of the latency's buckets, in seconds from pop to finish; a last one has no bound."""
 
-Result = Literal["applied", "gone", "fenced", "refused"]
-Source = Literal[
+DeliveryResult = Literal["applied", "gone", "fenced", "refused"]
+"""What the server made of an outcome: see ``worker.engine.delivery.writeback``."""
+WorkerNumber = Literal[
     "effective_rate",
     "outbox_size",
     "outbox_healthy",
@@ -28,14 +29,7 @@ Source = Literal[
     "rate_limited",
     "loop_silent_seconds",
 ]
-SOURCES: Final[tuple[Source, ...]] = (
-    "effective_rate",
-    "outbox_size",
-    "outbox_healthy",
-    "lost_threads",
-    "rate_limited",
-    "loop_silent_seconds",
-)
+"""What is told of the worker as a whole; ``metrics.WORKER_METRICS`` says what each means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +130,13 @@ class Counts:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._queues: dict[str, _Queue] = {}
-        self._sources: dict[Source, Callable[[], float]] = {}
+        self._sources: dict[WorkerNumber, Callable[[], float]] = {}
 
     def add_queue(self, queue: str, handler: str = "") -> None:
         """Make a queue appear before its first item, with its handler's name."""
         self._queue(queue).handler = handler
 
-    def source(self, name: Source, read: Callable[[], float]) -> None:
+    def source(self, name: WorkerNumber, read: Callable[[], float]) -> None:
         """Say where a number of the whole worker is read."""
         self._sources[name] = read
 
@@ -158,7 +152,7 @@ class Counts:
         counts = self._queue(queue)
         counts.in_flight = max(0, counts.in_flight - 1)
 
-    def finished(self, queue: str, kind: Kind, result: Result, seconds: float) -> None:
+    def finished(self, queue: str, kind: Kind, result: DeliveryResult, seconds: float) -> None:
         """An attempt's outcome was taken or refused.
 
         Args:
@@ -215,7 +209,7 @@ class Counts:
             latency_sum=sum(q.latency_sum for q in queues),
         )
 
-    def worker(self) -> Mapping[Source, float]:
+    def worker(self) -> Mapping[WorkerNumber, float]:
         """Return the numbers of the whole worker, of those that have a source."""
         return {name: float(read()) for name, read in self._sources.items()}
 

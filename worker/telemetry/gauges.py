@@ -24,13 +24,17 @@ class GaugeClient(Protocol):
     """What of a client the gauges need."""
 
     @property
-    def server_config(self) -> JsonObject: ...
+    def server_config(self) -> JsonObject:
+        """What the server's ``/config`` says."""
 
-    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None: ...
+    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None:
+        """Set a gauge that is a float for ever."""
 
-    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None: ...
+    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None:
+        """Set a gauge that is a whole number, never below 0, for ever."""
 
-    def disable_observable_gauge(self, name: str) -> None: ...
+    def disable_observable_gauge(self, name: str) -> None:
+        """Publish a gauge no more."""
 
 
 class Gauges(Service):

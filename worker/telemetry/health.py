@@ -129,20 +129,22 @@ class Health:
         parts = urlsplit(target)
         route = self._routes.get(parts.path)
         if route is None:
-            return _json(HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": [*self._routes]})
+            return json_answer(
+                HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": [*self._routes]}
+            )
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         try:
             return route(query)
-        except Exception as error:
-            return _json(
+        except Exception as error:  # whoever asks gets an answer, whatever a page does
+            return json_answer(
                 HTTPStatus.INTERNAL_SERVER_ERROR, {"error": f"{type(error).__name__} in the page"}
             )
 
     def _livez(self, query: Query) -> Answer:
         blocked = self._watch.blockage() if self._watch is not None else None
         if blocked is None:
-            return _json(HTTPStatus.OK, {"status": "alive"})
-        return _json(
+            return json_answer(HTTPStatus.OK, {"status": "alive"})
+        return json_answer(
             HTTPStatus.SERVICE_UNAVAILABLE,
             {
                 "status": "blocked",
@@ -155,8 +157,10 @@ class Health:
     def _readyz(self, query: Query) -> Answer:
         reasons = self.reasons()
         if not reasons:
-            return _json(HTTPStatus.OK, {"status": "ready"})
-        return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "reasons": reasons})
+            return json_answer(HTTPStatus.OK, {"status": "ready"})
+        return json_answer(
+            HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "reasons": reasons}
+        )
 
     def _metrics_route(self, query: Query) -> Answer:
         return (HTTPStatus.OK, CONTENT_TYPE, self._metrics.render())
@@ -225,7 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Probes every few seconds are no log lines."""
 
 
-def _json(status: int, content: Mapping[str, object]) -> Answer:
+def json_answer(status: int, content: Mapping[str, object]) -> Answer:
+    """Return a page of JSON."""
     return (status, JSON, (json.dumps(content, indent=1) + "\n").encode())
 
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from worker.telemetry.counts import QueueCounts, Source
+from worker.telemetry.counts import QueueCounts, WorkerNumber
 
 PREFIX: Final = "openiap_worker"
 LATENCY: Final = f"{PREFIX}_item_seconds"
 LATENCY_HELP: Final = "Seconds from an item's pop until the server had its outcome"
 
-Kind = Literal["counter", "gauge"]
+MetricType = Literal["counter", "gauge"]
 Number = Literal["f64", "u64"]
 
 
@@ -28,7 +28,7 @@ class QueueMetric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricType
     number: Number
     help: str
     read: Callable[[QueueCounts], float]
@@ -36,10 +36,10 @@ class QueueMetric:
 
 @dataclass(frozen=True, slots=True)
 class WorkerMetric:
-    """A number that only the whole worker has; ``name`` is its source's, too."""
+    """A number that only the whole worker has; ``name`` is the number's in ``Counts``, too."""
 
-    name: Source
-    kind: Kind
+    name: WorkerNumber
+    kind: MetricType
     number: Number
     help: str
 

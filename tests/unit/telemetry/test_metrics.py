@@ -1,13 +1,13 @@
 """Metrics: one table, the same on ``/metrics`` and as OpenIAP's gauges."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.telemetry.counts import SOURCES, Counts
+from worker.telemetry.counts import Counts, WorkerNumber
 from worker.telemetry.gauges import GaugeNames, Gauges
 from worker.telemetry.log import Log
 from worker.telemetry.metrics import QUEUE_METRICS, WORKER_METRICS, prometheus_names
@@ -46,7 +46,7 @@ def counts() -> Counts:
     counts.add_queue('in"voices\n', "handlers.invoice:book")
     counts.popped('in"voices\n')
     counts.finished('in"voices\n', "successful", "applied", 0.3)
-    for name in SOURCES:
+    for name in get_args(WorkerNumber):
         counts.source(name, lambda: 2.5)
     return counts
 
@@ -102,7 +102,7 @@ def test_names_are_fit_for_both_worlds() -> None:
     for metric in (*QUEUE_METRICS, *WORKER_METRICS):
         assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
         assert metric.help
-    assert {metric.name for metric in WORKER_METRICS} == set(SOURCES)
+    assert {metric.name for metric in WORKER_METRICS} == set(get_args(WorkerNumber))
     assert len(set(prometheus_names())) == len(prometheus_names())
 
 

@@ -22,11 +22,11 @@ from functools import partial
 from typing import Any, Final
 
 from worker.app.options import HandlerOptions
-from worker.engine.concurrency.arrivals import Arrivals
+from worker.engine.concurrency.holders import Hold
 from worker.engine.concurrency.key import NoKey, key_of, line_name, queue_name, without_key
-from worker.engine.concurrency.key_lock import Hold, Turns
-from worker.engine.concurrency.rate_limit import Permits
-from worker.engine.concurrency.waiting_line import Lines, Place
+from worker.engine.concurrency.key_lock import KeyLock
+from worker.engine.concurrency.rate_limit import RateLimit
+from worker.engine.concurrency.waiting_line import JoinOrder, Waiter, WaitingLines
 from worker.engine.delivery.delivery import Delivered
 from worker.item.error_text import clip
 from worker.item.outcome import Outcome, Waits
@@ -53,12 +53,12 @@ class Admission:
 
     Attributes:
         hold: of one that may run, or that waits for a rate.
-        place: of one that waits for its key.
+        waiter: of one that waits for its key.
     """
 
     line: str = ""
     hold: Hold | None = None
-    place: Place | None = None
+    waiter: Waiter | None = None
 
 
 class Gate(Service):
@@ -66,8 +66,8 @@ class Gate(Service):
 
     Args:
         name: the handler's.
-        turns: None where the handler has no limit per key.
-        total, per_key: its rates' permits.
+        key_lock: None where the handler has no limit per key.
+        rate, rate_per_key: of all its items together, and of each key; None where it has none.
         epoch: the pool's number of sign-ins.
         steady: for how many seconds heartbeats went through.
         silent_after: seconds after which others take a silent worker for dead.
@@ -79,10 +79,10 @@ class Gate(Service):
         name: str,
         options: HandlerOptions,
         *,
-        turns: Turns | None,
-        lines: Lines,
-        total: Permits | None,
-        per_key: Permits | None,
+        key_lock: KeyLock | None,
+        lines: WaitingLines,
+        rate: RateLimit | None,
+        rate_per_key: RateLimit | None,
         now: Callable[[], datetime],
         epoch: Callable[[], int],
         steady: Callable[[], float],
@@ -99,17 +99,17 @@ class Gate(Service):
         self._name = name
         self._options = options
         self._queue = queue_name(options.queue)
-        self._turns = turns
+        self._key_lock = key_lock
         self._lines = lines
-        self._total = total
-        self._per_key = per_key
+        self._rate = rate
+        self._rate_per_key = rate_per_key
         self._now = now
         self._epoch = epoch
         self._steady = steady
         self._silent_after = silent_after
         self._log = log
         self._chance = chance
-        self._arrivals = Arrivals()
+        self._join_order = JoinOrder()
         self._running: dict[Admission, Callable[[], None]] = {}
         self._watched = (uptime(), epoch(), 0.0)
         """What the last round saw: the time, the sign-ins, and for how long heartbeats went
@@ -119,7 +119,7 @@ class Gate(Service):
 
     async def start(self) -> None:
         """Begin to watch over the holds, where there are any."""
-        if self._turns is not None:
+        if self._key_lock is not None:
             await super().start()
 
     async def admit(
@@ -159,29 +159,29 @@ class Gate(Service):
         return None
 
     async def _waits(self, admission: Admission, key: str, workitem: Workitem) -> Waits | None:
-        if self._turns is not None:
+        if self._key_lock is not None:
             line = admission.line
-            async with self._arrivals.of(line) as behind:
-                admission.hold = await self._turns.take(line, key, workitem, behind=behind)
+            async with self._join_order.entering(line) as behind:
+                admission.hold = await self._key_lock.acquire(line, key, workitem, behind=behind)
                 if admission.hold is None:
-                    admission.place = self._lines.place(line, key, workitem)
-                    self._arrivals.sets_out(line)
-                    await self._lines.join(admission.place)
+                    admission.waiter = self._lines.waiter(line, key, workitem)
+                    self._join_order.joining(line)
+                    await self._lines.join(admission.waiter)
             if admission.hold is None:
                 now = self._now()
                 until = now + PARK * self._chance.uniform(1.0, 1.0 + SPREAD)
                 why = f"waits for its turn: key {clip(key, 100)}"
                 return Waits(why, until, unparked_until=now + UNPARKED)
-        if self._per_key is not None:
-            opens = await self._per_key.take(admission.line)
+        if self._rate_per_key is not None:
+            opens = await self._rate_per_key.take(admission.line)
             if opens is not None:
-                why = f"waits for {self._per_key.rate} per key: key {clip(key, 100)}"
-                return Waits(why, self._spread(opens, self._per_key.rate.seconds))
-        if self._total is not None:
-            opens = await self._total.take(self._queue)
+                why = f"waits for {self._rate_per_key.rate} per key: key {clip(key, 100)}"
+                return Waits(why, self._spread(opens, self._rate_per_key.rate.seconds))
+        if self._rate is not None:
+            opens = await self._rate.take(self._queue)
             if opens is not None:
-                why = f"waits for {self._total.rate}"
-                return Waits(why, self._spread(opens, self._total.rate.seconds))
+                why = f"waits for {self._rate.rate}"
+                return Waits(why, self._spread(opens, self._rate.rate.seconds))
         return None
 
     def _spread(self, opens: datetime, seconds: float) -> datetime:
@@ -189,64 +189,64 @@ class Gate(Service):
         return opens + timedelta(seconds=spread)
 
     async def left(self, admission: Admission, outcome: Outcome, delivered: Delivered) -> None:
-        """An item's outcome was written back, or it was parked: let others have their turn."""
-        turns, hold, place = self._turns, admission.hold, admission.place
+        """An item's outcome was written back, or it was parked: let others have theirs."""
+        key_lock, hold, waiter = self._key_lock, admission.hold, admission.waiter
         self._ends(admission)
-        if turns is None:
+        if key_lock is None:
             return
         handed_back = outcome.kind == "released" and delivered.result == "applied"
         handed_back = handed_back and not delivered.cost
         try:
-            if place is not None:
+            if waiter is not None:
                 if not handed_back:
-                    await self._lines.leave(place)
-                elif not turns.busy(place.line):
-                    await turns.look(place.line, place)
+                    await self._lines.leave(waiter)
+                elif not key_lock.busy(waiter.line):
+                    await key_lock.refill(waiter.line, waiter)
             elif hold is None or delivered.result == "refused":
                 return
             elif handed_back:
-                turns.keep(hold)
+                key_lock.keep(hold)
             elif delivered.result == "fenced":
-                await turns.look(hold.line)
+                await key_lock.refill(hold.line)
             else:
-                await turns.end(hold)
+                await key_lock.release(hold)
         except OpenIAPError as error:
             # Whoever looks after the lines goes on from here.
-            self._log.once_a_while(f"turns-{self._name}", f"a key could not be given on: {error}")
+            self._log.once_a_while(f"keys-{self._name}", f"a key could not be given on: {error}")
 
     def forget(self, admission: Admission) -> None:
         """The item is out of this worker's hands; idempotent."""
         self._ends(admission)
-        if admission.place is not None:
-            self._arrivals.arrived(admission.line)
-            admission.place = None
+        if admission.waiter is not None:
+            self._join_order.joined(admission.line)
+            admission.waiter = None
 
     def _ends(self, admission: Admission) -> None:
         self._running.pop(admission, None)
-        if self._turns is not None and admission.hold is not None:
-            self._turns.left(admission.hold)
+        if self._key_lock is not None and admission.hold is not None:
+            self._key_lock.stopped(admission.hold)
         admission.hold = None
 
     @property
     def has_rate(self) -> bool:
         """Whether there is a rate of all keys together."""
-        return self._total is not None
+        return self._rate is not None
 
     def closed_for(self) -> float:
         """Return for how many seconds the handler's rate lets nothing through; 0 else."""
-        if self._total is None:
+        if self._rate is None:
             return 0.0
-        opens = self._total.closed_until(self._queue)
-        return 0.0 if opens is None else max(0.0, self._total.seconds_until(opens))
+        opens = self._rate.closed_until(self._queue)
+        return 0.0 if opens is None else max(0.0, self._rate.seconds_until(opens))
 
-    async def tend(self) -> None:
+    async def maintain(self) -> None:
         """Look after the queue's lines, for those who died; called where this worker leads.
 
         Raises:
             OpenIAPError: the server could not be asked, or refuses.
         """
-        if self._turns is not None:
-            await self._turns.tend()
+        if self._key_lock is not None:
+            await self._key_lock.maintain()
 
     async def round(self) -> None:
         """Notice that this process was frozen, or cut off, for so long that it may count as dead,
@@ -267,7 +267,7 @@ class Gate(Service):
     async def _check(self) -> None:
         for admission, interrupt in list(self._running.items()):
             hold = admission.hold
-            if hold is None or self._turns is None or not await self._turns.lost(hold):
+            if hold is None or self._key_lock is None or not await self._key_lock.lost(hold):
                 continue
             if admission in self._running:
                 self._log.warn(f"{self._name}: an item's key went to another worker meanwhile")

@@ -33,7 +33,7 @@ def key_of(function: KeyFunction, payload: Any, *, handler: str) -> str:
     """
     try:
         found = function(payload)
-    except Exception as error:
+    except Exception as error:  # a user's function may raise anything
         text = f"The key of {handler} raised {type(error).__name__}: {error}"
         raise NoKey(clip(text, MAX_MESSAGE)) from error
     if isinstance(found, bool) or not isinstance(found, str | int):

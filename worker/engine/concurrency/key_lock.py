@@ -1,4 +1,4 @@
-"""Turns: of the items of a key, only ``per_key`` run at once, whichever worker has them.
+"""The key lock: of the items of a key, only ``per_key`` run at once, whichever worker has them.
 
 A key that is in use has a cell (``worker.state.cells``) that names its holders: the attempts that
 may run, ``per_key`` at most. An attempt that finds no room there takes a place in the key's line
@@ -25,10 +25,10 @@ finds that in its second look and wakes itself; so just one wakes, which the off
 (``waker.py``).
 
 Whoever dies between two of these writes leaves a holder that is not live, or one that was not
-woken: the worker that leads the queue looks at the lines every ``rescue_interval`` (``tend``). Who
-dies between taking the place and parking leaves an orphan, whose attempt the rescuer ends. A parked
-item wakes by itself after ``gate.PARK``, should there be no such worker. One that is deleted,
-or moved to another queue, is not live, and is passed over in the line.
+woken: the worker that leads the queue looks at the lines every ``rescue_interval`` (``maintain``).
+Who dies between taking the place and parking leaves an orphan, whose attempt the rescuer ends. A
+parked item wakes by itself after ``gate.PARK``, should there be no such worker. One that is
+deleted, or moved to another queue, is not live, and is passed over in the line.
 
 A worker that was frozen or cut off for so long that its item was taken over still runs its handler
 until it notices: two items of the key run at once for that time, as the first one does twice. It
@@ -41,17 +41,17 @@ itself; an item that is put back to new by hand while it runs, runs twice, as wi
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from worker.engine.concurrency.waiting_line import Lines, Place
-from worker.engine.concurrency.waker import Standing, Waker
-from worker.openiap.values import number
+from worker.engine.attempt_id import AttemptId, attempt_id
+from worker.engine.concurrency.holders import KIND, Hold, Holder, content_of, holders_of
+from worker.engine.concurrency.waiting_line import Waiter, WaitingLines
+from worker.engine.concurrency.waker import AttemptStatus, Waker
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.state.cells import Cells, Version, uptime
 
-KIND: Final = "key"
 ROUNDS: Final = 20
 REMEMBERED: Final = 10_000
 AT_A_TIME: Final = 50
@@ -63,38 +63,8 @@ UNWOKEN: Final = 10.0
 """Seconds after which a holder that still has its place was forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """An attempt that may run.
-
-    Attributes:
-        woken: whoever wrote it wakes the item, should it wait.
-        place: the id of the place that it had in the line, "" for one that never waited. The place
-            goes when the item was woken.
-    """
-
-    item: str
-    retries: int
-    woken: bool = True
-    place: str = ""
-
-    def is_(self, other: "Place | Holder") -> bool:
-        """Whether it is the same attempt."""
-        return (self.item, self.retries) == (other.item, other.retries)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A holder as its worker has it, and the cell when it was seen last."""
-
-    line: str
-    key: str
-    holder: Holder
-    version: Version
-
-
-class Turns:
-    """The keys of one queue.
+class KeyLock:
+    """Locks the keys of one queue.
 
     Args:
         per_key: holders per key.
@@ -108,7 +78,7 @@ class Turns:
         per_key: int,
         *,
         cells: Cells,
-        lines: Lines,
+        lines: WaitingLines,
         waker: Waker,
         wake: Callable[[], None],
         now: Callable[[], datetime],
@@ -118,18 +88,18 @@ class Turns:
         self._cells = cells
         self._lines = lines
         self._waker = waker
-        self._tell = wake
+        self._on_woken = wake
         self._now = now
         self._rights = rights
         self._running: dict[str, int] = {}
         """By line: holders that run here and have not begun to end."""
-        self._given: OrderedDict[tuple[str, int], Hold] = OrderedDict()
+        self._made: OrderedDict[AttemptId, Hold] = OrderedDict()
         """Holders that do not run here, or not now, as far as this process made them."""
         self._freed: OrderedDict[str, Version] = OrderedDict()
         """By line: cells that were removed here, so that the next holder costs no look."""
-        self._tended = ""
+        self._maintained_to = ""
 
-    async def take(
+    async def acquire(
         self, line: str, key: str, workitem: Workitem, *, behind: bool = False
     ) -> Hold | None:
         """Become a holder, or None where there is no room.
@@ -141,14 +111,14 @@ class Turns:
             OpenIAPError: the server could not be asked, or refuses.
         """
         me = Holder(workitem.id, workitem.retries)
-        hold = self._given.pop((me.item, me.retries), None)
+        hold = self._made.pop(attempt_id(workitem), None)
         if hold is None or uptime() - hold.version.seen > FRESH:
-            hold = None if self.busy(line) else await self._taken(line, key, me, behind)
+            hold = None if self.busy(line) else await self._try_acquire(line, key, me, behind)
         if hold is not None:
             self._running[line] = self._running.get(line, 0) + 1
         return hold
 
-    async def _taken(self, line: str, key: str, me: Holder, behind: bool) -> Hold | None:
+    async def _try_acquire(self, line: str, key: str, me: Holder, behind: bool) -> Hold | None:
         version = self._freed.pop(line, None)
         for _ in range(ROUNDS):
             version = version or await self._cells.tip(KIND, line)
@@ -166,12 +136,12 @@ class Turns:
         return None
 
     def busy(self, line: str) -> bool:
-        """Whether all holders run here; the end of each will look at the line."""
+        """Whether all holders run here; the release of each will look at the line."""
         return self._running.get(line, 0) >= self._per_key
 
-    def left(self, hold: Hold) -> None:
-        """The item of a hold runs here no more; to be told before ``keep``, ``end`` and ``look``,
-        so that nobody relies on an end that has looked at the line already (``busy``)."""
+    def stopped(self, hold: Hold) -> None:
+        """The item of a hold runs here no more; to be told before ``keep``, ``release`` and
+        ``refill``, so that nobody relies on a release that has looked already (``busy``)."""
         count = self._running.pop(hold.line, 0) - 1
         if count > 0:
             self._running[hold.line] = count
@@ -180,11 +150,11 @@ class Turns:
         """Leave an attempt that was handed back a holder: it is next, here or elsewhere."""
         self._remember(hold)
 
-    async def end(self, hold: Hold) -> None:
+    async def release(self, hold: Hold) -> None:
         """An attempt is over: its room is for who is next.
 
         Raises:
-            OpenIAPError: the server could not be asked, or refuses; ``tend`` goes on from there.
+            OpenIAPError: the server could not be asked, or refuses; ``maintain`` goes on then.
         """
         version: Version | None = hold.version
         for _ in range(ROUNDS):
@@ -196,11 +166,11 @@ class Turns:
                 return
             version = await self._cells.tip(KIND, hold.line)
 
-    async def look(self, line: str, place: Place | None = None) -> None:
+    async def refill(self, line: str, waiter: Waiter | None = None) -> None:
         """Look at a line's cell, strike out who is not live, and fill the room.
 
         Args:
-            place: of the item that was parked just now, if there is one.
+            waiter: the item that was parked just now, if there is one.
 
         Raises:
             OpenIAPError: the server could not be asked, or refuses.
@@ -208,38 +178,38 @@ class Turns:
         for _ in range(ROUNDS):
             version = await self._cells.tip(KIND, line)
             holders = holders_of(version)
-            if version is not None and place is not None:
-                mine = next((one for one in holders if one.is_(place)), None)
+            if version is not None and waiter is not None:
+                mine = next((one for one in holders if one.is_(waiter)), None)
                 if mine is not None:
-                    if mine.woken or await self._rouse(line, version, place):
-                        return  # whoever wrote ``woken`` does it, or ``tend``
+                    if mine.woken or await self._wake_holder(line, version, waiter):
+                        return  # whoever wrote ``woken`` does it, or ``maintain``
                     continue
             live = [one for one in holders if await self._live(one)]
             if await self._fill(line, "", version, live):
                 return
 
-    async def tend(self) -> None:
+    async def maintain(self) -> None:
         """Look at lines in which somebody waits; a message where nobody does.
 
         Raises:
             OpenIAPError: the server could not be asked, or refuses.
         """
-        heads = await self._lines.heads(self._tended, most=AT_A_TIME)
-        self._tended = heads[-1].line if len(heads) == AT_A_TIME else ""
+        heads = await self._lines.heads(self._maintained_to, most=AT_A_TIME)
+        self._maintained_to = heads[-1].line if len(heads) == AT_A_TIME else ""
         for head in heads:
             if self.busy(head.line):
                 continue
             version = await self._cells.tip(KIND, head.line)
             if version is not None and self._forgotten(version):
-                await self._rouse_forgotten(head.line, version)
-            await self.look(head.line)
+                await self._wake_forgotten(head.line, version)
+            await self.refill(head.line)
 
-    async def _rouse_forgotten(self, line: str, version: Version) -> None:
+    async def _wake_forgotten(self, line: str, version: Version) -> None:
         """Wake the first holder that waits and has its place still: whoever should have, died."""
         for holder in holders_of(version):
-            place = await self._lines.read(holder.place) if holder.place else None
-            if place is not None:
-                await self._rouse(line, version, place)
+            waiter = await self._lines.read(holder.place) if holder.place else None
+            if waiter is not None:
+                await self._wake_holder(line, version, waiter)
                 return
 
     async def lost(self, hold: Hold) -> bool:
@@ -263,15 +233,15 @@ class Turns:
         while True:
             room = self._per_key - len(live)
             next_ones = await self._next(line, live, room) if room > 0 else []
-            new = [Holder(p.item, p.retries, s.state == "waiting", p.id) for p, s in next_ones]
+            new = [Holder(w.item, w.retries, s.state == "waiting", w.id) for w, s in next_ones]
             if not new and list(live) == holders_of(version):
                 return True
             after = await self._write(line, key or _key(version, next_ones), version, [*live, *new])
             if after is None:
                 return version is None and not live and not new
             gone = []
-            for (place, seen), holder in zip(next_ones, new, strict=True):
-                if holder.woken and not await self._wake(line, after, place, seen):
+            for (waiter, seen), holder in zip(next_ones, new, strict=True):
+                if holder.woken and not await self._wake(line, after, waiter, seen):
                     gone.append(holder)
             if not gone:
                 return True
@@ -279,53 +249,53 @@ class Turns:
 
     async def _next(
         self, line: str, live: Sequence[Holder], room: int
-    ) -> list[tuple[Place, Standing]]:
+    ) -> list[tuple[Waiter, AttemptStatus]]:
         """Return the first in line that are not live holders already; who is over is taken out."""
         most = room + len(live)
         while True:
-            places = await self._lines.first(line, most)
-            others = [p for p in places if not any(one.is_(p) for one in live)]
-            seen = await self._waker.standings(others)
-            over = [place for place, one in zip(others, seen, strict=True) if one.state == "over"]
+            waiters = await self._lines.first(line, most)
+            others = [w for w in waiters if not any(one.is_(w) for one in live)]
+            seen = await self._waker.statuses(others)
+            over = [waiter for waiter, one in zip(others, seen, strict=True) if one.state == "over"]
             if not over:
                 return list(zip(others, seen, strict=True))[:room]
             await self._lines.clear(over)
             most = max(most, MANY)  # where one is over, as after a purge, many may be
 
     async def _live(self, holder: Holder) -> bool:
-        return (await self._waker.standing(holder.item, holder.retries)).state != "over"
+        return (await self._waker.status(holder.item, holder.retries)).state != "over"
 
     def _forgotten(self, version: Version) -> bool:
         """Whether an item that was made a holder should have been woken by now."""
         stamped = version.stamped
         return stamped is None or (self._now() - stamped).total_seconds() > UNWOKEN
 
-    async def _rouse(self, line: str, version: Version, place: Place) -> bool:
+    async def _wake_holder(self, line: str, version: Version, waiter: Waiter) -> bool:
         """Wake a holder that nobody else wakes; False if that has to be looked at again."""
-        seen = await self._waker.standing(place.item, place.retries)
+        seen = await self._waker.status(waiter.item, waiter.retries)
         if seen.state == "processing":
             return True  # it runs, or is being parked
         if seen.state == "over":
-            await self._lines.leave(place)
-            return await self._fill(line, place.key, version, _without(version, place))
-        holder = Holder(place.item, place.retries, place=place.id)
-        holders = [*_without(version, place), holder]
-        after = await self._write(line, place.key, version, holders)
-        return after is not None and await self._wake(line, after, place, seen)
+            await self._lines.leave(waiter)
+            return await self._fill(line, waiter.key, version, _others(version, waiter))
+        holder = Holder(waiter.item, waiter.retries, place=waiter.id)
+        holders = [*_others(version, waiter), holder]
+        after = await self._write(line, waiter.key, version, holders)
+        return after is not None and await self._wake(line, after, waiter, seen)
 
-    async def _wake(self, line: str, version: Version, place: Place, seen: Standing) -> bool:
+    async def _wake(self, line: str, version: Version, waiter: Waiter, seen: AttemptStatus) -> bool:
         """Wake an item that was made a holder; whether it is still there.
 
-        One that is being parked just now keeps its place, so that ``tend`` finds it.
+        One that is being parked just now keeps its place, so that ``maintain`` finds it.
         """
-        if await self._waker.wake(place.item, place.retries, seen):
-            await self._lines.leave(place)
-            holder = Holder(place.item, place.retries)
-            self._remember(Hold(line, place.key, holder, version))
-            self._tell()
+        if await self._waker.wake(waiter.item, waiter.retries, seen):
+            await self._lines.leave(waiter)
+            holder = Holder(waiter.item, waiter.retries)
+            self._remember(Hold(line, waiter.key, holder, version))
+            self._on_woken()
             return True
-        if (await self._waker.standing(place.item, place.retries)).state == "over":
-            await self._lines.leave(place)
+        if (await self._waker.status(waiter.item, waiter.retries)).state == "over":
+            await self._lines.leave(waiter)
             return False
         return True
 
@@ -349,43 +319,15 @@ class Turns:
         return await self._cells.replace(version, content)
 
     def _remember(self, hold: Hold) -> None:
-        self._given[(hold.holder.item, hold.holder.retries)] = hold
-        if len(self._given) > REMEMBERED:
-            self._given.popitem(last=False)
+        self._made[(hold.holder.item, hold.holder.retries)] = hold
+        if len(self._made) > REMEMBERED:
+            self._made.popitem(last=False)
 
 
-def content_of(key: str, holders: Iterable[Holder]) -> JsonObject:
-    """Return what a key's cell says."""
-    return {
-        "key": key,
-        "holders": [
-            {"item": one.item, "retries": one.retries, "woken": one.woken, "place": one.place}
-            for one in holders
-        ],
-    }
+def _others(version: Version, waiter: Waiter) -> list[Holder]:
+    return [one for one in holders_of(version) if not one.is_(waiter)]
 
 
-def holders_of(version: Version | None) -> list[Holder]:
-    """Read a key's cell; none where there is none, or no more."""
-    if version is None or version.removed:
-        return []
-    found = version.content.get("holders")
-    return [
-        Holder(
-            str(one.get("item", "")),
-            number(one.get("retries")),
-            bool(one.get("woken")),
-            str(one.get("place", "")),
-        )
-        for one in (found if isinstance(found, list) else [])
-        if isinstance(one, dict)
-    ]
-
-
-def _without(version: Version, place: Place) -> list[Holder]:
-    return [one for one in holders_of(version) if not one.is_(place)]
-
-
-def _key(version: Version | None, next_ones: Sequence[tuple[Place, Standing]]) -> str:
+def _key(version: Version | None, next_ones: Sequence[tuple[Waiter, AttemptStatus]]) -> str:
     known = "" if version is None else str(version.content.get("key", ""))
     return next_ones[0][0].key if next_ones else known

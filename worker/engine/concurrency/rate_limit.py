@@ -1,4 +1,4 @@
-"""Permits: so many starts in each window of the server's clock, shared by all workers.
+"""The rate limit: so many starts in each window of the server's clock, shared by all workers.
 
 A permit is a document whose ``_id`` names the rate, the window and a number below the limit, so
 each exists once, whoever asks (server.md, Documents: a duplicate ``_id`` is refused). Above
@@ -48,7 +48,7 @@ def _utc() -> datetime:
     return datetime.now(UTC)
 
 
-Heard = tuple[datetime, float]
+Stamp = tuple[datetime, float]
 """What the server stamped, and the ``time.monotonic()`` that belongs to it."""
 
 
@@ -56,35 +56,35 @@ class WindowClock:
     """The server's time as its answers tell it: the last one heard of, and what passed since.
 
     Args:
-        told: what others heard of it last.
+        shared: what others heard of it last.
         local: this machine's clock, as long as nothing was heard.
     """
 
     def __init__(
-        self, told: Callable[[], Heard | None], local: Callable[[], datetime] = _utc
+        self, shared: Callable[[], Stamp | None], local: Callable[[], datetime] = _utc
     ) -> None:
-        self._told = told
+        self._shared = shared
         self._local = local
-        self._heard: Heard | None = None
+        self._heard: Stamp | None = None
 
-    def heard(self, stamped: datetime, sent: float) -> None:
+    def note(self, stamped: datetime, sent: float) -> None:
         """Note what the server stamped on a message that was sent then (``time.monotonic()``)."""
         self._heard = (stamped, sent)
 
     def latest(self) -> datetime:
         """Return what time it may be there at most, as far as is known."""
-        told = self._told()
+        shared = self._shared()
         if self._heard is None:
-            return self._local() if told is None else _since(told)
+            return self._local() if shared is None else _since(shared)
         own = _since(self._heard)
         # Others hear of it while no permit is asked for: the server's clock may have been set.
-        if told is not None and told[1] > self._heard[1] and _since(told) - own > MOVED:
-            return _since(told)
+        if shared is not None and shared[1] > self._heard[1] and _since(shared) - own > MOVED:
+            return _since(shared)
         return own
 
 
-def _since(heard: Heard) -> datetime:
-    return heard[0] + timedelta(seconds=time.monotonic() - heard[1])
+def _since(stamp: Stamp) -> datetime:
+    return stamp[0] + timedelta(seconds=time.monotonic() - stamp[1])
 
 
 @dataclass(slots=True, eq=False)
@@ -96,17 +96,17 @@ class _Window:
 
 @dataclass(slots=True, eq=False)
 class _Scope:
-    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     window: _Window | None = None
 
 
-class Permits:
-    """The permits of one rate.
+class RateLimit:
+    """Gives out the permits of one rate.
 
     Args:
         client: waits for a link and for its turn.
         namespace: see the setting of that name.
-        told, local: see ``WindowClock``.
+        shared, local: see ``WindowClock``.
         rights: who may see permits, as OpenIAP writes rights; () is this user.
     """
 
@@ -116,7 +116,7 @@ class Permits:
         rate: Rate,
         *,
         namespace: str,
-        told: Callable[[], Heard | None],
+        shared: Callable[[], Stamp | None],
         local: Callable[[], datetime] = _utc,
         rights: Callable[[], Sequence[JsonObject]] = tuple,
     ) -> None:
@@ -124,7 +124,7 @@ class Permits:
         self._rights = rights
         self.rate: Final = rate
         self._namespace = namespace
-        self._clock = WindowClock(told, local)
+        self._clock = WindowClock(shared, local)
         self._scopes: OrderedDict[str, _Scope] = OrderedDict()
         self._tidied = float("-inf")
 
@@ -145,7 +145,7 @@ class Permits:
             state = self._scopes[scope] = _Scope()
             if len(self._scopes) > REMEMBERED:
                 self._scopes.popitem(last=False)
-        async with state.gate:
+        async with state.lock:
             while True:
                 now = self._clock.latest()
                 number = self.rate.window(now)
@@ -188,7 +188,7 @@ class Permits:
         stamped = moment_of(stored.get("_created"))
         if stamped is None:
             return
-        self._clock.heard(stamped, sent)
+        self._clock.note(stamped, sent)
         early = (self.rate.begins(window.number) - stamped).total_seconds()
         if early > EARLY or self.rate.window(stamped) > window.number:
             return

@@ -1,14 +1,16 @@
 """The line of a key: the items that wait for it, in order, as documents of their own.
 
-A place's ``_id`` begins with its line and goes on with priority and item, so the head of a line is
-the least ``_id`` in a range of the primary index, however many items and lines there are. Items'
-ids begin with the time of their making, so among equal priorities the oldest comes first, and an
-item that comes back to the line (after a retry) finds its old place in it. A place outlives what it
-stands for where a worker dies in between; who finds that out takes it away.
+The ``_id`` of an item's place begins with its line and goes on with priority and item, so the head
+of a line is the least ``_id`` in a range of the primary index, however many items and lines there
+are. Items' ids begin with the time of their making, so among equal priorities the oldest comes
+first, and an item that comes back to the line (after a retry) finds its old place in it. A place
+outlives what it stands for where a worker dies in between; who finds that out takes it away.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,13 +31,14 @@ MAX_PRIORITY: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Waiter:
     """An item in a line.
 
     Attributes:
+        id: of its place.
         line: its line's name.
         key: for people.
-        since: when it was taken, in the server's time.
+        since: when it took its place, in the server's time.
     """
 
     id: str
@@ -46,7 +49,7 @@ class Place:
     since: datetime | None = None
 
 
-class Lines:
+class WaitingLines:
     """The lines of one queue's keys.
 
     Args:
@@ -68,28 +71,28 @@ class Lines:
         self._queue = queue
         self._rights = rights
 
-    def place(self, line: str, key: str, workitem: Workitem) -> Place:
-        """Return the place that an item has in a line, taken or not."""
+    def waiter(self, line: str, key: str, workitem: Workitem) -> Waiter:
+        """Return an item as it waits in a line, whether or not it does."""
         priority = min(max(workitem.priority, 0), MAX_PRIORITY)
         id = f"{self._prefix(line)}#{priority:010}/{workitem.id}/{workitem.retries}"
-        return Place(id, line, key, workitem.id, workitem.retries)
+        return Waiter(id, line, key, workitem.id, workitem.retries)
 
-    async def join(self, place: Place) -> None:
-        """Take a place; one that is taken already stays as it is.
+    async def join(self, waiter: Waiter) -> None:
+        """Take a place in the line; one that is taken already stays as it is.
 
         Raises:
             OpenIAPError: it cannot be stored.
         """
         document: JsonObject = {
-            "_id": place.id,
+            "_id": waiter.id,
             "_type": TYPE,
-            "name": place.key,
+            "name": waiter.key,
             "kind": KIND,
             "namespace": self._namespace,
             "queue": self._queue,
-            "line": place.line,
-            "item": place.item,
-            "retries": place.retries,
+            "line": waiter.line,
+            "item": waiter.item,
+            "retries": waiter.retries,
         }
         if rights := self._rights():
             document["_acl"] = list(rights)
@@ -98,32 +101,32 @@ class Lines:
         except DuplicateKey:
             return
 
-    async def leave(self, place: Place) -> None:
-        """Give a place up; one that nobody has is no error.
+    async def leave(self, waiter: Waiter) -> None:
+        """Give the place up; one that nobody has is no error.
 
         Raises:
             OpenIAPError: it cannot be deleted.
         """
-        await self._client.delete_one(COLLECTION, place.id)
+        await self._client.delete_one(COLLECTION, waiter.id)
 
-    async def clear(self, places: Sequence[Place]) -> None:
-        """Take away places that stand for nothing any more.
+    async def clear(self, waiters: Sequence[Waiter]) -> None:
+        """Take places away that stand for nothing any more.
 
         Raises:
             OpenIAPError: they cannot be deleted.
         """
-        await self._client.delete_many(COLLECTION, ids=[place.id for place in places])
+        await self._client.delete_many(COLLECTION, ids=[waiter.id for waiter in waiters])
 
-    async def read(self, id: str) -> Place | None:
-        """Return a place that is taken, or None.
+    async def read(self, id: str) -> Waiter | None:
+        """Return who has a place, or None where it is not taken.
 
         Raises:
             OpenIAPError: the server could not be asked.
         """
         found = await self._client.query(COLLECTION, {"_id": id}, top=1)
-        return place_of(found[0]) if found else None
+        return waiter_of(found[0]) if found else None
 
-    async def first(self, line: str, most: int) -> list[Place]:
+    async def first(self, line: str, most: int) -> list[Waiter]:
         """Return the first in a line, in order.
 
         Raises:
@@ -136,9 +139,9 @@ class Lines:
             orderby={"_id": 1},
             top=most,
         )
-        return [place_of(document) for document in found]
+        return [waiter_of(document) for document in found]
 
-    async def heads(self, after: str, *, most: int) -> list[Place]:
+    async def heads(self, after: str, *, most: int) -> list[Waiter]:
         """Return the heads of the queue's lines, in the order of the lines' names.
 
         Args:
@@ -147,14 +150,14 @@ class Lines:
         """
         queue = cell_id(self._namespace, KIND, f"{queue_name(self._queue)}/")
         end = f"{queue[:-1]}{AFTER_SLASH}"
-        found: dict[str, Place] = {}
+        found: dict[str, Waiter] = {}
         start = f"{self._prefix(after)}{BOUND}" if after else queue
         while len(found) < most:
             page = await self._client.query(
                 COLLECTION, {"_id": {"$gt": start, "$lt": end}}, orderby={"_id": 1}, top=PAGE
             )
-            for place in map(place_of, page):
-                found.setdefault(place.line, place)
+            for waiter in map(waiter_of, page):
+                found.setdefault(waiter.line, waiter)
             if len(page) < PAGE:
                 break
             # A long line is jumped over.
@@ -165,9 +168,49 @@ class Lines:
         return cell_id(self._namespace, KIND, line)
 
 
-def place_of(document: Mapping[str, Any]) -> Place:
+@dataclass(slots=True, eq=False)
+class _Entrance:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class JoinOrder:
+    """Items of one key join its line in the order in which this process popped them.
+
+    An entrance per line is kept as long as somebody is at it or on the way from it to the line.
+    """
+
+    def __init__(self) -> None:
+        self._entrances: dict[str, _Entrance] = {}
+        self._joining: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def entering(self, line: str) -> AsyncIterator[bool]:
+        """Enter alone, in order; gives whether an earlier one is still on its way into the line."""
+        entrance = self._entrances.setdefault(line, _Entrance())
+        entrance.users += 1
+        try:
+            async with entrance.lock:
+                yield line in self._joining
+        finally:
+            entrance.users -= 1
+            if not entrance.users:
+                del self._entrances[line]
+
+    def joining(self, line: str) -> None:
+        """An item has a place, and is being parked."""
+        self._joining[line] = self._joining.get(line, 0) + 1
+
+    def joined(self, line: str) -> None:
+        """It is parked, and the holders were looked at."""
+        left = self._joining.pop(line, 0) - 1
+        if left > 0:
+            self._joining[line] = left
+
+
+def waiter_of(document: Mapping[str, Any]) -> Waiter:
     """Read a stored place."""
-    return Place(
+    return Waiter(
         id=str(document.get("_id", "")),
         line=str(document.get("line", "")),
         key=str(document.get("name", "")),

@@ -4,7 +4,8 @@ With the native client that is one conditional write. With the official one the 
 written back whole, as when it is handed back: should the process freeze just between the two, for
 so long that the item was meanwhile woken by another and worked, the late write would put it back
 to new, and it would run again. So the time between them is measured, and what took longer than
-``AT_ONCE`` is read again; and whoever wakes has made sure that it is the only one (``turns.py``).
+``AT_ONCE`` is read again; and whoever wakes has made sure that it is the only one
+(``key_lock.py``).
 """
 
 import time
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
-from worker.engine.concurrency.waiting_line import Place
+from worker.engine.concurrency.waiting_line import Waiter
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
@@ -25,14 +26,14 @@ AT_ONCE: Final = 0.5
 TRIES: Final = 5
 BEHIND: Final = timedelta(minutes=1)
 """The server's clock may be behind this one's."""
-LOOKED_AT: Final[JsonObject] = {"state": 1, "retries": 1, "wiq": 1, "wiqid": 1}
+PROJECTION: Final[JsonObject] = {"state": 1, "retries": 1, "wiq": 1, "wiqid": 1}
 
-State = Literal["waiting", "processing", "over"]
+AttemptState = Literal["waiting", "processing", "over"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How an item's attempt stands.
+class AttemptStatus:
+    """Whether an item's attempt waits, or runs, or is over.
 
     Attributes:
         state: ``processing``: it is being worked, or about to be parked; ``over``: it is gone, has
@@ -41,7 +42,7 @@ class Standing:
         read: when that was asked for, ``time.monotonic()``.
     """
 
-    state: State
+    state: AttemptState
     document: JsonObject
     read: float
 
@@ -53,58 +54,58 @@ class Waker:
         self._pool = pool
         self._queue = queue
 
-    async def standing(self, item: str, retries: int) -> Standing:
-        """Say how an item's attempt stands.
+    async def status(self, item: str, retries: int) -> AttemptStatus:
+        """Look at an item's attempt.
 
         Raises:
             OpenIAPError: the server could not be asked.
         """
 
-        async def look(client: Client) -> Standing:
+        async def read(client: Client) -> AttemptStatus:
             whole = not client.capabilities.conditional_updates
-            read = time.monotonic()
+            asked = time.monotonic()
             found = await client.query(
-                "workitems", {"_id": item}, None if whole else LOOKED_AT, top=1
+                "workitems", {"_id": item}, None if whole else PROJECTION, top=1
             )
             document = found[0] if found else {}
-            return Standing(self._state(document, retries), document, read)
+            return AttemptStatus(self._state(document, retries), document, asked)
 
         await self._pool.wait_ready()
-        return await self._pool.call(look)
+        return await self._pool.call(read)
 
-    async def standings(self, places: Sequence[Place]) -> list[Standing]:
-        """Say the same of several in one message; their payloads are not read.
+    async def statuses(self, waiters: Sequence[Waiter]) -> list[AttemptStatus]:
+        """Look at several in one message; their payloads are not read.
 
         Raises:
             OpenIAPError: the server could not be asked.
         """
-        if not places:
+        if not waiters:
             return []
-        query: JsonObject = {"_id": {"$in": [place.item for place in places]}}
+        query: JsonObject = {"_id": {"$in": [waiter.item for waiter in waiters]}}
         await self._pool.wait_ready()
         read = time.monotonic()
         found = await self._pool.call(
-            lambda client: client.query("workitems", query, LOOKED_AT, top=len(places))
+            lambda client: client.query("workitems", query, PROJECTION, top=len(waiters))
         )
         by_id = {str(document.get("_id")): document for document in found}
-        documents = [by_id.get(place.item, {}) for place in places]
+        documents = [by_id.get(waiter.item, {}) for waiter in waiters]
         return [
-            Standing(self._state(document, place.retries), document, read)
-            for document, place in zip(documents, places, strict=True)
+            AttemptStatus(self._state(document, waiter.retries), document, read)
+            for document, waiter in zip(documents, waiters, strict=True)
         ]
 
-    async def wake(self, item: str, retries: int, seen: Standing | None = None) -> bool:
+    async def wake(self, item: str, retries: int, seen: AttemptStatus | None = None) -> bool:
         """Wake an item that waits; whether it did. For who alone has the right to.
 
         Args:
-            seen: how it stood just now, where that is known.
+            seen: its status just now, where that is known.
 
         Raises:
             OpenIAPError: the server could not be asked, or refuses.
         """
         for _ in range(TRIES):
             await self._pool.wait_ready()
-            seen = seen or await self.standing(item, retries)
+            seen = seen or await self.status(item, retries)
             if seen.state != "waiting":
                 return False
             if await self._pool.call(partial(self._write, item=item, retries=retries, seen=seen)):
@@ -112,7 +113,7 @@ class Waker:
             seen = None
         return False
 
-    async def _write(self, client: Client, item: str, retries: int, seen: Standing) -> bool:
+    async def _write(self, client: Client, item: str, retries: int, seen: AttemptStatus) -> bool:
         past = iso(datetime.now(UTC) - BEHIND)
         if client.capabilities.conditional_updates:
             condition: JsonObject = {
@@ -129,7 +130,7 @@ class Waker:
         await client.update_one("workitems", {**awake, "nextrun": past})
         return True
 
-    def _state(self, document: JsonObject, retries: int) -> State:
+    def _state(self, document: JsonObject, retries: int) -> AttemptState:
         if not document or number(document.get("retries")) != retries:
             return "over"
         if document.get("wiq") != self._queue:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.fleet.leadership import rank_of
 from worker.engine.fleet.presence import (
     COLLECTION,
@@ -28,7 +29,6 @@ from worker.engine.fleet.presence import (
     document_of,
     peer_of,
 )
-from worker.engine.outbox.rows import AttemptId, attempt_id
 from worker.errors import StateError
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.pool import Pool
@@ -161,7 +161,7 @@ class Heartbeat(Service):
         return moment + timedelta(seconds=time.monotonic() - at)
 
     @property
-    def heard(self) -> tuple[datetime, float] | None:
+    def last_stamp(self) -> tuple[datetime, float] | None:
         """What the server stamped on the last heartbeat, and when (``time.monotonic()``)."""
         return self._server_time
 

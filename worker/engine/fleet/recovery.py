@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.delivery.delivery import Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.takeover import Orphan, TakeOver
 from worker.engine.outbox.outbox import Outbox, OutboxRow
-from worker.engine.outbox.rows import AttemptId, attempt_id, outcome_from, outcome_text
+from worker.engine.outbox.rows import outcome_from, outcome_text
 from worker.engine.outbox.spool import Spool
 from worker.engine.outbox.sqlite import StoredRow
 from worker.errors import StateError

@@ -10,13 +10,12 @@
 """
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -24,14 +23,13 @@ from prometheus_client.registry import Collector
 from worker.engine.maintenance.autoscale import DEFAULT_TARGET, Load, Sample, Throughput, wished
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
-from worker.openiap.values import iso, parse_iso
+from worker.openiap.pool import Pool
+from worker.openiap.values import iso, moment_of
 from worker.openiap.workitem import JsonObject
 from worker.service import cancelled
 from worker.telemetry.counts import QueueCounts
-from worker.telemetry.health import JSON, Answer, Query
+from worker.telemetry.health import Answer, Query, json_answer
 from worker.telemetry.metrics import PREFIX
-
-T = TypeVar("T")
 
 FRESH: Final = 5.0
 """Seconds for which an answer is given again."""
@@ -41,12 +39,6 @@ STALE: Final = 60.0
 CALL_TIMEOUT: Final = 5.0
 LONGEST_TARGET: Final = 86_400.0
 COLLECTION: Final = "workitems"
-
-
-class AskedPool(Protocol):
-    """The connections."""
-
-    def call(self, operation: Callable[[Client], Awaitable[T]]) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ def scale_names() -> tuple[str, ...]:
     return tuple(f"{PREFIX}_{name}" for name in (*(m.name for m in SCALE_METRICS), WISHED))
 
 
-class Scaling(Collector):
+class ScaleEndpoint(Collector):
     """Answers autoscalers; shape: ``start``, ``stop``.
 
     Args:
@@ -103,7 +95,7 @@ class Scaling(Collector):
         self,
         slots: Mapping[str, int],
         *,
-        pool: AskedPool,
+        pool: Pool,
         counts: Callable[[], Mapping[str, QueueCounts]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -132,19 +124,21 @@ class Scaling(Collector):
         """
         queue = query.get("queue") or (next(iter(self._slots)) if len(self._slots) == 1 else "")
         if queue not in self._slots:
-            return _json(
+            return json_answer(
                 HTTPStatus.NOT_FOUND, {"error": "no such queue here", "queues": [*self._slots]}
             )
         target = _target(query.get("target", ""))
         if target is None:
-            return _json(
+            return json_answer(
                 HTTPStatus.BAD_REQUEST,
                 {"error": f"target is seconds, above 0 and at most {LONGEST_TARGET:g}"},
             )
         seen = self._fresh(queue)
         if seen is None:
-            return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the server was not asked yet"})
-        return _json(HTTPStatus.OK, self._told(queue, seen, target))
+            return json_answer(
+                HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the server was not asked yet"}
+            )
+        return json_answer(HTTPStatus.OK, self._content(queue, seen, target))
 
     def describe(self) -> Iterable[Metric]:
         """Say nothing before it is asked, so that registering asks the server nothing."""
@@ -167,7 +161,7 @@ class Scaling(Collector):
             family.add_metric([queue], wish)
         yield family
 
-    def _told(self, queue: str, seen: Seen, target: float) -> dict[str, object]:
+    def _content(self, queue: str, seen: Seen, target: float) -> dict[str, object]:
         rate = self._per_second(queue)
         return {
             "queue": queue,
@@ -259,11 +253,7 @@ async def _first(client: Client, query: dict[str, Any], field: str) -> JsonObjec
 
 
 def _age(document: JsonObject, field: str, now: datetime) -> float:
-    value = document.get(field)
-    try:
-        then = parse_iso(value) if isinstance(value, str) else None
-    except ValueError:
-        then = None
+    then = moment_of(document.get(field))
     return 0.0 if then is None else max(0.0, (now - then).total_seconds())
 
 
@@ -273,7 +263,3 @@ def _target(text: str) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds <= LONGEST_TARGET else None
-
-
-def _json(status: int, content: Mapping[str, object]) -> Answer:
-    return (status, JSON, (json.dumps(content, indent=1) + "\n").encode())

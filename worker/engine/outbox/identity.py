@@ -1,6 +1,6 @@
 """Who this worker is: a name that a restart finds again, held by one process at a time.
 
-With ``worker_id`` set it is that name. Otherwise it is ``<host>-<place>-<n>``: ``place`` is four
+With ``worker_id`` set it is that name. Otherwise it is ``<host>-<dir>-<n>``: ``dir`` is four
 characters drawn once for the state directory, since containers often share a host name, and ``n``
 is the lowest number that no living process holds. So a restarted worker gets its old name, and with
 it its outbox, and no two workers of a fleet get the same.
@@ -21,9 +21,10 @@ from worker.errors import StateError
 
 SUFFIX: Final = ".worker.lock"
 MAX_SLOTS: Final = 10_000
-PLACE: Final = "place"
-LOOKS: Final = 20
-_PLACE: Final = re.compile(r"[0-9a-f]{4}")
+DIRECTORY_ID: Final = "place"
+"""The file that holds the state directory's id."""
+READS: Final = 20
+_DIRECTORY_ID: Final = re.compile(r"[0-9a-f]{4}")
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -44,7 +45,7 @@ def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Iden
 
     Args:
         folder: the state directory; made when it is missing.
-        worker_id: the name to take; "" takes the first free ``<host>-<place>-<n>``.
+        worker_id: the name to take; "" takes the first free ``<host>-<dir>-<n>``.
         host: instead of this machine's name.
 
     Raises:
@@ -54,7 +55,7 @@ def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Iden
     private_folder(folder)
     if worker_id:
         return Identity(worker_id, LockFile.take(folder / f"{worker_id}{SUFFIX}"))
-    stem = f"{host_name(host or socket.gethostname())}-{place_of(folder)}"
+    stem = f"{host_name(host or socket.gethostname())}-{directory_id(folder)}"
     for number in range(1, MAX_SLOTS + 1):
         name = f"{stem}-{number}"
         try:
@@ -64,19 +65,19 @@ def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Iden
     raise StateError(f"{folder}: {MAX_SLOTS} workers of {stem} run already.")
 
 
-def place_of(folder: Path) -> str:
+def directory_id(folder: Path) -> str:
     """Return the state directory's own four characters, drawn when it is first used.
 
     A disk that takes no file gives ``0000``: names still differ by host and number.
     """
-    path = folder / PLACE
+    path = folder / DIRECTORY_ID
     with suppress(OSError):
         # One writer wins; a reader that comes in between sees nothing yet and looks again.
         with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
             file.write(secrets.token_hex(2))
-        for _ in range(LOOKS):
+        for _ in range(READS):
             found = path.read_text(encoding="ascii", errors="replace").strip()
-            if _PLACE.fullmatch(found):
+            if _DIRECTORY_ID.fullmatch(found):
                 return found
             time.sleep(0.01)
     return "0000"

@@ -18,13 +18,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from worker.engine.attempt_id import AttemptId, attempt_id
+from worker.engine.outbox.batch import Entry
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
-    AttemptId,
     Evidence,
     OutboxRow,
-    attempt_id,
     moment,
     outcome_from,
     outcome_text,
@@ -32,7 +32,7 @@ from worker.engine.outbox.rows import (
     workitem_text,
 )
 from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
-from worker.engine.outbox.writer import Entry, Writer
+from worker.engine.outbox.writer import Writer
 from worker.errors import StateError
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem

@@ -14,9 +14,6 @@ from worker.item.outcome import Kind, Outcome
 from worker.openiap.values import parse_iso, plain
 from worker.openiap.workitem import Workitem
 
-AttemptId = tuple[str, int]
-"""Which attempt of which item: the item's id and its ``retries``."""
-
 _KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 
 
@@ -147,11 +144,6 @@ def outcome_from(text: str) -> Outcome:
         attachments=tuple((str(n), str(p)) for n, p in found.get("attachments") or ()),
         pushes=tuple(FollowUp.read(push) for push in found.get("pushes") or ()),
     )
-
-
-def attempt_id(workitem: Workitem) -> AttemptId:
-    """Return which attempt a popped item is."""
-    return (workitem.id, workitem.retries)
 
 
 def moment(seconds: float) -> datetime:

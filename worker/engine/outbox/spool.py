@@ -28,7 +28,7 @@ OUTPUTS: Final = "outputs"
 _PLAIN: Final = re.compile(r"[a-z0-9]{1,64}")
 _CHUNK: Final = 1024 * 1024
 
-Download = Callable[[WorkitemFile, Path], Awaitable[Path]]
+Fetch = Callable[[WorkitemFile, Path], Awaitable[Path]]
 Size = Callable[[str], Awaitable[int]]
 
 
@@ -152,7 +152,7 @@ class SpooledFiles:
     __slots__ = ("_client_download", "_client_size", "_fetching", "_spool", "_workitem")
 
     def __init__(
-        self, spool: Spool, workitem: Workitem, client_download: Download, client_size: Size
+        self, spool: Spool, workitem: Workitem, client_download: Fetch, client_size: Size
     ) -> None:
         self._spool = spool
         self._workitem = workitem
@@ -161,7 +161,7 @@ class SpooledFiles:
         self._fetching: dict[str, asyncio.Task[Path]] | None = None
 
     async def fetch(self, file: WorkitemFile) -> Path:
-        """Download a file once, however many ask for it at once; a failed try can be repeated.
+        """Fetch a file once, however many ask for it at once; a failed try can be repeated.
 
         Raises:
             FileTransferError: it did not arrive whole, or its name is not safe.

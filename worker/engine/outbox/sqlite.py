@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from worker.engine.outbox.private_files import private_file
-from worker.engine.outbox.rows import AttemptId, Evidence, moment, outcome_from, workitem_from
+from worker.engine.outbox.rows import Evidence, moment, outcome_from, workitem_from
 
 MAJOR: Final = 1
 MINOR: Final = 0
@@ -113,11 +113,6 @@ class StoredRow:
     popped_at: float
     workitem: str
     outcome: str | None
-
-    @property
-    def key(self) -> AttemptId:
-        """Which attempt it is about."""
-        return (self.item_id, self.retries)
 
 
 class Ledger:

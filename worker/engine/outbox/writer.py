@@ -1,8 +1,8 @@
 """The outbox's writer: one thread that commits in groups, and keeps trying while the disk refuses.
 
 Everything that changed while the last commit ran goes into the next one. What is to be written is
-state, not a list of operations: an item that came and went in between costs nothing, and after
-trouble the same state is simply written again, into a new file if need be.
+state (``batch.py``), so after trouble the same state is simply written again, into a new file if
+need be.
 """
 
 import asyncio
@@ -12,26 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from worker.engine.outbox.rows import workitem_text
-from worker.engine.outbox.sqlite import (
-    ROW_VERSION,
-    Change,
-    Ledger,
-    StoredRow,
-    Sync,
-    Values,
-    set_aside,
-    useless,
-)
+from worker.engine.outbox.batch import Batch, Entry, Job
+from worker.engine.outbox.sqlite import Ledger, StoredRow, Sync, set_aside, useless
 from worker.errors import StateError
-from worker.openiap.workitem import Workitem
 
-LOOK_EVERY: Final = 2.0
-"""Seconds between looks whether the file is still there."""
+CHECK_EVERY: Final = 2.0
+"""Seconds between checks that the file is still there."""
 FORGET_EVERY: Final = 3600.0
 LINGER: Final = 0.002
 """Seconds between commits while many items are in flight. Waking a thread costs more than what it
@@ -41,67 +30,6 @@ AT_A_TIME: Final = 2
 would keep the answer to a pop waiting, and the server with it."""
 MOST_EVIDENCE: Final = 1000
 """Refusals kept in memory while the disk takes none."""
-
-Job = Callable[[Ledger], Any]
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One attempt as the outbox knows it; ``stored`` and ``text`` belong to the writer's thread.
-
-    ``outcome`` is JSON text; ``kind`` is the outcome's; ``earlier`` marks what another life left;
-    ``text`` is the item's, made once.
-    """
-
-    seq: int
-    workitem: Workitem
-    popped_at: float
-    outcome: str | None = None
-    kind: str = ""
-    earlier: bool = False
-    stored: bool = False
-    gone: bool = False
-    text: str = ""
-
-    def values(self, life: int) -> Values:
-        """Return the row to store."""
-        item = self.workitem
-        name = item.id if item.id.isascii() else item.id.encode("utf-8", "replace").decode()
-        self.text = self.text or workitem_text(item)
-        return (
-            self.seq,
-            ROW_VERSION,
-            life,
-            name,
-            item.retries,
-            self.popped_at,
-            self.text,
-            self.outcome,
-        )
-
-
-@dataclass(slots=True)
-class Batch:
-    """What waits for the next commit, and who waits for it."""
-
-    entries: dict[int, Entry] = field(default_factory=dict)
-    evidence: list[Values] = field(default_factory=list)
-    deaths: dict[str, int] = field(default_factory=dict)
-    waiting: list["asyncio.Future[None]"] = field(default_factory=list)
-    jobs: list[tuple[Job, "asyncio.Future[Any]"]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.entries or self.evidence or self.deaths or self.waiting or self.jobs)
-
-    def change(self, life: int) -> Change:
-        """Return what is to be written."""
-        change = Change(evidence=self.evidence, deaths=self.deaths)
-        for entry in self.entries.values():
-            if not entry.gone:
-                change.store.append(entry.values(life))
-            elif entry.stored:
-                change.delete.append(entry.seq)
-        return change
 
 
 class Writer:
@@ -150,7 +78,7 @@ class Writer:
         self._has_loaded = False
         self._idle = False
         self._closing = False
-        self._looked = self._forgot = 0.0
+        self._checked = self._forgot = 0.0
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -264,14 +192,14 @@ class Writer:
     def _usable(self, batch: Batch) -> Ledger:
         """Return the open file; opened, made anew or set aside as needed."""
         now = time.monotonic()
-        if self._ledger is not None and now - self._looked > LOOK_EVERY:
-            self._looked = now
+        if self._ledger is not None and now - self._checked > CHECK_EVERY:
+            self._checked = now
             if not self._ledger.intact():
                 self._drop()
                 self._say(self._on_trouble, f"The outbox {self._path} vanished; it is made anew.")
         if self._ledger is None:
             self._ledger = self._open()
-            self._looked = now
+            self._checked = now
             if self._ledger.created:
                 self.life = 0
                 self._everything_again(batch)
@@ -290,7 +218,7 @@ class Writer:
     def _open(self) -> Ledger:
         try:
             return Ledger(self._path, sync=self._sync)
-        except Exception as error:
+        except sqlite3.Error as error:
             why = useless(error)
             if not why:
                 raise
@@ -349,7 +277,7 @@ class Writer:
             result = job(self._ledger)
         except (sqlite3.Error, OSError) as error:
             self._post(_fail, done, StateError(f"{self._path.parent}: {error}."))
-        except Exception as error:
+        except Exception as error:  # it is the caller's: this thread has the others to serve
             self._post(_fail, done, error)
         else:
             self._post(_succeed, done, result)
@@ -357,7 +285,7 @@ class Writer:
     def _drop(self) -> None:
         ledger, self._ledger = self._ledger, None
         if ledger is not None:
-            with suppress(Exception):  # it failed already; a new connection is made
+            with suppress(sqlite3.Error):  # it failed already; a new connection is made
                 ledger.close()
 
     def _last(self) -> None:
@@ -367,7 +295,7 @@ class Writer:
         if self._ledger is not None:
             try:
                 self._ledger.end_life(self.life, time.time())
-            except Exception as error:
+            except sqlite3.Error as error:
                 self._say(self._on_trouble, f"The outbox could not be closed well: {error}.")
             self._drop()
 

@@ -9,8 +9,8 @@ import pytest
 from tests.integration.engine.concurrency.conftest import STATE, Overlaps, fleet, places
 from tests.integration.engine.conftest import create_queue, until_finished, until_idle
 from worker.app.decorator import handler
+from worker.engine.concurrency.holders import KIND, Holder, content_of
 from worker.engine.concurrency.key import line_name
-from worker.engine.concurrency.key_lock import KIND, Holder, content_of
 from worker.engine.daemon import Daemon
 from worker.errors import BusinessError
 from worker.item.outcome import WAITS

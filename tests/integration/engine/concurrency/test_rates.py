@@ -13,7 +13,7 @@ from tests.integration.engine.conftest import create_queue, until_finished, unti
 from worker.app.decorator import handler
 from worker.app.rate import Rate
 from worker.engine.concurrency.key import line_name
-from worker.engine.concurrency.rate_limit import Permits, WindowClock
+from worker.engine.concurrency.rate_limit import RateLimit, WindowClock
 from worker.item.outcome import WAITS
 from worker.testing import LocalOpenIAP, local_workers
 
@@ -35,20 +35,20 @@ def granted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[int]]:
     """
     looked: list[datetime] = []
     found: dict[str, Counter[int]] = defaultdict(Counter)
-    latest, take = WindowClock.latest, Permits.take
+    latest, take = WindowClock.latest, RateLimit.take
 
     def noted(clock: WindowClock) -> datetime:
         looked[:] = [latest(clock)]
         return looked[0]
 
-    async def taken(permits: Permits, scope: str) -> datetime | None:
-        opens = await take(permits, scope)
+    async def taken(limit: RateLimit, scope: str) -> datetime | None:
+        opens = await take(limit, scope)
         if opens is None:  # nobody else had the loop since its look
-            found[scope][permits.rate.window(looked[0])] += 1
+            found[scope][limit.rate.window(looked[0])] += 1
         return opens
 
     monkeypatch.setattr(WindowClock, "latest", noted)
-    monkeypatch.setattr(Permits, "take", taken)
+    monkeypatch.setattr(RateLimit, "take", taken)
     return found
 
 
@@ -158,7 +158,7 @@ async def test_a_worker_that_ends_with_its_queue_waits_for_the_next_moment(clien
 
 async def test_big_limits_cost_few_messages(client) -> None:
     rate = Rate(1000, 31 * 86_400)  # a window that ends hardly ever while this runs
-    one, two = (Permits(client, rate, namespace="", told=lambda: None) for _ in range(2))
+    one, two = (RateLimit(client, rate, namespace="", shared=lambda: None) for _ in range(2))
     taken = 0
     while await one.take("q") is None:
         taken += 1
@@ -170,14 +170,14 @@ async def test_big_limits_cost_few_messages(client) -> None:
 async def test_a_clock_that_is_wrong_is_put_right_by_the_servers_first_answer(client) -> None:
     rate = Rate(3, 86_400)
     for wrong in (timedelta(hours=-30), timedelta(hours=30)):
-        permits = Permits(
+        limit = RateLimit(
             client,
             rate,
             namespace=str(wrong),
-            told=lambda: None,
+            shared=lambda: None,
             local=lambda wrong=wrong: datetime.now(UTC) + wrong,
         )
-        taken = [await permits.take("q") for _ in range(4)]
+        taken = [await limit.take("q") for _ in range(4)]
         assert taken[:3] == [None] * 3
         opens = taken[3]
         assert opens is not None
@@ -190,8 +190,8 @@ async def test_old_permits_are_deleted(client) -> None:
     await client.insert_one(STATE, old)
     other = {**old, "_id": "other", "namespace": "test"}
     await client.insert_one(STATE, other)
-    permits = Permits(client, rate, namespace="", told=lambda: None)
-    assert await permits.take("q") is None
+    limit = RateLimit(client, rate, namespace="", shared=lambda: None)
+    assert await limit.take("q") is None
     left = {d["_id"] for d in await client.query(STATE, {"until": 1000})}
     assert left == {"other"}
 
@@ -200,12 +200,12 @@ async def test_a_clock_that_others_heard_moved_ahead_is_believed() -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     told: list[tuple[datetime, float] | None] = [None]
     clock = WindowClock(lambda: told[0])
-    clock.heard(began, time.monotonic())
+    clock.note(began, time.monotonic())
     assert clock.latest() - began < timedelta(minutes=30)
     told[0] = (began + timedelta(hours=1), time.monotonic())
     assert clock.latest() - began >= timedelta(hours=1)
     # What a permit's own answer says counts from then on, even if another says otherwise.
-    clock.heard(began, time.monotonic())
+    clock.note(began, time.monotonic())
     assert clock.latest() - began < timedelta(minutes=30)
 
 

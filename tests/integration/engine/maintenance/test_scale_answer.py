@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from worker.engine.maintenance import scale_endpoint as scaling_module
-from worker.engine.maintenance.scale_endpoint import FRESH, Scaling, scale_names
+from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, scale_names
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.errors import NotConnected
@@ -67,7 +67,7 @@ async def link() -> AsyncIterator[OneLink]:
         await client.disconnect()
 
 
-async def ask(scaling: Scaling, **query: str) -> tuple[int, dict[str, Any]]:
+async def ask(scaling: ScaleEndpoint, **query: str) -> tuple[int, dict[str, Any]]:
     """Ask from a thread, as the listener does."""
     status, _, body = await asyncio.wait_for(asyncio.to_thread(scaling.answer, query), DEADLINE)
     return status, json.loads(body)
@@ -81,7 +81,7 @@ async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) ->
     await link.client.pop_workitem("slow")
     counts = Counts()
     counts.finished("slow", "successful", "applied", 120.0)
-    scaling = Scaling({"slow": 2}, pool=link, counts=counts.snapshot)
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=counts.snapshot)
     scaling.start()
     status, told = await ask(scaling)
     assert status == 200
@@ -96,7 +96,7 @@ async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) ->
 
 async def test_server_is_asked_once_however_many_ask_here(link: OneLink) -> None:
     clock = Clock()
-    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
     scaling.start()
     await asyncio.gather(*(ask(scaling) for _ in range(20)))
     assert link.asked == 1
@@ -111,7 +111,7 @@ async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> No
     for number in range(5):
         await link.client.push_workitem("slow", {"number": number})
     counts = Counts()
-    scaling = Scaling({"slow": 2}, pool=link, counts=counts.snapshot, clock=Clock())
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=counts.snapshot, clock=Clock())
     scaling.start()
     _, first = await ask(scaling)
     assert (first["per_second"], first["wished"]) == (None, 1)
@@ -124,7 +124,7 @@ async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> No
 
 async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link: OneLink) -> None:
     clock = Clock()
-    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
     scaling.start()
     link.cut = True
     assert (await ask(scaling))[0] == 503
@@ -151,7 +151,7 @@ async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link
 async def test_questions_without_an_answer_are_refused(
     link: OneLink, query: dict[str, str], status: int
 ) -> None:
-    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot)
     scaling.start()
     assert (await ask(scaling, **query))[0] == status
     assert link.asked == 0
@@ -161,7 +161,7 @@ async def test_questions_without_an_answer_are_refused(
 async def test_scrape_never_waits_and_has_the_next_numbers_fetched(link: OneLink) -> None:
     await link.client.push_workitem("slow", {})
     page = MetricsPage(Counts())
-    scaling = Scaling({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot)
     page.add(scaling)
     assert link.asked == 0, "registering asks nothing"
     scaling.start()

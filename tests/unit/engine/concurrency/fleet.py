@@ -1,7 +1,7 @@
 """A fleet in one loop over an OpenIAP in memory: every call may be overtaken by every other one.
 
-Workers are tasks that pop, run and write back as the engine does, with the real ``Turns``, and that
-die wherever they are. Time does not pass: an item that is parked is popped when it was woken.
+Workers are tasks that pop, run and write back as the engine does, with the real ``KeyLock``, and
+that die wherever they are. Time does not pass: an item that is parked is popped when it was woken.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.engine.concurrency.key_lock import Turns
-from worker.engine.concurrency.waiting_line import Lines
+from worker.engine.concurrency.key_lock import KeyLock
+from worker.engine.concurrency.waiting_line import WaitingLines
 from worker.engine.concurrency.waker import Waker
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
@@ -194,14 +194,14 @@ class Fleet:
         }  # fmt: skip
         return id
 
-    def turns(self) -> Turns:
+    def key_lock(self) -> KeyLock:
         """Return one worker's."""
         client: Any = Door(self.memory, native=next(self._clients))
         link: Any = Link(client)
-        return Turns(
+        return KeyLock(
             self.per_key,
             cells=Cells(client),
-            lines=Lines(client, namespace="", queue=QUEUE),
+            lines=WaitingLines(client, namespace="", queue=QUEUE),
             waker=Waker(link, queue=QUEUE),
             wake=lambda: None,
             now=lambda: datetime.now(UTC) + timedelta(seconds=60),  # nobody is given time to wake
@@ -214,8 +214,8 @@ class Fleet:
 
     async def worker(self, *, slots: int, fails: float = 0.0) -> None:
         """Work until nothing is left; whoever cancels this kills a worker."""
-        turns = self.turns()
-        lines = Lines(self.memory, namespace="", queue=QUEUE)  # type: ignore[arg-type]
+        lock = self.key_lock()
+        lines = WaitingLines(self.memory, namespace="", queue=QUEUE)  # type: ignore[arg-type]
         tasks: set[asyncio.Task[None]] = set()
         try:
             while not self.done:
@@ -223,7 +223,7 @@ class Fleet:
                 if workitem is None:
                     await asyncio.sleep(0)
                     continue
-                task = asyncio.create_task(self._work(turns, lines, workitem, fails))
+                task = asyncio.create_task(self._work(lock, lines, workitem, fails))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
@@ -232,19 +232,21 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, turns: Turns, lines: Lines, workitem: Workitem, fails: float) -> None:
+    async def _work(
+        self, lock: KeyLock, lines: WaitingLines, workitem: Workitem, fails: float
+    ) -> None:
         id = workitem.id
         key = str(self.items[id]["key"])
         line = f"{QUEUE}/{key}"
-        hold = await turns.take(line, key, workitem)
+        hold = await lock.acquire(line, key, workitem)
         if hold is None:
-            place = lines.place(line, key, workitem)
-            await lines.join(place)
+            waiter = lines.waiter(line, key, workitem)
+            await lines.join(waiter)
             if await self._write_back(workitem, state="new", nextrun=iso(datetime.now(UTC) + FAR)):
-                if not turns.busy(line):
-                    await turns.look(line, place)
+                if not lock.busy(line):
+                    await lock.refill(line, waiter)
             else:
-                await lines.leave(place)
+                await lines.leave(waiter)
             return
         try:
             self.began[key].append(id)
@@ -262,8 +264,8 @@ class Fleet:
                 change = {"state": "new", "retries": workitem.retries + 1, "nextrun": past}
             written = await self._write_back(workitem, **change)
         finally:
-            turns.left(hold)
-        await (turns.end(hold) if written else turns.look(line))
+            lock.stopped(hold)
+        await (lock.release(hold) if written else lock.refill(line))
 
     async def _write_back(self, workitem: Workitem, **change: Any) -> bool:
         condition = {"_id": workitem.id, "state": "processing", "retries": workitem.retries}

@@ -12,9 +12,9 @@ import pytest
 
 from worker.errors import StateError
 from worker.settings import Settings
-from worker.telemetry import service
+from worker.telemetry import telemetry as room
 from worker.telemetry.log import Log
-from worker.telemetry.service import Telemetry
+from worker.telemetry.telemetry import Telemetry
 
 
 class Pool:
@@ -78,7 +78,7 @@ def readyz(telemetry: Telemetry) -> tuple[int, dict[str, str]]:
 
 async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: now))
     lines: list[str] = []
     log = Log(fallback=lambda level, line: lines.append(line))
     telemetry = Telemetry(settings(), log=log)

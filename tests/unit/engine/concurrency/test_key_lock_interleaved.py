@@ -1,4 +1,4 @@
-"""Turns under every order of events that chance comes up with: nobody waits for ever, never two."""
+"""The key lock under every order of events that chance makes: nobody waits for ever, never two."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,11 +14,11 @@ DEADLINE = 60
 CLIENTS = [(True,), (False,), (True, False)]
 
 
-async def done(fleet: Fleet, *, without: Callable[[], Any] | None = None) -> None:
+async def done(fleet: Fleet, *, meanwhile: Callable[[], Any] | None = None) -> None:
     async with asyncio.timeout(DEADLINE):
         while not fleet.done:
-            if without is not None:
-                await without()
+            if meanwhile is not None:
+                await meanwhile()
             await asyncio.sleep(0)
 
 
@@ -65,9 +65,9 @@ async def test_workers_die_anywhere(clients: tuple[bool, ...], per_key: int) -> 
             await asyncio.gather(*workers, return_exceptions=True)
             fleet.rescue(set())
         last = asyncio.create_task(fleet.worker(slots=3))
-        keeper = fleet.turns()
+        keeper = fleet.key_lock()
         try:
-            await done(fleet, without=keeper.tend)
+            await done(fleet, meanwhile=keeper.maintain)
         except TimeoutError:
             raise AssertionError(f"seed {seed}: {fleet.items}") from None
         finally:

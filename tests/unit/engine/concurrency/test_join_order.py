@@ -2,16 +2,16 @@
 
 import asyncio
 
-from worker.engine.concurrency.arrivals import Arrivals
+from worker.engine.concurrency.waiting_line import JoinOrder
 
 
 async def test_one_after_another_in_order_and_other_lines_beside() -> None:
-    arrivals = Arrivals()
+    order = JoinOrder()
     seen: list[str] = []
     held = asyncio.Event()
 
     async def come(line: str, name: str) -> None:
-        async with arrivals.of(line):
+        async with order.entering(line):
             if name == "first":
                 await held.wait()
             seen.append(name)
@@ -26,25 +26,25 @@ async def test_one_after_another_in_order_and_other_lines_beside() -> None:
 
 
 async def test_who_comes_while_another_is_on_its_way_comes_behind_it() -> None:
-    arrivals = Arrivals()
-    async with arrivals.of("a") as behind:
+    order = JoinOrder()
+    async with order.entering("a") as behind:
         assert not behind
-        arrivals.sets_out("a")
-    async with arrivals.of("a") as behind:
+        order.joining("a")
+    async with order.entering("a") as behind:
         assert behind
-        arrivals.sets_out("a")
-    arrivals.arrived("a")
-    async with arrivals.of("a") as behind:
+        order.joining("a")
+    order.joined("a")
+    async with order.entering("a") as behind:
         assert behind
-    arrivals.arrived("a")
-    async with arrivals.of("a") as behind:
+    order.joined("a")
+    async with order.entering("a") as behind:
         assert not behind
 
 
 async def test_nothing_is_kept_of_lines_that_nobody_is_at() -> None:
-    arrivals = Arrivals()
-    async with arrivals.of("a"):
-        arrivals.sets_out("a")
-    arrivals.arrived("a")
-    assert arrivals._doors == {}
-    assert arrivals._underway == {}
+    order = JoinOrder()
+    async with order.entering("a"):
+        order.joining("a")
+    order.joined("a")
+    assert order._entrances == {}
+    assert order._joining == {}

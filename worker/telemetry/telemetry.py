@@ -8,14 +8,14 @@ pop was answered for a while.
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from worker.durations import text as for_people
-from worker.openiap.workitem import JsonObject
+from worker.openiap.pool import Pool
 from worker.settings import RARELY, Settings
 from worker.telemetry.counts import Counts
-from worker.telemetry.gauges import Gauges
+from worker.telemetry.gauges import GaugeClient, Gauges
 from worker.telemetry.health import Health
 from worker.telemetry.log import Log, Sink
 from worker.telemetry.loop_watch import Blockage, LoopWatch
@@ -24,66 +24,57 @@ from worker.telemetry.systemd import Systemd
 
 STALLED_AFTER: Final = 60.0
 """Seconds without an answered pop, with slots free, after which the worker is not ready."""
+NOT_YET: Final = "starting, or stopping"
 
 
-class TelemetryClient(Sink, Protocol):
+class TelemetryClient(Sink, GaugeClient, Protocol):
     """What of a client telemetry needs: log lines and gauges."""
 
-    @property
-    def server_config(self) -> JsonObject: ...
-
-    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None: ...
-
-    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None: ...
-
-    def disable_observable_gauge(self, name: str) -> None: ...
-
-    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None: ...
-
-
-class WatchedPool(Protocol):
-    """The connections."""
-
-    @property
-    def ready(self) -> bool: ...
-
-    @property
-    def rate(self) -> float: ...
-
-    @property
-    def refusals(self) -> int: ...
+    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
+        """Choose the level of log lines."""
 
 
 class WatchedOutbox(Protocol):
     """The outbox."""
 
     @property
-    def healthy(self) -> bool: ...
+    def healthy(self) -> bool:
+        """Whether the disk took the last write."""
 
     @property
-    def failure(self) -> str: ...
+    def failure(self) -> str:
+        """Why it did not, or ""."""
 
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Return how many items are not settled."""
 
 
 class WatchedConsumer(Protocol):
-    """The consumer of one queue."""
+    """The consumer of one queue.
+
+    Attributes:
+        trouble: why the last pop did not work, or "".
+        last_pop: when a pop was last answered; ``time.monotonic()``.
+    """
 
     trouble: str
     last_pop: float
 
     @property
-    def free(self) -> int: ...
+    def free(self) -> int:
+        """Slots that a pop could fill now."""
 
     @property
-    def lost(self) -> int: ...
+    def lost(self) -> int:
+        """Slots held by threads that cannot be stopped."""
 
 
 class WatchedQueues(Protocol):
     """The queues as the server has them."""
 
     @property
-    def unknown(self) -> set[str]: ...
+    def unknown(self) -> set[str]:
+        """Those that the server does not have."""
 
 
 class Telemetry:
@@ -124,11 +115,12 @@ class Telemetry:
         self._consumers: Mapping[str, WatchedConsumer] = {}
         self._is_ready = False
 
-    async def start(self, describe: "Describe") -> None:
+    async def start(self, describe: Callable[[], str]) -> None:
         """Watch the loop, and listen if a port is set.
 
         Args:
-            describe: names the handlers in flight on the loop; called from another thread.
+            describe: names the handlers in flight on the loop, or returns ""; called from another
+                thread.
 
         Raises:
             StateError: the health port cannot be had.
@@ -141,7 +133,7 @@ class Telemetry:
         )
         if self.health is not None:
             self.health.use_watch(watch)
-            self.health.add_condition("started", lambda: "" if self._is_ready else self._not_yet())
+            self.health.add_condition("started", lambda: "" if self._is_ready else NOT_YET)
             self.health.start()
             url = f"http://{self._settings.health_host}:{self.health.port}/readyz"
             self.log.info("the health listener answers", url=url)
@@ -158,7 +150,7 @@ class Telemetry:
 
     def watch(
         self,
-        pool: WatchedPool,
+        pool: Pool,
         outbox: WatchedOutbox | None,
         consumers: Mapping[str, WatchedConsumer],
         queues: WatchedQueues,
@@ -209,9 +201,6 @@ class Telemetry:
             await asyncio.to_thread(self.health.stop)
         self.log.use(None)
 
-    def _not_yet(self) -> str:
-        return "starting, or stopping"
-
     def _blocked(self, blockage: Blockage) -> None:
         self.log.error(
             "the loop is blocked: no other item moves until it is free; an async handler must not"
@@ -241,12 +230,6 @@ class Telemetry:
                 why = f" ({consumer.trouble})" if consumer.trouble else ""
                 said.append(f"{queue}: no pop was answered for {for_people(idle)}{why}")
         return "; ".join(said)
-
-
-class Describe(Protocol):
-    """Names the handlers in flight on the loop, or returns ""."""
-
-    def __call__(self) -> str: ...
 
 
 def _unknown(queues: set[str]) -> str:

@@ -1,0 +1,74 @@
+"""What the outbox's next commit writes: state, not a list of operations.
+
+An item that came and went between two commits costs nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.engine.outbox.rows import workitem_text
+from worker.engine.outbox.sqlite import ROW_VERSION, Change, Ledger, Values
+from worker.openiap.workitem import Workitem
+
+Job = Callable[[Ledger], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One attempt as the outbox knows it; ``stored`` and ``text`` belong to the writer's thread.
+
+    ``outcome`` is JSON text; ``kind`` is the outcome's; ``earlier`` marks what another life left;
+    ``text`` is the item's, made once.
+    """
+
+    seq: int
+    workitem: Workitem
+    popped_at: float
+    outcome: str | None = None
+    kind: str = ""
+    earlier: bool = False
+    stored: bool = False
+    gone: bool = False
+    text: str = ""
+
+    def values(self, life: int) -> Values:
+        """Return the row to store."""
+        item = self.workitem
+        name = item.id if item.id.isascii() else item.id.encode("utf-8", "replace").decode()
+        self.text = self.text or workitem_text(item)
+        return (
+            self.seq,
+            ROW_VERSION,
+            life,
+            name,
+            item.retries,
+            self.popped_at,
+            self.text,
+            self.outcome,
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What waits for the next commit, and who waits for it."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    evidence: list[Values] = field(default_factory=list)
+    deaths: dict[str, int] = field(default_factory=dict)
+    waiting: list["asyncio.Future[None]"] = field(default_factory=list)
+    jobs: list[tuple[Job, "asyncio.Future[Any]"]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.evidence or self.deaths or self.waiting or self.jobs)
+
+    def change(self, life: int) -> Change:
+        """Return what is to be written."""
+        change = Change(evidence=self.evidence, deaths=self.deaths)
+        for entry in self.entries.values():
+            if not entry.gone:
+                change.store.append(entry.values(life))
+            elif entry.stored:
+                change.delete.append(entry.seq)
+        return change
