@@ -64,7 +64,7 @@ class NativeClient(Client):
                 options=options,
                 link=link,
                 operations=operations,
-                files=Files(link, operations, options.default_timeout),
+                files=Files(link, operations),
                 messages=Messages(link),
                 telemetry=telemetry,
                 events=events,

@@ -20,10 +20,9 @@ _MOST_TOLD: Final = 2**31
 class Files:
     """Stored files of one client; a ``FileBackend``."""
 
-    def __init__(self, link: Link, operations: Operations, default_timeout: float) -> None:
+    def __init__(self, link: Link, operations: Operations) -> None:
         self._link = link
         self._operations = operations
-        self._default_timeout = default_timeout
 
     async def upload(
         self,
@@ -90,9 +89,7 @@ class Files:
         link = self._link
         download = Download(link.web, link.verify)
         try:
-            await download.fetch_signed_in(
-                id, part, link.token, lambda: link.fresh_token(self._default_timeout)
-            )
+            await download.fetch_signed_in(id, part, link.token, lambda: link.fresh_token(seconds))
         finally:
             await download.close()
 

@@ -254,12 +254,12 @@ class Link:
         while True:
             try:
                 reply = await session.request(
-                    "signin", "signin", signin_request(wanted), pb.SigninResponse, timeout
+                    "signin", "signin", _signin_request(wanted), pb.SigninResponse, timeout
                 )
                 break
             except RateLimited:
                 await asyncio.sleep(RATE_WINDOW)
-        self.user = no_guest(user_of(reply))
+        self.user = no_guest(_user_of(reply))
         self.token = reply.jwt or credentials.jwt
 
     async def signin(self, wanted: Signin, seconds: float) -> tuple[str, User | None]:
@@ -267,12 +267,12 @@ class Link:
         reply = await self.session_for("signin").request(
             "signin",
             "signin",
-            signin_request(wanted),
+            _signin_request(wanted),
             pb.SigninResponse,
             seconds,
             scope=current_scope(self),
         )
-        user = user_of(reply)
+        user = _user_of(reply)
         if not wanted.validateonly:
             self.credentials, self._refreshed = wanted.credentials, ""
             self.token, self.user = reply.jwt, user
@@ -331,7 +331,7 @@ class Link:
         self._down.set()
 
 
-def signin_request(wanted: Signin) -> pb.SigninRequest:
+def _signin_request(wanted: Signin) -> pb.SigninRequest:
     """Return the request that signs in with one kind of credentials."""
     credentials = wanted.credentials
     return pb.SigninRequest(
@@ -346,7 +346,7 @@ def signin_request(wanted: Signin) -> pb.SigninRequest:
     )
 
 
-def user_of(reply: pb.SigninResponse) -> User | None:
+def _user_of(reply: pb.SigninResponse) -> User | None:
     """Return who was signed in, or None when the server does not tell."""
     if not reply.HasField("user"):
         return None

@@ -48,7 +48,7 @@ def decoded_workitem(found: Any) -> Workitem | None:
     """Copy a native work item into a Python one; None when there is none.
 
     Args:
-        found: a pointer to ``official_abi.Workitem``, null for none.
+        found: a pointer to ``abi.Workitem``, null for none.
     """
     if not found:
         return None
