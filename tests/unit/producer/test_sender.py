@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from worker.openiap.client import Capabilities, Client
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, RequestTimeout, ServerError
+from worker.openiap.types import Capabilities
 from worker.openiap.workitem import Workitem
 from worker.producer.producer import Push, Sent
 from worker.producer.sender import BATCH, IN_FLIGHT, ClientSender

@@ -6,8 +6,9 @@ import pytest
 
 from tests.unit.virtualloop import in_virtual_time
 from worker.cli.shared.client import patient
-from worker.openiap.client import Capabilities, Client
+from worker.openiap.client import Client
 from worker.openiap.errors import RateLimited, ServerError
+from worker.openiap.types import Capabilities
 
 
 class Refusing:
