@@ -13,7 +13,7 @@ class _Door:
 
 
 class Arrivals:
-    """A door per line, kept as long as somebody is at it or on the way from it to the line."""
+    """A lock per line, kept as long as somebody waits for it or has it."""
 
     def __init__(self) -> None:
         self._doors: dict[str, _Door] = {}

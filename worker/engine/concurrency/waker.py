@@ -4,7 +4,8 @@ With the native client that is one conditional write. With the official one the 
 written back whole, as when it is handed back: should the process freeze just between the two, for
 so long that the item was meanwhile woken by another and worked, the late write would put it back
 to new, and it would run again. So the time between them is measured, and what took longer than
-``AT_ONCE`` is read again; and whoever wakes has made sure that it is the only one (``turns.py``).
+``AT_ONCE`` is read again; and whoever wakes has made sure that it is the only one
+(``key_lock.py``).
 """
 
 import time
