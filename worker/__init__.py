@@ -115,10 +115,10 @@ _ROOM_OF: Final = {name: room for room, names in _ROOMS.items() for name in name
 if not TYPE_CHECKING:  # checkers are to find a misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Import a name's room when it is first asked for.
+        """Import the file of a name when it is first asked for.
 
         Whatever is imported below this package runs this file first, and the local server or a
-        command needs none of the handler's rooms.
+        command needs none of the handler's files.
         """
         if name in ("context", "sync"):
             return import_module(f"worker.{name}")

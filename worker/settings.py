@@ -1,8 +1,8 @@
 """Settings: one flat list of names, and where each value came from.
 
 Order: command line, environment (``OPENIAP_WORKER_<NAME>``, then OpenIAP's own names), settings
-file, default. This is the only room that reads the environment. ``config/worker.toml`` documents
-every name with its unit and reason.
+file, default. Settings are read from the environment in this file alone. ``config/worker.toml``
+documents every name with its unit and reason.
 """
 
 import os

@@ -190,9 +190,39 @@ def test_the_local_server_loads_nothing_of_the_worker_itself() -> None:
 
 def test_every_file_that_the_architecture_page_names_exists() -> None:
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:\.\./)?[\w/]+(?:\.py|\.toml|\.md|\.proto|/))`", page))
+    named = names_in(page)
     assert len(named) > 40
     assert [name for name in sorted(named) if not (PACKAGE / name).exists()] == []
+
+
+def test_the_architecture_page_draws_what_is_there() -> None:
+    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    drawn = set(drawn_in(page))
+    assert [name for name in sorted(drawn) if not (PACKAGE / name).exists()] == []
+    folders = {
+        f"{found.relative_to(PACKAGE).as_posix()}/"
+        for found in (*PACKAGE.glob("*/"), *PACKAGE.glob("*/*/"))
+        if any(found.glob("*.py"))
+    }
+    files = {found.name for found in PACKAGE.glob("*.py")}
+    assert sorted((folders | files) - drawn) == []
+
+
+def names_in(page: str) -> set[str]:
+    """Return what a page names in backticks as a file, by its ending, or as a folder."""
+    endings = "py|toml|md|proto|yaml|json|service|template"
+    return set(re.findall(rf"`([\w./@-]+(?:\.(?:{endings})|/))`", page))
+
+
+def drawn_in(page: str) -> Iterator[str]:
+    """Return the paths of a page's tree: each step to the right is a step down."""
+    tree = page.partition("```text\nworker/\n")[2].partition("```")[0]
+    path: list[str] = []
+    for line in tree.splitlines():
+        found = re.match(r"( *)(\S+)", line)
+        assert found, line
+        path[len(found[1]) // 2 - 1 :] = [found[2]]
+        yield "".join(path)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +242,15 @@ def test_every_file_that_the_architecture_page_names_exists() -> None:
 )
 def test_an_upward_import_is_seen(made_up: dict[str, set[str]], wrong: bool) -> None:
     assert bool(upward({name: frozenset(found) for name, found in made_up.items()})) is wrong
+
+
+def test_names_and_trees_are_read() -> None:
+    page = (
+        "`a.py`, `../b/c-d.yaml`, `e/`, `not.a.file`\n"
+        "```text\nworker/\n  f/   x\n    g.py\n  h.py\n```\n"
+    )
+    assert names_in(page) == {"a.py", "../b/c-d.yaml", "e/"}
+    assert list(drawn_in(page)) == ["f/", "f/g.py", "h.py"]
 
 
 def test_a_circle_is_seen(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 One document holds those of a whole application; ``openiap-worker contract`` writes it, and
 ``Contracts`` holds pushes to it. The worker itself holds popped items to the same rules, since they
-are made from the handlers; it never imports this room, which brings jsonschema along.
+are made from the handlers; it never imports this file, which brings jsonschema along.
 """
 
 import ast

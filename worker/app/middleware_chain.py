@@ -1,6 +1,6 @@
 """The middleware chain: entered around each run of a handler, with the item's own resources.
 
-It is made once at start. A handler with neither has no chain at all and runs as if this room
+It is made once at start. A handler with neither has no chain at all and runs as if this file
 did not exist.
 """
 

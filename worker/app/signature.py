@@ -196,7 +196,7 @@ def needs_of(
 
 
 def resource_of(kind: Any) -> Resource | None:
-    """Return the mark of an ``Annotated[TYPE, Resource(factory)]``, or None."""
+    """Return the ``Resource`` of an ``Annotated[TYPE, Resource(factory)]``, or None."""
     for mark in getattr(kind, "__metadata__", ()):
         if isinstance(mark, Resource):
             return mark

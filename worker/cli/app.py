@@ -44,11 +44,11 @@ COMMANDS: Final = (
     "contract",
     "doctor",
 )
-"""Each is the room ``worker.cli.NAME``, in the order of the help."""
+"""Each is ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
-"""Those that have commands of their own: the room's ``app``; of the others it is ``NAME``."""
+"""Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
 FOLDERS: Final = frozenset({"demo", "new", "dev", "replay", "doctor", "package"})
-"""Those with more than one file: the room is ``worker.cli.NAME.command``."""
+"""Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
 
 def _version(wanted: bool) -> None:

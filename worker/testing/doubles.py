@@ -92,7 +92,7 @@ class RecordingWriteBack:
 
 
 class RecordingCheckpoints(Checkpoints):
-    """In the place of the worker's desk: notes progress and checkpoints, and stores nothing."""
+    """In the place of the worker's own: notes progress and checkpoints, and stores nothing."""
 
     def __init__(
         self, pool: Pool, sender: Sender, *, log: Log, look_up: bool, before: Metadata

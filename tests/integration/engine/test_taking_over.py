@@ -165,7 +165,7 @@ async def test_a_handing_back_that_is_sent_again_does_not_shut_out_the_next_owne
     assert (await document_of(native, item))["state"] == "successful"
 
 
-async def test_the_mark_of_an_earlier_run_does_not_shut_out_the_owner_of_this_one(native) -> None:
+async def test_the_claim_of_an_earlier_run_does_not_shut_out_the_owner_of_this_one(native) -> None:
     await native.push_workitem("q", {})
     item = await popped(native)
     await writeback(native, "first").deliver(Delivery(item, Outcome("business", None, "no")))
@@ -327,7 +327,7 @@ async def died_over(folder: Path, item: Workitem) -> None:
         assert await process.wait() == 9
 
 
-async def test_the_mark_holds_on_a_server_that_loses_alternatives_beside_an_id(
+async def test_the_claim_holds_on_a_server_that_loses_alternatives_beside_an_id(
     server: LocalServer, native
 ) -> None:
     server.faults.or_beside_id_is_lost = True

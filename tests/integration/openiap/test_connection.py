@@ -1,4 +1,4 @@
-"""Contract of the door: the link, the sign-in, the events, the deadlines."""
+"""Contract of the client: the link, the sign-in, the events, the deadlines."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Contract of the door: documents, collections, indexes."""
+"""Contract of the client: documents, collections, indexes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Contract of the door: files, whole and under safe names."""
+"""Contract of the client: files, whole and under safe names."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Contract of the door: message queues, exchanges, watches, and calls to others."""
+"""Contract of the client: message queues, exchanges, watches, and calls to others."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Contract of the door: conveniences, log lines and gauges."""
+"""Contract of the client: conveniences, log lines and gauges."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

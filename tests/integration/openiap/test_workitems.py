@@ -1,4 +1,4 @@
-"""Contract of the door: work items and their queues."""
+"""Contract of the client: work items and their queues."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

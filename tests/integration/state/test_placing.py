@@ -35,7 +35,7 @@ async def test_an_item_is_placed_once_under_its_id_and_popped(make: MakeClient) 
     assert await other.pop_workitem("q") is None
 
 
-async def test_without_the_rights_it_is_pushed_with_a_mark(
+async def test_without_the_rights_it_is_pushed_with_its_id_in_the_metadata(
     client: Client, server: LocalServer
 ) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "q"})

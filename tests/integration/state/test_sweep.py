@@ -175,7 +175,7 @@ async def test_unique_keys_and_guards_go_when_they_are_over(
     assert await left() == {"q/waits", "forever"}
 
 
-async def test_a_key_whose_item_was_pushed_with_a_mark_is_kept_while_it_waits(
+async def test_a_key_whose_item_carries_its_id_in_the_metadata_is_kept_while_it_waits(
     client: Client, clock: list[float], server: LocalServer
 ) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "q"})

@@ -252,7 +252,7 @@ async def test_an_update_never_puts_a_popped_item_back(client: Client, make: Mak
             assert update.updated
 
 
-async def test_without_the_rights_to_write_items_it_is_pushed_with_a_mark(
+async def test_without_the_rights_to_write_items_it_is_pushed_with_its_id_in_the_metadata(
     client: Client, producer: Producer, server: LocalServer
 ) -> None:
     server.faults.refuse_collections.add("workitems")

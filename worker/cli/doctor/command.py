@@ -70,7 +70,7 @@ def doctor(
 
 async def _checks(settings: Settings, say: Callable[["Check"], None]) -> list["Check"]:
     """Run all checks, each told as soon as it is known."""
-    # Here and not above: the checks look into every room, and no other command needs them.
+    # Here and not above: the checks look into everything, and no other command needs them.
     from worker.cli.doctor import checks
 
     found: list[Check] = []

@@ -1,6 +1,6 @@
 """Agent packages: what OpenIAP's agents run, built, published and tried out here.
 
-Pure rooms (bytes and text in, bytes and text out): ``manifest`` (package.json and the document in
+Pure files (bytes and text in, bytes and text out): ``manifest`` (package.json and the document in
 ``agents``), ``ignore`` and ``selection`` (which files), ``requirements`` (pins), ``bootstrap``
 (main.py), ``archive`` (the .tgz). Effects: ``project`` (reads the folder), ``build``, ``publish``,
 ``run`` (does here what an agent does). ``agent_settings`` says which settings fit an agent; what

@@ -19,7 +19,7 @@ class HandlerCall:
         payload: what ``Signature.payload_for`` made of the item's payload. Process handlers do not
             look at it: the child validates ``item.payload`` itself, and a payload that does not
             fit is the same ``BusinessError`` naming the fields.
-        client: the door, for ``Client`` parameters.
+        client: for ``Client`` parameters.
         resources: by type, for what lifespans provide.
     """
 

@@ -2,7 +2,7 @@
 
 The task is what makes a run cancellable and abandonable without the caller's help; it carries a
 copy of the caller's context in which ``current_item`` is set. A handler that blocks the loop
-blocks its own limits too: no limit of this room can end ``while True: pass`` in an ``async def``.
+blocks its own limits too: no limit here can end ``while True: pass`` in an ``async def``.
 """
 
 import asyncio

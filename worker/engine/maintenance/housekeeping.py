@@ -1,7 +1,7 @@
 """Housekeeping: what one worker of a fleet deletes for all, about once an hour.
 
 1. Finished items that their handlers do not keep for longer (``retention.py``).
-2. What shared state leaves behind (``state/sweep.py``).
+2. What shared state leaves behind (``sweep.py``).
 """
 
 import random

@@ -1,7 +1,7 @@
 """The sweep: what shared state leaves behind, deleted by one worker of the fleet once an hour.
 
 1. Versions of a cell that were superseded, once they are older than ``KEPT``; the first one stays,
-   as the mark that there is a cell, and the newest is the cell.
+   as the sign that there is a cell, and the newest is the cell.
 2. Unique keys whose item has ended and whose hold is over, and guards whose term is over, are
    removed, which is a version like any other: who uses the key in that moment is not disturbed.
 3. Cells that were removed more than ``KEPT`` ago go altogether. A use of such a key in the very
@@ -195,7 +195,7 @@ class Sweep(Service):
         return set(await self._client.distinct(COLLECTION, "cell", query))
 
     async def _put_back(self, version: Version) -> None:
-        """Mark again that there is a cell, so that nobody makes a second one beside it."""
+        """Say again that there is a cell, so that nobody makes a second one beside it."""
         first = replace(version, number=1, content={}, removed=True)
         with suppress(DuplicateKey):
             await self._client.insert_one(COLLECTION, self._cells.document(first))

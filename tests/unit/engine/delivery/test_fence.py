@@ -67,7 +67,7 @@ def test_anothers_failure_is_not_taken_for_ours() -> None:
     assert judge(theirs, ITEM, FAILED, sent=True).verdict == "lost"
 
 
-def test_the_mark_keeps_all_others_out_of_the_attempt() -> None:
+def test_the_claim_keeps_all_others_out_of_the_attempt() -> None:
     run = run_of(document())
     condition, change = closing_claim("1", 1, run, "a", over=("dead",))
     assert condition["state"] == "processing"

@@ -1,4 +1,4 @@
-"""What a rescuer makes of marks of the dead, and of an age that no clock vouches for."""
+"""What a rescuer makes of claims of the dead, and of an age that no clock vouches for."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def judge(document: dict, peers: list[Peer], *, now: datetime | None = NOW, seen
     return orphan_of(document, peers, frozenset(), TIMES, now, seen)
 
 
-def test_the_mark_of_a_worker_that_is_gone_does_not_keep_an_item() -> None:
+def test_the_claim_of_a_worker_that_is_gone_does_not_keep_an_item() -> None:
     dead = peer("a", silent=46, claims=(("i", 0),))
     orphan = judge(item(closer="gone"), [dead, peer("me")])
     assert orphan is not None
