@@ -13,6 +13,7 @@ processes that tests start would compile the whole package anew, which is half o
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from hypothesis import HealthCheck, settings
 ACCEPTANCE = Path(__file__).parent / "acceptance"
 ORDERED = ACCEPTANCE / "ordered"
 EXAMPLES = ACCEPTANCE / "examples"
-SHARED = ("server_url", "apart")
+SHARED = frozenset({"server_url", "apart"})
 """Fixtures that start a server for all tests of a file."""
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -39,9 +40,17 @@ settings.load_profile("busy machine")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the acceptance floor in its two processes, and together what shares a server."""
     for item in items:
-        if isinstance(item, pytest.Function) and set(SHARED) & set(item.fixturenames):
+        if isinstance(item, pytest.Function) and not SHARED.isdisjoint(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        if ORDERED in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("ordered"))
-        elif ACCEPTANCE in item.path.parents and EXAMPLES not in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("acceptance"))
+        elif floor := _floor(item.path.parent):
+            item.add_marker(pytest.mark.xdist_group(floor))
+
+
+@cache
+def _floor(folder: Path) -> str:
+    """Return the process that tests of a folder have to themselves; "" for any."""
+    if folder.is_relative_to(ORDERED):
+        return "ordered"
+    if folder.is_relative_to(ACCEPTANCE) and not folder.is_relative_to(EXAMPLES):
+        return "acceptance"
+    return ""

@@ -42,6 +42,7 @@ async def test_a_killed_holder_is_followed_after_its_lease(process) -> None:
     assert await second.ask("check") == "held"
 
 
+@pytest.mark.parametrize("kind", ["native", pytest.param("official", marks=pytest.mark.dear)])
 async def test_a_frozen_holder_comes_back_and_knows_that_it_lost(process) -> None:
     first, second = await process(), await process("native")
     assert await first.ask("hold a 2s") == 1
@@ -57,6 +58,7 @@ async def test_a_frozen_holder_comes_back_and_knows_that_it_lost(process) -> Non
     assert await first.ask("hold a 2s") == 3
 
 
+@pytest.mark.parametrize("kind", ["native", pytest.param("official", marks=pytest.mark.dear)])
 async def test_a_holder_keeps_it_for_longer_than_its_lease(make: MakeClient) -> None:
     mine, other = State(await make()), State(await make("native"))
     # A renewal has 4 s until the lease is over: the machine may stand still for some of them.

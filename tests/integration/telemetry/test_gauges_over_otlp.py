@@ -57,6 +57,7 @@ async def collector() -> AsyncIterator[tuple[Collector, str]]:
     await server.stop(0.1)
 
 
+@pytest.mark.dear  # it waits for the library's export, each 10 s
 async def test_the_official_library_delivers_every_gauge(
     collector: tuple[Collector, str],
 ) -> None:

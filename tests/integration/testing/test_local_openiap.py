@@ -102,6 +102,9 @@ async def test_a_handlers_own_backoff_is_virtual_too(local_openiap: LocalOpenIAP
     assert local_openiap.clock.ahead == pytest.approx(hours * 3600, abs=120)
 
 
+@pytest.mark.parametrize(
+    "openiap_client", ["native", pytest.param("official", marks=pytest.mark.dear)]
+)
 async def test_a_worker_stays_alive_however_far_time_goes(local_openiap: LocalOpenIAP) -> None:
     release, started = asyncio.Event(), asyncio.Semaphore(0)
 
@@ -147,7 +150,7 @@ async def test_an_item_whose_pop_was_lost_comes_back(local_openiap: LocalOpenIAP
     # Nobody claims the item, so it is taken over when it is older than unclaimed_after (10 s).
     id = await local_openiap.push(book, {"number": "1", "amount": 1})
     local_openiap.lose_replies("popworkitem")
-    await local_openiap.start_worker(book)
+    await local_openiap.start_worker(book, dead_after=1)  # others would have so long to say it
     async with asyncio.timeout(60):
         while local_openiap.item(id).state != "processing":
             await asyncio.sleep(0.02)
@@ -175,6 +178,9 @@ async def test_a_duplicate_is_worked_twice(local_openiap: LocalOpenIAP) -> None:
         local_openiap.deliver_again("nobody")
 
 
+@pytest.mark.parametrize(
+    "openiap_client", ["native", pytest.param("official", marks=pytest.mark.dear)]
+)
 async def test_cut_links_and_restarts_lose_nothing(local_openiap: LocalOpenIAP) -> None:
     @handler("steps")
     async def step(payload: dict[str, int]) -> dict[str, bool]:

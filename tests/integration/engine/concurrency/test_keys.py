@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -332,8 +333,9 @@ async def test_a_worker_that_stops_hands_its_key_back_with_its_item(client, star
 
 
 async def test_without_the_rights_waiting_costs_attempts_and_loses_nothing(
-    client, start, server
+    client, start, server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("worker.engine.concurrency.gate.UNPARKED", timedelta(seconds=2))
     seen = Overlaps()
     another_waited = asyncio.Event()
 

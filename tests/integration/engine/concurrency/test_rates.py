@@ -209,18 +209,22 @@ async def test_a_clock_that_others_heard_moved_ahead_is_believed() -> None:
     assert clock.latest() - began < timedelta(minutes=30)
 
 
+# Where an item is due and only the rate is in its way, nothing makes time jump: up to a window is
+# waited for.
+@pytest.mark.parametrize("rate", ["2/3s", pytest.param("2/min", marks=pytest.mark.dear)])
 async def test_virtual_time_goes_through_windows_and_lines(
-    client_name, tmp_path, monkeypatch: pytest.MonkeyPatch
+    client_name, tmp_path, monkeypatch: pytest.MonkeyPatch, rate: str
 ) -> None:
     # No reply is lost on purpose here: a machine that stands still must not look like that.
     monkeypatch.setitem(local_workers.QUICK, "call_timeout", 60)
+    monkeypatch.setattr("worker.engine.consumer.LONGEST_PAUSE", 0.2)
 
-    @handler("mails", key=customer, rate="2/min")
+    @handler("mails", key=customer, rate=rate)
     async def mail(payload: dict[str, Any]) -> None: ...
 
     async with LocalOpenIAP(tmp_path, client=client_name) as openiap:
         await openiap.start_worker(mail)
         for n in range(5):
             await openiap.push(mail, {"customer": "a", "n": n})
-        items = await openiap.settled(timeout=60)
+        items = await openiap.settled(timeout=100)
     assert [item.state for item in items] == ["successful"] * 5

@@ -8,7 +8,11 @@ import pytest
 
 from tests.unit.engine.concurrency.fleet import Fleet
 
-SEEDS = range(40)
+SEEDS = pytest.mark.parametrize(
+    "seeds",
+    [range(10), pytest.param(range(10, 40), marks=pytest.mark.dear)],
+    ids=["some", "more"],
+)
 KEYS = ["a", "b", "a", "a", "c", "b", "a", "a", "b", "a"]
 DEADLINE = 60
 CLIENTS = [(True,), (False,), (True, False)]
@@ -22,12 +26,13 @@ async def done(fleet: Fleet, *, meanwhile: Callable[[], Any] | None = None) -> N
             await asyncio.sleep(0)
 
 
+@SEEDS
 @pytest.mark.parametrize("per_key", [1, 2])
 @pytest.mark.parametrize("clients", CLIENTS, ids=["native", "official", "mixed"])
 async def test_all_items_run_and_never_too_many_of_a_key(
-    clients: tuple[bool, ...], per_key: int
+    clients: tuple[bool, ...], per_key: int, seeds: range
 ) -> None:
-    for seed in SEEDS:
+    for seed in seeds:
         fleet = Fleet(seed, clients=clients, per_key=per_key)
         for key in KEYS:
             fleet.push(key)
@@ -48,10 +53,11 @@ async def test_all_items_run_and_never_too_many_of_a_key(
         assert places == [], f"seed {seed}"
 
 
+@SEEDS
 @pytest.mark.parametrize("per_key", [1, 2])
 @pytest.mark.parametrize("clients", CLIENTS, ids=["native", "official", "mixed"])
-async def test_workers_die_anywhere(clients: tuple[bool, ...], per_key: int) -> None:
-    for seed in SEEDS:
+async def test_workers_die_anywhere(clients: tuple[bool, ...], per_key: int, seeds: range) -> None:
+    for seed in seeds:
         fleet = Fleet(seed, clients=clients, per_key=per_key)
         for key in KEYS:
             fleet.push(key)
