@@ -75,7 +75,7 @@ class Heartbeat(Service):
         self.me: Final = me
         self.usable = True
         """False where the rights for it are missing."""
-        self.on_time_moved: Callable[[], None] = _nothing
+        self.on_time_moved: Callable[[], None] = lambda: None
         """Told that the server's time is another than was thought: one of the clocks was set, or
         this machine has slept."""
         self._pool = pool
@@ -295,7 +295,3 @@ class Heartbeat(Service):
                 f"no heartbeat: this user may not write the collection {COLLECTION}"
                 f" ({error.text}); items of dead workers are recovered by age alone"
             )
-
-
-def _nothing() -> None:
-    return None

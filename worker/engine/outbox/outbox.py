@@ -50,16 +50,7 @@ CROWD: Final = 4
 DAY: Final = 86_400.0
 FINAL: Final = frozenset({"successful", "business", "failed"})
 
-
 Carry = Callable[[StoredRow], StoredRow]
-
-
-def _silent(text: str) -> None:
-    """Nobody asked to be told."""
-
-
-def _as_it_is(row: StoredRow) -> StoredRow:
-    return row
 
 
 class Outbox:
@@ -105,8 +96,8 @@ class Outbox:
         *,
         sync: Sync,
         keep_evidence_days: float,
-        on_trouble: Callable[[str], None] = _silent,
-        on_recovery: Callable[[str], None] = _silent,
+        on_trouble: Callable[[str], None] = lambda text: None,
+        on_recovery: Callable[[str], None] = lambda text: None,
         retry: float = RETRY,
     ) -> "Outbox":
         """Lock and open the outbox of one worker identity.
@@ -227,7 +218,7 @@ class Outbox:
         found: list[Evidence] = await self._writer.run(lambda ledger: ledger.evidence())
         return found
 
-    async def adopt(self, worker_id: str, carry: Carry = _as_it_is) -> list[OutboxRow]:
+    async def adopt(self, worker_id: str, carry: Carry = lambda row: row) -> list[OutboxRow]:
         """Take over what a dead sibling left; its rows move into this outbox.
 
         Args:
