@@ -25,7 +25,7 @@ from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
-from worker.engine.maintenance.housekeeping import Housekeeping
+from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.state_dir import open_state
@@ -312,7 +312,7 @@ class Daemon:
         self._stack.push_async_callback(self._scheduler.stop)
 
     async def _start_housekeeping(self, pool: Pool, presence: Heartbeat) -> None:
-        housekeeping = Housekeeping(
+        services = housekeeping(
             self._registry,
             client=pooled_client(pool),
             fleet=presence,
@@ -320,8 +320,9 @@ class Daemon:
             log=self._log,
             chance=self._chance,
         )
-        await housekeeping.start()
-        self._stack.push_async_callback(housekeeping.stop)
+        for service in services:
+            await service.start()
+            self._stack.push_async_callback(service.stop)
 
     def _say_whose_times(self, pool: Pool) -> None:
         """Say once that a client cannot carry the times that handlers choose."""
