@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.fleet.leadership import rank_of
 from worker.engine.fleet.presence import (
     COLLECTION,
@@ -30,6 +29,7 @@ from worker.engine.fleet.presence import (
     peer_of,
 )
 from worker.errors import StateError
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert

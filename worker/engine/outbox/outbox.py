@@ -18,7 +18,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.outbox.batch import Entry
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
@@ -34,6 +33,7 @@ from worker.engine.outbox.rows import (
 from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
 from worker.engine.outbox.writer import Writer
 from worker.errors import StateError
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem
 
