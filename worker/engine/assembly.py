@@ -25,7 +25,7 @@ from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
-from worker.engine.maintenance.housekeeping import Housekeeping
+from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
@@ -42,6 +42,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
+from worker.service import Service
 from worker.settings import Settings
 from worker.state.state import State
 from worker.telemetry.telemetry import Telemetry
@@ -65,7 +66,7 @@ class Parts:
     recovery: Recovery
     rescuer: Rescuer
     scheduler: Scheduler | None
-    housekeeping: Housekeeping
+    housekeeping: tuple[Service, ...]
     scaling: ScaleEndpoint | None
     shutdown: Shutdown
 
@@ -166,7 +167,7 @@ class Assembly:
                 maintain=workers.tend if workers.gated else None,
             ),
             scheduler=self._scheduler(client, heartbeat),
-            housekeeping=Housekeeping(
+            housekeeping=housekeeping(
                 self.registry,
                 client=client,
                 fleet=heartbeat,

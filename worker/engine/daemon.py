@@ -178,7 +178,7 @@ class Daemon:
         await self._assembly.lifespans.start(parts.client)
         stack.push_async_callback(parts.recovery.stop)
         await parts.recovery.run()
-        for service in (parts.heartbeat, parts.rescuer, parts.scheduler, parts.housekeeping):
+        for service in (parts.heartbeat, parts.rescuer, parts.scheduler, *parts.housekeeping):
             if service is not None:
                 await service.start()
                 stack.push_async_callback(service.stop)

@@ -6,7 +6,7 @@ Every face of telemetry (gauges, ``/metrics``, the demo's table) reads a snapsho
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
 from worker.item.outcome import Kind
@@ -84,6 +84,14 @@ class QueueCounts:
                 return low + (bound - low) * max(0.0, wanted - seen) / count
             seen, low = seen + count, bound
         return 0.0
+
+
+_SUMMED: Final = frozenset(field.name for field in fields(QueueCounts)) - {
+    "queue",
+    "handler",
+    "idle_seconds",
+    "latency",
+}
 
 
 @dataclass(slots=True)
@@ -189,24 +197,12 @@ class Counts:
     def together(self) -> QueueCounts:
         """Return the numbers of all queues together, under the name ""."""
         queues = list(self.snapshot().values())
+        sums = {name: sum(getattr(q, name) for q in queues) for name in _SUMMED}
         return QueueCounts(
             queue="",
-            popped=sum(q.popped for q in queues),
-            in_flight=sum(q.in_flight for q in queues),
-            successful=sum(q.successful for q in queues),
-            failed=sum(q.failed for q in queues),
-            retried=sum(q.retried for q in queues),
-            released=sum(q.released for q in queues),
-            parked=sum(q.parked for q in queues),
-            fenced=sum(q.fenced for q in queues),
-            gone=sum(q.gone for q in queues),
-            refused=sum(q.refused for q in queues),
-            rescued=sum(q.rescued for q in queues),
-            lost_pops=sum(q.lost_pops for q in queues),
-            items_per_second=sum(q.items_per_second for q in queues),
+            **sums,
             idle_seconds=min((q.idle_seconds for q in queues), default=0.0),
             latency=tuple(map(sum, zip(*(q.latency for q in queues), strict=True))),
-            latency_sum=sum(q.latency_sum for q in queues),
         )
 
     def worker(self) -> Mapping[WorkerNumber, float]:

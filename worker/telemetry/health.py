@@ -4,7 +4,6 @@ It runs in threads of its own, outside the loop, so that it answers while the lo
 unless a port is set; loopback unless told otherwise; GET and HEAD alone.
 """
 
-import asyncio
 import json
 import sys
 import threading
@@ -56,16 +55,8 @@ class Health:
         """The port it listens on; the one asked for before ``start``."""
         return self._port if self._server is None else int(self._server.server_address[1])
 
-    def watch_loop(
-        self, loop: asyncio.AbstractEventLoop, thread_id: int, describe: Callable[[], str]
-    ) -> LoopWatch:
-        """Watch a loop for ``/livez``; see ``LoopWatch``. To be stopped by the caller."""
-        self._watch = LoopWatch(loop, thread_id, describe)
-        self._watch.start()
-        return self._watch
-
     def use_watch(self, watch: LoopWatch) -> None:
-        """Report on a watch that somebody else started."""
+        """Report on a watch that the caller starts and stops."""
         self._watch = watch
 
     def add_condition(self, name: str, check: Callable[[], str]) -> None:

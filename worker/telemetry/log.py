@@ -104,10 +104,6 @@ class _Outlet:
                 self._said.popitem(last=False)
         return held
 
-    def forget(self, key: str) -> None:
-        with self._mutex:
-            self._said.pop(key, None)
-
 
 class Log:
     """The worker's logger; ``bind`` makes one whose lines carry more fields.
@@ -178,10 +174,6 @@ class Log:
         if self._outlet.rank >= 5:
             self._write("trace", message, fields)
 
-    def once(self, key: str, message: str, *, level: Level = "warn", **fields: object) -> bool:
-        """Say something once; ``again`` makes it news. Returns whether it was said."""
-        return self._when_due(key, float("inf"), level, message, fields)
-
     def once_a_while(
         self,
         key: str,
@@ -191,8 +183,19 @@ class Log:
         level: Level = "warn",
         **fields: object,
     ) -> bool:
-        """Say something at most every so many seconds, with how often it was held back."""
-        return self._when_due(key, every, level, message, fields)
+        """Say something at most every so many seconds, with how often it was held back.
+
+        Returns:
+            Whether it was said now.
+        """
+        if not self.enabled(level):
+            return False
+        held = self._outlet.due(key, every)
+        if held is None:
+            return False
+        more = {"repeated": held} if held else {}
+        self._write(level, message, {**fields, **more})
+        return True
 
     def failed(self, what: str, error: Exception) -> None:
         """Say that something did not work and is tried again.
@@ -204,22 +207,6 @@ class Log:
             self.once_a_while(what, f"{what}: {error}")
         else:
             self.error(f"{what}: {type(error).__name__}: {error}")
-
-    def again(self, key: str) -> None:
-        """Forget that something was said: the next time it is said at once."""
-        self._outlet.forget(key)
-
-    def _when_due(
-        self, key: str, every: float, level: Level, message: str, fields: Mapping[str, object]
-    ) -> bool:
-        if not self.enabled(level):
-            return False
-        held = self._outlet.due(key, every)
-        if held is None:
-            return False
-        more = {"repeated": held} if held else {}
-        self._write(level, message, {**fields, **more})
-        return True
 
     def _write(self, level: Level, message: str, fields: Mapping[str, object]) -> None:
         together = {**self._fields, **fields} if fields else self._fields

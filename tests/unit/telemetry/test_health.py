@@ -192,8 +192,10 @@ async def test_livez_is_red_within_six_seconds_and_names_who_blocks(health: Heal
     watch.stop()
 
 
-async def test_the_listener_starts_a_watch_with_the_usual_times(health: Health) -> None:
-    watch = health.watch_loop(asyncio.get_running_loop(), threading.get_ident(), lambda: "")
+async def test_the_listener_reports_on_a_watch_with_the_usual_times(health: Health) -> None:
+    watch = LoopWatch(asyncio.get_running_loop(), threading.get_ident(), lambda: "")
+    health.use_watch(watch)
+    watch.start()
     assert await asyncio.to_thread(get, health, "/livez") == (200, {"status": "alive"})
     assert (watch._ask_every, watch._red_after, watch._thread.is_alive()) == (0.5, 5.0, True)
     watch.stop()

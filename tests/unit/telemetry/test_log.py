@@ -8,6 +8,7 @@ import pytest
 
 from worker.item.context import current_item
 from worker.item.item import Item
+from worker.openiap.errors import NotConnected
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import MAX_LINE, Log, to_stderr
 
@@ -62,7 +63,7 @@ def test_lines_below_the_level_are_not_made(log: Log, lines: Lines) -> None:
     log.debug("x", value=Costly())
     log.verbose("x", value=Costly())
     log.trace("x", value=Costly())
-    assert not log.once("k", "x", level="debug", value=Costly())
+    assert not log.once_a_while("k", "x", level="debug", value=Costly())
     assert lines == []
     assert log.enabled("info")
     assert not log.enabled("verbose")
@@ -147,13 +148,17 @@ def test_an_items_lines_carry_the_item_in_threads_as_well(log: Log, lines: Lines
     ]
 
 
-def test_what_is_said_once_is_news_again_after_again(log: Log, lines: Lines) -> None:
-    assert log.once("rights", "no rights", queue="q")
-    assert not log.once("rights", "no rights", queue="q")
-    assert log.once("other", "other")
-    log.again("rights")
-    assert log.once("rights", "no rights")
-    assert [line for _, line in lines] == ["no rights queue=q", "other", "no rights"]
+def test_what_passes_is_said_once_in_a_while_and_a_mistake_each_time(
+    log: Log, lines: Lines
+) -> None:
+    for _ in range(2):
+        log.failed("could not look", NotConnected("no link"))
+        log.failed("could not look", KeyError("x"))
+    assert lines == [
+        ("warn", "could not look: no link"),
+        ("error", "could not look: KeyError: 'x'"),
+        ("error", "could not look: KeyError: 'x'"),
+    ]
 
 
 def test_repetition_is_held_back_and_counted(lines: Lines) -> None:
@@ -170,7 +175,7 @@ def test_repetition_is_held_back_and_counted(lines: Lines) -> None:
 
 def test_keys_do_not_pile_up(log: Log) -> None:
     for number in range(5000):
-        log.once(f"item-{number}", "x")
+        log.once_a_while(f"item-{number}", "x")
     assert len(log._outlet._said) <= 1000
 
 

@@ -234,10 +234,7 @@ class Gate(Service):
 
     def closed_for(self) -> float:
         """Return for how many seconds the handler's rate lets nothing through; 0 else."""
-        if self._rate is None:
-            return 0.0
-        opens = self._rate.closed_until(self._queue)
-        return 0.0 if opens is None else max(0.0, self._rate.seconds_until(opens))
+        return 0.0 if self._rate is None else self._rate.closed_for(self._queue)
 
     async def maintain(self) -> None:
         """Look after the queue's lines, for those who died; called where this worker leads.

@@ -45,10 +45,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.concurrency.holders import KIND, Hold, Holder, content_of, holders_of
 from worker.engine.concurrency.waiting_line import Waiter, WaitingLines
 from worker.engine.concurrency.waker import AttemptStatus, Waker
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.state.cells import Cells, Version, uptime
 

@@ -159,18 +159,14 @@ class RateLimit:
                     return self.rate.begins(number + 1)
                 await self._ask(scope, window)
 
-    def closed_until(self, scope: str) -> datetime | None:
-        """Return until when there are no more permits as far as is known here, or None."""
+    def closed_for(self, scope: str) -> float:
+        """Return for how many seconds there are no more permits, as far as is known here."""
         state = self._scopes.get(scope)
         window = None if state is None else state.window
         if window is None or window.left or window.next < self.rate.blocks:
-            return None
+            return 0.0
         ends = self.rate.begins(window.number + 1)
-        return ends if ends > self._clock.latest() else None
-
-    def seconds_until(self, moment: datetime) -> float:
-        """Return how many seconds it is until a moment of the server's time."""
-        return (moment - self._clock.latest()).total_seconds()
+        return max(0.0, (ends - self._clock.latest()).total_seconds())
 
     async def _ask(self, scope: str, window: _Window) -> None:
         """Ask for the next block; what came of it stands in the window."""

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.fleet.leadership import rank_of
 from worker.engine.fleet.presence import (
     COLLECTION,
@@ -30,6 +29,7 @@ from worker.engine.fleet.presence import (
     peer_of,
 )
 from worker.errors import StateError
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
@@ -75,7 +75,7 @@ class Heartbeat(Service):
         self.me: Final = me
         self.usable = True
         """False where the rights for it are missing."""
-        self.on_time_moved: Callable[[], None] = _nothing
+        self.on_time_moved: Callable[[], None] = lambda: None
         """Told that the server's time is another than was thought: one of the clocks was set, or
         this machine has slept."""
         self._pool = pool
@@ -85,7 +85,8 @@ class Heartbeat(Service):
         self._log = log
         self._acl = acl
         self._started = datetime.now(UTC)
-        self._server_time: tuple[datetime, float] | None = None
+        self.last_stamp: tuple[datetime, float] | None = None
+        """What the server stamped on the last heartbeat, and when (``time.monotonic()``)."""
         self._beaten: float | None = None
         self._steady_since = 0.0
         self._claimed: frozenset[AttemptId] = frozenset()
@@ -155,15 +156,10 @@ class Heartbeat(Service):
     @property
     def server_time(self) -> datetime | None:
         """The server's time, or None as long as it has stamped no heartbeat."""
-        if self._server_time is None:
+        if self.last_stamp is None:
             return None
-        moment, at = self._server_time
+        moment, at = self.last_stamp
         return moment + timedelta(seconds=time.monotonic() - at)
-
-    @property
-    def last_stamp(self) -> tuple[datetime, float] | None:
-        """What the server stamped on the last heartbeat, and when (``time.monotonic()``)."""
-        return self._server_time
 
     def server_now(self) -> datetime:
         """Return the server's time as far as it is known, else this machine's."""
@@ -275,16 +271,16 @@ class Heartbeat(Service):
             thought = self.server_time
             if self._leapt(stamped, now):
                 self._steady_since = now
-            self._server_time = (stamped, now)
+            self.last_stamp = (stamped, now)
             if thought is not None and abs(stamped - thought) > MOVED:
                 self.on_time_moved()
         return True
 
     def _leapt(self, stamped: datetime, now: float) -> bool:
         """Tell whether the server's time went ahead so far that the living may seem dead."""
-        if self._server_time is None:
+        if self.last_stamp is None:
             return False
-        before, at = self._server_time
+        before, at = self.last_stamp
         ahead = (stamped - before).total_seconds() - (now - at)
         return ahead > self._dead_after / 2
 
@@ -295,7 +291,3 @@ class Heartbeat(Service):
                 f"no heartbeat: this user may not write the collection {COLLECTION}"
                 f" ({error.text}); items of dead workers are recovered by age alone"
             )
-
-
-def _nothing() -> None:
-    return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from worker.engine.attempt_id import AttemptId
+from worker.item.attempt_id import AttemptId
 from worker.openiap.values import iso, number, parse_iso
 from worker.openiap.workitem import JsonObject, Workitem
 

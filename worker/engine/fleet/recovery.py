@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.delivery.delivery import Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
@@ -26,6 +25,7 @@ from worker.engine.outbox.rows import outcome_from, outcome_text
 from worker.engine.outbox.spool import Spool
 from worker.engine.outbox.sqlite import StoredRow
 from worker.errors import StateError
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import FileTransferError
 from worker.openiap.values import moment_of, number
 from worker.openiap.workitem import JsonObject, Workitem

@@ -19,12 +19,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.leadership import led_queues
 from worker.engine.fleet.presence import COLLECTION, Peer
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso, number

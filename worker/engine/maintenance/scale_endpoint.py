@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -240,20 +240,16 @@ async def load_of(client: Client, queue: str, *, now: datetime | None = None) ->
     return Load(
         waiting=await client.count(COLLECTION, waiting, timeout=CALL_TIMEOUT),
         running=await client.count(COLLECTION, running, timeout=CALL_TIMEOUT),
-        oldest_waiting=_age(await _first(client, waiting, "nextrun"), "nextrun", moment),
-        oldest_running=_age(await _first(client, running, "lastrun"), "lastrun", moment),
+        oldest_waiting=await _oldest(client, waiting, "nextrun", moment),
+        oldest_running=await _oldest(client, running, "lastrun", moment),
     )
 
 
-async def _first(client: Client, query: dict[str, Any], field: str) -> JsonObject:
-    found = await client.query(
-        COLLECTION, query, {field: 1}, {field: 1}, top=1, timeout=CALL_TIMEOUT
-    )
-    return found[0] if found else {}
-
-
-def _age(document: JsonObject, field: str, now: datetime) -> float:
-    then = moment_of(document.get(field))
+async def _oldest(client: Client, query: JsonObject, field: str, now: datetime) -> float:
+    """Return how many seconds ago the first of these moments was; 0 without one."""
+    first = {field: 1}
+    found = await client.query(COLLECTION, query, first, first, top=1, timeout=CALL_TIMEOUT)
+    then = moment_of(found[0].get(field)) if found else None
     return 0.0 if then is None else max(0.0, (now - then).total_seconds())
 
 

@@ -18,7 +18,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from worker.engine.attempt_id import AttemptId, attempt_id
 from worker.engine.outbox.batch import Entry
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
@@ -34,6 +33,7 @@ from worker.engine.outbox.rows import (
 from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
 from worker.engine.outbox.writer import Writer
 from worker.errors import StateError
+from worker.item.attempt_id import AttemptId, attempt_id
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem
 
@@ -50,16 +50,7 @@ CROWD: Final = 4
 DAY: Final = 86_400.0
 FINAL: Final = frozenset({"successful", "business", "failed"})
 
-
 Carry = Callable[[StoredRow], StoredRow]
-
-
-def _silent(text: str) -> None:
-    """Nobody asked to be told."""
-
-
-def _as_it_is(row: StoredRow) -> StoredRow:
-    return row
 
 
 class Outbox:
@@ -105,8 +96,8 @@ class Outbox:
         *,
         sync: Sync,
         keep_evidence_days: float,
-        on_trouble: Callable[[str], None] = _silent,
-        on_recovery: Callable[[str], None] = _silent,
+        on_trouble: Callable[[str], None] = lambda text: None,
+        on_recovery: Callable[[str], None] = lambda text: None,
         retry: float = RETRY,
     ) -> "Outbox":
         """Lock and open the outbox of one worker identity.
@@ -227,7 +218,7 @@ class Outbox:
         found: list[Evidence] = await self._writer.run(lambda ledger: ledger.evidence())
         return found
 
-    async def adopt(self, worker_id: str, carry: Carry = _as_it_is) -> list[OutboxRow]:
+    async def adopt(self, worker_id: str, carry: Carry = lambda row: row) -> list[OutboxRow]:
         """Take over what a dead sibling left; its rows move into this outbox.
 
         Args:

@@ -11,7 +11,6 @@ import pytest
 
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.fleet.heartbeat import Heartbeat
-from worker.engine.fleet.leadership import led_queues
 from worker.engine.fleet.presence import Peer, WorkerInfo, peer_of
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes, orphan_of
 from worker.engine.fleet.takeover import Orphan, TakeOver, outcome_of
@@ -42,24 +41,6 @@ def item(age: float = 10, retries: int = 0) -> dict:
 
 def judge(document: dict, peers: list[Peer], *, own=frozenset(), times: RescueTimes = TIMES):
     return orphan_of(document, peers, own, times, NOW)
-
-
-def test_the_live_worker_with_the_lowest_id_looks() -> None:
-    peers = [peer("a"), peer("b")]
-    assert led_queues(["q"], peers, "a", 45) == ["q"]
-    assert led_queues(["q"], peers, "b", 45) == []
-
-
-def test_the_next_one_looks_when_it_dies_or_has_another_queue() -> None:
-    assert led_queues(["q"], [peer("a", silent=46), peer("b")], "b", 45) == ["q"]
-    assert led_queues(["q"], [peer("a", queues=("other",)), peer("b")], "b", 45) == ["q"]
-
-
-def test_each_namespace_has_a_leader_of_its_own() -> None:
-    peers = [peer("a"), replace(peer("b"), namespace="test"), replace(peer("c"), namespace="test")]
-    assert led_queues(["q"], peers, "a", 45) == ["q"]
-    assert led_queues(["q"], peers, "b", 45, "test") == ["q"]
-    assert led_queues(["q"], peers, "c", 45, "test") == []
 
 
 def test_a_worker_s_document_tells_its_namespace() -> None:
