@@ -52,7 +52,7 @@ class Parts:
     """The parts that need to know who the worker is.
 
     Attributes:
-        scaling: answers autoscalers; None where there is no health port.
+        scaling: answers autoscalers where there is a health port.
         scheduler: None without schedules.
     """
 
@@ -66,7 +66,7 @@ class Parts:
     rescuer: Rescuer
     scheduler: Scheduler | None
     housekeeping: Housekeeping
-    scaling: Scaling | None
+    scaling: Scaling
     shutdown: Shutdown
 
 
@@ -118,6 +118,7 @@ class Assembly:
             lease=lease_of(settings),
             patience=settings.refusal_patience,
             log=log,
+            chance=chance,
         )
         followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
         completer = Completer(
@@ -174,7 +175,7 @@ class Assembly:
                 log=log,
                 chance=chance,
             ),
-            scaling=self._scaling(pool),
+            scaling=Scaling(workers.slots(), pool=pool, counts=counts.snapshot),
             shutdown=Shutdown(
                 workers.consumers,
                 drain_timeout=settings.drain_timeout,
@@ -209,12 +210,6 @@ class Assembly:
         )
         presence.on_time_moved = scheduler.time_moved
         return scheduler
-
-    def _scaling(self, pool: Pool) -> Scaling | None:
-        health = self.telemetry.health
-        if health is None:
-            return None
-        return Scaling(self.workers.slots(), pool=pool, counts=self.telemetry.counts.snapshot)
 
     def _pool(self, queues: Queues) -> Pool:
         settings = self.settings
