@@ -53,7 +53,7 @@ class Parts:
     """The parts that need to know who the worker is.
 
     Attributes:
-        scaling: answers autoscalers; None where there is no health port.
+        scaling: answers autoscalers where there is a health port.
         scheduler: None without schedules.
     """
 
@@ -67,7 +67,7 @@ class Parts:
     rescuer: Rescuer
     scheduler: Scheduler | None
     housekeeping: tuple[Service, ...]
-    scaling: ScaleEndpoint | None
+    scaling: ScaleEndpoint
     shutdown: Shutdown
 
 
@@ -119,6 +119,7 @@ class Assembly:
             lease=lease_of(settings),
             patience=settings.refusal_patience,
             log=log,
+            chance=chance,
         )
         followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
         completer = Completer(
@@ -175,7 +176,7 @@ class Assembly:
                 log=log,
                 chance=chance,
             ),
-            scaling=self._scaling(pool),
+            scaling=ScaleEndpoint(workers.slots(), pool=pool, counts=counts.snapshot),
             shutdown=Shutdown(
                 workers.consumers,
                 drain_timeout=settings.drain_timeout,
@@ -210,12 +211,6 @@ class Assembly:
         )
         heartbeat.on_time_moved = scheduler.trigger
         return scheduler
-
-    def _scaling(self, pool: Pool) -> ScaleEndpoint | None:
-        health = self.telemetry.health
-        if health is None:
-            return None
-        return ScaleEndpoint(self.workers.slots(), pool=pool, counts=self.telemetry.counts.snapshot)
 
     def _pool(self, queues: Queues) -> Pool:
         settings = self.settings

@@ -191,9 +191,9 @@ class Daemon:
         self._log.info(f"worker {state.worker_id} works {', '.join(workers.consumers)}")
         self._events.notify_soon(Event("start", worker=state.worker_id))
 
-    def _answer_autoscalers(self, scaling: ScaleEndpoint | None) -> None:
+    def _answer_autoscalers(self, scaling: ScaleEndpoint) -> None:
         health = self.telemetry.health
-        if scaling is None or health is None:
+        if health is None:
             return
         scaling.start()
         self._stack.push_async_callback(scaling.stop)

@@ -156,7 +156,9 @@ class Runner:
             if running.item is not None and running.item.has_metadata:
                 outcome = await self._with_metadata(running.item, outcome)
             if running.error is not None and self._options.evidence:
-                outcome = await with_evidence(running.error, outcome, self._facts(running), files)
+                took = time.monotonic() - running.popped
+                facts = AttemptFacts(self._name, self._worker_id, workitem, running.item, took)
+                outcome = await with_evidence(running.error, outcome, facts, files)
             delivered = await self._completer.complete(running, outcome, self._events)
             if self.gate is not None and running.admission is not None:
                 await self.gate.left(running.admission, outcome, delivered)
@@ -305,15 +307,6 @@ class Runner:
             payload = item.payload if outcome.payload is None else outcome.payload
             return replace(outcome, payload=after_success(payload, item.metadata))
         return replace(outcome, payload=joined(item.payload, item.metadata))
-
-    def _facts(self, running: Running) -> AttemptFacts:
-        return AttemptFacts(
-            self._name,
-            self._worker_id,
-            running.workitem,
-            running.item,
-            time.monotonic() - running.popped,
-        )
 
     def _failed(self, running: Running, error: BaseException) -> Outcome:
         workitem = running.workitem

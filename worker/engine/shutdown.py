@@ -6,8 +6,8 @@ handed back or found by the next life. A second signal skips the drain.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from worker.durations import text
 from worker.engine.consumer import Consumer
@@ -96,7 +96,8 @@ class Shutdown:
         cutting = asyncio.create_task(cut.wait()) if cut else None
         try:
             while True:
-                tasks: set[asyncio.Task[object]] = set(_tasks(self._running(), pops))
+                tasks: set[asyncio.Task[Any]] = {r.task for r in self._running() if r.task}
+                tasks = {task for task in (*tasks, *pops) if not task.done()}
                 left = deadline - time.monotonic()
                 if not tasks or left <= 0 or (cut is not None and cut.is_set()):
                     return
@@ -118,14 +119,3 @@ class Shutdown:
         for running in self._running():
             running.interrupt()
         await self._until(time.monotonic() + HAND_BACK_TIMEOUT)
-
-
-def _tasks(
-    running: Iterable[Running], pops: Iterable["asyncio.Task[None]"]
-) -> Iterable["asyncio.Task[object]"]:
-    for one in running:
-        if one.task is not None and not one.task.done():
-            yield one.task
-    for pop in pops:
-        if not pop.done():
-            yield pop

@@ -5,13 +5,13 @@
 3. What the server refuses for a long time ends the item as failed, with that as its error.
 """
 
+import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.fence import (
@@ -75,6 +75,7 @@ class WriteBack:
         log: LinkLog,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
     ) -> None:
         self._pool = pool
         self._worker_id = worker_id
@@ -82,23 +83,24 @@ class WriteBack:
         self._log = log
         self._patience = patience
         self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 (jitter, no secret)
         self.fenced = 0
         self._warned_of_cost = False
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         """Send until accepted or refused for good; ends early only by cancellation."""
-        try:
-            return await self._try(delivery)
-        except _NotYet as problem:
-            self._log_waiting(delivery, problem)
-        async for attempt in AsyncRetrying(
-            wait=wait_random_exponential(multiplier=WAIT_FIRST, max=WAIT_MAX),
-            retry=retry_if_exception_type(_NotYet),
-            before_sleep=self._before_sleep(delivery),
-        ):
-            with attempt:
+        longest = 0.0
+        while True:
+            try:
                 return await self._try(delivery)
-        raise AssertionError("tenacity ends only by a result or an exception")
+            except _NotYet as problem:
+                self._log.warn(
+                    f"outcome not delivered yet: {problem}",
+                    item=delivery.workitem.id,
+                    outcome=delivery.outcome.kind,
+                )
+            await asyncio.sleep(self._chance.uniform(0.0, longest))
+            longest = min(WAIT_MAX, max(WAIT_FIRST, 2 * longest))
 
     async def _try(self, delivery: Delivery) -> Delivered:
         if not self._pool.ready:
@@ -143,7 +145,7 @@ class WriteBack:
             return None  # gone, or not readable for this user: the update itself will tell
         judgement = self._judged(delivery, document)
         if judgement.verdict == "ours":
-            claimed = await self._claim(delivery, document)
+            claimed = await self._claim(delivery, run_of(document))
             if claimed:
                 return None
             if claimed is False:  # another's claim, or a change since
@@ -153,20 +155,23 @@ class WriteBack:
                 judgement = self._judged(delivery, document)
         return self._concluded(delivery, judgement, document)
 
-    async def _claim(self, delivery: Delivery, document: JsonObject) -> bool | None:
-        """Claim the right to close this run; None where the client cannot."""
+    async def _claim(
+        self, delivery: Delivery, run: int, instead: JsonObject | None = None
+    ) -> bool | None:
+        """Claim a run in one conditional write, or make a change instead that the same condition
+        guards; whether that was done, None where the client cannot."""
         workitem = delivery.workitem
-        condition, change = closing_claim(
-            workitem.id, workitem.retries, run_of(document), self._worker_id, delivery.over
+        condition, claim = closing_claim(
+            workitem.id, workitem.retries, run, self._worker_id, delivery.over
         )
 
-        async def claim(client: Client) -> bool | None:
+        async def write(client: Client) -> bool | None:
             if not client.capabilities.conditional_updates:
                 return None
-            result = await client.update_document("workitems", condition, change)
+            result = await client.update_document("workitems", condition, instead or claim)
             return result.matched == 1
 
-        return await self._pool.call(claim, turn="first")
+        return await self._pool.call(write, turn="first")
 
     def _judged(self, delivery: Delivery, document: JsonObject) -> Judgement:
         return judge(document, delivery.workitem, delivery.outcome, sent=delivery.sent)
@@ -276,23 +281,9 @@ class WriteBack:
 
     async def _park(self, delivery: Delivery, waits: Waits) -> bool:
         """Park the item in one conditional write, where the client has that; whether it was."""
-        workitem = delivery.workitem
-        condition, _ = closing_claim(
-            workitem.id,
-            workitem.retries,
-            run_at(workitem.lastrun),
-            self._worker_id,
-            delivery.over,
-        )
-
-        async def park(client: Client) -> bool:
-            if not client.capabilities.conditional_updates:
-                return False
-            change = parking(waits)
-            return (await client.update_document("workitems", condition, change)).matched == 1
-
+        run = run_at(delivery.workitem.lastrun)
         try:
-            return await self._pool.call(park, turn="first")
+            return bool(await self._claim(delivery, run, parking(waits)))
         except (AccessDenied, ServerError, Unsupported):
             return False  # the other way says what is wrong
 
@@ -343,20 +334,6 @@ class WriteBack:
                 " for the queue's retrydelay: this user may not write the documents of items"
                 f" ({error.text})"
             )
-
-    def _before_sleep(self, delivery: Delivery) -> Callable[[RetryCallState], None]:
-        def say(state: RetryCallState) -> None:
-            problem = state.outcome.exception() if state.outcome else None
-            self._log_waiting(delivery, problem)
-
-        return say
-
-    def _log_waiting(self, delivery: Delivery, problem: BaseException | None) -> None:
-        self._log.warn(
-            f"outcome not delivered yet: {problem}",
-            item=delivery.workitem.id,
-            outcome=delivery.outcome.kind,
-        )
 
 
 def transfer_time(path: Path) -> float:

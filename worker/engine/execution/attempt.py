@@ -8,10 +8,12 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any, Literal
 
 from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
+from worker.item.context import current_item
 
 Reason = Literal["timeout", "cancelled"]
 
@@ -21,6 +23,7 @@ class Attempt(ABC):
 
     Attributes:
         asked: why the handler was first asked to end, or None.
+        context: the caller's, with ``current_item`` set; what the handler runs in.
         ended: the value or error is known.
     """
 
@@ -31,6 +34,7 @@ class Attempt(ABC):
         "_waiter",
         "asked",
         "call",
+        "context",
         "ended",
         "limits",
         "loop",
@@ -40,6 +44,8 @@ class Attempt(ABC):
         self.call = call
         self.limits = limits
         self.loop = loop
+        self.context = copy_context()
+        self.context.run(current_item.set, call.item)
         self.asked: Reason | None = None
         self.ended = False
         self._value: Any = None

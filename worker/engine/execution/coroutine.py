@@ -7,7 +7,6 @@ blocks its own limits too: no limit here can end ``while True: pass`` in an ``as
 
 import asyncio
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any, Final
 
 from worker.app.registry import Registered
@@ -16,7 +15,6 @@ from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import stack_of_task
-from worker.item.context import current_item
 
 FATE: Final = "it swallows its cancellation and was abandoned on the loop"
 
@@ -79,10 +77,8 @@ class _CoroutineAttempt(Attempt):
         arguments = registered.signature.arguments(
             call.payload, call.item, call.client, call.resources
         )
-        context = copy_context()
-        context.run(current_item.set, call.item)
         self._task = self.loop.create_task(
-            self._guarded(registered.handler.function, arguments), context=context
+            self._guarded(registered.handler.function, arguments), context=self.context
         )
         self._task.add_done_callback(self._done)
         self.arm()

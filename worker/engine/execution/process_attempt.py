@@ -7,7 +7,6 @@ or the child is frozen; then the error says that it is not known.
 
 import asyncio
 from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +22,6 @@ from worker.engine.execution.remote_item import LEVELS, item_to_message, push_fr
 from worker.engine.execution.stacks import UNKNOWN
 from worker.engine.execution.usage import SAMPLE_SECONDS, Meter, died
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
-from worker.item.context import current_item
 from worker.item.metadata import KEY, taken_out
 from worker.producer.producer import NoProducer
 
@@ -42,7 +40,6 @@ class ProcessAttempt(Attempt):
     __slots__ = (
         "_asks",
         "_child",
-        "_context",
         "_cpu",
         "_discard",
         "_make_error",
@@ -70,8 +67,6 @@ class ProcessAttempt(Attempt):
         self._cpu = cpu
         self._discard = discard
         self._asks: set[asyncio.Task[None]] = set()
-        self._context = copy_context()
-        self._context.run(current_item.set, call.item)
         self._meter: Meter | None = None
         self._make_error: Callable[[str], LimitError] | None = None
         """Makes the error once the stack is known; set while the child is being given up."""
@@ -128,7 +123,7 @@ class ProcessAttempt(Attempt):
         elif message["run"] != self._number or self.ended:
             return
         elif kind == "ask":
-            ask = self.loop.create_task(self._answer(message), context=self._context)
+            ask = self.loop.create_task(self._answer(message), context=self.context)
             self._asks.add(ask)
             ask.add_done_callback(self._asks.discard)
         elif kind == "stack":

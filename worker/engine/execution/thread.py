@@ -13,7 +13,6 @@ import concurrent.futures
 import ctypes
 import threading
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -24,7 +23,6 @@ from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
 from worker.errors import TimeLimitExceeded
-from worker.item.context import current_item
 
 T = TypeVar("T")
 
@@ -161,7 +159,7 @@ class _Bridge:
 
 
 class _ThreadAttempt(Attempt):
-    __slots__ = ("_abandon", "_bridge", "_context", "_given_up", "_lock", "_thread")
+    __slots__ = ("_abandon", "_bridge", "_given_up", "_lock", "_thread")
 
     def __init__(
         self,
@@ -173,8 +171,6 @@ class _ThreadAttempt(Attempt):
         super().__init__(call, limits, loop)
         self._abandon = abandon
         self._bridge = _Bridge(loop, limits.name)
-        self._context = copy_context()
-        self._context.run(current_item.set, call.item)
         call.item.wait_through(self._bridge)
         self._lock = threading.Lock()
         self._given_up = False
@@ -197,7 +193,7 @@ class _ThreadAttempt(Attempt):
             arguments = call.registered.signature.arguments(
                 call.payload, call.item, call.client, call.resources
             )
-            value = self._context.run(call.registered.handler.function, **arguments)
+            value = self.context.run(call.registered.handler.function, **arguments)
         except BaseException as error:  # SystemExit too: it ends the item, not the thread
             end, value = self.fail, as_exception(error, self.limits.name)
         with self._lock:
