@@ -11,9 +11,6 @@ import pytest
 
 from worker.app.cron import ALLOWED, Cron
 
-# A year is gone through once for each zone.
-pytestmark = pytest.mark.xdist_group("cron")
-
 ZONES = ("Europe/Copenhagen", "America/New_York", "Australia/Sydney")
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 STEP = timedelta(minutes=5)

@@ -19,9 +19,6 @@ from worker.openiap.native import NativeClient
 from worker.openiap.types import ConnectionOptions
 from worker.openiap.workitem import WorkItemQueue
 
-# What is installed here is installed once.
-pytestmark = pytest.mark.xdist_group("package")
-
 ROOT = Path(__file__).resolve().parents[4]
 DEADLINE = 60.0
 INSTALL_DEADLINE = 600.0
