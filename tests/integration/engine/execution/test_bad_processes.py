@@ -60,7 +60,7 @@ async def test_a_stuck_handler_is_killed_with_its_stack(
         await executor.run(house.call(registered))
     assert line in at.value.stack
     assert line in source_of(at.value)
-    assert "worker/execution" not in at.value.stack
+    assert "worker/engine" not in at.value.stack
     assert "runpy" not in at.value.stack
     await eventually(lambda: executor.lost() == 0)
     assert house.changes == 2

@@ -53,7 +53,7 @@ async def test_soft_timeout_cancels_and_names_handler_and_limit(house: Any) -> N
         await executor.run(house.call(registered))
     assert cleaned.is_set()
     assert "await asyncio.sleep(60)" in source_of(at.value)
-    assert "worker/execution" not in source_of(at.value)
+    assert "worker/engine" not in source_of(at.value)
 
 
 async def test_a_result_given_after_the_soft_timeout_is_kept(house: Any) -> None:

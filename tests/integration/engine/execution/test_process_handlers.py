@@ -75,7 +75,7 @@ async def test_errors_keep_their_class_text_and_fields(house: Any) -> None:
         {"amount": "0"},
     )
     assert 'raise BusinessError("bad amount"' in source_of(business)
-    assert "worker/execution" not in source_of(business)
+    assert "worker/engine" not in source_of(business)
     refused = await raised("refused")
     assert type(refused) is samples["RefusedError"]
     assert described(refused) == "[R] refused"

@@ -50,7 +50,7 @@ async def test_a_handler_raises_what_it_raised(house: Any) -> None:
     with pytest.raises(BusinessError) as at:
         await executor.run(house.call(registered))
     assert 'raise BusinessError("no", code="X")' in source_of(at.value)
-    assert "worker/execution" not in source_of(at.value)
+    assert "worker/engine" not in source_of(at.value)
 
 
 @pytest.mark.parametrize(
