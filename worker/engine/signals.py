@@ -18,9 +18,11 @@ EXIT_CODE: Final = 1
 class SignalLog(Protocol):
     """The log lines that are written here."""
 
-    def info(self, message: str, **fields: object) -> None: ...
+    def info(self, message: str, **fields: object) -> None:
+        """Log what is ordinary."""
 
-    def warn(self, message: str, **fields: object) -> None: ...
+    def warn(self, message: str, **fields: object) -> None:
+        """Log what somebody should look at."""
 
 
 class Signals:

@@ -33,17 +33,23 @@ _BARE: Final = re.compile(r"[^\s\"'=]+")
 class Sink(Protocol):
     """What takes finished lines: the log functions of ``worker.openiap.client.Client``."""
 
-    def error(self, *args: object) -> None: ...
+    def error(self, *args: object) -> None:
+        """Take a line of this level."""
 
-    def warn(self, *args: object) -> None: ...
+    def warn(self, *args: object) -> None:
+        """Take a line of this level."""
 
-    def info(self, *args: object) -> None: ...
+    def info(self, *args: object) -> None:
+        """Take a line of this level."""
 
-    def verbose(self, *args: object) -> None: ...
+    def verbose(self, *args: object) -> None:
+        """Take a line of this level."""
 
-    def debug(self, *args: object) -> None: ...
+    def debug(self, *args: object) -> None:
+        """Take a line of this level."""
 
-    def trace(self, *args: object) -> None: ...
+    def trace(self, *args: object) -> None:
+        """Take a line of this level."""
 
 
 Fallback = Callable[[str, str], None]

@@ -104,6 +104,7 @@ class RecordingCheckpoints(Checkpoints):
         self.checkpoints: list[Any] = []
 
     async def save(self, item: Item, *, now: bool) -> None:
+        """Note what the handler told: its progress, or else a checkpoint."""
         told = item.metadata.progress
         if told is not None and told is not self._progress:
             self._progress = told
@@ -115,6 +116,7 @@ class RecordingCheckpoints(Checkpoints):
         """Nothing was held back."""
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
+        """Keep a follow-up item; its queue is looked up where there is a server."""
         if self._look_up:
             return await super().accept(item, push)
         return follow_up(item, push)

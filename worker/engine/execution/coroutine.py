@@ -89,7 +89,7 @@ class _CoroutineAttempt(Attempt):
             self.succeed(await function(**arguments))
         except asyncio.CancelledError as error:
             self.fail(self._cancellation(error))
-        except BaseException as error:
+        except BaseException as error:  # see above
             self.fail(as_exception(error, self.limits.name))
 
     def _cancellation(self, error: asyncio.CancelledError) -> BaseException:

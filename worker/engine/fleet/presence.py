@@ -35,13 +35,15 @@ class WorkerInfo:
 
 
 class Claim(Protocol):
-    """An item in flight; ``popped`` by ``time.monotonic()``."""
+    """An item in flight, as the document tells of it."""
 
     @property
-    def workitem(self) -> Workitem: ...
+    def workitem(self) -> Workitem:
+        """As it was popped."""
 
     @property
-    def popped(self) -> float: ...
+    def popped(self) -> float:
+        """When, by ``time.monotonic()``."""
 
 
 @dataclass(frozen=True, slots=True)
