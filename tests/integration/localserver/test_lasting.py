@@ -136,7 +136,14 @@ async def test_an_upload_that_a_kill_cut_short_leaves_no_bytes(
     data.close()
 
 
-async def test_two_servers_do_not_share_a_file(process: Any, tmp_path: Path) -> None:
+async def test_two_servers_do_not_share_a_file(
+    process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impatient(path: str, **options: Any) -> sqlite3.Connection:
+        return connect(path, **{**options, "timeout": 0.2})  # and not 5 s for the other server
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", impatient)
     first = await process()
     second = LocalServer(ServerOptions(data=tmp_path / "data.db", users={"tester": "x"}))
     with pytest.raises(sqlite3.OperationalError, match=r"^another server has it open$"):
