@@ -18,7 +18,6 @@ from worker.engine.outbox.state_dir import open_state
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
-from worker.openiap.pool import Pool
 from worker.settings import Settings
 from worker.telemetry.counts import QueueCounts
 
@@ -184,7 +183,6 @@ class Daemon:
                 stack.push_async_callback(service.stop)
         self._parts = parts
         workers.note_facts(parts.queues)
-        self._warn_of_retry_times(parts.pool)
         for consumer in workers.consumers.values():
             consumer.start()
         self.telemetry.ready()
@@ -199,19 +197,6 @@ class Daemon:
         self._stack.push_async_callback(scaling.stop)
         health.add_route("/scale", scaling.answer)
         self.telemetry.metrics.add(scaling)
-
-    def _warn_of_retry_times(self, pool: Pool) -> None:
-        """Say once that a client cannot carry the times that handlers choose."""
-        present = pool.connections[0].present
-        if present is None or present.capabilities.nextrun_on_update:
-            return
-        registry = self._assembly.registry
-        names = [r.name for r in registry if r.handler.options.retry.chooses_times]
-        if names:
-            self._log.warn(
-                "the official client cannot carry retry times: the queue's retrydelay counts"
-                f" instead of the Backoff of {', '.join(names)}"
-            )
 
     async def _until_asked(self, asked: "asyncio.Task[Any]") -> None:
         if not self.settings.once:

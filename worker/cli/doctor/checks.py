@@ -100,7 +100,7 @@ def of_client(settings: Settings) -> Iterator[Check]:
         yield Check(
             "client",
             "ok",
-            "official; native would add retry times, bulk pushes, atomic fencing and speed",
+            "official; native would add bulk pushes, atomic fencing and speed",
         )
     else:
         yield Check(
