@@ -27,6 +27,7 @@ from worker.openiap.errors import (
     OpenIAPError,
     QueueNotFound,
     RequestTimeout,
+    RightsMissing,
 )
 from worker.openiap.workitem import Workitem
 
@@ -268,6 +269,15 @@ class Consumer:
                 f"queue-{self.queue}",
                 f"Queue {self.queue} does not exist, or this user has no rights on it;"
                 f" create it with: openiap-worker queues create {self.queue}",
+            )
+            if self._once:
+                self.drained.set()
+        elif isinstance(error, RightsMissing):
+            self._log.once_a_while(
+                f"queue-{self.queue}",
+                f"Queue {self.queue}: this user may not take its items ({error.text}); it needs the"
+                " rights read, update and invoke on the queue and on its items. See:"
+                " openiap-worker doctor",
             )
             if self._once:
                 self.drained.set()

@@ -13,7 +13,10 @@ from tests.integration.engine.conftest import (
     until_idle,
 )
 from worker import Item, connect, handler
+from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer
+from worker.localserver.operations.workitems import WorkItems
+from worker.localserver.storage.errors import RefusedError
 from worker.openiap.client import Client
 from worker.openiap.types import UpdateResult
 from worker.settings import Settings
@@ -124,3 +127,27 @@ async def test_a_unique_push_updates_the_item_that_waits(
     (item,) = await client.query("workitems", {"wiq": "q"})
     assert item["payload"]["n"] == 2
     assert again.updated
+
+
+async def test_who_may_not_pop_ends_a_worker_that_ends_with_its_queue_by_one_sentence(
+    client: Client,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def refused(*_: object) -> None:
+        raise RefusedError("Access denied popping workitem 1 tester is missing invoke rights)")
+
+    monkeypatch.setattr(WorkItems, "pop", refused)
+
+    @handler("q")
+    async def work(payload: dict[str, Any]) -> None: ...
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    once = settings.model_copy(update={"once": True})
+    async with asyncio.timeout(60):
+        assert await Daemon(once, [work]).run(signals=False) == 1
+    (sentence,) = [line for line in capfd.readouterr().err.splitlines() if "Queue q" in line]
+    assert "read, update and invoke" in sentence
+    assert (await client.count("workitems", {"wiq": "q", "state": "new"})) == 1

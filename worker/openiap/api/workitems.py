@@ -8,8 +8,8 @@ from pathlib import Path
 
 from worker.openiap.api.subject import Subject
 from worker.openiap.types import FileArgument, Payload
-from worker.openiap.values import argument_text, checked_payload
-from worker.openiap.workitem import Workitem, WorkItemQueue
+from worker.openiap.values import argument_text, checked_payload, documents_from_text
+from worker.openiap.workitem import JsonObject, Workitem, WorkItemQueue
 
 
 class WorkitemCalls(Subject):
@@ -223,9 +223,15 @@ class WorkitemCalls(Subject):
     ) -> WorkItemQueue:
         """Change a queue; ``purge`` deletes its items.
 
+        What ``queue`` says replaces all that is stored, but for the rights: a queue without ``acl``
+        keeps those that it has. OpenIAP would take them away, and then refuse the change for want
+        of rights.
+
         Raises:
             Unsupported: the official library has no such call.
         """
+        if not queue.acl and self._backend.capabilities.queue_administration:
+            queue = replace(queue, acl=await self._acl_of(queue, timeout))
         updated: WorkItemQueue = await self._call(
             "update_workitem_queue", timeout, queue=queue, skiprole=skiprole, purge=purge
         )
@@ -240,6 +246,23 @@ class WorkitemCalls(Subject):
             Unsupported: the official library has no such call.
         """
         await self._call("delete_workitem_queue", timeout, wiq=wiq, wiqid=wiqid, purge=purge)
+
+    async def _acl_of(self, queue: WorkItemQueue, timeout: float | None) -> list[JsonObject]:
+        named = {"_id": queue.id} if queue.id else {"name": queue.name}
+        text = await self._call(
+            "query",
+            timeout,
+            collectionname="mq",
+            query=argument_text({"_type": "workitemqueue", **named}),
+            projection=argument_text({"_acl": 1}),
+            orderby="",
+            queryas="",
+            explain=False,
+            skip=0,
+            top=1,
+        )
+        found = documents_from_text(text, operation="update_workitem_queue")
+        return list(found[0].get("_acl") or ()) if found else []
 
     def _popped_late(self, item: Workitem) -> None:
         if self.on_late_pop is None:
