@@ -202,8 +202,7 @@ class Daemon:
         if not self.settings.once:
             await asked
             return
-        drained = [asyncio.create_task(c.drained.wait()) for c in self._workers.consumers.values()]
-        everything = asyncio.ensure_future(asyncio.gather(*drained))
-        await asyncio.wait({everything, asked}, return_when=asyncio.FIRST_COMPLETED)
-        everything.cancel()
-        await asyncio.gather(everything, return_exceptions=True)
+        empty = asyncio.create_task(self._workers.until_empty())
+        await asyncio.wait({empty, asked}, return_when=asyncio.FIRST_COMPLETED)
+        empty.cancel()
+        await asyncio.gather(empty, return_exceptions=True)
