@@ -61,6 +61,14 @@ FailedQueue = Annotated[
     str | None,
     typer.Option("--failed-queue", metavar="NAME", help="Where failed items go on to."),
 ]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="NAME",
+        help="A role or user who may work the queue (read, update, invoke); repeatable.",
+    ),
+]
 FIELDS: Final = {
     "name": "name",
     "_id": "id",
@@ -109,6 +117,7 @@ def create(
     amqp_queue: AmqpQueue = None,
     success_queue: SuccessQueue = None,
     failed_queue: FailedQueue = None,
+    role: Roles = None,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -118,10 +127,17 @@ def create(
     if not name.strip():
         raise usage_error("A queue needs a name.")
     change = QueueChange(
-        max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
+        *(max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue),
+        workers=tuple(role or ()),
     )
     made = _with_queues(Options(url, settings, client), lambda queues: queues.create(name, change))
-    print_result(_shown(made), f"Created queue {name}.", as_json=as_json)
+    text = f"Created queue {name}."
+    if not role:
+        text += (
+            " You and the administrators may work it; for others:"
+            f" openiap-worker queues update {name} --role NAME"
+        )
+    print_result(_shown(made), text, as_json=as_json)
 
 
 @app.command("update")
@@ -133,6 +149,7 @@ def update(
     amqp_queue: AmqpQueue = None,
     success_queue: SuccessQueue = None,
     failed_queue: FailedQueue = None,
+    role: Roles = None,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -140,7 +157,8 @@ def update(
 ) -> None:
     """Change a queue; what is not given stays. An empty name takes a chained queue away."""
     change = QueueChange(
-        max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue
+        *(max_retries, retry_delay, initial_delay, amqp_queue, success_queue, failed_queue),
+        workers=tuple(role or ()),
     )
     if change == QueueChange():
         raise usage_error(

@@ -18,6 +18,7 @@ from worker.app.options import Handler
 from worker.app.registry import Registry, chosen
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
+from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
@@ -113,8 +114,10 @@ class Assembly:
         queues = Queues(queue_names, message_queue=settings.queue, wake=workers.wake, log=log)
         pool = self._pool(queues)
         client = pooled_client(pool)
+        rights = DocumentRights(lambda: pool.epoch, log)
         writeback = WriteBack(
             pool,
+            rights=rights,
             worker_id=worker_id,
             lease=lease_of(settings),
             patience=settings.refusal_patience,
@@ -147,7 +150,7 @@ class Assembly:
             pool=pool,
             client=client,
             queues=queues,
-            inputs=self._inputs(worker_id, pool, client),
+            inputs=self._inputs(worker_id, pool, client, rights),
             services=WorkerServices(worker_id, pool, completer, counts, log, chance, self.events),
             heartbeat=heartbeat,
             recovery=Recovery(
@@ -186,7 +189,9 @@ class Assembly:
             ),
         )
 
-    def _inputs(self, worker_id: str, pool: Pool, client: Client) -> HandlerInputs:
+    def _inputs(
+        self, worker_id: str, pool: Pool, client: Client, rights: DocumentRights
+    ) -> HandlerInputs:
         namespace = self.settings.namespace
         self.lifespans.resources[State] = State(client, namespace)
         sender = ClientSender(client, namespace)
@@ -195,7 +200,7 @@ class Assembly:
             self.lifespans.resources,
             lifespans=self.lifespans.types,
             middleware=self._middleware,
-            checkpoints=Checkpoints(pool, sender, worker_id=worker_id, log=self.log),
+            checkpoints=Checkpoints(pool, sender, worker_id=worker_id, log=self.log, rights=rights),
         )
 
     def _scheduler(self, client: Client, heartbeat: Heartbeat) -> Scheduler | None:

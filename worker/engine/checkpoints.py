@@ -3,7 +3,8 @@
 1. Progress and checkpoints are written at most once a second per item, the latest wins, and never
    after the handler has ended.
 2. A write says what it is a write to: this very attempt. With a client that has conditional updates
-   that is one atomic step, with the official one the item is read right before. The state stays
+   that is one atomic step, with the official one, and for a user without the right to update, the
+   item is read right before. The state stays
    ``processing``, so neither ``retries`` nor ``lastrun`` moves (server.md, Update).
 3. Follow-up items are checked now and pushed when the item has succeeded.
 """
@@ -13,14 +14,15 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from worker.engine.delivery.fence import PROJECTION, closing_claim, judge, run_at
+from worker.engine.delivery.document_rights import DocumentRights
+from worker.engine.delivery.fence import PROJECTION, closer_of, closing_claim, judge, run_at
 from worker.errors import LostItem
 from worker.item.item import Item, follow_up
 from worker.item.metadata import KEY, joined
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import released
 from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError
+from worker.openiap.errors import ItemNotFound, OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
@@ -31,13 +33,26 @@ INTERVAL: Final = 1.0
 
 
 class Checkpoints:
-    """One worker's; see ``worker.item.item.ItemStore``."""
+    """One worker's; see ``worker.item.item.ItemStore``.
 
-    def __init__(self, pool: Pool, sender: Sender, *, worker_id: str, log: Log) -> None:
+    Args:
+        rights: learns and tells which queues' items this user may not write as documents.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        sender: Sender,
+        *,
+        worker_id: str,
+        log: Log,
+        rights: DocumentRights | None = None,
+    ) -> None:
         self._pool = pool
         self._sender = sender
         self._worker_id = worker_id
         self._log = log
+        self._rights = rights or DocumentRights(lambda: pool.epoch, log)
         self._savers: dict[Item, _Saver] = {}
         self._queues = KnownQueues(pooled_client(pool))
 
@@ -91,12 +106,21 @@ class Checkpoints:
         workitem = item.workitem
 
         async def write(client: Client) -> bool:
-            if not client.capabilities.conditional_updates:
+            if not client.capabilities.conditional_updates or self._rights.missing(workitem.wiq):
                 return await self._look_and_write(client, item)
             run = run_at(workitem.lastrun)
             condition, _ = closing_claim(workitem.id, workitem.retries, run, self._worker_id)
             change = {"$set": {f"payload.{KEY}": item.metadata.content()}}
-            return (await client.update_document("workitems", condition, change)).matched == 1
+            if (await client.update_document("workitems", condition, change)).matched == 1:
+                return True
+            # Somebody else's by now, or one whose document this user may not update.
+            try:
+                if not await self._look_and_write(client, item):
+                    return False
+            except ItemNotFound:
+                return False
+            self._rights.note_missing(workitem.wiq)
+            return True
 
         if not await self._pool.call(write):
             raise LostItem(
@@ -106,8 +130,11 @@ class Checkpoints:
     async def _look_and_write(self, client: Client, item: Item) -> bool:
         workitem = item.workitem
         found = await client.query("workitems", {"_id": workitem.id}, PROJECTION, top=1)
-        if found and judge(found[0], workitem, released(""), sent=False).verdict != "ours":
-            return False
+        if found:
+            judgement = judge(found[0], workitem, released(""), sent=False)
+            closer = closer_of(found[0], workitem.retries)
+            if judgement.verdict != "ours" or closer not in ("", self._worker_id):
+                return False
         # No state: should the item have been taken over in this moment, it stays where it is.
         update = Workitem(
             id=workitem.id,

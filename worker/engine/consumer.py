@@ -27,6 +27,7 @@ from worker.openiap.errors import (
     OpenIAPError,
     QueueNotFound,
     RequestTimeout,
+    RightsMissing,
 )
 from worker.openiap.workitem import Workitem
 
@@ -52,11 +53,13 @@ class PopRules:
         slots: how many items may be in flight.
         poppers: how many pops may be; asked at the start.
         once: whether the end of the queue is the end of the work.
+        finished: how many items left, of all queues of this worker: each may bring others.
     """
 
     slots: int
     poppers: Callable[[], int]
     once: bool = False
+    finished: Callable[[], int] = lambda: 0
 
 
 class Consumer:
@@ -83,6 +86,7 @@ class Consumer:
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
         self.drained: Final = asyncio.Event()
+        """With ``once``: set while the queue looks empty; see ``empty_after``."""
         self.trouble = ""
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
@@ -91,6 +95,11 @@ class Consumer:
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._poppers = rules.poppers
         self._once = rules.once
+        self._finished_in_all = rules.finished
+        self._emptied_at = -1
+        """What was finished in all when the pop began that found the queue empty."""
+        self._over = False
+        """With ``once``: that it cannot or need not be popped further."""
         self._pool = services.pool
         self._counts = services.counts
         self._log = services.log
@@ -148,6 +157,21 @@ class Consumer:
             await asyncio.gather(*late, return_exceptions=True)
         self.wakeup.close()
 
+    @property
+    def finished(self) -> int:
+        """How many items have left."""
+        return self._finished
+
+    def empty_after(self, finished: int) -> bool:
+        """Whether the queue was seen empty once so many items had left, of all queues: the last of
+        them may have pushed, or been chained, into this one."""
+        return self._over or (self.drained.is_set() and self._emptied_at == finished)
+
+    def look_again(self) -> None:
+        """Pop once more before the queue counts as empty."""
+        self.drained.clear()
+        self.wakeup.wake()
+
     def take_late(self, workitem: Workitem) -> None:
         """Take an item whose pop was answered too late: it is worked, or handed back when full.
 
@@ -178,6 +202,7 @@ class Consumer:
                 continue
             self.wakeup.clear()
             finished, looked = self._finished, datetime.now(UTC)
+            in_all = self._finished_in_all()
             try:
                 found = await self._pop()
             except OpenIAPError as error:
@@ -187,22 +212,28 @@ class Consumer:
                 unexpected = OpenIAPError(f"{type(error).__name__}: {error}", operation="pop")
                 trouble = await self._wait_after(unexpected, trouble)
                 continue
-            trouble, self.trouble = TROUBLE_FIRST, ""
+            trouble, self.trouble, self._over = TROUBLE_FIRST, "", False
             if found:
+                self.drained.clear()
                 continue
             if self._once and not self.running and self._finished == finished:
                 if await self._parked_are_due(looked):
                     continue
+                self._emptied_at = in_all
                 self.drained.set()
-                return
             await self.wakeup.wait()
+
+    def _end(self) -> None:
+        """The end of the queue, whatever other queues may bring."""
+        self._over = True
+        self.drained.set()
 
     async def _ended_by(self, closed: float) -> bool:
         """Wait until the handler's rate lets items through again; whether the queue counts as empty
         instead: a worker that ends with its queue waits for the next minute, not for the next day.
         """
         if self._once and closed > DRAIN_PATIENCE and not self.running:
-            self.drained.set()
+            self._end()
             return True
         # In parts, since the clock that windows go by is known better from time to time.
         await self._pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
@@ -270,7 +301,16 @@ class Consumer:
                 f" create it with: openiap-worker queues create {self.queue}",
             )
             if self._once:
-                self.drained.set()
+                self._end()
+        elif isinstance(error, RightsMissing):
+            self._log.once_a_while(
+                f"queue-{self.queue}",
+                f"Queue {self.queue}: this user may not take its items ({error.text}); it needs the"
+                " rights read, update and invoke on the queue and on its items. See:"
+                " openiap-worker doctor",
+            )
+            if self._once:
+                self._end()
         else:
             self._log.warn(f"cannot pop: {error}", queue=self.queue)
         await self._pause(wait * self._chance.uniform(0.5, 1.0))

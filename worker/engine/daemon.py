@@ -18,7 +18,6 @@ from worker.engine.outbox.state_dir import open_state
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
-from worker.openiap.pool import Pool
 from worker.settings import Settings
 from worker.telemetry.counts import QueueCounts
 
@@ -184,7 +183,6 @@ class Daemon:
                 stack.push_async_callback(service.stop)
         self._parts = parts
         workers.note_facts(parts.queues)
-        self._warn_of_retry_times(parts.pool)
         for consumer in workers.consumers.values():
             consumer.start()
         self.telemetry.ready()
@@ -200,25 +198,11 @@ class Daemon:
         health.add_route("/scale", scaling.answer)
         self.telemetry.metrics.add(scaling)
 
-    def _warn_of_retry_times(self, pool: Pool) -> None:
-        """Say once that a client cannot carry the times that handlers choose."""
-        present = pool.connections[0].present
-        if present is None or present.capabilities.nextrun_on_update:
-            return
-        registry = self._assembly.registry
-        names = [r.name for r in registry if r.handler.options.retry.chooses_times]
-        if names:
-            self._log.warn(
-                "the official client cannot carry retry times: the queue's retrydelay counts"
-                f" instead of the Backoff of {', '.join(names)}"
-            )
-
     async def _until_asked(self, asked: "asyncio.Task[Any]") -> None:
         if not self.settings.once:
             await asked
             return
-        drained = [asyncio.create_task(c.drained.wait()) for c in self._workers.consumers.values()]
-        everything = asyncio.ensure_future(asyncio.gather(*drained))
-        await asyncio.wait({everything, asked}, return_when=asyncio.FIRST_COMPLETED)
-        everything.cancel()
-        await asyncio.gather(everything, return_exceptions=True)
+        empty = asyncio.create_task(self._workers.until_empty())
+        await asyncio.wait({empty, asked}, return_when=asyncio.FIRST_COMPLETED)
+        empty.cancel()
+        await asyncio.gather(empty, return_exceptions=True)

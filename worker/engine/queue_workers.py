@@ -89,6 +89,7 @@ class QueueWorkers:
                     self._slots(registered),
                     poppers=lambda: self._poppers(services.pool),
                     once=self._settings.once,
+                    finished=self.finished,
                 ),
                 services=services,
                 wakeup=Wakeup(
@@ -120,6 +121,24 @@ class QueueWorkers:
             if r.stage == "handling" and r.on_loop
         ]
         return ", ".join(names)
+
+    def finished(self) -> int:
+        """Return how many items have left, of all queues."""
+        return sum(consumer.finished for consumer in self.consumers.values())
+
+    async def until_empty(self) -> None:
+        """Return once every queue was seen empty after the last item of any had left: until then
+        an item may bring others, by a chain, a follow-up or a push of its handler."""
+        consumers = list(self.consumers.values())
+        while True:
+            for consumer in consumers:
+                await consumer.drained.wait()
+            finished = self.finished()
+            unsure = [one for one in consumers if not one.empty_after(finished)]
+            if not unsure:
+                return
+            for consumer in unsure:
+                consumer.look_again()
 
     def slots(self) -> dict[str, int]:
         """Return how many items of each queue may be in flight."""

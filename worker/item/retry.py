@@ -76,13 +76,6 @@ class RetryPolicy:
     rules: tuple[tuple[type[BaseException], Retrying], ...] = ()
     otherwise: Retrying = QueueDecides()
 
-    @property
-    def chooses_times(self) -> bool:
-        """Whether any of its rules chooses when an item is tried again."""
-        return any(
-            isinstance(one, Backoff) for one in (self.otherwise, *(r for _, r in self.rules))
-        )
-
     def for_error(self, error: BaseException) -> Retrying:
         """Return the rule for an exception."""
         for kind in type(error).__mro__:

@@ -66,6 +66,10 @@ class AccessDenied(OpenIAPError):
     """The user may not do that, or the credentials are wrong."""
 
 
+class RightsMissing(AccessDenied):
+    """This user lacks a right on the object: popping and pushing take ``invoke`` on the queue."""
+
+
 class DocumentNotFound(AccessDenied):
     """No document of that ``_id``, or none that this user may see; OpenIAP does not tell which."""
 
@@ -93,6 +97,7 @@ class Unsupported(OpenIAPError):
 _POINTS: Final = re.compile(r"consumedPoints: (\d{1,9})")
 _PATTERNS: Final[tuple[tuple[re.Pattern[str], type[OpenIAPError]], ...]] = (
     (re.compile(r"Rate limit exceeded", re.I), RateLimited),
+    (re.compile(r"missing \w+ rights", re.I), RightsMissing),
     (re.compile(r"Unknown queue .* or access denied", re.I), AccessDenied),
     (re.compile(r"Work ?item queue not found", re.I), QueueNotFound),
     (re.compile(r"Work ?item\s+with _id .* not found", re.I), ItemNotFound),

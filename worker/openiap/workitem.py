@@ -63,7 +63,11 @@ class Workitem:
 
 @dataclass(slots=True)
 class WorkItemQueue:
-    """A work item queue; delays in seconds, ``maxretries`` counts all attempts (server.md)."""
+    """A work item queue; delays in seconds, ``maxretries`` counts all attempts (server.md).
+
+    Attributes:
+        acl: who may do what, ``{"_id", "rights"}`` each. An update of a queue replaces all of it.
+    """
 
     name: str = ""
     id: str = ""
@@ -80,3 +84,4 @@ class WorkItemQueue:
     failed_wiqid: str = ""
     success_wiq: str = ""
     failed_wiq: str = ""
+    acl: list[JsonObject] = field(default_factory=list)

@@ -154,7 +154,12 @@ class UniquePushes:
         if self._client.capabilities.conditional_updates:
             change = {"$set": {"payload": payload, "priority": priority}}
             waiting = {"_id": document["_id"], "state": NEW}
-            return (await self._client.update_document(COLLECTION, waiting, change)).matched == 1
+            if (await self._client.update_document(COLLECTION, waiting, change)).matched == 1:
+                return True
+            # Popped in this moment, or a document that this user may not update.
+            left = await self._client.query(COLLECTION, waiting, {"state": 1}, top=1)
+            if not left:
+                return False
         # No state: an item that is popped in this moment stays where it is.
         update = Workitem(
             id=str(document["_id"]),

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 
 from worker.app.application import Application
 from worker.app.options import Handler
+from worker.engine.delivery.attachments import transfer_time
 from worker.engine.delivery.follow_ups import FollowUps
-from worker.engine.delivery.writeback import transfer_time
 from worker.engine.fleet.takeover import workitem_of
 from worker.errors import WorkerError
 from worker.item.outcome import update_of

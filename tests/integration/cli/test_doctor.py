@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.commands import PASSWORD, Cli, answer
+from tests.integration.cli.commands import (
+    PASSWORD,
+    USER,
+    Cli,
+    answer,
+    running,
+    signed_environment,
+)
 
 
 @pytest.mark.parametrize("client", ["official", "native"])
@@ -50,3 +57,24 @@ def test_without_a_url_it_says_where_to_set_one(cli: Cli) -> None:
     failed = [c for c in json.loads(shown.stdout)["checks"] if c["verdict"] == "failed"]
     assert [c["name"] for c in failed] == ["URL"]
     assert failed[0]["detail"].startswith("No URL of OpenIAP: set apiurl or OPENIAP_WORKER_URL")
+
+
+def test_over_grpc_the_web_address_is_the_one_that_was_set(tmp_path: Path, cli: Cli) -> None:
+    arguments = ["server", "--json", "--port", "0", "--grpc-port", "0"]
+    arguments += ["--user", f"{USER}:{PASSWORD}"]
+    with running(*arguments, folder=tmp_path) as server:
+        urls = json.loads(server.wait_for("{"))
+        signed = {
+            **signed_environment(urls["grpc"], tmp_path),
+            "OPENIAP_WORKER_HTTP_URL": urls["ws"].replace("ws://", "http://"),
+        }
+        found = json.loads(cli("doctor", "--json", **signed).stdout)
+        checks = {check["name"]: check for check in found["checks"]}
+        assert found["failed"] == 0, found["checks"]
+        assert checks["clock"]["detail"] == "within a second"
+        assert checks["server"]["detail"].startswith("version ")
+        del signed["OPENIAP_WORKER_HTTP_URL"]
+        found = json.loads(cli("doctor", "--json", **signed).stdout)
+        (check,) = [check for check in found["checks"] if check["name"] == "server"]
+        assert (check["verdict"], found["failed"]) == ("note", 0), "a gRPC port speaks no HTTP"
+        assert "set http_url" in check["detail"]

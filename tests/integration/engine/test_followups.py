@@ -179,3 +179,36 @@ async def test_an_attachment_that_vanished_is_named(client, start, monkeypatch) 
         "failed",
         "The item's files: the attachment a.txt vanished before it was stored",
     )
+
+
+@pytest.mark.parametrize("way", ["chain", "follow-up", "push"])
+async def test_a_worker_that_ends_with_its_queues_works_what_one_brings_into_the_other(
+    client, settings, server, way: str
+) -> None:
+    """The second queue is empty at first, and seen so long before the first one is."""
+    worked: list[str] = []
+
+    @handler("second")
+    async def then(payload: dict, item: Item) -> None:
+        worked.append("second")
+
+    @handler("first")
+    async def begin(payload: dict, item: Item) -> None:
+        worked.append("first")
+        await asyncio.sleep(0.3)
+        if way == "follow-up":
+            await item.push(then, {"n": 1})
+        elif way == "push":
+            await client.push_workitem("second", {"n": 1})
+
+    chain = {"success_wiq": "second"} if way == "chain" else {}
+    # No message and no event tells of the second queue's item, and its poll is far away.
+    await create_queue(client, "second", amqpqueue="")
+    await create_queue(client, "first", amqpqueue="", **chain)
+    await client.push_workitem("first", {})
+    server.faults.refuse = {"watch": 1}
+    once = settings.model_copy(update={"once": True, "poll_interval": 600.0})
+    async with asyncio.timeout(60):
+        assert await Daemon(once, [begin, then]).run(signals=False) == 0
+    assert worked == ["first", "second"]
+    assert await client.count("workitems", {"state": "successful"}) == 2

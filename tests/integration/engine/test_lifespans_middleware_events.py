@@ -27,7 +27,6 @@ from worker import (
 )
 from worker.app.application import Application
 from worker.errors import HandlerError
-from worker.telemetry.log import Log
 
 
 class Database:
@@ -278,26 +277,3 @@ async def test_a_lost_link_is_told(client, start, server) -> None:
     await server.stop()
     async with asyncio.timeout(60):
         await lost.wait()
-
-
-async def test_whose_retry_times_count_is_said_once_at_start(
-    client, start, client_name, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(Log, "warn", lambda self, message, **fields: said.append(message))
-
-    @handler("q", retry={OSError: Backoff("5s")})
-    async def work(payload: dict) -> None: ...
-
-    @handler("p")
-    async def other(payload: dict) -> None: ...
-
-    await create_queue(client, "q")
-    await create_queue(client, "p")
-    await start(work, other)
-    whose = [text for text in said if "retrydelay" in text]
-    expected = (
-        "the official client cannot carry retry times: the queue's retrydelay counts instead of"
-        f" the Backoff of {work.name}"
-    )
-    assert whose == ([expected] if client_name == "official" else [])

@@ -15,6 +15,7 @@ from worker._version import __version__
 from worker.app.registry import Registry, chosen, load_modules
 from worker.cli.shared.client import patient, refused, unreachable
 from worker.cli.shared.documents import first
+from worker.cli.shared.rights import NEEDED, RIGHTS, WORKS, rights_of
 from worker.durations import text as duration_text
 from worker.engine.fleet.presence import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
@@ -35,8 +36,6 @@ LIBRARY: Final = "openiap-edge"
 LIBRARY_VERSION: Final = "0.0.38"
 MOST_CLOCK_DIFFERENCE: Final = 5.0
 CONFIG_TIMEOUT: Final = 5.0
-RIGHTS: Final = ("create", "read", "update", "delete", "invoke")
-"""The bits of an access control entry's ``rights``, from the lowest."""
 RECORDS: Final = {
     HEARTBEATS: "items of a dead worker are found by their age alone (unclaimed_after)",
     SHARED_STATE: "keys, rates, unique pushes and pausing schedules do not work",
@@ -100,7 +99,7 @@ def of_client(settings: Settings) -> Iterator[Check]:
         yield Check(
             "client",
             "ok",
-            "official; native would add retry times, bulk pushes, atomic fencing and speed",
+            "official; native would add bulk pushes, atomic fencing and speed",
         )
     else:
         yield Check(
@@ -151,22 +150,33 @@ async def of_server(settings: Settings) -> AsyncIterator[Check]:
         return
     address = parse_address(settings.url)
     yield Check("URL", "ok", settings.url)
+    web = settings.http_url.rstrip("/") or address.web
     verify = str(settings.ca_file) if settings.ca_file else True
-    host = httpx.URL(address.web).host
+    host = httpx.URL(web).host
     began, now = time.monotonic(), datetime.now(UTC)
     try:
         async with httpx.AsyncClient(
             timeout=CONFIG_TIMEOUT, verify=verify, trust_env=not is_loopback(host)
         ) as http:
-            answer = await http.get(f"{address.web}/config")
+            answer = await http.get(f"{web}/config")
     except (httpx.HTTPError, OSError) as error:
         said = str(error) or type(error).__name__
-        yield Check(
-            "server", "failed", f"{address.web}/config: {said}; is it running, and the URL right?"
-        )
+        if address.link.startswith("grpc") and not settings.http_url:
+            # Where OpenIAP's HTTP is does not follow from where its gRPC is.
+            yield Check(
+                "server",
+                "note",
+                f"{web}/config: {said}; set http_url to OpenIAP's web address (a gRPC port does not"
+                " speak HTTP), or version and clock are not checked, and watches and metrics are"
+                " off",
+            )
+        else:
+            yield Check(
+                "server", "failed", f"{web}/config: {said}; is it running, and the URL right?"
+            )
         return
     took = time.monotonic() - began
-    yield _config(f"{address.web}/config", answer, took)
+    yield _config(f"{web}/config", answer, took)
     yield clock(answer.headers.get("date", ""), now + timedelta(seconds=took / 2), took)
 
 
@@ -259,9 +269,15 @@ async def _of_queue(client: Client, name: str) -> Check:
         return Check("queue", "failed", f"{name}: {error.text}")
     rights = rights_of(found, client.user)
     waiting = f"{name}: {counts['new']:,} new, {counts['processing']:,} processing"
-    if rights is not None and not {"read", "update"} <= rights:
-        missing = ", ".join(sorted({"read", "update"} - rights))
-        return Check("queue", "failed", f"{waiting}; this user lacks the right to {missing}")
+    if rights is not None and not set(NEEDED) <= rights:
+        missing = [f"{right} ({why})" for right, why in NEEDED.items() if right not in rights]
+        return Check(
+            "queue",
+            "failed",
+            f"{waiting}; this user lacks the right to {', '.join(missing)}; whoever may change the"
+            f" queue gives it: openiap-worker queues update {name} --role NAME, or rights"
+            f" {WORKS} in its _acl",
+        )
     shown = "not told" if rights is None else "all" if len(rights) == len(RIGHTS) else ""
     shown = shown or ", ".join(right for right in RIGHTS if right in (rights or ()))
     return Check("queue", "ok", f"{waiting}; rights: {shown}")
@@ -280,27 +296,3 @@ async def of_records(client: Client, collection: str, without: str) -> Check:
     except (AccessDenied, ServerError) as error:
         return Check("records", "note", f"{collection} cannot be written ({error.text}): {without}")
     return Check("records", "ok", f"{collection} can be written")
-
-
-def rights_of(document: JsonObject, user: User | None) -> set[str] | None:
-    """Return what a user may do with a document, by its access control list.
-
-    None where that cannot be told: no list, a form of rights that is not known, or entries that
-    name only roles which the sign-in did not tell.
-    """
-    entries = document.get("_acl")
-    if user is None or not isinstance(entries, list) or not entries:
-        return None
-    mine = {user.id, user.name, user.username, *user.roles}
-    granted: set[str] = set()
-    matched = False
-    for entry in entries:
-        if not isinstance(entry, dict) or not {entry.get("_id"), entry.get("name")} & mine:
-            continue
-        bits = entry.get("rights")
-        if isinstance(bits, bool) or not isinstance(bits, int):
-            return None
-        matched = True
-        named = {right for index, right in enumerate(RIGHTS) if bits >> index & 1}
-        granted = granted - named if entry.get("deny") else granted | named
-    return granted if matched else None

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import CommandError, no_queue
+from worker.cli.shared.rights import WORKS, rights_of
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
+from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject, WorkItemQueue
 
 COLLECTION: Final = "mq"
@@ -23,7 +25,11 @@ BATCH: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class QueueChange:
-    """What is to be set; None leaves it, "" takes it away. Delays in seconds."""
+    """What is to be set; None leaves it, "" takes it away. Delays in seconds.
+
+    Attributes:
+        workers: roles or users, by name, who may work the queue beside those who may already.
+    """
 
     maxretries: int | None = None
     retrydelay: int | None = None
@@ -31,6 +37,7 @@ class QueueChange:
     amqpqueue: str | None = None
     success_wiq: str | None = None
     failed_wiq: str | None = None
+    workers: tuple[str, ...] = ()
 
     def numbers_and_names(self) -> dict[str, Any]:
         """Return what the protocol carries."""
@@ -79,17 +86,19 @@ class QueueAdministration:
             raise CommandError(
                 f"Queue {name} exists already. To change it: openiap-worker queues update {name}."
             )
-        chain = await self._chain(change)
+        chain, entries = await self._chain(change), await self._entries(change)
         values = change.numbers_and_names()
         if self._client.capabilities.queue_administration:
             await self._client.add_workitem_queue(WorkItemQueue(name=name, **values))
-            if chain:
-                await self._write(await self.find(name), chain)
         else:
             fresh = {"maxretries": 3, "retrydelay": 0, "initialdelay": 0, "amqpqueue": ""}
             await self._client.insert_one(
                 COLLECTION, {"_type": TYPE, "name": name, **fresh, **values, **chain}
             )
+        made = await self.find(name)
+        # Rights are written once there are some, so that those of the maker stay.
+        later = chain if self._client.capabilities.queue_administration else {}
+        await self._write(made, {**later, **_granted(made, entries)})
         return await self.find(name)
 
     async def update(self, name: str, change: QueueChange) -> JsonObject:
@@ -99,22 +108,35 @@ class QueueAdministration:
             CommandError: it does not exist, or a queue to chain to does not.
         """
         document = await self.find(name)
-        chain = await self._chain(change)
-        await self._write(document, {**change.numbers_and_names(), **chain})
+        chain, entries = await self._chain(change), await self._entries(change)
+        granted = _granted(document, entries)
+        await self._write(document, {**change.numbers_and_names(), **chain, **granted})
         return await self.find(name)
 
     async def delete(self, name: str, *, advance: Callable[[int], None]) -> None:
         """Delete a queue with all its items.
 
         Raises:
-            CommandError: it does not exist.
+            CommandError: it does not exist, or this user may not delete it; then its items stay.
         """
         document = await self.find(name)
+        rights = rights_of(document, self._client.user)
+        if rights is not None and "delete" not in rights:
+            raise CommandError(
+                f"Queue {name} cannot be deleted: this user lacks the right to delete it."
+                " Nothing was deleted."
+            )
         await self.purge(name, advance=advance)
         if self._client.capabilities.queue_administration:
             await self._client.delete_workitem_queue(name, purge=True)
-        else:
-            await self._client.delete_one(COLLECTION, str(document["_id"]))
+            return
+        # OpenIAP refuses to delete one document of a queue, and takes the same as one of many.
+        await self._client.delete_many(COLLECTION, ids=[str(document["_id"])])
+        if await self._find(name) is not None:
+            raise CommandError(
+                f"Queue {name} is empty now and still there: OpenIAP does not let this client"
+                " delete it. Use the native one: --client native."
+            )
 
     async def purge(self, name: str, *, advance: Callable[[int], None]) -> int:
         """Delete the items of a queue and their files; returns how many items.
@@ -172,6 +194,36 @@ class QueueAdministration:
             fields[f"{key}id"] = "" if not target else str((await self.find(target))["_id"])
         return fields
 
+    async def _entries(self, change: QueueChange) -> list[JsonObject]:
+        """Return the access list's entries for the roles and users of a change."""
+        entries: list[JsonObject] = []
+        for name in change.workers:
+            found = await first(self._client, "users", {"name": name}) or await first(
+                self._client, "users", {"username": name}
+            )
+            if found is None:
+                raise CommandError(
+                    f"There is no role or user {name}, or this user may not see it. Names are"
+                    " case-sensitive."
+                )
+            entries.append({"_id": str(found["_id"]), "name": name, "rights": WORKS})
+        return entries
+
     async def _write(self, document: JsonObject, values: Mapping[str, Any]) -> None:
         if values:
             await self._client.update_one(COLLECTION, {**document, **values})
+
+
+def _granted(document: JsonObject, entries: Sequence[JsonObject]) -> dict[str, Any]:
+    """Return a queue's whole access list with these entries; {} without any. Rights that somebody
+    has beyond them stay."""
+    if not entries:
+        return {}
+    acl = [dict(ace) for ace in document.get("_acl") or ()]
+    for entry in entries:
+        mine = next((ace for ace in acl if ace.get("_id") == entry["_id"]), None)
+        if mine is None:
+            acl.append(dict(entry))
+        else:
+            mine["rights"] = number(mine.get("rights")) | WORKS
+    return {"_acl": acl}

@@ -1,4 +1,5 @@
-"""What is written when an item goes back to new without an attempt: at once, or for a while. Pure.
+"""What is written when an item's document goes back to new: without an attempt, at once or for a
+while, or as the next attempt at a chosen time. Pure.
 
 The fields of OpenIAP's that say who has an item go with it, and so does what this package
 notes of the run that ends here.
@@ -9,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING
-from worker.item.outcome import WAITS, Waits
-from worker.openiap.values import iso
+from worker.item.outcome import WAITS, Outcome, Waits
+from worker.openiap.values import iso, number
 from worker.openiap.workitem import NEW, JsonObject
 
 OWNER: Final = ("userid", "username")
@@ -37,3 +38,23 @@ def parking(waits: Waits) -> JsonObject:
         "$set": {"state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()},
         "$unset": dict.fromkeys((*OWNER, CLOSING), ""),
     }
+
+
+def retried(document: Mapping[str, Any], outcome: Outcome, at: datetime) -> JsonObject:
+    """Return an item's whole document as its next attempt begins with it: what the server makes of
+    a retry with this outcome, but for the time.
+
+    Args:
+        document: as it is, in processing.
+        outcome: an application error.
+        at: when the item is to be popped again, UTC.
+    """
+    back: JsonObject = {
+        **handed_back(document, None),
+        "nextrun": iso(at),
+        "retries": number(document.get("retries")) + 1,
+        "errormessage": outcome.message,
+        "errorsource": outcome.source,
+        "errortype": outcome.errortype,
+    }
+    return back if outcome.payload is None else {**back, "payload": outcome.payload}

@@ -10,10 +10,12 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from datetime import datetime
 from typing import Final
 
+from worker.engine.delivery.attachments import store_attachments
 from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import (
     PROJECTION,
     Judgement,
@@ -23,7 +25,8 @@ from worker.engine.delivery.fence import (
     run_at,
     run_of,
 )
-from worker.engine.delivery.release import handed_back, parking
+from worker.engine.delivery.queue_limits import QueueLimits
+from worker.engine.delivery.release import handed_back, parking, retried
 from worker.errors import WorkerError
 from worker.item.outcome import Outcome, Waits, update_of
 from worker.openiap.client import Client
@@ -46,8 +49,6 @@ WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
 PATIENCE: Final = 600.0
 OVERDUE_AFTER: Final = 30.0
-SLOW_LINK: Final = 100_000
-"""Bytes per second below which a transfer counts as stuck."""
 
 
 class _NotYet(WorkerError):
@@ -61,6 +62,7 @@ class WriteBack:
     """Sends outcomes over the pool.
 
     Args:
+        rights: learns and tells which queues' items this user may not write as documents.
         worker_id: who closes an attempt, for the fence and for log lines.
         lease: seconds after a pop from which the item is looked at before it is written.
         patience: seconds for which the server may refuse an outcome before that is believed.
@@ -73,6 +75,7 @@ class WriteBack:
         worker_id: str,
         lease: float,
         log: LinkLog,
+        rights: DocumentRights | None = None,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
@@ -86,6 +89,9 @@ class WriteBack:
         self._chance = chance or random.Random()  # noqa: S311 (jitter, no secret)
         self.fenced = 0
         self._warned_of_cost = False
+        self._rights = rights or DocumentRights(lambda: pool.epoch, log)
+        self._limits = QueueLimits(pool, clock)
+        self._carries_times: bool | None = None
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         """Send until accepted or refused for good; ends early only by cancellation."""
@@ -148,19 +154,25 @@ class WriteBack:
             claimed = await self._claim(delivery, run_of(document))
             if claimed:
                 return None
-            if claimed is False:  # another's claim, or a change since
+            if claimed is False:  # another's claim, a change since, or no right to update
                 document = await self._read(delivery.workitem.id, PROJECTION)
                 if document is None:
                     return None
                 judgement = self._judged(delivery, document)
+                ended = self._concluded(delivery, judgement, document)
+                if ended is None:
+                    self._rights.note_missing(delivery.workitem.wiq)
+                return ended
         return self._concluded(delivery, judgement, document)
 
     async def _claim(
         self, delivery: Delivery, run: int, instead: JsonObject | None = None
     ) -> bool | None:
         """Claim a run in one conditional write, or make a change instead that the same condition
-        guards; whether that was done, None where the client cannot."""
+        guards; whether that was done, None where the client or this user cannot."""
         workitem = delivery.workitem
+        if self._rights.missing(workitem.wiq):
+            return None
         condition, claim = closing_claim(
             workitem.id, workitem.retries, run, self._worker_id, delivery.over
         )
@@ -208,8 +220,15 @@ class WriteBack:
             return await self._release(delivery)
         files = delivery.uploaded
         if delivery.outcome.attachments and files is None:
-            files = delivery.uploaded = await self._upload(delivery)
-        return await self._update(delivery, update_of(delivery.workitem, delivery.outcome), files)
+            files = delivery.uploaded = await store_attachments(
+                self._pool, delivery.workitem, delivery.outcome.attachments
+            )
+        update = update_of(delivery.workitem, delivery.outcome)
+        if update.nextrun is not None:
+            ended = await self._put_back(delivery, update.nextrun)
+            if ended is not None:
+                return ended
+        return await self._update(delivery, update, files)
 
     async def _update(
         self,
@@ -226,22 +245,33 @@ class WriteBack:
         delivery.sent = True
         return Delivered("applied", state=stored.state, nextrun=stored.nextrun)
 
-    async def _upload(self, delivery: Delivery) -> list[WorkitemFile]:
-        """Store the attachments; the metadata lets deleting and purging find them (server.md)."""
+    async def _put_back(self, delivery: Delivery, at: datetime) -> Delivered | None:
+        """Put the item back for a chosen time where an update cannot carry that: by its document,
+        which only its owner may write, so it is looked at right before. None where an update does:
+        the last attempt goes that way too, so that the server fails the item and passes it on.
+        """
         workitem = delivery.workitem
-        metadata = {"wi": workitem.id, "wiq": workitem.wiq, "wiqid": workitem.wiqid}
-        stored: list[WorkitemFile] = []
-        for name, path in delivery.outcome.attachments:
-            if not Path(path).is_file():
-                raise FileTransferError(f"the attachment {name} vanished before it was stored")
-
-            async def store(client: Client, name: str = name, path: str = path) -> str:
-                return await client.upload(
-                    path, name, metadata=metadata, timeout=transfer_time(Path(path))
-                )
-
-            stored.append(WorkitemFile(name, await self._pool.call(store, turn="first")))
-        return stored
+        if self._carries_times is None:
+            self._carries_times = await self._pool.call(_carries_times)
+        if self._carries_times or self._rights.missing(workitem.wiq):
+            return None
+        if workitem.retries + 1 >= await self._limits.maxretries(workitem.wiq):
+            return None
+        document = await self._read(workitem.id, None)
+        if document is None:
+            return None  # gone, or not readable for this user: the update itself will tell
+        ended = self._concluded(delivery, self._judged(delivery, document), document)
+        if ended is not None:
+            return ended
+        back = retried(document, delivery.outcome, at)
+        try:
+            await self._pool.call(lambda client: client.update_one("workitems", back), turn="first")
+        except (AccessDenied, ServerError) as error:
+            if error.maybe_done:
+                raise
+            self._rights.note_missing(workitem.wiq, error.text)
+            return None
+        return Delivered("applied", state=NEW, nextrun=at)
 
     async def _release(self, delivery: Delivery) -> Delivered:
         """Hand the item back, or park it, without costing an attempt (server.md, Documents).
@@ -336,6 +366,5 @@ class WriteBack:
             )
 
 
-def transfer_time(path: Path) -> float:
-    """Return the seconds a file may take: a minute, and what a slow link needs for its size."""
-    return 60 + path.stat().st_size / SLOW_LINK
+async def _carries_times(client: Client) -> bool:
+    return client.capabilities.nextrun_on_update

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from worker.openiap.values import payload_text
+from worker.openiap.values import number, payload_text
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile, WorkItemQueue
 
@@ -162,6 +162,7 @@ def queue(found: pb.WorkItemQueue) -> WorkItemQueue:
         failed_wiqid=found.failed_wiqid,
         success_wiq=found.success_wiq,
         failed_wiq=found.failed_wiq,
+        acl=[{"_id": ace._id, "deny": ace.deny, "rights": ace.rights} for ace in found._acl],
     )
 
 
@@ -183,4 +184,12 @@ def queue_message(queue: WorkItemQueue) -> pb.WorkItemQueue:
         failed_wiqid=queue.failed_wiqid,
         success_wiq=wire_text(queue.success_wiq),
         failed_wiq=wire_text(queue.failed_wiq),
+        _acl=[
+            pb.Ace(
+                _id=str(ace.get("_id", "")),
+                deny=bool(ace.get("deny")),
+                rights=number(ace.get("rights")),
+            )
+            for ace in queue.acl
+        ],
     )

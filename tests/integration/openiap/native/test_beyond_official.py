@@ -1,15 +1,18 @@
 """What only the native client can do (README, two columns), over both transports."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.openiap.native.conftest import DEADLINE, Clients
 from worker.localserver import LocalServer
+from worker.localserver.operations.queues import Queues
 from worker.openiap.errors import ItemNotFound, QueueNotFound
-from worker.openiap.workitem import Workitem, WorkItemQueue
+from worker.openiap.workitem import Workitem, WorkitemFile, WorkItemQueue
 
 
 def test_it_says_what_it_can_do(clients: Clients) -> None:
@@ -69,6 +72,22 @@ async def test_many_items_are_pushed_in_one_message_and_popped_in_order(
     assert (first.name, second.name) == ("item 0", "item 1")
 
 
+async def test_of_many_items_one_with_stored_files_goes_alone_and_keeps_its_place(
+    clients: Clients, server: LocalServer, url: str, tmp_path: Path
+) -> None:
+    """OpenIAP drops files by id from a bulk push."""
+    client = (await clients.connected(url)).client
+    await client.add_workitem_queue(WorkItemQueue(name="q"))
+    (tmp_path / "a.txt").write_text("scan")
+    stored = WorkitemFile("a.txt", await client.upload(tmp_path / "a.txt"))
+    items = [Workitem(name=str(n), files=[stored] if n == 1 else []) for n in range(4)]
+    pushed = await client.push_workitems("q", items)
+    assert [item.name for item in pushed] == ["0", "1", "2", "3"]
+    assert [len(item.files) for item in pushed] == [0, 1, 0, 0]
+    done = server.stats
+    assert (done["pushworkitem"], done["pushworkitems"]) == (1, 2)
+
+
 async def test_a_bulk_push_to_a_queue_that_is_not_there_is_told(clients: Clients, url: str) -> None:
     client = (await clients.connected(url)).client
     with pytest.raises(QueueNotFound):
@@ -116,6 +135,28 @@ async def test_queues_are_made_changed_purged_and_deleted(clients: Clients, url:
     await client.delete_workitem_queue("q", purge=True)
     with pytest.raises(QueueNotFound):
         await client.push_workitem("q", {})
+
+
+async def test_a_queue_keeps_its_rights_when_it_is_changed(
+    clients: Clients, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenIAP takes an empty list for no rights at all, and refuses that."""
+    sent: list[list[dict[str, object]]] = []
+    update = Queues.update
+
+    def noted(self: Queues, document: Any, values: dict[str, Any], *more: Any) -> Any:
+        sent.append(values["_acl"])
+        return update(self, document, values, *more)
+
+    monkeypatch.setattr(Queues, "update", noted)
+    client = (await clients.connected(url)).client
+    assert client.user is not None
+    acl = [{"_id": client.user.id, "deny": False, "rights": 65535}]
+    made = await client.add_workitem_queue(WorkItemQueue(name="q", acl=acl))
+    await client.update_workitem_queue(replace(made, maxretries=9, acl=[]))
+    (stored,) = await client.query("mq", {"name": "q"})
+    assert client.user.id in [ace["_id"] for ace in stored["_acl"]]
+    assert [ace["rights"] for ace in sent[0] if ace["_id"] == client.user.id] == [65535]
 
 
 async def test_a_pop_leaves_the_files_on_the_server_until_they_are_asked_for(

@@ -107,6 +107,8 @@ def test_a_queue_comes_back_as_it_went() -> None:
         name="q", id="1", maxretries=5, retrydelay=6, initialdelay=7, amqpqueue="m", packageid="p"
     )
     assert messages.queue(messages.queue_message(queue)) == queue
+    queue.acl = [{"_id": "5a1702fa245d9013697656fb", "deny": False, "rights": 65535}]
+    assert messages.queue(messages.queue_message(queue)) == queue
     assert (
         messages.queue(messages.queue_message(replace(queue, success_wiq="s"))).success_wiq == "s"
     )
