@@ -1,19 +1,22 @@
 """The work item queues of this worker as the server has them, and their wake-ups.
 
 After every sign-in each queue is read (its name for messages, its maxretries) and the message queue
-is registered again: registrations are lost with the link (server.md, Connections).
+is registered again: registrations are lost with the link (server.md, Connections). A watch is
+believed once an event came through it, and not before: until then the poll keeps its pace.
 """
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from worker.engine.watch_test import COLLECTION, PATH, is_test_document, write_test_document
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
 from worker.openiap.types import QueueEvent, WatchEvent
 from worker.openiap.values import number
-from worker.openiap.workitem import JsonObject
+from worker.openiap.workitem import NEW, JsonObject
 from worker.telemetry.log import Log
 
 PROJECTION: Final = {"name": 1, "maxretries": 1, "retrydelay": 1, "amqpqueue": 1, "_acl": 1}
@@ -38,6 +41,9 @@ class Queues:
         names: the work item queues.
         message_queue: the setting ``queue``: a message queue for all of them, or "".
         wake: called with a queue's name when there may be work in it.
+
+    Attributes:
+        watched: whether the watch of this sign-in has told of something.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Queues:
         self.facts: Final[dict[str, QueueFacts]] = {}
         self.unknown: Final[set[str]] = set()
         self.watched = False
+        self._sign_ins = 0
+        self._watch_test = f"watch-test-{uuid.uuid4().hex}"
         self._listening: set[str] = set()
         self._names = names
         self._message_queue = message_queue
@@ -129,21 +137,42 @@ class Queues:
         self.watched = False
         if not connection.client.server_config.get("supports_watch"):
             return
+        self._sign_ins += 1
+        sign_in = self._sign_ins
+
+        def changed(event: WatchEvent) -> None:
+            if event.document.get("state") != NEW:  # a deletion, which no path is asked about
+                return
+            if sign_in == self._sign_ins:  # an earlier link's says nothing of this one's
+                self.watched = True
+            self._on_new(event)
+
         try:
             await connection.call(
-                lambda client: client.watch("workitems", ["$.[?(@.state == 'new')]"], self._on_new),
-                turn="first",
+                lambda client: client.watch(COLLECTION, [PATH], changed), turn="first"
             )
         except OpenIAPError as error:
             if error.maybe_done:
                 raise
             self._log.info(f"no watch on work items ({error.text}); waiting for messages and polls")
             return
-        self.watched = True
+        try:
+            await connection.call(
+                lambda client: write_test_document(client, self._watch_test), turn="first"
+            )
+        except OpenIAPError as error:
+            if error.maybe_done:
+                raise
+            self._log.info(
+                f"the watch on work items cannot be tried out ({error.text}); it is relied upon"
+                " once it has told of an item"
+            )
 
     def _on_new(self, event: WatchEvent) -> None:
+        if is_test_document(event.document):
+            return
         name = str(event.document.get("wiq", ""))
-        if name in self._names and event.document.get("state") == "new":
+        if name in self._names:
             self._wake(name)
 
 

@@ -3,7 +3,7 @@
 1. One item is one message; many are few messages where the client can, else several in flight.
    After a refusal nothing more is begun.
 2. An outcome is looked for at growing intervals; a watch on the item, where server and client have
-   one, makes the look happen at once.
+   one, makes the look happen at once. Looks become rare once the watch has told of something.
 """
 
 import asyncio
@@ -114,10 +114,11 @@ class ClientSender:
 
     async def _batch(self, pushes: Sequence[Push]) -> list[Sent]:
         first = pushes[0]
-        items = [Workitem(name=p.name, payload=p.payload, priority=p.priority) for p in pushes]
-        found = await self._client.push_workitems(
-            first.queue, items, nextrun=first.nextrun, priority=first.priority
-        )
+        items = [
+            Workitem(name=p.name, payload=p.payload, priority=p.priority, nextrun=p.nextrun)
+            for p in pushes
+        ]
+        found = await self._client.push_workitems(first.queue, items)
         return [Sent(item.id) for item in found]
 
     async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
@@ -128,13 +129,12 @@ class ClientSender:
             OpenIAPError: the server refuses the look.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        changed = asyncio.Event()
-        watch = await self._watch(item_id, changed)
-        longest = LONGEST_WATCHED if watch else LONGEST
+        told = _Told()
+        watch = await self._watch(item_id, told)
         wait, state = FIRST_LOOK, ""
         try:
             while True:
-                changed.clear()
+                told.ended.clear()
                 document = await self._look(item_id)
                 state = str(document.get("state", "")) if document else "deleted"
                 if document is not None and state in ENDS:
@@ -144,8 +144,8 @@ class ClientSender:
                     raise timed_out(item_id, queue, timeout or 0, state)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait if left is None else min(wait, left)):
-                        await changed.wait()
-                wait = min(longest, wait * 1.5)
+                        await told.ended.wait()
+                wait = min(LONGEST_WATCHED if told.of_anything else LONGEST, wait * 1.5)
         finally:
             if watch:
                 with suppress(OpenIAPError):
@@ -160,19 +160,35 @@ class ClientSender:
             raise
         return found[0] if found else None
 
-    async def _watch(self, item_id: str, changed: asyncio.Event) -> str:
-        """Be told of the item's end; "" where that cannot be had."""
+    async def _watch(self, item_id: str, told: "_Told") -> str:
+        """Be told of the item's changes; "" where that cannot be had."""
         if not self._client.server_config.get("supports_watch"):
             return ""
 
         def seen(event: WatchEvent) -> None:
-            if event.document.get("state") in ENDS:
-                changed.set()
+            state = event.document.get("state")
+            told.of_anything |= bool(state)  # not by a deletion, which no path is asked about
+            if state in ENDS:
+                told.ended.set()
 
         with suppress(OpenIAPError):
-            path = f"$.[?(@._id == '{item_id}')]"
+            # Without a dot before the bracket: that would recurse, and never tell of anything.
+            path = f"$[?(@._id == '{item_id}')]"
             return await self._client.watch("workitems", [path], seen)
         return ""
+
+
+class _Told:
+    """What a watch on an item has told so far.
+
+    Attributes:
+        ended: that the item has ended.
+        of_anything: that it changed, the pop included: so the watch does tell.
+    """
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.of_anything = False
 
 
 def _batches(pushes: Sequence[Push]) -> Iterator[tuple[int, int]]:

@@ -1,14 +1,21 @@
 """Whether the server tells of a queue's items, so that looking at it can be rare."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from tests.integration.engine.conftest import create_queue
+import pytest
+
+from tests.integration.engine.conftest import DEADLINE, create_queue
 from worker.engine.queues import Queues
 from worker.localserver import LocalServer
+from worker.localserver.operations.watches import Watches
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
+from worker.producer.sender import ClientSender
 from worker.telemetry.log import Log
+
+RIGHT_PATH = "$[?(@.state == 'new')]"
 
 
 class Line:
@@ -21,21 +28,130 @@ class Line:
         return await operation(self.client)
 
 
+def line(client: Client) -> Connection:
+    return cast(Connection, Line(client))
+
+
+def queues(*names: str, wake: Callable[[str], None] = lambda name: None) -> Queues:
+    log = Log("error", fallback=lambda level, line: None)
+    return Queues(names, message_queue="", wake=wake, log=log)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+class Paths:
+    """Notes the paths of watches that the server is asked for; ``mute`` ones tell of nothing, as
+    one whose path the server's library throws on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.mute = False
+        add = Watches.add
+
+        def noted(watches: Watches, client: Any, collection: str, paths: list[str]) -> str:
+            self.asked += paths
+            return add(
+                watches, client, collection, ["$[?(@.state == 'mute')]"] if self.mute else paths
+            )
+
+        monkeypatch.setattr(Watches, "add", noted)
+
+
+@pytest.fixture
+def paths(monkeypatch: pytest.MonkeyPatch) -> Paths:
+    return Paths(monkeypatch)
+
+
 async def test_a_queue_counts_as_told_of_only_while_something_tells(
     server: LocalServer, client: Client
 ) -> None:
     await create_queue(client, "q", amqpqueue="Q-Messages")
     await create_queue(client, "mute", amqpqueue="")
-    log = Log("error", fallback=lambda level, line: None)
-    queues = Queues(("q", "mute"), message_queue="", wake=lambda name: None, log=log)
-    connection = cast(Connection, Line(client))
-    assert not queues.notified("q")
+    told = queues("q", "mute")
+    assert not told.notified("q")
     server.faults.refuse = {"watch": 1, "registerqueue": 2}
-    await queues.register(connection)
-    assert (queues.notified("q"), queues.notified("mute")) == (False, False)
+    await told.register(line(client))
+    assert (told.notified("q"), told.notified("mute")) == (False, False)
     server.faults.refuse = {"watch": 1}
-    await queues.register(connection)
-    assert (queues.notified("q"), queues.notified("mute")) == (True, False), "by messages alone"
+    await told.register(line(client))
+    assert (told.notified("q"), told.notified("mute")) == (True, False), "by messages alone"
     server.faults.refuse = {}
-    await queues.register(connection)
-    assert (queues.notified("q"), queues.notified("mute")) == (True, True), "by the watch"
+    await told.register(line(client))
+    await until(lambda: told.notified("mute"))
+    assert told.notified("q"), "by the watch"
+
+
+async def test_a_watch_that_tells_of_nothing_is_not_believed(client: Client, paths: Paths) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    paths.mute = True
+    told = queues("q")
+    await told.register(line(client))
+    await client.push_workitem("q", {})
+    assert await client.count("workitems", {"wiq": "q"}) == 1, "what was told is here by now"
+    assert not told.notified("q")
+    paths.mute = False
+    await told.register(line(client))
+    await until(lambda: told.notified("q"))
+    paths.mute = True
+    await told.register(line(client))
+    assert not told.notified("q"), "each sign-in's watch has to show it anew"
+
+
+async def test_the_paths_of_watches_are_ones_that_do_not_recurse(
+    client: Client, paths: Paths
+) -> None:
+    await create_queue(client, "q")
+    await queues("q").register(line(client))
+    item = await client.push_workitem("q", {})
+    waiting = asyncio.create_task(ClientSender(client).ended(item.id, "q", DEADLINE))
+    popped = await client.pop_workitem("q")
+    assert popped is not None
+    popped.state = "successful"
+    await client.update_workitem(popped)
+    await waiting
+    assert set(paths.asked) <= {RIGHT_PATH, f"$[?(@._id == '{item.id}')]"}
+    assert RIGHT_PATH in paths.asked
+
+
+async def test_the_document_that_tries_a_watch_out_is_taken_away_and_wakes_nobody(
+    client: Client,
+) -> None:
+    await create_queue(client, "q")
+    woken: list[str] = []
+    told = queues("q", wake=woken.append)
+    await told.register(line(client))
+    await told.register(line(client))
+    await until(lambda: told.watched)
+    assert await client.count("workitems", {}) == 0
+    assert woken == []
+
+
+async def test_one_that_was_left_by_a_broken_link_does_not_keep_the_next_from_being_tried(
+    server: LocalServer, client: Client
+) -> None:
+    await create_queue(client, "q")
+    told = queues("q")
+    server.faults.refuse = {"deleteone": 1}
+    await told.register(line(client))
+    assert await client.count("workitems", {}) == 1, "it could not be taken away"
+    await told.register(line(client))
+    await until(lambda: told.watched)
+    assert await client.count("workitems", {}) == 0
+
+
+async def test_a_user_who_may_not_write_it_relies_on_the_watch_from_its_first_item_on(
+    server: LocalServer, client: Client
+) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    server.faults.refuse_collections = {"workitems"}
+    woken: list[str] = []
+    told = queues("q", wake=woken.append)
+    await told.register(line(client))
+    assert not told.notified("q")
+    await client.push_workitem("q", {})
+    await until(lambda: told.notified("q"))
+    assert woken == ["q"]

@@ -1,15 +1,20 @@
 """Many pushes over one client: few messages, and a refusal half-way begins nothing more."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from tests.unit.virtualloop import in_virtual_time
 from worker.openiap.client import Capabilities, Client
 from worker.openiap.errors import OpenIAPError, RequestTimeout, ServerError
+from worker.openiap.types import WatchEvent
 from worker.openiap.workitem import Workitem
-from worker.producer.producer import Push, Sent
+from worker.producer import sender as room
+from worker.producer.producer import Push, ResultTimeout, Sent
 from worker.producer.sender import BATCH, IN_FLIGHT, ClientSender
 
 
@@ -25,6 +30,7 @@ class Server:
         self.calls = 0
         self.in_flight = 0
         self.most_in_flight = 0
+        self.items: list[Workitem] = []
 
     async def push_workitem(self, wiq: str, payload: Any, **_: Any) -> Workitem:
         self.calls += 1
@@ -42,6 +48,7 @@ class Server:
 
     async def push_workitems(self, wiq: str, items: list[Workitem], **_: Any) -> list[Workitem]:
         self.calls += 1
+        self.items = items
         return [Workitem(id=f"id{(item.payload or {})['n']}") for item in items]
 
 
@@ -106,7 +113,55 @@ async def test_an_answer_that_never_came_is_told_rather_than_a_plain_refusal() -
     assert told.ids == {}
 
 
+async def test_in_a_bulk_push_each_item_carries_its_own_time_and_priority() -> None:
+    """OpenIAP ignores the request's own."""
+    server, moment = Server(bulk=True), datetime(2030, 1, 1, tzinfo=UTC)
+    await door(server, Told()).send(
+        [Push("q", {"n": n}, priority=n, nextrun=moment) for n in (1, 2)]
+    )
+    assert [(item.nextrun, item.priority) for item in server.items] == [(moment, 1), (moment, 2)]
+
+
 async def test_nothing_to_push_is_no_message() -> None:
     server = Server(bulk=True)
     assert await door(server, Told()).send([]) == []
     assert server.calls == 0
+
+
+class Watched:
+    """A server with one item that never ends, and a watch that tells of its pop or of nothing."""
+
+    def __init__(self, *, tells: bool) -> None:
+        self.server_config = {"supports_watch": True}
+        self.looks = 0
+        self._tells = tells
+
+    async def watch(self, _: str, paths: list[str], told: Callable[[WatchEvent], None]) -> str:
+        if self._tells:
+            told(WatchEvent("w", "update", {"_id": "1", "state": "processing"}))
+        else:
+            told(WatchEvent("w", "delete", {"_id": "1"}))
+        return "w"
+
+    async def unwatch(self, _: str) -> None:
+        pass
+
+    async def query(self, *_: object, **__: object) -> list[dict[str, str]]:
+        self.looks += 1
+        return [{"_id": "1", "state": "processing"}]
+
+
+@pytest.mark.parametrize(("tells", "looks"), [(False, range(60, 90)), (True, range(8, 25))])
+def test_looks_become_rare_only_once_the_watch_has_told_of_something(
+    monkeypatch: pytest.MonkeyPatch, tells: bool, looks: range
+) -> None:
+    server = Watched(tells=tells)
+
+    async def wait() -> None:
+        clock = asyncio.get_running_loop().time
+        monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=clock))
+        with pytest.raises(ResultTimeout):
+            await ClientSender(cast("Client", server)).ended("1", "q", 120)
+
+    in_virtual_time(wait())
+    assert server.looks in looks
