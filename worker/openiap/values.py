@@ -87,6 +87,11 @@ def argument_text(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
+def query_text(value: object) -> str:
+    """Return a query as JSON text; none means every document, which OpenIAP wants to be told."""
+    return argument_text(value) or "{}"
+
+
 def checked_payload(text: str, *, operation: str, item_id: str = "") -> str:
     """Return a payload's JSON text if OpenIAP can carry it.
 

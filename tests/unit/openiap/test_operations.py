@@ -15,7 +15,7 @@ from worker.openiap.official import abi
 from worker.openiap.official.functions import OPERATIONS as OFFICIAL
 from worker.openiap.official.operations import UNSUPPORTED, Operations
 from worker.openiap.official.requests import encoded
-from worker.openiap.types import ConnectionOptions
+from worker.openiap.types import Capabilities, ConnectionOptions
 from worker.openiap.workitem import Workitem, WorkItemQueue
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, 5000, tzinfo=UTC)
@@ -63,7 +63,9 @@ def client() -> Client:
         raise Sent(operation, fields)
 
     backend = SimpleNamespace(
-        options=ConnectionOptions("ws://localhost"), operations=SimpleNamespace(call=call)
+        options=ConnectionOptions("ws://localhost"),
+        operations=SimpleNamespace(call=call),
+        capabilities=Capabilities("both", bulk_push=True),
     )
     return Client(cast(Backend, backend))
 
@@ -126,3 +128,32 @@ async def test_messages_and_commands_of_the_official_library_carry_every_field(
 ) -> None:
     _, fields = await sent(call)
     assert vars(kind(**encoded(fields))) == {}
+
+
+async def test_many_items_say_each_for_itself_when_and_how_urgent_they_are() -> None:
+    """OpenIAP ignores what the request says for all of them."""
+    items = [Workitem(name="own", nextrun=NOW, priority=1), Workitem(name="none", priority=0)]
+    later = NOW.replace(year=2027)
+    _, fields = await sent(lambda client: client.push_workitems("q", items, nextrun=later))
+    request = NATIVE["push_workitems"].request(**fields)
+    times = [item.nextrun.ToDatetime(tzinfo=UTC) for item in request.items]
+    assert times == [NOW, later]
+    assert [item.priority for item in request.items] == [1, 2]
+    assert not request.HasField("nextrun"), "or a server that takes it would hide the rest"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.query("c"),
+        lambda client: client.count("c"),
+        lambda client: client.distinct("c", "f"),
+        lambda client: client.count("c", ""),
+    ],
+)
+async def test_a_call_without_a_query_asks_for_every_document(
+    call: Callable[[Client], Awaitable[Any]],
+) -> None:
+    """OpenIAP refuses a query that is empty."""
+    _, fields = await sent(call)
+    assert fields["query"] == "{}"

@@ -9,6 +9,7 @@ from worker.openiap.values import (
     documents_from_text,
     object_from_text,
     objects_from_text,
+    query_text,
 )
 from worker.openiap.workitem import JsonObject
 
@@ -118,7 +119,7 @@ class DocumentCalls(Subject):
             "query",
             timeout,
             collectionname=collectionname,
-            query=argument_text(query),
+            query=query_text(query),
             projection=argument_text(projection),
             orderby=argument_text(orderby),
             queryas=queryas,
@@ -164,7 +165,7 @@ class DocumentCalls(Subject):
             "count",
             timeout,
             collectionname=collectionname,
-            query=argument_text(query),
+            query=query_text(query),
             queryas=queryas,
             explain=explain,
         )
@@ -186,7 +187,7 @@ class DocumentCalls(Subject):
             timeout,
             collectionname=collectionname,
             field=field,
-            query=argument_text(query),
+            query=query_text(query),
             queryas=queryas,
             explain=explain,
         )

@@ -1,7 +1,9 @@
 """Work items and their queues."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 
 from worker.openiap.api.subject import Subject
@@ -82,21 +84,53 @@ class WorkitemCalls(Subject):
         priority: int = 2,
         timeout: float | None = None,
     ) -> list[Workitem]:
-        """Add many items in one message; each one's stored files go along with it.
+        """Add many items in one message, in the order given.
+
+        An item with stored files goes in a message of its own: OpenIAP drops what a bulk push would
+        attach (openflow 1.5.10.62).
+
+        Args:
+            nextrun, priority: for items that have none of their own.
 
         Raises:
             Unsupported: the official library has no such call.
         """
-        pushed: list[Workitem] = await self._call(
-            "push_workitems",
-            timeout,
-            wiq=wiq,
-            wiqid=wiqid,
-            nextrun=nextrun,
-            priority=priority,
-            items=items,
-        )
+        filled = [
+            replace(item, nextrun=item.nextrun or nextrun, priority=item.priority or priority)
+            for item in items
+        ]
+        pushed: list[Workitem] = []
+        for alone, group in groupby(filled, key=lambda item: bool(item.files)):
+            if alone and self._backend.capabilities.bulk_push:
+                for item in group:
+                    pushed.append(await self._push_alone(wiq, wiqid, item, timeout))
+                continue
+            sent = list(group)
+            stored = await self._call("push_workitems", timeout, wiq=wiq, wiqid=wiqid, items=sent)
+            # OpenIAP answers 1970 whatever it has stored.
+            pushed += [
+                replace(found, nextrun=item.nextrun or found.nextrun)
+                for item, found in zip(sent, stored, strict=True)
+            ]
         return pushed
+
+    async def _push_alone(
+        self, wiq: str, wiqid: str, item: Workitem, timeout: float | None
+    ) -> Workitem:
+        return await self.push_workitem(
+            wiq,
+            item.payload,
+            wiqid=wiqid,
+            name=item.name,
+            nextrun=item.nextrun,
+            priority=item.priority,
+            files=item.files,
+            success_wiqid=item.success_wiqid,
+            failed_wiqid=item.failed_wiqid,
+            success_wiq=item.success_wiq,
+            failed_wiq=item.failed_wiq,
+            timeout=timeout,
+        )
 
     async def pop_workitem(
         self,

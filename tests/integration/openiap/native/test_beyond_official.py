@@ -9,7 +9,7 @@ import pytest
 from tests.integration.openiap.native.conftest import DEADLINE, Clients
 from worker.localserver import LocalServer
 from worker.openiap.errors import ItemNotFound, QueueNotFound
-from worker.openiap.workitem import Workitem, WorkItemQueue
+from worker.openiap.workitem import Workitem, WorkitemFile, WorkItemQueue
 
 
 def test_it_says_what_it_can_do(clients: Clients) -> None:
@@ -67,6 +67,22 @@ async def test_many_items_are_pushed_in_one_message_and_popped_in_order(
     assert first is not None
     assert second is not None
     assert (first.name, second.name) == ("item 0", "item 1")
+
+
+async def test_of_many_items_one_with_stored_files_goes_alone_and_keeps_its_place(
+    clients: Clients, server: LocalServer, url: str, tmp_path: Path
+) -> None:
+    """OpenIAP drops files by id from a bulk push."""
+    client = (await clients.connected(url)).client
+    await client.add_workitem_queue(WorkItemQueue(name="q"))
+    (tmp_path / "a.txt").write_text("scan")
+    stored = WorkitemFile("a.txt", await client.upload(tmp_path / "a.txt"))
+    items = [Workitem(name=str(n), files=[stored] if n == 1 else []) for n in range(4)]
+    pushed = await client.push_workitems("q", items)
+    assert [item.name for item in pushed] == ["0", "1", "2", "3"]
+    assert [len(item.files) for item in pushed] == [0, 1, 0, 0]
+    done = server.stats
+    assert (done["pushworkitem"], done["pushworkitems"]) == (1, 2)
 
 
 async def test_a_bulk_push_to_a_queue_that_is_not_there_is_told(clients: Clients, url: str) -> None:
