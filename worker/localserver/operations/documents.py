@@ -181,19 +181,18 @@ class Documents:
     def delete(self, collection: str, document_id: str) -> int:
         """Remove a document, with its file's contents or its item's files; return how many."""
         _require_name(collection)
+        document = self._get(collection, document_id)
+        if document is None:
+            return 0
         if collection == item_table.COLLECTION:
-            item = self._items.get(document_id)
-            if item is None:
-                return 0
-            for file in item.files:
+            for file in document["files"]:
                 self._files.delete(str(file.get("_id") or ""))
             self._items.delete(document_id)
         elif collection == filestore.COLLECTION:
-            if not self._files.delete(document_id):
-                return 0
-        elif not self._documents.delete(collection, document_id):
-            return 0
-        self._changes.publish(collection, "delete", {"_id": document_id})
+            self._files.delete(document_id)
+        else:
+            self._documents.delete(collection, document_id)
+        self._changes.publish(collection, "delete", document)
         return 1
 
     def delete_many(self, collection: str, query: dict[str, Any], ids: list[str]) -> int:

@@ -112,6 +112,10 @@ class ServerOptions:
         wakeup_spacing: seconds between two clients of one round (OpenIAP: 1).
         rate_limit: messages per 1 s window and connection; 0 is off (OpenIAP: 30).
         grpc_enabled: whether to listen for gRPC at all.
+        strict: be no kinder than OpenIAP. Without it a few kindnesses remain that save a newcomer
+            from silence: watches take ``$.[?(…)]``, targets of chains count when they come over
+            the protocol, whole seconds count in the ``nextrun`` of an update,
+            ``updateworkitemqueue`` keeps what it is not told, and counting takes no query.
         pops_compete: leave ``pops_compete: false`` out of ``/config``, so that clients treat this
             server like OpenIAP, where several pops at once on one queue disturb each other.
         faults: bugs and accidents, see ``Faults``.
@@ -133,6 +137,7 @@ class ServerOptions:
     wakeup_spacing: float = 1.0
     rate_limit: int = 0
     grpc_enabled: bool = True
+    strict: bool = True
     pops_compete: bool = False
     faults: Faults = field(default_factory=Faults)
     faults_endpoint: bool = False

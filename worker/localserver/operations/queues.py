@@ -139,7 +139,7 @@ class Queues:
     def remove(self, document: dict[str, Any]) -> None:
         """Remove a queue's document; its items are the caller's business."""
         self._documents.delete(COLLECTION, str(document["_id"]))
-        self._changes.publish(COLLECTION, "delete", {"_id": document["_id"]})
+        self._changes.publish(COLLECTION, "delete", document)
 
     def _refresh(self) -> None:
         known = (self._documents.writes(COLLECTION), self._store.undone)

@@ -46,7 +46,7 @@ class Services:
         )
         self.workitems = WorkItems(self.item_table, self.queues, self.files, self.changes)
         self.messages = MessageQueues()
-        self.watches = Watches(self.changes)
+        self.watches = Watches(self.changes, options.log, strict=options.strict)
         self.replies = Replies(self.store, options.log)
         self.stats: Counter[str] = Counter()
 

@@ -104,7 +104,7 @@ class WorkItems:
         updated.modifiedby, updated.modifiedbyid = user.username, user.id
         updated.files = self._with_files(item.files, files, item, user, now)
         self._table.replace(updated, now, payload=update.payload is not None)
-        self._tell("update", updated)
+        self._tell("replace", updated)
         if target is not None:
             self._chain(updated, target, user, now)
         return updated

@@ -265,8 +265,8 @@ def document_of(item: StoredItem) -> dict[str, Any]:
     }
     if item.nextrun is not None:
         document["nextrun"] = json_text.write_date(item.nextrun)
-    if item.lastrun is not None:
-        document["lastrun"] = json_text.write_date(item.lastrun)
+    # Null and not absent, as in OpenIAP: what chokes on null there is to choke on it here.
+    document["lastrun"] = None if item.lastrun is None else json_text.write_date(item.lastrun)
     for name in _TEXTS:
         if text := getattr(item, name):
             document[name] = text
