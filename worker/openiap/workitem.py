@@ -63,7 +63,11 @@ class Workitem:
 
 @dataclass(slots=True)
 class WorkItemQueue:
-    """A work item queue; delays in seconds, ``maxretries`` counts all attempts (server.md)."""
+    """A work item queue; delays in seconds, ``maxretries`` counts all attempts (server.md).
+
+    ``acl`` is its list of rights: entries of ``_id`` and ``rights``, a sum of bits. A change sends
+    it whole; OpenIAP refuses one with an empty list.
+    """
 
     name: str = ""
     id: str = ""
@@ -80,3 +84,4 @@ class WorkItemQueue:
     failed_wiqid: str = ""
     success_wiq: str = ""
     failed_wiq: str = ""
+    acl: list[JsonObject] = field(default_factory=list)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import CommandError, no_queue
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound
+from worker.openiap.item_deletion import delete_with_files
 from worker.openiap.workitem import JsonObject, WorkItemQueue
 
 COLLECTION: Final = "mq"
@@ -107,14 +107,16 @@ class QueueAdministration:
         """Delete a queue with all its items.
 
         Raises:
-            CommandError: it does not exist.
+            CommandError: it does not exist, or this client has no call for it: OpenIAP deletes no
+                queue as a document. Nothing is purged then.
         """
-        document = await self.find(name)
+        await self.find(name)
+        if not self._client.capabilities.queue_administration:
+            raise CommandError(
+                f"The official client cannot delete queue {name}: use --client native."
+            )
         await self.purge(name, advance=advance)
-        if self._client.capabilities.queue_administration:
-            await self._client.delete_workitem_queue(name, purge=True)
-        else:
-            await self._client.delete_one(COLLECTION, str(document["_id"]))
+        await self._client.delete_workitem_queue(name, purge=True)
 
     async def purge(self, name: str, *, advance: Callable[[int], None]) -> int:
         """Delete the items of a queue and their files; returns how many items.
@@ -149,15 +151,9 @@ class QueueAdministration:
             deleted = await self._client.delete_many(ITEMS, ids=plain)
         for item in items:
             if item.get("files"):
-                await self._delete_with_files(str(item["_id"]))
+                await delete_with_files(self._client, item)
                 deleted += 1
         return deleted
-
-    async def _delete_with_files(self, id: str) -> None:
-        try:
-            await self._client.delete_workitem(id)
-        except ItemNotFound:
-            return  # somebody else was faster, which is as good
 
     async def _find(self, name: str) -> JsonObject | None:
         return await first(self._client, COLLECTION, {"_type": TYPE, "name": name})

@@ -162,6 +162,7 @@ def queue(found: pb.WorkItemQueue) -> WorkItemQueue:
         failed_wiqid=found.failed_wiqid,
         success_wiq=found.success_wiq,
         failed_wiq=found.failed_wiq,
+        acl=[{"_id": ace._id, "rights": ace.rights} for ace in found._acl],
     )
 
 
@@ -183,4 +184,5 @@ def queue_message(queue: WorkItemQueue) -> pb.WorkItemQueue:
         failed_wiqid=queue.failed_wiqid,
         success_wiq=wire_text(queue.success_wiq),
         failed_wiq=wire_text(queue.failed_wiq),
+        _acl=[pb.Ace(_id=ace["_id"], rights=ace["rights"]) for ace in queue.acl],
     )
