@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from worker.localserver.operations.messages import Subscriber
 from worker.localserver.operations.paths import PathError, PathFilter, path_filter
-from worker.localserver.storage import json_text
+from worker.localserver.operations.roles import Roles
+from worker.localserver.storage import json_text, rights
 from worker.localserver.storage.change_feed import ChangeFeed, OnChange
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
@@ -31,8 +32,11 @@ class Watch:
 class Watches:
     """Keeps watches; they end with the link of their client."""
 
-    def __init__(self, changes: ChangeFeed, log: Callable[[str], None], *, strict: bool) -> None:
+    def __init__(
+        self, changes: ChangeFeed, roles: Roles, log: Callable[[str], None], *, strict: bool
+    ) -> None:
         self._changes = changes
+        self._roles = roles
         self._log = log
         self._strict = strict
         self._watches: dict[str, Watch] = {}
@@ -70,6 +74,11 @@ class Watches:
 
         def tell(operation: str, document: dict[str, Any]) -> None:
             if operation == "delete" and collection in WITHOUT_HISTORY:
+                return
+            acl = rights.acl_of(collection, document)
+            if client.user is None or not rights.may(
+                self._roles.current(client.user), acl, rights.READ
+            ):
                 return
             # Every path is tried, as there: one that fits hides no other's error.
             fitting = [fits(path, one, document) for path, one in filters]
