@@ -21,6 +21,7 @@ from worker.cli.shared.options import (
 from worker.cli.shared.output import confirm, many, print_json, safe, to_stderr, to_stdout
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.item_deletion import delete_files, file_ids
 from worker.openiap.workitem import NEW, PROCESSING, RETRY, JsonObject, Workitem
 from worker.settings import Settings
 
@@ -140,7 +141,10 @@ def delete(
     confirm(f"Delete {many(len(ids), 'item')}?", yes=yes)
 
     async def one(signed: Client, id: str) -> None:
+        found = await signed.query("workitems", {"_id": id}, {"files": 1}, top=1)
+        files = file_ids(found[0].get("files")) if found else []
         await signed.delete_workitem(id)
+        await delete_files(signed, files)
 
     _each(chosen, ids, one, said="Deleted", key="deleted", as_json=as_json)
 

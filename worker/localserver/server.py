@@ -206,8 +206,11 @@ class LocalServer:
             name, password = generated_user(self._options.data)
             users = {name: password}
         self.credentials = next(iter(users.items()))
+        services.roles.ensure(services.now())
         for name, password in users.items():
             services.users.ensure(name, password, services.now())
+        for name, password in self._options.plain_users.items():
+            services.users.ensure(name, password, services.now(), admin=False)
         services.store.commit()
 
     async def _listen(self, services: Services, sessions: Sessions) -> None:

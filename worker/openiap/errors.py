@@ -111,11 +111,13 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], type[OpenIAPError]], ...]] = (
         AccessDenied,
     ),
     (
-        re.compile(r"missing \w+ permission|not signed in|User not authenticated", re.I),
+        re.compile(r"missing \w+ (permission|rights)|not signed in|User not authenticated", re.I),
         AccessDenied,
     ),
     (
-        re.compile(r"\bjwt (expired|malformed|not active)|invalid (token|signature)", re.I),
+        re.compile(
+            r"\bjwt (expired|malformed|not active)|expired jwt|invalid (token|signature)", re.I
+        ),
         AccessDenied,
     ),
     (re.compile(r"Not connected", re.I), NotConnected),

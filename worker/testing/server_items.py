@@ -9,14 +9,14 @@ from worker.app.options import Handler
 from worker.localserver.operations.services import Services
 from worker.localserver.storage.item_rules import StoredItem
 from worker.localserver.storage.item_table import document_of
-from worker.localserver.storage.user import User
+from worker.localserver.storage.user import administrator
 from worker.openiap.workitem import NEW, JsonObject
 from worker.testing.item_view import ItemView, view_of
 from worker.testing.virtual_time import VirtualClock
 
 QueueOrHandler = str | Handler[..., Any]
 
-TESTER: Final = User("", "tester")
+TESTER: Final = administrator("tester")
 BUSY: Final = "state = 'processing' OR (state = 'new' AND nextrun <= ?)"
 WAITING: Final = "state = 'new' AND nextrun > ?"
 
@@ -42,8 +42,9 @@ class ServerItems:
         services = self._services()
         settings = {"name": name, "amqpqueue": name, **values}
         if self.has_queue(name):
-            document = services.queues.document("", name)
-            services.queues.update(document, settings, TESTER, services.now())
+            document = services.queues.document("", name, TESTER)
+            kept = {"_acl": document["_acl"], **settings}
+            services.queues.update(document, kept, TESTER, services.now())
         else:
             services.queues.add(settings, TESTER, services.now())
         services.replies.schedule()

@@ -154,12 +154,25 @@ class RawClient:
                     kind = getattr(pb, message_name(envelope) or "ErrorResponse")
                     return kind.FromString(envelope.data.value)
 
-    async def queue(self, name: str, **fields: Any) -> pb.WorkItemQueue:
+    async def queue(self, name: str, *, skiprole: bool = False, **fields: Any) -> pb.WorkItemQueue:
+        """Make a queue; where its items go on to is written into its document."""
+        targets = {key: fields.pop(key) for key in [*fields] if key.endswith(("_wiq", "_wiqid"))}
+        queue = pb.WorkItemQueue(name=name, **fields)
         reply = await self.ask(
             "addworkitemqueue",
-            pb.AddWorkItemQueueRequest(workitemqueue=pb.WorkItemQueue(name=name, **fields)),
+            pb.AddWorkItemQueueRequest(workitemqueue=queue, skiprole=skiprole),
         )
+        if targets:
+            (document,) = await self.query("mq", {"_id": reply.workitemqueue._id})
+            await self.replace("mq", {**document, **targets})
         return reply.workitemqueue
+
+    async def replace(self, collection: str, document: object) -> dict[str, Any]:
+        reply = await self.ask(
+            "updateone",
+            pb.UpdateOneRequest(collectionname=collection, item=json.dumps(document)),
+        )
+        return json.loads(reply.result)
 
     async def push(self, wiq: str, payload: object = None, **fields: Any) -> pb.Workitem:
         text = payload if isinstance(payload, str) else json.dumps(payload or {})

@@ -213,19 +213,19 @@ async def test_lost_delayed_and_silent_replies(serve: Any, connect: Any) -> None
                 workitem=pb.Workitem(_id=item._id, state="failed", payload="null")
             ),
         ),
-        await client.start("count", pb.CountRequest(collectionname="mq")),
+        await client.start("count", pb.CountRequest(collectionname="mq", query="{}")),
     ]
     (stored,) = await client.query("workitems", {"_id": item._id})
     assert stored["state"] == "failed", "executed, and not answered"
     assert not any(one.done() for one in lost)
 
     server.faults.delay["count"] = 600
-    late = await client.start("count", pb.CountRequest(collectionname="mq"))
+    late = await client.start("count", pb.CountRequest(collectionname="mq", query="{}"))
     await client.ask("getelement", pb.GetElementRequest())
     assert not late.done()
     server.faults.delay["count"] = 0.3
     began = time.monotonic()
-    reply = await client.envelope("count", pb.CountRequest(collectionname="mq"))
+    reply = await client.envelope("count", pb.CountRequest(collectionname="mq", query="{}"))
     assert reply.command == "countreply"
     assert time.monotonic() - began > 0.29
 

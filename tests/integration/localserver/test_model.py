@@ -87,6 +87,9 @@ class MemoryLink:
     def send(self, body: bytes) -> None:
         self.bodies.append(body)
 
+    def push(self) -> None:
+        return
+
     def close(self) -> None:
         raise AssertionError("the server gave up the connection")
 
@@ -104,6 +107,7 @@ class CycleMachine(RuleBasedStateMachine):
         self.now = START
         self.items: dict[str, Item] = {}
         self.order = itertools.count()
+        self.sent: dict[str, pb.WorkItemQueue] = {}
         self.start()
 
     def start(self) -> None:
@@ -150,11 +154,20 @@ class CycleMachine(RuleBasedStateMachine):
                 maxretries=0 if name == "C" else queue.maxretries,
                 retrydelay=queue.retrydelay,
                 initialdelay=queue.initialdelay,
-                success_wiq=queue.success,
-                failed_wiq=queue.failed,
             )
             reply = self.ask("addworkitemqueue", pb.AddWorkItemQueueRequest(workitemqueue=values))
             assert reply.workitemqueue.maxretries == queue.maxretries
+            self.sent[name] = reply.workitemqueue
+            self.ask(
+                "updatedocument",
+                pb.UpdateDocumentRequest(
+                    collectionname="mq",
+                    query=json.dumps({"name": name}),
+                    document=json.dumps(
+                        {"$set": {"success_wiq": queue.success, "failed_wiq": queue.failed}}
+                    ),
+                ),
+            )
 
     @rule(
         queue=st.sampled_from([*QUEUES, "unknown"]),
@@ -290,7 +303,7 @@ class CycleMachine(RuleBasedStateMachine):
         if wanted == "retry":
             self.retry(item, queue, errortype, ignore, nextrun)
         elif wanted not in ("", "new"):
-            item.state = wanted
+            item.state, item.nextrun = wanted, None
             if wanted == "processing" and before != "processing":
                 item.lastrun = self.now
         target = {"successful": queue.success, "failed": queue.failed}.get(item.state, "")
@@ -306,15 +319,17 @@ class CycleMachine(RuleBasedStateMachine):
         self, item: Item, queue: Queue, errortype: str, ignore: bool, nextrun: Timestamp | None
     ) -> None:
         if errortype == "business" and not ignore:
-            item.state = "failed"
+            item.state, item.nextrun = "failed", None
         elif item.retries + 1 < queue.maxretries or ignore:
             item.state, item.username = "new", None
             item.retries += 1
             item.nextrun = self.now + queue.retrydelay * 1000
             if nextrun is not None:
-                item.nextrun = nextrun.seconds * 1000 + nextrun.nanos // 1_000_000
+                item.nextrun = 0
+                if nextrun.nanos:
+                    item.nextrun = nextrun.seconds * 1000 + nextrun.nanos // 1_000_000
         else:
-            item.state = "failed"
+            item.state, item.nextrun = "failed", None
 
     def adopt_copy(self, item: Item, target: str) -> None:
         """Find the one item that the chain must have made, and know it from now on."""
@@ -352,10 +367,8 @@ class CycleMachine(RuleBasedStateMachine):
     def purge(self, queue: str, really: int) -> None:
         if really:
             return
-        self.ask(
-            "updateworkitemqueue",
-            pb.UpdateWorkItemQueueRequest(workitemqueue=pb.WorkItemQueue(name=queue), purge=True),
-        )
+        whole = pb.UpdateWorkItemQueueRequest(workitemqueue=self.sent[queue], purge=True)
+        assert isinstance(self.ask("updateworkitemqueue", whole), pb.UpdateWorkItemQueueResponse)
         self.items = {key: item for key, item in self.items.items() if item.queue != queue}
 
     @precondition(lambda self: self.items)

@@ -41,7 +41,7 @@ async def test_sign_in_by_password_and_by_token(
     other = await connect(server, transport, signed_in=False)
     reply = await other.ask("signin", pb.SigninRequest(jwt=client.jwt))
     assert reply.user.username == "tester"
-    assert [role.name for role in reply.user.roles] == ["admins"]
+    assert [role.name for role in reply.user.roles] == ["admins", "users"]
     assert json.loads(reply.config)["supports_watch"] is True
     await other.queue("by-token")
 
@@ -54,14 +54,17 @@ async def test_wrong_credentials_are_refused_in_openiaps_words(
         await client.sign_in("tester", "wrong")
     with pytest.raises(Exception, match=r"^nobody failed logging in using local$"):
         await client.sign_in("nobody", "correct horse")
-    with pytest.raises(Exception, match=r"^invalid jwt$"):
-        await client.ask("signin", pb.SigninRequest(jwt="a.b.c"))
+    with pytest.raises(Exception, match=r"^Username cannot be null$"):
+        await client.sign_in("", "correct horse")
+    expected = r"^Discard signin due to invalid or expired jwt for client at test 1\.2$"
+    with pytest.raises(Exception, match=expected):
+        await client.ask("signin", pb.SigninRequest(jwt="a.b.c", agent="test", version="1.2"))
 
 
 async def test_only_validating_does_not_sign_in(server: LocalServer, connect: Any) -> None:
     client = await connect(server, signed_in=False)
     assert (await client.sign_in(validateonly=True)).jwt
-    with pytest.raises(Exception, match=r"not signed in"):
+    with pytest.raises(Exception, match=r"Not signed in"):
         await client.pop("any")
 
 
@@ -78,7 +81,7 @@ async def test_guests_may_do_nothing(
     server: LocalServer, connect: Any, command: str, message: Any
 ) -> None:
     client = await connect(server, signed_in=False)
-    with pytest.raises(Exception, match=r"^Access denied, not signed in$"):
+    with pytest.raises(Exception, match=r"^Not signed in, and missing jwt$"):
         await client.ask(command, message)
 
 
@@ -117,8 +120,10 @@ async def test_unknown_and_unsupported_commands_are_named_and_the_connection_sta
     said = pb.ErrorResponse.FromString(reply.data.value)
     assert said.message == "no such type: openiap.CreateWorkflowInstanceRequest"
 
-    with pytest.raises(Exception, match=r"does not support the custom command restartpods"):
-        await client.ask("customcommand", pb.CustomCommandRequest(command="restartpods"))
+    with pytest.raises(Exception, match=r"does not support the custom command startagent"):
+        await client.ask("customcommand", pb.CustomCommandRequest(command="startagent"))
+    reply = await client.ask("customcommand", pb.CustomCommandRequest(command="restartpods"))
+    assert reply.result == "", "OpenIAP answers what it does not know as if it had done it"
     with pytest.raises(Exception, match=r"^Unknown command dance$"):
         await client.ask("dance", None)
     assert await client.ask("getelement", pb.GetElementRequest())
@@ -257,11 +262,18 @@ async def test_the_rate_limit_refuses_at_once_and_executes_nothing(
     count = await other.ask("count", pb.CountRequest(collectionname="workitems", query="{}"))
     assert count.result == 300 - len(refused)
     assert server.stats["ratelimited"] == len(refused)
+    for _ in range(40):
+        await other.ask("getelement", pb.GetElementRequest())
+    for number in range(16):
+        uploaded = await other.upload(f"{number}", b"x")
+        assert await other.download(uploaded.id) == b"x"
+    assert server.stats["ratelimited"] == len(refused), "none of these counts"
 
     # The window is over a second later and the connection still serves.
     async with asyncio.timeout(DEADLINE):
         while True:
-            reply = await client.envelope("getelement", pb.GetElementRequest())
+            request = pb.CountRequest(collectionname="mq", query="{}")
+            reply = await client.envelope("count", request)
             if reply.command != "error":
                 break
             await asyncio.sleep(0.2)
@@ -289,6 +301,18 @@ async def test_the_server_pings_renews_tokens_and_drops_the_silent(
     await asyncio.wait_for(silent.closed.wait(), DEADLINE)
 
 
+async def test_who_does_not_sign_in_is_dropped(serve: Any, connect: Any) -> None:
+    said: list[str] = []
+    server = await serve(ping_interval=0.05, log=said.append)
+    known, unknown = await connect(server), await connect(server, signed_in=False)
+    assert server.services.options.signin_limit == 120
+    server.services.options.signin_limit = 0.3
+    await asyncio.wait_for(unknown.closed.wait(), DEADLINE)
+    assert said == ["connection closed: the client did not sign in"]
+    await known.ask("getelement", pb.GetElementRequest())
+    assert not known.closed.is_set()
+
+
 async def test_a_renewed_token_is_good_and_an_old_one_is_not(serve: Any, connect: Any) -> None:
     now = 1_800_000_000.0
     server = await serve(clock=lambda: now, token_lifetime=300.0)
@@ -297,7 +321,7 @@ async def test_a_renewed_token_is_good_and_an_old_one_is_not(serve: Any, connect
     short = (await client.sign_in()).jwt
     now += 301
     other = await connect(server, signed_in=False)
-    with pytest.raises(Exception, match=r"^jwt expired$"):
+    with pytest.raises(Exception, match=r"^Discard signin due to invalid or expired jwt"):
         await other.ask("signin", pb.SigninRequest(jwt=short))
     assert (await other.ask("signin", pb.SigninRequest(jwt=long))).user.username == "tester"
     # A connection stays signed in beyond its token's time, as on OpenIAP.

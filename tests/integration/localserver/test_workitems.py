@@ -239,11 +239,12 @@ async def test_a_nextrun_in_a_retry_is_honoured(client: Any, clock: Clock) -> No
     assert await client.pop("q")
 
 
-async def test_fault_whole_second_nextrun_becomes_1970(
-    serve: Any, connect: Any, clock: Clock
+@pytest.mark.parametrize("strict", [True, False])
+async def test_whole_seconds_in_an_update_become_1970(
+    serve: Any, connect: Any, clock: Clock, strict: bool
 ) -> None:
-    server = await serve(clock=clock, faults=Faults(whole_second_nextrun_is_1970=True))
-    client = await connect(server)
+    faults = Faults(whole_second_nextrun_is_1970=not strict)
+    client = await connect(await serve(clock=clock, strict=strict, faults=faults))
     await client.queue("q", retrydelay=3600)
     item = await client.push("q", nextrun=Timestamp(seconds=int(clock.seconds)))
     await client.pop("q")
@@ -270,10 +271,35 @@ async def test_a_chain_copies_the_item_once(client: Any) -> None:
     assert (copy.name, copy.priority, copy.payload, copy.retries) == ("mine", 5, '{"n":2}', 0)
     assert await client.pop("second") is None
 
-    own = await client.push("first", {"n": 3}, failed_wiq="bad")
+    own = await client.push("first", {"n": 3})
+    (stored,) = await client.query("workitems", {"_id": own._id})
+    await client.replace("workitems", {**stored, "failed_wiq": "bad"})
     await client.update(own._id, "failed")
     assert (await client.pop("bad")).payload == '{"n":3}'
     assert await client.pop("second") is None
+
+
+async def test_a_kind_server_takes_chains_and_whole_seconds_over_the_protocol(
+    serve: Any, connect: Any, clock: Clock
+) -> None:
+    client = await connect(await serve(clock=clock, strict=False))
+    await client.queue("next")
+    queue = pb.WorkItemQueue(name="first", success_wiq="next")
+    made = await client.ask("addworkitemqueue", pb.AddWorkItemQueueRequest(workitemqueue=queue))
+    assert made.workitemqueue.success_wiq == "next"
+    item = await client.push("first", {"n": 1}, failed_wiq="first")
+    assert item.failed_wiq == "first"
+    due = Timestamp(seconds=int(clock.seconds) + 600)
+    again = await client.update(item._id, "retry", nextrun=due)
+    assert again.nextrun.seconds == due.seconds
+    await client.update(item._id, "successful")
+    assert (await client.pop("next")).payload == '{"n":1}'
+    for command, request in (
+        ("count", pb.CountRequest(collectionname="c")),
+        ("query", pb.QueryRequest(collectionname="c")),
+        ("distinct", pb.DistinctRequest(collectionname="c", field="n")),
+    ):
+        assert await client.ask(command, request) is not None
 
 
 async def test_an_unknown_chain_target_is_an_error_after_the_change(client: Any) -> None:
@@ -286,9 +312,15 @@ async def test_an_unknown_chain_target_is_an_error_after_the_change(client: Any)
     assert (stored["state"], stored["payload"]) == ("successful", {"done": True})
 
 
-async def test_fault_item_chains_do_not_arrive(serve: Any, connect: Any) -> None:
-    client = await connect(await serve(faults=Faults(ignore_item_chains=True)))
-    await client.queue("q")
+@pytest.mark.parametrize("strict", [True, False])
+async def test_chains_over_the_protocol_do_not_arrive(
+    serve: Any, connect: Any, strict: bool
+) -> None:
+    faults = Faults(ignore_item_chains=not strict)
+    client = await connect(await serve(strict=strict, faults=faults))
+    queue = pb.WorkItemQueue(name="q", success_wiq="next")
+    made = await client.ask("addworkitemqueue", pb.AddWorkItemQueueRequest(workitemqueue=queue))
+    assert made.workitemqueue.success_wiq == ""
     await client.queue("next")
     item = await client.push("q", success_wiq="next")
     assert item.success_wiq == ""
@@ -349,13 +381,14 @@ async def test_files_are_added_replaced_kept_copied_and_deleted(client: Any) -> 
         ("packed.txt", item.files[1]._id),
         ("plain.txt", uploaded.id),
     ]
-    assert await client.query("fs.files", {"_id": item.files[0]._id}) == []
+    assert await client.query("fs.files", {"_id": item.files[0]._id}), "replaced, still stored"
 
     less = await client.update(item._id, "", files=[pb.WorkitemFile(filename="packed.txt")])
     assert [file.filename for file in less.files] == ["plain.txt"]
     done = await client.update(item._id, "successful")
     copy = await client.pop("second", includefiles=True)
-    assert copy.files[0]._id != done.files[0]._id
+    assert copy.files[0]._id == done.files[0]._id, "OpenIAP answers with the files of the copy"
+    assert copy.files[0]._id != uploaded.id
     assert copy.files[0].file == b"new"
 
     await client.ask("deleteworkitem", pb.DeleteWorkitemRequest(_id=item._id))
@@ -388,43 +421,80 @@ async def test_queues_are_made_changed_purged_and_deleted(client: Any) -> None:
         )
         return reply.workitemqueue
 
-    changed = await change(_id=queue._id, name="renamed", maxretries=2, initialdelay=1)
+    denied = r"^Access denied, no authorization to UpdateOne with current ACL$"
+    for purge in (False, True):
+        with pytest.raises(Exception, match=denied):
+            await change(purge=purge, _id=queue._id, name="renamed")
+    rights = {"_id": queue._id, "_acl": queue._acl}
+    changed = await change(**rights, name="renamed", maxretries=2, initialdelay=1)
     assert (changed.name, changed.maxretries, changed.retrydelay) == ("renamed", 2, 0)
-    assert changed._version == 1
+    assert (changed.amqpqueue, changed._version) == ("", 1)
     item = await client.push("renamed")
     assert (await client.pop("renamed", wiqid=queue._id)) is None, "the initial delay counts"
     with pytest.raises(
         Exception, match=r"^Work item queue renamed is not empty, enable purge to delete$"
     ):
         await client.ask("deleteworkitemqueue", pb.DeleteWorkItemQueueRequest(wiq="renamed"))
-    purged = await change(purge=True, name="renamed")
-    assert purged.maxretries == 2
+    with pytest.raises(Exception, match=r"^Access Denied, you must call DeleteWorkItemQueue to de"):
+        await client.ask("deleteone", pb.DeleteOneRequest(collectionname="mq", id=queue._id))
+    purged = await change(purge=True, **rights, name="renamed")
+    assert purged.maxretries == 0
     assert await client.query("workitems", {"_id": item._id}) == []
-    await client.ask("deleteworkitemqueue", pb.DeleteWorkItemQueueRequest(wiqid=queue._id))
+    once = await client.push("renamed")
+    assert (await client.update(once._id, "retry")).state == "failed", "maxretries 0 is kept"
+    await client.ask(
+        "deleteworkitemqueue", pb.DeleteWorkItemQueueRequest(wiqid=queue._id, purge=True)
+    )
     with pytest.raises(Exception, match=r"not found"):
         await client.push("renamed")
-    with pytest.raises(Exception, match=r"^Work item queue with name gone not found.$"):
+    gone = r"^Work item queue with name gone not found.$"
+    with pytest.raises(Exception, match=gone):
         await change(name="gone")
+    with pytest.raises(Exception, match=gone):
+        await client.ask("deleteworkitemqueue", pb.DeleteWorkItemQueueRequest(wiq="gone"))
 
 
-async def test_pushing_many_takes_what_an_item_does_not_say_from_the_request(
+async def test_a_kind_server_keeps_what_a_change_of_a_queue_does_not_say(
+    serve: Any, connect: Any
+) -> None:
+    client = await connect(await serve(strict=False))
+    await client.queue("q", maxretries=5, amqpqueue="wake")
+    await client.push("q")
+    request = pb.UpdateWorkItemQueueRequest(
+        workitemqueue=pb.WorkItemQueue(name="q", retrydelay=7), purge=True
+    )
+    changed = (await client.ask("updateworkitemqueue", request)).workitemqueue
+    assert (changed.maxretries, changed.amqpqueue, changed.retrydelay) == (5, "wake", 7)
+    assert len(changed._acl) == 1
+    assert await client.query("workitems", {}) == []
+
+
+async def test_pushing_many_takes_all_from_the_items_and_nothing_from_the_request(
     client: Any, clock: Clock
 ) -> None:
-    await client.queue("q")
-    await client.queue("next")
+    await client.queue("q", initialdelay=5)
     request = pb.PushWorkitemsRequest(
-        wiq="q", priority=4, success_wiq="next", nextrun=Timestamp(seconds=int(clock.seconds) - 1)
+        wiq="q", priority=4, nextrun=Timestamp(seconds=int(clock.seconds) - 1)
     )
-    request.items.add(name="a", payload="1")
-    request.items.add(name="b", payload="{}", priority=1)
+    uploaded = await client.upload("a.txt", b"by its id")
+    files = [
+        pb.WorkitemFile(filename="a.txt", _id=uploaded.id),
+        pb.WorkitemFile(filename="b.txt", file=b"by its contents"),
+    ]
+    due = Timestamp(seconds=int(clock.seconds) - 1)
+    request.items.add(name="a", payload="1", files=files)
+    request.items.add(name="b", payload="{}", priority=1, nextrun=due)
     reply = await client.ask("pushworkitems", request)
-    assert [(one.name, one.priority) for one in reply.workitems] == [("a", 4), ("b", 1)]
+    assert [(one.name, one.priority) for one in reply.workitems] == [("a", 2), ("b", 1)]
+    assert [one.nextrun.ToMilliseconds() for one in reply.workitems] == [0, 0], "told as 1970"
+    assert [one.HasField("nextrun") for one in reply.workitems] == [True, True]
+    assert [file.filename for file in reply.workitems[0].files] == ["b.txt"]
     assert (await client.pop("q")).name == "b"
-    await client.update(reply.workitems[1]._id, "successful")
-    assert await client.pop("next")
+    assert await client.pop("q") is None, "its queue's initial delay counts"
     request.items.add(payload="{")
     with pytest.raises(Exception, match=r"Unexpected"):
         await client.ask("pushworkitems", request)
+    clock.seconds += 5
     assert (await client.pop("q")).name == "a"
     assert await client.pop("q") is None, "all or none"
 

@@ -18,7 +18,7 @@ from worker.cli.dev.view import DevView
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.signals import Signals
 from worker.localserver import LocalServer, ServerOptions
-from worker.localserver.storage.user import User
+from worker.localserver.storage.user import administrator
 
 COUNT_EVERY: Final = 0.5
 STATES: Final = ("new", "processing", "successful", "failed")
@@ -179,7 +179,7 @@ class DevSession:
         for handler in prepared.handlers:
             if services.queues.find(handler.queue) is None:
                 values = {"name": handler.queue, "amqpqueue": handler.queue}
-                services.queues.add(values, User("", "dev"), services.now())
+                services.queues.add(values, administrator("dev"), services.now())
                 made.append(handler.queue)
         services.replies.schedule()
         self._view.prepared(prepared, made)

@@ -13,7 +13,7 @@ from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import CommandError, no_queue
 from worker.cli.shared.rights import WORKS, rights_of
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound
+from worker.openiap.item_deletion import delete_with_files
 from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject, WorkItemQueue
 
@@ -171,15 +171,9 @@ class QueueAdministration:
             deleted = await self._client.delete_many(ITEMS, ids=plain)
         for item in items:
             if item.get("files"):
-                await self._delete_with_files(str(item["_id"]))
+                await delete_with_files(self._client, item)
                 deleted += 1
         return deleted
-
-    async def _delete_with_files(self, id: str) -> None:
-        try:
-            await self._client.delete_workitem(id)
-        except ItemNotFound:
-            return  # somebody else was faster, which is as good
 
     async def _find(self, name: str) -> JsonObject | None:
         return await first(self._client, COLLECTION, {"_type": TYPE, "name": name})

@@ -22,7 +22,7 @@ from worker.app.options import Handler
 from worker.durations import text as duration_text
 from worker.engine.fleet.leadership import Fleet
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound
+from worker.openiap.item_deletion import delete_with_files
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 from worker.service import Service
@@ -74,13 +74,10 @@ async def delete_batch(client: Client, rule: Rule, now: datetime) -> int:
         OpenIAPError: the server could not be asked, or refuses.
     """
     found = await client.query(
-        "workitems", rule.query(now), {"_id": 1}, orderby={"_modified": 1}, top=BATCH
+        "workitems", rule.query(now), {"_id": 1, "files": 1}, orderby={"_modified": 1}, top=BATCH
     )
     for document in found:
-        try:
-            await client.delete_workitem(str(document["_id"]))
-        except ItemNotFound:
-            continue  # somebody was faster
+        await delete_with_files(client, document)
     return len(found)
 
 

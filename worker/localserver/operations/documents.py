@@ -10,13 +10,16 @@ from typing import Any, Final
 
 from worker.localserver.operations import queues
 from worker.localserver.operations.queries import Queries, asked, in_mongomock
+from worker.localserver.operations.queues import NO_UPDATE, Queues
+from worker.localserver.operations.roles import Roles
 from worker.localserver.storage import files as filestore
-from worker.localserver.storage import item_table, json_text
+from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.change_feed import ChangeFeed
 from worker.localserver.storage.document_table import DocumentTable, duplicate
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import Files
 from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.item_rules import NEW
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.store import Store
 from worker.localserver.storage.user import User, created_by, modified_by
@@ -36,6 +39,8 @@ class Documents:
         files: Files,
         queries: Queries,
         changes: ChangeFeed,
+        queues: Queues,
+        roles: Roles,
     ) -> None:
         self._store = store
         self._documents = documents
@@ -43,20 +48,24 @@ class Documents:
         self._files = files
         self._queries = queries
         self._changes = changes
+        self._queues = queues
+        self._roles = roles
 
     def insert(
         self, collection: str, document: dict[str, Any], user: User, now: int
     ) -> dict[str, Any]:
-        """Add a document and return it as stored.
+        """Add a document and return it as stored; all rights on it are the user's.
 
         Raises:
-            RefusedError: its id, or a value of a unique index, is taken.
+            RefusedError: its id, or a value of a unique index, is taken; an item without a queue.
         """
         _require_name(collection)
+        if collection == item_table.COLLECTION:
+            document = self._as_new_item(document, user, now)
         document = {
             **document,
             "_id": _id_text(document.get("_id")) or new_id(),
-            "_acl": document.get("_acl") or [],
+            "_acl": rights.new_acl(document.get("_acl"), user, self._roles.name_of),
             **created_by(user, now),
             **modified_by(user, now),
             "_version": 0,
@@ -78,26 +87,43 @@ class Documents:
     ) -> dict[str, Any]:
         """Write a whole document over the one of its id and return it as stored.
 
+        One that has a value of a unique index which is taken is returned and not stored: OpenIAP
+        looks at no error of its database here.
+
         Raises:
-            RefusedError: it has no id, or there is no such document.
+            RefusedError: it has no id, there is no such document, no right to change it before or
+                after.
         """
         _require_name(collection)
+        sent = document.get("_acl")
+        if isinstance(sent, list) and not rights.granted(user, sent, rights.UPDATE):
+            raise RefusedError(NO_UPDATE)
         document_id = _id_text(document.get("_id"))
         if not document_id:
             raise RefusedError("Cannot update item without _id")
         present = self._get(collection, document_id)
-        if present is None:
+        acl = rights.acl_of(collection, present or {})
+        if present is None or not rights.may(user, acl, rights.READ):
             raise RefusedError(f"item {document_id} not found in {collection} or Access Denied")
+        if not rights.may(user, acl, rights.UPDATE):
+            what = f"{document.get('_type')} {document.get('name') or 'Unknown'}"
+            raise RefusedError(f"Access denied, no authorization to UpdateOne {what} to database")
         kept: dict[str, Any] = {key: present[key] for key in CREATED if key in present}
+        is_item = collection == item_table.COLLECTION
         replaced: dict[str, Any] = {
-            "_acl": present.get("_acl", []),
             **document,
             **kept,
             "_id": document_id,
+            "_acl": rights.changed_acl(
+                present.get("_acl") if sent is None else sent, user, self._roles.name_of
+            ),
             **modified_by(user, now),
-            "_version": int(present.get("_version") or 0) + 1,
+            "_version": 0 if is_item else int(present.get("_version") or 0) + 1,
         }
-        self._check_unique(collection, replaced)
+        try:
+            self._check_unique(collection, replaced)
+        except RefusedError:
+            return replaced
         self._write(collection, replaced, now)
         self._changes.publish(collection, "replace", replaced)
         return replaced
@@ -112,6 +138,8 @@ class Documents:
     ) -> int:
         """Apply ``$set`` and the like to every document that matches, and return their number.
 
+        Those that the user has no right to change do not match, and no error says so.
+
         Matching and changing are one step, so this is the fence that OpenIAP has. Dates in the
         query are not converted, as on OpenIAP.
 
@@ -125,7 +153,11 @@ class Documents:
             raise RefusedError("Modifiers operate on fields, so each takes a JSON object")
         stamped = {**update, "$set": {**update.get("$set", {}), **modified_by(user, now)}}
         payloads = self._changes.wanted(collection) or _mentions_payload(query, update)
-        found = list(self._queries.matching(collection, query, payloads=payloads, dates=False))
+        found = list(
+            self._queries.matching(
+                collection, query, payloads=payloads, dates=False, user=user, right=rights.UPDATE
+            )
+        )
         for document in found:
             changed = _changed(document, stamped)
             if changed.get("_id") != document["_id"]:
@@ -166,7 +198,7 @@ class Documents:
         query = {field: document.get(field) for field in fields}
         if query.get("_id", "") is None:
             return self.insert(collection, document, user, now)
-        found = self._queries.query(collection, query, top=2)
+        found = self._queries.query(collection, query, top=2, reader=user)
         if len(found) > 1:
             raise RefusedError(
                 f"{json_text.write(query)} is not uniqe,"
@@ -176,31 +208,47 @@ class Documents:
             if forget_id:
                 document = {**document, "_id": None}
             return self.insert(collection, document, user, now)
+        sent = document.get("_acl")
+        if isinstance(sent, list) and not rights.granted(user, sent, rights.UPDATE):
+            document = {**document, "_acl": rights.changed_acl(sent, user, self._roles.name_of)}
         return self.replace(collection, {**document, "_id": found[0]["_id"]}, user, now)
 
-    def delete(self, collection: str, document_id: str) -> int:
-        """Remove a document, with its file's contents or its item's files; return how many."""
+    def delete_one(self, collection: str, document_id: str, user: User) -> int:
+        """Remove a document and return 1, whether there was one or not, as OpenIAP does.
+
+        Raises:
+            RefusedError: a work item queue; a file that an item has; a message queue or a file that
+                is not there or that the user has no right to delete.
+        """
         _require_name(collection)
-        if collection == item_table.COLLECTION:
-            item = self._items.get(document_id)
-            if item is None:
-                return 0
-            for file in item.files:
-                self._files.delete(str(file.get("_id") or ""))
-            self._items.delete(document_id)
-        elif collection == filestore.COLLECTION:
-            if not self._files.delete(document_id):
-                return 0
-        elif not self._documents.delete(collection, document_id):
-            return 0
-        self._changes.publish(collection, "delete", {"_id": document_id})
+        document = self._get(collection, document_id)
+        acl = rights.acl_of(collection, document or {})
+        if collection in (queues.COLLECTION, filestore.COLLECTION):
+            right = rights.READ if collection == queues.COLLECTION else rights.DELETE
+            if document is None or not rights.may(user, acl, right):
+                raise RefusedError("item not found, or Access Denied")
+            self._require_free(collection, document)
+        if document is not None and rights.may(user, acl, rights.DELETE):
+            self._delete(collection, document)
         return 1
 
-    def delete_many(self, collection: str, query: dict[str, Any], ids: list[str]) -> int:
-        """Remove the documents of these ids, else those that match; return how many."""
+    def delete_many(
+        self, collection: str, query: dict[str, Any], ids: list[str], user: User
+    ) -> int:
+        """Remove the documents of these ids, else those that match; return how many there were.
+
+        Those that the user has no right to delete are left out. Items leave their files behind.
+        """
+        _require_name(collection)
         wanted = {"_id": {"$in": ids}} if ids else query
-        found = [document["_id"] for document in self._queries.matching(collection, wanted)]
-        return sum(self.delete(collection, document_id) for document_id in found)
+        found = list(self._queries.matching(collection, wanted, user=user, right=rights.DELETE))
+        for document in found:
+            self._delete(collection, document)
+        return len(found)
+
+    def expire(self, collection: str, document: dict[str, Any]) -> None:
+        """Remove a document whose time is over."""
+        self._delete(collection, document)
 
     def collections(self) -> list[str]:
         """Return the names of all collections."""
@@ -275,6 +323,54 @@ class Documents:
             return self._documents.get(collection, document_id)
         item = self._items.get(document_id)
         return item_table.document_of(item) if item else None
+
+    def _as_new_item(self, document: dict[str, Any], user: User, now: int) -> dict[str, Any]:
+        """Return what becomes an item: new, due at once if not told when, with its queue's rights.
+
+        What is of another type belongs to no queue, and is taken as it is.
+
+        Raises:
+            RefusedError: no queue, or none that the user may read.
+        """
+        if document.get("_type") != "workitem":
+            return document
+        wiq, wiqid = str(document.get("wiq") or ""), str(document.get("wiqid") or "")
+        if not wiq and not wiqid:
+            raise RefusedError("Workitemqueue (wiq or wiqid) is required")
+        queue = self._queues.find(wiq, "" if wiq else wiqid)
+        if queue is None or not self._queues.may(user, queue, rights.READ):
+            raise RefusedError(f"Workitemqueue {wiq or wiqid} not found")
+        return {
+            **document,
+            "wiq": queue.name,
+            "wiqid": queue.id,
+            "state": NEW,
+            "nextrun": document.get("nextrun") or json_text.write_date(now),
+            "_acl": json.loads(queue.acl),
+        }
+
+    def _require_free(self, collection: str, document: dict[str, Any]) -> None:
+        """Refuse to delete a queue, and a file that an item has."""
+        if document.get("_type") == queues.QUEUE_TYPE:
+            raise RefusedError("Access Denied, you must call DeleteWorkItemQueue to delete")
+        metadata = document.get("metadata")
+        if collection != filestore.COLLECTION or not isinstance(metadata, dict):
+            return
+        item = self._items.get(str(metadata.get("wi") or ""))
+        if item is not None and any(file.get("_id") == document["_id"] for file in item.files):
+            raise RefusedError(
+                f"Cannot delete file, it is in use by a workitem {item.id} {item.name}"
+            )
+
+    def _delete(self, collection: str, document: dict[str, Any]) -> None:
+        document_id = str(document["_id"])
+        if collection == item_table.COLLECTION:
+            self._items.delete(document_id)
+        elif collection == filestore.COLLECTION:
+            self._files.delete(document_id)
+        else:
+            self._documents.delete(collection, document_id)
+        self._changes.publish(collection, "delete", document)
 
     def _write(self, collection: str, document: dict[str, Any], now: int) -> None:
         if collection == item_table.COLLECTION:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.user import User
 from worker.openiap.wire import openiap_pb2 as pb
 
 ALGORITHMS: Final = ("direct", "fanout", "topic", "header")
@@ -19,6 +20,8 @@ ALGORITHMS: Final = ("direct", "fanout", "topic", "header")
 
 class Subscriber(Protocol):
     """A client that can be sent something."""
+
+    user: User | None
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
         """Send a message behind the next commit."""

@@ -105,19 +105,26 @@ class ServerOptions:
         port: port of websockets and HTTP; 0 picks a free one.
         grpc_port: port of gRPC; 0 picks a free one.
         data: the SQLite file; none keeps everything in memory.
-        users: user name to password. None given: one with a random password is made, and kept
-            beside the data file in a file that only its owner can read; that is for loopback
-            addresses only.
+        users: user name to password, of those who may do everything. None given: one with a random
+            password is made, and kept beside the data file in a file that only its owner can read;
+            that is for loopback addresses only.
+        plain_users: the same of those who have the rights alone that documents give them.
         wakeup_interval: seconds between two rounds of wake-up messages (OpenIAP: 10).
         wakeup_spacing: seconds between two clients of one round (OpenIAP: 1).
-        rate_limit: messages per 1 s window and connection; 0 is off (OpenIAP: 30).
+        rate_limit: messages per 1 s window and connection; 0 is off (OpenIAP: 30). Signs of life,
+            ``getelement``, uploads and downloads do not count; what is refused does.
         grpc_enabled: whether to listen for gRPC at all.
+        strict: be no kinder than OpenIAP. Without it a few kindnesses remain that save a newcomer
+            from silence: watches take ``$.[?(…)]``, targets of chains count when they come over
+            the protocol, whole seconds count in the ``nextrun`` of an update,
+            ``updateworkitemqueue`` keeps what it is not told, and counting takes no query.
         pops_compete: leave ``pops_compete: false`` out of ``/config``, so that clients treat this
             server like OpenIAP, where several pops at once on one queue disturb each other.
         faults: bugs and accidents, see ``Faults``.
         faults_endpoint: answer ``POST /faults`` and ``GET /stats``; for tests only.
         ping_interval: seconds between pings to the clients.
         silence_limit: seconds after which a silent client is dropped.
+        signin_limit: seconds after which a client that did not sign in is dropped (OpenIAP: 120).
         token_lifetime: seconds that a token of a sign-in is valid (OpenIAP: 300).
         otel_metric_url: where clients send their gauges; told in ``/config`` when set.
         clock: seconds since 1970; tests inject their own.
@@ -129,15 +136,18 @@ class ServerOptions:
     grpc_port: int = 0
     data: Path | None = None
     users: dict[str, str] = field(default_factory=dict)
+    plain_users: dict[str, str] = field(default_factory=dict)
     wakeup_interval: float = 10.0
     wakeup_spacing: float = 1.0
     rate_limit: int = 0
     grpc_enabled: bool = True
+    strict: bool = True
     pops_compete: bool = False
     faults: Faults = field(default_factory=Faults)
     faults_endpoint: bool = False
     ping_interval: float = 10.0
     silence_limit: float = 60.0
+    signin_limit: float = 120.0
     token_lifetime: float = 300.0
     otel_metric_url: str | None = None
     clock: Callable[[], float] = time.time

@@ -14,10 +14,11 @@ from typing import Any, Final, TypeGuard
 import mongomock
 from mongomock.filtering import filter_applies, resolve_sort_key
 
-from worker.localserver.storage import item_table, json_text
+from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_table import ItemTable
+from worker.localserver.storage.user import User
 
 DEFAULT_TOP: Final = 500
 ITEM_TIMES: Final = ("nextrun", "lastrun")
@@ -42,6 +43,7 @@ class Queries:
         orderby: dict[str, Any] | None = None,
         top: int = 0,
         skip: int = 0,
+        reader: User | None = None,
     ) -> list[dict[str, Any]]:
         """Return the documents that match.
 
@@ -52,6 +54,7 @@ class Queries:
             orderby: field to 1 (ascending) or -1.
             top: how many at most; 0 is 500.
             skip: how many to leave out first.
+            reader: only what this user may read; None reads everything.
 
         Raises:
             RefusedError: mongomock knows no such operator, or finds the query wrong.
@@ -60,8 +63,12 @@ class Queries:
         last = first + (top if top > 0 else DEFAULT_TOP)
         needs = _fields_read(query, projection, orderby)
         ordered = _id_order(collection, query, orderby)
-        matching = self.matching(collection, query, payloads=needs, descending=ordered == -1)
-        at_once = self._ordered_items(collection, query, orderby, last, payloads=needs)
+        matching = self.matching(
+            collection, query, payloads=needs, descending=ordered == -1, user=reader
+        )
+        at_once = None
+        if _sees_all(reader):
+            at_once = self._ordered_items(collection, query, orderby, last, payloads=needs)
         if at_once is not None:
             found = at_once[first:]
         elif orderby and not ordered:
@@ -104,6 +111,8 @@ class Queries:
         payloads: bool = True,
         dates: bool = True,
         descending: bool = False,
+        user: User | None = None,
+        right: int = rights.READ,
     ) -> Iterator[dict[str, Any]]:
         """Yield the documents that match, as they are stored.
 
@@ -114,10 +123,15 @@ class Queries:
             dates: whether text in the query that looks like a date is one; OpenIAP converts
                 in queries, and not in the queries of conditional updates.
             descending: the greatest ``_id`` first, where the query has bounds for it.
+            user, right: only what this user has this right on; None has every right.
         """
         rest, candidates = self._candidates(
             collection, query, payloads=payloads, dates=dates, descending=descending
         )
+        if user is not None and not user.is_admin:
+            candidates = (
+                one for one in candidates if rights.may(user, rights.acl_of(collection, one), right)
+            )
         if not rest:
             yield from candidates
             return
@@ -126,27 +140,33 @@ class Queries:
             if applies(condition, json_text.with_dates(document)):
                 yield document
 
-    def count(self, collection: str, query: dict[str, Any]) -> int:
-        """Return how many documents match."""
-        if collection == item_table.COLLECTION:
-            where, values, rest = item_condition(query)
-            if not rest:
-                return self._items.count(where, values)
-        elif not query:
-            return self._documents.count(collection)
+    def count(self, collection: str, query: dict[str, Any], reader: User | None = None) -> int:
+        """Return how many documents match, of those that a user may read; None reads all."""
+        if _sees_all(reader):
+            if collection == item_table.COLLECTION:
+                where, values, rest = item_condition(query)
+                if not rest:
+                    return self._items.count(where, values)
+            elif not query:
+                return self._documents.count(collection)
         needs = _fields_read(query, {"_id": 1}, None)
-        return sum(1 for _ in self.matching(collection, query, payloads=needs))
+        return sum(1 for _ in self.matching(collection, query, payloads=needs, user=reader))
 
-    def distinct(self, collection: str, field: str, query: dict[str, Any]) -> list[str]:
+    def distinct(
+        self, collection: str, field: str, query: dict[str, Any], reader: User | None = None
+    ) -> list[str]:
         """Return the different values of a field, as text (JSON text of what is no text)."""
-        found = in_mongomock(map(json_text.with_dates, self.matching(collection, query)))
+        readable = self.matching(collection, query, user=reader)
+        found = in_mongomock(map(json_text.with_dates, readable))
         values = asked(lambda: found.distinct(field))
         return [
             value if isinstance(value, str) else json_text.write(value).strip('"')
             for value in values
         ]
 
-    def aggregate(self, collection: str, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def aggregate(
+        self, collection: str, stages: list[dict[str, Any]], reader: User | None = None
+    ) -> list[dict[str, Any]]:
         """Run an aggregation pipeline; a ``$match`` in front narrows down what is loaded.
 
         Raises:
@@ -158,7 +178,8 @@ class Queries:
             first, rest = stages[0]["$match"], stages[1:]
             if not isinstance(first, dict):
                 raise RefusedError("the match filter must be an expression in an object")
-        found = in_mongomock(map(json_text.with_dates, self.matching(collection, first)))
+        readable = self.matching(collection, first, user=reader)
+        found = in_mongomock(map(json_text.with_dates, readable))
         results: list[dict[str, Any]] = asked(
             lambda: list(found.aggregate(json_text.with_dates(rest)))
         )
@@ -187,6 +208,10 @@ class Queries:
             rest = {key: value for key, value in query.items() if key != "_id"}
             return rest, self._documents.between(collection, document_id, descending=descending)
         return query, self._documents.all(collection)
+
+
+def _sees_all(reader: User | None) -> bool:
+    return reader is None or reader.is_admin
 
 
 def _bounds(wanted: object) -> TypeGuard[dict[str, str]]:

@@ -8,6 +8,7 @@ from worker.localserver.operations.options import ServerOptions
 from worker.localserver.operations.queries import Queries
 from worker.localserver.operations.queues import Queues
 from worker.localserver.operations.replies import Replies
+from worker.localserver.operations.roles import Roles
 from worker.localserver.operations.users import Users
 from worker.localserver.operations.watches import Watches
 from worker.localserver.operations.workitems import WorkItems
@@ -38,17 +39,30 @@ class Services:
         table = DocumentTable(self.store)
         self.files = Files(self.store, table)
         self.files.drop_leftovers()
-        self.users = Users(self.store, table)
-        self.queues = Queues(self.store, table, self.changes)
+        self.roles = Roles(self.store, table)
+        self.users = Users(self.store, table, self.roles)
+        self.queues = Queues(self.store, table, self.changes, self.roles, strict=options.strict)
         self.queries = Queries(table, self.item_table)
         self.documents = Documents(
-            self.store, table, self.item_table, self.files, self.queries, self.changes
+            self.store,
+            table,
+            self.item_table,
+            self.files,
+            self.queries,
+            self.changes,
+            self.queues,
+            self.roles,
         )
         self.workitems = WorkItems(self.item_table, self.queues, self.files, self.changes)
         self.messages = MessageQueues()
-        self.watches = Watches(self.changes)
+        self.watches = Watches(self.changes, self.roles, options.log, strict=options.strict)
         self.replies = Replies(self.store, options.log)
         self.stats: Counter[str] = Counter()
+
+    @property
+    def chains(self) -> bool:
+        """Whether targets of chains count that come over the protocol, and are told there."""
+        return not (self.options.strict or self.options.faults.ignore_item_chains)
 
     def now(self) -> int:
         """Return the server's time in milliseconds since 1970."""

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import jwt
 
-from worker.localserver.storage import json_text
+from worker.localserver.operations.roles import USERS, Roles
+from worker.localserver.storage import json_text, rights
 from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
 from worker.localserver.storage.store import Store
-from worker.localserver.storage.user import User
+from worker.localserver.storage.user import ADMINS, User
 
 COLLECTION: Final = "users"
 ALGORITHM: Final = "HS256"
@@ -39,9 +40,10 @@ class Credentials:
 class Users:
     """Knows who may sign in."""
 
-    def __init__(self, store: Store, documents: DocumentTable) -> None:
+    def __init__(self, store: Store, documents: DocumentTable, roles: Roles) -> None:
         self._store = store
         self._documents = documents
+        self._roles = roles
         found = store.setting(SIGNING_KEY)
         if found is None:
             found = secrets.token_hex(32)
@@ -53,33 +55,45 @@ class Users:
         self._verified: dict[str, bytes] = {}
         self._tokens: dict[str, tuple[User, float]] = {}
 
-    def ensure(self, username: str, password: str, now: int) -> None:
-        """Make a user, or give an existing one this password."""
+    def ensure(self, username: str, password: str, now: int, *, admin: bool = True) -> None:
+        """Make a user, or give an existing one this password and these rights."""
         known = self.credentials(username)
+        userid = known.userid if known else new_id()
+        self._store_password(username, userid, password, known)
+        if not self.document(userid):
+            self._make_document(username, userid, now)
+        user = User(userid, username)
+        self._roles.set_member(USERS, user, member=True)
+        self._roles.set_member(ADMINS, user, member=admin)
+
+    def _store_password(
+        self, username: str, userid: str, password: str, known: Credentials | None
+    ) -> None:
         if known is not None and verify_password(known, password):
             return
-        userid = known.userid if known else new_id()
         salt = secrets.token_bytes(16)
         self._store.write(
             "INSERT OR REPLACE INTO credentials (username, userid, salt, hash) VALUES (?, ?, ?, ?)",
             (username, userid, salt, _hash(password, salt)),
         )
-        if known is None:
-            stamp = json_text.write_date(now)
-            self._documents.insert(
-                COLLECTION,
-                {
-                    "_id": userid,
-                    "_type": "user",
-                    "name": username,
-                    "username": username,
-                    "email": "",
-                    "roles": [{"_id": "5a1702fa245d9013697656fb", "name": "admins"}],
-                    "_created": stamp,
-                    "_modified": stamp,
-                    "_version": 0,
-                },
-            )
+
+    def _make_document(self, username: str, userid: str, now: int) -> None:
+        stamp = json_text.write_date(now)
+        mine = {"_id": userid, "name": username, "rights": rights.FULL}
+        self._documents.insert(
+            COLLECTION,
+            {
+                "_id": userid,
+                "_type": "user",
+                "name": username,
+                "username": username,
+                "email": "",
+                "_acl": [dict(rights.FOR_ADMINS), mine],
+                "_created": stamp,
+                "_modified": stamp,
+                "_version": 0,
+            },
+        )
 
     def credentials(self, username: str) -> Credentials | None:
         """Return what a user's password is checked against, or None."""

@@ -1,20 +1,22 @@
 """Watches: clients that are told of changes in a collection as they happen."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.localserver.operations.messages import Subscriber
-from worker.localserver.storage import json_text
+from worker.localserver.operations.paths import PathError, PathFilter, path_filter
+from worker.localserver.operations.roles import Roles
+from worker.localserver.storage import json_text, rights
 from worker.localserver.storage.change_feed import ChangeFeed, OnChange
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
 from worker.openiap.wire import openiap_pb2 as pb
 
-EVERYTHING: Final = ("", "$", "$.", "$.*", "$..*")
-CONDITIONS: Final = re.compile(r"^\$\.?\[\?\((.+)\)\]$")
-EQUALITY: Final = re.compile(r"""^@\.([\w.]+)\s*(===?|!==?)\s*(?:'([^']*)'|"([^"]*)"|([\w.-]+))$""")
+WITHOUT_HISTORY: Final = frozenset(
+    {"audit", "oauthtokens", "openrpa_instances", "workflow_instances", "workitems", "mailhist"}
+)
+"""OpenIAP keeps no history of these, so it cannot say what was deleted, and says nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,13 @@ class Watch:
 class Watches:
     """Keeps watches; they end with the link of their client."""
 
-    def __init__(self, changes: ChangeFeed) -> None:
+    def __init__(
+        self, changes: ChangeFeed, roles: Roles, log: Callable[[str], None], *, strict: bool
+    ) -> None:
         self._changes = changes
+        self._roles = roles
+        self._log = log
+        self._strict = strict
         self._watches: dict[str, Watch] = {}
 
     def add(self, client: Subscriber, collection: str, paths: list[str]) -> str:
@@ -40,7 +47,7 @@ class Watches:
         Args:
             client: who is told.
             collection: its name.
-            paths: JSON paths such as ``$.[?(@.state == 'new')]``; a document that fits one of
+            paths: JSON paths such as ``$[?(@.state == 'new')]``; a document that fits one of
                 them is told, all if there is none.
 
         Raises:
@@ -48,11 +55,34 @@ class Watches:
         """
         if not collection:
             raise RefusedError("collectionname is mandatory")
-        filters = [path_filter(path) for path in paths]
+        filters = [(path, path_filter(path, strict=self._strict)) for path in paths]
         watch_id = new_id()
+        broken: set[str] = set()
+
+        def fits(path: str, one: PathFilter, document: dict[str, Any]) -> bool:
+            try:
+                return one.fits(document)
+            except PathError as error:
+                if path not in broken:  # OpenIAP says so at each change, in ten lines
+                    broken.add(path)
+                    self._log(
+                        f"the watch of {path} on {collection} tells nothing of"
+                        f" {document.get('_id')}: {error};"
+                        " $[?(…)] looks at the document alone, $.[?(…)] at every value in it"
+                    )
+                return False
 
         def tell(operation: str, document: dict[str, Any]) -> None:
-            if filters and operation != "delete" and not any(f.fits(document) for f in filters):
+            if operation == "delete" and collection in WITHOUT_HISTORY:
+                return
+            acl = rights.acl_of(collection, document)
+            if client.user is None or not rights.may(
+                self._roles.current(client.user), acl, rights.READ
+            ):
+                return
+            # Every path is tried, as there: one that fits hides no other's error.
+            fitting = [fits(path, one, document) for path, one in filters]
+            if filters and True not in fitting:
                 return
             client.send(
                 "watchevent",
@@ -60,9 +90,9 @@ class Watches:
             )
 
         def interest(operation: str, known: Mapping[str, Any]) -> bool:
-            if not filters or operation == "delete":
+            if not filters:
                 return True
-            for one in filters:  # noqa: SIM110 (twice per item: no generator)
+            for _, one in filters:  # noqa: SIM110 (twice per item: no generator)
                 if one.may_fit(known):
                     return True
             return False
@@ -90,64 +120,3 @@ class Watches:
     def _end(self, watch: Watch) -> None:
         del self._watches[watch.id]
         self._changes.unsubscribe(watch.collection, watch.on_change)
-
-
-@dataclass(frozen=True, slots=True)
-class PathFilter:
-    """What a JSON path asks of a document: comparisons, all of which must hold.
-
-    Attributes:
-        comparisons: the field's names from the outside in, whether it is to equal, the value.
-    """
-
-    comparisons: tuple[tuple[tuple[str, ...], bool, Any], ...]
-
-    def fits(self, document: Mapping[str, Any]) -> bool:
-        """Say whether a document is one that was asked for."""
-        return all(
-            (_value(document, names) == value) is equal for names, equal, value in self.comparisons
-        )
-
-    def may_fit(self, known: Mapping[str, Any]) -> bool:
-        """Say the same of a document of which only some fields are known."""
-        for names, equal, value in self.comparisons:
-            if len(names) == 1 and names[0] in known and (known[names[0]] == value) != equal:
-                return False
-        return True
-
-
-def path_filter(path: str) -> PathFilter:
-    """Return what a watch's JSON path asks of a document.
-
-    Raises:
-        RefusedError: the path is more than comparisons of fields with values, joined by ``&&``.
-    """
-    text = path.strip()
-    if text in EVERYTHING:
-        return PathFilter(())
-    refused = RefusedError(f"The local server cannot watch the path {path}")
-    found = CONDITIONS.match(text)
-    if found is None:
-        raise refused
-    comparisons = []
-    for part in found[1].split("&&"):
-        one = EQUALITY.match(part.strip())
-        if one is None:
-            raise refused
-        if one[5] is not None:
-            try:
-                value = json_text.parse(one[5])
-            except json_text.JsonError as error:
-                raise refused from error
-        else:
-            value = one[3] if one[3] is not None else one[4]
-        comparisons.append((tuple(one[1].split(".")), one[2].startswith("="), value))
-    return PathFilter(tuple(comparisons))
-
-
-def _value(document: Any, names: tuple[str, ...]) -> Any:
-    for name in names:
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(name)
-    return document

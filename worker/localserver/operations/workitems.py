@@ -3,13 +3,14 @@
 The decisions are in ``storage/item_rules``; this module fetches, stores, and copies files.
 """
 
+import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from worker.localserver.operations.queues import Queues
-from worker.localserver.storage import item_table, json_text
+from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.change_feed import ChangeFeed
 from worker.localserver.storage.errors import RefusedAfterChangeError, RefusedError
 from worker.localserver.storage.files import Files, base_name
@@ -65,8 +66,12 @@ class WorkItems:
         """Add an item to a queue.
 
         Raises:
-            RefusedError: a file that cannot be unpacked.
+            RefusedError: no right to invoke the queue, a file that cannot be unpacked.
         """
+        if not self._queues.may(user, queue, rights.INVOKE):
+            raise RefusedError(
+                f"Unknown work item queue or {user.username} is missing invoke rights"
+            )
         item = self._new_item(queue, new, user, now)
         item.files = self._with_files([], files, item, user, now)
         self._table.insert(item, now)
@@ -74,15 +79,44 @@ class WorkItems:
         return item
 
     def pop(self, queue: Queue, user: User, now: int) -> StoredItem | None:
-        """Take the most urgent due item of a queue into processing, or return None."""
-        item = self._table.pop(queue.id, user.id, user.username, now)
-        if item is not None:
-            self._tell("update", item)
-        return item
+        """Take the most urgent due item of a queue into processing, or return None.
 
-    def find(self, item_id: str) -> StoredItem | None:
-        """Return the item of this id, or None."""
-        return self._table.get(item_id)
+        Raises:
+            RefusedError: the first item that the user may read may not be invoked by them.
+        """
+        found = self.first_due(queue, user, now)
+        if found is None:
+            return None
+        place, item = found
+        return item if self.take(place, item, user, now) else None
+
+    def first_due(self, queue: Queue, user: User, now: int) -> tuple[int, StoredItem] | None:
+        """Return the item that a pop would take, and its place in the order; see ``pop``."""
+        if user.is_admin:
+            return self._table.first_due(queue.id, now)
+
+        def seen(item: StoredItem) -> bool:
+            return _may(user, item, rights.READ)
+
+        found = self._table.first_due(queue.id, now, seen)
+        if found is not None and not _may(user, found[1], rights.INVOKE):
+            raise RefusedError(
+                f"Access denied popping workitem {found[1].id} {user.username} "
+                "is missing invoke rights)"
+            )
+        return found
+
+    def take(self, place: int, item: StoredItem, user: User, now: int) -> bool:
+        """Take an item into processing if it is still new, and say whether it was."""
+        if not self._table.take(place, item, user, now):
+            return False
+        self._tell("update", item)
+        return True
+
+    def find(self, item_id: str, user: User) -> StoredItem | None:
+        """Return the item of this id, or None where there is none that the user may read."""
+        item = self._table.get(item_id)
+        return item if item is not None and _may(user, item, rights.READ) else None
 
     def update(
         self,
@@ -95,39 +129,58 @@ class WorkItems:
         """Change an item, whatever state it is in and whoever has it: OpenIAP has no fence.
 
         Raises:
-            RefusedError: no such queue, an illegal state.
-            RefusedAfterChangeError: changed, but the queue that it goes on to does not exist.
+            RefusedError: no such queue, no right to invoke it, an illegal state.
+            RefusedAfterChangeError: changed, but the queue that it goes on to does not exist, or
+                the user may not read it.
         """
-        queue = self._queues.require(item.wiq, item.wiqid)
+        queue = self._queues.require(item.wiq, item.wiqid, user)
+        if not self._queues.may(user, queue, rights.INVOKE):
+            raise RefusedError(f"Unknown work item or  {user.username} is missing invoke rights")
         updated, target = apply_update(item, update, queue, now)
         updated.wiq, updated.wiqid = queue.name, queue.id
         updated.modifiedby, updated.modifiedbyid = user.username, user.id
+        updated.extra = _with_acl(item.extra, queue.acl)
         updated.files = self._with_files(item.files, files, item, user, now)
         self._table.replace(updated, now, payload=update.payload is not None)
-        self._tell("update", updated)
+        self._tell("replace", updated)
         if target is not None:
-            self._chain(updated, target, user, now)
+            # OpenIAP's answer names the files of the copy as if they were the item's.
+            updated.files = self._chain(updated, target, user, now)
         return updated
 
-    def delete(self, item_id: str) -> None:
-        """Remove an item and its files.
+    def delete(self, item_id: str, user: User) -> None:
+        """Remove an item and the files that were stored for it.
 
         Raises:
-            RefusedError: no such item.
+            RefusedError: no such item, or no right to invoke and to delete it.
         """
-        item = self._table.get(item_id)
+        item = self.find(item_id, user)
         if item is None:
             raise no_such_item(item_id)
-        self._delete_files(item)
+        if not _may(user, item, rights.INVOKE):
+            raise RefusedError(f"Unknown work item or  {user.username} is missing invoke rights")
+        if not _may(user, item, rights.DELETE):
+            raise RefusedError("Unknown work item or access denied")
+        self._files.delete_of("wi", item_id)
         self._table.delete(item_id)
         self._changes.publish(item_table.COLLECTION, "delete", {"_id": item_id})
 
-    def purge(self, queue_id: str) -> int:
-        """Remove all items of a queue, whatever their state, and return how many there were."""
-        for item in self._table.of_queue(queue_id):
-            self._delete_files(item)
-            self._changes.publish(item_table.COLLECTION, "delete", {"_id": item.id})
-        return self._table.delete_queue(queue_id)
+    def purge(self, queue: dict[str, Any], user: User) -> None:
+        """Remove the items of a queue, whatever their state, and the files stored for them.
+
+        Raises:
+            RefusedError: some are left that the user may read but not delete.
+        """
+        left = False
+        for item in self._table.of_queue(str(queue["_id"])):
+            if _may(user, item, rights.DELETE):
+                self._table.delete(item.id)
+                self._changes.publish(item_table.COLLECTION, "delete", {"_id": item.id})
+            else:
+                left = left or _may(user, item, rights.READ)
+        if left:
+            raise RefusedError(f"Failed purging workitemqueue {queue['name']}")
+        self._files.delete_of("wiqid", str(queue["_id"]))
 
     def contents(self, item: StoredItem, message: pb.Workitem, *, compressed: bool) -> None:
         """Put the contents of an item's files into the message that is sent for it."""
@@ -157,24 +210,31 @@ class WorkItems:
             modified=now,
             modifiedby=user.username,
             modifiedbyid=user.id,
-            extra=json_text.write({"_acl": [], **created_by(user, now)}),
+            extra=f'{{"_acl":{self._queues.acl_for(user, queue)},'
+            + json_text.write(created_by(user, now))[1:],
         )
 
-    def _chain(self, item: StoredItem, target: ChainTarget, user: User, now: int) -> None:
-        queue = self._queues.find(target.wiq, target.wiqid)
-        if queue is None:
-            raise RefusedAfterChangeError(
-                f"Work item queue not found {target.wiq or 'undefined'} "
-                f"({target.wiqid or 'undefined'}) not found."
-            )
+    def _chain(
+        self, item: StoredItem, target: ChainTarget, user: User, now: int
+    ) -> list[dict[str, str]]:
+        """Push a copy of a finished item, and return the copy's files."""
+        try:
+            queue = self._queues.require(target.wiq, target.wiqid, user)
+        except RefusedError as error:
+            raise RefusedAfterChangeError(str(error)) from error
         new = NewItem(payload=item.payload, name=item.name, priority=item.priority)
         copy = self._new_item(queue, new, user, now)
+        acl = rights.merged(_acl(item), _acl(copy))
+        copy.extra = _with_acl(copy.extra, json_text.write(acl))
+        metadata = _metadata(copy)
+        del metadata["wi"]  # OpenIAP copies the files before the copy has an id
         for file in item.files:
-            copied = self._files.copy(str(file.get("_id") or ""), _metadata(copy))
+            copied = self._files.copy(str(file.get("_id") or ""), metadata)
             if copied is not None:
                 copy.files.append({**file, "_id": copied})
         self._table.insert(copy, now)
         self._tell("insert", copy)
+        return copy.files
 
     def _with_files(
         self,
@@ -184,33 +244,48 @@ class WorkItems:
         user: User,
         now: int,
     ) -> list[dict[str, str]]:
-        """Return the item's files after those of a request: replaced, added, deleted by name."""
+        """Return the item's files after those of a request: replaced, added, deleted by name.
+
+        What is no longer among them stays stored until the item or its queue is deleted.
+        """
         files = list(present)
         for file in sent:
             name = base_name(file.filename)
             if not name:
                 continue
-            replaced = [one for one in files if one.get("filename") == name]
             files = [one for one in files if one.get("filename") != name]
             file_id = file._id
             if file.file:
                 data = _unpacked(file.file) if file.compressed else file.file
                 file_id = self._files.add(name, data, _metadata(item), user, now)
-            for one in replaced:
-                if one.get("_id") and one.get("_id") != file_id:
-                    self._files.delete(str(one["_id"]))
             if file_id:
                 files.append({"name": name, "filename": name, "_id": file_id})
         return files
-
-    def _delete_files(self, item: StoredItem) -> None:
-        for file in item.files:
-            self._files.delete(str(file.get("_id") or ""))
 
     def _tell(self, operation: str, item: StoredItem) -> None:
         known = {"_type": "workitem", "state": item.state, "wiq": item.wiq, "wiqid": item.wiqid}
         if self._changes.wanted(item_table.COLLECTION, operation, known):
             self._changes.publish(item_table.COLLECTION, operation, item_table.document_of(item))
+
+
+def _may(user: User, item: StoredItem, right: int) -> bool:
+    return user.is_admin or rights.may(user, _acl(item), right)
+
+
+def _with_acl(extra: str, acl: str) -> str:
+    """Return what else an item has with this list of rights, which stands in front."""
+    front = f'{{"_acl":{acl},'
+    if extra.startswith(front):
+        return extra
+    return json_text.write({"_acl": json.loads(acl), **_without_acl(extra)})
+
+
+def _without_acl(extra: str) -> dict[str, Any]:
+    return {key: value for key, value in json.loads(extra).items() if key != "_acl"}
+
+
+def _acl(item: StoredItem) -> Any:
+    return json.loads(item.extra).get("_acl") or []
 
 
 def no_such_item(item_id: str) -> RefusedError:
@@ -220,7 +295,7 @@ def no_such_item(item_id: str) -> RefusedError:
 
 def _metadata(item: StoredItem) -> dict[str, Any]:
     """Return what ties a file to its item, so that deleting and purging find it."""
-    return {"wi": item.id, "wiq": item.wiq, "wiqid": item.wiqid}
+    return {"wi": item.id, "wiq": item.wiq, "wiqid": item.wiqid, "_acl": _acl(item)}
 
 
 def _unpacked(data: bytes) -> bytes:

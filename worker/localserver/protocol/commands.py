@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from worker.localserver.operations.services import Services
 from worker.localserver.operations.users import LONG_LIFETIME, verify_password
 from worker.localserver.protocol import document_commands, item_commands
 from worker.localserver.protocol.command import Call, Command
 from worker.localserver.protocol.configuration import configuration
-from worker.localserver.storage import json_text
+from worker.localserver.storage import json_text, rights
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import CHUNK
+from worker.localserver.storage.files import COLLECTION as FILES
 from worker.localserver.storage.user import User
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -22,7 +24,15 @@ async def sign_in(call: Call, request: pb.SigninRequest) -> Message:
     services = call.services
     now = services.options.clock()
     if request.jwt:
-        user = services.users.user_of_token(request.jwt, now)
+        try:
+            user = services.users.user_of_token(request.jwt, now)
+        except RefusedError as error:
+            raise RefusedError(
+                "Discard signin due to invalid or expired jwt for client at "
+                f"{request.agent} {request.version}"
+            ) from error
+    elif not request.username:
+        raise RefusedError("Username cannot be null")
     else:
         user = await _by_password(call, request.username, request.password)
     if not request.validateonly:
@@ -56,8 +66,8 @@ def user_message(call: Call, user: User) -> pb.User:
         username=user.username,
         email=str(document.get("email") or ""),
     )
-    for role in document.get("roles") or []:
-        message.roles.add(_id=str(role.get("_id") or ""), name=str(role.get("name") or ""))
+    for role, name in call.services.roles.names(user):
+        message.roles.add(_id=role, name=name)
     return message
 
 
@@ -68,6 +78,12 @@ def get_element(call: Call, request: pb.GetElementRequest) -> Message:
 
 def register_queue(call: Call, request: pb.RegisterQueueRequest) -> Message:
     """Listen to a message queue."""
+    of_user = call.services.users.document(request.queuename)
+    if of_user and not rights.may(call.user, of_user.get("_acl"), rights.INVOKE):
+        raise RefusedError(
+            f"[{call.user.username}] Unknown queue {request.queuename} or access denied, "
+            f"missing invoke permission on users object {request.queuename}"
+        )
     name = call.services.messages.register(request.queuename, call.client)
     return pb.RegisterQueueResponse(queuename=name)
 
@@ -114,6 +130,9 @@ def upload(call: Call, request: pb.UploadRequest) -> None:
     """Take a file; the answer comes when its stream has ended."""
     _require_files(request.collectionname)
     started = call.services.files.begin(request.filename, request.mimetype, request.metadata)
+    started.metadata["_acl"] = rights.new_acl(
+        started.metadata.get("_acl"), call.user, call.services.roles.name_of
+    )
     call.client.expect_upload(call.id, started)
 
 
@@ -122,6 +141,8 @@ async def download(call: Call, request: pb.DownloadRequest) -> Message:
     _require_files(request.collectionname)
     files = call.services.files
     document = files.find(request.id, request.filename)
+    if not may_download(call.services, call.user, document):
+        raise RefusedError(f"Access denied, downloading {request.id}")
     file_id, length = str(document["_id"]), int(document.get("length") or 0)
     chunks = -(-length // CHUNK)
     if call.services.options.faults.truncate_downloads and length > CHUNK:
@@ -141,11 +162,20 @@ async def download(call: Call, request: pb.DownloadRequest) -> Message:
     )
 
 
+def may_download(services: Services, user: User, file: dict[str, Any]) -> bool:
+    """Say whether a user may read a file, or a package that it is the archive of."""
+    if rights.may(user, rights.acl_of(FILES, file), rights.READ):
+        return True
+    package = {"fileid": str(file["_id"]), "_type": "package"}
+    return services.queries.count("agents", package, user) > 0
+
+
 def custom_command(call: Call, request: pb.CustomCommandRequest) -> Message:
-    """Refuse: what custom commands do needs the rest of OpenIAP."""
-    raise RefusedError(
-        f"The local server does not support the custom command {request.command or '(none)'}"
-    )
+    """Refuse what needs the rest of OpenIAP; any other command is answered, and does nothing."""
+    name = request.command
+    if name in UNSUPPORTED:
+        raise RefusedError(f"The local server does not support the custom command {name}")
+    return pb.CustomCommandResponse()
 
 
 def _require_files(collection: str) -> None:
@@ -153,6 +183,25 @@ def _require_files(collection: str) -> None:
         raise RefusedError(f"The local server keeps files in fs.files only, not in {collection}")
 
 
+UNSUPPORTED: Final = frozenset(
+    {
+        "getclients",
+        "dumpwebsocketclients",
+        "killwebsocketclient",
+        "clearcache",
+        "heapdump",
+        "shutdown",
+        "webpushmessage",
+        "startagent",
+        "stopagent",
+        "deleteagentpod",
+        "getagentlog",
+        "getagentpods",
+        "deleteagent",
+        "registeragent",
+    }
+)
+"""Custom commands that OpenIAP knows."""
 COMMANDS: Final[Mapping[str, Command]] = {
     "signin": Command(pb.SigninRequest, sign_in, guests=True),
     "getelement": Command(pb.GetElementRequest, get_element, guests=True),

@@ -17,6 +17,7 @@ OBJECT_ID_LENGTHS: Final = (12, 24)
 
 def query(call: Call, request: pb.QueryRequest) -> Message:
     """Find documents."""
+    _require_query(call, request.query)
     found = call.services.queries.query(
         request.collectionname,
         json_object(request.query, "query"),
@@ -24,6 +25,7 @@ def query(call: Call, request: pb.QueryRequest) -> Message:
         orderby=_orderby(request.orderby),
         top=request.top,
         skip=request.skip,
+        reader=call.user,
     )
     return pb.QueryResponse(results=json_text.write(found))
 
@@ -31,24 +33,30 @@ def query(call: Call, request: pb.QueryRequest) -> Message:
 def aggregate(call: Call, request: pb.AggregateRequest) -> Message:
     """Run an aggregation pipeline."""
     found = call.services.queries.aggregate(
-        request.collectionname, json_list(request.aggregates, "aggregates")
+        request.collectionname, json_list(request.aggregates, "aggregates"), call.user
     )
     return pb.AggregateResponse(results=json_text.write(found))
 
 
 def count(call: Call, request: pb.CountRequest) -> Message:
     """Count documents."""
+    _require_query(call, request.query)
     wanted = json_object(request.query, "query")
-    return pb.CountResponse(result=call.services.queries.count(request.collectionname, wanted))
+    found = call.services.queries.count(request.collectionname, wanted, call.user)
+    return pb.CountResponse(result=found)
 
 
 def distinct(call: Call, request: pb.DistinctRequest) -> Message:
     """List the different values of a field."""
     if not request.field:
         raise RefusedError("field is mandatory")
+    if call.services.options.strict:
+        json_text.parse(request.query)
     wanted = json_object(request.query, "query")
     return pb.DistinctResponse(
-        results=call.services.queries.distinct(request.collectionname, request.field, wanted)
+        results=call.services.queries.distinct(
+            request.collectionname, request.field, wanted, call.user
+        )
     )
 
 
@@ -126,7 +134,8 @@ def delete_one(call: Call, request: pb.DeleteOneRequest) -> Message:
     documents = _writable(call, request.collectionname)
     if not request.id:
         raise RefusedError("id cannot be null")
-    return pb.DeleteOneResponse(affectedrows=documents.delete(request.collectionname, request.id))
+    gone = documents.delete_one(request.collectionname, request.id, call.user)
+    return pb.DeleteOneResponse(affectedrows=gone)
 
 
 def delete_many(call: Call, request: pb.DeleteManyRequest) -> Message:
@@ -136,7 +145,7 @@ def delete_many(call: Call, request: pb.DeleteManyRequest) -> Message:
         raise RefusedError("query or ids is mandatory")
     return pb.DeleteManyResponse(
         affectedrows=documents.delete_many(
-            request.collectionname, _condition(call, request.query), list(request.ids)
+            request.collectionname, _condition(call, request.query), list(request.ids), call.user
         )
     )
 
@@ -154,6 +163,16 @@ def _condition(call: Call, text: str) -> dict[str, Any]:
     return query
 
 
+def _require_query(call: Call, text: str) -> None:
+    if not text and call.services.options.strict:
+        raise RefusedError("Query is mandatory")
+
+
+def _require_admin(call: Call, said: str = "") -> None:
+    if not call.user.is_admin:
+        raise RefusedError(f"Access denied{said}")
+
+
 def list_collections(call: Call, request: pb.ListCollectionsRequest) -> Message:
     """List all collections."""
     names = call.services.documents.collections()
@@ -164,6 +183,7 @@ def list_collections(call: Call, request: pb.ListCollectionsRequest) -> Message:
 
 def create_collection(call: Call, request: pb.CreateCollectionRequest) -> Message:
     """Make a collection."""
+    _require_admin(call, f", creating collection {request.collectionname}")
     if request.capped or request.expireAfterSeconds or request.HasField("timeseries"):
         raise RefusedError(
             "The local server does not support createcollection with capped, "
@@ -175,12 +195,14 @@ def create_collection(call: Call, request: pb.CreateCollectionRequest) -> Messag
 
 def drop_collection(call: Call, request: pb.DropCollectionRequest) -> Message:
     """Remove a collection."""
+    _require_admin(call, f", droppping collection {request.collectionname}")
     call.services.documents.drop_collection(request.collectionname)
     return pb.DropCollectionResponse()
 
 
 def get_indexes(call: Call, request: pb.GetIndexesRequest) -> Message:
     """List a collection's indexes."""
+    _require_admin(call)
     return pb.GetIndexesResponse(
         results=json_text.write(call.services.documents.indexes(request.collectionname))
     )
@@ -188,6 +210,7 @@ def get_indexes(call: Call, request: pb.GetIndexesRequest) -> Message:
 
 def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
     """Make an index."""
+    _require_admin(call)
     name = call.services.documents.create_index(
         request.collectionname,
         json_object(request.index, "index"),
@@ -199,6 +222,7 @@ def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
 
 def drop_index(call: Call, request: pb.DropIndexRequest) -> Message:
     """Remove an index."""
+    _require_admin(call)
     call.services.documents.drop_index(request.collectionname, request.name)
     return pb.DropIndexResponse()
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from worker.localserver.operations.queues import DELAYS, TEXTS
+from worker.localserver.operations.queues import CHAIN, DELAYS, TEXTS
 from worker.localserver.operations.workitems import NewItem, no_such_item
 from worker.localserver.protocol.command import Call, Command
 from worker.localserver.protocol.item_wire import (
@@ -18,35 +18,41 @@ from worker.localserver.protocol.item_wire import (
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.item_rules import StoredItem
+from worker.localserver.storage.item_table import COLLECTION
 from worker.openiap.wire import openiap_pb2 as pb
 
 
 def push(call: Call, request: pb.PushWorkitemRequest) -> Message:
     """Add one item."""
     services = call.services
-    queue = services.queues.require(request.wiq, request.wiqid)
+    queue = services.queues.require(request.wiq, request.wiqid, call.user)
     new = _new_item(call, request, request)
     item = services.workitems.push(queue, new, request.files, call.user, services.now())
     return pb.PushWorkitemResponse(workitem=_sent(call, item))
 
 
 def push_many(call: Call, request: pb.PushWorkitemsRequest) -> Message:
-    """Add many items; what the request says for all of them counts where an item is silent."""
+    """Add many items: as on OpenIAP, time, priority and files count in each item alone, files by
+    their contents alone, and the answer tells every time as 1970."""
     services = call.services
-    queue = services.queues.require(request.wiq, request.wiqid)
+    queue = services.queues.require(request.wiq, request.wiqid, call.user)
     now = services.now()
     reply = pb.PushWorkitemsResponse()
     for one in request.items:
         new = _new_item(call, one, request)
-        item = services.workitems.push(queue, new, one.files, call.user, now)
-        reply.workitems.append(_sent(call, item))
+        whole = [file for file in one.files if file.file]
+        item = services.workitems.push(queue, new, whole, call.user, now)
+        sent = _sent(call, item)
+        sent.nextrun.Clear()
+        sent.nextrun.SetInParent()
+        reply.workitems.append(sent)
     return reply
 
 
 def pop(call: Call, request: pb.PopWorkitemRequest) -> Message:
     """Take the next item of a queue; a reply without an item means there is none."""
     services = call.services
-    queue = services.queues.require(request.wiq, request.wiqid)
+    queue = services.queues.require(request.wiq, request.wiqid, call.user)
     item = services.workitems.pop(queue, call.user, services.now())
     if item is None:
         return pb.PopWorkitemResponse()
@@ -60,12 +66,12 @@ def update(call: Call, request: pb.UpdateWorkitemRequest) -> Message:
     """Change an item: write it back, hand it back, finish it."""
     services = call.services
     faults = services.options.faults
-    stored = services.workitems.find(request.workitem._id)
+    stored = services.workitems.find(request.workitem._id, call.user)
     wanted = update_of(
         request,
         stored=None if stored is None else stored.payload,
-        chains=not faults.ignore_item_chains,
-        whole_seconds_are_1970=faults.whole_second_nextrun_is_1970,
+        chains=services.chains,
+        whole_seconds_are_1970=services.options.strict or faults.whole_second_nextrun_is_1970,
     )
     files = [*request.workitem.files, *request.files]
     sent = {file.filename for file in request.files}
@@ -84,44 +90,48 @@ def update(call: Call, request: pb.UpdateWorkitemRequest) -> Message:
 
 def delete(call: Call, request: pb.DeleteWorkitemRequest) -> Message:
     """Remove an item."""
-    call.services.workitems.delete(request._id)
+    call.services.workitems.delete(request._id, call.user)
     return pb.DeleteWorkitemResponse()
 
 
 def add_queue(call: Call, request: pb.AddWorkItemQueueRequest) -> Message:
     """Make a queue."""
     document = call.services.queues.add(
-        _queue_values(request.workitemqueue), call.user, call.services.now()
+        _queue_values(call, request.workitemqueue),
+        call.user,
+        call.services.now(),
+        skiprole=request.skiprole,
     )
-    return pb.AddWorkItemQueueResponse(workitemqueue=_queue_message(document))
+    return pb.AddWorkItemQueueResponse(workitemqueue=_queue_message(call, document))
 
 
 def update_queue(call: Call, request: pb.UpdateWorkItemQueueRequest) -> Message:
     """Change a queue's settings, purge it, or both."""
     services = call.services
-    values = _queue_values(request.workitemqueue)
-    document = services.queues.document(request.workitemqueue._id, request.workitemqueue.name)
-    # A purge that names the queue and nothing else does not mean to reset its settings.
-    settings = {key for key, value in values.items() if value} - {"_id", "name"}
-    if settings or not request.purge:
-        document = services.queues.update(document, values, call.user, services.now())
+    values = _queue_values(call, request.workitemqueue)
+    named = request.workitemqueue
+    if not named._id and not named.name:
+        raise RefusedError("Name or _id is mandatory")
+    document = services.queues.document(named._id, named.name, call.user)
+    document = services.queues.update(document, values, call.user, services.now())
     if request.purge:
-        services.workitems.purge(str(document["_id"]))
-    return pb.UpdateWorkItemQueueResponse(workitemqueue=_queue_message(document))
+        services.workitems.purge(document, call.user)
+    return pb.UpdateWorkItemQueueResponse(workitemqueue=_queue_message(call, document))
 
 
 def delete_queue(call: Call, request: pb.DeleteWorkItemQueueRequest) -> Message:
     """Remove a queue; one with items only together with them."""
     services = call.services
-    document = services.queues.document(request.wiqid, request.wiq)
-    queue_id = str(document["_id"])
+    if not request.wiqid and not request.wiq:
+        raise RefusedError("Name or _id is mandatory")
+    document = services.queues.document(request.wiqid, request.wiq, call.user)
     if request.purge:
-        services.workitems.purge(queue_id)
-    elif services.item_table.count("wiqid = ?", [queue_id]):
+        services.workitems.purge(document, call.user)
+    elif services.queries.count(COLLECTION, {"wiqid": document["_id"]}, call.user):
         raise RefusedError(
             f"Work item queue {document['name']} is not empty, enable purge to delete"
         )
-    services.queues.remove(document)
+    services.queues.remove(document, call.user)
     return pb.DeleteWorkItemQueueResponse()
 
 
@@ -138,7 +148,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 
 def _sent(call: Call, item: StoredItem) -> pb.Workitem:
-    return message_of(item, chains=not call.services.options.faults.ignore_item_chains)
+    return message_of(item, chains=call.services.chains)
 
 
 def _new_item(
@@ -146,16 +156,14 @@ def _new_item(
     one: pb.PushWorkitemRequest | pb.Workitem,
     common: pb.PushWorkitemRequest | pb.PushWorkitemsRequest,
 ) -> NewItem:
-    chains = not call.services.options.faults.ignore_item_chains
+    chains = call.services.chains
     nextrun = None
-    for message in (one, common):
-        if message.HasField("nextrun") and _is_set(message.nextrun):
-            nextrun = milliseconds(message.nextrun)
-            break
+    if one.HasField("nextrun") and _is_set(one.nextrun):
+        nextrun = milliseconds(one.nextrun)
     return NewItem(
         payload=pushed_payload(one.payload),
         name=one.name,
-        priority=one.priority or common.priority,
+        priority=one.priority,
         nextrun=nextrun,
         success_wiq=(one.success_wiq or common.success_wiq) if chains else "",
         success_wiqid=(one.success_wiqid or common.success_wiqid) if chains else "",
@@ -168,17 +176,16 @@ def _is_set(stamp: Timestamp) -> bool:
     return bool(stamp.seconds or stamp.nanos)
 
 
-def _queue_values(message: pb.WorkItemQueue) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        name: getattr(message, name) for name in ("_id", "name", "maxretries", *DELAYS, *TEXTS)
-    }
+def _queue_values(call: Call, message: pb.WorkItemQueue) -> dict[str, Any]:
+    names = ("_id", "name", "maxretries", *DELAYS, *TEXTS, *(CHAIN if call.services.chains else ()))
+    values: dict[str, Any] = {name: getattr(message, name) for name in names}
     values["_acl"] = [
         {"_id": ace._id, "deny": ace.deny, "rights": ace.rights} for ace in message._acl
     ]
     return values
 
 
-def _queue_message(document: dict[str, Any]) -> pb.WorkItemQueue:
+def _queue_message(call: Call, document: dict[str, Any]) -> pb.WorkItemQueue:
     message = pb.WorkItemQueue(
         _id=str(document["_id"]),
         name=str(document["name"]),
@@ -189,8 +196,10 @@ def _queue_message(document: dict[str, Any]) -> pb.WorkItemQueue:
         _modifiedbyid=str(document.get("_modifiedbyid") or ""),
         _version=int(document.get("_version") or 0),
     )
-    for name in TEXTS:
+    for name in (*TEXTS, "usersrole", *(CHAIN if call.services.chains else ())):
         setattr(message, name, str(document.get(name) or ""))
+    for ace in document.get("_acl") or []:
+        message._acl.add(_id=str(ace["_id"]), rights=int(ace["rights"]))
     for name in DELAYS:
         setattr(message, name, int(document.get(name) or 0))
     for name in ("_created", "_modified"):

@@ -26,6 +26,8 @@ from worker.openiap.wire.envelope import WireError, build, message_name, parse
 GUEST: Final = User("", "guest")
 STREAM: Final = frozenset({"beginstream", "stream", "endstream"})
 WINDOW: Final = 1.0
+UNCOUNTED: Final = frozenset({"getelement", "upload", "download"})
+"""Commands that the rate limit lets through."""
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 """Largest message taken or sent, in bytes; OpenIAP asks for at least 25 MB."""
 SEND_BUFFER: Final = 4 * 1024 * 1024
@@ -56,7 +58,7 @@ class Session:
 
     def __init__(self, services: Services, link: Link) -> None:
         self.user: User | None = None
-        self.heard = time.monotonic()
+        self.heard = self.opened = time.monotonic()
         self._services = services
         self._options = services.options
         self._link = link
@@ -159,7 +161,7 @@ class Session:
         self._link.close()
 
     def _command(self, envelope: pb.Envelope) -> None:
-        refused = self._over_limit()
+        refused = None if envelope.command in UNCOUNTED else self._over_limit()
         if refused is not None:
             self._error(envelope.id, refused)
             return
@@ -245,13 +247,16 @@ class Session:
         self._error(envelope.id, text)
 
     def _acting(self, command: Command, envelope: pb.Envelope) -> User:
+        roles = self._services.roles
         if envelope.jwt and envelope.command != "signin":
-            return self._services.users.user_of_token(envelope.jwt, self._options.clock())
+            named = self._services.users.user_of_token(envelope.jwt, self._options.clock())
+            return roles.current(named)
         if self.user is not None:
+            self.user = roles.current(self.user)
             return self.user
         if command.guests:
             return GUEST
-        raise RefusedError("Access denied, not signed in")
+        raise RefusedError("Not signed in, and missing jwt")
 
     def _over_limit(self) -> str | None:
         limit = self._options.rate_limit

@@ -35,13 +35,17 @@ class Sessions:
             session.disconnect()
 
     async def keep_alive(self) -> None:
-        """Ping every client, and drop those that were silent for too long, for ever."""
+        """Ping every client, and drop those that were silent for too long or not signed in."""
         options = self._services.options
         while True:
             await asyncio.sleep(options.ping_interval)
+            now = time.monotonic()
             for session in tuple(self._sessions):
-                if time.monotonic() - session.heard > options.silence_limit:
+                if now - session.heard > options.silence_limit:
                     options.log("connection closed: the client was silent for too long")
+                    session.disconnect()
+                elif session.user is None and now - session.opened > options.signin_limit:
+                    options.log("connection closed: the client did not sign in")
                     session.disconnect()
                 else:
                     session.ping()

@@ -37,7 +37,7 @@ class ChangeFeed:
         Args:
             collection: where it happened.
             operation: ``insert``, ``update``, ``replace`` or ``delete``.
-            document: the document as it is now; of a deleted one only what is known of it.
+            document: the document as it is now; a deleted one as it was, of an item its id alone.
         """
         for on_change, _ in tuple(self._subscribers.get(collection, ())):
             on_change(operation, document)

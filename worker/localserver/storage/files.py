@@ -137,6 +137,21 @@ class Files:
         self._store.write("DELETE FROM chunks WHERE file = ?", (file_id,))
         return self._documents.delete(COLLECTION, file_id)
 
+    def delete_of(self, key: str, value: str) -> None:
+        """Remove the files whose metadata have this value: ``wi`` an item's, ``wiqid`` a queue's.
+
+        Args:
+            key: written by this package.
+            value: the item's or the queue's id.
+        """
+        found = self._store.rows(
+            "SELECT id FROM documents WHERE collection = 'fs.files'"  # noqa: S608 (see key)
+            f" AND json_extract(body, '$.metadata.{key}') = ?",
+            (value,),
+        )
+        for (file_id,) in list(found):
+            self.delete(str(file_id))
+
     def find(self, file_id: str, filename: str = "") -> dict[str, Any]:
         """Return the document of a file by id, else the newest of this name.
 

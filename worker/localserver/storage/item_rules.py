@@ -55,10 +55,15 @@ class StoredItem:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What a work item queue says about its items; delays are seconds."""
+    """What a work item queue says about its items; delays are seconds.
+
+    Attributes:
+        acl: its list of rights, as JSON text: its items take it over.
+    """
 
     id: str
     name: str
+    acl: str = "[]"
     maxretries: int = DEFAULT_MAXRETRIES
     retrydelay: int = 0
     initialdelay: int = 0
@@ -171,6 +176,8 @@ def apply_update(
         updated.state = state
         if state == PROCESSING and item.state != PROCESSING:
             updated.lastrun = now
+    if updated.state != NEW:
+        updated.nextrun = None
     return updated, _chain(item.state, updated, queue)
 
 

@@ -11,12 +11,13 @@
 # value ever becomes part of one.
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from worker.localserver.storage import json_text
 from worker.localserver.storage.item_rules import DEFAULT_PRIORITY, NEW, PROCESSING, StoredItem
 from worker.localserver.storage.store import Store
+from worker.localserver.storage.user import User
 
 COLLECTION: Final = "workitems"
 COLUMNS: Final = (
@@ -36,9 +37,15 @@ _REPLACE: Final = (
 )
 _PAYLOAD: Final = _NAMES.index("payload")
 _REPLACE_BUT_PAYLOAD: Final = _REPLACE.replace(" payload = ?,", "")
-_POP: Final = (
+_DUE: Final = (
     "SELECT seq, " + COLUMNS + " FROM workitems"
-    " WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq LIMIT 1"
+    " WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq"
+)
+_FIRST_DUE: Final = f"{_DUE} LIMIT 1"
+_TAKE: Final = (
+    "UPDATE workitems SET state = 'processing', userid = ?, username = ?, lastrun = ?,"
+    " nextrun = NULL, modified = ?, modifiedby = ?, modifiedbyid = ?"
+    " WHERE seq = ? AND state = 'new'"
 )
 _TEXTS: Final = (
     "errormessage",
@@ -98,26 +105,38 @@ class ItemTable:
         found = self._store.row(f"SELECT {COLUMNS} FROM workitems WHERE id = ?", (item_id,))
         return _item(found) if found else None
 
-    def pop(self, wiqid: str, userid: str, username: str, now: int) -> StoredItem | None:
-        """Take the most urgent due item of a queue into processing, or return None."""
+    def first_due(
+        self, wiqid: str, now: int, seen: Callable[[StoredItem], bool] | None = None
+    ) -> tuple[int, StoredItem] | None:
+        """Return the most urgent due item of a queue and its place in the order, or None.
+
+        Args:
+            wiqid: the queue's id.
+            now: the server's time in milliseconds.
+            seen: says which items there are for whoever asks; None for all.
+        """
         self._wake(wiqid, now)
-        found = self._store.row(_POP, (wiqid,))
-        if found is None:
-            return None
-        item = _item(found[1:])
+        if seen is None:
+            found = self._store.row(_FIRST_DUE, (wiqid,))
+            return None if found is None else (found[0], _item(found[1:]))
+        for row in self._store.rows(_DUE, (wiqid,)):
+            if seen(item := _item(row[1:])):
+                return row[0], item
+        return None
+
+    def take(self, place: int, item: StoredItem, user: User, now: int) -> bool:
+        """Take an item into processing if it is still new, and say whether it was."""
+        taken = self._store.write(
+            _TAKE, (user.id, user.username, now, now, user.username, user.id, place)
+        )
+        if not taken:
+            return False
         item.state = PROCESSING
-        item.userid = item.modifiedbyid = userid
-        item.username = item.modifiedby = username
+        item.userid = item.modifiedbyid = user.id
+        item.username = item.modifiedby = user.username
         item.lastrun = item.modified = now
         item.nextrun = None
-        item.version = 1
-        self._store.write(
-            "UPDATE workitems SET state = 'processing', userid = ?, username = ?, lastrun = ?,"
-            " nextrun = NULL, version = 1, modified = ?, modifiedby = ?, modifiedbyid = ?"
-            " WHERE seq = ?",
-            (userid, username, now, now, username, userid, found[0]),
-        )
-        return item
+        return True
 
     def has_due(self, wiqid: str, now: int) -> bool:
         """Say whether a pop from this queue would find an item now."""
@@ -265,8 +284,8 @@ def document_of(item: StoredItem) -> dict[str, Any]:
     }
     if item.nextrun is not None:
         document["nextrun"] = json_text.write_date(item.nextrun)
-    if item.lastrun is not None:
-        document["lastrun"] = json_text.write_date(item.lastrun)
+    # Null and not absent, as in OpenIAP: what chokes on null there is to choke on it here.
+    document["lastrun"] = None if item.lastrun is None else json_text.write_date(item.lastrun)
     for name in _TEXTS:
         if text := getattr(item, name):
             document[name] = text
@@ -301,7 +320,10 @@ def item_of(document: dict[str, Any]) -> StoredItem:
         modified=json_text.read_date(document.get("_modified")) or 0,
         modifiedby=_text(document.get("_modifiedby")),
         modifiedbyid=_text(document.get("_modifiedbyid")),
-        extra=json_text.write({k: v for k, v in document.items() if k not in _OWN}),
+        # The rights first: so they are found without reading all of it.
+        extra=json_text.write(
+            {"_acl": document.get("_acl"), **{k: v for k, v in document.items() if k not in _OWN}}
+        ),
     )
     for name in _TEXTS:
         setattr(item, name, _text(document.get(name)))

@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS documents (
     seq INTEGER PRIMARY KEY, collection TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
     UNIQUE (collection, id)
 );
+CREATE INDEX IF NOT EXISTS files_of_items ON documents (json_extract(body, '$.metadata.wi'))
+    WHERE collection = 'fs.files';
 CREATE TABLE IF NOT EXISTS chunks (
     file TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (file, n)
 );

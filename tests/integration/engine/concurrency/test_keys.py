@@ -394,7 +394,7 @@ async def test_whoever_may_work_the_queue_may_see_its_keys(client, start) -> Non
     async def order(payload: dict[str, Any]) -> None:
         await finish.wait()
 
-    rights = [{"_id": "role", "name": "who may see the queue", "rights": 65535}]
+    rights = [{"_id": "5a17f157c4815318c8536c21", "name": "users", "rights": 65535}]
     await create_queue(client, "orders", _acl=rights)
     for n in range(2):
         await client.push_workitem("orders", {"customer": "a", "n": n})

@@ -6,8 +6,8 @@ import pytest
 
 from worker.localserver.operations.messages import topic_fits
 from worker.localserver.operations.options import Faults
+from worker.localserver.operations.paths import PathError, path_filter
 from worker.localserver.operations.queries import item_condition
-from worker.localserver.operations.watches import path_filter
 from worker.localserver.storage.errors import RefusedError
 
 
@@ -35,26 +35,47 @@ def test_topics_fit_word_by_word(pattern: str, key: str, fits: bool) -> None:
     [
         ("", True),
         ("$.", True),
-        ("$.[?(@._type == 'test')]", True),
+        ("$[?(@._type == 'test')]", True),
         ('$[?(@._type=="test")]', True),
-        ("$.[?(@._type === 'test' && @.n == 1)]", True),
-        ("$.[?(@.n != 1)]", False),
-        ("$.[?(@.gone == 'x')]", False),
-        ("$.[?(@.n.deeper == 'x')]", False),
+        ("$[?(@._type === 'test' && @.n == 1)]", True),
+        ("$[?(@.n != 1)]", False),
+        ("$[?(@.gone == 'x')]", False),
+        ("$[?(@.n.deeper == 'x')]", False),
+        ("$.[?(@._type == 'test')]", True),
+        ("$[?(@.within == 1)]", False),
+        ("$.[?(@.within == 1)]", True),
+        ("$..[?(@.within == 1)]", True),
     ],
 )
 def test_paths_choose_documents(path: str, fits: bool) -> None:
-    assert path_filter(path).fits({"_type": "test", "n": 1}) is fits
+    document = {"_type": "test", "n": 1, "parts": [{"within": 1}]}
+    assert path_filter(path).fits(document) is fits
+
+
+@pytest.mark.parametrize("null", [{"a": None}, {"a": {"b": None}}, {"a": [1, None]}])
+def test_a_path_that_recurses_throws_at_any_null(null: dict[str, Any]) -> None:
+    document = {"state": "new", **null}
+    with pytest.raises(PathError, match=r"properties of null \(reading 'state'\)"):
+        path_filter("$.[?(@.state == 'new')]").fits(document)
+    assert path_filter("$[?(@.state == 'new')]").fits(document)
+    assert path_filter("$.[?(@.state == 'new')]", strict=False).fits(document)
+
+
+def test_a_field_below_what_is_not_there_throws() -> None:
+    with pytest.raises(PathError, match=r"properties of undefined \(reading 'b'\)"):
+        path_filter("$[?(@.a.b == 1)]").fits({"c": 1})
+    assert not path_filter("$[?(@.a.b == 1)]", strict=False).fits({"c": 1})
 
 
 @pytest.mark.parametrize(
     ("path", "may_fit"),
     [
         ("", True),
-        ("$.[?(@.state == 'new')]", False),
-        ("$.[?(@.state != 'new')]", True),
-        ("$.[?(@.state == 'processing' && @.unknown == 1)]", True),
-        ("$.[?(@.state.deeper == 'x')]", True),
+        ("$[?(@.state == 'new')]", False),
+        ("$.[?(@.state == 'new')]", True),
+        ("$[?(@.state != 'new')]", True),
+        ("$[?(@.state == 'processing' && @.unknown == 1)]", True),
+        ("$[?(@.state.deeper == 'x')]", True),
     ],
 )
 def test_known_fields_rule_out_what_they_can(path: str, may_fit: bool) -> None:
