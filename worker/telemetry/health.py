@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from worker.errors import StateError
+from worker.item.masking import masked
 from worker.telemetry.loop_watch import LoopWatch
 from worker.telemetry.prometheus import CONTENT_TYPE, MetricsPage
 
@@ -230,8 +231,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def json_answer(status: int, content: Mapping[str, object]) -> Answer:
-    """Return a page of JSON."""
-    return (status, JSON, (json.dumps(content, indent=1) + "\n").encode())
+    """Return a page of JSON, its texts masked."""
+    return (status, JSON, (json.dumps(_without_secrets(content), indent=1) + "\n").encode())
+
+
+def _without_secrets(value: object) -> object:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(part) for part in value]
+    return value
 
 
 def _is_ip6(host: str) -> bool:
