@@ -8,6 +8,7 @@ from worker.localserver.operations.options import ServerOptions
 from worker.localserver.operations.queries import Queries
 from worker.localserver.operations.queues import Queues
 from worker.localserver.operations.replies import Replies
+from worker.localserver.operations.sign_ins import SignIns
 from worker.localserver.operations.users import Users
 from worker.localserver.operations.watches import Watches
 from worker.localserver.operations.workitems import WorkItems
@@ -39,6 +40,7 @@ class Services:
         self.files = Files(self.store, table)
         self.files.drop_leftovers()
         self.users = Users(self.store, table)
+        self.sign_ins = SignIns(self.users)
         self.queues = Queues(self.store, table, self.changes)
         self.queries = Queries(table, self.item_table)
         self.documents = Documents(
