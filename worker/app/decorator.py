@@ -65,7 +65,7 @@ def handler(
         tags: free labels, shown by the tools.
         on_exhausted: told, with an ``Event``, when an item has failed because no attempt was left.
         middleware: functions entered around each run, after those of the worker and the routers.
-        evidence: attach a file with log lines, environment and local variables (secrets masked)
+        evidence: attach a file with log lines, environment (names) and local variables, masked,
             when an attempt fails.
         files: names or patterns like ``"*.pdf"``; an item that lacks one is a business error.
         codes: codes of errors for the contract, besides those found in the function.

@@ -1,6 +1,5 @@
 """What an error says on its item: message, traceback, and nothing that looks like a secret."""
 
-import re
 import traceback
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from worker.errors import ApplicationError, BusinessError, Retry
+from worker.item.masking import masked, shortened
+from worker.item.secret_names import is_secret_name
 from worker.package_path import OWN_CODE
 
 MAX_MESSAGE: Final = 4_000
@@ -24,7 +25,7 @@ def described(error: BaseException) -> str:
     if where:
         text = f"{where}: {text}"
     shown = f"[{code}] {text}" if isinstance(code, str) and code else text
-    return masked(clip(shown, MAX_MESSAGE))
+    return shortened(shown, MAX_MESSAGE)
 
 
 def source_of(error: BaseException) -> str:
@@ -42,24 +43,7 @@ def source_of(error: BaseException) -> str:
     lines = traceback.format_list(frames) + traceback.format_exception_only(error)
     if isinstance(elsewhere, str):
         lines.insert(0, elsewhere)
-    return masked(clip("".join(lines), MAX_SOURCE))
-
-
-# Searched on the loop, in texts that strangers may have written: none of these goes back over what
-# it has seen, so their cost grows with the text and not with its square.
-_SECRET: Final = re.compile(
-    r"(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|jwt|authorization|bearer)\b[\"']?)"
-    r"(\s*+[=:]\s*+|\s++)(\"[^\"]*+\"|'[^']*+'|[^\s,;&)\]}]++)"
-)
-_URL_USER: Final = re.compile(r"(?<=\w://)[^/\s:@]++:[^/\s@]++@")
-_JWT: Final = re.compile(r"(?:(?<![\w-])eyJ[\w-]{8,}+|(?<=-)eyJ[\w-]{8,500}+)\.[\w-]{8,}+\.[\w-]*+")
-
-
-def masked(text: str) -> str:
-    """Return text with what looks like a password or a token replaced by stars."""
-    text = _URL_USER.sub("***:***@", text)
-    text = _JWT.sub("***", text)
-    return _SECRET.sub(r"\1\2***", text)
+    return shortened("".join(lines), MAX_SOURCE)
 
 
 def clip(text: str, limit: int) -> str:
@@ -75,8 +59,9 @@ def problems_of(error: ValidationError) -> str:
     parts = []
     for problem in error.errors(include_url=False, include_input=True)[:5]:
         name = ".".join(str(part) for part in problem["loc"]) or "payload"
-        shown = repr(problem.get("input"))
-        given = "" if problem["type"] == "missing" else f" (given {clip(shown, 80)})"
-        parts.append(f"{name}: {problem['msg']}{given}")
+        secret = any(isinstance(part, str) and is_secret_name(part) for part in problem["loc"])
+        shown = "***" if secret else shortened(repr(problem.get("input")), 80)
+        given = "" if problem["type"] == "missing" else f" (given {shown})"
+        parts.append(f"{name}: {masked(problem['msg'])}{given}")
     more = error.error_count() - len(parts)
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")

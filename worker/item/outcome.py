@@ -19,10 +19,10 @@ from worker.item.error_text import (
     MAX_SOURCE,
     clip,
     described,
-    masked,
     problems_of,
     source_of,
 )
+from worker.item.masking import masked, shortened
 from worker.item.new_item import FollowUp
 from worker.item.retry import Backoff, NeverRetry, RetryPolicy
 from worker.openiap.errors import PayloadTooLarge
@@ -215,9 +215,9 @@ def with_facts(
         facts.append(f"code {code}")
     if isinstance(data, dict) and data:
         try:
-            facts.append(f"data {clip(json_text(data), 4_000)}")
+            facts.append(f"data {shortened(json_text(data), 4_000)}")
         except (TypeError, ValueError, RecursionError):
-            facts.append(f"data {clip(repr(data), 4_000)}")
+            facts.append(f"data {shortened(repr(data), 4_000)}")
     text = masked(", ".join(facts)) + "\n" + outcome.source
     return replace(outcome, source=clip(text, MAX_SOURCE))
 

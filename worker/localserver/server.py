@@ -18,6 +18,7 @@ from worker.localserver.operations.users import generated_user
 from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.protocol import grpc as grpc_transport
 from worker.localserver.protocol import http
+from worker.localserver.protocol.http_connection import bounded_http
 from worker.localserver.protocol.sessions import Sessions
 from worker.localserver.protocol.websocket import websocket_protocol
 
@@ -137,6 +138,7 @@ class LocalServer:
         Raises:
             ServerStartError: a port is taken, or other machines could sign in as nobody's user.
             sqlite3.Error: the data cannot be opened.
+            OSError: the data's files cannot be kept from others.
         """
         options = self._options
         if not options.users and not is_loopback(options.host):
@@ -207,15 +209,13 @@ class LocalServer:
             users = {name: password}
         self.credentials = next(iter(users.items()))
         services.roles.ensure(services.now())
-        for name, password in users.items():
-            services.users.ensure(name, password, services.now())
-        for name, password in self._options.plain_users.items():
-            services.users.ensure(name, password, services.now(), admin=False)
+        services.users.ensure_only(users, self._options.plain_users, services.now())
         services.store.commit()
 
     async def _listen(self, services: Services, sessions: Sessions) -> None:
         config = uvicorn.Config(
             http.application(services),
+            http=bounded_http(),  # type: ignore[arg-type]
             ws=websocket_protocol(sessions),  # type: ignore[arg-type]
             log_config=None,
             access_log=False,

@@ -1,28 +1,25 @@
 """The health listener: ``/livez``, ``/readyz``, ``/metrics`` and what else is registered.
 
-It runs in threads of its own, outside the loop, so that it answers while the loop is blocked. Off
-unless a port is set; loopback unless told otherwise; GET and HEAD alone.
+It runs on a thread of its own (``listener``), outside the loop, so that it answers while the loop
+is blocked. Off unless a port is set; loopback unless told otherwise; GET and HEAD alone.
 """
 
 import json
-import sys
-import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
-from socket import AF_INET, AF_INET6
-from socketserver import TCPServer
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from worker.errors import StateError
+from worker.item.masking import masked
 from worker.telemetry.loop_watch import LoopWatch
 from worker.telemetry.prometheus import CONTENT_TYPE, MetricsPage
 
+if TYPE_CHECKING:
+    from worker.telemetry.listener import Listener
+
 JSON: Final = "application/json"
-READ_WITHIN: Final = 5.0
-MOST_AT_ONCE: Final = 32
 
 Query = Mapping[str, str]
 Answer = tuple[int, str, bytes]
@@ -47,13 +44,13 @@ class Health:
             "/readyz": self._readyz,
             "/metrics": self._metrics_route,
         }
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._slow: set[str] = set()
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
         """The port it listens on; the one asked for before ``start``."""
-        return self._port if self._server is None else int(self._server.server_address[1])
+        return self._port if self._listener is None else self._listener.port
 
     def use_watch(self, watch: LoopWatch) -> None:
         """Report on a watch that the caller starts and stops."""
@@ -69,7 +66,8 @@ class Health:
         self._conditions[name] = check
 
     def add_route(self, path: str, route: Route) -> None:
-        """Answer one more path; ``route`` runs in the listener's threads."""
+        """Answer one more path; ``route`` may take its time, in a thread beside the listener's."""
+        self._slow.add(path)
         self._routes[path] = route
 
     def start(self) -> None:
@@ -78,28 +76,24 @@ class Health:
         Raises:
             StateError: the address cannot be had; one sentence with the reason.
         """
+        # Here and not above: a worker without a health port starts without an HTTP parser.
+        from worker.telemetry.listener import Listener
+
         try:
-            self._server = _Server(self._host, self._port, self._answer)
+            self._listener = Listener(self._host, self._port, self._page)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise StateError(
                 f"The health listener cannot use {self._host}:{self._port}: {reason};"
                 " set health_port or health_host to another."
             ) from error
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.2,), name="health", daemon=True
-        )
-        self._thread.start()
+        self._listener.start()
 
     def stop(self) -> None:
-        """Listen no more; idempotent. Blocks for 0.2 s at most."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        server.shutdown()
-        server.server_close()
-        if self._thread is not None:
-            self._thread.join(2.0)
+        """Listen no more; idempotent."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
 
     def reasons(self) -> dict[str, str]:
         """Return why the worker is not ready, by the conditions' names; {} when it is."""
@@ -116,8 +110,14 @@ class Health:
                 found[name] = reason
         return found
 
+    def _page(self, target: str) -> tuple[Callable[[], Answer], bool]:
+        return partial(self._answer, target), target.partition("?")[0] in self._slow
+
     def _answer(self, target: str) -> Answer:
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            return json_answer(HTTPStatus.BAD_REQUEST, {"error": "no such address"})
         route = self._routes.get(parts.path)
         if route is None:
             return json_answer(
@@ -157,76 +157,16 @@ class Health:
         return (HTTPStatus.OK, CONTENT_TYPE, self._metrics.render())
 
 
-class _Server(ThreadingHTTPServer):
-    """Threads per request, bounded in number and in time: a slow reader holds nobody up."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-    # Elsewhere it only skips the wait after a restart; on Windows it would share the port.
-    allow_reuse_address = sys.platform != "win32"
-
-    def __init__(self, host: str, port: int, answer: Callable[[str], Answer]) -> None:
-        self.address_family = AF_INET6 if _is_ip6(host) else AF_INET
-        self.answer = answer
-        self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
-        super().__init__((host, port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without the name look-up of ``HTTPServer``, which can take seconds."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-    def process_request(self, request: object, client_address: object) -> None:
-        if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)  # type: ignore[arg-type]
-            return
-        super().process_request(request, client_address)  # type: ignore[arg-type]
-
-    def process_request_thread(self, request: object, client_address: object) -> None:
-        try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
-        finally:
-            self._room.release()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A caller that went away is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = READ_WITHIN
-    server_version = "openiap-worker"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        self._send(body=True)
-
-    def do_HEAD(self) -> None:
-        self._send(body=False)
-
-    def _send(self, *, body: bool) -> None:
-        status, content_type, content = self.server.answer(self.path)
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Probes every few seconds are no log lines."""
-
-
 def json_answer(status: int, content: Mapping[str, object]) -> Answer:
-    """Return a page of JSON."""
-    return (status, JSON, (json.dumps(content, indent=1) + "\n").encode())
+    """Return a page of JSON, its texts masked."""
+    return (status, JSON, (json.dumps(_without_secrets(content), indent=1) + "\n").encode())
 
 
-def _is_ip6(host: str) -> bool:
-    try:
-        return ip_address(host).version == 6
-    except ValueError:
-        return False
+def _without_secrets(value: object) -> object:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(part) for part in value]
+    return value

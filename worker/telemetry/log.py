@@ -2,7 +2,7 @@
 
 1. A line is ``message key=value …``; line breaks and control characters are escaped, so a payload
    cannot forge a line or drive a terminal.
-2. What looks like a password or a token is masked; so is every secret that was named.
+2. Everything passes through the masker (``worker.item.masking``): known values and known shapes.
 3. Before a client is there, and when it fails, lines go to a fallback (stderr).
 4. A line below the level costs a comparison.
 """
@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
 from worker.item.context import current_item
-from worker.item.error_text import masked
+from worker.item.masking import hide, masked
+from worker.item.secret_names import is_secret_name
 from worker.openiap.errors import OpenIAPError
 
 Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]
@@ -73,17 +74,10 @@ class _Outlet:
         self.sink: Sink | None = None
         self.clock: Final = clock
         self._fallback = fallback
-        self._secrets: tuple[str, ...] = ()
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._mutex = threading.Lock()
 
-    def hide(self, secret: str) -> None:
-        if len(secret) >= 4 and secret not in self._secrets:  # shorter ones are parts of words
-            self._secrets = tuple(sorted((*self._secrets, secret), key=len, reverse=True))
-
     def write(self, level: Level, line: str) -> None:
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
         if len(line) > MAX_LINE:
             line = f"{line[:MAX_LINE]}… (cut)"
         sink = self.sink
@@ -144,8 +138,8 @@ class Log:
         self._outlet.sink = client
 
     def hide(self, secret: str) -> None:
-        """Replace this text by stars in every line."""
-        self._outlet.hide(secret)
+        """Replace this text by stars in every line, and in all else that is masked."""
+        hide(secret)
 
     def enabled(self, level: Level) -> bool:
         """Return whether lines of this level are written."""
@@ -223,7 +217,7 @@ def line_of(message: str, fields: Mapping[str, object]) -> str:
     """Return one masked line: the message and its fields."""
     text = str(message)
     for key, value in fields.items():
-        text += f" {key}={_shown(value)}"
+        text += f" {key}={'***' if is_secret_name(key) else _shown(value)}"
     # Masking looks at twice of what is shown, so that no half of a secret stands at the end.
     return _ESCAPED.sub(_escape, masked(text[: 2 * MAX_LINE]))
 

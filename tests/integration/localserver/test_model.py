@@ -80,6 +80,7 @@ class MemoryLink:
     """Where a session's messages end."""
 
     numbered = True
+    address = "127.0.0.1"
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -92,6 +93,8 @@ class MemoryLink:
 
     def close(self) -> None:
         raise AssertionError("the server gave up the connection")
+
+    def trust(self) -> None: ...
 
     async def can_send(self) -> None:
         return

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,19 +11,18 @@ import pytest
 from tests.integration.openiap.conftest import ONLY_OFFICIAL, Door
 from worker.openiap.errors import FileTransferError, RequestTimeout
 from worker.openiap.official.client import OfficialClient
+from worker.openiap.official.library import scratch_folder
 from worker.openiap.workitem import Workitem, WorkitemFile
 
 pytestmark = ONLY_OFFICIAL
 
 
-@pytest.fixture(autouse=True)
-def scratch(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of this test's own for the library's temporary files, which have the seconds' names.
-
-    Other processes of the suite would make, and tidy up, the same ones.
-    """
-    folder = tmp_path_factory.mktemp("scratch")
-    monkeypatch.setenv("TMPDIR", str(folder))
+@pytest.fixture
+def scratch(door: Door) -> Path:
+    """The folder that the library has for its temporary files."""
+    folder = scratch_folder().path
+    for left in folder.iterdir():
+        left.unlink()
     return folder
 
 
@@ -86,6 +86,26 @@ async def test_a_pop_leaves_nothing_where_the_library_downloads(
     source.unlink()
     assert await door.client.pop_workitem("q") is not None
     assert [*tmp_path.iterdir(), *scratch.iterdir()] == []
+    assert not list(Path(tempfile.gettempdir()).glob("openiap_*.tmp"))
+
+
+async def test_what_a_pop_downloads_by_itself_nobody_else_can_read(
+    door: Door, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(
+        "worker.openiap.official.operations.discard",
+        lambda path: kept.append(path.stat().st_size) if path.exists() else None,
+    )
+    await door.queue("q")
+    source = tmp_path / "scan.pdf"
+    source.write_bytes(os.urandom(100_000))
+    await door.client.push_workitem("q", {}, files=[source])
+    assert await door.client.pop_workitem("q") is not None
+    assert kept == [100_000]  # there and nowhere else
+    assert scratch.stat().st_mode & 0o777 == 0o700
+    assert scratch.stat().st_uid == os.geteuid()
+    assert not scratch.is_symlink()
 
 
 async def test_each_pop_has_a_folder_of_its_own(door: Door, tmp_path: Path) -> None:

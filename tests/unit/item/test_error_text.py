@@ -8,9 +8,9 @@ from worker.item.error_text import clip, described, masked, source_of
 
 
 def test_secrets_leave_no_message_or_traceback() -> None:
-    error = ValueError("login with password=hunter2 at https://bob:pw1@host/ failed")
+    error = ValueError("login with password=kingfisher9 at https://bob:pw1@host/ failed")
     text = described(error) + source_of(error)
-    assert "hunter2" not in text
+    assert "kingfisher9" not in text
     assert "pw1" not in text
     assert masked("token eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl") == "token ***"
 
@@ -44,11 +44,12 @@ def test_masking_a_hostile_text_costs_by_its_length(piece: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("{'password': 'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
-        ("db_password=hunter2 x", "db_password=*** x"),
-        ('{"apiKey": "hunter2"}', '{"apiKey": ***}'),
+        ("{'password': 'kingfisher9', 'n': 1}", "{'password': ***, 'n': 1}"),
+        ("db_password=kingfisher9 x", "db_password=*** x"),
+        ('{"apiKey": "kingfisher9"}', '{"apiKey": ***}'),
         ("nothing to hide", "nothing to hide"),
     ],
+    ids=range(4),  # pytest puts an id into the environment, whose secrets are masked everywhere
 )
 def test_secrets_in_structures_are_masked(text: str, shown: str) -> None:
     assert masked(text) == shown

@@ -1,6 +1,7 @@
 """The health listener answers the truth, most of all while the loop does not."""
 
 import asyncio
+import contextlib
 import http.client
 import importlib.util
 import json
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from worker.errors import StateError
+from worker.telemetry import listener as listening
 from worker.telemetry.counts import Counts
-from worker.telemetry.health import MOST_AT_ONCE, Health
+from worker.telemetry.health import Health
 from worker.telemetry.loop_watch import ASK_EVERY, RED_AFTER, Blockage, LoopWatch
 from worker.telemetry.prometheus import MetricsPage
 
@@ -94,15 +96,99 @@ def test_a_port_in_use_is_one_sentence(health: Health) -> None:
         nowhere.start()
 
 
-def test_silent_callers_hold_nobody_up(health: Health) -> None:
-    silent = [
-        socket.create_connection(("127.0.0.1", health.port), 60) for _ in range(MOST_AT_ONCE - 2)
-    ]
+@pytest.mark.parametrize("said", [b"", b"GET /", b"GET /livez HTTP/1.1\r\nX: y"])
+def test_a_thousand_slow_callers_hold_nobody_up(health: Health, said: bytes) -> None:
+    slow = []
     try:
+        for number in range(1000):
+            caller = socket.create_connection(("127.0.0.1", health.port), 60)
+            with contextlib.suppress(OSError):
+                caller.sendall(said)
+            slow.append(caller)
+            if number % 250 == 249:
+                began = time.monotonic()
+                assert get(health, "/livez")[0] == 200
+                assert time.monotonic() - began < 5
+                assert len(health._listener._open) <= listening.MOST_OPEN  # type: ignore[union-attr]
+        for caller in slow:  # those that are left go on, byte by byte
+            with contextlib.suppress(OSError):
+                caller.sendall(b"a")
+        assert get(health, "/readyz")[0] == 200
+    finally:
+        for caller in slow:
+            caller.close()
+
+
+def test_a_slow_caller_has_little_time(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "READ_WITHIN", 0.3)
+    caller = socket.create_connection(("127.0.0.1", health.port), 60)
+    caller.sendall(b"GET /livez HTTP/1.1\r\n")
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < 30:
+            caller.sendall(b"X: y\r\n")
+            time.sleep(0.02)
+    except OSError:
+        pass
+    assert 0.2 < time.monotonic() - began < 20
+    caller.close()
+
+
+def test_a_slow_page_holds_up_no_quick_one(health: Health) -> None:
+    go = threading.Event()
+    health.add_route("/scale", lambda q: (200, "text/plain", str(go.wait(60)).encode()))
+    callers = [
+        threading.Thread(target=get, args=(health, "/scale")) for _ in range(listening.MOST_WAITING)
+    ]
+    for caller in callers:
+        caller.start()
+    try:
+        wait_until(lambda: health._listener._waiting == listening.MOST_WAITING)  # type: ignore[union-attr]
+        assert get(health, "/scale")[0] == 503
         assert get(health, "/livez")[0] == 200
     finally:
-        for connection in silent:
-            connection.close()
+        go.set()
+        for caller in callers:
+            caller.join(60)
+
+
+def test_nonsense_is_refused_and_harms_nobody(health: Health) -> None:
+    for said in (
+        b"\x16\x03\x01",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000,
+        b"G" * 99_999,
+    ):
+        caller = socket.create_connection(("127.0.0.1", health.port), 60)
+        with contextlib.suppress(OSError):
+            caller.sendall(said + b"\r\n\r\n")
+            assert caller.recv(100)[:10] in (b"", b"HTTP/1.1 4")
+        caller.close()
+    assert get(health, "/livez")[0] == 200
+    assert get(health, "//[")[0] in (400, 404)
+
+
+def test_pages_carry_no_secret(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINK_PASSWORD", "correct-horse")
+    health.add_condition("link", lambda: "wss://me:sw0rdfish@host said correct-horse")
+    health.use_watch(Blocked())  # type: ignore[arg-type]
+    for path in ("/livez", "/readyz"):
+        status, body = get(health, path)
+        assert status == 503
+        assert not any(secret in str(body) for secret in ("sw0rdfish", "correct", "horse"))
+        assert "***" in str(body)
+
+
+class Blocked:
+    """A watch over a loop that is blocked by a handler whose lines hold secrets."""
+
+    alive = False
+
+    def silent_for(self) -> float:
+        return 9.0
+
+    def blockage(self) -> Blockage:
+        return Blockage(9.0, "h", ('connect(password="sw0rdfish")  # correct-horse',))
 
 
 def test_stopping_leaves_no_thread_and_frees_the_port() -> None:

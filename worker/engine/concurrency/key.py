@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from worker.app.options import KeyFunction
 from worker.errors import BusinessError
-from worker.item.error_text import clip, masked, source_of
+from worker.item.error_text import clip, source_of
+from worker.item.masking import masked
 from worker.item.outcome import Outcome
 
 MAX_KEY: Final = 1_000

@@ -27,13 +27,13 @@ from pydantic import ValidationError
 
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
-from worker.engine.execution.evidence import variables_of
 from worker.engine.execution.pipe import Channel, Message, PipeError
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_to_message
 from worker.engine.execution.remote_item import PipeFiles, item_from_message
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
+from worker.engine.execution.variables import variables_of
 from worker.errors import BusinessError, HandlerError
 from worker.item.context import current_item, current_namespace
 from worker.item.error_text import clip

@@ -147,7 +147,15 @@ class ChildProcess:
             more = {"pass_fds": (self._faults.fileno(),), "start_new_session": True}
         loop = asyncio.get_running_loop()
         transport, _ = await loop.subprocess_exec(
-            lambda: self._ends, sys.executable, "-c", BOOT, str(IMPORT_ROOT), stderr=None, **more
+            lambda: self._ends,
+            sys.executable,
+            "-c",
+            BOOT,
+            str(IMPORT_ROOT),
+            stderr=None,
+            # What Python says, without what is meant for the official library alone.
+            env=dict(os.environ),
+            **more,
         )
         self._transport = transport
         self._life = loop.create_task(self._live(transport))

@@ -1,40 +1,65 @@
 """Evidence of a failed attempt: a text file on the item, for ``@handler(…, evidence=True)``.
 
 It holds what failed and where, the item's log lines, the local variables of each frame, and the
-environment. Whatever is named like a secret, or looks like one, is stars.
+names of the environment's variables, with the values of some that are known to be harmless.
+Whatever is named like a secret, looks like one, or is one of this process's, is stars.
 """
 
 import asyncio
 import os
 import platform
-import re
 import sys
-import traceback
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Protocol
 
+from worker.engine.execution.variables import shown, variables_of, without_runs
 from worker.errors import StateError
-from worker.item.error_text import clip, described, masked, source_of
+from worker.item.error_text import described, source_of
 from worker.item.files import Attachment
 from worker.item.item import Item, ItemLog
+from worker.item.masking import shortened
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
-from worker.package_path import OWN_CODE
 
 MOST_LINES: Final = 500
-MOST_VALUE: Final = 500
+MOST_MESSAGE: Final = 2_000
 MOST_TEXT: Final = 512 * 1024
-STARS: Final = "********"
-_SECRET_NAME: Final = re.compile(
-    r"(?i)passw|pwd|secret|token|api_?key|private_?key|credential|jwt|auth|cookie|session|dsn|salt"
+HARMLESS: Final = frozenset(
+    [
+        "HOME",
+        "HOSTNAME",
+        "LANG",
+        "LANGUAGE",
+        "LC_ALL",
+        "LC_CTYPE",
+        "LOGNAME",
+        "OPENIAP_WORKER_CLIENT",
+        "OPENIAP_WORKER_CONCURRENCY",
+        "OPENIAP_WORKER_HANDLERS",
+        "OPENIAP_WORKER_NAMESPACE",
+        "PATH",
+        "PWD",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONHASHSEED",
+        "PYTHONOPTIMIZE",
+        "PYTHONPATH",
+        "PYTHONUNBUFFERED",
+        "PYTHON_VERSION",
+        "SHELL",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "USER",
+        "VIRTUAL_ENV",
+    ]
 )
+"""Variables of the environment whose values are shown; of all others the names alone."""
 
 
 class Keeper(Protocol):
@@ -88,7 +113,9 @@ class EvidenceLog:
 
     def _keep(self, level: str, message: str, fields: Mapping[str, object]) -> None:
         more = "".join(f" {name}={shown(name, value)}" for name, value in fields.items())
-        self.lines.append(f"{iso(datetime.now(UTC))} {level:<5} {clip(message, 2_000)}{more}")
+        self.lines.append(
+            f"{iso(datetime.now(UTC))} {level:<5} {shortened(message, MOST_MESSAGE)}{more}"
+        )
 
 
 async def with_evidence(
@@ -119,39 +146,18 @@ def evidence_text(error: BaseException, facts: AttemptFacts, environment: Mappin
         f" Python {platform.python_version()} on {sys.platform}",
         described(error),
         f"--- traceback\n{source_of(error)}",
-        "--- log lines\n" + ("\n".join(masked(line) for line in lines) or "(none)"),
+        "--- log lines\n" + (without_runs("\n".join(lines)) or "(none)"),
         f"--- variables\n{variables or '(none)'}",
-        "--- environment\n"
-        + "\n".join(f"{name}={shown(name, environment[name])}" for name in sorted(environment)),
+        f"--- environment\n{environment_of(environment)}",
     ]
-    return clip("\n\n".join(parts) + "\n", MOST_TEXT)
+    # Once more as a whole: what came out of another process knew less than this one.
+    return shortened("\n\n".join(parts) + "\n", MOST_TEXT)
 
 
-def variables_of(error: BaseException) -> str:
-    """Return the local variables of an error's frames, the worker's own frames left out."""
-    parts = []
-    for frame, line in traceback.walk_tb(_own_left_out(error.__traceback__)):
-        code = frame.f_code
-        if code.co_filename.startswith(OWN_CODE):
-            continue
-        parts.append(f"{code.co_filename}, line {line}, in {code.co_qualname}")
-        parts += [f"    {name} = {shown(name, value)}" for name, value in frame.f_locals.items()]
-    return "\n".join(parts)
-
-
-def shown(name: str, value: object) -> str:
-    """Return a value for the file: masked, cut, and on one line."""
-    if _SECRET_NAME.search(name):
-        return STARS
-    try:
-        text = value if isinstance(value, str) else repr(value)
-    except Exception as broken:  # a __repr__ of anybody's
-        text = f"(its repr raised {type(broken).__name__})"
-    return masked(clip(text[: 4 * MOST_VALUE], MOST_VALUE)).replace("\n", "\\n")
-
-
-def _own_left_out(frames: TracebackType | None) -> TracebackType | None:
-    """Skip the worker's frames at the beginning."""
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_CODE):
-        frames = frames.tb_next
-    return frames
+def environment_of(environment: Mapping[str, str]) -> str:
+    """Return the names of the variables, those that are harmless with their values."""
+    lines = [
+        f"{name}={shown(name, environment[name])}" if name in HARMLESS else name
+        for name in sorted(environment)
+    ]
+    return "\n".join(lines)

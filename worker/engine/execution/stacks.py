@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from worker.item.error_text import MAX_SOURCE, clip, masked
+from worker.item.error_text import MAX_SOURCE
+from worker.item.masking import shortened
 from worker.package_path import OWN_CODE
 
 UNKNOWN: Final = "  (its stack is not known)\n"
@@ -62,7 +63,7 @@ def _text(frames: Iterable[traceback.FrameSummary]) -> str:
     handlers = _trimmed(list(frames))
     if not handlers:
         return UNKNOWN
-    return masked(clip("".join(traceback.format_list(handlers)), MAX_SOURCE))
+    return shortened("".join(traceback.format_list(handlers)), MAX_SOURCE)
 
 
 def _trimmed(frames: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from worker.localserver.operations import queues
+from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import Queries, asked, in_mongomock
 from worker.localserver.operations.queues import NO_UPDATE, Queues
 from worker.localserver.operations.roles import Roles
@@ -408,7 +409,7 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
                 plain[operator](changed, field, value)
         return changed
     found = asked(lambda: in_mongomock([document]))
-    asked(lambda: found.update_one({}, update))
+    asked(lambda: found.update_one({}, with_timed_patterns(update)))
     return dict(found.find_one({}))
 
 

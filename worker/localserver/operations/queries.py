@@ -14,6 +14,7 @@ from typing import Any, Final, TypeGuard
 import mongomock
 from mongomock.filtering import filter_applies, resolve_sort_key
 
+from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
@@ -135,7 +136,7 @@ class Queries:
         if not rest:
             yield from candidates
             return
-        condition = json_text.with_dates(rest) if dates else rest
+        condition = with_timed_patterns(json_text.with_dates(rest) if dates else rest)
         for document in candidates:
             if applies(condition, json_text.with_dates(document)):
                 yield document
@@ -181,7 +182,7 @@ class Queries:
         readable = self.matching(collection, first, user=reader)
         found = in_mongomock(map(json_text.with_dates, readable))
         results: list[dict[str, Any]] = asked(
-            lambda: list(found.aggregate(json_text.with_dates(rest)))
+            lambda: list(found.aggregate(with_timed_patterns(json_text.with_dates(rest))))
         )
         return results
 
@@ -367,4 +368,4 @@ def _projected(
             return [{key: one[key] for key in wanted if key in one} for one in documents]
         return [{k: v for k, v in one.items() if k not in projection} for one in documents]
     found = in_mongomock(documents)
-    return list(asked(lambda: list(found.find({}, projection))))
+    return list(asked(lambda: list(found.find({}, with_timed_patterns(projection)))))

@@ -9,6 +9,7 @@ from worker.localserver.operations.queries import Queries
 from worker.localserver.operations.queues import Queues
 from worker.localserver.operations.replies import Replies
 from worker.localserver.operations.roles import Roles
+from worker.localserver.operations.sign_ins import SignIns
 from worker.localserver.operations.users import Users
 from worker.localserver.operations.watches import Watches
 from worker.localserver.operations.workitems import WorkItems
@@ -41,6 +42,7 @@ class Services:
         self.files.drop_leftovers()
         self.roles = Roles(self.store, table)
         self.users = Users(self.store, table, self.roles)
+        self.sign_ins = SignIns(self.users)
         self.queues = Queues(self.store, table, self.changes, self.roles, strict=options.strict)
         self.queries = Queries(table, self.item_table)
         self.documents = Documents(

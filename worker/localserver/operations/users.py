@@ -1,9 +1,15 @@
-"""Users: hashed passwords, signed tokens, and one for a server that was started without any."""
+"""Users: hashed passwords, signed tokens, and one for a server that was started without any.
+
+1. Who was named at this start may sign in, and nobody else, whoever was named before.
+2. A token is bound to the password that it was given for, and to its user: it dies with either.
+3. A name that nobody has takes as long to refuse as a wrong password.
+"""
 
 import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +21,7 @@ from worker.localserver.storage import json_text, rights
 from worker.localserver.storage.document_table import DocumentTable
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.private_files import close_to_others
 from worker.localserver.storage.store import Store
 from worker.localserver.storage.user import ADMINS, User
 
@@ -45,7 +52,7 @@ class Users:
         self._documents = documents
         self._roles = roles
         found = store.setting(SIGNING_KEY)
-        if found is None:
+        if found is None or store.was_open_to_others:
             found = secrets.token_hex(32)
             store.set_setting(SIGNING_KEY, found)
         self._secret = found
@@ -54,9 +61,33 @@ class Users:
         self._memory_key = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._tokens: dict[str, tuple[User, float]] = {}
+        self._writes = -1
+        self._named: set[str] = set()
+        self._nobody = Credentials("", secrets.token_bytes(16), secrets.token_bytes(64))
+
+    def ensure_only(self, admins: Mapping[str, str], plain: Mapping[str, str], now: int) -> None:
+        """Make these users, and let nobody else sign in who was named at an earlier start.
+
+        Args:
+            admins, plain: passwords by name, of administrators and of ordinary users.
+        """
+        for name, password in admins.items():
+            self.ensure(name, password, now)
+        for name, password in plain.items():
+            self.ensure(name, password, now, admin=False)
+        users = {**admins, **plain}
+        marks = ", ".join("?" * len(users))
+        # Their ids stay: what they own is theirs again when they are named again.
+        self._store.write(
+            f"UPDATE credentials SET salt = x'', hash = x'' WHERE username NOT IN ({marks})",  # noqa: S608 (marks)
+            tuple(users),
+        )
+        self._named = set(users)
 
     def ensure(self, username: str, password: str, now: int, *, admin: bool = True) -> None:
         """Make a user, or give an existing one this password and these rights."""
+        self._named.add(username)
+        self._tokens.clear()
         known = self.credentials(username)
         userid = known.userid if known else new_id()
         self._store_password(username, userid, password, known)
@@ -96,7 +127,9 @@ class Users:
         )
 
     def credentials(self, username: str) -> Credentials | None:
-        """Return what a user's password is checked against, or None."""
+        """Return what a user's password is checked against, or None: who is not known may not."""
+        if username not in self._named:
+            return None
         found = self._store.row(
             "SELECT userid, salt, hash FROM credentials WHERE username = ?", (username,)
         )
@@ -105,6 +138,10 @@ class Users:
     def document(self, userid: str) -> dict[str, Any]:
         """Return a user's document; an empty one where it was deleted."""
         return self._documents.get(COLLECTION, userid) or {}
+
+    def to_check(self, username: str) -> Credentials:
+        """Return what a password is checked against; nobody's where the name is not known."""
+        return self.credentials(username) or self._nobody
 
     def recently_verified(self, username: str, password: str) -> User | None:
         """Return the user if exactly this password was found right before, without hashing."""
@@ -130,7 +167,11 @@ class Users:
         """
         return jwt.encode(
             {
-                "data": {"_id": user.id, "username": user.username},
+                "data": {
+                    "_id": user.id,
+                    "username": user.username,
+                    "stamp": self._stamp(user.username),
+                },
                 "iat": int(now),
                 "exp": int(now + lifetime),
                 # Two tokens of one second differ, as they do on OpenIAP.
@@ -144,17 +185,28 @@ class Users:
         """Return who a token was made for.
 
         Raises:
-            RefusedError: it is not signed by this server, or its time is over.
+            RefusedError: it is not signed by this server, its time is over, or its user is gone
+                or has another password now.
         """
+        writes = self._documents.writes(COLLECTION)
+        if writes != self._writes or len(self._tokens) >= REMEMBERED:
+            # Somebody may be gone since they were read.
+            self._writes = writes
+            self._tokens.clear()
         known = self._tokens.get(token)
         if known is None:
-            known = self._read(token)
-            if len(self._tokens) >= REMEMBERED:
-                self._tokens.clear()
-            self._tokens[token] = known
+            known = self._tokens[token] = self._read(token)
         if known[1] <= now:
             raise RefusedError("jwt expired")
         return known[0]
+
+    def _stamp(self, username: str) -> str:
+        """Return what is another when the password or the user is another; no hash gets out."""
+        known = self.credentials(username)
+        if known is None:
+            return secrets.token_hex(16)
+        text = known.userid.encode() + known.salt + known.hash
+        return hmac.new(self._secret.encode(), text, "sha256").hexdigest()[:32]
 
     def _read(self, token: str) -> tuple[User, float]:
         try:
@@ -171,9 +223,14 @@ class Users:
                 },
             )
             data = claims["data"]
-            return User(str(data["_id"]), str(data["username"])), float(claims["exp"])
+            user, until = User(str(data["_id"]), str(data["username"])), float(claims["exp"])
+            stamp = str(data["stamp"]).encode()
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise RefusedError("invalid jwt") from error
+        present = self._stamp(user.username).encode()
+        if not hmac.compare_digest(stamp, present) or not self.document(user.id):
+            raise RefusedError("invalid jwt")
+        return user, until
 
     def _digest(self, username: str, password: str) -> bytes:
         text = f"{len(username)}:{username}{password}".encode()
@@ -202,7 +259,8 @@ def generated_user(data: Path | None) -> tuple[str, str]:
     if data is None:
         return generated
     path = data.with_name(f"{data.name}.user")
-    if path.exists():
+    # One that others could read is a password no more.
+    if path.exists() and not close_to_others(path):
         name, separator, password = path.read_text(encoding="utf-8").strip().partition(":")
         if separator and name and password:
             return name, password

@@ -1,6 +1,7 @@
 """What a command is: a request's type, and the function that answers it."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,14 @@ class Client(Protocol):
     """The connection that a command came over."""
 
     user: User | None
+    address: str
+
+    def signing_in(self) -> AbstractContextManager[None]:
+        """Take one sign-in by password at a time; one too many that is refused ends the connection.
+
+        Raises:
+            RefusedError: another one of this connection waits for its answer.
+        """
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
         """Send a message behind the next commit."""

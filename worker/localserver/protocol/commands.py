@@ -1,13 +1,12 @@
 """All commands by name, and those of sign-in, message queues, watches and files."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from worker.localserver.operations.services import Services
-from worker.localserver.operations.users import LONG_LIFETIME, verify_password
+from worker.localserver.operations.users import LONG_LIFETIME
 from worker.localserver.protocol import document_commands, item_commands
 from worker.localserver.protocol.command import Call, Command
 from worker.localserver.protocol.configuration import configuration
@@ -23,18 +22,21 @@ async def sign_in(call: Call, request: pb.SigninRequest) -> Message:
     """Sign a client in by password or token, and give it a token."""
     services = call.services
     now = services.options.clock()
-    if request.jwt:
-        try:
-            user = services.users.user_of_token(request.jwt, now)
-        except RefusedError as error:
-            raise RefusedError(
-                "Discard signin due to invalid or expired jwt for client at "
-                f"{request.agent} {request.version}"
-            ) from error
-    elif not request.username:
-        raise RefusedError("Username cannot be null")
-    else:
-        user = await _by_password(call, request.username, request.password)
+    with call.client.signing_in():
+        if request.jwt:
+            try:
+                user = services.users.user_of_token(request.jwt, now)
+            except RefusedError as error:
+                raise RefusedError(
+                    "Discard signin due to invalid or expired jwt for client at "
+                    f"{request.agent} {request.version}"
+                ) from error
+        elif not request.username:
+            raise RefusedError("Username cannot be null")
+        else:
+            user = await services.sign_ins.by_password(
+                call.client.address, request.username, request.password
+            )
     if not request.validateonly:
         call.client.user = user
     lifetime = LONG_LIFETIME if request.longtoken else services.options.token_lifetime
@@ -43,18 +45,6 @@ async def sign_in(call: Call, request: pb.SigninRequest) -> Message:
         user=user_message(call, user),
         config=json_text.write(configuration(services.options)),
     )
-
-
-async def _by_password(call: Call, username: str, password: str) -> User:
-    users = call.services.users
-    user = users.recently_verified(username, password)
-    if user is not None:
-        return user
-    known = users.credentials(username)
-    if known is None or not await asyncio.to_thread(verify_password, known, password):
-        raise RefusedError(f"{username} failed logging in using local")
-    users.remember(username, password)
-    return User(known.userid, username)
 
 
 def user_message(call: Call, user: User) -> pb.User:

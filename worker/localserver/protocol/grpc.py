@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from urllib.parse import unquote
 
 import grpc
 
 from worker.localserver.operations.options import Faults
-from worker.localserver.protocol.session import MAX_MESSAGE, SEND_BUFFER, Session
+from worker.localserver.protocol.session import MAX_MESSAGE, MOST_UNREAD, SEND_BUFFER, Session
 from worker.localserver.protocol.sessions import Sessions
 
 SERVICE: Final = "openiap.FlowService"
@@ -26,6 +27,11 @@ class SendBuffer:
         self._filled = asyncio.Event()
         self._low = asyncio.Event()
         self._low.set()
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait to leave."""
+        return self._size
 
     def add(self, body: bytes) -> None:
         """Put a message behind the others."""
@@ -59,6 +65,7 @@ class GrpcLink:
     def __init__(self, context: Any, faults: Faults) -> None:
         self._context = context
         self._faults = faults
+        self.address = _address(context.peer())
         self._buffer = SendBuffer()
         self.cut = asyncio.Event()
         self.numbered = False
@@ -67,6 +74,9 @@ class GrpcLink:
     def send(self, body: bytes) -> None:
         """Send one encoded envelope, without waiting."""
         if len(body) > CLIENT_LIMIT and self._faults.grpc_large_replies_break:
+            self.cut.set()
+            return
+        if self._buffer.size > MOST_UNREAD:  # the client does not read what it is sent
             self.cut.set()
             return
         self._buffer.add(body)
@@ -81,6 +91,9 @@ class GrpcLink:
     async def can_send(self) -> None:
         """Wait until most of what was sent has left."""
         await self._buffer.low()
+
+    def trust(self) -> None:
+        """Nothing to do: gRPC has one limit for all, and the session looks at each message."""
 
     async def run(self) -> None:
         """Send what is to be sent until the stream ends."""
@@ -102,6 +115,8 @@ class FlowService:
         # OpenIAP's Rust client waits for the metadata before it does anything.
         await context.send_initial_metadata(())
         link = GrpcLink(context, self._faults)
+        if not self._sessions.has_room(link.address):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many connections")
         with self._sessions.opened(link) as session:
             tasks = [
                 asyncio.create_task(link.run()),
@@ -120,6 +135,13 @@ class FlowService:
     async def _read(self, session: Session, requests: AsyncIterator[bytes]) -> None:
         async for body in requests:
             session.receive(body)
+            # Who does not read what he is sent is not listened to either.
+            await session.can_send()
+
+
+def _address(peer: str) -> str:
+    """Return the host of a peer as gRPC names it, for example ``ipv4:127.0.0.1:1234``."""
+    return unquote(peer.partition(":")[2]).rpartition(":")[0] or peer
 
 
 async def start(sessions: Sessions, faults: Faults, address: str) -> tuple[grpc.aio.Server, int]:
@@ -141,6 +163,10 @@ async def start(sessions: Sessions, faults: Faults, address: str) -> tuple[grpc.
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.max_send_message_length", MAX_MESSAGE),
             ("grpc.so_reuseport", 0),
+            # A client that opens a connection has to speak HTTP/2 within that time, and one
+            # connection carries no crowd.
+            ("grpc.server_handshake_timeout_ms", 10_000),
+            ("grpc.max_concurrent_streams", 256),
         ]
     )
     method = grpc.stream_stream_rpc_method_handler(FlowService(sessions, faults).setup_stream)

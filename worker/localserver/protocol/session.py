@@ -8,7 +8,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -28,15 +29,22 @@ STREAM: Final = frozenset({"beginstream", "stream", "endstream"})
 WINDOW: Final = 1.0
 UNCOUNTED: Final = frozenset({"getelement", "upload", "download"})
 """Commands that the rate limit lets through."""
+MOST_FAILED_SIGN_INS: Final = 5
+GUEST_MESSAGE: Final = 64 * 1024
+"""Largest message taken from who is not signed in, in bytes."""
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 """Largest message taken or sent, in bytes; OpenIAP asks for at least 25 MB."""
 SEND_BUFFER: Final = 4 * 1024 * 1024
 """Bytes that may wait to leave before those who send a lot have to wait."""
+MOST_UNREAD: Final = 32 * 1024 * 1024
+"""Bytes that may wait to leave at all: a client that does not read them loses its connection."""
 
 
 class Link(Protocol):
     """The transport under a session."""
 
+    address: str
+    """Where the client is, without its port."""
     numbered: bool
     """Whether a client's numbers must rise; OpenIAP looks at them on websockets only."""
 
@@ -52,13 +60,17 @@ class Link(Protocol):
     async def can_send(self) -> None:
         """Wait until most of what was sent has left."""
 
+    def trust(self) -> None:
+        """Take large messages from now on: the client has signed in."""
+
 
 class Session:
     """The server's side of one connection."""
 
     def __init__(self, services: Services, link: Link) -> None:
-        self.user: User | None = None
-        self.heard = self.opened = time.monotonic()
+        self.address = link.address
+        self.opened: Final = time.monotonic()
+        self.heard = time.monotonic()
         self._services = services
         self._options = services.options
         self._link = link
@@ -70,6 +82,40 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._token_time = 0.0
         self._closed = False
+        self._cut = False
+        self._user: User | None = None
+        self._signing_in = False
+        self._failed_sign_ins = 0
+
+    @property
+    def user(self) -> User | None:
+        """Who has signed in."""
+        return self._user
+
+    @user.setter
+    def user(self, user: User | None) -> None:
+        self._user = user
+        if user is not None:
+            self._link.trust()
+
+    @contextmanager
+    def signing_in(self) -> Iterator[None]:
+        """Take one sign-in by password at a time; one too many that is refused ends the connection.
+
+        Raises:
+            RefusedError: another one of this connection waits for its answer.
+        """
+        if self._signing_in:
+            self._failed_sign_ins += 1
+            raise RefusedError("One sign-in at a time")
+        self._signing_in = True
+        try:
+            yield
+        except RefusedError:
+            self._failed_sign_ins += 1
+            raise
+        finally:
+            self._signing_in = False
 
     def open(self) -> None:
         """Greet the client; OpenIAP's first message is a ping."""
@@ -88,19 +134,22 @@ class Session:
         Args:
             body: as it came; a client that sends nonsense loses its connection.
         """
+        if self._cut:
+            return
         self.heard = time.monotonic()
+        if self._user is None and len(body) > GUEST_MESSAGE:
+            self._cut_off(f"{len(body)} bytes before the sign-in")
+            return
         try:
             envelope = parse(body)
         except WireError as error:
-            self._options.log(f"connection closed: {error}")
-            self._link.close()
+            self._cut_off(str(error))
             return
         if self._link.numbered and envelope.seq <= self._received:
-            self._options.log(
-                f"connection closed: sequence {envelope.seq} is lower than last received "
+            self._cut_off(
+                f"sequence {envelope.seq} is lower than last received "
                 f"sequence number {self._received}"
             )
-            self._link.close()
             return
         self._received = envelope.seq
         if self._options.faults.silent:
@@ -161,6 +210,9 @@ class Session:
         self._link.close()
 
     def _command(self, envelope: pb.Envelope) -> None:
+        if self._user is None and len(self._tasks) >= MOST_FAILED_SIGN_INS:
+            self._cut_off("too many requests before the sign-in")
+            return
         refused = None if envelope.command in UNCOUNTED else self._over_limit()
         if refused is not None:
             self._error(envelope.id, refused)
@@ -222,6 +274,9 @@ class Session:
             message = await answer
         except RefusedError as error:
             self._error(envelope.id, str(error))
+            if self._failed_sign_ins >= MOST_FAILED_SIGN_INS and not (self._closed or self._cut):
+                self._services.replies.flush()
+                self._cut_off("too many sign-ins were refused")
         except Exception as error:  # as in _execute
             self._failure(envelope, error)
         else:
@@ -311,6 +366,12 @@ class Session:
             "refreshtoken",
             pb.RefreshToken(username=user.username, jwt=token, user=user_message(call, user)),
         )
+
+    def _cut_off(self, why: str) -> None:
+        """End the connection, and take nothing more that has come over it already."""
+        self._cut = True
+        self._options.log(f"connection closed: {why}")
+        self._link.close()
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,12 +1,17 @@
-"""Who is connected, over whatever transport; pings them, and drops the silent."""
+"""Who is connected, over whatever transport; pings them, and drops the silent and the strangers."""
 
 import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from worker.localserver.operations.services import Services
 from worker.localserver.protocol.session import Link, Session
+
+MOST_PER_ADDRESS: Final = 4_096
+MOST_GUESTS: Final = 256
+"""Connections of one address that are not signed in yet."""
 
 
 class Sessions:
@@ -15,6 +20,19 @@ class Sessions:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._sessions: set[Session] = set()
+
+    def has_room(self, address: str) -> bool:
+        """Say whether one more connection may come from an address."""
+        there = [session for session in self._sessions if session.address == address]
+        guests = sum(session.user is None for session in there)
+        if len(there) < MOST_PER_ADDRESS and guests < MOST_GUESTS:
+            return True
+        self.log(f"connection refused: {len(there)} of {address}, {guests} not signed in")
+        return False
+
+    def log(self, line: str) -> None:
+        """Write a line to the server's log."""
+        self._services.options.log(line)
 
     @contextmanager
     def opened(self, link: Link) -> Iterator[Session]:

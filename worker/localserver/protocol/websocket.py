@@ -17,14 +17,24 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from worker.localserver.protocol.session import MAX_MESSAGE, SEND_BUFFER, Session
+from worker.localserver.protocol.http_connection import address_of
+from worker.localserver.protocol.session import (
+    GUEST_MESSAGE,
+    MAX_MESSAGE,
+    MOST_UNREAD,
+    SEND_BUFFER,
+    Session,
+)
 from worker.localserver.protocol.sessions import Sessions
 from worker.openiap.wire.envelope import WireError
-from worker.openiap.wire.framing import LENGTH, FrameReader, frame
+from worker.openiap.wire.framing import LENGTH, MAX_FRAME, FrameReader, frame
 from worker.openiap.wire.wsframes import FrameSplitter, unmasked_frame
 
 PATHS: Final = ("/ws/v2", "/ws/v2/")
 FORBIDDEN: Final = 403
+BUSY: Final = 503
+LAST_WORDS: Final = 5.0
+"""Seconds that a connection which is ended has for what was sent last."""
 JOINED: Final = 64 * 1024
 
 
@@ -33,12 +43,14 @@ class WebsocketProtocol(asyncio.Protocol):
 
     def __init__(self, sessions: Sessions, connections: set[Any]) -> None:
         self.numbered = True
+        self.address = ""
         self.transport: asyncio.Transport
         self._sessions = sessions
         self._connections = connections
-        self._library = ServerProtocol(max_size=MAX_MESSAGE)
-        self._splitter = FrameSplitter(MAX_MESSAGE, masked=True)
-        self._reader = FrameReader()
+        # A guest's messages are small, so that those who do not sign in cost little memory.
+        self._library = ServerProtocol(max_size=GUEST_MESSAGE)
+        self._splitter = FrameSplitter(GUEST_MESSAGE, masked=True)
+        self._reader = FrameReader(GUEST_MESSAGE)
         self._fragments: list[bytes] = []
         self._opened = ExitStack()
         self._session: Session | None = None
@@ -56,6 +68,7 @@ class WebsocketProtocol(asyncio.Protocol):
         """Take the connection that a request for a websocket came over."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=SEND_BUFFER)
+        self.address = address_of(transport)
         self._connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -66,12 +79,15 @@ class WebsocketProtocol(asyncio.Protocol):
         self._opened.close()
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
+        """The client takes less than it is sent: until it does, it is not listened to either."""
         self._writable.clear()
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has taken most of it."""
         self._writable.set()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Take what came: the handshake first, then frames."""
@@ -104,6 +120,10 @@ class WebsocketProtocol(asyncio.Protocol):
         bodies, self._waiting = self._waiting, []
         if self.transport.is_closing():
             return
+        if self.transport.get_write_buffer_size() > MOST_UNREAD:
+            self._sessions.log("connection closed: the client does not read what it is sent")
+            self.transport.abort()
+            return
         if self._split is not False:
             for body in bodies:
                 framed = frame(body)
@@ -116,6 +136,14 @@ class WebsocketProtocol(asyncio.Protocol):
     def close(self) -> None:
         """End the connection at once, without the closing handshake."""
         self.transport.close()
+        if self.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LAST_WORDS, self.transport.abort)
+
+    def trust(self) -> None:
+        """Take large messages from now on: the client has signed in."""
+        self._library.max_message_size = MAX_MESSAGE
+        self._splitter.max_size = MAX_MESSAGE
+        self._reader.max_frame = MAX_FRAME
 
     async def can_send(self) -> None:
         """Wait until most of what was sent has left."""
@@ -150,6 +178,11 @@ class WebsocketProtocol(asyncio.Protocol):
     def _accept(self, request: Request) -> None:
         if request.path.partition("?")[0] not in PATHS:
             self._library.send_response(self._library.reject(FORBIDDEN, "Not an OpenIAP path\n"))
+            self._flush_library()
+            self.transport.close()
+            return
+        if not self._sessions.has_room(self.address):
+            self._library.send_response(self._library.reject(BUSY, "Too many connections\n"))
             self._flush_library()
             self.transport.close()
             return

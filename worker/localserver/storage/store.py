@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from worker.localserver.storage.errors import RefusedAfterChangeError
+from worker.localserver.storage.private_files import make_private
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -83,7 +84,10 @@ class Store:
         Raises:
             sqlite3.Error: the file cannot be opened, another server has it, or it is none of
                 SQLite's.
+            OSError: it cannot be made a file that nobody else may read.
         """
+        self.was_open_to_others = path is not None and make_private(path)
+        """Others may have read the data, and with it the key that tokens are signed with."""
         self._connection = sqlite3.connect(
             str(path) if path is not None else ":memory:",
             isolation_level=None,

@@ -24,6 +24,7 @@ from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
 from worker.openiap.official.functions import NativeFunction
 from worker.openiap.official.platform import library_path, prepare_environment
+from worker.openiap.official.scratch import ScratchFolder
 
 DRAIN_SECONDS: Final = 2.0
 LAST_CALLBACKS_SECONDS: Final = 0.05
@@ -296,6 +297,12 @@ def _loaded() -> Library:
     return Library(str(library_path()))
 
 
+@functools.cache
+def scratch_folder() -> ScratchFolder:
+    """Return the folder for the library's temporary files: one per process, as the library is."""
+    return ScratchFolder()
+
+
 def load_library(*, vendor_telemetry: bool = False, metric_url: str = "") -> Library:
     """Return the library, loaded at the first call.
 
@@ -308,4 +315,5 @@ def load_library(*, vendor_telemetry: bool = False, metric_url: str = "") -> Lib
     with _loading:
         # Each time: the library looks when it connects, and somebody may have tidied up since.
         prepare_environment(vendor_telemetry=vendor_telemetry, metric_url=metric_url)
+        scratch_folder().use()
         return _loaded()

@@ -9,6 +9,7 @@ from worker.openiap.errors import Unsupported
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
 from worker.openiap.official.items import native_text
+from worker.openiap.official.library import scratch_folder
 from worker.openiap.official.library_client import LibraryClient
 from worker.openiap.official.link import Link
 from worker.openiap.official.pending_call import PendingCall
@@ -92,7 +93,7 @@ class Operations:
         )
         item: Workitem | None = await call.answer("pop_workitem", seconds)
         if item is not None and item.files:
-            for path in scratch_files(began, _second()):
+            for path in scratch_files(scratch_folder().path, began, _second()):
                 discard(path)
         return item
 

@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Mapping
 from importlib import metadata, util
 from pathlib import Path
@@ -132,16 +131,14 @@ def no_such_folder() -> str:
     return r"\\?\C:\nul\openiap-worker" if sys.platform == "win32" else f"{os.devnull}/x"
 
 
-def scratch_files(first: int, last: int) -> list[Path]:
+def scratch_files(folder: Path, first: int, last: int) -> list[Path]:
     """Return the temporary files that the library may have made in these seconds.
 
     Its downloads go through ``openiap_<seconds since 1970>.tmp``; when the move to the target
     fails, as it is made to in a pop, that file stays behind.
 
     Args:
+        folder: the library's, see ``scratch``.
         first, last: seconds since 1970.
     """
-    folder = Path(tempfile.gettempdir())
-    if sys.platform != "win32":
-        folder = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 (Rust's own rule)
     return [folder / f"openiap_{second}.tmp" for second in range(first, last + 1)]

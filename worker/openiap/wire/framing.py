@@ -24,7 +24,7 @@ class FrameReader:
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
         self._buffer = bytearray()
-        self._max_frame = max_frame
+        self.max_frame = max_frame
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Add received bytes and yield the body of every frame that is whole now.
@@ -50,7 +50,7 @@ class FrameReader:
         try:
             while size - start >= LENGTH.size:
                 (length,) = LENGTH.unpack_from(data, start)
-                if length > self._max_frame:
+                if length > self.max_frame:
                     raise self._refusal(length)
                 end = start + LENGTH.size + length
                 if size < end:
@@ -67,9 +67,9 @@ class FrameReader:
         if len(self._buffer) < LENGTH.size:
             return LENGTH.size
         (length,) = LENGTH.unpack_from(self._buffer)
-        if length > self._max_frame:
+        if length > self.max_frame:
             raise self._refusal(length)
         return int(LENGTH.size + length)
 
     def _refusal(self, length: int) -> WireError:
-        return WireError(f"a frame of {length} bytes, more than the {self._max_frame} allowed")
+        return WireError(f"a frame of {length} bytes, more than the {self.max_frame} allowed")

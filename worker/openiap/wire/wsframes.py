@@ -38,7 +38,7 @@ class FrameSplitter:
     """
 
     def __init__(self, max_size: int, *, masked: bool = False) -> None:
-        self._max_size = max_size
+        self.max_size = max_size
         self._masked = masked
         self._buffer = bytearray()
         self._wanted = 0
@@ -93,7 +93,7 @@ class FrameSplitter:
             return start, payload
         if length >= _SHORT:
             length = int.from_bytes(data[start + 2 : payload], "big")
-        if length > self._max_size:
+        if length > self.max_size:
             self._passing = True
             return start, start
         if second & _MASKED:

@@ -72,7 +72,7 @@ def test_nothing_can_be_made_in_the_folder_of_pops(tmp_path: Path) -> None:
 
 
 def test_scratch_files_are_those_of_the_seconds() -> None:
-    assert [path.name for path in scratch_files(5, 7)] == [
+    assert [path.name for path in scratch_files(Path("x"), 5, 7)] == [
         "openiap_5.tmp",
         "openiap_6.tmp",
         "openiap_7.tmp",
