@@ -21,6 +21,7 @@ from worker.engine.completer import Completer
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.leadership import idle_after
 from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
@@ -120,6 +121,7 @@ class Assembly:
             patience=settings.refusal_patience,
             log=log,
             chance=chance,
+            server_time=lambda: heartbeat.server_time,
         )
         followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
         completer = Completer(
@@ -138,10 +140,17 @@ class Assembly:
             in_flight=workers.in_flight,
             log=log,
             acl=lambda: acl_over(queues.facts.values()),
+            idle_after=idle_after(settings.rescue_interval, settings.dead_after),
+            misfits=self.telemetry.misfits,
         )
         heartbeat.usable = settings.presence
         take_over = TakeOver(
-            pool, writeback, worker_id=worker_id, max_deaths=settings.max_deaths, log=log
+            pool,
+            writeback,
+            worker_id=worker_id,
+            max_deaths=settings.max_deaths,
+            log=log,
+            misfits=self.telemetry.misfits,
         )
         return Parts(
             pool=pool,
@@ -166,6 +175,7 @@ class Assembly:
                 log=log,
                 chance=chance,
                 maintain=workers.tend if workers.gated else None,
+                misfits=self.telemetry.misfits,
             ),
             scheduler=self._scheduler(client, heartbeat),
             housekeeping=housekeeping(

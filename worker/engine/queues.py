@@ -11,8 +11,8 @@ from typing import Any, Final
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
+from worker.openiap.fields import number
 from worker.openiap.types import QueueEvent, WatchEvent
-from worker.openiap.values import number
 from worker.openiap.workitem import JsonObject
 from worker.telemetry.log import Log
 

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.durations import Duration, seconds
-from worker.openiap.values import checked_name, moment_of
+from worker.openiap.fields import moment_of
+from worker.openiap.values import checked_name
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 
 

@@ -27,20 +27,18 @@ def iso(moment: datetime) -> str:
 
 
 def parse_iso(text: str) -> datetime:
-    """Read a moment that OpenIAP wrote; a missing zone means UTC."""
+    """Read a moment that OpenIAP wrote, in UTC; a missing zone means UTC.
+
+    Raises:
+        ValueError: it is none, or one that UTC does not have (the first and last day of all).
+    """
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def moment_of(value: object) -> datetime | None:
-    """Return a document's field as a moment; None for what is none, so that one odd document does
-    not end a look at all of them."""
-    if not isinstance(value, str) or not value:
-        return None
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
     try:
-        return parse_iso(value)
-    except ValueError:
-        return None
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} does not exist in UTC") from None
 
 
 def plain(value: object) -> Any:
@@ -191,11 +189,6 @@ def format_bytes(size: int, decimals: int = 2) -> str:
         value /= 1024
         index += 1
     return f"{round(value, max(0, decimals)):g} {units[index]}"
-
-
-def number(value: object) -> int:
-    """Read a count from a document; what is none counts as 0."""
-    return int(value) if isinstance(value, int | float) else 0
 
 
 def checked_name(name: object, what: str) -> str:

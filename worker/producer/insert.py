@@ -16,7 +16,7 @@ from worker.item.metadata import KEY
 from worker.item.new_item import NewItem
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, QueueNotFound, ServerError
-from worker.openiap.values import number
+from worker.openiap.fields import number
 from worker.openiap.workitem import JsonObject
 
 COLLECTION: Final = "workitems"

@@ -26,12 +26,14 @@ from worker.item.metadata import KEY
 from worker.item.new_item import BEHIND, NewItem, Push, Sent, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
-from worker.openiap.values import checked_payload, iso, json_text, moment_of, number
+from worker.openiap.fields import moment_of, number
+from worker.openiap.values import checked_payload, iso, json_text
 from worker.openiap.workitem import NEW, JsonObject, Workitem
 from worker.producer.insert import COLLECTION, Inserted, KnownQueues, insert
-from worker.state.cells import LATE, Cells, Version, uptime
+from worker.state.cells import LATE, Cells, Version
 from worker.state.retrying import tried
 from worker.state.server_clock import ServerClock
+from worker.uptime import uptime
 
 KIND: Final = "unique"
 ID_FIELD: Final = "unique"

@@ -24,7 +24,6 @@ sets it back to the highest number that is left; with none left it is as if it n
 
 import hashlib
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,9 +31,10 @@ from typing import Any, Final, TypeVar
 
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError
-from worker.openiap.values import moment_of
+from worker.openiap.fields import moment_of
 from worker.openiap.workitem import JsonObject
 from worker.state.retrying import PATIENCE, tried
+from worker.uptime import uptime
 
 COLLECTION: Final = "openiap_worker_state"
 TYPE: Final = "cell"
@@ -48,12 +48,6 @@ LATE: Final = 1800.0
 TRIES: Final = 5
 
 T = TypeVar("T")
-
-
-def uptime() -> float:
-    """Return seconds that go on while the machine sleeps, where the system tells them."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True)

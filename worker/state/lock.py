@@ -22,7 +22,8 @@ from worker.durations import text as duration_text
 from worker.errors import ApplicationError
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import JsonObject
-from worker.state.cells import Cells, Version, uptime
+from worker.state.cells import Cells, Version
+from worker.uptime import uptime
 
 KIND: Final = "lock"
 MARGIN: Final = 1.0

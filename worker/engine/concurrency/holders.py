@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.engine.concurrency.waiting_line import Waiter
-from worker.openiap.values import number
+from worker.openiap.fields import number
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import Version
 

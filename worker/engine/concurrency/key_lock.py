@@ -50,7 +50,8 @@ from worker.engine.concurrency.waiting_line import Waiter, WaitingLines
 from worker.engine.concurrency.waker import AttemptStatus, Waker
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.workitem import JsonObject, Workitem
-from worker.state.cells import Cells, Version, uptime
+from worker.state.cells import Cells, Version
+from worker.uptime import uptime
 
 ROUNDS: Final = 20
 REMEMBERED: Final = 10_000

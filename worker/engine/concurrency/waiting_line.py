@@ -17,7 +17,7 @@ from typing import Any, Final
 from worker.engine.concurrency.key import queue_name
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
-from worker.openiap.values import moment_of, number
+from worker.openiap.fields import moment_of, number
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.state.cells import COLLECTION, cell_id
 

@@ -25,7 +25,8 @@ from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
-from worker.openiap.values import iso, number
+from worker.openiap.fields import number
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE

@@ -19,8 +19,9 @@ from typing import Any, Final, TypeVar
 from worker.engine.scheduler.ticks import Cursor
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
+from worker.openiap.fields import moment_of
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso, moment_of
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import COLLECTION, cell_id
 

@@ -40,9 +40,10 @@ from worker.openiap.errors import (
 from worker.openiap.workitem import JsonObject
 from worker.producer.insert import KnownQueues, insert
 from worker.service import Service
-from worker.state.cells import COLLECTION, uptime
+from worker.state.cells import COLLECTION
 from worker.state.retrying import passes
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 STEP: Final = 2.0
 """Seconds that each worker leaves to the one before it."""
