@@ -218,6 +218,7 @@ class Assembly:
             namespace=self.settings.namespace,
             log=self.log,
             chance=self._chance,
+            misfits=self.telemetry.misfits,
         )
         heartbeat.on_time_moved = scheduler.trigger
         return scheduler

@@ -11,7 +11,7 @@ from typing import Any, Final
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
-from worker.openiap.fields import number
+from worker.openiap.fields import id_of, number, objects_of, text_of
 from worker.openiap.types import QueueEvent, WatchEvent
 from worker.openiap.workitem import JsonObject
 from worker.telemetry.log import Log
@@ -158,12 +158,12 @@ def is_for(data: object, queue: str, queue_id: str) -> bool:
 def facts_of(name: str, document: Mapping[str, Any]) -> QueueFacts:
     """Read a queue's document (server.md, Documents)."""
     return QueueFacts(
-        id=str(document.get("_id", "")),
+        id=id_of(document),
         name=name,
         maxretries=number(document.get("maxretries")),
         retrydelay=number(document.get("retrydelay")),
-        amqpqueue=str(document.get("amqpqueue") or ""),
-        acl=tuple(ace for ace in document.get("_acl") or () if isinstance(ace, dict)),
+        amqpqueue=text_of(document.get("amqpqueue")),
+        acl=tuple(objects_of(document.get("_acl"))),
     )
 
 

@@ -1,6 +1,7 @@
 """Python values to the JSON text that OpenIAP carries, and back."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +16,12 @@ from worker.openiap.workitem import JsonObject, Workitem
 
 MAX_NAME: Final = 1000
 """Bytes of UTF-8 that a name of shared state, or a key, may have."""
+
+MAX_DEPTH: Final = 500
+"""Arrays and objects in each other. Python reads less than 1,000, by how deep its calls are just
+then; OpenIAP's database takes some 100."""
+DEPTH_ALLOWED: Final = f"allowed: {MAX_DEPTH} arrays and objects in each other"
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 MAX_PAYLOAD: Final = 16 * 1024 * 1024 - 64 * 1024
 """Bytes of payload that travel; the rest of a frame is for the item around it."""
@@ -69,13 +76,46 @@ _encode: Final = json.JSONEncoder(
 
 
 def json_text(value: object) -> str:
-    """Return ``value`` as compact JSON text.
+    """Return ``value`` as compact JSON text, which can be read back wherever it may come.
 
     Raises:
         TypeError: something inside has no JSON form.
-        ValueError: a NaN or infinity (JSON has none), or a structure that contains itself.
+        ValueError: a NaN or infinity (JSON has none), a structure that contains itself, or one that
+            is nested deeper than ``MAX_DEPTH``.
     """
-    return _encode(value)
+    try:
+        text = _encode(value)
+    except RecursionError:
+        raise ValueError(f"nested too deep; {DEPTH_ALLOWED}") from None
+    return checked_depth(text)
+
+
+def depth_of(text: str) -> int:
+    """Return how deep JSON text is nested; of one that is surely no deeper than ``MAX_DEPTH``, just
+    how many arrays and objects it has at most."""
+    if (most := text.count("[") + text.count("{")) <= MAX_DEPTH:
+        return most
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(text):
+        char = bracket[0]
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
+
+
+def checked_depth(text: str) -> str:
+    """Return JSON text that whoever gets it can read, at the end of whatever stack of calls.
+
+    Raises:
+        ValueError: it is nested deeper than ``MAX_DEPTH``.
+    """
+    depth = depth_of(text)
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested {depth} levels deep; {DEPTH_ALLOWED}")
+    return text
 
 
 def argument_text(value: object) -> str:
@@ -127,7 +167,7 @@ def from_text(text: str, *, operation: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServerError(
             f"the answer is not JSON ({error}): {text[:80]!r}", operation=operation
         ) from error
@@ -139,7 +179,7 @@ def from_message(text: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

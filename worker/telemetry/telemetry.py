@@ -46,6 +46,10 @@ class WatchedOutbox(Protocol):
     def failure(self) -> str:
         """Why it did not, or ""."""
 
+    @property
+    def unreadable(self) -> int:
+        """How many of its rows could not be read."""
+
     def size(self) -> int:
         """Return how many items are not settled."""
 
@@ -164,7 +168,10 @@ class Telemetry:
         counts.source("rate_limited", lambda: pool.refusals)
         counts.source("lost_threads", self._lost)
         counts.source("loop_silent_seconds", self._loop_silent)
-        counts.source("misfits", lambda: float(self.misfits.count))
+        counts.source(
+            "misfits",
+            lambda: float(self.misfits.count + (0 if outbox is None else outbox.unreadable)),
+        )
         if outbox is not None:
             counts.source("outbox_size", lambda: float(outbox.size()))
             counts.source("outbox_healthy", lambda: float(outbox.healthy))

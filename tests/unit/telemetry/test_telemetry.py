@@ -25,6 +25,7 @@ class Pool:
 
 class Outbox:
     failure = ""
+    unreadable = 0
 
     @property
     def healthy(self) -> bool:
