@@ -22,6 +22,7 @@ from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.leadership import idle_after
 from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
@@ -123,6 +124,7 @@ class Assembly:
             patience=settings.refusal_patience,
             log=log,
             chance=chance,
+            server_time=lambda: heartbeat.server_time,
         )
         followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
         completer = Completer(
@@ -141,10 +143,17 @@ class Assembly:
             in_flight=workers.in_flight,
             log=log,
             acl=lambda: acl_over(queues.facts.values()),
+            idle_after=idle_after(settings.rescue_interval, settings.dead_after),
+            misfits=self.telemetry.misfits,
         )
         heartbeat.usable = settings.presence
         take_over = TakeOver(
-            pool, writeback, worker_id=worker_id, max_deaths=settings.max_deaths, log=log
+            pool,
+            writeback,
+            worker_id=worker_id,
+            max_deaths=settings.max_deaths,
+            log=log,
+            misfits=self.telemetry.misfits,
         )
         return Parts(
             pool=pool,
@@ -169,6 +178,7 @@ class Assembly:
                 log=log,
                 chance=chance,
                 maintain=workers.tend if workers.gated else None,
+                misfits=self.telemetry.misfits,
             ),
             scheduler=self._scheduler(client, heartbeat),
             housekeeping=housekeeping(
@@ -213,6 +223,7 @@ class Assembly:
             namespace=self.settings.namespace,
             log=self.log,
             chance=self._chance,
+            misfits=self.telemetry.misfits,
         )
         heartbeat.on_time_moved = scheduler.trigger
         return scheduler

@@ -6,7 +6,6 @@
 4. Outbox, spool and counts are brought up to date, then the hooks are told.
 """
 
-import time
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -20,6 +19,7 @@ from worker.item.outcome import Outcome
 from worker.openiap.workitem import FAILED
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 
 class OutcomeSender(Protocol):
@@ -80,7 +80,7 @@ class Completer:
             self.spool.discard_outputs(workitem.id, workitem.retries)
         if events is not None:
             error, running.error = running.error, None
-            took = time.monotonic() - running.popped
+            took = uptime() - running.popped
             await events.notify(workitem, running.item, error, took, outcome, delivered)
         return delivered
 
@@ -98,7 +98,7 @@ class Completer:
             # An application error ends as failed when the queue's attempts are used up.
             ended = outcome.kind == "application" and delivered.state == FAILED
             kind = "failed" if ended else outcome.kind
-            took = time.monotonic() - running.popped
+            took = uptime() - running.popped
             self._counts.finished(workitem.wiq, kind, delivered.result, took)
         if delivered.result == "gone":
             self._log.warn(

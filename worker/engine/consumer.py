@@ -30,6 +30,7 @@ from worker.openiap.errors import (
     RightsMissing,
 )
 from worker.openiap.workitem import Workitem
+from worker.uptime import uptime
 
 TROUBLE_FIRST: Final = 0.5
 TROUBLE_MAX: Final = 30.0
@@ -180,7 +181,7 @@ class Consumer:
         self._log.warn("the answer to a pop came late", item=workitem.id, queue=self.queue)
         self._begin(
             workitem,
-            time.monotonic(),
+            uptime(),
             NO_EPOCH,
             hand_back=self.full or self._quieting.is_set(),
         )
@@ -271,7 +272,7 @@ class Consumer:
     async def _pop(self) -> bool:
         """Pop once; whether there was an item."""
         self._popping += 1
-        epoch, popped = self._pool.epoch, time.monotonic()
+        epoch, popped = self._pool.epoch, uptime()
         try:
             workitem = await self._pool.call(self._ask)
         finally:

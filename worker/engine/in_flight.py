@@ -27,7 +27,7 @@ class Running:
     """One item in flight.
 
     Attributes:
-        popped: ``time.monotonic()`` of the pop; ``popped_at`` is the same moment in UTC.
+        popped: ``uptime`` of the pop; ``popped_at`` is the same moment in UTC.
         epoch: the pool's epoch at the pop.
         interrupted: the worker is stopping and has asked for this item back.
         on_loop: the handler is a coroutine; it can block the loop.

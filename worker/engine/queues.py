@@ -14,8 +14,8 @@ from worker.engine.watch_test import COLLECTION, PATH, is_test_document, write_t
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
+from worker.openiap.fields import id_of, number, objects_of, text_of
 from worker.openiap.types import QueueEvent, WatchEvent
-from worker.openiap.values import number
 from worker.openiap.workitem import NEW, JsonObject
 from worker.telemetry.log import Log
 
@@ -187,12 +187,12 @@ def is_for(data: object, queue: str, queue_id: str) -> bool:
 def facts_of(name: str, document: Mapping[str, Any]) -> QueueFacts:
     """Read a queue's document (server.md, Documents)."""
     return QueueFacts(
-        id=str(document.get("_id", "")),
+        id=id_of(document),
         name=name,
         maxretries=number(document.get("maxretries")),
         retrydelay=number(document.get("retrydelay")),
-        amqpqueue=str(document.get("amqpqueue") or ""),
-        acl=tuple(ace for ace in document.get("_acl") or () if isinstance(ace, dict)),
+        amqpqueue=text_of(document.get("amqpqueue")),
+        acl=tuple(objects_of(document.get("_acl"))),
     )
 
 

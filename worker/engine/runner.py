@@ -43,6 +43,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.workitem import WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 STOPPED: Final = "worker stopped"
 DOWNLOAD_TIMEOUT: Final = 3600.0
@@ -156,7 +157,7 @@ class Runner:
             if running.item is not None and running.item.has_metadata:
                 outcome = await self._with_metadata(running.item, outcome)
             if running.error is not None and self._options.evidence:
-                took = time.monotonic() - running.popped
+                took = uptime() - running.popped
                 facts = AttemptFacts(self._name, self._worker_id, workitem, running.item, took)
                 outcome = await with_evidence(running.error, outcome, facts, files)
             delivered = await self._completer.complete(running, outcome, self._events)
@@ -325,7 +326,7 @@ class Runner:
                 error,
                 worker=self._worker_id,
                 attempt=workitem.retries + 1,
-                seconds=time.monotonic() - running.popped,
+                seconds=uptime() - running.popped,
             )
             self._log.info(
                 f"{outcome.kind} error: {outcome.message}",

@@ -13,6 +13,7 @@ from worker.durations import text
 from worker.engine.consumer import Consumer
 from worker.engine.in_flight import Running
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 HAND_BACK_TIMEOUT: Final = 1.0
 """Seconds for the last messages; with it the exit is within drain + cancel + 2 s."""
@@ -82,7 +83,7 @@ class Shutdown:
         takes; the rest of the time then belongs to those that can make it."""
         for consumer in self._consumers:
             for running in consumer.running:
-                ran = time.monotonic() - running.popped
+                ran = uptime() - running.popped
                 left = consumer.runner.durations.remaining(ran)
                 if left is not None and left > self._drain_timeout:
                     running.interrupt()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from worker.item.unique import Unique
+from worker.openiap.fields import duration_of, number, object_of, objects_of, text_of
 from worker.openiap.values import iso, parse_iso
 from worker.openiap.workitem import JsonObject
 
@@ -138,23 +139,39 @@ class FollowUp(NewItem):
         """Read what ``kept`` gave.
 
         Raises:
-            TypeError, ValueError: it is something else.
+            TypeError, ValueError: it is something else, or cannot be pushed exactly once.
         """
         if not isinstance(found, Mapping):
             raise TypeError(f"a {type(found).__name__} instead of a follow-up item")
+        id, queue = text_of(found.get("id")), text_of(found.get("queue"))
+        if not id or not queue:
+            raise ValueError("a follow-up item without id or queue")
         nextrun, unique = found.get("nextrun"), found.get("unique")
         return cls(
-            id=str(found.get("id", "")),
-            queue=str(found.get("queue", "")),
-            payload=dict(found.get("payload") or {}),
-            name=str(found.get("name", "")),
-            priority=int(found.get("priority", DEFAULT_PRIORITY)),
+            id=id,
+            queue=queue,
+            payload=object_of(found.get("payload")),
+            name=text_of(found.get("name")),
+            priority=number(found.get("priority", DEFAULT_PRIORITY)),
             nextrun=parse_iso(nextrun) if isinstance(nextrun, str) else None,
-            wiqid=str(found.get("wiqid", "")),
-            acl=tuple(dict(one) for one in found.get("acl") or ()),
-            parent=str(found.get("parent", "")),
-            unique=None if unique is None else Unique(**unique),
+            wiqid=text_of(found.get("wiqid")),
+            acl=tuple(objects_of(found.get("acl"))),
+            parent=text_of(found.get("parent")),
+            unique=None if unique is None else _unique(unique),
         )
+
+
+def _unique(found: object) -> Unique:
+    """Read a stored key; fields of a newer version are ignored.
+
+    Raises:
+        ValueError: it has no key, so the item might be pushed a second time.
+    """
+    stored = object_of(found)
+    key, hold = text_of(stored.get("key")), duration_of(stored.get("hold", 0.0))
+    if not key or hold is None:
+        raise ValueError("a follow-up item whose unique key cannot be read")
+    return Unique(key, hold, stored.get("update") is True)
 
 
 def chosen_id(seed: str, at: datetime) -> str:

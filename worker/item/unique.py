@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.durations import Duration, seconds
-from worker.openiap.values import checked_name, moment_of
+from worker.openiap.fields import duration_of, moment_of
+from worker.openiap.values import checked_name
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 
 
@@ -72,7 +73,7 @@ def held_until(document: JsonObject, hold: Any) -> datetime | None:
     Args:
         hold: seconds, as its cell keeps them.
     """
-    at = moment_of(document.get("_modified"))
-    if at is None or not isinstance(hold, int | float) or hold <= 0:
+    at, held = moment_of(document.get("_modified")), duration_of(hold)
+    if at is None or not held:
         return None
-    return at + timedelta(seconds=hold)
+    return at + timedelta(seconds=held)

@@ -1,6 +1,7 @@
 """Python values to the JSON text that OpenIAP carries, and back."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,6 +17,12 @@ from worker.openiap.workitem import JsonObject, Workitem
 MAX_NAME: Final = 1000
 """Bytes of UTF-8 that a name of shared state, or a key, may have."""
 
+MAX_DEPTH: Final = 500
+"""Arrays and objects in each other. Python reads less than 1,000, by how deep its calls are just
+then; OpenIAP's database takes some 100."""
+DEPTH_ALLOWED: Final = f"allowed: {MAX_DEPTH} arrays and objects in each other"
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
 MAX_PAYLOAD: Final = 16 * 1024 * 1024 - 64 * 1024
 """Bytes of payload that travel; the rest of a frame is for the item around it."""
 
@@ -27,20 +34,18 @@ def iso(moment: datetime) -> str:
 
 
 def parse_iso(text: str) -> datetime:
-    """Read a moment that OpenIAP wrote; a missing zone means UTC."""
+    """Read a moment that OpenIAP wrote, in UTC; a missing zone means UTC.
+
+    Raises:
+        ValueError: it is none, or one that UTC does not have (the first and last day of all).
+    """
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def moment_of(value: object) -> datetime | None:
-    """Return a document's field as a moment; None for what is none, so that one odd document does
-    not end a look at all of them."""
-    if not isinstance(value, str) or not value:
-        return None
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
     try:
-        return parse_iso(value)
-    except ValueError:
-        return None
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} does not exist in UTC") from None
 
 
 def plain(value: object) -> Any:
@@ -71,13 +76,46 @@ _encode: Final = json.JSONEncoder(
 
 
 def json_text(value: object) -> str:
-    """Return ``value`` as compact JSON text.
+    """Return ``value`` as compact JSON text, which can be read back wherever it may come.
 
     Raises:
         TypeError: something inside has no JSON form.
-        ValueError: a NaN or infinity (JSON has none), or a structure that contains itself.
+        ValueError: a NaN or infinity (JSON has none), a structure that contains itself, or one that
+            is nested deeper than ``MAX_DEPTH``.
     """
-    return _encode(value)
+    try:
+        text = _encode(value)
+    except RecursionError:
+        raise ValueError(f"nested too deep; {DEPTH_ALLOWED}") from None
+    return checked_depth(text)
+
+
+def depth_of(text: str) -> int:
+    """Return how deep JSON text is nested; of one that is surely no deeper than ``MAX_DEPTH``, just
+    how many arrays and objects it has at most."""
+    if (most := text.count("[") + text.count("{")) <= MAX_DEPTH:
+        return most
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(text):
+        char = bracket[0]
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
+
+
+def checked_depth(text: str) -> str:
+    """Return JSON text that whoever gets it can read, at the end of whatever stack of calls.
+
+    Raises:
+        ValueError: it is nested deeper than ``MAX_DEPTH``.
+    """
+    depth = depth_of(text)
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested {depth} levels deep; {DEPTH_ALLOWED}")
+    return text
 
 
 def argument_text(value: object) -> str:
@@ -134,7 +172,7 @@ def from_text(text: str, *, operation: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServerError(
             f"the answer is not JSON ({error}): {text[:80]!r}", operation=operation
         ) from error
@@ -146,7 +184,7 @@ def from_message(text: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -196,11 +234,6 @@ def format_bytes(size: int, decimals: int = 2) -> str:
         value /= 1024
         index += 1
     return f"{round(value, max(0, decimals)):g} {units[index]}"
-
-
-def number(value: object) -> int:
-    """Read a count from a document; what is none counts as 0."""
-    return int(value) if isinstance(value, int | float) else 0
 
 
 def checked_name(name: object, what: str) -> str:

@@ -16,7 +16,7 @@ from worker.item.metadata import KEY
 from worker.item.new_item import NewItem
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, QueueNotFound, ServerError
-from worker.openiap.values import number
+from worker.openiap.fields import id_of, number, object_of, objects_of
 from worker.openiap.workitem import JsonObject
 
 COLLECTION: Final = "workitems"
@@ -78,8 +78,8 @@ class KnownQueues:
                 f"queue {queue} does not exist, or this user has no rights on it", operation="push"
             )
         known = KnownQueue(
-            str(found[0].get("_id", "")),
-            tuple(found[0].get("_acl") or ()),
+            id_of(found[0]),
+            tuple(objects_of(found[0].get("_acl"))),
             number(found[0].get("initialdelay")),
         )
         self._known[queue] = (time.monotonic() + KNOWN_FOR, known)
@@ -112,7 +112,7 @@ async def _pushed(client: Client, item: NewItem, id_field: str) -> Inserted:
     found = await client.query(COLLECTION, query, {"_id": 1}, top=1)
     if found:
         return Inserted(str(found[0]["_id"]), fresh=False)
-    metadata = {**item.payload.get(KEY, {}), id_field: item.id}
+    metadata = {**object_of(item.payload.get(KEY)), id_field: item.id}
     pushed = await client.push_workitem(
         item.queue,
         {**item.payload, KEY: metadata},

@@ -17,6 +17,7 @@ its whole document is written instead, and only where it is not due within the n
 nobody pops it meanwhile; an item that is due sooner keeps its time.
 """
 
+import asyncio
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,17 +27,22 @@ from worker.item.metadata import KEY
 from worker.item.new_item import BEHIND, NewItem, Push, Sent, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
-from worker.openiap.values import checked_payload, iso, json_text, moment_of, number
+from worker.openiap.fields import moment_of, number, object_of, text_of
+from worker.openiap.values import checked_payload, iso, json_text
 from worker.openiap.workitem import NEW, JsonObject, Workitem
 from worker.producer.insert import COLLECTION, Inserted, KnownQueues, insert
-from worker.state.cells import LATE, Cells, Version, uptime
+from worker.state.cells import LATE, Cells, Version
 from worker.state.retrying import tried
 from worker.state.server_clock import ServerClock
+from worker.uptime import uptime
 
 KIND: Final = "unique"
 ID_FIELD: Final = "unique"
 """Of the payload's metadata: the id under which a pushed item is found."""
 SOON: Final = timedelta(minutes=1)
+AT_ONCE: Final = 5
+PAUSE: Final = 0.2
+"""Seconds between further tries for a key that others change all the time."""
 PROJECTION: Final[JsonObject] = {
     "name": 1,
     "state": 1,
@@ -97,7 +103,11 @@ class UniquePushes:
         name = cell_name(item.queue, unique.key)
         content: JsonObject = {"item": item.id, "hold": unique.hold, "queue": item.queue}
         version = await self._cells.create(KIND, name, content, acl=item.acl)
+        tries = 0
         while True:
+            tries += 1
+            if tries > AT_ONCE:  # others change it all the time, or it cannot be changed
+                await asyncio.sleep(PAUSE)
             if version is None:
                 version = await self._cells.tip(KIND, name)
             if version is None:
@@ -114,7 +124,9 @@ class UniquePushes:
 
     async def _settled(self, version: Version, item: NewItem, unique: Unique) -> Sent | None:
         """Return the item of a cell, inserted or found; None where the cell's item gives way."""
-        id = str(version.content.get("item"))
+        id = text_of(version.content.get("item"))
+        if not id:
+            return None  # somebody spoiled it: the key is free
         if id == item.id:
             inserted = await self._inserted(item)
             return Sent(inserted.id, existing=not inserted.fresh)
@@ -185,8 +197,7 @@ class UniquePushes:
 
 def _payload(document: JsonObject, item: NewItem) -> JsonObject:
     """Return the new payload, with the id by which the waiting item is found."""
-    kept = (document.get("payload") or {}).get(KEY)
-    id = kept.get(ID_FIELD) if isinstance(kept, dict) else None
+    id = object_of(object_of(document.get("payload")).get(KEY)).get(ID_FIELD)
     if id is None:
         return item.payload
-    return {**item.payload, KEY: {**item.payload.get(KEY, {}), ID_FIELD: id}}
+    return {**item.payload, KEY: {**object_of(item.payload.get(KEY)), ID_FIELD: id}}

@@ -24,17 +24,18 @@ sets it back to the highest number that is left; with none left it is as if it n
 
 import hashlib
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError
-from worker.openiap.values import moment_of
+from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError, ServerError
+from worker.openiap.fields import id_of, moment_of, object_of, objects_of, text_of
 from worker.openiap.workitem import JsonObject
 from worker.state.retrying import PATIENCE, tried
+from worker.uptime import uptime
 
 COLLECTION: Final = "openiap_worker_state"
 TYPE: Final = "cell"
@@ -46,14 +47,10 @@ KEPT: Final = 3 * 3600.0
 LATE: Final = 1800.0
 """Seconds after which a version is looked at again before something is built on it."""
 TRIES: Final = 5
+PAGE: Final = 100
+MOST_PAGES: Final = 20
 
 T = TypeVar("T")
-
-
-def uptime() -> float:
-    """Return seconds that go on while the machine sleeps, where the system tells them."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +113,23 @@ class Cells:
             OpenIAPError: it cannot be read.
         """
         id = cell_id(self.namespace, kind, name)
-        found = await self._tried(
-            lambda: self._client.query(
-                COLLECTION,
-                {"_id": numbers_of(id)},
-                orderby={"_id": -1},
-                top=1,
-                timeout=self._timeout,
-            )
+        numbers, top = numbers_of(id), 1
+        for _ in range(MOST_PAGES):
+            page = await self._tried(partial(self._newest, numbers, top))
+            for document in page:
+                version = version_of(document)
+                if version is not None:
+                    return replace(version, kind=kind, name=name, seen=self._clock())
+            if len(page) < top:
+                return None
+            # Somebody's that are no versions, and stand between them.
+            numbers, top = {"$gte": numbers["$gte"], "$lt": page[-1]["_id"]}, PAGE
+        raise ServerError(f"the cell {id} is buried in documents that are none", operation="query")
+
+    async def _newest(self, numbers: JsonObject, top: int) -> list[JsonObject]:
+        return await self._client.query(
+            COLLECTION, {"_id": numbers}, orderby={"_id": -1}, top=top, timeout=self._timeout
         )
-        return self._version(found[0]) if found else None
 
     async def read(self, kind: str, name: str) -> Version | None:
         """Return the cell, or None when there is none (any more).
@@ -201,6 +205,12 @@ class Cells:
         self, before: Version, content: Mapping[str, Any], *, removed: bool = False
     ) -> Version | None:
         """Insert the version after another; None when its number is taken."""
+        if before.number + 1 >= 10**DIGITS:
+            raise ServerError(
+                f"the cell {before.id} has no number left: somebody else made the document"
+                f" {document_id(before)} in {COLLECTION}; delete it",
+                operation="insert_one",
+            )
         after = replace(
             before,
             number=before.number + 1,
@@ -222,7 +232,10 @@ class Cells:
                 raise
 
         stored = await self._tried(insert)
-        return None if stored is None else self._version({**document, **stored})
+        if stored is None:
+            return None
+        stamped = moment_of(stored.get("_created"))
+        return replace(after, stamped=stamped, seen=self._clock())
 
     async def _ours(self, document: JsonObject) -> JsonObject | None:
         """Return the stored document if an earlier try of ours stored it."""
@@ -251,23 +264,26 @@ class Cells:
             document["_acl"] = list(version.acl)
         return document
 
-    def _version(self, document: Mapping[str, Any]) -> Version:
-        return replace(version_of(document), seen=self._clock())
 
+def version_of(document: Mapping[str, Any]) -> Version | None:
+    """Read a stored version; None for a document that is none.
 
-def version_of(document: Mapping[str, Any]) -> Version:
-    """Read a stored version."""
-    content, acl = document.get("content"), document.get("_acl")
+    Its ``_id`` alone says which cell it is, and which version: that is what is taken. Whatever else
+    does not fit counts as not there.
+    """
+    cell, _, digits = id_of(document).rpartition("#")
+    if not cell or len(digits) != DIGITS or not (digits.isascii() and digits.isdigit()):
+        return None
     return Version(
-        kind=str(document.get("kind", "")),
-        name=str(document.get("name", "")),
-        id=str(document.get("cell", "")),
-        number=int(document.get("number") or 0),
-        token=str(document.get("token", "")),
-        content=dict(content) if isinstance(content, Mapping) else {},
-        removed=bool(document.get("removed")),
+        kind=text_of(document.get("kind")),
+        name=text_of(document.get("name")),
+        id=cell,
+        number=int(digits),
+        token=text_of(document.get("token")),
+        content=object_of(document.get("content")),
+        removed=document.get("removed") is True,
         stamped=moment_of(document.get("_created")),
-        acl=tuple(acl) if isinstance(acl, list) else (),
+        acl=tuple(objects_of(document.get("_acl"))),
     )
 
 

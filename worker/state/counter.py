@@ -4,8 +4,10 @@ import asyncio
 import random
 from typing import Final
 
+from worker.openiap.errors import ServerError
+from worker.openiap.fields import whole
 from worker.openiap.workitem import JsonObject
-from worker.state.cells import Cells, Version
+from worker.state.cells import COLLECTION, Cells, Version, document_id
 
 KIND: Final = "counter"
 EXACT: Final = 2**53
@@ -38,7 +40,7 @@ class Counter:
         Raises:
             TypeError: no whole number.
             ValueError: the sum is beyond 2**53, where the server's numbers are not exact any more.
-            OpenIAPError: no answer for a minute; it may be counted.
+            OpenIAPError: no answer for a minute; it may be counted. Or what is stored is no number.
         """
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"add({number!r}): allowed: a whole number")
@@ -74,4 +76,12 @@ class Counter:
 def _value(version: Version | None) -> int:
     if version is None or version.removed:
         return 0
-    return int(version.content.get("value") or 0)
+    found = whole(version.content.get("value"))
+    if found is None:  # to begin anew would give numbers out a second time
+        stored = str(version.content.get("value"))[:40]
+        raise ServerError(
+            f"counter {version.name!r} holds {stored!r}, which is no whole number: somebody else"
+            f" wrote {document_id(version)} in {COLLECTION}",
+            operation="query",
+        )
+    return found

@@ -21,8 +21,10 @@ from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import ApplicationError
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import duration_of, whole
 from worker.openiap.workitem import JsonObject
-from worker.state.cells import Cells, Version, uptime
+from worker.state.cells import Cells, Version
+from worker.uptime import uptime
 
 KIND: Final = "lock"
 MARGIN: Final = 1.0
@@ -184,7 +186,7 @@ class Lock:
                 made = await self._taken(tip)
             elif tip.token != watched:
                 watched, since = tip.token, self._clock()
-            elif sent - since > _lease(tip) + MARGIN:
+            elif sent - since > _lease(tip, self._lease) + MARGIN:
                 sent = self._clock()
                 made = await self._taken(tip)
             if made is not None:
@@ -219,8 +221,14 @@ class Lock:
 
 
 def number_of(version: Version | None) -> int:
-    """Return a lock's fencing number; 0 where it was never held."""
-    return 0 if version is None else int(version.content.get("number") or 0)
+    """Return a lock's fencing number; 0 where it was never held.
+
+    It never goes back: one that somebody spoiled goes on from the cell's own, which is greater.
+    """
+    if version is None:
+        return 0
+    found = whole(version.content.get("number"))
+    return version.number if found is None or found < 0 else found
 
 
 def lease_seconds(lease: Duration) -> float:
@@ -239,5 +247,6 @@ def _held(version: Version) -> bool:
     return not version.removed and bool(version.content.get("held"))
 
 
-def _lease(version: Version) -> float:
-    return float(version.content.get("lease") or 0)
+def _lease(version: Version, otherwise: float) -> float:
+    found = duration_of(version.content.get("lease"))
+    return otherwise if found is None else found

@@ -10,10 +10,11 @@ from typing import Final
 
 from worker.openiap.client import Client
 from worker.openiap.errors import ServerError
+from worker.openiap.fields import moment_of
 from worker.openiap.upsert import upsert
-from worker.openiap.values import moment_of
 from worker.openiap.workitem import JsonObject
-from worker.state.cells import COLLECTION, uptime
+from worker.state.cells import COLLECTION
+from worker.uptime import uptime
 
 TYPE: Final = "clock"
 GOOD_FOR: Final = 60.0

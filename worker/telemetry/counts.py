@@ -28,6 +28,7 @@ WorkerNumber = Literal[
     "lost_threads",
     "rate_limited",
     "loop_silent_seconds",
+    "misfits",
 ]
 """What is told of the worker as a whole; ``metrics.WORKER_METRICS`` says what each means."""
 

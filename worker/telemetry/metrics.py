@@ -129,6 +129,12 @@ WORKER_METRICS: Final[tuple[WorkerMetric, ...]] = (
         "f64",
         "Seconds that the loop has owed an answer; more than a few: a handler blocks it",
     ),
+    WorkerMetric(
+        "misfits",
+        "counter",
+        "u64",
+        "Documents and rows that do not fit (others wrote them) and were passed over",
+    ),
 )
 
 

@@ -19,6 +19,7 @@ from worker.telemetry.gauges import GaugeClient, Gauges
 from worker.telemetry.health import Health
 from worker.telemetry.log import Log, Sink
 from worker.telemetry.loop_watch import Blockage, LoopWatch
+from worker.telemetry.misfits import Misfits
 from worker.telemetry.prometheus import MetricsPage
 from worker.telemetry.systemd import Systemd
 
@@ -44,6 +45,10 @@ class WatchedOutbox(Protocol):
     @property
     def failure(self) -> str:
         """Why it did not, or ""."""
+
+    @property
+    def unreadable(self) -> int:
+        """How many of its rows could not be read."""
 
     def size(self) -> int:
         """Return how many items are not settled."""
@@ -96,6 +101,7 @@ class Telemetry:
         self.log: Final = log or Log(settings.log_level)
         for secret in (settings.password, settings.jwt):
             self.log.hide(secret.get_secret_value())
+        self.misfits: Final = Misfits(self.log)
         self.counts: Final = Counts()
         self.metrics: Final = MetricsPage(self.counts, facts=facts)
         self.health: Final = (
@@ -162,6 +168,10 @@ class Telemetry:
         counts.source("rate_limited", lambda: pool.refusals)
         counts.source("lost_threads", self._lost)
         counts.source("loop_silent_seconds", self._loop_silent)
+        counts.source(
+            "misfits",
+            lambda: float(self.misfits.count + (0 if outbox is None else outbox.unreadable)),
+        )
         if outbox is not None:
             counts.source("outbox_size", lambda: float(outbox.size()))
             counts.source("outbox_healthy", lambda: float(outbox.healthy))

@@ -21,7 +21,7 @@ from worker.errors import WorkerError
 from worker.item.outcome import update_of
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
-from worker.openiap.values import number
+from worker.openiap.fields import number
 from worker.openiap.workitem import (
     FAILED,
     NEW,

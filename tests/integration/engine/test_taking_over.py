@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from worker.engine.delivery.delivery import Delivery
 from worker.engine.delivery.fence import closing_claim, run_of
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
-from worker.engine.fleet.presence import Peer, WorkerInfo
+from worker.engine.fleet.presence import Claimed, Peer, WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
@@ -32,6 +31,7 @@ from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 DONE = Outcome("successful", {"done": 1})
 LATER = 1.2
@@ -72,10 +72,13 @@ class Others:
     def steady(self) -> float:
         return 1e6
 
+    def worked(self) -> None:
+        """Nobody here asks who works."""
+
     async def peers(self) -> list[Peer]:
         return self._peers
 
-    async def previous_claims(self) -> list[dict[str, Any]]:
+    async def previous_claims(self) -> list[Claimed]:
         return []
 
 
@@ -155,7 +158,7 @@ async def test_a_handing_back_that_is_sent_again_does_not_shut_out_the_next_owne
     await native.push_workitem("q", {})
     first, second = writeback(native, "first"), writeback(native, "second")
     item = await popped(native)
-    back = Delivery(item, Outcome("released"), time.monotonic(), 1)
+    back = Delivery(item, Outcome("released"), uptime(), 1)
     assert (await first.deliver(back)).result == "applied"
     again = await one_later(native, item)
     # The first worker died before it noted the answer, and its next life sends once more.

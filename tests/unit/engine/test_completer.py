@@ -1,6 +1,5 @@
 """What is left of an attempt once its outcome is delivered."""
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from worker.item.outcome import Outcome
 from worker.openiap.workitem import Workitem
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 
 class Server:
@@ -33,7 +33,7 @@ async def test_no_copy_of_an_attachment_outlives_its_outcome(tmp_path: Path, ref
     spool, log = Spool(tmp_path), Log("error")
     kept = spool.keep(b"content", "a.txt", "1", 0)
     completer = Completer(Server(refuses), outbox=None, spool=spool, counts=Counts(), log=log)
-    running = Running(Workitem(id="1", wiq="q"), time.monotonic(), datetime.now(UTC), 1)
+    running = Running(Workitem(id="1", wiq="q"), uptime(), datetime.now(UTC), 1)
     outcome = Outcome("successful", {}, attachments=(("a.txt", str(kept)),))
     assert (await completer.complete(running, outcome)).result == "applied"
     assert not kept.exists()

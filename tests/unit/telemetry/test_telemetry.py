@@ -25,6 +25,7 @@ class Pool:
 
 class Outbox:
     failure = ""
+    unreadable = 0
 
     @property
     def healthy(self) -> bool:
@@ -119,6 +120,7 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
         "effective_rate": 25.0,
         "rate_limited": 3.0,
         "lost_threads": 0.0,
+        "misfits": 0.0,
         "outbox_size": 4.0,
         "outbox_healthy": 1.0,
     }

@@ -33,9 +33,9 @@ from worker.item.outcome import Outcome, Waits
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import Workitem
 from worker.service import Service
-from worker.state.cells import uptime
 from worker.state.retrying import passes
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 PARK: Final = timedelta(minutes=10)
 """After so long a parked item is popped again, whatever happened to who should have woken it."""

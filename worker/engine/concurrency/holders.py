@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.engine.concurrency.waiting_line import Waiter
-from worker.openiap.values import number
+from worker.openiap.fields import objects_of, text_of, whole
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import Version
 
@@ -57,14 +57,10 @@ def holders_of(version: Version | None) -> list[Holder]:
     """Read a key's cell; none where there is none, or no more."""
     if version is None or version.removed:
         return []
-    found = version.content.get("holders")
-    return [
-        Holder(
-            str(one.get("item", "")),
-            number(one.get("retries")),
-            bool(one.get("woken")),
-            str(one.get("place", "")),
-        )
-        for one in (found if isinstance(found, list) else [])
-        if isinstance(one, dict)
-    ]
+    found = []
+    for one in objects_of(version.content.get("holders")):
+        item, retries = text_of(one.get("item")), whole(one.get("retries", 0))
+        if item and retries is not None:  # anything else is no holder, and keeps nobody out
+            woken, place = one.get("woken") is True, text_of(one.get("place"))
+            found.append(Holder(item, retries, woken, place))
+    return found

@@ -50,7 +50,8 @@ from worker.engine.concurrency.waiting_line import Waiter, WaitingLines
 from worker.engine.concurrency.waker import AttemptStatus, Waker
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.workitem import JsonObject, Workitem
-from worker.state.cells import Cells, Version, uptime
+from worker.state.cells import Cells, Version
+from worker.uptime import uptime
 
 ROUNDS: Final = 20
 REMEMBERED: Final = 10_000
@@ -230,7 +231,7 @@ class KeyLock:
         Returns:
             False if the cell is another one by now.
         """
-        while True:
+        for _ in range(ROUNDS):
             room = self._per_key - len(live)
             next_ones = await self._next(line, live, room) if room > 0 else []
             new = [Holder(w.item, w.retries, s.state == "waiting", w.id) for w, s in next_ones]
@@ -246,13 +247,14 @@ class KeyLock:
             if not gone:
                 return True
             version, live = after, [one for one in (*live, *new) if one not in gone]
+        return True  # ``maintain`` goes on: a purge, or somebody who fills the line
 
     async def _next(
         self, line: str, live: Sequence[Holder], room: int
     ) -> list[tuple[Waiter, AttemptStatus]]:
         """Return the first in line that are not live holders already; who is over is taken out."""
         most = room + len(live)
-        while True:
+        for _ in range(ROUNDS):
             waiters = await self._lines.first(line, most)
             others = [w for w in waiters if not any(one.is_(w) for one in live)]
             seen = await self._waker.statuses(others)
@@ -261,6 +263,7 @@ class KeyLock:
                 return list(zip(others, seen, strict=True))[:room]
             await self._lines.clear(over)
             most = max(most, MANY)  # where one is over, as after a purge, many may be
+        return []
 
     async def _live(self, holder: Holder) -> bool:
         return (await self._waker.status(holder.item, holder.retries)).state != "over"

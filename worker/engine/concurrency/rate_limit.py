@@ -18,7 +18,6 @@ Should the server's clock jump, windows are those of its clock: one that is repe
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +27,11 @@ from typing import Final
 from worker.app.rate import Rate
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
-from worker.openiap.values import moment_of
+from worker.openiap.fields import moment_of
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import COLLECTION, cell_id
 from worker.state.retrying import tried
+from worker.uptime import uptime
 
 KIND: Final = "rate"
 TYPE: Final = "permit"
@@ -49,7 +49,7 @@ def _utc() -> datetime:
 
 
 Stamp = tuple[datetime, float]
-"""What the server stamped, and the ``time.monotonic()`` that belongs to it."""
+"""What the server stamped, and the ``uptime`` that belongs to it."""
 
 
 class WindowClock:
@@ -68,7 +68,7 @@ class WindowClock:
         self._heard: Stamp | None = None
 
     def note(self, stamped: datetime, sent: float) -> None:
-        """Note what the server stamped on a message that was sent then (``time.monotonic()``)."""
+        """Note what the server stamped on a message that was sent then (``uptime``)."""
         self._heard = (stamped, sent)
 
     def latest(self) -> datetime:
@@ -84,7 +84,7 @@ class WindowClock:
 
 
 def _since(stamp: Stamp) -> datetime:
-    return stamp[0] + timedelta(seconds=time.monotonic() - stamp[1])
+    return stamp[0] + timedelta(seconds=uptime() - stamp[1])
 
 
 @dataclass(slots=True, eq=False)
@@ -171,7 +171,7 @@ class RateLimit:
     async def _ask(self, scope: str, window: _Window) -> None:
         """Ask for the next block; what came of it stands in the window."""
         block = window.next
-        sent = time.monotonic()
+        sent = uptime()
         try:
             document = self._document(scope, window.number, block)
             stored = await tried(lambda: self._client.insert_one(COLLECTION, document))
@@ -219,9 +219,9 @@ class RateLimit:
 
     async def _tidy(self, now: datetime) -> None:
         """Delete the permits of windows that were over a while ago, now and then."""
-        if time.monotonic() - self._tidied < TIDY_EVERY:
+        if uptime() - self._tidied < TIDY_EVERY:
             return
-        self._tidied = time.monotonic()
+        self._tidied = uptime()
         await self._client.delete_many(
             COLLECTION,
             {

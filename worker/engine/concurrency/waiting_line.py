@@ -17,7 +17,7 @@ from typing import Any, Final
 from worker.engine.concurrency.key import queue_name
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
-from worker.openiap.values import moment_of, number
+from worker.openiap.fields import Misfit, Told, ignored, moment_of, text_of, whole
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.state.cells import COLLECTION, cell_id
 
@@ -56,6 +56,7 @@ class WaitingLines:
         client: waits for a link and for its turn.
         namespace: see the setting of that name.
         rights: who may see places, as OpenIAP writes rights; () is this user.
+        misfits: hears of documents that are no places.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class WaitingLines:
         namespace: str,
         queue: str,
         rights: Callable[[], Sequence[JsonObject]] = tuple,
+        misfits: Told = ignored,
     ) -> None:
         self._client = client
+        self._misfits = misfits
         self._namespace = namespace
         self._queue = queue
         self._rights = rights
@@ -124,7 +127,7 @@ class WaitingLines:
             OpenIAPError: the server could not be asked.
         """
         found = await self._client.query(COLLECTION, {"_id": id}, top=1)
-        return waiter_of(found[0]) if found else None
+        return waiter_of(found[0], self._misfits) if found else None
 
     async def first(self, line: str, most: int) -> list[Waiter]:
         """Return the first in a line, in order.
@@ -133,13 +136,21 @@ class WaitingLines:
             OpenIAPError: the server could not be asked.
         """
         prefix = self._prefix(line)
-        found = await self._client.query(
-            COLLECTION,
-            {"_id": {"$gt": f"{prefix}#", "$lt": f"{prefix}{BOUND}"}},
-            orderby={"_id": 1},
-            top=most,
-        )
-        return [waiter_of(document) for document in found]
+        found: list[Waiter] = []
+        start = f"{prefix}#"
+        while len(found) < most:
+            page = await self._client.query(
+                COLLECTION,
+                {"_id": {"$gt": start, "$lt": f"{prefix}{BOUND}"}},
+                orderby={"_id": 1},
+                top=most,
+            )
+            waiters = (waiter_of(document, self._misfits) for document in page)
+            found += [one for one in waiters if one is not None and one.line == line]
+            if len(page) < most:
+                break
+            start = page[-1]["_id"]
+        return found[:most]
 
     async def heads(self, after: str, *, most: int) -> list[Waiter]:
         """Return the heads of the queue's lines, in the order of the lines' names.
@@ -156,12 +167,14 @@ class WaitingLines:
             page = await self._client.query(
                 COLLECTION, {"_id": {"$gt": start, "$lt": end}}, orderby={"_id": 1}, top=PAGE
             )
-            for waiter in map(waiter_of, page):
-                found.setdefault(waiter.line, waiter)
+            for waiter in (waiter_of(document, self._misfits) for document in page):
+                if waiter is not None:
+                    found.setdefault(waiter.line, waiter)
             if len(page) < PAGE:
                 break
-            # A long line is jumped over.
-            start = f"{self._prefix(str(page[-1].get('line', '')))}{BOUND}"
+            # A long line is jumped over; whatever somebody else wrote there, this goes on.
+            last: str = page[-1]["_id"]
+            start = f"{last.partition('#')[0]}{BOUND}" if "#" in last else last
         return list(found.values())[:most]
 
     def _prefix(self, line: str) -> str:
@@ -208,13 +221,12 @@ class JoinOrder:
             self._joining[line] = left
 
 
-def waiter_of(document: Mapping[str, Any]) -> Waiter:
-    """Read a stored place."""
-    return Waiter(
-        id=str(document.get("_id", "")),
-        line=str(document.get("line", "")),
-        key=str(document.get("name", "")),
-        item=str(document.get("item", "")),
-        retries=number(document.get("retries")),
-        since=moment_of(document.get("_created")),
-    )
+def waiter_of(document: Mapping[str, Any], told: Told = ignored) -> Waiter | None:
+    """Read a stored place; None for a document that stands for no item in a line."""
+    id, line, item = (text_of(document.get(name)) for name in ("_id", "line", "item"))
+    retries = whole(document.get("retries", 0))
+    if not (id and line and item) or retries is None:
+        told(Misfit("place in a line", id, "it names no item, or no line"))
+        return None
+    key = text_of(document.get("name"))
+    return Waiter(id, line, key, item, retries, moment_of(document.get("_created")))

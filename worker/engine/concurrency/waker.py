@@ -8,25 +8,23 @@ to new, and it would run again. So the time between them is measured, and what t
 (``key_lock.py``).
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
 from worker.engine.concurrency.waiting_line import Waiter
+from worker.engine.delivery.release import due_already
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
+from worker.openiap.fields import number
 from worker.openiap.pool import Pool
-from worker.openiap.values import iso, number
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
+from worker.uptime import uptime
 
 AT_ONCE: Final = 0.5
 TRIES: Final = 5
-BEHIND: Final = timedelta(minutes=1)
-"""The server's clock may be behind this one's."""
-PROJECTION: Final[JsonObject] = {"state": 1, "retries": 1, "wiq": 1, "wiqid": 1}
+PROJECTION: Final[JsonObject] = {"state": 1, "retries": 1, "wiq": 1, "wiqid": 1, "lastrun": 1}
 
 AttemptState = Literal["waiting", "processing", "over"]
 
@@ -39,7 +37,7 @@ class AttemptStatus:
         state: ``processing``: it is being worked, or about to be parked; ``over``: it is gone, has
             ended, has another attempt or another queue by now.
         document: what was read of the item.
-        read: when that was asked for, ``time.monotonic()``.
+        read: when that was asked for, ``uptime``.
     """
 
     state: AttemptState
@@ -63,7 +61,7 @@ class Waker:
 
         async def read(client: Client) -> AttemptStatus:
             whole = not client.capabilities.conditional_updates
-            asked = time.monotonic()
+            asked = uptime()
             found = await client.query(
                 "workitems", {"_id": item}, None if whole else PROJECTION, top=1
             )
@@ -83,7 +81,7 @@ class Waker:
             return []
         query: JsonObject = {"_id": {"$in": [waiter.item for waiter in waiters]}}
         await self._pool.wait_ready()
-        read = time.monotonic()
+        read = uptime()
         found = await self._pool.call(
             lambda client: client.query("workitems", query, PROJECTION, top=len(waiters))
         )
@@ -114,7 +112,7 @@ class Waker:
         return False
 
     async def _write(self, client: Client, item: str, retries: int, seen: AttemptStatus) -> bool:
-        past = iso(datetime.now(UTC) - BEHIND)
+        past = due_already(seen.document)
         if client.capabilities.conditional_updates:
             condition: JsonObject = {
                 "_id": item,
@@ -124,7 +122,7 @@ class Waker:
             }
             change: JsonObject = {"$set": {"nextrun": past}}
             return (await client.update_document("workitems", condition, change)).matched > 0
-        if time.monotonic() - seen.read > AT_ONCE or "payload" not in seen.document:
+        if uptime() - seen.read > AT_ONCE or "payload" not in seen.document:
             return False
         awake = {k: v for k, v in seen.document.items() if k not in ("userid", "username", WAITS)}
         await client.update_one("workitems", {**awake, "nextrun": past})

@@ -17,7 +17,7 @@ class Delivery:
 
     Attributes:
         workitem: as popped; its payload is not needed.
-        popped: ``time.monotonic()`` of the pop; None for one of an earlier life.
+        popped: ``uptime`` of the pop; None for one of an earlier life.
         epoch: the pool's epoch at the pop.
         sent: whether it may have reached the server already.
         over: dead workers, whose claims to this attempt count no more.

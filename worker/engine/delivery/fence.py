@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from worker.item.outcome import Outcome
-from worker.openiap.values import moment_of, number, parse_iso
+from worker.openiap.fields import moment_of, number
+from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, NEW, PROCESSING, SUCCESSFUL, JsonObject, Workitem
 
 # The official client carries lastrun in whole seconds.

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from worker.openiap.fields import number
 from worker.openiap.pool import Pool
-from worker.openiap.values import number
 
 KEPT: Final = 30.0
 """Seconds for which what was read is believed."""

@@ -11,24 +11,42 @@ from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING
 from worker.item.outcome import WAITS, Outcome, Waits
-from worker.openiap.values import iso, number
+from worker.openiap.fields import moment_of, number
+from worker.openiap.values import iso
 from worker.openiap.workitem import NEW, JsonObject
 
 OWNER: Final = ("userid", "username")
 BEHIND: Final = timedelta(seconds=1)
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def handed_back(document: Mapping[str, Any], waits: Waits | None) -> JsonObject:
+def handed_back(
+    document: Mapping[str, Any], waits: Waits | None, now: datetime | None = None
+) -> JsonObject:
     """Return an item's whole document as it is to be popped again: at once, or when it has waited.
 
     Args:
         document: as it is, in processing.
         waits: why it waits, or None.
+        now: see ``due_already``.
     """
     back = {k: v for k, v in document.items() if k not in (*OWNER, CLOSING, WAITS)}
     if waits is None:
-        return {**back, "state": NEW, "nextrun": iso(datetime.now(UTC) - BEHIND)}
+        return {**back, "state": NEW, "nextrun": due_already(document, now)}
     return {**back, "state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()}
+
+
+def due_already(document: Mapping[str, Any], now: datetime | None = None) -> str:
+    """Return a time that is over by the server's clock, whatever this machine's says.
+
+    That is when the server itself stamped the item's pop; its clock may have been set back since.
+
+    Args:
+        document: an item's, with its ``lastrun``.
+        now: the server's time, or None where it is not known.
+    """
+    known = [one for one in (moment_of(document.get("lastrun")), now) if one is not None]
+    return iso(min(known, default=LONG_AGO) - BEHIND)
 
 
 def parking(waits: Waits) -> JsonObject:

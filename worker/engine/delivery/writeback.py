@@ -7,7 +7,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -44,6 +43,7 @@ from worker.openiap.errors import (
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFile
+from worker.uptime import uptime
 
 WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
@@ -66,6 +66,8 @@ class WriteBack:
         worker_id: who closes an attempt, for the fence and for log lines.
         lease: seconds after a pop from which the item is looked at before it is written.
         patience: seconds for which the server may refuse an outcome before that is believed.
+        clock: seconds that go on while the machine sleeps.
+        server_time: the server's time, or None where it is not known.
     """
 
     def __init__(
@@ -77,7 +79,8 @@ class WriteBack:
         log: LinkLog,
         rights: DocumentRights | None = None,
         patience: float = PATIENCE,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = uptime,
+        server_time: Callable[[], datetime | None] = lambda: None,
         chance: random.Random | None = None,
     ) -> None:
         self._pool = pool
@@ -86,6 +89,7 @@ class WriteBack:
         self._log = log
         self._patience = patience
         self._clock = clock
+        self._server_time = server_time
         self._chance = chance or random.Random()  # noqa: S311 (jitter, no secret)
         self.fenced = 0
         self._warned_of_cost = False
@@ -287,7 +291,7 @@ class WriteBack:
             ended = self._concluded(delivery, self._judged(delivery, document), document)
             if ended is not None:
                 return ended
-            back = handed_back(document, waits)
+            back = handed_back(document, waits, self._server_time())
             try:
                 await self._pool.call(
                     lambda client: client.update_one("workitems", back), turn="first"

@@ -11,7 +11,6 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 
 import asyncio
 import platform
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,31 +20,44 @@ from typing import Final
 from worker.engine.fleet.leadership import rank_of
 from worker.engine.fleet.presence import (
     COLLECTION,
+    FIELDS,
     MAX_CLAIMS,
     Claim,
+    Claimed,
     Peer,
     WorkerInfo,
+    claims_of,
     document_of,
     peer_of,
 )
+from worker.engine.fleet.sightings import Sightings
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
+from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
+from worker.openiap.fields import Told, ignored, moment_of
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import moment_of
 from worker.openiap.workitem import JsonObject
 from worker.service import Service
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 LONG_RUNNING: Final = 2.0
 """Seconds after which an item in flight is worth a heartbeat of its own."""
 GOODBYE_TIMEOUT: Final = 1.0
+PAGE: Final = 500
+"""Documents in one answer; OpenIAP gives no more unless it is asked to."""
+MOST_PAGES: Final = 200
 BEAT_TIMEOUT: Final = 5.0
 MISSED: Final = 2.5
 """Intervals without a heartbeat of our own that count as a gap."""
 MOVED: Final = timedelta(seconds=1)
 """By so much the server's time has to differ from what was thought to count as moved."""
+
+
+async def _page(client: Client, query: JsonObject) -> list[JsonObject]:
+    return await client.query(COLLECTION, query, FIELDS, orderby={"_id": 1}, top=PAGE)
 
 
 class Heartbeat(Service):
@@ -56,6 +68,8 @@ class Heartbeat(Service):
         in_flight: the items of this process.
         acl: the rights of the document: whoever may see the queues is to see who works them, also
             under another user, who would else take a long-running item for nobody's.
+        idle_after: see ``rank_of``.
+        misfits: hears of documents that do not fit.
     """
 
     def __init__(
@@ -68,6 +82,8 @@ class Heartbeat(Service):
         in_flight: Callable[[], Iterable[Claim]],
         log: Log,
         acl: Callable[[], Sequence[JsonObject]] = tuple,
+        idle_after: float = float("inf"),
+        misfits: Told = ignored,
     ) -> None:
         super().__init__(
             "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
@@ -84,9 +100,13 @@ class Heartbeat(Service):
         self._in_flight = in_flight
         self._log = log
         self._acl = acl
+        self._idle_after = idle_after
+        self._misfits = misfits
+        self._sightings = Sightings()
+        self._rounds = 0
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
-        """What the server stamped on the last heartbeat, and when (``time.monotonic()``)."""
+        """What the server stamped on the last heartbeat, and when (``uptime``)."""
         self._beaten: float | None = None
         self._steady_since = 0.0
         self._claimed: frozenset[AttemptId] = frozenset()
@@ -95,7 +115,7 @@ class Heartbeat(Service):
         self._kept = False
         self._peers: list[Peer] | None = None
 
-    async def previous_claims(self) -> list[JsonObject]:
+    async def previous_claims(self) -> list[Claimed]:
         """Return the items that an earlier life under this identity held when it ended.
 
         Raises:
@@ -103,7 +123,7 @@ class Heartbeat(Service):
         """
         try:
             found = await self._pool.call(
-                lambda client: client.query(COLLECTION, {"_id": self.me.id}, top=1)
+                lambda client: client.query(COLLECTION, {"_id": self.me.id}, FIELDS, top=1)
             )
         except AccessDenied as error:
             self._give_up(error)
@@ -119,8 +139,7 @@ class Heartbeat(Service):
                 f"Worker {self.me.id} lives on {peer.host} (pid {peer.pid}, heard of"
                 f" {max(0.0, peer.silent):.0f} s ago): give each worker a worker_id of its own."
             )
-        items = found[0].get("items")
-        return [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+        return claims_of(found[0], self._misfits)
 
     async def start(self) -> None:
         """Say hello, then keep saying it."""
@@ -159,7 +178,7 @@ class Heartbeat(Service):
         if self.last_stamp is None:
             return None
         moment, at = self.last_stamp
-        return moment + timedelta(seconds=time.monotonic() - at)
+        return moment + timedelta(seconds=uptime() - at)
 
     def server_now(self) -> datetime:
         """Return the server's time as far as it is known, else this machine's."""
@@ -174,19 +193,43 @@ class Heartbeat(Service):
         """
         if self._beaten is None:
             return 0.0
-        now = time.monotonic()
+        now = uptime()
         # Where this worker was not heard of for dead_after, nobody else may have been.
         if now - self._beaten > min(MISSED * self._interval + BEAT_TIMEOUT, self._dead_after):
             return 0.0
         return now - self._steady_since
 
+    def worked(self) -> None:
+        """This worker has looked after its queues; the next heartbeat tells of it. Who does not,
+        leads nothing after a while (``rank_of``), however alive it is."""
+        self._rounds += 1
+
     async def peers(self) -> list[Peer]:
-        """Return all workers that have a document, this one included."""
-        documents = await self._pool.call(
-            lambda client: client.query(COLLECTION, {"_type": "worker"}, top=1000)
-        )
+        """Return all workers of these queues that have a document, this one included.
+
+        However many there are: one that is left out would seem dead.
+
+        Raises:
+            OpenIAPError: they cannot be read, or there are more than could be workers.
+        """
+        queues = {"$in": list(self.me.queues)}
+        query: JsonObject = {"_type": "worker", "queues": queues, "_id": {"$gt": ""}}
+        documents: list[JsonObject] = []
+        for _ in range(MOST_PAGES):
+            page = await self._pool.call(partial(_page, query=query))
+            documents += page
+            if len(page) < PAGE:
+                break
+            query = {**query, "_id": {"$gt": page[-1]["_id"]}}
+        else:
+            raise ServerError(
+                f"more than {MOST_PAGES * PAGE:,} worker documents name these queues; what no"
+                f" worker wrote is to be deleted from {COLLECTION}",
+                operation="query",
+            )
         now = self.server_now()
-        self._peers = [peer for d in documents if (peer := peer_of(d, now)) is not None]
+        peers = (peer_of(document, now, self._misfits) for document in documents)
+        self._peers = self._sightings.note(peer for peer in peers if peer is not None)
         return self._peers
 
     def rank(self, queue: str) -> int | None:
@@ -197,7 +240,14 @@ class Heartbeat(Service):
         """
         if self._peers is None or not self.usable:
             return None
-        return rank_of(self.me.id, queue, self._peers, self._dead_after, self.me.namespace)
+        return rank_of(
+            self.me.id,
+            queue,
+            self._peers,
+            self._dead_after,
+            self.me.namespace,
+            idle_after=self._idle_after,
+        )
 
     async def round(self) -> float:
         """Say it when it is time to: at once after a reconnect or when claims change, and after a
@@ -225,7 +275,7 @@ class Heartbeat(Service):
 
     def _long_running(self) -> tuple[frozenset[AttemptId], float | None]:
         """Return who runs for long, and in how many seconds the next one will."""
-        now, long, next_at = time.monotonic(), set(), None
+        now, long, next_at = uptime(), set(), None
         for running in self._in_flight():
             ran = now - running.popped
             if ran >= LONG_RUNNING:
@@ -244,7 +294,7 @@ class Heartbeat(Service):
         if not self.usable or self._kept:
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
-        document = document_of(self.me, self._started, running)
+        document = document_of(self.me, self._started, running, self._rounds)
         try:
             # Bounded, so that one lost reply does not make this worker look dead.
             async with asyncio.timeout(max(BEAT_TIMEOUT, self._interval)):
@@ -258,7 +308,7 @@ class Heartbeat(Service):
         except (OpenIAPError, TimeoutError) as error:
             self._log.once_a_while("heartbeat", f"heartbeat not written: {error}")
             return False
-        now = time.monotonic()
+        now = uptime()
         gap = min(MISSED * self._interval, self._dead_after)
         if self._beaten is None or now - self._beaten > gap:
             self._steady_since = now

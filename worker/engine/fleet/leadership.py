@@ -1,14 +1,19 @@
 """Leadership: one worker of a queue does what one is enough for; nobody is elected.
 
 The live worker with the lowest id leads, in each queue and namespace; when it dies, the next one
-does. Two may both believe that they lead: whatever a leader does has to be harmless done twice.
+does. Whoever is alive and does nothing for some rounds is passed over: each document tells how many
+rounds its worker did (``Heartbeat.worked``). Two may both believe that they lead: whatever a leader
+does has to be harmless done twice.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.engine.fleet.presence import Peer
+
+ROUNDS: Final = 3
+"""Rounds that a leader may miss."""
 
 
 class Fleet(Protocol):
@@ -31,26 +36,56 @@ class Fleet(Protocol):
         """
 
 
+def idle_after(interval: float, dead_after: float) -> float:
+    """Return the seconds without a round of its rescuer after which a worker leads nothing.
+
+    Args:
+        interval: seconds between two rounds.
+        dead_after: seconds of silence after which a worker counts as dead; so long a worker may
+            have to wait before its first round.
+    """
+    return dead_after + ROUNDS * interval
+
+
 def rank_of(
-    me: str, queue: str, peers: Iterable[Peer], dead_after: float, namespace: str = ""
+    me: str,
+    queue: str,
+    peers: Iterable[Peer],
+    dead_after: float,
+    namespace: str = "",
+    *,
+    idle_after: float = float("inf"),
 ) -> int:
     """Return how many live workers of a queue, in a namespace, come before one; 0 leads.
 
     Args:
         me: the worker's id.
         dead_after: seconds of silence after which a worker counts as dead.
+        idle_after: seconds after which one that was seen without a further round does not count:
+            a document that is kept fresh, and stands for nobody who works, holds up nothing.
     """
     return sum(
         peer.id < me
         and queue in peer.queues
         and peer.silent <= dead_after
+        and peer.idle <= idle_after
         and peer.namespace == namespace
         for peer in peers
     )
 
 
 def led_queues(
-    queues: Sequence[str], peers: Sequence[Peer], me: str, dead_after: float, namespace: str = ""
+    queues: Sequence[str],
+    peers: Sequence[Peer],
+    me: str,
+    dead_after: float,
+    namespace: str = "",
+    *,
+    idle_after: float = float("inf"),
 ) -> list[str]:
     """Return the queues that a worker leads; see ``rank_of``."""
-    return [q for q in queues if not rank_of(me, q, peers, dead_after, namespace)]
+    return [
+        queue
+        for queue in queues
+        if not rank_of(me, queue, peers, dead_after, namespace, idle_after=idle_after)
+    ]

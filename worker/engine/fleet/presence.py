@@ -12,12 +12,41 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from worker.item.attempt_id import AttemptId
-from worker.openiap.values import iso, number, parse_iso
+from worker.openiap.fields import (
+    Misfit,
+    Told,
+    id_of,
+    ignored,
+    moment_of,
+    number,
+    text_of,
+    texts_of,
+    whole,
+)
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 
 COLLECTION: Final = "openiap_workers"
+KIND: Final = "worker document"
 SCHEMA: Final = 1
 MAX_CLAIMS: Final = 5_000
+MOST_SHOWN: Final = 100
+FIELDS: Final[JsonObject] = dict.fromkeys(
+    (
+        "_id",
+        "_modified",
+        "heartbeat",
+        "host",
+        "pid",
+        "version",
+        "namespace",
+        "rounds",
+        "queues",
+        "items",
+    ),
+    1,
+)
+"""What ``peer_of`` reads, so that whatever else stands in a document does not travel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +64,7 @@ class WorkerInfo:
 
 
 class Claim(Protocol):
-    """An item in flight, as the document tells of it."""
+    """An item in flight; ``popped`` by ``uptime``."""
 
     @property
     def workitem(self) -> Workitem:
@@ -57,6 +86,9 @@ class Peer:
             costing an attempt is popped again under the same retries.
         namespace: its setting of that name; leadership is a matter of one namespace, claims count
             whatever theirs is.
+        stamp: when the server stored its last heartbeat.
+        rounds: how often it has looked after its queues; None where it does not say.
+        idle: for how many seconds it was seen here without a further round.
     """
 
     id: str
@@ -68,13 +100,19 @@ class Peer:
     claims: frozenset[AttemptId]
     lastruns: Mapping[AttemptId, str] = field(default_factory=dict)
     namespace: str = ""
+    stamp: datetime | None = None
+    rounds: int | None = None
+    idle: float = 0.0
 
 
-def document_of(me: WorkerInfo, started: datetime, claims: Iterable[Claim]) -> JsonObject:
+def document_of(
+    me: WorkerInfo, started: datetime, claims: Iterable[Claim], rounds: int = 0
+) -> JsonObject:
     """Return a worker's document as it is written now.
 
     Args:
         started: when this life of it began, UTC.
+        rounds: how often it has looked after its queues in this life.
     """
     return {
         "_id": me.id,
@@ -85,6 +123,7 @@ def document_of(me: WorkerInfo, started: datetime, claims: Iterable[Claim]) -> J
         "namespace": me.namespace,
         "host": platform.node(),
         "pid": os.getpid(),
+        "rounds": rounds,
         "queues": list(me.queues),
         "slots": dict(me.queues),
         "started": iso(started),
@@ -101,32 +140,66 @@ def document_of(me: WorkerInfo, started: datetime, claims: Iterable[Claim]) -> J
     }
 
 
-def peer_of(document: Mapping[str, Any], now: datetime) -> Peer | None:
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim as a document tells it: an attempt, its queue, and when it was popped."""
+
+    id: str
+    retries: int
+    queue: str = ""
+    lastrun: datetime | None = None
+
+    @property
+    def attempt(self) -> AttemptId:
+        """The attempt's id."""
+        return (self.id, self.retries)
+
+
+def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) -> Peer | None:
     """Read a worker's document; None for one that is not readable (a newer version's, say).
 
     Args:
         now: the server's time.
+        told: hears of what does not fit.
     """
-    stamp = document.get("_modified") or document.get("heartbeat")
-    try:
-        silent = (now - parse_iso(str(stamp))).total_seconds()
-    except ValueError:
+    id = id_of(document)
+    stamp = moment_of(document.get("_modified")) or moment_of(document.get("heartbeat"))
+    if not id or stamp is None:
+        why = "neither _modified nor heartbeat is a moment" if id else "_id is no text"
+        told(Misfit(KIND, id, why))
         return None
-    items = document.get("items")
-    lastruns = {
-        (str(item.get("id")), number(item.get("retries"))): str(item.get("lastrun") or "")
-        for item in (items if isinstance(items, list) else [])
-        if isinstance(item, dict)
-    }
-    queues = document.get("queues")
+    if not isinstance(document.get("queues", []), list):
+        told(Misfit(KIND, id, "queues is no list"))
+    claims = claims_of(document, told)
     return Peer(
-        id=str(document.get("_id", "")),
-        host=str(document.get("host", "")),
+        id=id,
+        host=text_of(document.get("host")),
         pid=number(document.get("pid")),
-        version=str(document.get("version", "")),
-        queues=tuple(str(q) for q in queues) if isinstance(queues, list) else (),
-        silent=silent,
-        claims=frozenset(lastruns),
-        lastruns=lastruns,
-        namespace=str(document.get("namespace") or ""),
+        version=text_of(document.get("version")),
+        queues=texts_of(document.get("queues")),
+        silent=(now - stamp).total_seconds(),
+        claims=frozenset(claim.attempt for claim in claims),
+        lastruns={
+            claim.attempt: "" if claim.lastrun is None else iso(claim.lastrun) for claim in claims
+        },
+        namespace=text_of(document.get("namespace")),
+        stamp=stamp,
+        rounds=whole(document.get("rounds")),
     )
+
+
+def claims_of(document: Mapping[str, Any], told: Told = ignored) -> list[Claimed]:
+    """Read what a worker's document claims; what is no claim is left out, and told of."""
+    items = document.get("items", [])
+    if not isinstance(items, list):
+        told(Misfit(KIND, id_of(document), "items is no list"))
+        return []
+    found = []
+    for item in items:
+        retries = whole(item.get("retries", 0)) if isinstance(item, Mapping) else None
+        if retries is None or not text_of(item.get("id")):
+            told(Misfit(KIND, id_of(document), f"no claim: {str(item)[:MOST_SHOWN]}"))
+            continue
+        lastrun = moment_of(item.get("lastrun"))
+        found.append(Claimed(item["id"], retries, text_of(item.get("queue")), lastrun))
+    return found

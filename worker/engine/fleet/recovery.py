@@ -19,6 +19,7 @@ from worker.engine.delivery.delivery import Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.presence import Claimed
 from worker.engine.fleet.takeover import Orphan, TakeOver
 from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.rows import outcome_from, outcome_text
@@ -27,8 +28,7 @@ from worker.engine.outbox.sqlite import StoredRow
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import FileTransferError
-from worker.openiap.values import moment_of, number
-from worker.openiap.workitem import JsonObject, Workitem
+from worker.openiap.workitem import Workitem
 from worker.service import cancelled
 from worker.telemetry.log import Log
 
@@ -94,7 +94,7 @@ class Recovery:
         if task is not None:
             await cancelled(task)
 
-    async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[JsonObject]) -> None:
+    async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[Claimed]) -> None:
         await self._settle(rows, self._me)
         known = {attempt_id(row.workitem) for row in rows}
         await asyncio.gather(*(self._take(o) for o in orphans_of(claims, known, self._me)))
@@ -179,19 +179,18 @@ class Recovery:
             await self._take_over.take(orphan)
 
 
-def orphans_of(claims: Sequence[JsonObject], known: set[AttemptId], me: str) -> list[Orphan]:
+def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> list[Orphan]:
     """Return the items that the presence document of an earlier life claims, unless known."""
     found = []
     for claim in claims:
-        key = (str(claim.get("id", "")), number(claim.get("retries")))
-        if not key[0] or key in known:
+        if claim.attempt in known:
             continue
         workitem = Workitem(
-            id=key[0],
+            id=claim.id,
             payload=None,
-            retries=key[1],
-            wiq=str(claim.get("queue", "")),
-            lastrun=moment_of(claim.get("lastrun")),
+            retries=claim.retries,
+            wiq=claim.queue,
+            lastrun=claim.lastrun,
         )
         found.append(Orphan(workitem, me, ENDED, died=True))
     return found

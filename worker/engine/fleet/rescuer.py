@@ -1,7 +1,7 @@
 """The rescuer: finds items in ``processing`` that no living worker has, and puts them back.
 
 1. One worker per queue (and namespace) looks: the live one with the lowest id. When it dies, the
-   next one does.
+   next one does; so it does when that one lives and does nothing (``leadership.py``).
 2. Claimed by a live worker: left alone. By a dead one: taken over. By nobody: taken over once it
    is older than ``unclaimed_after``.
 3. Two that look at once do no harm: the write-back's fence decides.
@@ -12,7 +12,6 @@
 """
 
 import random
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,17 +20,20 @@ from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import Heartbeat
-from worker.engine.fleet.leadership import led_queues
+from worker.engine.fleet.leadership import idle_after, led_queues
 from worker.engine.fleet.presence import COLLECTION, Peer
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import Misfit, Told, id_of, ignored, number
 from worker.openiap.pool import Pool
-from worker.openiap.values import iso, number
+from worker.openiap.values import iso
 from worker.openiap.workitem import PROCESSING, JsonObject
 from worker.service import Service
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 PROJECTION: Final = {
     "_id": 1,
@@ -45,6 +47,7 @@ PROJECTION: Final = {
     "wiqid": 1,
     CLOSING: 1,
 }
+ITEM: Final = "work item"
 PAGE: Final = 500
 """Items in one answer; OpenIAP gives no more."""
 MOST_PAGES: Final = 20
@@ -86,6 +89,7 @@ class Rescuer(Service):
         log: Log,
         chance: random.Random,
         maintain: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        misfits: Told = ignored,
     ) -> None:
         super().__init__(
             "rescuer",
@@ -103,8 +107,10 @@ class Rescuer(Service):
         self._counts = counts
         self._log = log
         self._maintain = maintain
+        self._misfits = misfits
+        self._tidied = float("-inf")
         self._seen: dict[RunId, float] = {}
-        """Since when an item is in processing, unchanged; ``time.monotonic()``."""
+        """Since when an item is in processing, unchanged; ``uptime``."""
 
     async def round(self) -> None:
         """Look, where there is a link."""
@@ -121,8 +127,16 @@ class Rescuer(Service):
             return 0
         peers = await self._heartbeat.peers() if self._heartbeat.usable else []
         me = self._heartbeat.me
-        led = led_queues(self._queues, peers, me.id, self._times.dead_after, me.namespace)
+        led = led_queues(
+            self._queues,
+            peers,
+            me.id,
+            self._times.dead_after,
+            me.namespace,
+            idle_after=idle_after(self._times.interval, self._times.dead_after),
+        )
         if not led:
+            self._heartbeat.worked()
             return 0
         documents = await self._in_processing(led)
         if not self._may_judge():
@@ -132,13 +146,20 @@ class Rescuer(Service):
         self._note(documents)
         taken = 0
         for document in documents:
-            looked = time.monotonic()
+            looked = uptime()
             seen = looked - self._seen.get(run_id(document), looked)
             orphan = orphan_of(document, peers, own, self._times, now, seen)
             if orphan is None:
                 continue
             # What is refused now is tried at the next look, and holds up none of the others.
-            delivered = await self._take_over.take(orphan, patient=False)
+            try:
+                delivered = await self._take_over.take(orphan, patient=False)
+            except OpenIAPError:
+                raise  # the link, most likely: the next round looks anew
+            except Exception as error:  # whatever is odd about it, the others behind it go on
+                self._log.failed(f"item {orphan.workitem.id} cannot be taken over", error)
+                continue
+            self._heartbeat.worked()
             if delivered.result == "refused":
                 self._log.once_a_while(
                     "rescue", f"an orphan cannot be taken over: {delivered.reason}"
@@ -149,6 +170,7 @@ class Rescuer(Service):
         await self._forget(peers, documents)
         if self._maintain is not None:
             await self._maintain(led)
+        self._heartbeat.worked()
         return taken
 
     def _may_judge(self) -> bool:
@@ -161,13 +183,17 @@ class Rescuer(Service):
         found: dict[str, JsonObject] = {}
         for done in range(MOST_PAGES):
             page = await self._pool.call(partial(_page, queues=queues, skip=done * PAGE))
-            found |= {str(document.get("_id")): document for document in page}
+            for document in page:
+                if id := id_of(document):
+                    found[id] = document
+                else:
+                    self._misfits(Misfit(ITEM, str(document.get("_id")), "_id is no text"))
             if len(page) < PAGE:
                 break
         return list(found.values())
 
     def _note(self, documents: Iterable[Mapping[str, Any]]) -> None:
-        now = time.monotonic()
+        now = uptime()
         self._seen = {run: self._seen.get(run, now) for run in map(run_id, documents)}
 
     async def _forget(self, peers: Sequence[Peer], documents: Sequence[Mapping[str, Any]]) -> None:
@@ -175,6 +201,7 @@ class Rescuer(Service):
         held = {str(document.get("_id")) for document in documents}
         if len(documents) >= PAGE * MOST_PAGES:
             return
+        await self._forget_others()
         for peer in peers:
             if peer.silent < FORGET_WORKERS_AFTER or held & {item for item, _ in peer.claims}:
                 continue
@@ -186,6 +213,15 @@ class Rescuer(Service):
                     COLLECTION, {"_type": "deaths", "_modified": {"$lt": before}}
                 )
             )
+
+    async def _forget_others(self) -> None:
+        """Delete, once an hour, what workers of any queue left an hour ago that claims nothing."""
+        if uptime() - self._tidied < FORGET_WORKERS_AFTER or self._heartbeat.server_time is None:
+            return
+        self._tidied = uptime()
+        before = iso(self._heartbeat.server_time - timedelta(seconds=FORGET_WORKERS_AFTER))
+        query = {"_type": "worker", "items": [], "_modified": {"$lt": before}}
+        await self._pool.call(lambda client: client.delete_many(COLLECTION, query))
 
 
 async def _page(client: Client, queues: Sequence[str], skip: int) -> list[JsonObject]:
@@ -206,7 +242,7 @@ async def _delete_worker(client: Client, id: str) -> None:
 def run_id(document: Mapping[str, Any]) -> RunId:
     """Return what tells one run of an item in processing, and who is closing it, from the next."""
     retries = number(document.get("retries"))
-    return (str(document.get("_id", "")), retries, run_of(document), closer_of(document, retries))
+    return (id_of(document), retries, run_of(document), closer_of(document, retries))
 
 
 def orphan_of(
@@ -247,9 +283,13 @@ def orphan_of(
         dead = min(holders, key=lambda peer: peer.silent)
         how = f"died ({dead.host}, pid {dead.pid}, last heard of {dead.silent:.0f} s ago)"
         return Orphan(workitem, dead.id, how, died=True, over=over)
-    if not times.unclaimed_after or workitem.lastrun is None:
+    if not times.unclaimed_after:
         return None
-    age = seen if now is None else (now - workitem.lastrun).total_seconds()
+    # A pop that is not known, or lies ahead since the server's clock was set back, is as old as it
+    # was seen here: it must not stay in processing for that.
+    age = seen
+    if now is not None and workitem.lastrun is not None:
+        age = max(seen, (now - workitem.lastrun).total_seconds())
     if age < times.unclaimed_after:
         return None
     how = (

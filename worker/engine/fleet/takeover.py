@@ -11,12 +11,14 @@ from typing import Any
 
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.writeback import WriteBack
+from worker.engine.fleet.deaths import deaths_id, deaths_of
 from worker.engine.fleet.presence import COLLECTION
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import Told, id_of, ignored, moment_of, number, text_of
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso, moment_of, number
+from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 
@@ -46,13 +48,21 @@ class TakeOver:
     """Puts orphans back, or ends them."""
 
     def __init__(
-        self, pool: Pool, writeback: WriteBack, *, worker_id: str, max_deaths: int, log: Log
+        self,
+        pool: Pool,
+        writeback: WriteBack,
+        *,
+        worker_id: str,
+        max_deaths: int,
+        log: Log,
+        misfits: Told = ignored,
     ) -> None:
         self._pool = pool
         self._writeback = writeback
         self._worker_id = worker_id
         self._max_deaths = max_deaths
         self._log = log
+        self._misfits = misfits
 
     async def take(self, orphan: Orphan, *, patient: bool = True) -> Delivered:
         """Put one orphan back; the fence decides between several that try.
@@ -74,30 +84,18 @@ class TakeOver:
 
     async def _count_death(self, orphan: Orphan) -> int:
         """Count one more death for the item; where that cannot be stored, own records tell."""
-        key = f"deaths-{orphan.workitem.id}"
-        attempt = orphan.workitem.retries + 1
+        workitem = orphan.workitem
+        query = {"_id": deaths_id(workitem.id)}
         try:
-            found = await self._pool.call(
-                lambda client: client.query(COLLECTION, {"_id": key}, top=1)
-            )
-            attempts = [number(a) for a in found[0].get("attempts", [])] if found else []
-            if attempt not in attempts:
-                attempts.append(attempt)
-            document = {
-                "_id": key,
-                "_type": "deaths",
-                "name": key,
-                "item": orphan.workitem.id,
-                "queue": orphan.workitem.wiq,
-                "attempts": attempts,
-                "workers": [*(found[0].get("workers", []) if found else []), orphan.holder][-10:],
-                "at": iso(datetime.now(UTC)),
-            }
+            found = await self._pool.call(lambda client: client.query(COLLECTION, query, top=1))
+            known = deaths_of(workitem.id, found[0] if found else None, self._misfits)
+            deaths = known.and_(workitem.retries + 1, orphan.holder)
+            document = deaths.document(workitem.wiq, datetime.now(UTC))
             await self._pool.call(lambda client: upsert(client, COLLECTION, document))
         except OpenIAPError as error:
-            self._log.debug(f"deaths not counted: {error}", item=orphan.workitem.id)
+            self._log.debug(f"deaths not counted: {error}", item=workitem.id)
             return max(1, orphan.deaths)
-        return max(len(attempts), orphan.deaths)
+        return max(len(deaths.attempts), orphan.deaths)
 
 
 def outcome_of(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome:
@@ -126,14 +124,14 @@ def outcome_of(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome
 def workitem_of(document: Mapping[str, Any]) -> Workitem:
     """Make the work item of a document that was read without its payload."""
     return Workitem(
-        id=str(document.get("_id", "")),
-        name=str(document.get("name", "")),
+        id=id_of(document),
+        name=text_of(document.get("name")),
         payload=None,
         priority=number(document.get("priority")) or 2,
         lastrun=moment_of(document.get("lastrun")),
-        state=str(document.get("state", "")),
-        wiq=str(document.get("wiq", "")),
-        wiqid=str(document.get("wiqid", "")),
+        state=text_of(document.get("state")),
+        wiq=text_of(document.get("wiq")),
+        wiqid=text_of(document.get("wiqid")),
         retries=number(document.get("retries")),
-        username=str(document.get("username", "")),
+        username=text_of(document.get("username")),
     )

@@ -23,8 +23,9 @@ from prometheus_client.registry import Collector
 from worker.engine.maintenance.autoscale import DEFAULT_TARGET, Load, Sample, Throughput, wished
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import moment_of
 from worker.openiap.pool import Pool
-from worker.openiap.values import iso, moment_of
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.service import cancelled
 from worker.telemetry.counts import QueueCounts

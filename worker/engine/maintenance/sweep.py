@@ -25,7 +25,8 @@ from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
-from worker.openiap.values import iso, number
+from worker.openiap.fields import duration_of, object_of
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE
@@ -145,14 +146,17 @@ class Sweep(Service):
         for _ in range(MOST_PAGES):
             page = await self._old(now - timedelta(seconds=KEPT))
             whole = len(page) == PAGE
-            versions = [version_of(document) for document in page]
-            if whole:
+            known = (version_of(document) for document in page)
+            versions = [version for version in known if version is not None]
+            if whole and versions:
                 # The last cell may go on in the next page.
                 last = versions[-1].id
                 part = [version for version in versions if version.id != last]
                 versions = part or versions
             gone += await self._swept(planned(versions), now)
-            self._after = document_id(versions[-1]) if whole else ""
+            # Whatever stands in a page, the next one begins after it.
+            ends = document_id(versions[-1]) if versions else ""
+            self._after = (ends or page[-1]["_id"]) if whole else ""
             if not whole:
                 break
         return gone
@@ -162,9 +166,8 @@ class Sweep(Service):
             "_type": TYPE,
             "namespace": self._cells.namespace,
             "_created": {"$lt": iso(before)},
+            "_id": {"$gt": self._after},  # text: whatever else stands there is nobody's version
         }
-        if self._after:
-            query["_id"] = {"$gt": self._after}
         return await self._client.query(COLLECTION, query, orderby={"_id": 1}, top=PAGE)
 
     async def _swept(self, plan: Plan, now: datetime) -> int:
@@ -207,10 +210,9 @@ class Sweep(Service):
         for version in versions:
             if version.kind == ONCE:
                 keep, at = version.content.get("keep"), version.stamped
-                if keep is not None and at is not None:
-                    until = at + timedelta(seconds=number(keep))
-                    if until <= now:
-                        over.append(version)
+                term = duration_of(keep)
+                if term is not None and at is not None and at + timedelta(seconds=term) <= now:
+                    over.append(version)
                 continue
             document = items.get(str(version.content.get("item")))
             if document is None:
@@ -234,6 +236,6 @@ class Sweep(Service):
             queues = list({str(version.content.get("queue")) for version in versions})
             query = {"wiq": {"$in": queues}, MARKED: {"$in": missing}}
             for document in await self._client.query("workitems", query, PROJECTION, top=PAGE):
-                mark = document.get("payload", {}).get(KEY, {}).get(ID_FIELD)
+                mark = object_of(object_of(document.get("payload")).get(KEY)).get(ID_FIELD)
                 items[str(mark)] = document
         return items

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.engine.outbox.rows import workitem_text
-from worker.engine.outbox.sqlite import ROW_VERSION, Change, Ledger, Values
+from worker.engine.outbox.rows import moment, outcome_from, workitem_from, workitem_text
+from worker.engine.outbox.sqlite import ROW_VERSION, Change, Ledger, StoredRow, Values
 from worker.openiap.workitem import Workitem
 
 Job = Callable[[Ledger], Any]
@@ -48,6 +48,28 @@ class Entry:
             self.text,
             self.outcome,
         )
+
+
+def entry_of(seq: int, stored: StoredRow) -> tuple[Entry | None, str]:
+    """Read a row of an earlier life; returns what of it can be read, and why not all can be, or "".
+
+    Without its item there is nothing; without its outcome it is one whose handler had not ended.
+    """
+    try:
+        workitem = workitem_from(stored.workitem)
+        popped = float(stored.popped_at)
+        moment(popped)
+    except (ValueError, TypeError, OverflowError, OSError) as error:
+        return None, f"its item: {error}"
+    entry = Entry(seq, workitem, popped, earlier=True, stored=True)
+    if stored.outcome is None:
+        return entry, ""
+    try:
+        entry.kind = outcome_from(stored.outcome).kind
+    except (ValueError, TypeError) as error:
+        return entry, f"its outcome: {error}"
+    entry.outcome = stored.outcome
+    return entry, ""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from worker.engine.outbox.batch import Entry
+from worker.engine.outbox.batch import Entry, entry_of
 from worker.engine.outbox.lockfile import Locked, LockFile
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
@@ -27,7 +27,6 @@ from worker.engine.outbox.rows import (
     moment,
     outcome_from,
     outcome_text,
-    workitem_from,
     workitem_text,
 )
 from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
@@ -74,6 +73,8 @@ class Outbox:
         self._on_trouble = on_trouble
         self._entries: dict[AttemptId, Entry] = {}
         self._deaths: dict[str, int] = {}
+        self.unreadable = 0
+        """How many rows of earlier lives could not be read, and were kept aside."""
         # Microseconds, so that no life reuses the numbers of an earlier one.
         self._numbers: Iterator[int] = itertools.count(time.time_ns() // 1000)
         self._writer = Writer(
@@ -237,10 +238,8 @@ class Outbox:
         self._deaths.update(deaths)
         with self._writer.mutex:
             for seq, stored in enumerate(moved, first):
-                entry = _entry(seq, stored)
+                entry = self._taken(seq, stored)
                 if entry is not None:
-                    entry.stored = True
-                    self._entries.setdefault(attempt_id(entry.workitem), entry)
                     rows.append(self._row(entry))
         return rows
 
@@ -295,10 +294,21 @@ class Outbox:
             if rows[-1].seq >= next(self._numbers):  # the clock went back since
                 self._numbers = itertools.count(rows[-1].seq + 1)
             for stored in rows:
-                entry = _entry(stored.seq, stored)
-                if entry is not None:
-                    entry.stored = True
-                    self._entries.setdefault(attempt_id(entry.workitem), entry)
+                self._taken(stored.seq, stored)
+
+    def _taken(self, seq: int, stored: StoredRow) -> Entry | None:
+        """Take one stored row, with the mutex held; None where even its item cannot be read.
+
+        What cannot be read is kept aside as evidence, and costs its own item alone: of an outcome
+        half of it is worse than none, so the item is put back.
+        """
+        found, why = entry_of(seq, stored)
+        if why:
+            self.unreadable += 1
+            self._writer.aside(seq, stored, found, why)
+        if found is not None:
+            self._entries.setdefault(attempt_id(found.workitem), found)
+        return found
 
     def _move(
         self, own: Ledger, worker_id: str, carry: Carry
@@ -342,17 +352,6 @@ def _bare(workitem: Workitem) -> Workitem:
         retries=workitem.retries,
         username=workitem.username,
     )
-
-
-def _entry(seq: int, stored: StoredRow) -> Entry | None:
-    """Read a stored row; None for one that cannot be read: a field of it is worse than none."""
-    try:
-        outcome = None if stored.outcome is None else outcome_from(stored.outcome)
-        workitem = workitem_from(stored.workitem)
-    except (ValueError, TypeError):
-        return None
-    kind = "" if outcome is None else outcome.kind
-    return Entry(seq, workitem, stored.popped_at, stored.outcome, kind, earlier=True)
 
 
 async def _lock(path: Path) -> LockFile:

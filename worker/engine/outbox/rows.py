@@ -11,9 +11,12 @@ from typing import Any, Final, cast, get_args
 
 from worker.item.new_item import FollowUp
 from worker.item.outcome import Kind, Outcome
-from worker.openiap.values import parse_iso, plain
+from worker.openiap.fields import moment_of, number, text_of, whole
+from worker.openiap.values import DEPTH_ALLOWED, MAX_DEPTH, depth_of, plain
 from worker.openiap.workitem import Workitem
 
+AROUND: Final = 10
+"""Levels that a row has around a payload."""
 _KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 
 
@@ -87,18 +90,20 @@ def workitem_from(text: str) -> Workitem:
         ValueError: it is something else.
     """
     found = _object(text)
-    lastrun = found.get("lastrun")
+    id, retries = text_of(found.get("id")), whole(found.get("retries", 0))
+    if not id or retries is None:
+        raise ValueError("an item without id or attempt")
     return Workitem(
-        id=str(found.get("id", "")),
-        name=str(found.get("name", "")),
+        id=id,
+        name=text_of(found.get("name")),
         payload=None,
-        priority=int(found.get("priority", 2)),
-        lastrun=parse_iso(lastrun) if isinstance(lastrun, str) else None,
+        priority=number(found.get("priority", 2)),
+        lastrun=moment_of(found.get("lastrun")),
         state="processing",
-        wiq=str(found.get("wiq", "")),
-        wiqid=str(found.get("wiqid", "")),
-        retries=int(found.get("retries", 0)),
-        username=str(found.get("username", "")),
+        wiq=text_of(found.get("wiq")),
+        wiqid=text_of(found.get("wiqid")),
+        retries=retries,
+        username=text_of(found.get("username")),
     )
 
 
@@ -107,10 +112,10 @@ def outcome_text(outcome: Outcome) -> str:
 
     Raises:
         ValueError: the payload contains itself.
-        RecursionError: it is nested too deeply.
+        RecursionError, ValueError: it is nested too deeply: what is written can be read.
     """
     at = outcome.retry_at
-    return _encode(
+    text = _encode(
         {
             "kind": outcome.kind,
             "payload": outcome.payload,
@@ -121,6 +126,9 @@ def outcome_text(outcome: Outcome) -> str:
             **({"pushes": [push.kept() for push in outcome.pushes]} if outcome.pushes else {}),
         }
     )
+    if depth_of(text) > MAX_DEPTH + AROUND:
+        raise ValueError(f"nested too deep to be read again; {DEPTH_ALLOWED}")
+    return text
 
 
 def outcome_from(text: str) -> Outcome:
@@ -131,19 +139,38 @@ def outcome_from(text: str) -> Outcome:
     """
     found = _object(text)
     kind = found.get("kind")
-    if kind not in _KINDS:
-        raise ValueError(f"unknown kind of outcome {kind!r}")
-    at = found.get("retry_at")
-    payload = found.get("payload")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"unknown kind of outcome {str(kind)[:40]!r}")
+    payload, pushes = found.get("payload"), found.get("pushes") or []
+    if not isinstance(pushes, list):
+        raise ValueError("follow-up items that are no list")
     return Outcome(
         kind=cast("Kind", kind),
         payload=payload if isinstance(payload, dict) else None,
-        message=str(found.get("message", "")),
-        source=str(found.get("source", "")),
-        retry_at=parse_iso(at) if isinstance(at, str) else None,
-        attachments=tuple((str(n), str(p)) for n, p in found.get("attachments") or ()),
-        pushes=tuple(FollowUp.read(push) for push in found.get("pushes") or ()),
+        message=_text(found.get("message")),
+        source=_text(found.get("source")),
+        retry_at=moment_of(found.get("retry_at")),
+        attachments=_attachments(found.get("attachments")),
+        pushes=tuple(map(FollowUp.read, pushes)),
     )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _attachments(value: object) -> tuple[tuple[str, str], ...]:
+    """Read names and paths.
+
+    Raises:
+        ValueError: something else: a result without its files is none.
+    """
+    found = []
+    for pair in value if isinstance(value, list) else [value] if value else []:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(map(text_of, pair)):
+            raise ValueError("an attachment that has no name or no path")
+        found.append((pair[0], pair[1]))
+    return tuple(found)
 
 
 def moment(seconds: float) -> datetime:
@@ -152,7 +179,10 @@ def moment(seconds: float) -> datetime:
 
 
 def _object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested deeper than can be read") from None
     if not isinstance(found, dict):
         raise ValueError(f"a {type(found).__name__} instead of an object")
     return found

@@ -256,17 +256,20 @@ class Ledger:
         return dict(self._db.execute("SELECT item_id, count FROM deaths").fetchall())
 
     def evidence(self) -> list[Evidence]:
-        """Return what was refused, oldest first; what cannot be read is left out."""
+        """Return what was refused, or could not be read, oldest first; an item that cannot be read
+        is left out, an outcome that cannot is None."""
         found: list[Evidence] = []
         for at, item_id, retries, workitem, outcome, reason in self._db.execute(
             "SELECT at, item_id, retries, workitem, outcome, reason FROM evidence ORDER BY id"
         ):
             try:
-                item = workitem_from(workitem)
-                what = None if outcome is None else outcome_from(outcome)
-            except (ValueError, TypeError):
+                item, when = workitem_from(workitem), moment(at)
+            except (ValueError, TypeError, OverflowError, OSError):
                 continue
-            found.append(Evidence(item_id, item.wiq, retries, item, what, reason, moment(at)))
+            what = None
+            with suppress(ValueError, TypeError):
+                what = None if outcome is None else outcome_from(outcome)
+            found.append(Evidence(item_id, item.wiq, retries, item, what, reason, when))
         return found
 
     def forget_before(self, moment: float) -> None:

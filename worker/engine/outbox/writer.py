@@ -18,6 +18,8 @@ from typing import Any, Final
 from worker.engine.outbox.batch import Batch, Entry, Job
 from worker.engine.outbox.sqlite import Ledger, StoredRow, Sync, set_aside, useless
 from worker.errors import StateError
+from worker.openiap.fields import whole
+from worker.openiap.workitem import Workitem
 
 CHECK_EVERY: Final = 2.0
 """Seconds between checks that the file is still there."""
@@ -29,6 +31,7 @@ AT_A_TIME: Final = 2
 """Who waited for a commit goes on in twos, a turn of the loop apart: a whole group in one turn
 would keep the answer to a pop waiting, and the server with it."""
 MOST_EVIDENCE: Final = 1000
+MOST_REASON: Final = 500
 """Refusals kept in memory while the disk takes none."""
 
 
@@ -298,6 +301,27 @@ class Writer:
             except sqlite3.Error as error:
                 self._say(self._on_trouble, f"The outbox could not be closed well: {error}.")
             self._drop()
+
+    def aside(self, seq: int, stored: StoredRow, found: Entry | None, why: str) -> None:
+        """Keep the texts of a row that cannot be read as evidence; with the mutex held.
+
+        Args:
+            found: what stands in its place from now on, or None.
+            why: what of it cannot be read.
+        """
+        item_id = str(stored.item_id)
+        reason = f"a row of the outbox that cannot be read, {why[:MOST_REASON]}"
+        outcome = None if stored.outcome is None else str(stored.outcome)
+        attempt = whole(stored.retries) or 0
+        self.pending.evidence.append(
+            (1, time.time(), item_id, attempt, str(stored.workitem), outcome, reason)
+        )
+        if found is None:
+            nobody = Workitem(id=item_id, payload=None)
+            found = Entry(seq, nobody, 0.0, stored=True, gone=True)
+        self.pending.entries[seq] = found
+        self.nudge()
+        self._say(self._on_trouble, f"Item {item_id}: {reason}; it is kept as evidence.")
 
     def _say(self, listener: Callable[[str], None], text: str) -> None:
         self._post(listener, text)

@@ -13,19 +13,24 @@ have the rights of their queue: whoever works it, also as another user, is to se
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from worker.engine.scheduler.ticks import Cursor
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
+from worker.openiap.fields import Misfit, Told, id_of, ignored, moment_of, text_of
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso, moment_of
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import COLLECTION, cell_id
 
 TYPE: Final = "schedule"
 SWITCH: Final = "schedule_switch"
+KIND: Final = "schedule record"
+AHEAD: Final = timedelta(days=1)
+"""By so much a record may lie ahead: the server's clock may have been set back since."""
+MOST_SHOWN: Final = 100
 PAGE: Final = 250
 """Schedules in one question: two documents each, and OpenIAP answers 500."""
 
@@ -69,12 +74,18 @@ class Record:
 class Records:
     """The documents of one namespace, over any client."""
 
-    def __init__(self, client: Client, namespace: str = "") -> None:
+    def __init__(self, client: Client, namespace: str = "", *, misfits: Told = ignored) -> None:
         self._client = client
+        self._misfits = misfits
         self.namespace: Final = namespace
 
-    async def read(self, keys: Sequence[ScheduleKey]) -> dict[ScheduleKey, Record]:
+    async def read(
+        self, keys: Sequence[ScheduleKey], now: datetime | None = None
+    ) -> dict[ScheduleKey, Record]:
         """Return what is stored of some schedules; one message for each 250.
+
+        Args:
+            now: the server's time; what lies far ahead of it is no record.
 
         Raises:
             OpenIAPError: it cannot be read.
@@ -84,7 +95,7 @@ class Records:
             ids = [self._id(kind, key) for key in some for kind in (TYPE, SWITCH)]
             query = {"_id": {"$in": ids}}
             found += await self._client.query(COLLECTION, query, top=len(ids))
-        return records_of(found)
+        return records_of(found, now, self._misfits)
 
     async def all(self) -> list[Record]:
         """Return all schedules of the namespace, by queue and name.
@@ -100,7 +111,8 @@ class Records:
             )
             found += page
             if len(page) < 2 * PAGE:
-                return sorted(records_of(found).values(), key=lambda record: record.key)
+                records = records_of(found, told=self._misfits)
+                return sorted(records.values(), key=lambda record: record.key)
 
     async def begin(self, record: Record, acl: Sequence[JsonObject] = ()) -> None:
         """Store a schedule that is not there yet; does nothing when another was faster.
@@ -174,37 +186,60 @@ class Records:
         }
 
 
-def records_of(documents: Iterable[Mapping[str, Any]]) -> dict[ScheduleKey, Record]:
-    """Read stored documents, in any order; what is not readable counts as not there."""
+def records_of(
+    documents: Iterable[Mapping[str, Any]], now: datetime | None = None, told: Told = ignored
+) -> dict[ScheduleKey, Record]:
+    """Read stored documents, in any order; what is not readable counts as not there.
+
+    Args:
+        now: the server's time; what lies more than ``AHEAD`` after it is not readable either: no
+            tick would come until then.
+        told: hears of what does not fit.
+    """
     found: dict[ScheduleKey, Record] = {}
     switches: dict[ScheduleKey, Mapping[str, Any]] = {}
     for document in documents:
-        key = (str(document.get("queue", "")), str(document.get("schedule", "")))
+        key = (text_of(document.get("queue")), text_of(document.get("schedule")))
         if document.get("_type") == SWITCH:
             switches[key] = document
-            continue
-        since = _utc(document.get("since"))
-        if document.get("_type") != TYPE or since is None:
-            continue
-        found[key] = Record(
-            *key,
-            expression=str(document.get("expression", "")),
-            tz=str(document.get("tz", "")),
-            missed=str(document.get("missed", "")),
-            since=since,
-            last=_utc(document.get("last")),
-        )
+        elif document.get("_type") == TYPE:
+            record = record_of(document, now, told)
+            if record is not None:
+                found[key] = record
     for key, switch in switches.items():
         if key in found:
             paused = bool(switch.get("paused"))
-            resumed = None if paused else _utc(switch.get("_modified"))
+            resumed = None if paused else _moment(switch.get("_modified"), now)
             found[key] = replace(found[key], paused=paused, resumed=resumed)
     return found
 
 
-def _utc(value: object) -> datetime | None:
+def record_of(
+    document: Mapping[str, Any], now: datetime | None = None, told: Told = ignored
+) -> Record | None:
+    """Read how far one schedule has come; None where that is not readable. See ``records_of``."""
+    since, last = _moment(document.get("since"), now), _moment(document.get("last"), now)
+    if since is None or (last is None and document.get("last") is not None):
+        field = "since" if since is None else "last"
+        why = f"{field} = {str(document.get(field))[:MOST_SHOWN]!r} is no moment that can be"
+        told(Misfit(KIND, id_of(document), why))
+        return None
+    return Record(
+        text_of(document.get("queue")),
+        text_of(document.get("schedule")),
+        expression=text_of(document.get("expression")),
+        tz=text_of(document.get("tz")),
+        missed=text_of(document.get("missed")),
+        since=since,
+        last=last,
+    )
+
+
+def _moment(value: object, now: datetime | None) -> datetime | None:
     moment = moment_of(value)
-    return None if moment is None else moment.astimezone(UTC)
+    if moment is not None and now is not None and moment > now + AHEAD:
+        return None
+    return moment
 
 
 def _pages(things: Sequence[T]) -> Iterable[Sequence[T]]:

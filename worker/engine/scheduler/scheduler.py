@@ -26,7 +26,7 @@ from functools import partial
 from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
-from worker.engine.scheduler.records import Records
+from worker.engine.scheduler.records import Record, Records, ScheduleKey
 from worker.engine.scheduler.ticks import GRACE, tick_id
 from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.new_item import NewItem
@@ -37,15 +37,19 @@ from worker.openiap.errors import (
     QueueNotFound,
     ServerError,
 )
+from worker.openiap.fields import Told, ignored
 from worker.openiap.workitem import JsonObject
 from worker.producer.insert import KnownQueues, insert
 from worker.service import Service
-from worker.state.cells import COLLECTION, uptime
+from worker.state.cells import COLLECTION
 from worker.state.retrying import passes
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 STEP: Final = 2.0
 """Seconds that each worker leaves to the one before it."""
+MOST_STEPS: Final = 15
+"""However many seem to come first, a tick is not left to them for longer."""
 UNRANKED: Final = 3.0
 LOOK_AT_LEAST: Final = 30.0
 """Seconds; so often the time is asked, without a message: the machine may have slept."""
@@ -71,6 +75,7 @@ class Scheduler(Service):
         entries: the schedules.
         client: the worker's own, which waits for a link and for its turn.
         namespace: see the setting of that name.
+        misfits: hears of records that do not fit.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Scheduler(Service):
         namespace: str,
         log: Log,
         chance: random.Random,
+        misfits: Told = ignored,
     ) -> None:
         super().__init__(
             "scheduler", pause=LATER, on_error=partial(log.failed, "schedules have to wait")
@@ -89,7 +95,7 @@ class Scheduler(Service):
         self._entries = tuple(entries)
         self._client = client
         self._fleet = fleet
-        self._records = Records(client, namespace)
+        self._records = Records(client, namespace, misfits=misfits)
         self._queues = KnownQueues(client)
         self._log = log
         self._chance = chance
@@ -160,7 +166,7 @@ class Scheduler(Service):
         if not entry.stored:
             return entry.decided
         rank = self._fleet.rank(entry.key[0])
-        wait = entry.share * UNRANKED if rank is None else rank * STEP
+        wait = entry.share * UNRANKED if rank is None else min(rank, MOST_STEPS) * STEP
         since = entry.next if self._begun is None else max(entry.next, self._begun)
         return since + timedelta(seconds=wait)
 
@@ -169,19 +175,21 @@ class Scheduler(Service):
         now = self._fleet.server_now()
         with suppress(AccessDenied, ServerError):
             await self._fleet.peers()
+        found: dict[ScheduleKey, Record] = {}
         try:
-            found = await self._records.read([entry.key for entry in self._entries])
-            for entry in self._entries:
-                stored = found.get(entry.key)
-                entry.begin(stored, now)
-                if stored is None:
-                    await self._records.begin(entry.record, await self._acl(entry))
-                elif not entry.declares(stored):
-                    await self._records.store(entry.record)
+            found = await self._records.read([entry.key for entry in self._entries], now)
         except (AccessDenied, ServerError) as error:
             self._give_up(error)
-            for entry in self._entries:
-                entry.begin(None, now)
+        for entry in self._entries:
+            stored = found.get(entry.key)
+            entry.begin(stored, now)
+            try:
+                if stored is None and self._readable:
+                    await self._records.begin(entry.record, await self._acl(entry))
+                elif stored is not None and not entry.declares(stored):
+                    await self._records.store(entry.record)
+            except (AccessDenied, ServerError) as error:
+                self._give_up(error)
         for entry in self._entries:
             entry.share = self._chance.random()
         self._begun = now
@@ -194,7 +202,8 @@ class Scheduler(Service):
         """
         asked = uptime()
         try:
-            found = await self._records.read([entry.key for entry in entries])
+            now = self._fleet.server_now()
+            found = await self._records.read([entry.key for entry in entries], now)
             for entry in entries:
                 entry.seen = asked
                 stored = found.get(entry.key)
@@ -233,6 +242,9 @@ class Scheduler(Service):
                     self._log.once_a_while(
                         f"schedule {entry.name}", f"schedule {entry.name} has to wait: {error}"
                     )
+                except Exception as error:  # whatever is odd about one, the others tick
+                    entry.not_before = uptime() + LATER
+                    self._log.failed(f"schedule {entry.name} has to wait", error)
 
         await asyncio.gather(*(one(entry) for entry in entries))
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from worker.openiap.values import number, payload_text
+from worker.openiap.fields import number
+from worker.openiap.values import payload_text
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile, WorkItemQueue
 

@@ -1,7 +1,6 @@
 """Rates: no window has more starts than it may, in a whole fleet."""
 
 import asyncio
-import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from worker.engine.concurrency.key import line_name
 from worker.engine.concurrency.rate_limit import RateLimit, WindowClock
 from worker.item.outcome import WAITS
 from worker.testing import LocalOpenIAP, local_workers
+from worker.uptime import uptime
 
 
 def customer(payload: dict[str, Any]) -> str:
@@ -200,12 +200,12 @@ async def test_a_clock_that_others_heard_moved_ahead_is_believed() -> None:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     told: list[tuple[datetime, float] | None] = [None]
     clock = WindowClock(lambda: told[0])
-    clock.note(began, time.monotonic())
+    clock.note(began, uptime())
     assert clock.latest() - began < timedelta(minutes=30)
-    told[0] = (began + timedelta(hours=1), time.monotonic())
+    told[0] = (began + timedelta(hours=1), uptime())
     assert clock.latest() - began >= timedelta(hours=1)
     # What a permit's own answer says counts from then on, even if another says otherwise.
-    clock.note(began, time.monotonic())
+    clock.note(began, uptime())
     assert clock.latest() - began < timedelta(minutes=30)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import platform
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
+from worker.uptime import uptime
 
 BEGIN = datetime(2026, 5, 4, tzinfo=UTC)
 INTERVAL = 1000.0
@@ -26,12 +26,12 @@ DEAD_AFTER = 3 * INTERVAL
 
 
 class Clock:
-    """Monotonic seconds that pass when the test says so."""
+    """Seconds of uptime that pass when the test says so."""
 
     def __init__(self) -> None:
-        self.now = time.monotonic()
+        self.now = uptime()
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
 
@@ -39,7 +39,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every heartbeat of this test, which a machine that halts does not move."""
     found = Clock()
-    monkeypatch.setattr("worker.engine.fleet.heartbeat.time", found)
+    monkeypatch.setattr("worker.engine.fleet.heartbeat.uptime", found)
     return found
 
 
@@ -100,7 +100,7 @@ class Ticking(Store):
 def heartbeat(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) -> Heartbeat:
     """One with one item that has run for long."""
     workitem = Workitem(id="slow", wiq="q")
-    long = Running(workitem, time.monotonic() - 2 * LONG_RUNNING, datetime.now(UTC), 1)
+    long = Running(workitem, uptime() - 2 * LONG_RUNNING, datetime.now(UTC), 1)
     return Heartbeat(
         WorkerInfo("a", "1", {"q": 1}),
         pool=cast(Pool, store),
@@ -231,7 +231,7 @@ async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of
     None
 ):
     store = Store()
-    left = [Running(Workitem(id="left", wiq="q"), time.monotonic(), datetime.now(UTC), 1)]
+    left = [Running(Workitem(id="left", wiq="q"), uptime(), datetime.now(UTC), 1)]
     kept = Heartbeat(
         WorkerInfo("a", "1", {"q": 1}),
         pool=cast(Pool, store),

@@ -1,9 +1,11 @@
 """Who leads a queue: the live worker with the lowest id, in its namespace."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from worker.engine.fleet.leadership import led_queues, rank_of
+from worker.engine.fleet.leadership import idle_after, led_queues, rank_of
 from worker.engine.fleet.presence import Peer
+from worker.engine.fleet.sightings import Sightings
 
 
 def peer(id: str, *, silent: float = 1, queues: tuple[str, ...] = ("q",)) -> Peer:
@@ -31,3 +33,70 @@ def test_each_namespace_has_a_leader_of_its_own() -> None:
 def test_the_dead_do_not_count_in_the_order_of_the_living() -> None:
     peers = [peer("a"), peer("b", silent=46), peer("c"), peer("d", queues=("other",))]
     assert [rank_of(me, "q", peers, 45) for me in "abcd"] == [0, 1, 1, 2]
+
+
+BEGIN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+class Fleet:
+    """What a worker sees of one other, look by look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sightings = Sightings(lambda: self.now)
+
+    def look(self, peer: Peer, *, after: float) -> Peer:
+        self.now += after
+        (found,) = self.sightings.note([peer])
+        return found
+
+
+def seen(*, stamp: float = 0, rounds: int | None = 1, silent: float = 0) -> Peer:
+    at = BEGIN + timedelta(seconds=stamp)
+    return Peer(
+        "a", "host", 1, "1", ("q",), silent, frozenset(), namespace="", stamp=at, rounds=rounds
+    )
+
+
+def test_a_document_that_does_no_work_does_not_hold_the_lead() -> None:
+    limit = idle_after(30, 45)
+    fleet = Fleet()
+    fleet.look(seen(), after=0)
+    for beat in range(1, 5):
+        found = fleet.look(seen(stamp=30 * beat), after=30)  # kept fresh
+        assert rank_of("b", "q", [found], 45, idle_after=limit) == 1
+    found = fleet.look(seen(stamp=150), after=30)
+    assert found.silent == 0
+    assert rank_of("b", "q", [found], 45, idle_after=limit) == 0
+    assert led_queues(["q"], [found], "b", 45, idle_after=limit) == ["q"]
+    found = fleet.look(seen(stamp=180, rounds=2), after=30)  # it works again
+    assert rank_of("b", "q", [found], 45, idle_after=limit) == 1
+
+
+def test_a_version_that_tells_of_no_rounds_leads_for_a_while_and_then_not_alone() -> None:
+    limit = idle_after(30, 45)
+    fleet = Fleet()
+    found = fleet.look(seen(rounds=None), after=0)
+    assert rank_of("b", "q", [found], 45, idle_after=limit) == 1
+    found = fleet.look(seen(stamp=140, rounds=None), after=140)
+    assert rank_of("b", "q", [found], 45, idle_after=limit) == 0
+
+
+def test_a_heartbeat_from_the_future_is_not_living_for_ever() -> None:
+    fleet = Fleet()
+    found = fleet.look(seen(stamp=86_400, silent=-86_400), after=0)
+    assert found.silent == 0
+    found = fleet.look(seen(stamp=86_400, silent=-86_370), after=30)
+    assert found.silent == 30
+    found = fleet.look(seen(stamp=86_400, silent=-86_340), after=30)
+    assert rank_of("b", "q", [found], 45) == 0
+    found = fleet.look(seen(stamp=86_430, silent=-86_340), after=1)  # it does live
+    assert rank_of("b", "q", [found], 45) == 1
+
+
+def test_who_is_gone_and_comes_back_is_looked_at_anew() -> None:
+    fleet = Fleet()
+    fleet.look(seen(), after=0)
+    fleet.now += 1000
+    assert fleet.sightings.note([]) == []
+    assert fleet.look(seen(), after=10).idle == 0

@@ -84,8 +84,50 @@ def test_a_dead_workers_claim_to_an_item_that_was_handed_back_and_popped_again_i
     assert judge(item(age=10), [dead]) is None
 
 
-def test_an_item_with_an_odd_lastrun_is_left() -> None:
-    assert judge({**item(), "lastrun": "yesterday"}, []) is None
+@pytest.mark.parametrize("lastrun", ["yesterday", None, 5, "0001-01-01T00:00:00+14:00"])
+def test_an_item_without_a_usable_lastrun_is_as_old_as_it_was_seen(lastrun: object) -> None:
+    document = {**item(), "lastrun": lastrun}
+    assert judge(document, []) is None
+    assert orphan_of(document, [], frozenset(), TIMES, NOW, seen=899) is None
+    assert orphan_of(document, [], frozenset(), TIMES, NOW, seen=901) is not None
+
+
+def test_an_item_popped_in_the_future_is_taken_once_it_was_seen_for_long() -> None:
+    ahead = item(age=-10_000)  # the server's clock was set back since
+    assert judge(ahead, []) is None
+    assert orphan_of(ahead, [], frozenset(), TIMES, NOW, seen=901) is not None
+
+
+async def test_an_item_that_cannot_be_taken_over_holds_up_none_of_the_others() -> None:
+    house = House(leaps=False)
+    house.documents = [{**item(), "_id": id} for id in ("i", "j", "k")]
+    house.claims = [("i", 0), ("j", 0), ("k", 0)]
+    tried = []
+
+    async def take(orphan: Orphan, *, patient: bool) -> Delivered:
+        tried.append(orphan.workitem.id)
+        if orphan.workitem.id == "i":
+            raise TypeError("odd")
+        return Delivered("applied")
+
+    assert await looking(house, take).rescue() == 2
+    assert tried == ["i", "j", "k"]
+
+
+async def test_each_look_tells_that_this_worker_works() -> None:
+    house = House(leaps=False)
+
+    async def take(orphan: Orphan, *, patient: bool) -> Delivered:
+        return Delivered("applied")
+
+    rescuer = looking(house, take)
+    await rescuer.rescue()
+    before = house.rounds
+    await rescuer.rescue()
+    assert house.rounds > before
+    house.steady_for, before = 0.0, house.rounds
+    await rescuer.rescue()
+    assert house.rounds == before  # it may not judge, and so does nothing
 
 
 def test_what_nobody_claims_is_taken_when_it_is_old() -> None:
@@ -126,6 +168,9 @@ class House:
     def __init__(self, *, leaps: bool) -> None:
         self.leaps = leaps
         self.steady_for = 1000.0
+        self.rounds = 0
+        self.documents = [item()]
+        self.claims = [("i", 0)]
 
     def steady(self) -> float:
         return self.steady_for
@@ -133,16 +178,38 @@ class House:
     def server_now(self) -> datetime:
         return NOW
 
+    def worked(self) -> None:
+        self.rounds += 1
+
     async def peers(self) -> list[Peer]:
-        return [peer("a"), peer("b", silent=1200, claims=[("i", 0)])]
+        return [peer("a"), peer("b", silent=1200, claims=self.claims)]
 
     async def call(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
         async def query(*_: object, **__: object) -> list[dict[str, Any]]:
             if self.leaps:
                 self.steady_for = 0.0  # a heartbeat told of it while this look was on its way
-            return [item()]
+            return self.documents
 
-        return await operation(SimpleNamespace(query=query))
+        async def delete(*_: object) -> int:
+            return 0
+
+        return await operation(SimpleNamespace(query=query, delete_many=delete))
+
+
+def looking(house: House, take: Callable[..., Awaitable[Delivered]]) -> Rescuer:
+    counts = Counts()
+    counts.add_queue("q", "q")
+    return Rescuer(
+        ["q"],
+        heartbeat=cast(Heartbeat, house),
+        take_over=cast(TakeOver, SimpleNamespace(take=take)),
+        own=tuple,
+        pool=cast(Pool, house),
+        times=TIMES,
+        counts=counts,
+        log=Log("error", fallback=lambda level, line: None),
+        chance=random.Random(0),
+    )
 
 
 @pytest.mark.parametrize(("leaps", "taken"), [(False, 1), (True, 0)])
@@ -154,17 +221,4 @@ async def test_a_look_in_which_the_servers_clock_leaps_judges_nobody(
     async def take(orphan: Orphan, *, patient: bool) -> Delivered:
         return Delivered("applied")
 
-    counts = Counts()
-    counts.add_queue("q", "q")
-    rescuer = Rescuer(
-        ["q"],
-        heartbeat=cast(Heartbeat, house),
-        take_over=cast(TakeOver, SimpleNamespace(take=take)),
-        own=tuple,
-        pool=cast(Pool, house),
-        times=TIMES,
-        counts=counts,
-        log=Log("error", fallback=lambda level, line: None),
-        chance=random.Random(0),
-    )
-    assert await rescuer.rescue() == taken
+    assert await looking(house, take).rescue() == taken

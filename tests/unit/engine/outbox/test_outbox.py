@@ -255,16 +255,28 @@ async def test_a_newer_minor_version_is_read_and_written(tmp_path: Path) -> None
     db.close()
 
 
+DEEP = '{"kind": "successful", "payload": {"x": ' + "[" * 5000 + "]" * 5000 + "}}"
+
+
 @pytest.mark.parametrize(
-    ("column", "text"),
+    ("column", "text", "left"),
     [
-        ("workitem", "["),
-        ("outcome", '{"kind": "sideways"}'),
-        ("outcome", '{"kind": "successful", "pushes": ["text"]}'),
+        ("workitem", "[", ["b"]),
+        ("workitem", '{"retries": 0}', ["b"]),
+        ("workitem", '{"id": "a", "retries": "0"}', ["b"]),
+        ("workitem", "[" * 5000, ["b"]),
+        ("popped_at", "never", ["b"]),
+        ("popped_at", 1e300, ["b"]),
+        ("outcome", '{"kind": "sideways"}', ["a", "b"]),
+        ("outcome", '{"kind": ["successful"]}', ["a", "b"]),
+        ("outcome", '{"kind": "successful", "pushes": ["text"]}', ["a", "b"]),
+        ("outcome", '{"kind": "successful", "pushes": 5}', ["a", "b"]),
+        ("outcome", '{"kind": "successful", "attachments": [1]}', ["a", "b"]),
+        ("outcome", DEEP, ["a", "b"]),
     ],
 )
-async def test_an_unreadable_row_does_not_hide_the_others(
-    tmp_path: Path, column: str, text: str
+async def test_an_unreadable_row_costs_itself_alone_and_is_kept_as_evidence(
+    tmp_path: Path, column: str, text: object, left: list[str]
 ) -> None:
     outbox = await open_outbox(tmp_path)
     await outbox.popped(item("a"), NOW)
@@ -273,8 +285,41 @@ async def test_an_unreadable_row_does_not_hide_the_others(
     with sqlite3.connect(tmp_path / "w.outbox.db") as db:
         db.execute(f"UPDATE rows SET {column} = ? WHERE item_id = 'a'", (text,))
     db.close()
+    told = Told()
+    outbox = await open_outbox(tmp_path, told)
+    rows = await outbox.pending()
+    assert [row.item_id for row in rows] == left
+    assert [row.outcome for row in rows] == [None] * len(rows)
+    assert outbox.unreadable == 1
+    await outbox.popped(item("c"), NOW)
+    await outbox.close()
+    assert ["cannot be read" in said for said in told] == [True]
+    with sqlite3.connect(tmp_path / "w.outbox.db") as db:
+        kept = db.execute(
+            f"SELECT {column} FROM evidence" if column != "popped_at" else "SELECT 1 FROM evidence"
+        ).fetchall()
+    db.close()
+    assert kept == [(1 if column == "popped_at" else text,)]
     outbox = await open_outbox(tmp_path)
-    assert [row.item_id for row in await outbox.pending()] == ["b"]
+    assert [row.item_id for row in await outbox.pending()] == [*left, "c"]
+    await outbox.close()
+
+
+@pytest.mark.parametrize("depth", [499, 501, 5000])
+async def test_what_is_written_can_be_read_back_however_deep(tmp_path: Path, depth: int) -> None:
+    deep: object = 1
+    for _ in range(depth - 1):
+        deep = [deep]
+    told = Told()
+    outbox = await open_outbox(tmp_path, told)
+    await outbox.popped(item("a"), NOW)
+    await outbox.finished("a", 0, Outcome("successful", {"deep": deep}))
+    await outbox.close()
+    outbox = await open_outbox(tmp_path)
+    (row,) = await outbox.pending()
+    assert (row.outcome is not None) == (depth < 510)
+    assert outbox.unreadable == 0
+    assert bool(told) == (depth > 510)
     await outbox.close()
 
 

@@ -11,7 +11,7 @@ from worker import handler, schedule
 from worker.app.registry import Registry
 from worker.engine.scheduler import scheduler as room
 from worker.engine.scheduler.scheduler import Scheduler
-from worker.engine.scheduler.timetable import timetable
+from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
@@ -20,6 +20,7 @@ from worker.openiap.errors import (
     NotConnected,
     OpenIAPError,
 )
+from worker.openiap.fields import Misfit, moment_of
 from worker.openiap.values import iso
 from worker.telemetry.log import Log
 
@@ -316,3 +317,60 @@ async def test_a_payload_that_cannot_be_made_for_two_minutes_is_left_out(
     assert server.documents["/schedule/jobs/s0"]["last"] == iso(BEGIN + timedelta(seconds=30))
     await looked(found, server, 60)
     assert len(server.items) == 1
+
+
+ODD: list[Mapping[str, Any]] = [
+    {"since": "0001-01-01T00:00:00+14:00"},
+    {"since": "9999-12-31T23:59:59-14:00"},
+    {"since": None},
+    {"since": 5, "last": True},
+    {"since": iso(BEGIN + timedelta(days=3650))},
+    {"since": iso(BEGIN), "last": iso(BEGIN + timedelta(days=3650))},
+    {"since": iso(BEGIN), "last": "9999-12-31T23:59:59-14:00"},
+    {"since": iso(BEGIN), "last": []},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_an_odd_record_stops_no_schedule_and_is_written_anew(odd: Mapping[str, Any]) -> None:
+    server = Server()
+    named = {"_type": "schedule", "queue": "jobs", "schedule": "s0", "namespace": ""}
+    id = "/schedule/jobs/s0"
+    server.documents[id] = {"_id": id, **named, "expression": "* * * * *", "tz": "UTC", **odd}
+    found = scheduler(server, count=3)
+    told: list[Misfit] = []
+    found._records._misfits = told.append
+    await looked(found, server)
+    await looked(found, server, 30)
+    assert len(server.items) == 3
+    assert {misfit.id for misfit in told} == {id}
+    assert moment_of(server.documents[id]["last"]) == BEGIN + timedelta(seconds=30)
+    told.clear()
+    await looked(found, server, 60)
+    assert (len(server.items), told) == (6, [])
+
+
+async def test_one_schedule_that_fails_in_an_unforeseen_way_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Server()
+    found = scheduler(server, count=3)
+    await looked(found, server)
+    done = Scheduler._do
+
+    async def broken(self: Scheduler, entry: ScheduleEntry, now: datetime) -> None:
+        if entry.schedule.name == "s1":
+            raise RecursionError("odd")
+        await done(self, entry, now)
+
+    monkeypatch.setattr(Scheduler, "_do", broken)
+    await looked(found, server, 30)
+    assert len(server.items) == 2
+
+
+async def test_a_crowd_that_comes_first_does_not_hold_a_tick_up_for_long() -> None:
+    server = Server()
+    found = scheduler(server, rank=1000)
+    await looked(found, server)
+    assert await looked(found, server, 30) == []
+    assert "insert workitems" in await looked(found, server, 2.0 * room.MOST_STEPS)

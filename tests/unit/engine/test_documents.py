@@ -1,0 +1,226 @@
+"""Each kind of document is read at one place, which takes whatever anybody may have written."""
+
+import json
+import math
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.documents import ANY_JSON, written
+from worker.engine.concurrency.holders import Holder, content_of, holders_of
+from worker.engine.concurrency.waiting_line import waiter_of
+from worker.engine.delivery.fence import closer_of, judge, run_of
+from worker.engine.fleet.deaths import MOST, Deaths, deaths_of
+from worker.engine.fleet.leadership import rank_of
+from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
+from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
+from worker.engine.fleet.sightings import Sightings
+from worker.engine.fleet.takeover import outcome_of, workitem_of
+from worker.engine.outbox.batch import entry_of
+from worker.engine.outbox.rows import outcome_from, outcome_text, workitem_from, workitem_text
+from worker.engine.outbox.sqlite import StoredRow
+from worker.engine.queues import acl_over, facts_of, is_for
+from worker.engine.scheduler.records import records_of
+from worker.item.metadata import KEY, joined, taken_out
+from worker.item.new_item import FollowUp
+from worker.item.outcome import Outcome
+from worker.item.unique import Unique, held_until
+from worker.openiap.fields import Misfit
+from worker.openiap.values import iso
+from worker.openiap.workitem import Workitem
+from worker.state.cells import version_of
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
+RIGHTS = [{"_id": "role", "rights": 65535, "deny": False}]
+
+WORKER = {
+    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, []),
+    "_modified": iso(NOW),
+    "items": [{"id": "i", "queue": "q", "retries": 0, "lastrun": iso(NOW)}],
+}
+ITEM = {
+    "_id": "i",
+    "name": "n",
+    "state": "processing",
+    "retries": 1,
+    "lastrun": iso(NOW - timedelta(hours=1)),
+    "username": "bob",
+    "priority": 2,
+    "wiq": "q",
+    "wiqid": "w",
+    "errormessage": "no",
+    "openiap_worker_closing": {"by": "b", "retries": 1, "run": 5},
+}
+DEATHS = Deaths("i", (1, 2), ("a",)).document("q", NOW)
+RECORD = {
+    "_id": "/schedule/q/s",
+    "_type": "schedule",
+    "queue": "q",
+    "schedule": "s",
+    "expression": "* * * * *",
+    "tz": "UTC",
+    "missed": "",
+    "since": iso(NOW),
+    "last": iso(NOW),
+}
+SWITCH = {**RECORD, "_type": "schedule_switch", "paused": True, "_modified": iso(NOW)}
+PLACE = {
+    "_id": "/line/q/k#0000000002/i/0",
+    "_type": "place",
+    "name": "k",
+    "line": "q/k",
+    "item": "i",
+    "retries": 0,
+    "_created": iso(NOW),
+}
+CELL = {
+    "_id": "/key/q/k#0000000007",
+    "_type": "cell",
+    "name": "q/k",
+    "kind": "key",
+    "cell": "/key/q/k",
+    "number": 7,
+    "token": "t",
+    "removed": False,
+    "content": content_of("k", [Holder("i", 0)]),
+    "_created": iso(NOW),
+    "_acl": RIGHTS,
+}
+QUEUE = {
+    "_id": "w",
+    "name": "q",
+    "maxretries": 3,
+    "retrydelay": 0,
+    "amqpqueue": "a",
+    "_acl": RIGHTS,
+}
+FOLLOW_UP = FollowUp("f", "q", {"a": 1}, nextrun=NOW, acl=tuple(RIGHTS), unique=Unique("k")).kept()
+OUTCOME = json.loads(outcome_text(Outcome("successful", {"a": 1}, attachments=(("n", "/p"),)))) | {
+    "pushes": [FOLLOW_UP]
+}
+POPPED = json.loads(workitem_text(Workitem(id="i", wiq="q", lastrun=NOW)))
+
+
+@given(st.lists(written(WORKER), max_size=3))
+def test_worker_documents(documents: list[dict[str, Any]]) -> None:
+    told: list[Misfit] = []
+    peers = [peer for one in documents if (peer := peer_of(one, NOW, told.append)) is not None]
+    assert len(peers) + len(told) >= len(documents)
+    for peer in Sightings(lambda: 5.0).note(peers):
+        assert peer.id
+        assert math.isfinite(peer.silent)
+        assert all(id and type(retries) is int for id, retries in peer.claims)
+    assert rank_of("z", "q", peers, 45) <= len(peers)
+    orphan_of(ITEM, peers, frozenset(), TIMES, NOW)
+    for document in documents:
+        for claim in claims_of(document):
+            assert claim.id
+
+
+@given(written(ITEM), written(WORKER))
+def test_items_in_processing(document: dict[str, Any], worker: dict[str, Any]) -> None:
+    peer = peer_of(worker, NOW)
+    run_id(document), run_of(document), closer_of(document, 1)
+    orphan = orphan_of(document, [peer] if peer else [], frozenset(), TIMES, NOW, seen=1e6)
+    if orphan is not None:
+        assert outcome_of(orphan, 1, 3, "b").message
+    judge(document, workitem_of(document), Outcome("successful"), sent=True)
+
+
+@given(written(DEATHS), st.integers(1, 9))
+def test_deaths(document: dict[str, Any], attempt: int) -> None:
+    found = deaths_of("i", document).and_(attempt, "w")
+    assert attempt in found.attempts
+    assert len(found.attempts) <= MOST
+    stored = json.loads(json.dumps(found.document("q", NOW)))
+    told: list[Misfit] = []
+    assert deaths_of("i", stored, told.append) == found
+    assert told == []
+
+
+@given(st.lists(written(RECORD) | written(SWITCH), max_size=3))
+def test_schedule_records(documents: list[dict[str, Any]]) -> None:
+    for record in records_of(documents, NOW).values():
+        for moment in (record.since, record.last, record.resumed):
+            assert moment is None or moment <= NOW + timedelta(days=1)
+    records_of(documents)
+
+
+@given(written(PLACE))
+def test_places_in_a_line(document: dict[str, Any]) -> None:
+    told: list[Misfit] = []
+    found = waiter_of(document, told.append)
+    assert (found is None) == bool(told)
+    assert found is None or (found.id and found.line and found.item)
+
+
+@given(written(CELL))
+def test_cells_and_holders(document: dict[str, Any]) -> None:
+    version = version_of(document)
+    if version is None:
+        return
+    assert 0 <= version.number < 10**10
+    for holder in holders_of(version):
+        assert holder.item
+        assert holders_of(version_of({**CELL, "content": content_of("k", [holder])})) == [holder]
+
+
+@given(written(QUEUE))
+def test_queue_documents(document: dict[str, Any]) -> None:
+    facts = facts_of("q", document)
+    assert type(facts.maxretries) is type(facts.retrydelay) is int
+    acl_over([facts])
+    is_for(document, "q", "w")
+
+
+@given(ANY_JSON | written({KEY: {"checkpoint": 1, "namespace": "n", "unique": "u"}, "a": 1}))
+def test_metadata_in_payloads(payload: Any) -> None:
+    if not isinstance(payload, dict):
+        payload = {KEY: payload}
+    rest, metadata = taken_out(payload)
+    assert KEY not in rest
+    assert taken_out(joined(rest, metadata)) == (rest, metadata)
+
+
+@given(written(FOLLOW_UP) | ANY_JSON)
+def test_follow_ups(document: Any) -> None:
+    with suppress(ValueError, TypeError):
+        found = FollowUp.read(document)
+        assert found.id
+        assert found.queue
+        found.document(NOW)
+        assert FollowUp.read(found.kept()) == found
+
+
+def test_a_follow_up_of_a_newer_version_is_read_without_its_new_fields() -> None:
+    newer = {**FOLLOW_UP, "later": 1, "unique": {"key": "k", "hold": 5, "window": "1h"}}
+    assert FollowUp.read(newer).unique == Unique("k", 5.0)
+
+
+@pytest.mark.parametrize("unique", [{}, {"key": ""}, 5, {"key": "k", "hold": float("nan")}])
+def test_a_follow_up_whose_key_cannot_be_read_is_none(unique: object) -> None:
+    with pytest.raises(ValueError, match="unique key"):
+        FollowUp.read({**FOLLOW_UP, "unique": unique})
+
+
+@given(written(OUTCOME) | ANY_JSON, written(POPPED) | ANY_JSON, st.floats() | st.just(1.0))
+def test_outbox_rows(outcome: Any, workitem: Any, popped: float) -> None:
+    with suppress(ValueError, TypeError):
+        outcome_from(json.dumps(outcome))
+    with suppress(ValueError, TypeError):
+        assert workitem_from(json.dumps(workitem)).id
+    row = StoredRow(1, 1, "i", 0, popped, json.dumps(workitem), json.dumps(outcome))
+    entry, why = entry_of(1, row)
+    assert entry is not None or why
+
+
+@given(written(ITEM), ANY_JSON)
+def test_how_long_a_unique_key_is_held(document: dict[str, Any], hold: Any) -> None:
+    until = held_until({**document, "_modified": iso(NOW)}, hold)
+    assert until is None or until > NOW
+    held_until(document, hold)
