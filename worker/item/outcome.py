@@ -7,9 +7,9 @@ payload must be sent; a message without a type counts as ``application``.
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +23,7 @@ from worker.item.error_text import (
     problems_of,
     source_of,
 )
+from worker.item.json_form import NotJson, json_form
 from worker.item.new_item import FollowUp
 from worker.item.retry import Backoff, NeverRetry, RetryPolicy
 from worker.openiap.errors import PayloadTooLarge
@@ -127,31 +128,35 @@ def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
     except PayloadTooLarge as error:
         text = f"{handler}: with the result {error.text}"
         return Outcome("failed", None, message=text)
-    except (ResultError, TypeError, ValueError, RecursionError) as error:
-        text = str(error) if isinstance(error, ResultError) else f"{handler}: the result: {error}"
+    except ResultError as error:
+        return Outcome("failed", None, message=masked(clip(str(error), MAX_MESSAGE)))
+    except (TypeError, ValueError, RecursionError) as error:
+        text = f"{handler}: the result: {error}"
         return Outcome("failed", None, message=clip(text, MAX_MESSAGE))
     return Outcome("successful", merged)
 
 
-def result_fields(result: object, *, handler: str) -> Mapping[str, Any] | None:
-    """Return a handler's result as the fields that are laid over the payload.
+def result_fields(result: object, *, handler: str) -> JsonObject | None:
+    """Return a handler's result as the fields that are laid over the payload, as JSON values.
 
     Raises:
-        ResultError: it is no JSON object; the text names the handler and the type.
+        ResultError: it is no JSON object, or would not come back as it is; the text names the
+            handler and the place.
     """
     if result is None:
         return None
-    if isinstance(result, BaseModel):
-        dumped = result.model_dump(mode="json")
-        if isinstance(dumped, dict):
-            return dumped
-    if is_dataclass(result) and not isinstance(result, type):
-        return asdict(result)
-    if isinstance(result, Mapping):
-        wrong = next((key for key in result if not isinstance(key, str)), None)
-        if wrong is None:
-            return result
-        raise ResultError(f"{handler}: the result has a key {wrong!r}; keys must be text")
+    if isinstance(result, BaseModel | Mapping) or (
+        is_dataclass(result) and not isinstance(result, type)
+    ):
+        for key in result if isinstance(result, Mapping) else ():
+            if not isinstance(key, str):
+                raise ResultError(f"{handler}: the result has a key {key!r}; keys must be text")
+        try:
+            found = json_form(result)
+        except NotJson as error:
+            raise ResultError(f"{handler}: the result: {error}") from None
+        if isinstance(found, dict):
+            return found
     raise ResultError(
         f"{handler} returned a {type(result).__name__}; allowed: a pydantic model, a dataclass,"
         " a dict with text keys, or None"

@@ -38,7 +38,7 @@ async def test_a_result_comes_back(house: Any, name: str) -> None:
 
 async def test_the_child_has_the_item_as_it_is(house: Any) -> None:
     executor, registered = await house.executor(house.sample("who"), slots=1)
-    call = house.call(registered, deep={"ü": [1, 2.5, None, "\ud800"]})
+    call = house.call(registered, deep={"ü": [1, 2.5, None, "\U0001f600"]})
     seen = await executor.run(call)
     item = call.item
     assert seen["pid"] != os.getpid()
