@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
-from worker.engine.execution.evidence import variables_of
+from worker.engine.execution.evidence import all_variables_of
 from worker.engine.execution.pipe import Channel, Message, PipeError
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_to_message
@@ -36,9 +36,10 @@ from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.errors import BusinessError, HandlerError
 from worker.item.context import current_item, current_namespace
+from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
-from worker.item.outcome import ResultError, invalid_payload, result_fields
+from worker.item.outcome import invalid_payload, result_fields
 
 if sys.platform == "win32":
     import msvcrt
@@ -231,7 +232,7 @@ class Child:
         known = as_exception(error, name)
         if self._registered.handler.options.evidence:
             with contextlib.suppress(AttributeError):
-                known.variables = clip(variables_of(error), MAX_VARIABLES)  # type: ignore[attr-defined]
+                known.variables = clip(all_variables_of(error), MAX_VARIABLES)  # type: ignore[attr-defined]
         return {"type": "raised", "error": error_to_message(known)}
 
 

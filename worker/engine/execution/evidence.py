@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from worker.errors import StateError
-from worker.item.error_text import clip, described, masked, source_of
+from worker.item.error_chain import behind, message_of, whole_source
+from worker.item.error_text import clip, masked
 from worker.item.files import Attachment
 from worker.item.item import Item, ItemLog
 from worker.item.outcome import Outcome
@@ -111,20 +112,26 @@ def evidence_text(error: BaseException, facts: AttemptFacts, environment: Mappin
     workitem = facts.workitem
     lines = facts.item.log.lines if facts.item and isinstance(facts.item.log, EvidenceLog) else ()
     elsewhere = getattr(error, "variables", "")
-    variables = elsewhere if isinstance(elsewhere, str) and elsewhere else variables_of(error)
+    variables = elsewhere if isinstance(elsewhere, str) and elsewhere else all_variables_of(error)
     parts = [
         f"{facts.handler} failed on item {workitem.id} of {workitem.wiq},"
         f" attempt {workitem.retries + 1}, after {facts.seconds:.3g} s\n"
         f"worker {facts.worker or 'unknown'}, {iso(datetime.now(UTC))},"
         f" Python {platform.python_version()} on {sys.platform}",
-        described(error),
-        f"--- traceback\n{source_of(error)}",
+        message_of(error),
+        f"--- traceback\n{whole_source(error)}",
         "--- log lines\n" + ("\n".join(masked(line) for line in lines) or "(none)"),
         f"--- variables\n{variables or '(none)'}",
         "--- environment\n"
         + "\n".join(f"{name}={shown(name, environment[name])}" for name in sorted(environment)),
     ]
     return clip("\n\n".join(parts) + "\n", MOST_TEXT)
+
+
+def all_variables_of(error: BaseException) -> str:
+    """Return the local variables of an error's frames, and of those of what stands behind it."""
+    found = [variables_of(one) for one in (error, *(one for _, one in behind(error)))]
+    return "\n".join(dict.fromkeys(text for text in found if text))
 
 
 def variables_of(error: BaseException) -> str:
