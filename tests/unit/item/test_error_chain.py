@@ -80,7 +80,7 @@ def test_what_stands_behind_is_in_message_and_source(error: Any, relation: str, 
 
 
 def test_what_is_hidden_on_purpose_stays_hidden() -> None:
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError) as caught:  # noqa: PT012 (it is about both)
         try:
             raise KeyError("inner")
         except KeyError:
