@@ -15,7 +15,7 @@ from typing import Any, Final, get_type_hints
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
-from pydantic import PydanticInvalidForJsonSchema, PydanticUserError, TypeAdapter
+from pydantic import PydanticInvalidForJsonSchema, PydanticUserError
 
 from worker.app.options import Handler
 from worker.app.payload import missing_file
@@ -24,6 +24,7 @@ from worker.errors import HandlerError
 from worker.item.metadata import KEY
 from worker.item.new_item import Push
 from worker.item.push import ContractError
+from worker.item.type_form import form_of
 from worker.openiap.workitem import JsonObject
 
 FORMAT: Final = "openiap-worker/1"
@@ -66,7 +67,7 @@ def contract_of(handler: Handler[..., Any]) -> JsonObject:
 def _result(handler: Handler[..., Any]) -> JsonObject:
     try:
         hints = get_type_hints(handler.function, include_extras=True)
-    except (NameError, TypeError) as error:
+    except Exception as error:  # an annotation is code, which may raise anything
         raise HandlerError(
             f"Handler {handler.name}: its annotations cannot be read: {error}."
         ) from error
@@ -76,9 +77,11 @@ def _result(handler: Handler[..., Any]) -> JsonObject:
 
 
 def _schema(handler: Handler[..., Any], kind: Any, *, mode: Any, what: str) -> JsonObject:
-    by_alias = what == "payload"  # a result is stored by the names of its fields
     try:
-        return TypeAdapter(kind).json_schema(mode=mode, by_alias=by_alias)
+        form = form_of(kind)
+        if form.mended or form.round_trip:  # written as it is read
+            mode = "validation"
+        return form.adapter.json_schema(mode=mode)
     except (PydanticUserError, PydanticInvalidForJsonSchema) as error:
         raise HandlerError(
             f"Handler {handler.name}: its {what} cannot be described as JSON Schema:"

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from worker.app.callables import as_function
 from worker.app.declared import DeclaredHandler
 from worker.app.events import EventFunction, checked
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
@@ -93,19 +94,14 @@ def handler(
             f"Handler {name_of(queue)}: the queue is missing; write @handler(QUEUE)."
         )
 
-    def declare(function: F) -> DeclaredHandler[F]:
-        name = getattr(function, "__qualname__", repr(function))
-        if not callable(function) or inspect.isclass(function):
-            raise HandlerError(f"@handler({queue!r}): {name} is not a function.")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise HandlerError(
-                f"@handler({queue!r}): {name} has a yield; a handler returns its result."
-            )
+    def declare(given: F) -> DeclaredHandler[F]:
+        plain = as_function(given, queue)
+        name = plain.__qualname__
         if not isinstance(queue, str) or not queue.strip():
             raise HandlerError(
                 f"Handler {name}: queue = {queue!r}; allowed: the name of a work item queue."
             )
-        is_async = inspect.iscoroutinefunction(function)
+        is_async = inspect.iscoroutinefunction(plain)
         execution: Execution = "process" if process else "async" if is_async else "thread"
         soft = _duration(name, "timeout", timeout)
         hard = _duration(name, "hard_timeout", hard_timeout)
@@ -147,7 +143,7 @@ def handler(
             keep=_duration(name, "keep", keep),
             keep_failed=_duration(name, "keep_failed", keep_failed),
         )
-        return DeclaredHandler(function, options)
+        return DeclaredHandler(plain, options)
 
     return declare
 

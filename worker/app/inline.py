@@ -117,7 +117,8 @@ async def _called(handler: Handler[..., Any], item: Item, arguments: dict[str, A
     loop = asyncio.get_running_loop()
     item.wait_through(lambda work: asyncio.run_coroutine_threadsafe(work, loop).result())
     context = copy_context()
-    return await loop.run_in_executor(None, lambda: context.run(function, **arguments))
+    result = await loop.run_in_executor(None, lambda: context.run(function, **arguments))
+    return await result if inspect.isawaitable(result) else result
 
 
 def _item(

@@ -5,48 +5,50 @@ A payload is checked where it is pushed exactly as the worker checks it when it 
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
-from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from worker.app.options import Handler
-from worker.app.signature import payload_kind, validates
+from worker.app.signature import hints_of, members_of, payload_kind, validates
 from worker.item.error_text import problems_of
+from worker.item.json_form import NotJson, json_form, typed_form
 from worker.item.push import ContractError, json_object
-from worker.openiap.values import json_text
+from worker.item.type_form import TypeForm, form_of
 from worker.openiap.workitem import JsonObject
 
 
-@lru_cache(maxsize=256)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def payload_json(handler: Handler[..., Any], payload: Any) -> JsonObject:
-    """Return a payload as it is stored, validated as the worker will.
+    """Return a payload as it is stored, from which the worker will read the very same value.
 
     Raises:
-        ContractError: it does not fit; the text names the field.
+        ContractError: it does not fit, or would not come back as it is; the text names the field.
     """
     kind = payload_kind(handler.function)
     if kind is None or not validates(kind):
         return json_object(payload, handler.name)
-    adapter = _adapter(kind)
     try:
-        value = adapter.validate_python(payload)
-        dumped = adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
-        adapter.validate_python(dumped)
+        stored = _stored(form_of(kind), payload)
     except ValidationError as error:
         raise ContractError(
             f"The payload does not fit {handler.name}: {problems_of(error)}."
         ) from None
-    except PydanticSerializationError as error:
+    except NotJson as error:
         raise ContractError(f"The payload of {handler.name} has no JSON form: {error}.") from None
-    return json_object(dumped, handler.name)
+    return stored if isinstance(stored, dict) else json_object(stored, handler.name)
+
+
+def _stored(form: TypeForm, payload: Any) -> Any:
+    try:
+        value = form.adapter.validate_python(payload)
+    except ValidationError:
+        if not isinstance(payload, Mapping):
+            raise
+        value = form.read(json_form(payload))  # it may be JSON already
+    return typed_form(form, value)
 
 
 def check_files(handler: Handler[..., Any], names: Iterable[str]) -> None:
@@ -70,19 +72,15 @@ def missing_file(patterns: Iterable[str], names: Iterable[str]) -> str:
 
 def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
     """Return what makes a handler's result of the payload that its item ended with."""
-    try:
-        kind = get_type_hints(handler.function, include_extras=True).get("return")
-    except (NameError, TypeError):
-        kind = None
+    kind = hints_of(handler.function).get("return")
 
     def read(payload: JsonObject) -> Any:
         if kind is None:
             return payload
         if kind is type(None):
             return None
-        adapter = _adapter(kind)
         try:
-            return adapter.validate_json(json_text(_fields_of(kind, payload)))
+            return _result(kind, payload)
         except ValidationError as error:
             raise ContractError(
                 f"The result does not fit {handler.name}: {problems_of(error)}."
@@ -91,19 +89,50 @@ def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
     return read
 
 
-def _fields_of(kind: Any, payload: JsonObject) -> JsonObject:
-    """Return the part of a payload that the result was; the rest is the input below it.
+def _result(kind: Any, payload: JsonObject) -> Any:
+    """Read a result out of the payload that it was laid over.
 
-    A model's result is stored by the names of its fields and read by their aliases.
+    Raises:
+        ValidationError: it does not fit.
     """
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        found = {}
-        for name, field in kind.model_fields.items():
-            if name in payload:
-                alias = field.validation_alias
-                found[alias if isinstance(alias, str) else name] = payload[name]
-        return found
-    if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)):
-        names = get_type_hints(kind)
-        return {name: value for name, value in payload.items() if name in names}
-    return payload
+    form = form_of(kind)
+    try:
+        return form.read(_fields_of(kind, payload))
+    except ValidationError as error:
+        for member in members_of(kind):
+            if member is type(None):
+                continue
+            with suppress(ValidationError):
+                return form_of(member).read(_fields_of(member, payload))
+        if type(None) in members_of(kind):
+            return None
+        if get_origin(kind) not in (dict, Mapping):
+            raise
+        # What does not fit such a result is the input below it.
+        odd = {problem["loc"][0] for problem in error.errors(include_url=False) if problem["loc"]}
+        return form.read({name: one for name, one in payload.items() if name not in odd})
+
+
+def _fields_of(kind: Any, payload: JsonObject) -> JsonObject:
+    """Return the part of a payload that the result was; the rest is the input below it."""
+    origin = get_origin(kind) or kind
+    names: set[str] = set()
+    if isinstance(origin, type) and issubclass(origin, BaseModel):
+        if origin.__pydantic_root_model__ or origin.model_config.get("extra") == "allow":
+            return payload
+        for name, field in origin.model_fields.items():
+            names |= {name, *_roots(field.validation_alias)}
+    elif dataclasses.is_dataclass(origin) or typing.is_typeddict(origin):
+        names = set(get_type_hints(origin))
+        for field in getattr(origin, "__pydantic_fields__", {}).values():
+            names |= _roots(field.validation_alias)
+    else:
+        return payload
+    return {name: value for name, value in payload.items() if name in names}
+
+
+def _roots(alias: Any) -> set[str]:
+    """Return the names at which an alias begins."""
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    paths = [one.path[0] if isinstance(one, AliasPath) else one for one in choices]
+    return {one for one in paths if isinstance(one, str)}

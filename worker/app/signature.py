@@ -10,12 +10,14 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, PydanticUserError, TypeAdapter
+from pydantic import BaseModel
 
 from worker.errors import HandlerError, name_of
 from worker.item.item import Item
+from worker.item.type_form import TypeForm, form_of
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
 from worker.state.state import State
@@ -76,7 +78,7 @@ class Signature:
     """
 
     parameters: tuple[Parameter, ...]
-    validator: TypeAdapter[Any] | None
+    validator: TypeForm | None
     returns: Any
 
     def payload_for(self, payload: JsonObject) -> Any:
@@ -85,7 +87,7 @@ class Signature:
         Raises:
             pydantic.ValidationError: it does not fit the declared type.
         """
-        return payload if self.validator is None else self.validator.validate_python(payload)
+        return payload if self.validator is None else self.validator.read(payload)
 
     def arguments(
         self, payload: Any, item: Item, client: Client, resources: Mapping[Any, Any]
@@ -122,9 +124,10 @@ def signature_of(
     """
     try:
         hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
+    except Exception as error:  # an annotation is code, which may raise anything
         raise HandlerError(f"Handler {name}: its annotations cannot be read: {error}.") from error
     parameters: list[Parameter] = []
+    doubtful: list[str] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise HandlerError(
@@ -135,21 +138,30 @@ def signature_of(
                 f"Handler {name}: parameter {parameter.name} is positional-only;"
                 " handlers are called by keyword."
             )
-        kind = hints.get(parameter.name)
+        hint = hints.get(parameter.name)
+        kind = _asked(hint, resources)
         source = _source(kind, resources)
-        if source is None:
-            if parameter.default is not parameter.empty:
-                continue
+        if source is not None:
+            parameters.append(Parameter(parameter.name, source, kind))
+        elif parameter.default is parameter.empty or _mentions_payload(hint):
+            method = parameter.name in ("self", "cls") and hint is None
             raise HandlerError(
                 f"Handler {name}: parameter {parameter.name}"
-                f" ({_shown(kind)}) cannot be filled; allowed: {FITTING}."
+                f" ({_shown(hint)}) cannot be filled; allowed: {FITTING}."
+                + (" For a method write handler(QUEUE)(OBJECT.METHOD)." if method else "")
             )
-        parameters.append(Parameter(parameter.name, source, kind))
+        elif hint in (None, Any, object):
+            doubtful.append(parameter.name)
     payloads = [p for p in parameters if p.source == "payload"]
     if len(payloads) > 1:
         raise HandlerError(
             f"Handler {name}: parameters {payloads[0].name} and {payloads[1].name} both ask for the"
             " payload; only one can."
+        )
+    if doubtful and not payloads:
+        raise HandlerError(
+            f"Handler {name}: parameter {doubtful[0]} has no type, so it would always keep its"
+            f" default; write its type. Filled are: {FITTING}."
         )
     validator = _validator(payloads[0], name) if payloads else None
     return Signature(tuple(parameters), validator, hints.get("return"))
@@ -180,7 +192,8 @@ def needs_of(
     for parameter in declared:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        kind = hints.get(parameter.name)
+        hint = hints.get(parameter.name)
+        kind = _asked(hint, resources)
         source: Source | None = _source(kind, resources)
         if source == "payload" or (source == "item" and not item):
             source = None
@@ -189,7 +202,7 @@ def needs_of(
         elif parameter.default is parameter.empty:
             allowed = FITTING_AROUND if item else FITTING_AROUND.removeprefix("Item, ")
             raise HandlerError(
-                f"{who}: parameter {parameter.name} ({_shown(kind)}) cannot be filled;"
+                f"{who}: parameter {parameter.name} ({_shown(hint)}) cannot be filled;"
                 f" allowed: {allowed}."
             )
     return Signature(tuple(parameters), None, hints.get("return"))
@@ -203,18 +216,48 @@ def resource_of(kind: Any) -> Resource | None:
     return None
 
 
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return a function's annotations; none where they cannot be read."""
+    try:
+        return get_type_hints(function, include_extras=True)
+    except Exception:  # an annotation is code, which may raise anything
+        return {}
+
+
 def payload_kind(function: Callable[..., Any]) -> Any:
     """Return the type of a handler's payload, as who pushes to it must know it: the first parameter
     that can be one; None where the handler takes no payload."""
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        return None
+    hints = hints_of(function)
     for name in inspect.signature(function).parameters:
         kind = hints.get(name)
-        if kind not in (Item, Client, State) and _is_payload(kind):
+        if _source(_asked(kind, frozenset()), frozenset()) == "payload":
             return kind
     return None
+
+
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """Return the types of a union; what is none is alone."""
+    bare = _bare(kind)
+    return get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+
+
+def _bare(kind: Any) -> Any:
+    """Return a type without what is said about it, and what a name for it stands for."""
+    while True:
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        elif type(kind).__name__ == "TypeAliasType":
+            kind = kind.__value__
+        else:
+            return kind
+
+
+def _asked(kind: Any, resources: frozenset[Any]) -> Any:
+    """Return the type to fill a parameter by: of ``X | None`` that is ``X``, save for payloads."""
+    members = [one for one in members_of(kind) if one is not type(None)]
+    if len(members) == 1 and _source(members[0], resources) not in (None, "payload"):
+        return members[0]
+    return kind
 
 
 def _source(kind: Any, resources: frozenset[Any]) -> Source | None:
@@ -224,12 +267,26 @@ def _source(kind: Any, resources: frozenset[Any]) -> Source | None:
         return "client"
     if kind is State:
         return "state"
-    if resource_of(kind) is not None or kind in resources:
+    if resource_of(kind) is not None or _one_of(kind, resources):
         return "resource"
     return "payload" if _is_payload(kind) else None
 
 
+def _one_of(kind: Any, resources: frozenset[Any]) -> bool:
+    try:
+        return kind in resources
+    except TypeError:  # an annotation may hold a list
+        return False
+
+
 def _is_payload(kind: Any) -> bool:
+    members = [one for one in members_of(kind) if one is not type(None)]
+    return bool(members) and all(_is_object(_bare(one)) for one in members)
+
+
+def _is_object(kind: Any) -> bool:
+    if get_origin(kind) in (Union, UnionType):
+        return _is_payload(kind)
     origin = get_origin(kind) or kind
     if origin in (dict, Mapping):
         return True
@@ -242,20 +299,25 @@ def _is_payload(kind: Any) -> bool:
     )
 
 
+def _mentions_payload(kind: Any) -> bool:
+    """Whether a type that cannot be filled has one in it that could be the payload."""
+    return any(_is_payload(one) or _mentions_payload(one) for one in get_args(_bare(kind)))
+
+
 def validates(kind: Any) -> bool:
     """Return whether a payload of this type is validated: a bare dict takes every object."""
-    return kind not in (dict, JsonObject, Mapping, Mapping[str, Any])
+    return not any(kind == one for one in (dict, JsonObject, Mapping, Mapping[str, Any]))
 
 
-def _validator(parameter: Parameter, name: str) -> TypeAdapter[Any] | None:
+def _validator(parameter: Parameter, name: str) -> TypeForm | None:
     if not validates(parameter.kind):
         return None
     try:
-        return TypeAdapter(parameter.kind)
-    except PydanticUserError as error:
+        return form_of(parameter.kind)
+    except Exception as error:  # pydantic's, or of a type's own code
         raise HandlerError(
             f"Handler {name}: parameter {parameter.name} ({_shown(parameter.kind)}) cannot be"
-            f" validated by pydantic: {str(error).splitlines()[0].rstrip('.')}."
+            f" validated by pydantic: {(str(error) or repr(error)).splitlines()[0].rstrip('.')}."
         ) from error
 
 

@@ -14,7 +14,7 @@ from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile,
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload, payloads_from
 from worker.item.new_item import Sent
-from worker.item.push import PushOptions
+from worker.item.push import PushOptions, json_object
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
@@ -93,8 +93,9 @@ def push(
         unique_for=unique_for,
         unique_update=unique_update,
     )
+    checked = [json_object(payload, f"queue {queue}") for payload in payloads]
     try:
-        pushes = [options.push(queue, payload) for payload in payloads]
+        pushes = [options.push(queue, payload) for payload in checked]
     except ValueError as error:
         raise usage_error(f"--unique: {error}.") from None
     chosen = settings_of(Options(url, settings, client)).settings

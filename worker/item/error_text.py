@@ -17,15 +17,33 @@ MAX_SOURCE: Final = 16_000
 
 def described(error: BaseException) -> str:
     """Return one message for the item: the type unless it is ours, the text, the code."""
-    code = getattr(error, "code", "")
-    text = str(error).strip() or type(error).__name__
+    code = attribute_of(error, "code")
+    said = text_of(error).strip()
+    text = said or type(error).__name__
     if not isinstance(error, BusinessError | ApplicationError | Retry):
-        text = f"{type(error).__name__}: {text}" if str(error).strip() else text
-    where = getattr(error, "raised_in", "")
+        text = f"{type(error).__name__}: {said}" if said else text
+    where = attribute_of(error, "raised_in")
     if where:
         text = f"{where}: {text}"
     shown = f"[{code}] {text}" if isinstance(code, str) and code else text
     return shortened(shown, MAX_MESSAGE)
+
+
+def text_of(error: BaseException) -> str:
+    """Return an error's own text, or why there is none: it may come from anybody's code."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its text cannot be read: {type(broken).__name__})"
+
+
+def attribute_of(error: BaseException, name: str) -> object:
+    """Return an attribute of an error; "" where there is none, or where it raises."""
+    try:
+        found: object = getattr(error, name, "")
+    except Exception:  # a property of anybody's
+        return ""
+    return found
 
 
 def source_of(error: BaseException) -> str:
@@ -34,7 +52,7 @@ def source_of(error: BaseException) -> str:
     An error may bring frames that its own traceback cannot have, in an attribute ``stack``: those
     of another process, or of a handler that was given up where it was.
     """
-    elsewhere = getattr(error, "stack", "")
+    elsewhere = attribute_of(error, "stack")
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

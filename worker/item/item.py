@@ -1,17 +1,15 @@
 """The item that a handler is given: what it is, its files, and what the handler may do with it."""
 
-import json
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
-from pydantic import TypeAdapter
-
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
-from worker.item.metadata import Metadata, checkpoint_text, progress_of
+from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
+from worker.item.type_form import form_of
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 
@@ -169,7 +167,10 @@ class Item:
             pydantic.ValidationError: it does not fit, as after a change of the type.
         """
         found = self.checkpointed
-        return None if found is None else TypeAdapter(kind).validate_python(found)
+        if found is None:
+            return None
+        read: T = form_of(kind).read(found)
+        return read
 
     @property
     def stopping(self) -> bool:
@@ -256,10 +257,10 @@ class Item:
             now: return only when it is stored.
 
         Raises:
-            CheckpointError: no JSON form, or too large.
+            CheckpointError: it would not come back as it is, or is too large.
             LostItem: another has the item by now; the handler should end.
         """
-        self.metadata.checkpoint = json.loads(checkpoint_text(state, self.id))
+        self.metadata.checkpoint = checkpoint_form(state, self.id)
         if self._store is not None:
             await self._store.save(self, now=now)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.errors import WorkerError
+from worker.item.json_form import NotJson, json_form
 from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
 
@@ -79,24 +80,24 @@ def after_success(payload: JsonObject, metadata: Metadata) -> JsonObject:
     return joined(payload, Metadata(namespace=metadata.namespace, unique=metadata.unique))
 
 
-def checkpoint_text(state: object, item_id: str) -> str:
-    """Return a checkpoint as JSON.
+def checkpoint_form(state: object, item_id: str) -> Any:
+    """Return a checkpoint as JSON values of its own.
 
     Raises:
-        CheckpointError: it has no JSON form, or is too large.
+        CheckpointError: it would not come back as it is, or is too large.
     """
     try:
-        text = json_text(state)
-    except (TypeError, ValueError, RecursionError) as error:
+        found = json_form(state)
+    except NotJson as error:
         raise CheckpointError(f"The checkpoint of item {item_id}: {error}.") from None
-    size = len(text.encode("utf-8", "surrogatepass"))
+    size = len(json_text(found).encode())
     if size > MAX_CHECKPOINT:
         raise CheckpointError(
             f"The checkpoint of item {item_id} has {format_bytes(size)}, more than the"
             f" {format_bytes(MAX_CHECKPOINT)} that is kept in a payload; attach the data as a file"
             " and keep its name."
         )
-    return text
+    return found
 
 
 def progress_of(share: float, text: str, at: str) -> JsonObject:
@@ -107,4 +108,8 @@ def progress_of(share: float, text: str, at: str) -> JsonObject:
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise CheckpointError(f"progress({share!r}): allowed: 0 to 1, for example 0.4")
-    return {"share": round(float(share), 4), "text": text[:200], "at": at}
+    return {
+        "share": round(float(share), 4),
+        "text": text[:200].encode("utf-8", "replace").decode(),
+        "at": at,
+    }

@@ -7,24 +7,25 @@ payload must be sent; a message without a type counts as ``application``.
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from worker.errors import ApplicationError, BusinessError, Retry, Skip
+from worker.errors import BusinessError, Retry, Skip
+from worker.item.error_chain import ResultError, deciding, message_of, whole_source
 from worker.item.error_text import (
     MAX_MESSAGE,
     MAX_SOURCE,
+    attribute_of,
     clip,
-    described,
     problems_of,
-    source_of,
 )
+from worker.item.json_form import NotJson, json_form
 from worker.item.masking import masked, shortened
 from worker.item.new_item import FollowUp
-from worker.item.retry import Backoff, NeverRetry, RetryPolicy
+from worker.item.retry import Backoff, NeverRetry, Retrying, RetryPolicy
 from worker.openiap.errors import PayloadTooLarge
 from worker.openiap.values import checked_payload, iso, json_text
 from worker.openiap.workitem import (
@@ -104,10 +105,6 @@ class Outcome:
         return BUSINESS if self.kind == "business" else APPLICATION
 
 
-class ResultError(ApplicationError):
-    """What the handler returned cannot be written back."""
-
-
 def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
     """Make the outcome of a handler that returned.
 
@@ -127,31 +124,35 @@ def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
     except PayloadTooLarge as error:
         text = f"{handler}: with the result {error.text}"
         return Outcome("failed", None, message=text)
-    except (ResultError, TypeError, ValueError, RecursionError) as error:
-        text = str(error) if isinstance(error, ResultError) else f"{handler}: the result: {error}"
+    except ResultError as error:
+        return Outcome("failed", None, message=masked(clip(str(error), MAX_MESSAGE)))
+    except (TypeError, ValueError, RecursionError) as error:
+        text = f"{handler}: the result: {error}"
         return Outcome("failed", None, message=clip(text, MAX_MESSAGE))
     return Outcome("successful", merged)
 
 
-def result_fields(result: object, *, handler: str) -> Mapping[str, Any] | None:
-    """Return a handler's result as the fields that are laid over the payload.
+def result_fields(result: object, *, handler: str) -> JsonObject | None:
+    """Return a handler's result as the fields that are laid over the payload, as JSON values.
 
     Raises:
-        ResultError: it is no JSON object; the text names the handler and the type.
+        ResultError: it is no JSON object, or would not come back as it is; the text names the
+            handler and the place.
     """
     if result is None:
         return None
-    if isinstance(result, BaseModel):
-        dumped = result.model_dump(mode="json")
-        if isinstance(dumped, dict):
-            return dumped
-    if is_dataclass(result) and not isinstance(result, type):
-        return asdict(result)
-    if isinstance(result, Mapping):
-        wrong = next((key for key in result if not isinstance(key, str)), None)
-        if wrong is None:
-            return result
-        raise ResultError(f"{handler}: the result has a key {wrong!r}; keys must be text")
+    if isinstance(result, BaseModel | Mapping) or (
+        is_dataclass(result) and not isinstance(result, type)
+    ):
+        for key in result if isinstance(result, Mapping) else ():
+            if not isinstance(key, str):
+                raise ResultError(f"{handler}: the result has a key {key!r}; keys must be text")
+        try:
+            found = json_form(result)
+        except NotJson as error:
+            raise ResultError(f"{handler}: the result: {error}") from None
+        if isinstance(found, dict):
+            return found
     raise ResultError(
         f"{handler} returned a {type(result).__name__}; allowed: a pydantic model, a dataclass,"
         " a dict with text keys, or None"
@@ -169,23 +170,26 @@ def failure(
     """Make the outcome of a handler that raised.
 
     Args:
-        error: what it raised.
+        error: what it raised; of a group one member decides, see ``error_chain.py``.
         attempt: 1 for the first.
         policy: the handler's retry policy.
         now: the present, UTC.
         chance: the source of jitter.
     """
-    if isinstance(error, Skip):
+    decided = deciding(error, policy)
+    if isinstance(decided, Skip):
         return Outcome("successful", None)
-    if isinstance(error, BusinessError):
-        return Outcome("business", None, described(error), source_of(error))
-    if isinstance(error, Retry):
-        at = error.at if error.after is None else now + timedelta(seconds=error.after)
-        return Outcome("application", None, described(error), "", retry_at=at)
-    message, source = described(error), source_of(error)
-    if isinstance(error, ResultError):
+    message = message_of(error, decided)
+    if isinstance(decided, BusinessError):
+        return Outcome("business", None, message, whole_source(error))
+    if isinstance(decided, Retry):
+        at = decided.at if decided.after is None else now + timedelta(seconds=decided.after)
+        source = "" if decided is error else whole_source(error)
+        return Outcome("application", None, message, source, retry_at=at)
+    source = whole_source(error)
+    if isinstance(decided, ResultError):
         return Outcome("failed", None, message, source)
-    rule = policy.for_error(error)
+    rule = rule_for(error, policy)
     if isinstance(rule, NeverRetry):
         return Outcome("failed", None, message, source)
     if isinstance(rule, Backoff):
@@ -196,9 +200,14 @@ def failure(
     return Outcome("application", None, message, source)
 
 
+def rule_for(error: BaseException, policy: RetryPolicy) -> Retrying:
+    """Return the rule for an error: that of the member which decides, else that of the group."""
+    return policy.named(deciding(error, policy)) or policy.for_error(error)
+
+
 def spent(error: BaseException, *, attempt: int, policy: RetryPolicy) -> bool:
     """Return whether the policy itself allows no further attempt because there were enough."""
-    rule = policy.for_error(error)
+    rule = rule_for(error, policy)
     return isinstance(rule, Backoff) and rule.attempts is not None and attempt >= rule.attempts
 
 
@@ -210,7 +219,8 @@ def with_facts(
         return outcome
     facts = [f"worker {worker}"] if worker else []
     facts += [f"attempt {attempt}", f"{seconds:.3g} s"]
-    code, data = getattr(error, "code", ""), getattr(error, "data", None)
+    decided = deciding(error)
+    code, data = attribute_of(decided, "code"), attribute_of(decided, "data")
     if isinstance(code, str) and code:
         facts.append(f"code {code}")
     if isinstance(data, dict) and data:

@@ -1,6 +1,5 @@
 """Pushes: what may be said of one, whom it goes to, and the item to be that comes of both."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,10 +9,10 @@ from typing import Any, Protocol, TypedDict, TypeVar, runtime_checkable
 from worker.durations import Duration, seconds
 from worker.errors import WorkerError
 from worker.item import context
+from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import KEY, Metadata, joined
 from worker.item.new_item import Push
 from worker.item.unique import unique_of
-from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject
 
 F = TypeVar("F", bound=Callable[..., Any], covariant=True)
@@ -156,12 +155,16 @@ def json_object(payload: Any, name: str) -> JsonObject:
     Raises:
         ContractError: it is no object, or has no JSON form.
     """
-    if not isinstance(payload, Mapping):
-        raise ContractError(
-            f"The payload of {name} is a {type(payload).__name__}; allowed: a JSON object."
-        )
+    if isinstance(payload, list | tuple | set | str):
+        raise ContractError(_no_object(payload, name))
     try:
-        found: JsonObject = json.loads(json_text(dict(payload)))
-    except (TypeError, ValueError, RecursionError) as error:
+        found: JsonObject = json_form(payload)
+    except NotJson as error:
         raise ContractError(f"The payload of {name} has no JSON form: {error}.") from None
+    if not isinstance(found, dict):
+        raise ContractError(_no_object(payload, name))
     return found
+
+
+def _no_object(payload: object, name: str) -> str:
+    return f"The payload of {name} is a {type(payload).__name__}; allowed: a JSON object."

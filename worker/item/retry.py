@@ -78,11 +78,15 @@ class RetryPolicy:
 
     def for_error(self, error: BaseException) -> Retrying:
         """Return the rule for an exception."""
+        return self.named(error) or self.otherwise
+
+    def named(self, error: BaseException) -> Retrying | None:
+        """Return the rule that names the class of an exception or one above it, or None."""
         for kind in type(error).__mro__:
             for named, rule in self.rules:
                 if kind is named:
                     return rule
-        return self.otherwise
+        return None
 
 
 def retry_policy(given: "Retrying | RetryRules | RetryPolicy | None") -> RetryPolicy:

@@ -14,7 +14,7 @@ from worker.errors import WorkerError
 from worker.item.context import current_item
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sender, Sent
-from worker.item.push import Fields, PushArguments, PushManyArguments, PushOptions
+from worker.item.push import Fields, PushArguments, PushManyArguments, pushes_to
 from worker.openiap.workitem import FAILED, JsonObject
 
 T = TypeVar("T")
@@ -119,9 +119,11 @@ class Producer:
         """Push one item to a queue by name; ``result`` gives the whole payload.
 
         Where the handler can be imported, ``handler.push(…)`` is typed by its model.
+
+        Raises:
+            ContractError: the payload is no JSON object, or would not come back as it is.
         """
-        push = PushOptions(**options).push(queue, dict(payload))
-        (pushed,) = await self.send([push], whole)
+        (pushed,) = await self.send(pushes_to(queue, [payload], options), whole)
         return pushed
 
     async def push_many(
@@ -131,8 +133,7 @@ class Producer:
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[JsonObject]]:
         """Push many items; in few messages where the client can."""
-        chosen = PushOptions(**options)
-        return await self.send([chosen.push(queue, dict(one)) for one in payloads], whole)
+        return await self.send(pushes_to(queue, payloads, options), whole)
 
     async def send(
         self, pushes: Sequence[Push], read: Callable[[JsonObject], T]

@@ -1,22 +1,19 @@
 """``worker_test``: a handler on a payload, through the worker's real path and without a server."""
 
 import itertools
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
-
 from worker.app.lifespan import Lifespan
 from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.durations import Duration, seconds
+from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import Metadata, joined
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
-from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
 from worker.testing.dry_run import DryRunSetup, Rehearsed, dry_run
 from worker.testing.offline_client import offline_client
@@ -119,7 +116,7 @@ class WorkerTest:
 
 
 def _metadata(checkpoint: object) -> Metadata:
-    return Metadata(checkpoint=None if checkpoint is None else to_jsonable_python(checkpoint))
+    return Metadata(checkpoint=None if checkpoint is None else json_form(checkpoint))
 
 
 def as_json_object(payload: object) -> JsonObject:
@@ -129,9 +126,9 @@ def as_json_object(payload: object) -> JsonObject:
         TypeError: it has no JSON form, or is no object.
     """
     try:
-        found = json.loads(json_text({} if payload is None else to_jsonable_python(payload)))
-    except (PydanticSerializationError, ValueError) as error:
-        raise TypeError(f"the payload has no JSON form: {error}") from error
+        found = json_form({} if payload is None else payload)
+    except NotJson as error:
+        raise TypeError(f"the payload has no JSON form: {error}") from None
     if not isinstance(found, dict):
         raise TypeError(
             f"the payload is a {type(payload).__name__}; allowed: a dict, a pydantic model, a"

@@ -162,7 +162,8 @@ async def test_what_cannot_be_kept_is_refused_in_words(client, start) -> None:
     assert texts == [
         "The checkpoint of item ID has 20 MB, more than the 1 MB that is kept in a payload;"
         " attach the data as a file and keep its name.",
-        "The checkpoint of item ID: a builtin_function_or_method has no JSON form.",
+        "The checkpoint of item ID: f: a builtin_function_or_method has no JSON form;"
+        " write text, a number, list or dict.",
         "progress(40): allowed: 0 to 1, for example 0.4",
     ]
 

@@ -62,8 +62,8 @@ def test_results_that_are_objects_are_taken(result: object, added: dict) -> None
             "h returned a int; allowed: a pydantic model, a dataclass, a dict with text keys,",
         ),
         ({1: 2}, "h: the result has a key 1; keys must be text"),
-        ({"a": object()}, "h: the result: a object has no JSON form"),
-        ({"a": float("nan")}, "h: the result: Out of range float values are not JSON compliant"),
+        ({"a": object()}, "h: the result: a: a object has no JSON form"),
+        ({"a": float("nan")}, "h: the result: a: nan has no JSON form; write None, or text"),
     ],
 )
 def test_a_result_that_is_not_json_fails_the_item_at_once(result: object, message: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from worker.app.signature import Signature
@@ -29,11 +28,10 @@ _BY_FORMAT: Final[Mapping[str, str]] = {
 
 def example_payload(signature: Signature) -> dict[str, Any]:
     """Return a payload with the fields that a handler needs; ``{}`` where it takes any."""
-    validator: TypeAdapter[Any] | None = signature.validator
-    if validator is None:
+    if signature.validator is None:
         return {}
     try:
-        schema = validator.json_schema()
+        schema = signature.validator.adapter.json_schema()
     except PydanticInvalidForJsonSchema:
         return {}
     found = _value(schema, schema.get("$defs", {}), 0)

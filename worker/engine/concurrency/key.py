@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from worker.app.options import KeyFunction
 from worker.errors import BusinessError
-from worker.item.error_text import clip, source_of
+from worker.item.error_text import clip, source_of, text_of
 from worker.item.masking import masked
 from worker.item.outcome import Outcome
 
@@ -35,7 +35,7 @@ def key_of(function: KeyFunction, payload: Any, *, handler: str) -> str:
     try:
         found = function(payload)
     except Exception as error:  # a user's function may raise anything
-        text = f"The key of {handler} raised {type(error).__name__}: {error}"
+        text = f"The key of {handler} raised {type(error).__name__}: {text_of(error)}"
         raise NoKey(clip(text, MAX_MESSAGE)) from error
     if isinstance(found, bool) or not isinstance(found, str | int):
         raise NoKey(

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,13 +33,13 @@ from worker.engine.execution.remote import error_to_message
 from worker.engine.execution.remote_item import PipeFiles, item_from_message
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
-from worker.engine.execution.variables import variables_of
+from worker.engine.execution.variables import all_variables_of
 from worker.errors import BusinessError, HandlerError
 from worker.item.context import current_item, current_namespace
+from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
-from worker.item.outcome import ResultError, invalid_payload, result_fields
-from worker.openiap.values import json_text
+from worker.item.outcome import invalid_payload, result_fields
 
 if sys.platform == "win32":
     import msvcrt
@@ -191,19 +191,17 @@ class Child:
         context.run(current_item.set, item)
         if item.has_metadata and item.metadata.namespace:
             context.run(current_namespace.set, item.metadata.namespace)
-        if inspect.iscoroutinefunction(function):
-            work = self._awaited(run, function(**arguments))
-            value, raised = self._runner.run(work, context=context)
+        if not inspect.iscoroutinefunction(function):
+            item.wait_through(self._bridge)
+        value = context.run(function, **arguments)
+        if inspect.isawaitable(value):
+            value, raised = self._runner.run(self._awaited(run, value), context=context)
             if raised is not None:
                 raise raised
-            return value
-        item.wait_through(self._bridge)
-        return context.run(function, **arguments)
+        return value
 
     @staticmethod
-    async def _awaited(
-        run: _Run, work: Coroutine[Any, Any, Any]
-    ) -> tuple[Any, BaseException | None]:
+    async def _awaited(run: _Run, work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
         run.task = asyncio.current_task()
         if run.asked and run.task is not None:
             run.task.cancel()
@@ -220,12 +218,7 @@ class Child:
         return asyncio.run(work)
 
     def _result(self, value: Any) -> Message:
-        name = self._registered.name
-        try:
-            fields = result_fields(value, handler=name)
-            json_text(fields)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ResultError(f"{name}: the result: {error}") from error
+        fields = result_fields(value, handler=self._registered.name)
         return {"type": "result", "value": fields}
 
     def _raised(self, error: BaseException) -> Message:
@@ -239,7 +232,7 @@ class Child:
         known = as_exception(error, name)
         if self._registered.handler.options.evidence:
             with contextlib.suppress(AttributeError):
-                known.variables = clip(variables_of(error), MAX_VARIABLES)  # type: ignore[attr-defined]
+                known.variables = clip(all_variables_of(error), MAX_VARIABLES)  # type: ignore[attr-defined]
         return {"type": "raised", "error": error_to_message(known)}
 
 

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from worker.engine.execution.variables import shown, variables_of, without_runs
+from worker.engine.execution.variables import all_variables_of, shown, without_runs
 from worker.errors import StateError
-from worker.item.error_text import described, source_of
+from worker.item.error_chain import message_of, whole_source
 from worker.item.files import Attachment
 from worker.item.item import Item, ItemLog
 from worker.item.masking import shortened
@@ -138,14 +138,14 @@ def evidence_text(error: BaseException, facts: AttemptFacts, environment: Mappin
     workitem = facts.workitem
     lines = facts.item.log.lines if facts.item and isinstance(facts.item.log, EvidenceLog) else ()
     elsewhere = getattr(error, "variables", "")
-    variables = elsewhere if isinstance(elsewhere, str) and elsewhere else variables_of(error)
+    variables = elsewhere if isinstance(elsewhere, str) and elsewhere else all_variables_of(error)
     parts = [
         f"{facts.handler} failed on item {workitem.id} of {workitem.wiq},"
         f" attempt {workitem.retries + 1}, after {facts.seconds:.3g} s\n"
         f"worker {facts.worker or 'unknown'}, {iso(datetime.now(UTC))},"
         f" Python {platform.python_version()} on {sys.platform}",
-        described(error),
-        f"--- traceback\n{source_of(error)}",
+        message_of(error),
+        f"--- traceback\n{whole_source(error)}",
         "--- log lines\n" + (without_runs("\n".join(lines)) or "(none)"),
         f"--- variables\n{variables or '(none)'}",
         f"--- environment\n{environment_of(environment)}",

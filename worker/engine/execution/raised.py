@@ -1,6 +1,8 @@
 """What a handler raised, made fit to leave it."""
 
 from worker.errors import ApplicationError
+from worker.item.error_chain import members
+from worker.item.error_text import text_of
 
 
 def as_exception(error: BaseException, name: str) -> Exception:
@@ -13,9 +15,15 @@ def as_exception(error: BaseException, name: str) -> Exception:
         error: what the handler raised.
         name: the handler's, for the text.
     """
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):
+        inside = [as_exception(one, name) for one in members(error)]
+        group = ExceptionGroup(error.message, inside)
+        group.__cause__, group.__context__ = error.__cause__, error.__context__
+        group.__suppress_context__ = error.__suppress_context__
+        return group.with_traceback(error.__traceback__)
     if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
         return error
-    text = str(error).strip()
+    text = text_of(error).strip()
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     application = ApplicationError(f"{name} raised {shown}")
     return application.with_traceback(error.__traceback__)

@@ -11,11 +11,13 @@
 import asyncio
 import concurrent.futures
 import ctypes
+import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
+from worker.app.callables import awaited
 from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempt, Attempts, Reason
 from worker.engine.execution.call import HandlerCall
@@ -194,6 +196,8 @@ class _ThreadAttempt(Attempt):
                 call.payload, call.item, call.client, call.resources
             )
             value = self.context.run(call.registered.handler.function, **arguments)
+            if inspect.isawaitable(value):
+                value = self.context.run(self._bridge, awaited(value))
         except BaseException as error:  # SystemExit too: it ends the item, not the thread
             end, value = self.fail, as_exception(error, self.limits.name)
         with self._lock:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from worker.item.error_chain import behind
 from worker.item.masking import MARGIN, shortened
 from worker.item.secret_names import is_secret_name
 from worker.package_path import OWN_CODE
@@ -27,6 +28,12 @@ _SEVERAL: Final = (list, tuple, set, frozenset)
 _RUN: Final = re.compile(r"(?<![\w+/=-])[\w+/=-]{20,}+")
 _BORDER: Final = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[A-Z])(?=[0-9])")
 _DATED: Final = re.compile(r"\d{4}-\d\d-\d\dT\d+|[\da-fA-F]{8}(?:-[\da-fA-F]{4}){3}-[\da-fA-F]{12}")
+
+
+def all_variables_of(error: BaseException) -> str:
+    """Return the local variables of an error's frames, and of those of what stands behind it."""
+    found = [variables_of(one) for one in (error, *(one for _, one in behind(error)))]
+    return "\n".join(dict.fromkeys(text for text in found if text))
 
 
 def variables_of(error: BaseException) -> str:
