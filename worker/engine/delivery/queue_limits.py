@@ -1,11 +1,11 @@
 """How many attempts a queue allows, as the server has it now."""
 
-import time
 from collections.abc import Callable
 from typing import Final
 
 from worker.openiap.fields import number
 from worker.openiap.pool import Pool
+from worker.uptime import uptime
 
 KEPT: Final = 30.0
 """Seconds for which what was read is believed."""
@@ -14,7 +14,7 @@ KEPT: Final = 30.0
 class QueueLimits:
     """Reads and remembers the ``maxretries`` of queues."""
 
-    def __init__(self, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pool: Pool, clock: Callable[[], float] = uptime) -> None:
         self._pool = pool
         self._clock = clock
         self._read: dict[str, tuple[float, int]] = {}

@@ -72,7 +72,7 @@ class Claim(Protocol):
 
     @property
     def popped(self) -> float:
-        """When, by ``time.monotonic()``."""
+        """When, by ``uptime()``."""
 
 
 @dataclass(frozen=True, slots=True)
