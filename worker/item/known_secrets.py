@@ -93,7 +93,7 @@ class KnownSecrets:
             # A URL with a password in it, under whatever name.
             for found in self._shapes(value[:LONGEST]):
                 found = found.strip("\"'`")
-                if len(found) >= _ENCODED_FROM:
+                if len(found) >= ANYWHERE:
                     yield found
                     yield unquote(found)
 

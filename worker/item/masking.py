@@ -28,28 +28,38 @@ MARGIN: Final = 8_000
 _NAME_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789_.$-"
 _LONGEST_NAME: Final = 80
 _CAPITALS: Final = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
-_CANDIDATE: Final = re.compile(
-    r"(?:pass|pw|secret|token|key|cred|auth|cookie|sess|jwt|dsn|salt|otp|sig|bearer|basic|sid|pin"
-    r"|psk|mfa)[a-z0-9_.$-]{0,48}+"
+_STEMS: Final = (
+    "pass|pw|secret|token|key|cred|auth|cookie|sess|jwt|dsn|salt|otp|sig|bearer|basic|sid|pin|psk"
+    "|mfa|adgangskode|contrasena|haslo|heslo|kennwort|losenord|parola|senha|wachtwoord"
+)
+_FOREIGN_STEMS: Final = "contraseña|hasło|lösenord|пароль|密码|密碼|パスワード|비밀번호"
+_BOUND_BY: Final = (
     r"(?:"
     r"(?P<field>(?:\\{0,8}[\"'])?\s{0,64},?\s{0,64}\\{0,8}[\"']?value\\{0,8}[\"']?"
     r"\s{0,8}[:=]\s{0,8})"
     r"|(?P<pair>\\{0,8}[\"'`]\s{0,8},\s{0,8}(?=b?\\{0,8}[\"']))"
     r"|(?P<form>[\"'](?:\r?\n|\\r\\n|\\n){2})"
     r"|(?P<given>\n[ ]{2}[^\n\[]{0,200}+\[type=[^\n,]{1,60}+,[ ]input_value=)"
-    r"|(?P<sign>(?:\\{0,8}[\"'`])?\]{0,2}[ \t]{0,16}(?:=>|:=|==|->|=|:|%3d|%3a)[ \t]{0,16}"
+    r"|(?P<sign>(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27])?[\])]{0,2}[ \t\xa0]{0,16}"
+    r"(?:=>|:=|==|->|→|=|:|\uff1d|\uff1a|%3d|%3a)[ \t\xa0]{0,16}"
     r"(?:\\{0,8}[\"'](?=[bfru]{1,2}[\"']))?"
     r"(?:(?:str|string|bytes|secretstr|any)(?:[ ]?\|[ ]?none)?[ ]=[ ])?)"
-    r"|(?P<element>(?:[ ][^<>\n]{0,100}+)?>)"
-    r"|(?P<call>\((?=[bfru]{0,2}[\"']))"
+    r"|(?P<element>(?:[ \"'][^<>\n]{0,100}+)?>|&gt;)"
+    r"|(?P<call>\((?=[bfru]{0,2}[\"']|[a-z0-9+/=_.-]{8,120}\)))"
     r"|(?P<prose>[\"'`]?[ \t]{1,4}(?:(?:is|was|of|to|for|value)[ ]{1,4}){0,2})"
     r")"
+)
+# Two, since the search through plain text is quicker by far when all stems begin in ASCII.
+_CANDIDATE: Final = re.compile(f"(?:{_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}")
+_FOREIGN_CANDIDATE: Final = re.compile(
+    f"(?:{_STEMS}|{_FOREIGN_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}"
 )
 _KEY_OF: Final = re.compile(
     r"(?:access|account|api|auth|encryption|licen[cs]e|master|private|secret|shared|signing)[ -]$"
 )
 _PROSE: Final = re.compile(
-    r"pass(?:word|wd|phrase|code)?s?|pwd|secret|token|jwt|bearer|basic|pin|credentials?|apikey"
+    r"\w{0,20}pass(?:word|wd|phrase|code)?s?|pwd|auth|secret|token|jwt|bearer|basic|pin"
+    r"|credentials?|apikey"
 )
 
 
@@ -94,7 +104,8 @@ def _without_shapes(text: str, found: list[str]) -> str:
 
 def _without_named(text: str, found: list[str]) -> str:
     lowered = _lowered(text)
-    hit = _CANDIDATE.search(lowered)
+    candidate = _CANDIDATE if text.isascii() else _FOREIGN_CANDIDATE
+    hit = candidate.search(lowered)
     if hit is None:
         return text
     parts: list[str] = []
@@ -111,7 +122,7 @@ def _without_named(text: str, found: list[str]) -> str:
             parts += (text[done:start], STARS)
             found.append(text[start:at])
             done = at
-        hit = _CANDIDATE.search(lowered, at)
+        hit = candidate.search(lowered, at)
     return "".join(parts) + text[done:]
 
 
@@ -136,8 +147,12 @@ def _value_of(text: str, lowered: str, hit: "re.Match[str]", done: int) -> tuple
 
 def _names_secret(name: str, lowered: str, start: int, kind: str) -> bool:
     before = lowered[max(0, start - 16) : start]
-    if kind == "element" and not before.endswith(("<", ":")):
-        return False
+    if not name.isascii():
+        return True
+    if kind == "element" and not before.endswith(("<", ":", "&lt;")):
+        within = lowered[max(0, start - 120) : start].rpartition("<")
+        if not within[1] or ">" in within[2]:
+            return False
     if kind == "prose" and not name.startswith("--"):
         bare = name.strip("-_.$").lower()
         if bare == "key":

@@ -13,6 +13,7 @@ LONGEST: Final = 120
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET: Final = re.compile(
     r"passw|passphrase|passcode|passkey|pwd|secret(?!ar)|token(?!i[sz])|credential|jwt|cookie"
+    r"|adgangskode|contrasena|haslo|heslo|kennwort|losenord|motdepasse|parola|senha|wachtwoord"
     r"|authorization|bearer|sessionid|sessid|privkey"
     r"|(?:access|account|api|auth|client|crypt|deploy|encryption|hmac|licen[cs]e|master|private"
     r"|secret|service|shared|signing|ssh|storage|subscription)key"

@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 _OPENS: Final = re.compile(r"([bBrRuUfF]{0,2})(\\{0,8})(\"\"\"|'''|[\"'`])")
+_ENTITY: Final = re.compile(r"&quot;|&#3[49];|\\u002[27]")
+_NESTED: Final = re.compile(r"(?:\r?\n([ \t]+)[^\r\n]*+)")
 _TO_QUOTE: Final = {
     quote: re.compile(rf"(?:[^{quote}\\\n]|\\.)*+", re.DOTALL) for quote in ('"', "'", "`")
 }
@@ -26,16 +28,17 @@ _HARMLESS: Final = re.compile(
     re.IGNORECASE,
 )
 _AMOUNT: Final = re.compile(r"\d{1,7}(?:\.\d+)?")
-_HEADERS: Final = re.compile(r"(?i)(?:.*[_-])?(?:authorization|cookie2?)")
+_HEADERS: Final = re.compile(r"(?i).*(?:authorization|cookie2?)")
 _ONE_TOKEN: Final = re.compile(
     r"(?i)(?:bearer|basic|token|negotiate|ntlm|apikey|api-key|key|jwt|kerberos|sso-key|genie-?key"
-    r"|dpop|mac|splunk|bot|ssws|klaviyo-api-key)(?:[ \t]|%20|\+)++[^\s\"',;<>\\]++"
+    r"|dpop|mac|splunk|bot|ssws|klaviyo-api-key)(?:[ \t]|\r?\n[ \t]|%20|\+)++[^\s\"',;<>\\]++"
 )
 _HEADER_REST: Final = re.compile(r"(?:[^\"'\r\n\\]++|(?<==)([\"'])[^\"'\r\n]*+\1)*+")
 _OPENERS: Final = {"{": "}", "[": "]", "(": ")", "<": ">"}
 _BRACKET: Final = re.compile(r"[{}\[\]()<>]")
 _MOST_BRACKETS: Final = 200
 _WORD: Final = re.compile(r"[^\s\"'`<>,;]+")
+_LATER: Final = re.compile(r"[^\n:=\"'<>]{0,40}+:[ ]")
 _QUOTED_WORD: Final = re.compile(r"\\{0,8}([\"'`])[^\"'`\n]{3,200}?\\{0,8}\1")
 
 
@@ -50,12 +53,17 @@ def end_of_value(text: str, start: int, *, name: str, kind: str, start_of_name: 
     if kind == "prose":
         return _prose(text, start, name)
     if kind == "element":
-        end = text.find("<", start)
-        return end if end >= 0 else len(text)
+        return _element(text, start)
     if kind == "form":
         return _LINE.match(text, start).end()  # type: ignore[union-attr]
     if kind == "call":
+        if text[start] not in "\"'bBrRuUfF" and not _looks_random(_WORD.match(text, start)[0]):  # type: ignore[index]
+            return start
         return _bracket(text, start - 1, ")") - 1
+    entity = _ENTITY.match(text, start)
+    if entity is not None:
+        end = text.find(entity[0], entity.end())
+        return end + len(entity[0]) if end >= 0 else _line_end(text, start)
     opened = _OPENS.match(text, start)
     if opened is not None:
         return _quoted(text, start, opened)
@@ -64,6 +72,8 @@ def end_of_value(text: str, start: int, *, name: str, kind: str, start_of_name: 
     block = _BLOCK.match(text, start)
     if block is not None:
         return block.end()
+    if text[start - 1] in ":= \t" and text[start : start + 1] in ("\r", "\n"):
+        return _nested(text, start, start_of_name)
     closer = _OPENERS.get(text[start : start + 1])
     if closer is not None and not _HARMLESS.match(text, start):
         return _bracket(text, start, closer)
@@ -118,6 +128,26 @@ def _bare(text: str, start: int, name: str, start_of_name: int) -> int:
     return end
 
 
+def _nested(text: str, start: int, start_of_name: int) -> int:
+    """Return where the lines end that are indented deeper than a name at its line's beginning."""
+    at_start, _ = _beginning(text, start_of_name)
+    if not at_start:
+        return start
+    indented = start_of_name - 1 - text.rfind("\n", max(0, start_of_name - 200), start_of_name)
+    end = start
+    while (line := _NESTED.match(text, end)) is not None and len(line[1]) > indented:
+        end = line.end()
+    return end
+
+
+def _element(text: str, start: int) -> int:
+    for begin, close in (("<![CDATA[", "]]>"), ("", "&lt;" if text[start - 1] == ";" else "<")):
+        if text.startswith(begin, start):
+            end = text.find(close, start + len(begin))
+            return end if end >= 0 else len(text)
+    return start
+
+
 def _beginning(text: str, start_of_name: int) -> tuple[bool, str]:
     """Say whether a name stands first on its line, and what stands before it."""
     before = text[max(0, start_of_name - 24) : start_of_name]
@@ -142,7 +172,14 @@ def _prose(text: str, start: int, name: str) -> int:
     shown = word[0].rstrip(".,:;!?)]}")
     if name.startswith("--"):
         return start if shown.startswith("-") or _HARMLESS.fullmatch(shown) else word.end()
-    return start + len(shown) if _looks_random(shown) else start
+    if _looks_random(shown):
+        return start + len(shown)
+    later = _LATER.match(text, start)  # "password for user bob: …"
+    word = _WORD.match(text, later.end()) if later is not None else None
+    if later is None or word is None or "://" in word[0]:
+        return start
+    shown = word[0].rstrip(".,:;!?)]}")
+    return later.end() + len(shown) if _looks_random(shown) else start
 
 
 def _looks_random(word: str) -> bool:

@@ -17,7 +17,7 @@ _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?--
 
 # The issuers' own prefixes; a first letter or digit before them makes them part of a word.
 _TOKEN: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
+    r"(?<![A-Za-z0-9])(?=[ACEGLMNOPSa-lnprstvwxyo\d])(?:"
     r"A(?:(?:KIA|SIA|BIA|CCA|GPA|IDA|ROA|NPA)[0-9A-Z]{12,}+|Iza[\w-]{20,}+|TATT3[\w=-]{16,}+"
     r"|TCTT3[\w=-]{16,}+|GE-SECRET-KEY-1[0-9A-Z]{20,}+|C[0-9a-f]{32}(?![0-9a-f]))"
     r"|C(?:FPAT-[\w-]{16,}+)"
@@ -53,9 +53,10 @@ _TOKEN: Final = re.compile(
     r"|y(?:a29\.[\w-]{16,}+|[01]_AgAA[\w-]{16,}+)"
     r"|1//0[\w-]{20,}+"
     r"|(?:bot)?\d{8,10}:[A-Za-z0-9_-]{35}(?![\w-])"
-    r"|[A-Za-z0-9_~.]{3}\dQ~[\w.~-]{31,34}"
-    r"|[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{40,}+"
     r")"
+)
+_TOKEN_IN_THE_MIDDLE: Final = re.compile(
+    r"[A-Za-z0-9_~.]{3}\dQ~[\w.~-]{31,34}|[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{40,}+"
 )
 _HASH: Final = re.compile(
     r"\$(?:2[abxy]|apr1|argon2[a-z]{0,2}|scrypt|pbkdf2[a-z0-9-]{0,12}|[1567y])\$[\w./$=,+-]{20,}+"
@@ -74,10 +75,24 @@ _COMMAND_USER: Final = re.compile(
     r"(?<![\w-])((?:-u|--user|--proxy-user|-U)(?:[ =]|\\?[\"'],[ ]?\\?[\"'])?)"
     r"([^\s:\"'/\\,]{1,64}:[^\s\"'\\]{1,256})"
 )
-_CLIENTS: Final = ("mysql", "mariadb", "sshpass", "redis-cli", "smbclient", "ldap")
+_SQL: Final = re.compile(
+    r"((?i:identified (?:with \S{1,40} )?(?:by|as)(?: password)? ))('[^'\n]*+')"
+)
+_CLIENTS: Final = (
+    "docker",
+    "podman",
+    "openssl",
+    "mysql",
+    "mariadb",
+    "sshpass",
+    "redis-cli",
+    "smbclient",
+    "ldap",
+)
 _CLIENT_PASSWORD: Final = re.compile(
-    r"(?<![\w-])(-p(?=[^\s\"',]*[a-z])(?!assword|ort|rotocol)|-[aw][ ]|-[aw]\\?[\"'],[ ]?\\?[\"']"
-    r"|-p\\?[\"'],[ ]?\\?[\"']|-p[ ](?=\S*[a-z]\S*\d|\S*\d\S*[a-z]))([^\s\"',\\]+)"
+    r"(?<![\w-])(-p[\"']|-[kp][ ](?=\S*[A-Za-z]\S*\d|\S*\d\S*[A-Za-z])"
+    r"|-p(?=[^\s\"',]*[a-z])(?!assword|ort|rotocol)|-[aw][ ]|-[aw]\\?[\"'],[ ]?\\?[\"']"
+    r"|-p\\?[\"'],[ ]?\\?[\"'])([^\s\"',\\]+)"
 )
 
 
@@ -92,6 +107,8 @@ def without_tokens(text: str, found: list[str]) -> str:
         text = _without_keys(text, found)
     if "$" in text:
         text = _replaced(_HASH, star, text)
+    if "Q~" in text or ".atlasv1." in text:
+        text = _replaced(_TOKEN_IN_THE_MIDDLE, star, text)
     return _replaced(_TOKEN, star, text)
 
 
@@ -137,6 +154,8 @@ def without_url_users(text: str, found: list[str]) -> str:
         text = _replaced(_USER_AT, star, _replaced(_ORACLE, star, text))
     if "-" in text and ":" in text:
         text = _replaced(_COMMAND_USER, after, text)
+    if "dentified" in text or "DENTIFIED" in text:
+        text = _replaced(_SQL, after, text)
     if any(client in text for client in _CLIENTS):
         text = _replaced(_CLIENT_PASSWORD, after, text)
     return text

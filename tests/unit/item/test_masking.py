@@ -137,7 +137,28 @@ FORMS = [
     f"mysql -u root -p{S} db",
     f"sshpass -p {S} ssh h",
     f"redis-cli -a {S}",
+    f"docker login -u me -p {S}",
+    f"sshpass -p'{S}' ssh h",
+    f"CREATE USER x IDENTIFIED BY '{S}'",
+    # As other programs write them
+    f"HTTP/1.1 401\\r\\nAuthorization: Basic {S}\\r\\nHost: x",
+    f"Authorization: Bearer\n  {S}",
+    f"db:\n  password:\n    {S}\n  port: 1",
+    f"credentials:\n  user: u\n  key: {S}\nport: 1",
+    f"<property name='password'>{S}</property>",
+    f"<password><![CDATA[{S}]]></password>",
+    f"&lt;password&gt;{S}&lt;/password&gt;",
+    f"&quot;password&quot;: &quot;{S}&quot;",
+    f"\\u0022password\\u0022: \\u0022{S}\\u0022",
+    f"os.environ.get('TOKEN') -> '{S}'",
+    f"AuthToken({S})",
+    f"adgangskode={S}",
+    f"contraseña: {S}",
+    f"пароль: {S}",
+    f"密码：{S}",  # noqa: RUF001
     # Prose
+    f"Password for user bob: {S}",
+    f"Incorrect API key provided: {S}.",
     f"Bearer {S}",
     f"the password {S} was refused",
     f"wrong password '{S}'",
@@ -192,6 +213,8 @@ TOKENS = [
     f"-----BEGIN PRIVATE KEY-----\n{LONG}",
 ]
 HARMLESS = [
+    "the password is wrong: see https://host/docs/x1 for more",
+    '    async with session:\n  File "x.py", line 3',
     "nothing to hide",
     "worker wrote the outcome of item 65a1b2c3d4e5f60718293a4b to queue invoices in 0.12 s",
     "a bearer token is missing",
