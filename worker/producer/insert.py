@@ -8,18 +8,28 @@
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.item.metadata import KEY
 from worker.item.new_item import NewItem
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, DuplicateKey, QueueNotFound, ServerError
-from worker.openiap.fields import id_of, number, object_of, objects_of
-from worker.openiap.workitem import JsonObject
+from worker.openiap.errors import (
+    AccessDenied,
+    DuplicateKey,
+    OpenIAPError,
+    QueueNotFound,
+    ServerError,
+)
+from worker.openiap.fields import id_of, moment_of, number, object_of, objects_of
+from worker.openiap.values import iso
+from worker.openiap.workitem import NEW, JsonObject
 
 COLLECTION: Final = "workitems"
+SURELY_WAITS: Final = timedelta(minutes=2)
+"""An item that is due so much later can be written whole: nobody pops it meanwhile."""
 KNOWN_FOR: Final = 60.0
 """Seconds for which a queue's id and rights are remembered."""
 
@@ -98,13 +108,34 @@ async def insert(client: Client, item: NewItem, *, id_field: str) -> Inserted:
     """
     try:
         if item.wiqid:
-            await client.insert_one(COLLECTION, item.document(datetime.now(UTC)))
+            document = item.document(datetime.now(UTC))
+            stored = await client.insert_one(COLLECTION, document)
+            if item.nextrun is None:
+                await _due_at_once(client, document, stored)
             return Inserted(item.id, fresh=True)
     except DuplicateKey:
         return Inserted(item.id, fresh=False)  # an earlier try, or an earlier life, did it
     except (AccessDenied, ServerError, QueueNotFound):
         pass
     return await _pushed(client, item, id_field)
+
+
+async def _due_at_once(client: Client, document: JsonObject, stored: JsonObject) -> None:
+    """Put an item right that is due at once, where this machine's clock is ahead of the server's:
+    it would wait for as long. What the server stamped on the insertion tells, so nobody is asked.
+
+    The item is there; an error of this write leaves it to wait, which is no reason to fail.
+    """
+    due, now = moment_of(document["nextrun"]), moment_of(stored.get("_created"))
+    if due is None or now is None or due <= now:
+        return
+    past = iso(now - timedelta(seconds=1))
+    with suppress(OpenIAPError):
+        if client.capabilities.conditional_updates:
+            waiting = {"_id": document["_id"], "state": NEW}
+            await client.update_document(COLLECTION, waiting, {"$set": {"nextrun": past}})
+        elif due - now > SURELY_WAITS:
+            await client.update_one(COLLECTION, {**document, **stored, "nextrun": past})
 
 
 async def _pushed(client: Client, item: NewItem, id_field: str) -> Inserted:

@@ -1,7 +1,7 @@
 """Placing: an item under a chosen id is put into its queue once, however often it is tried."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
@@ -10,6 +10,7 @@ from worker.item.new_item import NewItem, chosen_id
 from worker.localserver import LocalServer
 from worker.openiap.client import Client
 from worker.openiap.errors import QueueNotFound
+from worker.producer import insert as room
 from worker.producer.insert import Inserted, KnownQueues, insert
 
 QUEUE = {"_type": "workitemqueue", "maxretries": 3, "retrydelay": 0, "initialdelay": 0}
@@ -52,3 +53,21 @@ async def test_without_the_rights_it_is_pushed_with_its_id_in_the_metadata(
 async def test_a_queue_that_is_not_there_is_said(client: Client) -> None:
     with pytest.raises(QueueNotFound, match="queue nowhere does not exist"):
         await KnownQueues(client).of("nowhere")
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=1, seconds=30), timedelta(hours=1)], ids=str)
+async def test_an_item_of_a_machine_whose_clock_is_ahead_is_due_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + ahead
+
+    await client.insert_one("mq", {**QUEUE, "name": "q"})
+    monkeypatch.setattr(room, "datetime", Ahead)
+    item = await new_item(client, "q", {"n": 1})
+    assert (await insert(client, item, id_field="seed")).fresh
+    popped = await client.pop_workitem("q")
+    waits = not client.capabilities.conditional_updates and ahead < room.SURELY_WAITS
+    assert (popped is None) == waits  # a write that is not conditional could hit one that is worked

@@ -134,7 +134,8 @@ class Heartbeat(Service):
         if not found:
             return []
         peer = peer_of(found[0], self.server_now())
-        if peer is not None and peer.host != platform.node() and peer.silent < self._dead_after:
+        elsewhere = peer is not None and peer.host not in ("", platform.node())
+        if peer is not None and elsewhere and peer.silent < self._dead_after:
             raise StateError(
                 f"Worker {self.me.id} lives on {peer.host} (pid {peer.pid}, heard of"
                 f" {max(0.0, peer.silent):.0f} s ago): give each worker a worker_id of its own."

@@ -1,0 +1,197 @@
+"""Documents that somebody else wrote: on the real server, in the collections of the fleet."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.integration.engine.conftest import create_queue, settings_for, until_finished
+from tests.integration.engine.test_taking_over import Line, log, rescuer
+from worker import handler
+from worker.engine.concurrency.waiting_line import WaitingLines
+from worker.engine.fleet.heartbeat import PAGE, Heartbeat
+from worker.engine.fleet.presence import COLLECTION, Peer, WorkerInfo
+from worker.localserver import LocalServer
+from worker.openiap.client import Client
+from worker.openiap.factory import make_client
+from worker.openiap.fields import Misfit
+from worker.openiap.pool import Pool
+from worker.openiap.workitem import Workitem
+from worker.state.cells import COLLECTION as STATE
+from worker.state.cells import Cells
+from worker.state.state import State
+
+
+@pytest.fixture
+async def native(server: LocalServer, tmp_path: Path) -> AsyncIterator[Client]:
+    door = make_client(settings_for(server.ws_url, tmp_path / "native", client="native"))
+    await door.connect()
+    await create_queue(door, "q")
+    yield door
+    await door.disconnect()
+
+
+def heartbeat(client: Client, name: str, told: list[Misfit]) -> Heartbeat:
+    return Heartbeat(
+        WorkerInfo(name, "1", {"q": 1}),
+        pool=cast(Pool, Line(client)),
+        interval=1000,
+        dead_after=3000,
+        in_flight=tuple,
+        log=log(),
+        misfits=told.append,
+    )
+
+
+async def test_however_many_documents_others_write_the_living_are_seen(native: Client) -> None:
+    crowd = [
+        {"_id": f"pod-{n:05}", "_type": "worker", "queues": ["q"], "items": []}
+        for n in range(2 * PAGE)
+    ]
+    others = [{"_id": f"other-{n:05}", "_type": "worker", "queues": []} for n in range(PAGE)]
+    odd: list[dict[str, Any]] = [
+        {"_id": "odd-1", "_type": "worker", "queues": ["q"], "items": [None, 5, {"id": {}}]},
+        {"_id": "odd-2", "_type": "worker", "queues": ["q"], "items": {"id": "i"}},
+        {"_id": "odd-3", "_type": "worker", "queues": ["q", None, 5], "pid": [], "host": None},
+    ]
+    await native.insert_many(COLLECTION, [*crowd, *others, *odd], skipresults=True)
+    told: list[Misfit] = []
+    living = heartbeat(native, "z-living", told)
+    await living.start()
+    try:
+        found = {peer.id: peer for peer in await living.peers()}
+    finally:
+        await living.stop()
+    assert len(found) == 2 * PAGE + 4
+    assert found["z-living"].silent < 60
+    assert {misfit.id for misfit in told} == {"odd-1", "odd-2"}
+    assert found["odd-3"].queues == ("q",)
+
+
+DEATHS: list[dict[str, Any]] = [
+    {"attempts": None, "workers": None},
+    {"attempts": 5, "workers": 5},
+    {"attempts": [None, "1", {}], "workers": [1, None]},
+    {"attempts": {"a": 1}},
+    {},
+]
+
+
+@pytest.mark.parametrize("odd", DEATHS, ids=str)
+async def test_an_odd_count_of_deaths_holds_up_neither_its_item_nor_the_others(
+    native: Client, odd: dict[str, Any]
+) -> None:
+    items = []
+    for _ in range(3):
+        await native.push_workitem("q", {})
+        item = await native.pop_workitem("q")
+        assert item is not None
+        items.append(item)
+    spoiled = {"_id": f"deaths-{items[0].id}", "_type": "deaths", **odd}
+    await native.insert_one(COLLECTION, spoiled)
+    claims = frozenset((item.id, 0) for item in items)
+    dead = Peer("owner", "host", 1, "1", ("q",), 60, claims)
+    assert await rescuer(native, "heir", dead).rescue() == 3
+
+
+async def test_a_worker_starts_and_works_whatever_its_own_document_claims(client, start) -> None:
+    @handler("q")
+    async def work(payload: dict) -> dict:
+        return {"done": True}
+
+    await create_queue(client, "q")
+    items: list[Any] = [None, 5, "i", {"id": 5}, {"id": "x", "retries": "1"}, {"id": []}]
+    document = {"_id": "me", "_type": "worker", "host": [], "queues": 7, "items": items}
+    await client.insert_one(COLLECTION, document)
+    await start(work, worker_id="me")
+    await client.push_workitem("q", {})
+    (done,) = await until_finished(client, "q")
+    assert done["state"] == "successful"
+
+
+async def test_a_cell_is_found_among_what_somebody_put_between_its_versions(
+    native: Client,
+) -> None:
+    counter = State(native).counter("n")
+    assert [await counter.add(), await counter.add()] == [1, 2]
+    foreign = [{"_id": f"/counter/n#5-{n:04}"} for n in range(150)]
+    await native.insert_many(STATE, foreign, skipresults=True)
+    assert await State(native).counter("n").value() == 2
+    assert await State(native).counter("n").add() == 3
+
+
+async def test_a_cell_whose_last_number_is_taken_says_so(native: Client) -> None:
+    await native.insert_one(STATE, {"_id": f"/counter/n#{'9' * 10}", "content": {"value": 1}})
+    with pytest.raises(Exception, match="has no number left"):
+        await State(native).counter("n").add()
+
+
+@pytest.mark.parametrize("content", [{"value": "a"}, {"value": None}, {"value": 1.5}, None])
+async def test_a_counter_that_holds_no_number_says_so_and_never_begins_anew(
+    native: Client, content: object
+) -> None:
+    await native.insert_one(STATE, {"_id": f"/counter/n#{7:010}", "content": content})
+    with pytest.raises(Exception, match="no whole number"):
+        await State(native).counter("n").add()
+
+
+@pytest.mark.parametrize(
+    "content", [{"held": True, "lease": lease} for lease in ("1", None, -5, [], True)], ids=str
+)
+async def test_a_lock_with_an_odd_lease_is_held_for_a_lease_and_not_for_ever(
+    native: Client, content: object
+) -> None:
+    await native.insert_one(STATE, {"_id": f"/lock/l#{3:010}", "token": "t", "content": content})
+    clock = [0.0]
+
+    def passing() -> float:
+        clock[0] += 0.5
+        return clock[0]
+
+    lock = State(native).lock("l", "2s", wait="1h")
+    lock._clock = passing
+    held = await lock.acquire()
+    assert held.number > 1
+    await lock.release()
+
+
+async def test_lines_are_read_on_past_what_is_no_place(native: Client) -> None:
+    told: list[Misfit] = []
+    lines = WaitingLines(native, namespace="", queue="q", misfits=told.append)
+    for name in ("q/a", "q/b"):
+        await lines.join(lines.waiter(name, name, Workitem(id=f"i-{name[-1]}", wiq="q")))
+    foreign = [{"_id": f"/line/q/a#0-{n:04}", "line": ""} for n in range(250)]
+    await native.insert_many(STATE, foreign, skipresults=True)
+    assert [waiter.item for waiter in await lines.first("q/a", 1)] == ["i-a"]
+    heads = await lines.heads("", most=10)
+    assert "i-b" in [waiter.item for waiter in heads]
+    assert told
+
+
+async def test_a_version_that_another_user_spoiled_is_still_the_number_that_is_taken(
+    native: Client,
+) -> None:
+    cells = Cells(native)
+    made = await cells.create("k", "n", {"a": 1})
+    assert made is not None
+    spoiled = {"_id": f"/k/n#{2:010}", "number": "x", "content": 5, "token": None, "_acl": 5}
+    await native.insert_one(STATE, spoiled)
+    tip = await cells.tip("k", "n")
+    assert tip is not None
+    assert (tip.number, tip.content) == (2, {})
+    assert await cells.replace(made, {"a": 2}) is None
+    assert await cells.replace(tip, {"a": 2}) is not None
+
+
+async def test_an_item_without_a_usable_pop_time_is_put_back_once_it_was_seen_for_long(
+    native: Client,
+) -> None:
+    document = {"_type": "workitem", "wiq": "q", "state": "processing", "retries": 0, "name": "n"}
+    stored = await native.insert_one("workitems", {**document, "payload": {}, "lastrun": None})
+    looking = rescuer(native, "heir", unclaimed_after=5)
+    assert await looking.rescue() == 0
+    looking._seen = {run: at - 10 for run, at in looking._seen.items()}
+    assert await looking.rescue() == 1
+    (found,) = await native.query("workitems", {"_id": stored["_id"]})
+    assert found["state"] in ("new", "failed")
