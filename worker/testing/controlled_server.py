@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,13 @@ class ControlledServer:
         changed: set whenever an item may have changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        plain_users: Mapping[str, str] | None = None,
+        pop_contention: bool = False,
+    ) -> None:
         """Make one that is not started yet; its data lies in the folder."""
         self.clock: Final = VirtualClock()
         self.faults: Final = Faults()
@@ -37,6 +44,8 @@ class ControlledServer:
         self._options = ServerOptions(
             data=folder / "openiap.sqlite",
             users={self.username: self.password},
+            plain_users=dict(plain_users or {}),
+            pop_contention=pop_contention,
             wakeup_interval=0.05,
             wakeup_spacing=0.0,
             token_lifetime=TOKENS_LAST,

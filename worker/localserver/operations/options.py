@@ -120,6 +120,9 @@ class ServerOptions:
             ``updateworkitemqueue`` keeps what it is not told, and counting takes no query.
         pops_compete: leave ``pops_compete: false`` out of ``/config``, so that clients treat this
             server like OpenIAP, where several pops at once on one queue disturb each other.
+        pop_contention: pop in the real server's loop, where pops at once on one queue read the same
+            first item and all but one start over, on a database that takes its time; ``poprounds``
+            and ``lostrounds`` count in the stats.
         faults: bugs and accidents, see ``Faults``.
         faults_endpoint: answer ``POST /faults`` and ``GET /stats``; for tests only.
         ping_interval: seconds between pings to the clients.
@@ -143,6 +146,7 @@ class ServerOptions:
     grpc_enabled: bool = True
     strict: bool = True
     pops_compete: bool = False
+    pop_contention: bool = False
     faults: Faults = field(default_factory=Faults)
     faults_endpoint: bool = False
     ping_interval: float = 10.0

@@ -1,7 +1,9 @@
 """Everything that commands work with, put together once per server."""
 
+import random
 from collections import Counter
 
+from worker.localserver.operations.contention import PopLoop
 from worker.localserver.operations.documents import Documents
 from worker.localserver.operations.messages import MessageQueues
 from worker.localserver.operations.options import ServerOptions
@@ -58,6 +60,7 @@ class Services:
         self.watches = Watches(self.changes, self.roles, options.log, strict=options.strict)
         self.replies = Replies(self.store, options.log)
         self.stats: Counter[str] = Counter()
+        self.pop_loop = PopLoop(self.workitems, self.now, self.stats, random.Random())  # noqa: S311
 
     @property
     def chains(self) -> bool:
