@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.localserver import Faults, LocalServer, ServerOptions
+from worker.localserver.operations.sweep import Sweep
 from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.protocol.commands import COMMANDS
 from worker.localserver.storage.item_table import COLLECTION
@@ -78,7 +79,7 @@ class ControlledServer:
         """Move its clock ahead by so many seconds, and offer to the workers what is due then."""
         self.clock.advance(by)
         services = self.running.services
-        services.replies.schedule()
+        Sweep(services).round()
         await WakeUps(services).round()
 
     def lose_replies(self, command: str, times: int) -> None:

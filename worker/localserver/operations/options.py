@@ -111,6 +111,8 @@ class ServerOptions:
         plain_users: the same of those who have the rights alone that documents give them.
         wakeup_interval: seconds between two rounds of wake-up messages (OpenIAP: 10).
         wakeup_spacing: seconds between two clients of one round (OpenIAP: 1).
+        sweep_interval: seconds between two sweeps of documents whose time is over by an index with
+            ``expireAfterSeconds`` (MongoDB: 60).
         rate_limit: messages per 1 s window and connection; 0 is off (OpenIAP: 30). Signs of life,
             ``getelement``, uploads and downloads do not count; what is refused does.
         grpc_enabled: whether to listen for gRPC at all.
@@ -142,6 +144,7 @@ class ServerOptions:
     plain_users: dict[str, str] = field(default_factory=dict)
     wakeup_interval: float = 10.0
     wakeup_spacing: float = 1.0
+    sweep_interval: float = 60.0
     rate_limit: int = 0
     grpc_enabled: bool = True
     strict: bool = True

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+from worker.localserver.operations.collections import Collections
 from worker.localserver.operations.contention import PopLoop
 from worker.localserver.operations.documents import Documents
 from worker.localserver.operations.messages import MessageQueues
@@ -45,8 +46,9 @@ class Services:
         self.users = Users(self.store, table, self.roles)
         self.queues = Queues(self.store, table, self.changes, self.roles, strict=options.strict)
         self.queries = Queries(table, self.item_table)
+        self.collections = Collections(self.store, table, self.queries)
         self.documents = Documents(
-            self.store,
+            self.collections,
             table,
             self.item_table,
             self.files,
