@@ -35,9 +35,32 @@ def server(
         typer.Option(
             "--user",
             metavar="NAME:PASSWORD",
-            help="Who may sign in; may be given several times. Default: a random one.",
+            help="An administrator; may be given several times. Default: a random one.",
         ),
     ] = None,
+    plain_user: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plain-user",
+            metavar="NAME:PASSWORD",
+            help="A user with the rights alone that queues and documents give; several times.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict/--no-strict",
+            help="Be no kinder than OpenIAP. Without: watches take $.[?(…)], chain targets and"
+            " whole-second times count over the protocol, a change of a queue keeps what it does"
+            " not say, and counting takes no query.",
+        ),
+    ] = True,
+    pop_contention: Annotated[
+        bool,
+        typer.Option(
+            "--pop-contention", help="Pops at once on one queue disturb each other as on OpenIAP."
+        ),
+    ] = False,
     rate_limit: Annotated[
         int,
         typer.Option(
@@ -68,6 +91,12 @@ def server(
         users = parse_users(user or [])
     except ValueError as error:
         raise usage_error(f"--user {error}, for example --user me:secret.") from error
+    try:
+        plain_users = parse_users(plain_user or [])
+    except ValueError as error:
+        raise usage_error(f"--plain-user {error}, for example --plain-user me:secret.") from error
+    if both := sorted(users.keys() & plain_users.keys()):
+        raise usage_error(f"--user and --plain-user both name {both[0]}: take one of them.")
     if not users and not is_loopback(host):
         raise usage_error(
             f"--host {host} can be reached from other machines: say who may sign in, with"
@@ -80,6 +109,9 @@ def server(
         grpc_port=grpc_port,
         data=data,
         users=users,
+        plain_users=plain_users,
+        strict=strict,
+        pop_contention=pop_contention,
         rate_limit=rate_limit,
         wakeup_interval=wakeup_interval,
         log=lambda line: log.print(safe(line), style="dim", soft_wrap=True),

@@ -25,10 +25,15 @@ def _options(arguments: list[str]) -> ServerOptions:
     parser.add_argument(
         "--user", action="append", default=[], dest="users", metavar="NAME:PASSWORD"
     )
+    parser.add_argument(
+        "--plain-user", action="append", default=[], dest="plain_users", metavar="NAME:PASSWORD"
+    )
     parser.add_argument("--rate-limit", type=int, default=0)
     parser.add_argument("--wakeup-interval", type=float, default=10.0)
     parser.add_argument("--wakeup-spacing", type=float, default=1.0)
+    parser.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--pops-compete", action="store_true")
+    parser.add_argument("--pop-contention", action="store_true")
     parser.add_argument("--otel-metric-url")
     parser.add_argument(
         "--faults",
@@ -37,10 +42,11 @@ def _options(arguments: list[str]) -> ServerOptions:
         help="answer POST /faults, GET /stats",
     )
     given = vars(parser.parse_args(arguments))
-    try:
-        given["users"] = parse_users(given["users"])
-    except ValueError as error:
-        parser.error(f"--user {error}")
+    for option in ("user", "plain_user"):
+        try:
+            given[f"{option}s"] = parse_users(given[f"{option}s"])
+        except ValueError as error:
+            parser.error(f"--{option.replace('_', '-')} {error}")
     return ServerOptions(**given, log=lambda line: _write(sys.stderr.fileno(), line))
 
 

@@ -14,6 +14,7 @@ import uvicorn
 
 from worker.localserver.operations.options import Faults, ServerOptions
 from worker.localserver.operations.services import Services
+from worker.localserver.operations.sweep import Sweep
 from worker.localserver.operations.users import generated_user
 from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.protocol import grpc as grpc_transport
@@ -160,6 +161,7 @@ class LocalServer:
         self._tasks += [
             asyncio.create_task(self._sessions.keep_alive()),
             asyncio.create_task(wakeups.run()),
+            asyncio.create_task(Sweep(self._services).run()),
         ]
 
     async def stop(self) -> None:

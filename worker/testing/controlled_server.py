@@ -2,11 +2,13 @@
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from worker.localserver import Faults, LocalServer, ServerOptions
+from worker.localserver.operations.sweep import Sweep
 from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.protocol.commands import COMMANDS
 from worker.localserver.storage.item_table import COLLECTION
@@ -27,7 +29,13 @@ class ControlledServer:
         changed: set whenever an item may have changed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        plain_users: Mapping[str, str] | None = None,
+        pop_contention: bool = False,
+    ) -> None:
         """Make one that is not started yet; its data lies in the folder."""
         self.clock: Final = VirtualClock()
         self.faults: Final = Faults()
@@ -37,6 +45,8 @@ class ControlledServer:
         self._options = ServerOptions(
             data=folder / "openiap.sqlite",
             users={self.username: self.password},
+            plain_users=dict(plain_users or {}),
+            pop_contention=pop_contention,
             wakeup_interval=0.05,
             wakeup_spacing=0.0,
             token_lifetime=TOKENS_LAST,
@@ -69,7 +79,7 @@ class ControlledServer:
         """Move its clock ahead by so many seconds, and offer to the workers what is due then."""
         self.clock.advance(by)
         services = self.running.services
-        services.replies.schedule()
+        Sweep(services).round()
         await WakeUps(services).round()
 
     def lose_replies(self, command: str, times: int) -> None:

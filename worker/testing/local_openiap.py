@@ -42,16 +42,29 @@ class LocalOpenIAP:
             methods here.
     """
 
-    def __init__(self, folder: Path, *, client: ClientName = "native") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        client: ClientName = "native",
+        plain_users: Mapping[str, str] | None = None,
+        pop_contention: bool = False,
+    ) -> None:
         """Make one that is not started yet.
 
         Args:
             folder: an empty one; the server's data and the workers' state lie below it.
             client: which implementation the test and its workers use.
+            plain_users: name to password of users who have the rights alone that queues and
+                documents give them; the test itself may do everything.
+            pop_contention: let pops at once on one queue disturb each other, as OpenIAP's do;
+                ``server.stats`` counts ``poprounds`` and ``lostrounds``.
         """
         self.client_name: Final = client
         self._folder = folder
-        self._server = ControlledServer(folder)
+        self._server = ControlledServer(
+            folder, plain_users=plain_users, pop_contention=pop_contention
+        )
         self.clock: Final = self._server.clock
         self.faults: Final = self._server.faults
         self._items = ServerItems(lambda: self.server.services, self.clock)

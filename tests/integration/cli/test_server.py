@@ -25,6 +25,17 @@ def test_a_user_without_a_password_is_refused(cli: Cli) -> None:
     assert refused.stderr == "--user takes NAME:PASSWORD, for example --user me:secret.\n"
 
 
+def test_a_plain_user_without_a_password_or_that_is_an_administrator_is_refused(cli: Cli) -> None:
+    refused = cli("server", "--plain-user", "me", *PORTS)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "--plain-user takes NAME:PASSWORD, for example --plain-user me:secret.\n"
+    )
+    refused = cli("server", "--user", "me:a", "--plain-user", "me:b", *PORTS)
+    assert refused.returncode == 2
+    assert refused.stderr == "--user and --plain-user both name me: take one of them.\n"
+
+
 def test_a_taken_port_is_named(cli: Cli, server_url: str) -> None:
     port = server_url.rpartition(":")[2]
     refused = cli("server", "--port", port, "--grpc-port", "0")

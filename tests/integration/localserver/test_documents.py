@@ -1,10 +1,13 @@
 """Documents over the protocol: every command, MongoDB's meaning, OpenIAP's limits."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from tests.integration.localserver.conftest import DEADLINE
 from worker.localserver import Faults
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -312,6 +315,10 @@ async def test_collections_and_indexes(client: Any) -> None:
     await client.insert("mine", {"key": 1})
     with pytest.raises(Exception, match=r"E11000"):
         await client.insert("mine", {"key": 1})
+    second = await client.insert("mine", {"key": 2})
+    answered = await client.replace("mine", {**second, "key": 1})
+    assert answered["key"] == 1, "OpenIAP does not say that it stored nothing"
+    assert await client.query("mine", {"_id": second["_id"], "key": 1}) == []
     await client.ask("dropindex", pb.DropIndexRequest(collectionname="mine", name="key_1"))
     await client.insert("mine", {"key": 1})
     with pytest.raises(Exception, match=r"index not found"):
@@ -339,7 +346,7 @@ async def test_collections_and_indexes(client: Any) -> None:
         ("insertone", pb.InsertOneRequest(item="{}")),
         ("distinct", pb.DistinctRequest(collectionname="c")),
         ("createindex", pb.CreateIndexRequest(collectionname="c")),
-        ("createcollection", pb.CreateCollectionRequest(collectionname="t", expireAfterSeconds=5)),
+        ("createcollection", pb.CreateCollectionRequest(collectionname="t", capped=True)),
     ],
 )
 async def test_what_is_wrong_is_answered_with_an_error(
@@ -402,3 +409,52 @@ async def test_times_of_items_are_compared_and_ordered_in_sql_as_in_mongodb(clie
             "workitems", {"$or": [{"wiq": "q"}]}, orderby={"nextrun": direction}
         )
         assert [one["_id"] for one in found] == [one["_id"] for one in other]
+
+
+async def test_documents_go_when_their_time_is_over_by_the_servers_clock(
+    serve: Any, connect: Any
+) -> None:
+    now = [1_800_000_000.0]
+    server = await serve(clock=lambda: now[0], sweep_interval=0.02)
+    client, other = await connect(server), await connect(server)
+    await client.ask(
+        "createcollection", pb.CreateCollectionRequest(collectionname="c", expireAfterSeconds=60)
+    )
+    index = pb.CreateIndexRequest(
+        collectionname="d", index='{"expires": 1}', options='{"expireAfterSeconds": 0}'
+    )
+    for _ in range(2):
+        assert (await client.ask("createindex", index)).result == "expires_1"
+    reply = await client.ask("getindexes", pb.GetIndexesRequest(collectionname="c"))
+    (made,) = json.loads(reply.results)[1:]
+    assert (made["name"], made["expireAfterSeconds"]) == ("_created_1", 60)
+    index.options = '{"expireAfterSeconds": 1}'
+    with pytest.raises(Exception, match=r"^IndexOptionsConflict"):
+        await client.ask("createindex", index)
+
+    await other.ask("watch", pb.WatchRequest(collectionname="d"))
+    await client.insert("c", {"_id": "old"})
+    times = {"past": 30, "later": 90, "text": "soon", "several": [90, 30]}
+    for name, seconds in times.items():
+        await client.insert("d", {"_id": name, "expires": stamps(now[0], seconds)})
+    now[0] += 59
+    async with asyncio.timeout(DEADLINE):
+        while len(await client.query("d", {})) > 2:
+            await asyncio.sleep(0.01)
+    assert [one["_id"] for one in await client.query("d", {})] == ["later", "text"]
+    assert len(await client.query("c", {})) == 1
+    told = [await other.event("watchevent") for _ in range(6)]
+    assert [one.operation for one in told] == ["insert"] * 4 + ["delete"] * 2
+    now[0] += 1
+    async with asyncio.timeout(DEADLINE):
+        while await client.query("c", {}):
+            await asyncio.sleep(0.01)
+
+
+def stamps(now: float, seconds: Any) -> Any:
+    """Return moments so many seconds ahead as OpenIAP's clients write dates."""
+    if isinstance(seconds, list):
+        return [stamps(now, one) for one in seconds]
+    if isinstance(seconds, str):
+        return seconds
+    return datetime.fromtimestamp(now + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -570,3 +570,24 @@ async def test_popping_from_many_costs_no_more_than_from_few(serve: Any, connect
     # SQLite's steps, by tens, and no clock: a scan of 100,000 rows takes hundreds of times more.
     assert steps["few"] > 50
     assert steps["many"] < steps["few"] * 3
+
+
+async def test_pops_at_once_lose_rounds_and_each_item_goes_to_one(serve: Any, connect: Any) -> None:
+    server = await serve(pop_contention=True)
+    clients = [await connect(server) for _ in range(8)]
+    await clients[0].queue("q")
+    for n in range(16):
+        await clients[0].push("q", {"n": n})
+    assert (await clients[0].pop("q")).payload == '{"n":0}'
+    assert (server.stats["poprounds"], server.stats.get("lostrounds", 0)) == (1, 0)
+
+    popped = await asyncio.gather(*(client.pop("q") for client in clients))
+    assert len({item._id for item in popped}) == 8
+    lost = server.stats["lostrounds"]
+    assert lost >= 7, "all but one of the first round started over"
+    assert server.stats["poprounds"] == 9 + lost
+    rest = [await clients[0].pop("q") for _ in range(8)]
+    assert [item is None for item in rest] == [False] * 7 + [True]
+    assert server.stats["lostrounds"] == lost, "alone nobody loses"
+    with pytest.raises(Exception, match=r"queue not found nope"):
+        await clients[0].pop("nope")

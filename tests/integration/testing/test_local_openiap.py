@@ -5,7 +5,8 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
@@ -306,3 +307,18 @@ async def test_pushes_are_typed_and_their_results_awaited(local_openiap: LocalOp
         while not local_openiap.items("copies"):
             await asyncio.sleep(0.02)
     assert [item.payload for item in local_openiap.items("copies")] == [{"number": "1"}]
+
+
+async def test_pops_of_several_workers_disturb_each_other_on_demand(tmp_path: Path) -> None:
+    @handler("crowd", concurrency=4)
+    async def work(payload: dict[str, Any]) -> None: ...
+
+    async with LocalOpenIAP(tmp_path, pop_contention=True) as openiap:
+        for _ in range(3):
+            await openiap.start_worker(work)
+        for n in range(12):
+            await openiap.push(work, {"n": n})
+        items = await openiap.settled()
+        assert [item.state for item in items] == ["successful"] * 12
+        stats = openiap.server.stats
+        assert stats["poprounds"] - stats.get("lostrounds", 0) == 12

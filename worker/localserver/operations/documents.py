@@ -1,4 +1,4 @@
-"""Writing documents, and the collections and indexes around them.
+"""Writing documents.
 
 Items are documents as well: what is written to ``workitems`` becomes a row of the item table, so
 that an item that a client put back to ``new`` is popped again.
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from worker.localserver.operations import queues
+from worker.localserver.operations.collections import Collections, require_name
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import Queries, asked, in_mongomock
 from worker.localserver.operations.queues import NO_UPDATE, Queues
@@ -22,11 +23,9 @@ from worker.localserver.storage.files import Files
 from worker.localserver.storage.ids import new_id
 from worker.localserver.storage.item_rules import NEW
 from worker.localserver.storage.item_table import ItemTable
-from worker.localserver.storage.store import Store
 from worker.localserver.storage.user import User, created_by, modified_by
 
 CREATED: Final = ("_created", "_createdby", "_createdbyid")
-ALWAYS_THERE: Final = (filestore.COLLECTION, queues.COLLECTION, "users", item_table.COLLECTION)
 
 
 class Documents:
@@ -34,7 +33,7 @@ class Documents:
 
     def __init__(
         self,
-        store: Store,
+        collections: Collections,
         documents: DocumentTable,
         items: ItemTable,
         files: Files,
@@ -43,7 +42,7 @@ class Documents:
         queues: Queues,
         roles: Roles,
     ) -> None:
-        self._store = store
+        self._collections = collections
         self._documents = documents
         self._items = items
         self._files = files
@@ -60,7 +59,7 @@ class Documents:
         Raises:
             RefusedError: its id, or a value of a unique index, is taken; an item without a queue.
         """
-        _require_name(collection)
+        require_name(collection)
         if collection == item_table.COLLECTION:
             document = self._as_new_item(document, user, now)
         document = {
@@ -71,7 +70,7 @@ class Documents:
             **modified_by(user, now),
             "_version": 0,
         }
-        self._check_unique(collection, document)
+        self._collections.check_unique(collection, document)
         if collection == item_table.COLLECTION:
             item = item_table.item_of(document)
             if self._items.get(item.id) is not None:
@@ -95,7 +94,7 @@ class Documents:
             RefusedError: it has no id, there is no such document, no right to change it before or
                 after.
         """
-        _require_name(collection)
+        require_name(collection)
         sent = document.get("_acl")
         if isinstance(sent, list) and not rights.granted(user, sent, rights.UPDATE):
             raise RefusedError(NO_UPDATE)
@@ -122,7 +121,7 @@ class Documents:
             "_version": 0 if is_item else int(present.get("_version") or 0) + 1,
         }
         try:
-            self._check_unique(collection, replaced)
+            self._collections.check_unique(collection, replaced)
         except RefusedError:
             return replaced
         self._write(collection, replaced, now)
@@ -147,7 +146,7 @@ class Documents:
         Raises:
             RefusedError: an operator that is unknown, or an update without one.
         """
-        _require_name(collection)
+        require_name(collection)
         if not update or not all(key.startswith("$") for key in update):
             raise RefusedError("Update document requires atomic operators")
         if not all(isinstance(fields, dict) for fields in update.values()):
@@ -221,7 +220,7 @@ class Documents:
             RefusedError: a work item queue; a file that an item has; a message queue or a file that
                 is not there or that the user has no right to delete.
         """
-        _require_name(collection)
+        require_name(collection)
         document = self._get(collection, document_id)
         acl = rights.acl_of(collection, document or {})
         if collection in (queues.COLLECTION, filestore.COLLECTION):
@@ -240,7 +239,7 @@ class Documents:
 
         Those that the user has no right to delete are left out. Items leave their files behind.
         """
-        _require_name(collection)
+        require_name(collection)
         wanted = {"_id": {"$in": ids}} if ids else query
         found = list(self._queries.matching(collection, wanted, user=user, right=rights.DELETE))
         for document in found:
@@ -250,74 +249,6 @@ class Documents:
     def expire(self, collection: str, document: dict[str, Any]) -> None:
         """Remove a document whose time is over."""
         self._delete(collection, document)
-
-    def collections(self) -> list[str]:
-        """Return the names of all collections."""
-        names = {str(row[0]) for row in self._store.rows("SELECT name FROM collections")}
-        return sorted(names | set(ALWAYS_THERE))
-
-    def create_collection(self, collection: str) -> None:
-        """Make an empty collection.
-
-        Raises:
-            RefusedError: it exists.
-        """
-        _require_name(collection)
-        if collection in self.collections():
-            raise RefusedError(f"Collection already exists. NS: openflow.{collection}")
-        self._store.write("INSERT INTO collections (name) VALUES (?)", (collection,))
-
-    def drop_collection(self, collection: str) -> None:
-        """Remove a collection with all its documents.
-
-        Raises:
-            RefusedError: it is one that the server needs.
-        """
-        _require_name(collection)
-        if collection in ALWAYS_THERE:
-            raise RefusedError(f"Access denied, dropping reserved collection {collection}")
-        self._documents.drop(collection)
-
-    def indexes(self, collection: str) -> list[dict[str, Any]]:
-        """Return the indexes of a collection, as MongoDB describes them."""
-        described: list[dict[str, Any]] = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
-        for name, keys, options in self._store.rows(
-            "SELECT name, keys, options FROM indexes WHERE collection = ? ORDER BY name",
-            (collection,),
-        ):
-            described.append({"v": 2, **json.loads(options), "key": json.loads(keys), "name": name})
-        return described
-
-    def create_index(
-        self, collection: str, keys: dict[str, Any], options: dict[str, Any], name: str
-    ) -> str:
-        """Note an index and return its name; only ``unique`` has an effect here.
-
-        Raises:
-            RefusedError: no fields.
-        """
-        _require_name(collection)
-        if not keys:
-            raise RefusedError("Index keys cannot be empty.")
-        name = name or "_".join(f"{field}_{direction}" for field, direction in keys.items())
-        self._store.write(
-            "INSERT OR REPLACE INTO indexes (collection, name, keys, options) VALUES (?, ?, ?, ?)",
-            (collection, name, json_text.write(keys), json_text.write(options)),
-        )
-        self._store.write("INSERT OR IGNORE INTO collections (name) VALUES (?)", (collection,))
-        return name
-
-    def drop_index(self, collection: str, name: str) -> None:
-        """Remove an index.
-
-        Raises:
-            RefusedError: there is none of this name.
-        """
-        gone = self._store.write(
-            "DELETE FROM indexes WHERE collection = ? AND name = ?", (collection, name)
-        )
-        if gone == 0:
-            raise RefusedError(f"index not found with name [{name}]")
 
     def _get(self, collection: str, document_id: str) -> dict[str, Any] | None:
         if collection != item_table.COLLECTION:
@@ -379,20 +310,6 @@ class Documents:
         else:
             self._documents.replace(collection, document)
 
-    def _check_unique(self, collection: str, document: dict[str, Any]) -> None:
-        for index in self.indexes(collection)[1:]:
-            if not index.get("unique"):
-                continue
-            values = {field: document.get(field) for field in index["key"]}
-            taken = self._queries.query(
-                collection, {**values, "_id": {"$ne": document["_id"]}}, top=1
-            )
-            if taken:
-                raise RefusedError(
-                    f"E11000 duplicate key error collection: openflow.{collection} index: "
-                    f"{index['name']} dup key: {json_text.write(values)}"
-                )
-
 
 def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
     """Return a document after MongoDB's update operators; plain ``$set`` and ``$unset`` fast."""
@@ -420,11 +337,6 @@ def _mentions_payload(query: dict[str, Any], update: dict[str, Any]) -> bool:
     if not set(update) <= {"$set", "$unset"}:
         return True
     return any(field.startswith("payload") for fields in update.values() for field in fields)
-
-
-def _require_name(collection: str) -> None:
-    if not collection:
-        raise RefusedError("collectionname is mandatory")
 
 
 def _id_text(value: object) -> str:

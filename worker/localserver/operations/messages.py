@@ -124,8 +124,10 @@ class MessageQueues:
     def publish(self, request: pb.QueueMessageRequest) -> None:
         """Hand a message to one subscriber of its queue, or to each queue of its exchange.
 
+        Where nobody listens it is lost, and as on OpenIAP no error says so.
+
         Raises:
-            RefusedError: nobody listens to the queue, or there is no such exchange.
+            RefusedError: there is no such exchange.
         """
         if request.exchangename:
             exchange = self._exchanges.get(request.exchangename.lower())
@@ -134,16 +136,12 @@ class MessageQueues:
             for queue in exchange.queues(request.routingkey):
                 self._to_one(queue, request)
             return
-        if not self._to_one(request.queuename.lower(), request):
-            raise RefusedError(
-                f"Unknown queue {request.queuename} or access denied, "
-                "missing read permission on queue object"
-            )
+        self._to_one(request.queuename.lower(), request)
 
-    def _to_one(self, key: str, request: pb.QueueMessageRequest) -> bool:
+    def _to_one(self, key: str, request: pb.QueueMessageRequest) -> None:
         subscribers = self._subscribers.get(key)
         if not subscribers:
-            return False
+            return
         # Listeners of one queue take turns, as RabbitMQ's consumers do.
         subscriber = subscribers.pop(0)
         subscribers.append(subscriber)
@@ -158,7 +156,6 @@ class MessageQueues:
                 data=request.data,
             ),
         )
-        return True
 
     def _forget(self, key: str) -> None:
         self._subscribers.pop(key, None)

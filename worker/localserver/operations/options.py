@@ -111,6 +111,8 @@ class ServerOptions:
         plain_users: the same of those who have the rights alone that documents give them.
         wakeup_interval: seconds between two rounds of wake-up messages (OpenIAP: 10).
         wakeup_spacing: seconds between two clients of one round (OpenIAP: 1).
+        sweep_interval: seconds between two sweeps of documents whose time is over by an index with
+            ``expireAfterSeconds`` (MongoDB: 60).
         rate_limit: messages per 1 s window and connection; 0 is off (OpenIAP: 30). Signs of life,
             ``getelement``, uploads and downloads do not count; what is refused does.
         grpc_enabled: whether to listen for gRPC at all.
@@ -120,6 +122,9 @@ class ServerOptions:
             ``updateworkitemqueue`` keeps what it is not told, and counting takes no query.
         pops_compete: leave ``pops_compete: false`` out of ``/config``, so that clients treat this
             server like OpenIAP, where several pops at once on one queue disturb each other.
+        pop_contention: pop in the real server's loop, where pops at once on one queue read the same
+            first item and all but one start over, on a database that takes its time; ``poprounds``
+            and ``lostrounds`` count in the stats.
         faults: bugs and accidents, see ``Faults``.
         faults_endpoint: answer ``POST /faults`` and ``GET /stats``; for tests only.
         ping_interval: seconds between pings to the clients.
@@ -139,10 +144,12 @@ class ServerOptions:
     plain_users: dict[str, str] = field(default_factory=dict)
     wakeup_interval: float = 10.0
     wakeup_spacing: float = 1.0
+    sweep_interval: float = 60.0
     rate_limit: int = 0
     grpc_enabled: bool = True
     strict: bool = True
     pops_compete: bool = False
+    pop_contention: bool = False
     faults: Faults = field(default_factory=Faults)
     faults_endpoint: bool = False
     ping_interval: float = 10.0

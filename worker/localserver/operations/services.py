@@ -1,7 +1,10 @@
 """Everything that commands work with, put together once per server."""
 
+import random
 from collections import Counter
 
+from worker.localserver.operations.collections import Collections
+from worker.localserver.operations.contention import PopLoop
 from worker.localserver.operations.documents import Documents
 from worker.localserver.operations.messages import MessageQueues
 from worker.localserver.operations.options import ServerOptions
@@ -45,8 +48,9 @@ class Services:
         self.sign_ins = SignIns(self.users)
         self.queues = Queues(self.store, table, self.changes, self.roles, strict=options.strict)
         self.queries = Queries(table, self.item_table)
+        self.collections = Collections(self.store, table, self.queries)
         self.documents = Documents(
-            self.store,
+            self.collections,
             table,
             self.item_table,
             self.files,
@@ -60,6 +64,7 @@ class Services:
         self.watches = Watches(self.changes, self.roles, options.log, strict=options.strict)
         self.replies = Replies(self.store, options.log)
         self.stats: Counter[str] = Counter()
+        self.pop_loop = PopLoop(self.workitems, self.now, self.stats, random.Random())  # noqa: S311
 
     @property
     def chains(self) -> bool:

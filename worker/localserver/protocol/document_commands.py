@@ -175,7 +175,7 @@ def _require_admin(call: Call, said: str = "") -> None:
 
 def list_collections(call: Call, request: pb.ListCollectionsRequest) -> Message:
     """List all collections."""
-    names = call.services.documents.collections()
+    names = call.services.collections.names()
     return pb.ListCollectionsResponse(
         results=json_text.write([{"name": name, "type": "collection"} for name in names])
     )
@@ -184,19 +184,18 @@ def list_collections(call: Call, request: pb.ListCollectionsRequest) -> Message:
 def create_collection(call: Call, request: pb.CreateCollectionRequest) -> Message:
     """Make a collection."""
     _require_admin(call, f", creating collection {request.collectionname}")
-    if request.capped or request.expireAfterSeconds or request.HasField("timeseries"):
+    if request.capped or request.HasField("timeseries"):
         raise RefusedError(
-            "The local server does not support createcollection with capped, "
-            "expireAfterSeconds or timeseries"
+            "The local server does not support createcollection with capped or timeseries"
         )
-    call.services.documents.create_collection(request.collectionname)
+    call.services.collections.create(request.collectionname, request.expireAfterSeconds)
     return pb.CreateCollectionResponse()
 
 
 def drop_collection(call: Call, request: pb.DropCollectionRequest) -> Message:
     """Remove a collection."""
     _require_admin(call, f", droppping collection {request.collectionname}")
-    call.services.documents.drop_collection(request.collectionname)
+    call.services.collections.drop(request.collectionname)
     return pb.DropCollectionResponse()
 
 
@@ -204,14 +203,14 @@ def get_indexes(call: Call, request: pb.GetIndexesRequest) -> Message:
     """List a collection's indexes."""
     _require_admin(call)
     return pb.GetIndexesResponse(
-        results=json_text.write(call.services.documents.indexes(request.collectionname))
+        results=json_text.write(call.services.collections.indexes(request.collectionname))
     )
 
 
 def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
     """Make an index."""
     _require_admin(call)
-    name = call.services.documents.create_index(
+    name = call.services.collections.create_index(
         request.collectionname,
         json_object(request.index, "index"),
         json_object(request.options, "options"),
@@ -223,7 +222,7 @@ def create_index(call: Call, request: pb.CreateIndexRequest) -> Message:
 def drop_index(call: Call, request: pb.DropIndexRequest) -> Message:
     """Remove an index."""
     _require_admin(call)
-    call.services.documents.drop_index(request.collectionname, request.name)
+    call.services.collections.drop_index(request.collectionname, request.name)
     return pb.DropIndexResponse()
 
 

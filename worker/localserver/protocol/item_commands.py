@@ -1,6 +1,6 @@
 """The commands of work items and their queues."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -17,7 +17,7 @@ from worker.localserver.protocol.item_wire import (
 )
 from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
-from worker.localserver.storage.item_rules import StoredItem
+from worker.localserver.storage.item_rules import Queue, StoredItem
 from worker.localserver.storage.item_table import COLLECTION
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -49,11 +49,21 @@ def push_many(call: Call, request: pb.PushWorkitemsRequest) -> Message:
     return reply
 
 
-def pop(call: Call, request: pb.PopWorkitemRequest) -> Message:
+def pop(call: Call, request: pb.PopWorkitemRequest) -> Message | Awaitable[Message]:
     """Take the next item of a queue; a reply without an item means there is none."""
     services = call.services
     queue = services.queues.require(request.wiq, request.wiqid, call.user)
-    item = services.workitems.pop(queue, call.user, services.now())
+    if services.options.pop_contention:
+        return _pop_in_loop(call, request, queue)
+    return _popped(call, request, services.workitems.pop(queue, call.user, services.now()))
+
+
+async def _pop_in_loop(call: Call, request: pb.PopWorkitemRequest, queue: Queue) -> Message:
+    return _popped(call, request, await call.services.pop_loop.pop(queue, call.user))
+
+
+def _popped(call: Call, request: pb.PopWorkitemRequest, item: StoredItem | None) -> Message:
+    services = call.services
     if item is None:
         return pb.PopWorkitemResponse()
     reply = pb.PopWorkitemResponse(workitem=_sent(call, item))
