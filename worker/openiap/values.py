@@ -70,6 +70,11 @@ _encode: Final = json.JSONEncoder(
 ).encode
 
 
+_encode_plain: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
 def json_text(value: object) -> str:
     """Return ``value`` as compact JSON text.
 
@@ -78,6 +83,16 @@ def json_text(value: object) -> str:
         ValueError: a NaN or infinity (JSON has none), or a structure that contains itself.
     """
     return _encode(value)
+
+
+def plain_text(value: object) -> str:
+    """Like ``json_text``, of what JSON itself knows.
+
+    Raises:
+        TypeError: there is something else inside.
+        ValueError: as for ``json_text``.
+    """
+    return _encode_plain(value)
 
 
 def argument_text(value: object) -> str:
