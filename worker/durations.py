@@ -8,6 +8,8 @@ Duration = float | int | str
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)", re.I)
+MOST: Final = 1e15
+"""Seconds; what is longer is none, and a whole number may be too large for a float."""
 ALLOWED: Final = "seconds, or text like 250ms, 90s, 5m, 1h30m, 2d"
 
 
@@ -22,9 +24,11 @@ def seconds(value: Duration | timedelta) -> float:
     elif isinstance(value, bool):
         raise ValueError(f"{value!r} is not a duration: {ALLOWED}")
     elif isinstance(value, int | float):
-        found = float(value)
-    else:
+        found = float(value) if abs(value) < MOST else float("inf")
+    elif isinstance(value, str):
         found = _from_text(value)
+    else:
+        raise ValueError(f"{value!r} is not a duration: {ALLOWED}")
     if not 0 <= found < float("inf"):
         raise ValueError(f"{value!r} is not a duration: {ALLOWED}, not negative")
     return found

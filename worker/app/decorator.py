@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from worker.app.callables import as_function
@@ -154,7 +154,11 @@ def texts(what: str, given: Sequence[str]) -> tuple[str, ...]:
     Raises:
         HandlerError: it is one text, or holds something else.
     """
-    if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+    if (
+        isinstance(given, str)
+        or not isinstance(given, Iterable)
+        or not all(isinstance(one, str) for one in given)
+    ):
         raise HandlerError(f"{what} = {given!r}; allowed: a list of texts.")
     return tuple(given)
 

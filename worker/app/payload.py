@@ -10,7 +10,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, get_origin, get_type_hints
 
-from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, PydanticUserError, ValidationError
 
 from worker.app.options import Handler
 from worker.app.signature import hints_of, members_of, payload_kind, validates
@@ -35,6 +35,10 @@ def payload_json(handler: Handler[..., Any], payload: Any) -> JsonObject:
     except ValidationError as error:
         raise ContractError(
             f"The payload does not fit {handler.name}: {problems_of(error)}."
+        ) from None
+    except PydanticUserError as error:
+        raise ContractError(
+            f"The payload of {handler.name} cannot be validated: {error.message}"
         ) from None
     except NotJson as error:
         raise ContractError(f"The payload of {handler.name} has no JSON form: {error}.") from None
@@ -81,6 +85,10 @@ def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
             return None
         try:
             return _result(kind, payload)
+        except PydanticUserError as error:
+            raise ContractError(
+                f"The result of {handler.name} cannot be read: {error.message}"
+            ) from None
         except ValidationError as error:
             raise ContractError(
                 f"The result does not fit {handler.name}: {problems_of(error)}."

@@ -10,6 +10,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -227,12 +228,25 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 def payload_kind(function: Callable[..., Any]) -> Any:
     """Return the type of a handler's payload, as who pushes to it must know it: the first parameter
     that can be one; None where the handler takes no payload."""
+    try:
+        return _payload_kind(function)
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=512)
+def _payload_kind(function: Callable[..., Any]) -> Any:
+    """Find it once; that there is none is not remembered: a name may be defined later.
+
+    Raises:
+        LookupError: no parameter can be the payload.
+    """
     hints = hints_of(function)
     for name in inspect.signature(function).parameters:
         kind = hints.get(name)
         if _source(_asked(kind, frozenset()), frozenset()) == "payload":
             return kind
-    return None
+    raise LookupError(name_of(function))
 
 
 def members_of(kind: Any) -> tuple[Any, ...]:

@@ -119,7 +119,13 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
                 )
             if not name.isascii():
                 _check_text(name)
-            found[name if type(name) is str else _form(name, depth)] = _form(one, depth + 1)
+            if type(name) is not str:
+                name = str.__str__(name)
+            kind = type(one)
+            if (kind is str and one.isascii()) or (kind is int and -EXACT <= one <= EXACT):
+                found[name] = one  # most values: what _form would say, without the call
+            else:
+                found[name] = _form(one, depth + 1)
     except NotJson as error:
         error.path = (_shown_key(name), *error.path)
         raise
@@ -130,7 +136,11 @@ def _array(value: Any, depth: int) -> list[Any]:
     found: list[Any] = []
     try:
         for one in value:
-            found.append(_form(one, depth + 1))
+            kind = type(one)
+            if (kind is str and one.isascii()) or (kind is int and -EXACT <= one <= EXACT):
+                found.append(one)
+            else:
+                found.append(_form(one, depth + 1))
     except NotJson as error:
         error.path = (str(len(found)), *error.path)
         raise

@@ -27,7 +27,7 @@ from worker.item.masking import masked, shortened
 from worker.item.new_item import FollowUp
 from worker.item.retry import Backoff, NeverRetry, Retrying, RetryPolicy
 from worker.openiap.errors import PayloadTooLarge
-from worker.openiap.values import checked_payload, iso, json_text
+from worker.openiap.values import checked_payload, iso, json_text, plain_text
 from worker.openiap.workitem import (
     APPLICATION,
     BUSINESS,
@@ -120,7 +120,7 @@ def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
     try:
         fields = result_fields(result, handler=handler)
         merged = payload if fields is None else {**payload, **fields}
-        checked_payload(json_text(merged), operation="")
+        checked_payload(_text(merged), operation="")
     except PayloadTooLarge as error:
         text = f"{handler}: with the result {error.text}"
         return Outcome("failed", None, message=text)
@@ -130,6 +130,21 @@ def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
         text = f"{handler}: the result: {error}"
         return Outcome("failed", None, message=clip(text, MAX_MESSAGE))
     return Outcome("successful", merged)
+
+
+def _text(merged: JsonObject) -> str:
+    """Return the text of a payload; a handler may have put anything into the one that it was given.
+
+    Raises:
+        NotJson, ValueError: it would not come back as it is.
+    """
+    try:
+        return plain_text(merged)
+    except TypeError:
+        found = json_form(merged)
+        merged.clear()
+        merged.update(found)
+        return plain_text(found)
 
 
 def result_fields(result: object, *, handler: str) -> JsonObject | None:

@@ -75,6 +75,11 @@ _encode: Final = json.JSONEncoder(
 ).encode
 
 
+_encode_plain: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
 def json_text(value: object) -> str:
     """Return ``value`` as compact JSON text, which can be read back wherever it may come.
 
@@ -116,6 +121,16 @@ def checked_depth(text: str) -> str:
     if depth > MAX_DEPTH:
         raise ValueError(f"nested {depth} levels deep; {DEPTH_ALLOWED}")
     return text
+
+
+def plain_text(value: object) -> str:
+    """Like ``json_text``, of what JSON itself knows.
+
+    Raises:
+        TypeError: there is something else inside.
+        ValueError: as for ``json_text``.
+    """
+    return _encode_plain(value)
 
 
 def argument_text(value: object) -> str:

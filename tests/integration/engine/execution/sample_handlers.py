@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import functools
 import os
 import re
 import signal
@@ -54,6 +55,30 @@ async def add_async(sum_: Sum, item: Item) -> Total:
     await asyncio.sleep(0)
     assert current_item.get() is item
     return Total(total=sum_.a + sum_.b)
+
+
+async def scaled(sum_: Sum, item: Item, factor: int = 1) -> Total:
+    await asyncio.sleep(0)
+    assert current_item.get() is item
+    return Total(total=factor * (sum_.a + sum_.b))
+
+
+class Adds:
+    def __call__(self, sum_: Sum, item: Item) -> Any:
+        return scaled(sum_, item, 3)
+
+
+def logged(function: Any) -> Any:
+    @functools.wraps(function)
+    def inner(*args: Any, **arguments: Any) -> Any:
+        return function(*args, **arguments)
+
+    return inner
+
+
+partial = handler("partial", process=True)(functools.partial(scaled, factor=2))
+callable_object = handler("object", process=True)(Adds())
+wrapped = handler("wrapped", process=True)(logged(scaled))
 
 
 @handler("who", process=True)

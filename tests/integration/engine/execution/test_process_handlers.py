@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from worker import ApplicationError, BusinessError, Client, Item, Retry, Skip, handler
-from worker.app.registry import Registered
+from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
 from worker.engine.execution import make_executor
 from worker.engine.execution.remote import RemoteError
@@ -35,6 +35,22 @@ async def written(path: Path) -> int:
 async def test_a_result_comes_back(house: Any, name: str) -> None:
     executor, registered = await house.executor(house.sample(name), slots=1)
     assert await executor.run(house.call(registered, a=2, b=3)) == {"total": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "shown"),
+    [("partial", 10, "scaled"), ("callable_object", 15, "Adds"), ("wrapped", 5, "scaled")],
+)
+async def test_whatever_can_be_called_runs_in_a_process(
+    house: Any, name: str, total: int, shown: str
+) -> None:
+    found = load_modules(["sample_handlers"], folder=Path(__file__).parent)
+    queue = {"callable_object": "object"}.get(name, name)
+    sample = next(one for one in found if one.options.queue == queue)
+    executor, registered = await house.executor(sample, slots=1)
+    assert await executor.run(house.call(registered, a=2, b=3)) == {"total": total}
+    with pytest.raises(BusinessError, match=rf"{shown} is invalid: b: "):
+        await executor.run(house.call(registered, a=1))
 
 
 async def test_the_child_has_the_item_as_it_is(house: Any) -> None:
