@@ -131,3 +131,23 @@ async def test_a_user_who_may_not_write_documents_of_items_is_told_so_once(
                 await asyncio.sleep(0.02)
     said = [text for text in warned if "may not update the documents" in text]
     assert len(said) == (1 if client_name == "official" else 0)
+
+
+async def test_a_retry_by_the_queues_own_delay_is_begun_when_it_is_due(
+    server: Any, client: Client, start: Any
+) -> None:
+    """Nothing else tells of it: no message, no watch, and a poll that is far away."""
+    begun: list[float] = []
+
+    @handler("q")
+    async def call(payload: dict[str, Any]) -> None:
+        begun.append(time.monotonic())
+        if len(begun) < 3:
+            raise ValueError("once more")
+
+    server.faults.refuse = {"watch": 1}
+    await create_queue(client, "q", retrydelay=1, amqpqueue="")
+    await client.push_workitem("q", {})
+    await start(call, poll_interval=600.0)
+    (done,) = await until_finished(client, "q", timeout=20)
+    assert done["retries"] == 2

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from worker.item.outcome import Outcome
@@ -60,3 +60,11 @@ def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
         and delivered.result == "applied"
         and delivered.state in ("", SUCCESSFUL)
     )
+
+
+def due_for_certain(nextrun: datetime | None) -> datetime | None:
+    """Return when an item is due for certain: the official client cuts a time to its second, and
+    who looked then would find nothing and know of no other time."""
+    if nextrun is None or nextrun.microsecond:
+        return nextrun
+    return nextrun + timedelta(seconds=1)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from worker.engine.delivery.attachments import store_attachments
-from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import (
     PROJECTION,
@@ -247,7 +247,7 @@ class WriteBack:
             turn="first",
         )
         delivery.sent = True
-        return Delivered("applied", state=stored.state, nextrun=stored.nextrun)
+        return Delivered("applied", state=stored.state, nextrun=due_for_certain(stored.nextrun))
 
     async def _put_back(self, delivery: Delivery, at: datetime) -> Delivered | None:
         """Put the item back for a chosen time where an update cannot carry that: by its document,
