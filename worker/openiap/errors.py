@@ -111,7 +111,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], type[OpenIAPError]], ...]] = (
         AccessDenied,
     ),
     (
-        re.compile(r"missing \w+ (permission|rights)|not signed in|User not authenticated", re.I),
+        re.compile(r"missing \w+ permission|not signed in|User not authenticated", re.I),
         AccessDenied,
     ),
     (
