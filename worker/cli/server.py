@@ -35,7 +35,8 @@ def server(
         typer.Option(
             "--user",
             metavar="NAME:PASSWORD",
-            help="Who may sign in; may be given several times. Default: a random one.",
+            help="Who may sign in, nobody else; several times, or @FILE with one a line, which"
+            " others on this machine cannot see. Default: a random one.",
         ),
     ] = None,
     rate_limit: Annotated[

@@ -40,7 +40,7 @@ _BOUND_BY: Final = (
     r"|(?P<pair>\\{0,8}[\"'`]\s{0,8},\s{0,8}(?=b?\\{0,8}[\"']))"
     r"|(?P<form>[\"'](?:\r?\n|\\r\\n|\\n){2})"
     r"|(?P<given>\n[ ]{2}[^\n\[]{0,200}+\[type=[^\n,]{1,60}+,[ ]input_value=)"
-    r"|(?P<sign>(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27])?[\])]{0,2}[ \t\xa0]{0,16}"
+    r"|(?P<sign>(?:(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27])[\])]{0,2})?[ \t\xa0]{0,16}"
     r"(?:=>|:=|==|->|→|=|:|\uff1d|\uff1a|%3d|%3a)[ \t\xa0]{0,16}"
     r"(?:\\{0,8}[\"'](?=[bfru]{1,2}[\"']))?"
     r"(?:(?:str|string|bytes|secretstr|any)(?:[ ]?\|[ ]?none)?[ ]=[ ])?)"
@@ -57,6 +57,7 @@ _FOREIGN_CANDIDATE: Final = re.compile(
 _KEY_OF: Final = re.compile(
     r"(?:access|account|api|auth|encryption|licen[cs]e|master|private|secret|shared|signing)[ -]$"
 )
+_CALLED: Final = re.compile(r"(?i)passw|secret|token|credential|api_?key")
 _PROSE: Final = re.compile(
     r"\w{0,20}pass(?:word|wd|phrase|code)?s?|pwd|auth|secret|token|jwt|bearer|basic|pin"
     r"|credentials?|apikey"
@@ -158,6 +159,8 @@ def _names_secret(name: str, lowered: str, start: int, kind: str) -> bool:
         if bare == "key":
             return _KEY_OF.search(before) is not None
         return _PROSE.fullmatch(bare) is not None
+    if kind == "call" and _CALLED.search(name) is None:
+        return False
     if name.lower() in ("key", "keys"):
         return _KEY_OF.search(before) is not None
     return is_secret_name(name)
