@@ -15,6 +15,7 @@ again, the rest of each expression is bounded, and a text with very many secrets
 """
 
 import re
+from functools import cache
 from typing import Final
 
 from worker.item.known_secrets import STARS, KnownSecrets, process_environment
@@ -49,11 +50,7 @@ _BOUND_BY: Final = (
     r"|(?P<prose>[\"'`]?[ \t]{1,4}(?:(?:is|was|of|to|for|value)[ ]{1,4}){0,2})"
     r")"
 )
-# Two, since the search through plain text is quicker by far when all stems begin in ASCII.
 _CANDIDATE: Final = re.compile(f"(?:{_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}")
-_FOREIGN_CANDIDATE: Final = re.compile(
-    f"(?:{_STEMS}|{_FOREIGN_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}"
-)
 _KEY_OF: Final = re.compile(
     r"(?:access|account|api|auth|encryption|licen[cs]e|master|private|secret|shared|signing)[ -]$"
 )
@@ -105,7 +102,7 @@ def _without_shapes(text: str, found: list[str]) -> str:
 
 def _without_named(text: str, found: list[str]) -> str:
     lowered = _lowered(text)
-    candidate = _CANDIDATE if text.isascii() else _FOREIGN_CANDIDATE
+    candidate = _CANDIDATE if text.isascii() else _foreign_candidate()
     hit = candidate.search(lowered)
     if hit is None:
         return text
@@ -125,6 +122,16 @@ def _without_named(text: str, found: list[str]) -> str:
             done = at
         hit = candidate.search(lowered, at)
     return "".join(parts) + text[done:]
+
+
+@cache
+def _foreign_candidate() -> "re.Pattern[str]":
+    """Return the expression for texts beyond ASCII.
+
+    One of its own, since the search through plain text is quicker by far when all stems begin in
+    ASCII; made when it is needed, as making it costs a millisecond.
+    """
+    return re.compile(f"(?:{_STEMS}|{_FOREIGN_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}")
 
 
 def _value_of(text: str, lowered: str, hit: "re.Match[str]", done: int) -> tuple[int, int] | None:
