@@ -35,7 +35,8 @@ def server(
         typer.Option(
             "--user",
             metavar="NAME:PASSWORD",
-            help="An administrator; may be given several times. Default: a random one.",
+            help="An administrator; several times, or @FILE with one a line, which others on this"
+            " machine cannot see. Only who is named may sign in. Default: a random one.",
         ),
     ] = None,
     plain_user: Annotated[

@@ -15,6 +15,7 @@ again, the rest of each expression is bounded, and a text with very many secrets
 """
 
 import re
+from functools import cache
 from typing import Final
 
 from worker.item.known_secrets import STARS, KnownSecrets, process_environment
@@ -40,7 +41,7 @@ _BOUND_BY: Final = (
     r"|(?P<pair>\\{0,8}[\"'`]\s{0,8},\s{0,8}(?=b?\\{0,8}[\"']))"
     r"|(?P<form>[\"'](?:\r?\n|\\r\\n|\\n){2})"
     r"|(?P<given>\n[ ]{2}[^\n\[]{0,200}+\[type=[^\n,]{1,60}+,[ ]input_value=)"
-    r"|(?P<sign>(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27])?[\])]{0,2}[ \t\xa0]{0,16}"
+    r"|(?P<sign>(?:(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27])[\])]{0,2})?[ \t\xa0]{0,16}"
     r"(?:=>|:=|==|->|→|=|:|\uff1d|\uff1a|%3d|%3a)[ \t\xa0]{0,16}"
     r"(?:\\{0,8}[\"'](?=[bfru]{1,2}[\"']))?"
     r"(?:(?:str|string|bytes|secretstr|any)(?:[ ]?\|[ ]?none)?[ ]=[ ])?)"
@@ -49,14 +50,11 @@ _BOUND_BY: Final = (
     r"|(?P<prose>[\"'`]?[ \t]{1,4}(?:(?:is|was|of|to|for|value)[ ]{1,4}){0,2})"
     r")"
 )
-# Two, since the search through plain text is quicker by far when all stems begin in ASCII.
 _CANDIDATE: Final = re.compile(f"(?:{_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}")
-_FOREIGN_CANDIDATE: Final = re.compile(
-    f"(?:{_STEMS}|{_FOREIGN_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}"
-)
 _KEY_OF: Final = re.compile(
     r"(?:access|account|api|auth|encryption|licen[cs]e|master|private|secret|shared|signing)[ -]$"
 )
+_CALLED: Final = re.compile(r"(?i)passw|secret|token|credential|api_?key")
 _PROSE: Final = re.compile(
     r"\w{0,20}pass(?:word|wd|phrase|code)?s?|pwd|auth|secret|token|jwt|bearer|basic|pin"
     r"|credentials?|apikey"
@@ -104,7 +102,7 @@ def _without_shapes(text: str, found: list[str]) -> str:
 
 def _without_named(text: str, found: list[str]) -> str:
     lowered = _lowered(text)
-    candidate = _CANDIDATE if text.isascii() else _FOREIGN_CANDIDATE
+    candidate = _CANDIDATE if text.isascii() else _foreign_candidate()
     hit = candidate.search(lowered)
     if hit is None:
         return text
@@ -124,6 +122,16 @@ def _without_named(text: str, found: list[str]) -> str:
             done = at
         hit = candidate.search(lowered, at)
     return "".join(parts) + text[done:]
+
+
+@cache
+def _foreign_candidate() -> "re.Pattern[str]":
+    """Return the expression for texts beyond ASCII.
+
+    One of its own, since the search through plain text is quicker by far when all stems begin in
+    ASCII; made when it is needed, as making it costs a millisecond.
+    """
+    return re.compile(f"(?:{_STEMS}|{_FOREIGN_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}")
 
 
 def _value_of(text: str, lowered: str, hit: "re.Match[str]", done: int) -> tuple[int, int] | None:
@@ -158,6 +166,8 @@ def _names_secret(name: str, lowered: str, start: int, kind: str) -> bool:
         if bare == "key":
             return _KEY_OF.search(before) is not None
         return _PROSE.fullmatch(bare) is not None
+    if kind == "call" and _CALLED.search(name) is None:
+        return False
     if name.lower() in ("key", "keys"):
         return _KEY_OF.search(before) is not None
     return is_secret_name(name)

@@ -43,7 +43,7 @@ _HARMLESS_KEYS: Final = frozenset(
     {
         "a", "any", "by", "cache", "column", "dedup", "dict", "each", "event", "field", "foreign",
         "group", "hot", "idempotency", "index", "item", "job", "json", "lock", "lookup", "map",
-        "message", "object", "of", "order", "partition", "per", "primary", "public", "queue",
+        "message", "no", "object", "of", "order", "partition", "per", "primary", "public", "queue",
         "rate", "record", "routing", "row", "same", "shard", "sort", "state", "task", "that", "the",
         "this", "translation", "unique",
     }

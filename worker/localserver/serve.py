@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from worker.localserver.operations.options import ServerOptions
@@ -48,16 +49,32 @@ async def serve(
 def parse_users(given: Iterable[str]) -> dict[str, str]:
     """Return user names and passwords out of ``NAME:PASSWORD`` texts.
 
+    ``@FILE`` stands for those in a file, one a line: what stands on a command line, everybody on
+    the machine can see.
+
     Raises:
-        ValueError: one is none.
+        ValueError: one is none, or a file cannot be read; the text never holds a password.
     """
     users = {}
-    for user in given:
+    for user in _with_files(given):
         name, _, password = user.partition(":")
         if not (name and password):
-            raise ValueError("takes NAME:PASSWORD")
+            raise ValueError("takes NAME:PASSWORD, or @FILE with one such a line")
         users[name] = password
     return users
+
+
+def _with_files(given: Iterable[str]) -> Iterator[str]:
+    for user in given:
+        if not user.startswith("@"):
+            yield user
+            continue
+        try:
+            lines = Path(user[1:]).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            said = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise ValueError(f"{user}: {said}") from error
+        yield from (line.strip() for line in lines if line.strip())
 
 
 def addresses(server: LocalServer, options: ServerOptions) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def test_a_server_beyond_this_machine_needs_a_user(cli: Cli) -> None:
 def test_a_user_without_a_password_is_refused(cli: Cli) -> None:
     refused = cli("server", "--user", "me", *PORTS)
     assert refused.returncode == 2
-    assert refused.stderr == "--user takes NAME:PASSWORD, for example --user me:secret.\n"
+    assert refused.stderr == (
+        "--user takes NAME:PASSWORD, or @FILE with one such a line, for example --user me:secret.\n"
+    )
 
 
 def test_a_plain_user_without_a_password_or_that_is_an_administrator_is_refused(cli: Cli) -> None:

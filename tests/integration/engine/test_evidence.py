@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.engine import process_deeds
@@ -74,10 +75,16 @@ async def test_evidence_holds_lines_variables_and_environment_without_secrets(
     assert "hunter2" not in text.split("--- traceback")[0]
 
 
-async def test_a_process_handler_sends_its_variables_along(client, start, tmp_path: Path) -> None:
+async def test_a_process_handler_sends_its_variables_along(
+    client, start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_PASSWORD", "sw0rdfish")
     await create_queue(client, "breaks", maxretries=1)
     await client.push_workitem("breaks", {"by": 0})
     await start(process_deeds.breaks)
+    children = psutil.Process().children(recursive=True)
+    assert children
+    assert not any("sw0rdfish" in word for child in children for word in child.cmdline())
     (done,) = await until_finished(client, "breaks")
     text = await text_of(client, done, tmp_path)
     assert "    divisor = 0" in text

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from worker.localserver import Faults, LocalServer, ServerOptions, ServerStartError
+from worker.localserver.serve import parse_users
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build
 from worker.testing.reserved_ports import reserved_ports
@@ -343,3 +344,16 @@ async def test_a_disk_that_refuses_is_an_error_and_never_a_false_promise(
     before = len(await client.query("workitems", {}))
     await client.push("q", {"x": "y" * 10_000})
     assert len(await client.query("workitems", {})) == before + 1
+
+
+def test_users_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    file.write_text("me:secret:with:colons\n\n you:other \n", encoding="utf-8")
+    expected = {"admin": "x", "me": "secret:with:colons", "you": "other"}
+    assert parse_users(["admin:x", f"@{file}"]) == expected
+    with pytest.raises(ValueError, match="No such file"):
+        parse_users([f"@{tmp_path}/none"])
+    file.write_text("hunter2", encoding="utf-8")
+    with pytest.raises(ValueError, match="takes NAME:PASSWORD") as said:
+        parse_users([f"@{file}"])
+    assert "hunter2" not in str(said.value)

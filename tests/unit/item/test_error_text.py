@@ -1,10 +1,16 @@
 """What an error says on its item."""
 
+import random
 import time
+from datetime import UTC, datetime
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
+from worker.errors import BusinessError
 from worker.item.error_text import clip, described, masked, source_of
+from worker.item.outcome import failure, invalid_payload, with_facts
+from worker.item.retry import RetryPolicy
 
 
 def test_secrets_leave_no_message_or_traceback() -> None:
@@ -13,6 +19,44 @@ def test_secrets_leave_no_message_or_traceback() -> None:
     assert "kingfisher9" not in text
     assert "pw1" not in text
     assert masked("token eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl") == "token ***"
+
+
+class Login(BaseModel):
+    user: str
+    password: int
+    nested: dict[str, int]
+
+
+def test_an_error_carries_no_secret_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_API_TOKEN", "correct-horse+battery")
+    monkeypatch.setenv("CRM_SECRET", "correct-horse")
+    error = BusinessError("the CRM refused correct-horse+battery", data={"sent": "x"})
+    error.add_note("tried Y29ycmVjdC1ob3JzZStiYXR0ZXJ5 and correct-horse%2Bbattery")
+    shown = described(error) + source_of(error)
+    assert not any(part in shown for part in ("correct", "horse", "Y29y"))
+    wrapped = with_facts(
+        failure(
+            error, attempt=1, policy=RetryPolicy(), now=datetime.now(UTC), chance=random.Random(0)
+        ),
+        BusinessError(
+            "x", data={"headers": {"Authorization": "Bearer abc"}, "n": "correct-horse+battery"}
+        ),
+        worker="w",
+        attempt=1,
+        seconds=1,
+    )
+    assert not any(part in wrapped.source + wrapped.message for part in ("abc", "correct", "horse"))
+
+
+def test_an_invalid_payload_does_not_show_what_a_secret_field_was_given() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Login.model_validate({"user": 5, "password": "kingfisher9", "nested": {"apiKey": "sw0rd"}})
+    outcome = invalid_payload(caught.value, handler="h")
+    assert "kingfisher9" not in outcome.message
+    assert "sw0rd" not in outcome.message
+    assert "user: Input should be a valid string (given 5)" in outcome.message
+    shown = described(caught.value) + source_of(caught.value)
+    assert "kingfisher9" not in shown
 
 
 def test_long_texts_keep_their_head_and_their_tail() -> None:

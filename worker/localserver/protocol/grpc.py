@@ -92,6 +92,11 @@ class GrpcLink:
         """Wait until most of what was sent has left."""
         await self._buffer.low()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits to leave than ``SEND_BUFFER``."""
+        return self._buffer.size > SEND_BUFFER
+
     def trust(self) -> None:
         """Nothing to do: gRPC has one limit for all, and the session looks at each message."""
 
@@ -120,7 +125,7 @@ class FlowService:
         with self._sessions.opened(link) as session:
             tasks = [
                 asyncio.create_task(link.run()),
-                asyncio.create_task(self._read(session, requests)),
+                asyncio.create_task(self._read(session, link, requests)),
                 asyncio.create_task(link.cut.wait()),
             ]
             try:
@@ -132,11 +137,11 @@ class FlowService:
         if link.cut.is_set():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection was cut")
 
-    async def _read(self, session: Session, requests: AsyncIterator[bytes]) -> None:
+    async def _read(self, session: Session, link: GrpcLink, requests: AsyncIterator[bytes]) -> None:
         async for body in requests:
             session.receive(body)
-            # Who does not read what he is sent is not listened to either.
-            await session.can_send()
+            if link.is_full:  # who does not read what he is sent is not listened to either
+                await link.can_send()
 
 
 def _address(peer: str) -> str:

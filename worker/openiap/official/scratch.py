@@ -24,7 +24,8 @@ from worker.openiap.errors import Unsupported
 if sys.platform != "win32":
     import fcntl
 
-PREFIX: Final = "openiap-worker-"
+PREFIX: Final = "openiap-library-files-"
+"""Nobody else's: whatever is called so and has no lock is removed."""
 VARIABLES: Final = ("TMP", "TEMP") if sys.platform == "win32" else ("TMPDIR",)
 """Where Rust looks for the temporary folder, each time that it needs it."""
 SETTLED: Final = 60.0

@@ -41,6 +41,7 @@ def test_the_folder_of_temporary_files_goes_with_its_process_or_at_the_next_star
     assert killed.stat().st_mode & 0o777 == 0o700
     open_to_all = tmp_path / f"{PREFIX}of-somebody"
     open_to_all.mkdir(mode=0o755)
+    (others := tmp_path / "openiap-worker-x").mkdir(mode=0o700)
     link = tmp_path / f"{PREFIX}link"
     link.symlink_to("/etc")
     living = ScratchFolder.__new__(ScratchFolder)  # one that is held by this process
@@ -50,11 +51,11 @@ def test_the_folder_of_temporary_files_goes_with_its_process_or_at_the_next_star
     living._lock = None
     living._take()
     long_ago = time.time() - 10 * SETTLED
-    for folder in (killed, open_to_all, held):
+    for folder in (killed, open_to_all, held, others):
         os.utime(folder, (long_ago, long_ago))
     started("")
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted(
-        path.name for path in (open_to_all, link, held)
+        path.name for path in (open_to_all, link, held, others)
     )
 
 
