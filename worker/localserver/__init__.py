@@ -1,9 +1,9 @@
 """The local OpenIAP server: the real protocol and the real rules over one SQLite file.
 
 It is for development, tests and a single machine. It speaks OpenIAP's protocol over websockets and
-gRPC to real clients, so what works on it works on OpenIAP; it has one flat set of users, who all
-have all rights, and none of OpenIAP's workflows, agents, customers or clustering. It knows nothing
-of the worker's engine.
+gRPC to real clients, with OpenIAP's rights, refusals and bugs, so what works on it works on
+OpenIAP; it has none of OpenIAP's workflows, agents, customers or clustering. It knows nothing of
+the worker's engine.
 """
 
 from worker.localserver.operations.options import Faults, ServerOptions

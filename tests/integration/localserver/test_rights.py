@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.localserver.conftest import RawClient, ServerSaidError
@@ -222,12 +223,32 @@ async def test_a_watch_tells_of_what_its_user_may_read(as_user: SignedIn) -> Non
     assert ann.events.empty()
 
 
-async def test_a_file_is_for_those_who_may_read_it(as_user: SignedIn) -> None:
+async def test_a_file_is_for_those_who_may_read_it(guarded: LocalServer, as_user: SignedIn) -> None:
     ann, bob = await as_user("ann"), await as_user("bob")
     uploaded = await ann.upload("a.txt", b"contents")
     assert await ann.download(uploaded.id) == b"contents"
     with pytest.raises(ServerSaidError, match=rf"^Access denied, downloading {uploaded.id}$"):
         await bob.download(uploaded.id)
+    async with httpx.AsyncClient() as http:
+        for client, status in ((ann, 200), (bob, 404)):
+            answer = await http.get(
+                f"{guarded.http_url}/download/{uploaded.id}",
+                headers={"Authorization": f"Bearer {client.jwt}"},
+            )
+            assert answer.status_code == status
+
+
+async def test_what_is_always_lost_on_openiap_is_lost(client: Any) -> None:
+    request = pb.InsertOrUpdateOneRequest(collectionname="c", uniqeness="_id", item='{"_id": "a"}')
+    stored = json.loads((await client.ask("insertorupdateone", request)).result)
+    assert stored["_id"] != "a", "a new document's id"
+    change = pb.UpdateDocumentRequest(
+        collectionname="c",
+        query=json.dumps({"_id": stored["_id"], "$or": [{"gone": 1}]}),
+        document='{"$set": {"n": 1}}',
+    )
+    reply = await client.ask("updatedocument", change)
+    assert reply.opresult.matchedCount == 1, "a condition beside an id of 24 characters"
 
 
 async def test_a_file_that_an_item_has_cannot_be_deleted(client: Any) -> None:

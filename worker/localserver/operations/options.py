@@ -15,7 +15,8 @@ def _no_log(_line: str) -> None:
 class Faults:
     """Bugs of the real server and accidents for tests; every field may change while it runs.
 
-    The first group are bugs that were seen on the real server (shared facts in ``server.md``).
+    The first group are bugs that were seen on the real server (shared facts in ``server.md``); a
+    strict server has those about times, chains, ``$or`` and upserts in any case.
 
     Attributes:
         whole_second_nextrun_is_1970: a ``nextrun`` without nanoseconds in an update becomes 1970,
@@ -119,7 +120,8 @@ class ServerOptions:
         strict: be no kinder than OpenIAP. Without it a few kindnesses remain that save a newcomer
             from silence: watches take ``$.[?(…)]``, targets of chains count when they come over
             the protocol, whole seconds count in the ``nextrun`` of an update,
-            ``updateworkitemqueue`` keeps what it is not told, and counting takes no query.
+            ``updateworkitemqueue`` keeps what it is not told, counting takes no query, an ``$or``
+            beside an ``_id`` is seen, and a new document of an upsert keeps its ``_id``.
         pops_compete: leave ``pops_compete: false`` out of ``/config``, so that clients treat this
             server like OpenIAP, where several pops at once on one queue disturb each other.
         pop_contention: pop in the real server's loop, where pops at once on one queue read the same

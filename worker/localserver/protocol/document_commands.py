@@ -112,7 +112,7 @@ def insert_or_update_one(call: Call, request: pb.InsertOrUpdateOneRequest) -> Me
         json_object(request.item, "item"),
         call.user,
         call.services.now(),
-        forget_id=call.services.options.faults.upserts_forget_ids,
+        forget_id=call.services.options.strict or call.services.options.faults.upserts_forget_ids,
     )
     return pb.InsertOrUpdateOneResponse(result=json_text.write(stored))
 
@@ -151,11 +151,12 @@ def delete_many(call: Call, request: pb.DeleteManyRequest) -> Message:
 
 
 def _condition(call: Call, text: str) -> dict[str, Any]:
-    """Read what documents have to match, as OpenIAP does it with its bug on demand."""
+    """Read what documents have to match, as OpenIAP does it, with its bug."""
     query = json_object(text, "query")
     id = query.get("_id")
+    options = call.services.options
     if (
-        call.services.options.faults.or_beside_id_is_lost
+        (options.strict or options.faults.or_beside_id_is_lost)
         and isinstance(id, str)
         and len(id) in OBJECT_ID_LENGTHS
     ):

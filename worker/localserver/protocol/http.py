@@ -7,6 +7,7 @@ from fastapi import Body, FastAPI, Header, HTTPException
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from worker.localserver.operations.services import Services
+from worker.localserver.protocol.commands import may_download
 from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage.errors import RefusedError
 
@@ -33,11 +34,13 @@ def application(services: Services) -> FastAPI:
         try:
             if kind.lower() != "bearer":
                 raise RefusedError("a bearer token is missing")
-            services.users.user_of_token(token.strip(), services.options.clock())
+            user = services.users.user_of_token(token.strip(), services.options.clock())
         except RefusedError as error:
             raise HTTPException(401, str(error)) from error
         try:
             document = services.files.find(file_id)
+            if not may_download(services, services.roles.current(user), document):
+                raise RefusedError(f"File {file_id} not found")
         except RefusedError as error:
             raise HTTPException(404, str(error)) from error
         name = str(document.get("filename") or file_id).replace('"', "").encode("ascii", "ignore")
