@@ -74,9 +74,10 @@ def typed_form(form: TypeForm, value: object) -> Any:
         pydantic.ValidationError: the type does not read what it writes.
     """
     try:
-        stored = _form(form.write(value, whole=True, strict=True), 0)
+        written = form.write(value, whole=True, strict=True)
     except UNWRITABLE as error:
         raise _without_form(error, value) from None
+    stored = _form(written, 0)
     _compare(form, value, form.read(stored))
     return stored
 
