@@ -305,7 +305,7 @@ async def test_an_unreadable_row_costs_itself_alone_and_is_kept_as_evidence(
     await outbox.close()
 
 
-@pytest.mark.parametrize("depth", [499, 501, 5000])
+@pytest.mark.parametrize("depth", [499, 501, 800, 5000])
 async def test_what_is_written_can_be_read_back_however_deep(tmp_path: Path, depth: int) -> None:
     deep: object = 1
     for _ in range(depth - 1):
