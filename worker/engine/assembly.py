@@ -189,7 +189,9 @@ class Assembly:
                 log=log,
                 chance=chance,
             ),
-            scaling=ScaleEndpoint(workers.slots(), pool=pool, counts=counts.snapshot),
+            scaling=ScaleEndpoint(
+                workers.slots(), pool=pool, counts=counts.snapshot, now=heartbeat.server_now
+            ),
             shutdown=Shutdown(
                 workers.consumers,
                 drain_timeout=settings.drain_timeout,

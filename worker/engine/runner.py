@@ -39,6 +39,7 @@ from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.item.outcome import Outcome, failure, invalid_payload, released, success, with_facts
 from worker.openiap.client import Client
+from worker.openiap.fields import number
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import WorkitemFile
 from worker.telemetry.counts import Counts
@@ -348,7 +349,7 @@ class Runner:
         found = await self._pool.call(
             lambda client: client.query("fs.files", {"_id": file_id}, {"length": 1}, top=1)
         )
-        return int(found[0].get("length", 0)) if found else 0
+        return number(found[0].get("length")) if found else 0
 
 
 def _forget_cancellations(task: "asyncio.Task[Delivered] | None") -> None:

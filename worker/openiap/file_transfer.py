@@ -15,6 +15,7 @@ from typing import Final
 
 from worker.openiap.backend import Backend
 from worker.openiap.errors import FileTransferError, OpenIAPError, RequestTimeout
+from worker.openiap.fields import number, text_of
 from worker.openiap.filenames import safe_name
 from worker.openiap.part_file import discard, disk_refused, finish, part_of
 from worker.openiap.types import FileArgument
@@ -108,8 +109,8 @@ class FileTransfer:
         self, id: str, folder: Path, filename: str, collectionname: str, seconds: float
     ) -> Path:
         stored = await self._look_up(id, collectionname, seconds)
-        target = folder / safe_name(filename or str(stored.get("filename") or ""))
-        length = int(stored.get("length") or 0)
+        target = folder / safe_name(filename or text_of(stored.get("filename")))
+        length = number(stored.get("length"))
         part = part_of(target)
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)

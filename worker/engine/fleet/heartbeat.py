@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from worker.engine.fleet.leadership import rank_of
@@ -259,6 +260,10 @@ class Heartbeat(Service):
             async with asyncio.timeout(self._interval):
                 await self._until_claims_change()
         await self._pool.wait_ready()
+        # Whatever there is to tell, at most one document in so many seconds.
+        least = min(1.0, self._interval)
+        if self._beaten is not None and (since := uptime() - self._beaten) < least:
+            await asyncio.sleep(least - max(0.0, since))
         return 0.0 if await self._beat_once() else min(1.0, self._interval)
 
     async def _until_claims_change(self) -> None:
@@ -277,7 +282,7 @@ class Heartbeat(Service):
     def _long_running(self) -> tuple[frozenset[AttemptId], float | None]:
         """Return who runs for long, and in how many seconds the next one will."""
         now, long, next_at = uptime(), set(), None
-        for running in self._in_flight():
+        for running in islice(self._in_flight(), MAX_CLAIMS):
             ran = now - running.popped
             if ran >= LONG_RUNNING:
                 long.add(attempt_id(running.workitem))

@@ -90,6 +90,7 @@ class ScaleEndpoint(Collector):
     Args:
         slots: for each queue, how many items this worker works at once.
         counts: what this worker has done, by queue.
+        now: the server's time, by which items are due.
     """
 
     def __init__(
@@ -98,11 +99,13 @@ class ScaleEndpoint(Collector):
         *,
         pool: Pool,
         counts: Callable[[], Mapping[str, QueueCounts]],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = dict(slots)
         self._pool = pool
         self._counts = counts
+        self._now = now
         self._clock = clock
         self._seen: dict[str, Seen] = {}
         self._throughput = {queue: Throughput() for queue in slots}
@@ -220,7 +223,7 @@ class ScaleEndpoint(Collector):
 
     async def _ask(self, queue: str) -> None:
         try:
-            load = await self._pool.call(lambda client: load_of(client, queue))
+            load = await self._pool.call(lambda client: load_of(client, queue, now=self._now()))
         except OpenIAPError:
             return  # the age of the last numbers tells
         at = self._clock()
@@ -229,20 +232,22 @@ class ScaleEndpoint(Collector):
         self._seen[queue] = Seen(load, at)
 
 
-async def load_of(client: Client, queue: str, *, now: datetime | None = None) -> Load:
+async def load_of(client: Client, queue: str, *, now: datetime) -> Load:
     """Return a queue's load.
+
+    Args:
+        now: the server's time.
 
     Raises:
         OpenIAPError: the server refused, or did not answer within 5 s.
     """
-    moment = now or datetime.now(UTC)
-    waiting = {"wiq": queue, "state": "new", "nextrun": {"$lte": iso(moment)}}
+    waiting = {"wiq": queue, "state": "new", "nextrun": {"$lte": iso(now)}}
     running = {"wiq": queue, "state": "processing"}
     return Load(
         waiting=await client.count(COLLECTION, waiting, timeout=CALL_TIMEOUT),
         running=await client.count(COLLECTION, running, timeout=CALL_TIMEOUT),
-        oldest_waiting=await _oldest(client, waiting, "nextrun", moment),
-        oldest_running=await _oldest(client, running, "lastrun", moment),
+        oldest_waiting=await _oldest(client, waiting, "nextrun", now),
+        oldest_running=await _oldest(client, running, "lastrun", now),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import platform
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -263,3 +264,17 @@ async def test_nobody_is_judged_after_an_outage_as_long_as_it_takes_to_count_as_
     await kept.beat()
     assert kept.steady() == 0.0
     await kept.stop()
+
+
+async def test_however_much_there_is_to_tell_heartbeats_have_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store()
+    kept = heartbeat(store, interval=0.05)
+    monkeypatch.setattr(kept, "_until_claims_change", lambda: asyncio.sleep(0))  # changes each time
+    await kept.start()
+    began = time.monotonic()
+    while len(store.beats) < 5:
+        await store.next_beat()
+    await kept.stop()
+    assert time.monotonic() - began > 3 * 0.05
