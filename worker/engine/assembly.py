@@ -99,6 +99,8 @@ class Assembly:
         self._version = version
         self._middleware = tuple(application.middleware)
         self._client_factory = client_factory or client_maker(settings, version)
+        # Clients that were brought along may move moments on their way (``testing/``).
+        self._speaks_server_time = client_factory is None
         self._chance = random.Random()  # noqa: S311 (jitter, no secret)
         # A worker that ends when its queues are empty is not there at the ticks.
         self._timetable = [] if settings.once else timetable(self.registry, datetime.now(UTC))
@@ -160,7 +162,16 @@ class Assembly:
             client=client,
             queues=queues,
             inputs=self._inputs(worker_id, pool, client, rights),
-            services=WorkerServices(worker_id, pool, completer, counts, log, chance, self.events),
+            services=WorkerServices(
+                worker_id,
+                pool,
+                completer,
+                counts,
+                log,
+                chance,
+                self.events,
+                now=heartbeat.server_now if self._speaks_server_time else _utc,
+            ),
             heartbeat=heartbeat,
             recovery=Recovery(
                 state.outbox, state.spool, heartbeat, writeback, take_over, followups, log=log
@@ -270,6 +281,10 @@ class Assembly:
         client = self._client_factory()
         client.on_late_pop = self.workers.take_late
         return client
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
 
 
 def lease_of(settings: Settings) -> float:

@@ -35,7 +35,8 @@ class Daemon:
         version: this package's, for the server and the presence document.
         modules: the handlers' modules, for process handlers.
         environment: where systemd's names are read.
-        client_factory: makes unconnected clients, instead of the one that the settings name.
+        client_factory: makes unconnected clients, instead of the one that the settings name; they
+            take the times of retries as this machine's clock has them.
 
     Raises:
         HandlerError: no handler for a queue, two for one, or a signature that cannot be filled.

@@ -11,7 +11,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -77,6 +77,7 @@ class WorkerServices:
     Attributes:
         worker_id: who works, for the errors and the evidence on items.
         events: tells hooks; None where there are none.
+        now: the server's time as far as it is known: an item waits by the server's clock.
     """
 
     worker_id: str
@@ -86,6 +87,7 @@ class WorkerServices:
     log: Log
     chance: random.Random
     events: Events | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class _Refused(Exception):
@@ -136,6 +138,7 @@ class Runner:
         self._spool = services.completer.spool
         self._log = services.log
         self._chance = services.chance
+        self._now = services.now
         self._events = item_events_of(self._options, services.events)
 
     async def work(self, running: Running) -> Delivered:
@@ -316,7 +319,7 @@ class Runner:
             error,
             attempt=workitem.retries + 1,
             policy=self._options.retry,
-            now=datetime.now(UTC),
+            now=self._now(),
             chance=self._chance,
         )
         if outcome.kind != "successful":
