@@ -161,7 +161,7 @@ class Assembly:
             pool=pool,
             client=client,
             queues=queues,
-            inputs=self._inputs(worker_id, pool, client, rights),
+            inputs=self._inputs(worker_id, pool, client, rights, queues),
             services=WorkerServices(
                 worker_id,
                 pool,
@@ -213,10 +213,17 @@ class Assembly:
         )
 
     def _inputs(
-        self, worker_id: str, pool: Pool, client: Client, rights: DocumentRights
+        self,
+        worker_id: str,
+        pool: Pool,
+        client: Client,
+        rights: DocumentRights,
+        queues: Queues,
     ) -> HandlerInputs:
         namespace = self.settings.namespace
-        self.lifespans.resources[State] = State(client, namespace)
+        self.lifespans.resources[State] = State(
+            client, namespace, rights=lambda: acl_over(queues.facts.values())
+        )
         sender = ClientSender(client, namespace)
         return HandlerInputs(
             client,

@@ -88,6 +88,7 @@ class Cells:
         patience: seconds for which a call is tried again while the link is away.
         timeout: seconds for one try of a call; None is the client's own.
         clock: ``uptime``; another in tests.
+        rights: who may see cells that are made here without rights of their own.
     """
 
     def __init__(
@@ -98,12 +99,14 @@ class Cells:
         patience: float = PATIENCE,
         timeout: float | None = None,
         clock: Callable[[], float] = uptime,
+        rights: Callable[[], Sequence[JsonObject]] = tuple,
     ) -> None:
         self._client = client
         self.namespace: Final = namespace
         self._patience = patience
         self._timeout = timeout
         self._clock = clock
+        self._rights = rights
 
     async def tip(self, kind: str, name: str) -> Version | None:
         """Return the newest version, be it a removal; None where there never was one, or none is
@@ -146,13 +149,15 @@ class Cells:
         """Make a cell, in one message where there never was one; None when it exists.
 
         Args:
-            acl: who may see it, as OpenIAP writes rights; () is the user that makes it.
+            acl: who may see it, as OpenIAP writes rights; () leaves it to ``rights``, and without
+                those to the user that makes it.
 
         Raises:
             AccessDenied: it exists, and this user may not see it.
             OpenIAPError: no answer for ``patience`` seconds, or a refusal; it may exist by now.
         """
-        first = Version(kind, name, cell_id(self.namespace, kind, name), 0, "", {}, acl=tuple(acl))
+        allowed = tuple(acl or self._rights())
+        first = Version(kind, name, cell_id(self.namespace, kind, name), 0, "", {}, acl=allowed)
         for _ in range(TRIES):
             made = await self._add(first, content)
             if made is not None:

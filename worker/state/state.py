@@ -1,12 +1,14 @@
 """``State``: what handlers share with the whole fleet; a parameter type like ``Client``."""
 
 import random
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from worker.durations import Duration, seconds
 from worker.openiap.client import Client
 from worker.openiap.values import checked_name
+from worker.openiap.workitem import JsonObject
 from worker.state.cells import Cells
 from worker.state.counter import Counter
 from worker.state.lock import Lock, lease_seconds
@@ -22,18 +24,27 @@ TRIES: Final = 6
 class State:
     """Locks, counters and guards in OpenIAP's documents, for all workers of one namespace.
 
-    A handler asks for it by type; elsewhere it is made of any client. All that use the same state
-    sign in as one user, or share a role that may read the collection ``openiap_worker_state``.
+    A handler asks for it by type: whoever may work one of its worker's queues shares it. Elsewhere
+    it is made of any client; all that use the same state sign in as one user then, or say whose it
+    is.
 
     Args:
         client: a signed-in one.
         namespace: the setting of that name, to share with workers.
+        rights: who may see what is made here, as OpenIAP writes rights; () is the client's user.
     """
 
-    def __init__(self, client: Client, namespace: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        namespace: str = "",
+        *,
+        rights: Callable[[], Sequence[JsonObject]] = tuple,
+    ) -> None:
         self.namespace: Final = namespace
         self._client = client
-        self._cells = Cells(client, namespace)
+        self._rights = rights
+        self._cells = Cells(client, namespace, rights=rights)
         self._clock = ServerClock(client, namespace)
         self._once = Once(self._cells, self._clock)
         self._chance = random.Random()  # noqa: S311 (jitter, no secret)
@@ -72,7 +83,12 @@ class State:
         """
         duration = lease_seconds(lease)
         return Lock(
-            Cells(self._client, self.namespace, timeout=min(TRY_FOR, duration / TRIES)),
+            Cells(
+                self._client,
+                self.namespace,
+                timeout=min(TRY_FOR, duration / TRIES),
+                rights=self._rights,
+            ),
             checked_name(name, "lock"),
             lease=duration,
             wait=None if wait is None else seconds(wait),
