@@ -156,6 +156,7 @@ class Assembly:
             max_deaths=settings.max_deaths,
             log=log,
             misfits=self.telemetry.misfits,
+            acl=lambda: acl_over(queues.facts.values()),
         )
         return Parts(
             pool=pool,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.openiap.client import Client
-from worker.openiap.errors import ServerError
+from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import moment_of
 from worker.openiap.upsert import upsert
 from worker.openiap.workitem import JsonObject
@@ -28,7 +28,8 @@ class ServerClock:
         self, client: Client, namespace: str = "", *, clock: Callable[[], float] = uptime
     ) -> None:
         self._client = client
-        self._document: JsonObject = {"_id": f"{namespace}/clock", "_type": TYPE}
+        self._id = f"{namespace}/clock"
+        self._document: JsonObject = {"_id": self._id, "_type": TYPE}
         self._clock = clock
         self._known: tuple[datetime, float] | None = None
 
@@ -44,7 +45,16 @@ class ServerClock:
         return moment + timedelta(seconds=self._clock() - at)
 
     async def _asked(self) -> tuple[datetime, float]:
-        stored = await upsert(self._client, COLLECTION, self._document)
+        try:
+            stored = await upsert(self._client, COLLECTION, self._document)
+        except AccessDenied:
+            # Another user's: ids are shared by all, what may be seen is not.
+            user = self._client.user
+            own = f"{self._id}/{user.id if user is not None else ''}"
+            if self._document["_id"] == own:
+                raise
+            self._document["_id"] = own
+            stored = await upsert(self._client, COLLECTION, self._document)
         stamped = moment_of(stored.get("_modified"))
         if stamped is None:
             raise ServerError("the reply does not tell the server's time", operation="clock")

@@ -51,6 +51,7 @@ async def test_state_and_presence_are_shared_between_users_of_a_queue(
     server: LocalServer, admin: Client, client_name: str, tmp_path: Path
 ) -> None:
     numbers: list[int] = []
+    begun: list[bool] = []
     both = asyncio.Barrier(2)  # each of the workers has one at a time: both take part
 
     @handler("q", concurrency=1)
@@ -59,6 +60,8 @@ async def test_state_and_presence_are_shared_between_users_of_a_queue(
             await both.wait()
         async with state.lock("ledger"):
             numbers.append(await state.counter("vouchers").add())
+        # By the server's clock, which is a document of whoever asked first.
+        begun.append(await state.once("mail", keep="1h"))
 
     await queue(admin, "q")
     for _ in range(4):
@@ -74,6 +77,7 @@ async def test_state_and_presence_are_shared_between_users_of_a_queue(
         done = await until_finished(admin, "q", 4)
         assert {item["state"] for item in done} == {"successful"}
         assert sorted(numbers) == [1, 2, 3, 4]
+        assert sorted(begun) == [False, False, False, True]
         seen = []
         for user in WORKERS:
             settings = settings_for(server.ws_url, tmp_path / "look", username=user)
@@ -95,6 +99,7 @@ async def test_a_unique_push_of_one_user_finds_the_item_of_another(
     for user in WORKERS:
         settings = settings_for(server.ws_url, tmp_path, client=client_name, username=user)
         async with connect(settings):
-            ids.append((await work.push({"by": user}, unique="4711")).id)
+            pushed = await work.push({"by": user}, unique="4711", unique_for="1h")
+            ids.append(pushed.id)
     assert ids[0] == ids[1]
     assert await admin.count("workitems", {"wiq": "q"}) == 1

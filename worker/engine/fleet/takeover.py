@@ -4,7 +4,7 @@ A crash counts as an attempt, so a poison item ends as failed by the queue's max
 was in flight in several worker deaths ends as failed whatever the queue says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from worker.openiap.fields import Told, id_of, ignored, moment_of, number, text_
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
 from worker.openiap.values import iso
-from worker.openiap.workitem import Workitem
+from worker.openiap.workitem import JsonObject, Workitem
 from worker.telemetry.log import Log
 
 
@@ -45,7 +45,11 @@ class Orphan:
 
 
 class TakeOver:
-    """Puts orphans back, or ends them."""
+    """Puts orphans back, or ends them.
+
+    Args:
+        acl: who may see how many deaths an item was in; () is this user.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class TakeOver:
         max_deaths: int,
         log: Log,
         misfits: Told = ignored,
+        acl: Callable[[], Sequence[JsonObject]] = tuple,
     ) -> None:
         self._pool = pool
         self._writeback = writeback
@@ -63,6 +68,7 @@ class TakeOver:
         self._max_deaths = max_deaths
         self._log = log
         self._misfits = misfits
+        self._acl = acl
 
     async def take(self, orphan: Orphan, *, patient: bool = True) -> Delivered:
         """Put one orphan back; the fence decides between several that try.
@@ -91,7 +97,9 @@ class TakeOver:
             known = deaths_of(workitem.id, found[0] if found else None, self._misfits)
             deaths = known.and_(workitem.retries + 1, orphan.holder)
             document = deaths.document(workitem.wiq, datetime.now(UTC))
-            await self._pool.call(lambda client: upsert(client, COLLECTION, document))
+            await self._pool.call(
+                lambda client: upsert(client, COLLECTION, document, acl=self._acl())
+            )
         except OpenIAPError as error:
             self._log.debug(f"deaths not counted: {error}", item=workitem.id)
             return max(1, orphan.deaths)
