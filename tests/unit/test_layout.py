@@ -14,7 +14,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "worker"
-GROUND = ["_version", "errors", "durations", "package_path", "runloop", "service", "settings"]
+GROUND = [
+    "_version",
+    "errors",
+    "durations",
+    "forks",
+    "package_path",
+    "runloop",
+    "service",
+    "settings",
+]
 FLOORS: tuple[tuple[str, ...], ...] = (
     tuple(GROUND),
     ("openiap",),

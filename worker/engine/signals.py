@@ -9,6 +9,8 @@ import signal
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from worker.forks import guard_signals
+
 CAUGHT: Final = (signal.SIGTERM, signal.SIGINT)
 HURRY_AT: Final = 2
 EXIT_AT: Final = 3
@@ -46,6 +48,7 @@ class Signals:
 
     def catch(self) -> Callable[[], None]:
         """Catch SIGTERM and SIGINT on the running loop; returns what lets go of them again."""
+        guard_signals()
         loop = asyncio.get_running_loop()
         try:
             for number in CAUGHT:

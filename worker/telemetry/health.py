@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from worker.errors import StateError
+from worker.forks import blind, in_children
 from worker.telemetry.loop_watch import LoopWatch
 from worker.telemetry.prometheus import CONTENT_TYPE, MetricsPage
 
@@ -86,6 +87,8 @@ class Health:
                 f"The health listener cannot use {self._host}:{self._port}: {reason};"
                 " set health_port or health_host to another."
             ) from error
+        # The port would be taken for as long as a child lives.
+        in_children(self._server, lambda server: blind(server.fileno()))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.2,), name="health", daemon=True
         )

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
 from pathlib import Path
 from queue import SimpleQueue
@@ -35,6 +35,7 @@ from worker.engine.execution.remote_item import PipeFiles, item_from_message
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.errors import BusinessError, HandlerError
+from worker.forks import Origin, awaited_here, guard_signals, in_children
 from worker.item.context import current_item, current_namespace
 from worker.item.error_text import clip
 from worker.item.item import Item
@@ -153,10 +154,10 @@ class Child:
     def _work(self, message: Message) -> None:
         files = PipeFiles(self._channel, message["run"])
         run = _Run(message["run"], item_from_message(message["item"], self._channel, files), files)
-        before = own_peak()
+        before, origin = own_peak(), Origin()
         self._begin(run)
         try:
-            end = self._end_of(run)
+            end = self._end_of(run, origin)
         finally:
             self._run = None
         peak = own_peak()
@@ -167,17 +168,20 @@ class Child:
             name = self._registered.name
             self._channel.send(end | self._raised(ResultError(f"{name}: the result: {error}")))
 
-    def _end_of(self, run: _Run) -> Message:
+    def _end_of(self, run: _Run, origin: Origin) -> Message:
         try:
-            return self._result(self._handled(run))
+            value = self._handled(run, origin)
+            origin.end_copy()
+            return self._result(value)
         except asyncio.CancelledError as error:
             if run.asked:
                 return {"type": "stopped", "stack": stack_of_error(error.__traceback__)}
             return self._raised(error)
         except BaseException as error:  # SystemExit too: it ends the item, not this process
+            origin.end_copy(error)
             return self._raised(error)
 
-    def _handled(self, run: _Run) -> Any:
+    def _handled(self, run: _Run, origin: Origin) -> Any:
         registered, item = self._registered, run.item
         signature, function = registered.signature, registered.handler.function
         try:
@@ -192,7 +196,7 @@ class Child:
         if item.has_metadata and item.metadata.namespace:
             context.run(current_namespace.set, item.metadata.namespace)
         if inspect.iscoroutinefunction(function):
-            work = self._awaited(run, function(**arguments))
+            work = self._awaited(run, awaited_here(function(**arguments), origin))
             value, raised = self._runner.run(work, context=context)
             if raised is not None:
                 raise raised
@@ -201,9 +205,7 @@ class Child:
         return context.run(function, **arguments)
 
     @staticmethod
-    async def _awaited(
-        run: _Run, work: Coroutine[Any, Any, Any]
-    ) -> tuple[Any, BaseException | None]:
+    async def _awaited(run: _Run, work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
         run.task = asyncio.current_task()
         if run.asked and run.task is not None:
             run.task.cancel()
@@ -251,6 +253,8 @@ def main() -> None:
         return
     _bind_to_parent(start["parent"])
     _watch_for_faults(start["faults"])
+    guard_signals()
+    in_children(channel, lambda _: _watch_no_more())
     sys.path[:] = start["path"]
     try:
         registered = _handler(start)
@@ -299,6 +303,13 @@ def _watch_for_faults(fd: int | None) -> None:
     faulthandler.enable(file=fd, all_threads=False)
     if sys.platform != "win32":
         faulthandler.register(signal.SIGUSR2, file=fd, all_threads=False, chain=False)
+
+
+def _watch_no_more() -> None:
+    """In a forked child: the file for stacks is its parent's."""
+    faulthandler.disable()
+    if sys.platform != "win32":
+        faulthandler.unregister(signal.SIGUSR2)
 
 
 def _handler(start: Message) -> Registered:
