@@ -46,6 +46,11 @@ class Signals:
         """Whether the second came already."""
         return self._count >= HURRY_AT
 
+    @property
+    def came(self) -> bool:
+        """Whether one came."""
+        return self._count > 0
+
     def catch(self) -> Callable[[], None]:
         """Catch SIGTERM and SIGINT on the running loop; returns what lets go of them again."""
         guard_signals()
