@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
 from worker.engine.execution.evidence import variables_of
+from worker.engine.execution.offspring import Leftovers, adopt, end_below
 from worker.engine.execution.pipe import Channel, Message, PipeError
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_to_message
@@ -95,6 +96,7 @@ class Child:
         self._runner = runner
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._run: _Run | None = None
+        self._leftovers = Leftovers()
         self._lock = threading.Lock()
         self._early: int | None = None
         """The run that was asked to stop before this process had begun it."""
@@ -155,11 +157,13 @@ class Child:
         files = PipeFiles(self._channel, message["run"])
         run = _Run(message["run"], item_from_message(message["item"], self._channel, files), files)
         before, origin = own_peak(), Origin()
+        self._leftovers.begin()
         self._begin(run)
         try:
             end = self._end_of(run, origin)
         finally:
             self._run = None
+        self._leftovers.end()
         peak = own_peak()
         end |= {"run": run.number, "cpu": own_cpu(), "peak": peak if peak > before else 0}
         try:
@@ -254,6 +258,7 @@ def main() -> None:
     _bind_to_parent(start["parent"])
     _watch_for_faults(start["faults"])
     guard_signals()
+    adopt()
     in_children(channel, lambda _: _watch_no_more())
     sys.path[:] = start["path"]
     try:
@@ -265,6 +270,7 @@ def main() -> None:
         bound_memory(start["memory"])
     with asyncio.Runner() as runner:
         Child(channel, registered, start["memory"], runner).serve()
+    end_below(os.getpid())
 
 
 def _channel() -> Channel:
@@ -325,6 +331,7 @@ def _handler(start: Message) -> Registered:
 
 def _exit_now() -> NoReturn:
     """End at once, with the programs that the handler has started."""
+    end_below(os.getpid())
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
