@@ -15,6 +15,7 @@ cannot fork nothing is done here.
 
 import contextlib
 import functools
+import itertools
 import os
 import signal
 import sys
@@ -32,6 +33,58 @@ OF_THE_WORKER: Final = ("asyncio", "uvloop", "worker")
 """The packages whose signal handlers are the worker's and not a program's own."""
 
 
+class _Children:
+    """What happens in every child of this process.
+
+    One hook for all: a signal that came between two would be raised inside the second, and leave
+    undone what that one does.
+    """
+
+    def __init__(self) -> None:
+        self.signals = False
+        self._owners: dict[int, tuple[weakref.ref[Any], Callable[[Any], object]]] = {}
+        self._numbers = itertools.count()
+        self._held = threading.local()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._before, after_in_parent=self._after, after_in_child=self._in_child
+            )
+
+    def add(self, owner: T, forget: Callable[[T], object]) -> None:
+        number = next(self._numbers)
+        gone = weakref.ref(owner, lambda _: self._owners.pop(number, None))
+        self._owners[number] = (gone, forget)
+
+    def _before(self) -> None:
+        # A signal to the child must not come while it still has the worker's handlers.
+        self._held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+    def _after(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._held.mask)
+
+    def _in_child(self) -> None:
+        try:
+            for own, forget in list(self._owners.values()):
+                alive = own()
+                if alive is not None:
+                    with contextlib.suppress(Exception):
+                        forget(alive)
+            if self.signals:
+                own_signals()
+            interrupted = signal.getsignal(signal.SIGINT)
+            # One that came meanwhile ends the child; raised in here, the error would be dropped.
+            if interrupted != signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+        finally:
+            self._after()
+        signal.signal(signal.SIGINT, interrupted)
+
+
+@functools.cache
+def _children() -> _Children:
+    return _Children()
+
+
 def in_children(owner: T, forget: Callable[[T], object]) -> None:
     """Call ``forget(owner)`` in every child that is forked while the owner lives.
 
@@ -39,17 +92,7 @@ def in_children(owner: T, forget: Callable[[T], object]) -> None:
         forget: makes the child's copy harmless; what it raises is dropped, since there is nobody to
             tell. It must not hold the owner.
     """
-    if not hasattr(os, "register_at_fork"):
-        return
-    own = weakref.ref(owner)
-
-    def in_child() -> None:
-        alive = own()
-        if alive is not None:
-            with contextlib.suppress(Exception):
-                forget(alive)
-
-    os.register_at_fork(after_in_child=in_child)
+    _children().add(owner, forget)
 
 
 def blind(descriptor: int) -> None:
@@ -64,31 +107,9 @@ def blind(descriptor: int) -> None:
         os.close(nothing)
 
 
-@functools.cache
 def guard_signals() -> None:
-    """From now on children of this process begin with signals of their own; once per process."""
-    if not hasattr(os, "register_at_fork"):
-        return
-    held = threading.local()
-
-    def before() -> None:
-        # A signal to the child must not come while it still has the worker's handlers.
-        held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-
-    def after() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
-
-    def in_child() -> None:
-        try:
-            own_signals()
-            interrupted = signal.getsignal(signal.SIGINT)
-            # One that came meanwhile ends the child; raised in here, the error would be dropped.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-        finally:
-            after()
-        signal.signal(signal.SIGINT, interrupted)
-
-    os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_child)
+    """From now on children of this process begin with signals of their own."""
+    _children().signals = True
 
 
 def own_signals() -> None:
