@@ -106,6 +106,8 @@ class Settings(BaseModel):
     # Stopping
     drain_timeout: Seconds = Field(default=25.0, ge=0, le=86_400)
     cancel_timeout: Seconds = Field(default=3.0, ge=0, le=3600)
+    lost_slots: Literal["restart", "exit", "keep"] = "restart"
+    lost_slots_after: Seconds = Field(default=20.0, ge=0.1, le=86_400)
 
     # Nothing lost
     state_dir: Path = Field(default_factory=lambda: user_state_path("openiap-worker"))

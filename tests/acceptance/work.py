@@ -27,6 +27,7 @@ from tests.acceptance.points import Points, install
 from worker.app.registry import load_modules
 from worker.engine import shutdown
 from worker.engine.daemon import Daemon
+from worker.runloop import Restart
 from worker.settings import load
 
 
@@ -95,6 +96,7 @@ async def work(plan: dict[str, Any]) -> int:
 
 def main() -> int:
     """Run and return the exit code."""
+    restart = Restart()
     plan = json.loads(os.environ["ACCEPTANCE_PLAN"])
     if plan.get("points"):
         install(Points(Path(plan["points"])))
@@ -105,7 +107,9 @@ def main() -> int:
     if find_spec("uvloop") is not None:  # as ``openiap-worker run`` does
         factory = import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(work(plan))
+        code = runner.run(work(plan))
+    restart.after(code, plan["settings"].get("lost_slots", "restart"))
+    return code
 
 
 if __name__ == "__main__":

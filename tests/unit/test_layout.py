@@ -18,6 +18,7 @@ GROUND = [
     "_version",
     "errors",
     "durations",
+    "forks",
     "package_path",
     "runloop",
     "service",

@@ -12,6 +12,7 @@ from worker.cli.package.agent_settings import agent_overrides
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import explain
 from worker.engine.daemon import Daemon
+from worker.runloop import Restart
 from worker.settings import Settings, load
 
 
@@ -25,6 +26,7 @@ def main(name: str, handlers: Sequence[str]) -> int:
     Returns:
         The exit code; every error was told in one line on stderr.
     """
+    restart = Restart()
     try:
         settings = agent_settings(name, handlers)
         daemon = Daemon(
@@ -33,11 +35,13 @@ def main(name: str, handlers: Sequence[str]) -> int:
             version=__version__,
             modules=settings.handlers,
         )
-        return run_async(daemon.run(), busy=True)
+        code = run_async(daemon.run(), busy=True)
     except Exception as error:  # an agent's log is all there is: one line, whatever it was
         problem = explain(error)
         sys.stderr.write(f"{name}: {problem.text}\n")
         return problem.code
+    restart.after(code, settings.lost_slots)
+    return code
 
 
 def agent_settings(name: str, handlers: Sequence[str]) -> Settings:

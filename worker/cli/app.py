@@ -19,6 +19,7 @@ import typer
 
 from worker._version import __version__
 from worker.cli.shared.errors import FAILED, explain
+from worker.forks import open_standard_streams
 
 HELP = """The work item worker for OpenIAP: typed Python functions, and no item lost.
 
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: instead of the process's own.
     """
+    open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     command = next((argument for argument in given if not argument.startswith("-")), "")

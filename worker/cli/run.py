@@ -11,6 +11,7 @@ from worker.cli.shared.errors import CommandError
 from worker.cli.shared.handlers import settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Options, Set, SettingsFile, Url
 from worker.openiap.errors import AccessDenied
+from worker.runloop import Restart
 
 
 def run(
@@ -39,6 +40,7 @@ def run(
     # but the demo needs it.
     from worker.engine.daemon import Daemon
 
+    restart = Restart()
     loaded = settings_with_handlers(
         Options(url, settings, client, assignments),
         handlers,
@@ -62,5 +64,6 @@ def run(
         code = run_async(work(), busy=True)
     except AccessDenied as error:
         raise CommandError(refused(chosen, error.text)) from error
+    restart.after(code, chosen.lost_slots)
     if code:
         raise typer.Exit(code)

@@ -131,6 +131,11 @@ class Consumer:
         """Slots held by handlers that were given up and still run."""
         return self._lost()
 
+    @property
+    def working(self) -> int:
+        """Items in flight."""
+        return len(self.running)
+
     def slot_freed(self) -> None:
         """A slot may have come free."""
         self._slot_free.set()

@@ -13,11 +13,13 @@ from typing import Any, Final
 from worker.app.events import Event
 from worker.app.options import Handler
 from worker.engine.assembly import Assembly, Parts
+from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import open_state
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
+from worker.runloop import EXIT_REPLACE
 from worker.settings import Settings
 from worker.telemetry.counts import QueueCounts
 
@@ -67,7 +69,16 @@ class Daemon:
         self._workers = self._assembly.workers
         self._events = self._assembly.events
         self._signals = Signals(stop=self.quiet, hurry=self.hurry, log=self._log)
+        self._lost_slots = LostSlots(
+            self._workers.consumers,
+            choice=settings.lost_slots,
+            after=settings.lost_slots_after,
+            replace=self._replace,
+            log=self._log,
+        )
         self._asked = asyncio.Event()
+        self._replacing = False
+        """Whether this process ends to be replaced by a fresh one."""
         self._stack = AsyncExitStack()
         self._parts: Parts | None = None
         """While the worker works."""
@@ -79,7 +90,8 @@ class Daemon:
         return self.telemetry.counts.snapshot()
 
     async def run(self, *, signals: bool = True) -> int:
-        """Work until a signal, or until the queues are empty with ``once``; returns an exit code.
+        """Work until a signal, or until the queues are empty with ``once``; returns an exit code:
+        ``EXIT_REPLACE`` where lost slots want a fresh process.
 
         Raises:
             AccessDenied: the server refuses the credentials.
@@ -95,12 +107,18 @@ class Daemon:
                 await asyncio.gather(starting, return_exceptions=True)
             else:
                 starting.result()
+                await self._lost_slots.start()
                 await self._until_asked(asked)
             asked.cancel()
-            code = EXIT_DONE
-            if self.settings.once and any(c.trouble for c in self._workers.consumers.values()):
+            code = EXIT_REPLACE if self._replacing and not self._signals.came else EXIT_DONE
+            if (
+                not code
+                and self.settings.once
+                and any(c.trouble for c in self._workers.consumers.values())
+            ):
                 code = EXIT_FAILED
         finally:
+            await self._lost_slots.stop()
             await self.stop()
             if restore is not None:
                 restore()
@@ -125,6 +143,11 @@ class Daemon:
             consumer.quiet()
         self._asked.set()
 
+    def _replace(self) -> None:
+        """Stop as for a signal; ``run`` returns ``EXIT_REPLACE``."""
+        self._replacing = True
+        self.quiet()
+
     async def tick(self) -> datetime | None:
         """Do the schedules' ticks that are due in the server's time, and return when the next one
         is, or None without schedules; for those who move its time."""
@@ -144,7 +167,7 @@ class Daemon:
         """Stop in stages (``shutdown.py``) and let go of everything; idempotent."""
         parts, self._parts = self._parts, None
         if parts is not None:
-            self.telemetry.stopping()
+            self.telemetry.stopping(replaced=self._replacing)
             self._shutdown = parts.shutdown
             if self._signals.hurried:
                 self._shutdown.hurry()
@@ -170,6 +193,8 @@ class Daemon:
             stack=stack,
         )
         self.telemetry.watch(parts.pool, state.outbox, workers.consumers, parts.queues)
+        if self.telemetry.health is not None:
+            self.telemetry.health.alive_if(self._lost_slots.dead)
         self._answer_autoscalers(parts.scaling)
         stack.push_async_callback(parts.pool.stop)
         await parts.pool.start()

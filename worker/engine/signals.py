@@ -9,6 +9,8 @@ import signal
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from worker.forks import guard_signals
+
 CAUGHT: Final = (signal.SIGTERM, signal.SIGINT)
 HURRY_AT: Final = 2
 EXIT_AT: Final = 3
@@ -46,8 +48,14 @@ class Signals:
         """Whether the second came already."""
         return self._count >= HURRY_AT
 
+    @property
+    def came(self) -> bool:
+        """Whether one came."""
+        return self._count > 0
+
     def catch(self) -> Callable[[], None]:
         """Catch SIGTERM and SIGINT on the running loop; returns what lets go of them again."""
+        guard_signals()
         loop = asyncio.get_running_loop()
         try:
             for number in CAUGHT:

@@ -7,6 +7,10 @@ them happens here and nowhere else.
 import re
 from typing import ClassVar, Final
 
+IN_A_CHILD: Final = (
+    "a forked child has no part in the connection of its parent; it can open its own"
+)
+
 
 class OpenIAPError(Exception):
     """A call to OpenIAP did not succeed.

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from worker.forks import Origin
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
-from worker.openiap.errors import NotConnected
+from worker.openiap.errors import IN_A_CHILD, NotConnected
 from worker.openiap.limiter import Turn
 
 T = TypeVar("T")
@@ -21,6 +22,7 @@ class Pool:
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self._connections = tuple(connections)
+        self._origin = Origin()
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -98,6 +100,8 @@ class Pool:
             NotConnected: no connection is ready; nothing was sent.
             OpenIAPError: what the operation raised, save for ``RateLimited``.
         """
+        if self._origin.left:
+            raise NotConnected(IN_A_CHILD)
         return await self._least_busy().call(operation, turn=turn)
 
     def _least_busy(self) -> Connection:

@@ -45,6 +45,7 @@ class Health:
             "/metrics": self._metrics_route,
         }
         self._slow: set[str] = set()
+        self._dead: Callable[[], str] = lambda: ""
         self._listener: Listener | None = None
 
     @property
@@ -64,6 +65,10 @@ class Health:
                 threads, so it only reads, and quickly.
         """
         self._conditions[name] = check
+
+    def alive_if(self, check: Callable[[], str]) -> None:
+        """Make liveness depend on something, too; ``check`` is as for ``add_condition``."""
+        self._dead = check
 
     def add_route(self, path: str, route: Route) -> None:
         """Answer one more path; ``route`` may take its time, in a thread beside the listener's."""
@@ -134,6 +139,10 @@ class Health:
     def _livez(self, query: Query) -> Answer:
         blocked = self._watch.blockage() if self._watch is not None else None
         if blocked is None:
+            dead = self._dead()
+            if dead:
+                answer = {"status": "dead", "reason": dead}
+                return json_answer(HTTPStatus.SERVICE_UNAVAILABLE, answer)
             return json_answer(HTTPStatus.OK, {"status": "alive"})
         return json_answer(
             HTTPStatus.SERVICE_UNAVAILABLE,

@@ -17,6 +17,8 @@ from typing import Final, cast
 
 import h11
 
+from worker.forks import blind, in_children
+
 MOST_OPEN: Final = 128
 """Connections at once: far fewer than the descriptors that a process may have."""
 READ_WITHIN: Final = 5.0
@@ -59,6 +61,8 @@ class Listener:
 
     def start(self) -> None:
         """Begin to answer; who has connected meanwhile is answered as well."""
+        # The port would be taken for as long as a forked child lives.
+        in_children(self._socket, lambda listening: blind(listening.fileno()))
         self._thread.start()
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
+from worker.forks import in_children
 from worker.item.context import current_item
 from worker.item.masking import hide, masked
 from worker.item.secret_names import is_secret_name
@@ -75,6 +76,12 @@ class _Outlet:
         self.clock: Final = clock
         self._fallback = fallback
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._mutex = threading.Lock()
+        in_children(self, _Outlet._of_a_child)
+
+    def _of_a_child(self) -> None:
+        """The client is the parent's, and another thread may have held the lock."""
+        self.sink = None
         self._mutex = threading.Lock()
 
     def write(self, level: Level, line: str) -> None:

@@ -195,10 +195,18 @@ class Telemetry:
         self._is_ready = True
         self._systemd.ready(f"working {', '.join(self._consumers)}")
 
-    def stopping(self) -> None:
-        """The worker pops no more."""
+    def stopping(self, *, replaced: bool = False) -> None:
+        """The worker pops no more.
+
+        Args:
+            replaced: the process may go on with a fresh worker: systemd would end one that has
+                said that it stops.
+        """
         self._is_ready = False
-        self._systemd.stopping("finishing what runs")
+        if replaced:
+            self._systemd.status("finishing what runs, to start anew")
+        else:
+            self._systemd.stopping("finishing what runs")
 
     async def stop(self) -> None:
         """Let go of everything; idempotent. Log lines go to the fallback from now on."""

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
+from worker.engine.execution.offspring import Leftovers, adopt, end_below
 from worker.engine.execution.pipe import Channel, Message, PipeError
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_to_message
@@ -35,6 +36,7 @@ from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.engine.execution.variables import all_variables_of
 from worker.errors import BusinessError, HandlerError
+from worker.forks import Origin, awaited_here, guard_signals, in_children
 from worker.item.context import current_item, current_namespace
 from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
@@ -94,6 +96,7 @@ class Child:
         self._runner = runner
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._run: _Run | None = None
+        self._leftovers = Leftovers()
         self._lock = threading.Lock()
         self._early: int | None = None
         """The run that was asked to stop before this process had begun it."""
@@ -153,12 +156,14 @@ class Child:
     def _work(self, message: Message) -> None:
         files = PipeFiles(self._channel, message["run"])
         run = _Run(message["run"], item_from_message(message["item"], self._channel, files), files)
-        before = own_peak()
+        before, origin = own_peak(), Origin()
+        self._leftovers.begin()
         self._begin(run)
         try:
-            end = self._end_of(run)
+            end = self._end_of(run, origin)
         finally:
             self._run = None
+        self._leftovers.end()
         peak = own_peak()
         end |= {"run": run.number, "cpu": own_cpu(), "peak": peak if peak > before else 0}
         try:
@@ -167,17 +172,20 @@ class Child:
             name = self._registered.name
             self._channel.send(end | self._raised(ResultError(f"{name}: the result: {error}")))
 
-    def _end_of(self, run: _Run) -> Message:
+    def _end_of(self, run: _Run, origin: Origin) -> Message:
         try:
-            return self._result(self._handled(run))
+            value = self._handled(run, origin)
+            origin.end_copy()
+            return self._result(value)
         except asyncio.CancelledError as error:
             if run.asked:
                 return {"type": "stopped", "stack": stack_of_error(error.__traceback__)}
             return self._raised(error)
         except BaseException as error:  # SystemExit too: it ends the item, not this process
+            origin.end_copy(error)
             return self._raised(error)
 
-    def _handled(self, run: _Run) -> Any:
+    def _handled(self, run: _Run, origin: Origin) -> Any:
         registered, item = self._registered, run.item
         signature, function = registered.signature, registered.handler.function
         try:
@@ -195,7 +203,8 @@ class Child:
             item.wait_through(self._bridge)
         value = context.run(function, **arguments)
         if inspect.isawaitable(value):
-            value, raised = self._runner.run(self._awaited(run, value), context=context)
+            work = self._awaited(run, awaited_here(value, origin))
+            value, raised = self._runner.run(work, context=context)
             if raised is not None:
                 raise raised
         return value
@@ -244,6 +253,9 @@ def main() -> None:
         return
     _bind_to_parent(start["parent"])
     _watch_for_faults(start["faults"])
+    guard_signals()
+    adopt()
+    in_children(channel, lambda _: _watch_no_more())
     sys.path[:] = start["path"]
     try:
         registered = _handler(start)
@@ -254,6 +266,7 @@ def main() -> None:
         bound_memory(start["memory"])
     with asyncio.Runner() as runner:
         Child(channel, registered, start["memory"], runner).serve()
+    end_below(os.getpid())
 
 
 def _channel() -> Channel:
@@ -294,6 +307,13 @@ def _watch_for_faults(fd: int | None) -> None:
         faulthandler.register(signal.SIGUSR2, file=fd, all_threads=False, chain=False)
 
 
+def _watch_no_more() -> None:
+    """In a forked child: the file for stacks is its parent's."""
+    faulthandler.disable()
+    if sys.platform != "win32":
+        faulthandler.unregister(signal.SIGUSR2)
+
+
 def _handler(start: Message) -> Registered:
     folder = None if start["folder"] is None else Path(start["folder"])
     for found in load_modules(start["modules"], folder=folder):
@@ -307,6 +327,7 @@ def _handler(start: Message) -> Registered:
 
 def _exit_now() -> NoReturn:
     """End at once, with the programs that the handler has started."""
+    end_below(os.getpid())
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)

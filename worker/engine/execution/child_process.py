@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import IO, Any, Final, Protocol, cast
 
 import psutil
 
+from worker.engine.execution.offspring import MARK, end_marked, stop_and_end
 from worker.engine.execution.pipe import Frames, Message, PipeError, frame
 from worker.engine.execution.stacks import UNKNOWN, stack_of_frames
 from worker.engine.execution.usage import fault_frames
@@ -27,7 +29,7 @@ BOOT: Final = (
     " from worker.engine.execution.child import main; main()"
 )
 # Not "-m worker.engine.execution.child": the package need not be on the path of a fresh
-# interpreter, and nothing of the worker's environment is changed for what handlers start.
+# interpreter, and of the worker's environment only a mark is added for what handlers start.
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ class ChildProcess:
 
     def __init__(self, ended: "Callable[[ChildProcess], None]") -> None:
         """Make one that is not started yet; ``ended`` is called once when it is gone."""
+        self._mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._tended = False
+        """What it has started is ended by whoever ends it."""
         self._faults = _fault_file()
         self._faults_read = 0
         self._ended = ended
@@ -149,12 +154,10 @@ class ChildProcess:
         transport, _ = await loop.subprocess_exec(
             lambda: self._ends,
             sys.executable,
-            "-c",
-            BOOT,
-            str(IMPORT_ROOT),
+            *("-c", BOOT, str(IMPORT_ROOT)),
             stderr=None,
             # What Python says, without what is meant for the official library alone.
-            env=dict(os.environ),
+            env={**os.environ, MARK: self._mark},
             **more,
         )
         self._transport = transport
@@ -200,8 +203,10 @@ class ChildProcess:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self.killed = True  # nobody is to be handed over to it now
         await asyncio.wait(ends, timeout=LAST_SECONDS)
-        self._kill_group()
+        self._kill_all()
         await self._ends.exited
+        if not self._tended:
+            await asyncio.to_thread(end_marked, self._mark)
         transport.close()
         listener, self.listener = self.listener, None
         if listener is not None:
@@ -268,27 +273,31 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the child and what its handler has started; ``ended`` is called when it is gone."""
         self.killed = True
-        self._kill_group()
+        self._kill_all()
 
     async def end(self) -> None:
         """End the child: its pipe is closed, and if that is not enough, it is killed."""
         self.killed = True
+        self._tended = True  # by the child, when its pipe ends
         pipe = self._stdin()
         if pipe is not None:
             pipe.close()
         if self._life is not None:
             if self._greeting.done():
                 await asyncio.wait([self._life], timeout=LAST_SECONDS)
-            self._kill_group()
+            self._kill_all()
             await asyncio.wait([self._life])
         elif self._faults is not None:
             self._faults.close()
 
-    def _kill_group(self) -> None:
-        """Kill the process and its group; the group may outlive its leader."""
+    def _kill_all(self) -> None:
+        """Kill the process and what it has started; its group may outlive it."""
         transport = self._transport
         if transport is None:
             return
+        if not self.gone:
+            self._tended = True
+            stop_and_end(transport.get_pid())
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform != "win32":
                 os.killpg(transport.get_pid(), signal.SIGKILL)

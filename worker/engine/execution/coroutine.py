@@ -15,6 +15,7 @@ from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import stack_of_task
+from worker.forks import Origin, awaited_here
 
 FATE: Final = "it swallows its cancellation and was abandoned on the loop"
 
@@ -86,7 +87,7 @@ class _CoroutineAttempt(Attempt):
     async def _guarded(self, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
         # A task lets SystemExit and KeyboardInterrupt out into the loop; nothing may get that far.
         try:
-            self.succeed(await function(**arguments))
+            self.succeed(await awaited_here(function(**arguments), Origin()))
         except asyncio.CancelledError as error:
             self.fail(self._cancellation(error))
         except BaseException as error:  # see above

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
+from worker.forks import Origin, blind, in_children
 from worker.openiap.values import json_text
 
 Message = dict[str, Any]
@@ -87,6 +88,18 @@ class Channel:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._lock = threading.Lock()
+        self._origin = Origin()
+        in_children(self, Channel._of_a_child)
+
+    @property
+    def copied(self) -> bool:
+        """Whether this is the copy of a forked child: the worker hears nothing of it."""
+        return self._origin.left
+
+    def _of_a_child(self) -> None:
+        self._lock = threading.Lock()
+        for descriptor in {self._read_fd, self._write_fd}:
+            blind(descriptor)
 
     def read(self) -> Message | None:
         """Read one message; None at the end of the pipe.

@@ -82,7 +82,7 @@ class ProcessAttempt(Attempt):
         if self._memory is not None or self._cpu is not None:
             seen = self._child.seen()
             if seen is not None:
-                self._meter = Meter(seen, self._child.cpu)
+                self._meter = Meter(seen, self._child.cpu, memory=self._memory)
                 self._next = self.loop.call_later(SAMPLE_SECONDS, self._sample)
 
     def ask(self, reason: Reason) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -114,6 +115,8 @@ class PipeFiles:
 
     async def ask(self, what: str, **fields: Any) -> Any:
         """Ask the worker and wait for its answer."""
+        if self._channel.copied:
+            raise RuntimeError("a forked child cannot ask the worker: its item is the worker's")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         number = next(self._numbers)
@@ -223,6 +226,11 @@ class PipeLog:
 
     def _line(self, level: str, message: str, fields: Mapping[str, object]) -> None:
         shown = {name: _shown(value) for name, value in fields.items()}
+        if self._channel.copied:
+            said = " ".join((message, *(f"{name}={value}" for name, value in shown.items())))
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"{level.upper():<7} {said}\n")
+            return
         line = {"type": "log", "level": level, "message": str(message), "fields": shown}
         with contextlib.suppress(OSError):  # a log line is never why a handler fails
             self._channel.send(line)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from worker.forks import awaited_here
 from worker.item.error_text import MAX_SOURCE
 from worker.item.masking import shortened
 from worker.package_path import OWN_CODE
@@ -27,7 +28,10 @@ def stack_of_task(task: "asyncio.Task[Any]") -> str:
         if frame is None:
             break
         frames.append(frame)
-        step = _first(step, "cr_await", "gi_yieldfrom", "ag_await")
+        if frame.f_code is awaited_here.__code__:
+            step = frame.f_locals["steps"]
+        else:
+            step = _first(step, "cr_await", "gi_yieldfrom", "ag_await")
     return _text(traceback.StackSummary.extract((f, f.f_lineno) for f in frames))
 
 

@@ -25,6 +25,7 @@ from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
 from worker.errors import TimeLimitExceeded
+from worker.forks import Origin
 
 T = TypeVar("T")
 
@@ -135,8 +136,12 @@ class _Bridge:
         self._lock = threading.Lock()
         self._pending: set[concurrent.futures.Future[Any]] = set()
         self._closed = False
+        self._origin = Origin()
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._origin.left:
+            work.close()
+            raise RuntimeError("a forked child cannot ask the worker: its item is the worker's")
         with self._lock:
             if self._closed:
                 work.close()
@@ -188,7 +193,7 @@ class _ThreadAttempt(Attempt):
 
     def execute(self) -> bool:
         """In the thread: run the handler; False if it was given up meanwhile."""
-        call = self.call
+        call, origin = self.call, Origin()
         end: Callable[[Any], None] = self.succeed
         value: Any = None
         try:
@@ -199,7 +204,9 @@ class _ThreadAttempt(Attempt):
             if inspect.isawaitable(value):
                 value = self.context.run(self._bridge, awaited(value))
         except BaseException as error:  # SystemExit too: it ends the item, not the thread
+            origin.end_copy(error)
             end, value = self.fail, as_exception(error, self.limits.name)
+        origin.end_copy()
         with self._lock:
             if self._given_up:
                 return False

@@ -11,6 +11,12 @@ from typing import Final
 import psutil
 
 from worker.durations import text as duration_text
+from worker.engine.execution.offspring import (
+    cpu_of,
+    descendants,
+    memory_of,
+    memory_together,
+)
 from worker.errors import ResourceLimitExceeded
 
 if sys.platform != "win32":
@@ -36,8 +42,11 @@ def own_peak() -> int:
 
 
 def own_cpu() -> float:
-    """Return the CPU seconds that this process has used."""
-    return time.process_time()
+    """Return the CPU seconds that this process and the children that it waited for have used."""
+    if sys.platform == "win32":
+        return time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def bound_memory(limit: int) -> None:
@@ -112,26 +121,44 @@ def fault_frames(dump: str) -> list[tuple[str, int, str]]:
 
 
 class Meter:
-    """One child's use of memory and CPU, seen from the worker.
+    """One child's use of memory and CPU together with all that it started, seen from the worker.
+
+    Args:
+        memory: the limit in bytes, or None; near it is looked more exactly.
 
     Attributes:
         peak: largest resident size seen during this run, in bytes.
         cpu: CPU seconds used by this run.
     """
 
-    def __init__(self, process: psutil.Process, cpu_before: float) -> None:
+    def __init__(
+        self, process: psutil.Process, cpu_before: float, *, memory: int | None = None
+    ) -> None:
         self._process = process
         self._before = cpu_before
+        self._memory = memory
+        self._earlier: dict[int, float] = {}
+        """The CPU seconds of what was there before this run."""
+        if process is not None:
+            for one in descendants(process.pid):
+                with contextlib.suppress(psutil.Error):
+                    self._earlier[one.pid] = cpu_of(one)
         self.peak = 0
         self.cpu = 0.0
 
     def sample(self) -> None:
         """Look; a process that is gone or not ours to see changes nothing."""
-        with contextlib.suppress(psutil.Error):
-            with self._process.oneshot():
-                self.peak = max(self.peak, self._process.memory_info().rss)
-                times = self._process.cpu_times()
-            self.cpu = times.user + times.system - self._before
+        below = descendants(self._process.pid)
+        family = [self._process, *below]
+        resident = memory_of(family)
+        if below and self._memory is not None and resident > self._memory:
+            resident = memory_together(family)  # forked children share most of what they hold
+        self.peak = max(self.peak, resident)
+        used = -self._before
+        for one in family:
+            with contextlib.suppress(psutil.Error):
+                used += cpu_of(one) - self._earlier.get(one.pid, 0.0)
+        self.cpu = max(self.cpu, used)
 
     def broken(
         self, name: str, memory: int | None, cpu: float | None

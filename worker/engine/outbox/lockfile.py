@@ -2,11 +2,11 @@
 
 import os
 import sys
-import weakref
 from pathlib import Path
 from typing import Final
 
 from worker.errors import StateError
+from worker.forks import in_children
 
 if sys.platform == "win32":
     import msvcrt
@@ -32,9 +32,7 @@ class LockFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path: Final = path
         self._descriptor: int | None = descriptor
-        if sys.platform != "win32":
-            own = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _forget(own))
+        in_children(self, LockFile.forget)
 
     @classmethod
     def take(cls, path: Path) -> "LockFile":
@@ -76,12 +74,6 @@ class LockFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _forget(reference: "weakref.ref[LockFile]") -> None:
-    lock = reference()
-    if lock is not None:
-        lock.forget()
 
 
 def _holder(path: Path) -> str:

@@ -17,6 +17,7 @@ from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 
+from worker.forks import blind, in_children
 from worker.openiap.errors import NotConnected
 from worker.openiap.native.endpoint import Endpoint
 from worker.openiap.native.transport import HIGH_WATER, Receiver
@@ -239,7 +240,13 @@ async def open_websocket(
         raise NotConnected(f"{endpoint.authority} cannot be reached: {error}") from error
     if not isinstance(connection, _Connection):
         raise NotConnected("the websocket library made a connection of its own")
+    in_children(connection, _blinded)
     return WebsocketTransport(connection)
+
+
+def _blinded(connection: _Connection) -> None:
+    """In a forked child: one that writes would write into the middle of what the parent says."""
+    blind(connection.transport.get_extra_info("socket").fileno())
 
 
 def _linked(receiver: Receiver) -> Callable[..., ClientConnection]:

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, byref
 from typing import Any, Final, Protocol
 
-from worker.openiap.errors import Unsupported
+from worker.forks import in_children
+from worker.openiap.errors import IN_A_CHILD, NotConnected, Unsupported
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
 from worker.openiap.official.functions import NativeFunction
@@ -77,6 +78,8 @@ class Library:
         self._queue_event = abi.QUEUE_EVENT_CALLBACK(self.within(self._queue_received))
         self._exchange_event = abi.EXCHANGE_EVENT_CALLBACK(self.within(self._queue_received))
         atexit.register(self._close_all)
+        self._of_the_parent: set[int] = set()
+        in_children(self, Library._in_a_child)
 
     def plain(self, name: str, *arguments: Any) -> Any:
         """Call a function that answers on this thread (and may block it)."""
@@ -101,6 +104,8 @@ class Library:
         Returns:
             The request's id.
         """
+        if route.handle in self._of_the_parent:
+            raise NotConnected(IN_A_CHILD)
         number = self.next_id()
         self._routes[number] = route
         if events is not None:
@@ -118,6 +123,15 @@ class Library:
             self._routes.pop(number, None)
             raise
         return number
+
+    def _in_a_child(self) -> None:
+        """In a forked child: the parent's connections are the parent's. The threads that would
+        answer are missing here; one of the child's own brings its own."""
+        atexit.unregister(self._close_all)
+        self._of_the_parent = {*self._closers, *(h for used in self._idle.values() for h in used)}
+        for kept in (self._routes, self._events, self._closers, self._idle, self._inside):
+            kept.clear()
+        self._lock = threading.Lock()
 
     def next_id(self) -> int:
         """Return an id that no call in flight has."""

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import functools
+import multiprocessing
 import os
 import re
 import signal
@@ -254,3 +255,43 @@ async def files_async(item: Item) -> dict[str, Any]:
     await item.attach(path, "copy.pdf")
     await item.files["absent.pdf"].path()
     return {}
+
+
+def _program(source: str, payload: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    """Start a program in a session of its own that writes its pid to ``sign``."""
+    begin = f"import os, time; open({payload['sign']!r}, 'a').write(f'{{os.getpid()}} ')\n"
+    return subprocess.Popen([sys.executable, "-c", begin + source], start_new_session=True)
+
+
+@handler("family", process=True, memory="300MB", cpu="2s", timeout=20, hard_timeout=30)
+def family(payload: dict[str, Any]) -> dict[str, bool]:
+    """Have programs in sessions of their own, and do with them what the payload says."""
+    how, sign = payload["how"], Path(payload["sign"])
+    if how == "memory":
+        for _ in range(4):
+            _program("held = b'x' * (120 << 20); time.sleep(60)", payload)
+    elif how == "cpu":
+        for _ in range(3):
+            _program("while True: pass", payload)
+    elif how == "daemon":
+        fork = "if os.fork(): os._exit(0)\n"
+        tell = f"open({payload['sign']!r}, 'a').write(f'{{os.getpid()}} ')\n"
+        _program(f"{fork}os.setsid()\n{tell}time.sleep(60)", payload).wait()
+    else:
+        _program("time.sleep(60)", payload)
+    while not sign.exists() or len(sign.read_text().split()) < payload["programs"]:
+        time.sleep(0.005)
+    if how == "crash":
+        os._exit(7)
+    if how not in ("leave", "daemon"):
+        time.sleep(60)
+    return {"left": True}
+
+
+@handler("sharing", process=True, memory="400MB")
+def sharing(payload: dict[str, Any]) -> dict[str, int]:
+    """Forked children share what their parent holds: it counts once."""
+    held = bytearray(b"x") * (150 << 20)
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        pool.map(time.sleep, [0.6] * 4)
+    return {"held": len(held)}

@@ -1,0 +1,76 @@
+"""A child of a handler is no worker: whatever becomes of it, the worker and its items go on."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.clients import CLIENTS, both_clients
+from tests.acceptance.forking import CODES
+from tests.acceptance.processes import WAIT
+from tests.acceptance.stage import PATIENT, Stage
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+
+KINDS = ("awaiting", "in-thread", "in-process", "on-loop", "in-process-on-loop")
+FORKS = [("os.fork", how, code) for how, code in CODES.items()]
+PROGRAMS = [("subprocess", "plain", -15), ("subprocess", "session", -15)]
+POOLS = [("fork Pool", "", 6), ("fork ProcessPoolExecutor", "", 6)]
+COSTLY = [
+    (f"{method}{kind}", how, code)
+    for method in ("fork", "spawn", "forkserver")
+    for kind, how, code in [
+        ("", "exit", 3),
+        ("", "return", 0),
+        ("", "raise", 1),
+        (" Pool", "", 6),
+        (" ProcessPoolExecutor", "", 6),
+    ]
+]
+
+
+async def worked(
+    folder: Path, client: str, ways: list[tuple[str, str, int]], kinds: tuple[str, ...] = KINDS
+) -> None:
+    """Work an item of every kind for every way, and look at what came of it."""
+    async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
+        pushed: dict[str, tuple[Any, ...]] = {}
+        for kind in kinds:
+            await outsider.queue(kind, maxretries=1)
+            those = [("os.fork", "await", 1)] if kind == "awaiting" else ways
+            ids = await outsider.push(kind, [{"way": way, "how": how} for way, how, _ in those])
+            pushed |= {item: (kind, *way) for item, way in zip(ids, those, strict=True)}
+        settings = {**PATIENT, "dead_after": 60, "unclaimed_after": 0}
+        worker = stage.worker("a", *kinds, plan={"module": "tests.acceptance.forking"}, **settings)
+        await worker.started()
+        for kind in kinds:
+            await stage.settled(kind, [], WAIT)
+        found = {one["_id"]: one for kind in kinds for one in await outsider.items(kind)}
+        wrong = {
+            what: (found[item]["state"], found[item].get("errormessage"), found[item]["payload"])
+            for item, what in pushed.items()
+            if found[item]["payload"].get("code") != what[-1]
+        }
+        assert not wrong, f"{wrong}\n{worker.tail()}"
+        assert worker.alive
+        worker.terminate()
+        assert await worker.ended(WAIT) == 0
+        assert worker.text().count("stopping") <= 3
+
+
+async def test_children_of_handlers_neither_stop_the_worker_nor_answer_for_it(
+    tmp_path: Path,
+) -> None:
+    await worked(tmp_path, "native", FORKS + PROGRAMS + POOLS[:1])
+
+
+@pytest.mark.dear
+@both_clients
+async def test_children_of_every_kind_end_as_they_would_anywhere(
+    client: str, tmp_path: Path
+) -> None:
+    assert client in CLIENTS
+    await worked(tmp_path, client, FORKS + PROGRAMS + POOLS + COSTLY)
+    await asyncio.sleep(0)

@@ -1,0 +1,124 @@
+"""What a forked child has no part in, seen from real children; and closed standard descriptors."""
+
+import os
+import signal
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+
+from worker.forks import blind, in_children
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+
+CLOSED = """
+import os, sys
+from worker.forks import open_standard_streams
+open_standard_streams()
+first = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+print("out"); print("err", file=sys.stderr)
+sys.stdout.flush()
+os.system("echo from a program; echo and its errors 1>&2")
+os.write(first, f"{first} {sys.stdin.read()!r}".encode())
+"""
+
+
+class Owner:
+    """Holds a descriptor that two must not use."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+
+def child(work: object) -> int:
+    """Fork, run ``work`` in the child, and return its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = work()  # type: ignore[operator]
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_what_a_child_writes_to_a_descriptor_of_the_parents_goes_nowhere() -> None:
+    read, write = os.pipe()
+    owner = Owner(write)
+    in_children(owner, lambda own: blind(own.descriptor))
+
+    def write_and_open() -> int:
+        os.write(owner.descriptor, b"from the child")
+        return int(os.open(os.devnull, os.O_RDONLY) == owner.descriptor)
+
+    assert child(write_and_open) == 0
+    os.write(write, b"from the parent")
+    assert os.read(read, 100) == b"from the parent"
+    os.close(read)
+    os.close(write)
+
+
+def test_an_owner_that_is_gone_is_not_held() -> None:
+    owner = Owner(-1)
+    gone = weakref.ref(owner)
+    in_children(owner, lambda own: blind(own.descriptor))
+    del owner
+    assert gone() is None
+    assert child(lambda: 0) == 0
+
+
+def test_closed_standard_descriptors_are_not_given_to_what_is_opened_next(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+
+    def close_all() -> None:
+        for number in (0, 1, 2):
+            os.close(number)
+
+    ended = subprocess.run(
+        [sys.executable, "-c", CLOSED, str(kept)],
+        preexec_fn=close_all,
+        close_fds=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert ended.returncode == 0
+    number, _, rest = kept.read_text().partition(" ")
+    assert int(number) > 2
+    assert rest == "''"
+
+
+def test_signals_of_a_child_are_its_own() -> None:
+    program = """
+import asyncio, os, signal
+from worker.engine.signals import Signals
+class Log:
+    def info(self, *a, **k): pass
+    warn = info
+async def main():
+    stopped = []
+    Signals(stop=lambda: stopped.append(1), hurry=lambda: None, log=Log()).catch()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        pid = os.fork()
+        if pid == 0:
+            while True: signal.pause()
+        os.kill(pid, number)
+        code = await asyncio.to_thread(os.waitpid, pid, 0)
+        print(os.waitstatus_to_exitcode(code[1]))
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not stopped: await asyncio.sleep(0.01)
+    print("stopped", len(stopped))
+asyncio.run(main())
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ).stdout.split()
+    assert said[0] == str(-signal.SIGTERM)
+    assert said[1] in (str(-signal.SIGINT), "1")
+    assert said[-2:] == ["stopped", "1"]
