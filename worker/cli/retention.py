@@ -24,6 +24,7 @@ from worker.cli.shared.output import confirm, many, print_json, show, to_stderr,
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
 from worker.openiap.client import Client
+from worker.openiap.fields import number
 from worker.openiap.values import format_bytes
 from worker.openiap.workitem import JsonObject
 
@@ -132,7 +133,7 @@ async def _expired(client: Client, rule: Rule, now: datetime) -> Expired:
 async def _size(client: Client, ids: list[str]) -> int:
     query: Any = {"_id": {"$in": ids}}
     files = await client.query("fs.files", query, {"length": 1}, top=PAGE)
-    return sum(int(file.get("length") or 0) for file in files)
+    return sum(number(file.get("length")) for file in files)
 
 
 async def _delete(client: Client, rule: Rule, now: datetime) -> int:

@@ -13,6 +13,7 @@ from worker.cli.shared.output import safe, show, show_facts, table
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import number
 from worker.openiap.values import format_bytes, json_text, parse_iso
 from worker.openiap.workitem import JsonObject
 
@@ -72,7 +73,7 @@ def state(document: JsonObject) -> Text:
 
 def attempts(document: JsonObject) -> int:
     """Return how many attempts were begun; of an unfinished item the server counts the repeats."""
-    retries = int(document.get("retries") or 0)
+    retries = number(document.get("retries"))
     return retries if document.get("state") == "new" else retries + 1
 
 
