@@ -118,6 +118,10 @@ class Assembly:
         pool = self._pool(queues)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
+
+        def now() -> datetime:
+            return heartbeat.server_now() if self._speaks_server_time else datetime.now(UTC)
+
         writeback = WriteBack(
             pool,
             rights=rights,
@@ -127,6 +131,7 @@ class Assembly:
             log=log,
             chance=chance,
             server_time=lambda: heartbeat.server_time,
+            now=now,
         )
         followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
         completer = Completer(
@@ -171,7 +176,7 @@ class Assembly:
                 log,
                 chance,
                 self.events,
-                now=heartbeat.server_now if self._speaks_server_time else _utc,
+                now=now,
             ),
             heartbeat=heartbeat,
             recovery=Recovery(
@@ -289,10 +294,6 @@ class Assembly:
         client = self._client_factory()
         client.on_late_pop = self.workers.take_late
         return client
-
-
-def _utc() -> datetime:
-    return datetime.now(UTC)
 
 
 def lease_of(settings: Settings) -> float:

@@ -27,6 +27,8 @@ _HARMLESS: Final = re.compile(
     r"|\{[A-Za-z_]\w*\}|<[^<>]*>|\[\]|\{\}|\(\)|<)(?:\.\.\.)?",
     re.IGNORECASE,
 )
+# ``the session: ConnectionError: the pool is empty`` names an error and no secret.
+_ERROR_CLASS: Final = re.compile(r"(?:\w{1,60}\.)*[A-Z]\w{2,60}(?:Error|Exception|Warning):")
 _AMOUNT: Final = re.compile(r"\d{1,7}(?:\.\d+)?")
 _HEADERS: Final = re.compile(r"(?i).*(?:authorization|cookie2?)")
 _ONE_TOKEN: Final = re.compile(
@@ -124,6 +126,8 @@ def _bare(text: str, start: int, name: str, start_of_name: int) -> int:
     if end == start or (text[start:end] == shown and _HARMLESS.fullmatch(shown)):
         return start
     if name.lower().endswith("tokens") and _AMOUNT.fullmatch(shown):
+        return start
+    if _ERROR_CLASS.fullmatch(shown):
         return start
     return end
 

@@ -189,6 +189,7 @@ async def test_an_item_without_a_usable_pop_time_is_put_back_once_it_was_seen_fo
 ) -> None:
     document = {"_type": "workitem", "wiq": "q", "state": "processing", "retries": 0, "name": "n"}
     stored = await native.insert_one("workitems", {**document, "payload": {}, "lastrun": None})
+    await native.update_one("workitems", {**stored, "state": "processing", "lastrun": None})
     looking = rescuer(native, "heir", unclaimed_after=5)
     assert await looking.rescue() == 0
     looking._seen = {run: at - 10 for run, at in looking._seen.items()}

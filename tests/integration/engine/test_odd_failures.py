@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, field_validator, model_serializer
 
 from tests.integration.engine.conftest import create_queue, until_finished
 from worker import handler
@@ -34,7 +34,8 @@ async def test_an_error_in_the_payloads_own_code_is_written_back(client, start) 
 
 async def test_an_error_in_the_results_own_code_is_written_back(client, start) -> None:
     class Result(BaseModel):
-        def model_dump(self, **how: Any) -> dict[str, Any]:
+        @model_serializer
+        def written(self) -> dict[str, Any]:
             raise LookupError("no such thing")
 
     @handler("q")

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.engine.delivery.attachments import store_attachments
@@ -40,6 +40,7 @@ from worker.openiap.errors import (
     ServerError,
     Unsupported,
 )
+from worker.openiap.fields import moment_of
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFile
@@ -68,6 +69,7 @@ class WriteBack:
         patience: seconds for which the server may refuse an outcome before that is believed.
         clock: seconds that go on while the machine sleeps.
         server_time: the server's time, or None where it is not known.
+        now: what times of retries are reckoned from.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class WriteBack:
         patience: float = PATIENCE,
         clock: Callable[[], float] = uptime,
         server_time: Callable[[], datetime | None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: random.Random | None = None,
     ) -> None:
         self._pool = pool
@@ -90,6 +93,7 @@ class WriteBack:
         self._patience = patience
         self._clock = clock
         self._server_time = server_time
+        self._now = now
         self._chance = chance or random.Random()  # noqa: S311 (jitter, no secret)
         self.fenced = 0
         self._warned_of_cost = False
@@ -267,7 +271,9 @@ class WriteBack:
         ended = self._concluded(delivery, self._judged(delivery, document), document)
         if ended is not None:
             return ended
-        back = retried(document, delivery.outcome, at)
+        there = self._time_there(delivery, document)
+        due = at if there is None else there + (at - self._now())
+        back = retried(document, delivery.outcome, due)
         try:
             await self._pool.call(lambda client: client.update_one("workitems", back), turn="first")
         except (AccessDenied, ServerError) as error:
@@ -276,6 +282,13 @@ class WriteBack:
             self._rights.note_missing(workitem.wiq, error.text)
             return None
         return Delivered("applied", state=NEW, nextrun=at)
+
+    def _time_there(self, delivery: Delivery, document: JsonObject) -> datetime | None:
+        """Return the server's time: it stamped the pop, and this machine knows how long ago."""
+        stamped = moment_of(document.get("lastrun"))
+        if stamped is None or delivery.popped is None:
+            return self._server_time()
+        return stamped + timedelta(seconds=self._clock() - delivery.popped)
 
     async def _release(self, delivery: Delivery) -> Delivered:
         """Hand the item back, or park it, without costing an attempt (server.md, Documents).
