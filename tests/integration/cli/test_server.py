@@ -31,7 +31,8 @@ def test_a_plain_user_without_a_password_or_that_is_an_administrator_is_refused(
     refused = cli("server", "--plain-user", "me", *PORTS)
     assert refused.returncode == 2
     assert refused.stderr == (
-        "--plain-user takes NAME:PASSWORD, for example --plain-user me:secret.\n"
+        "--plain-user takes NAME:PASSWORD, or @FILE with one such a line,"
+        " for example --plain-user me:secret.\n"
     )
     refused = cli("server", "--user", "me:a", "--plain-user", "me:b", *PORTS)
     assert refused.returncode == 2
