@@ -12,7 +12,7 @@ from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
 from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
-from worker.cli.shared.payloads import moment, payload, payloads_from
+from worker.cli.shared.payloads import UTF_8, moment, payload, payloads_from
 from worker.item.new_item import Sent
 from worker.item.push import PushOptions, json_object
 from worker.openiap.client import Client
@@ -36,6 +36,17 @@ def push(
             help="An item for each line of a .jsonl or .csv file; - reads JSON lines from stdin.",
         ),
     ] = None,
+    encoding: Annotated[
+        str, typer.Option("--encoding", metavar="NAME", help="Of the text that --from reads.")
+    ] = UTF_8,
+    delimiter: Annotated[
+        str,
+        typer.Option(
+            "--delimiter",
+            metavar="CHARACTER",
+            help="Between the fields of a .csv file; tab for tabs. Default: as line 1 shows.",
+        ),
+    ] = "",
     name: Annotated[str, typer.Option("--name", help="The name of the items.")] = "",
     priority: Annotated[
         int, typer.Option("--priority", min=1, max=1_000_000, help="Lower numbers come first.")
@@ -81,7 +92,7 @@ def push(
 
     A file is read and checked whole before its first item is pushed.
     """
-    payloads = _payloads(payload_text, source) * count
+    payloads = _payloads(payload_text, source, encoding, delimiter) * count
     if unique is not None and len(payloads) > 1:
         raise usage_error("--unique: one item has the key; push one at a time.")
     options = PushOptions(
@@ -159,11 +170,18 @@ def _refusal(queue: str, done: int, total: int, trouble: OpenIAPError) -> str:
     return text
 
 
-def _payloads(text: str | None, source: str | None) -> list[JsonObject]:
+def _payloads(
+    text: str | None, source: str | None, encoding: str, delimiter: str
+) -> list[JsonObject]:
     if text is not None and source is not None:
         raise usage_error("--payload and --from: give one of them.")
     if source is not None:
-        return payloads_from(source)
+        return payloads_from(
+            source,
+            encoding=encoding,
+            delimiter=delimiter,
+            say=lambda line: to_stderr().print(safe(line), style="dim", soft_wrap=True),
+        )
     return [{} if text is None else payload(text, "--payload")]
 
 

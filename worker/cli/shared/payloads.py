@@ -1,10 +1,11 @@
 """Payloads from the command line and from files: read and checked before anything is pushed."""
 
 import csv
+import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
@@ -15,7 +16,16 @@ from worker.openiap.workitem import JsonObject
 
 MOST_PROBLEMS: Final = 10
 CSV_FIELD: Final = 64 * 1024 * 1024
+UTF_8: Final = "utf-8"
+DELIMITERS: Final = (",", ";", "\t", "|")
+_NAMES: Final = {"\t": "tabs"}
+_SEP_LINE: Final = re.compile(r"\"?sep=(.)\"?\r?\n")
+_QUOTED: Final = re.compile(r'"[^"]*"')
 _DURATION: Final = re.compile(r"\+?\s*(\d.*)")
+
+
+def _quiet(text: str) -> None:
+    """Say nothing."""
 
 
 def payload(text: str, where: str) -> JsonObject:
@@ -50,18 +60,24 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
 
 
-def payloads_from(source: str) -> list[JsonObject]:
+def payloads_from(
+    source: str, *, encoding: str = UTF_8, delimiter: str = "", say: Callable[[str], None] = _quiet
+) -> list[JsonObject]:
     """Read the payloads of a file, all of them before any is pushed.
 
     Args:
         source: a path ending in ``.jsonl`` (or ``.ndjson``) or ``.csv``, or ``-`` for JSON lines on
             standard input.
+        encoding: of its text, whatever this machine's locale is; a byte order mark may be there.
+        delimiter: what stands between the fields of a CSV file; "": as its first line shows.
+        say: is told of what was found out.
 
     Raises:
         CommandError: the file cannot be read, or lines of it are bad; each is named.
     """
     if source == "-":
-        return _json_lines(sys.stdin, "standard input")
+        text = _decoded(sys.stdin.buffer.read(), encoding, "standard input")
+        return _json_lines(io.StringIO(text), "standard input")
     path = Path(source)
     kind = path.suffix.lower()
     if kind not in (".jsonl", ".ndjson", ".csv"):
@@ -70,12 +86,50 @@ def payloads_from(source: str) -> list[JsonObject]:
             " (names in its first line), or - for JSON lines on standard input."
         )
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _rows(file, source) if kind == ".csv" else _json_lines(file, source)
+        data = path.read_bytes()
     except OSError as error:
         raise usage_error(f"--from {source}: {error.strerror or error}.") from error
+    text = _decoded(data, encoding, source)
+    if kind != ".csv":
+        return _json_lines(io.StringIO(text), source)
+    text, found = _separated(text, _delimiter(delimiter))
+    if found != "," and not delimiter:
+        say(f"{source}: its fields are taken to be separated by {_NAMES.get(found, found)}.")
+    return _rows(io.StringIO(text, newline=""), source, found)
+
+
+def _decoded(data: bytes, encoding: str, name: str) -> str:
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise usage_error(
+            f"--encoding {encoding}: there is no such encoding; allowed: utf-8, cp1252, utf-16 and"
+            " what else Python knows."
+        ) from error
     except UnicodeDecodeError as error:
-        raise usage_error(f"--from {source} is not UTF-8: {error.reason}.") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise usage_error(
+            f"{name} line {line} is not {encoding}: {error.reason}. Say what it is with --encoding,"
+            " for example --encoding cp1252. Nothing was pushed."
+        ) from error
+
+
+def _delimiter(given: str) -> str:
+    found = {"tab": "\t", "\\t": "\t"}.get(given.lower(), given)
+    if len(found) > 1 or found in ("\r", "\n", '"'):
+        raise usage_error(f"--delimiter {given}: allowed: one character, or tab.")
+    return found
+
+
+def _separated(text: str, given: str) -> tuple[str, str]:
+    """Return the text without Excel's ``sep=`` line, and what separates its fields."""
+    said = _SEP_LINE.match(text)
+    if said is not None:
+        text = text[said.end() :]
+    if given or said is not None:
+        return text, given or said[1]  # type: ignore[index]
+    first = _QUOTED.sub("", text.partition("\n")[0])
+    return text, max(DELIMITERS, key=first.count)
 
 
 def _json_lines(lines: Iterable[str], name: str) -> list[JsonObject]:
@@ -91,18 +145,19 @@ def _json_lines(lines: Iterable[str], name: str) -> list[JsonObject]:
     return _all_good(found, problems, name)
 
 
-def _rows(file: TextIO, name: str) -> list[JsonObject]:
+def _rows(file: TextIO, name: str, delimiter: str) -> list[JsonObject]:
     csv.field_size_limit(CSV_FIELD)
     found: list[JsonObject] = []
     problems: list[str] = []
-    reader = csv.reader(file, strict=True)
+    reader = csv.reader(file, strict=True, delimiter=delimiter)
     try:
-        names = next(reader, [])
+        names = _cut(next(reader, []), 0)
         _check_names(names, name)
         for row in _numbered(reader):
             number, cells = row
-            if not cells:
-                continue
+            cells = _cut(cells, len(names))
+            if not any(cell.strip() for cell in cells):
+                continue  # spreadsheets leave rows of nothing but separators
             if len(cells) != len(names):
                 problems.append(
                     f"{name} line {number} has {len(cells)} values, the first line {len(names)}."
@@ -112,6 +167,13 @@ def _rows(file: TextIO, name: str) -> list[JsonObject]:
     except csv.Error as error:
         problems.append(f"{name} line {reader.line_num} is not CSV: {error}.")
     return _all_good(found, problems, name)
+
+
+def _cut(cells: list[str], least: int) -> list[str]:
+    """Leave out the empty cells at the end of a row, as spreadsheets write them."""
+    while len(cells) > least and not cells[-1].strip():
+        cells.pop()
+    return cells
 
 
 def _check_names(names: list[str], name: str) -> None:

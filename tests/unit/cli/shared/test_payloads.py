@@ -56,8 +56,65 @@ def test_json_lines_are_read_without_their_blank_lines(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"a":1}\n{"a":2}\n'))
+    given(monkeypatch, b'{"a":1}\n{"a":2}\n')
     assert payloads_from("-") == [{"a": 1}, {"a": 2}]
+
+
+def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Standard input in a locale that is no help."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+
+
+LINE = '{"name": "Åse"}\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_standard_input_is_utf_8_or_what_is_said_whatever_the_locale(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    given(monkeypatch, LINE.encode(encoding))
+    said = "utf-8" if encoding.startswith("utf-8") else encoding
+    assert payloads_from("-", encoding=said) == [{"name": "Åse"}]
+
+
+def test_input_in_another_encoding_is_refused_with_its_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given(monkeypatch, b'{"a": 1}\n' + LINE.encode("cp1252"))
+    said = refusal("-")
+    assert said.startswith("standard input line 2 is not utf-8")
+    assert "--encoding cp1252" in said
+
+
+def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--encoding klingon"):
+        payloads_from(written(tmp_path, "x.jsonl", "{}"), encoding="klingon")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("number;amount\r\n4711;12\r\n", ";"),
+        ("sep=;\r\nnumber;amount\r\n4711;12\r\n", ";"),
+        ("number\tamount\n4711\t12\n", "tabs"),
+        ('"a,b,c"|amount\n4711|12\n', "|"),
+        ("number,amount\r\n4711,12\r\n,\r\n,\r\n", ""),
+        ("number,amount,,\r\n4711,12,,\r\n", ""),
+    ],
+)
+def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, text: str, said: str) -> None:
+    lines: list[str] = []
+    (row,) = payloads_from(written(tmp_path, "x.csv", "\ufeff" + text), say=lines.append)
+    assert [*row.values()] == ["4711", "12"]
+    assert bool(lines) is bool(said)
+    assert all(line.endswith(f"separated by {said}.") for line in lines)
+
+
+def test_a_delimiter_that_is_given_is_taken(tmp_path: Path) -> None:
+    source = written(tmp_path, "x.csv", "a#b\n1#2\n")
+    assert payloads_from(source, delimiter="#") == [{"a": "1", "b": "2"}]
+    with pytest.raises(CommandError, match="--delimiter xx"):
+        payloads_from(source, delimiter="xx")
 
 
 def test_bad_lines_are_named_by_file_and_number(tmp_path: Path) -> None:
@@ -85,7 +142,8 @@ def test_csv_rows_take_their_names_from_the_first_line(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n3\n", "{} line 3 has 1 values, the first line 2.\nNothing was pushed."),
         ("a,a\n1,2\n", "{} line 1: the field name 'a' is empty or there twice."),
-        ("a,\n1,2\n", "{} line 1: the field name '' is empty or there twice."),
+        ("a,\n1,2\n", "{} line 2 has 2 values, the first line 1.\nNothing was pushed."),
+        ("a,,b\n1,2,3\n", "{} line 1: the field name '' is empty or there twice."),
         ("", "{} is empty; its first line must name the fields."),
         ("a,b\n", "{} has no items."),
         ('a\n"x', "{} line 2 is not CSV: unexpected end of data.\nNothing was pushed."),
@@ -107,7 +165,7 @@ def test_other_files_are_refused_with_what_is_allowed(tmp_path: Path) -> None:
 def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("a\nKöln\n".encode("latin-1"))
-    assert refusal(str(path)).startswith(f"--from {path} is not UTF-8:")
+    assert refusal(str(path)).startswith(f"{path} line 2 is not utf-8:")
 
 
 def test_a_wait_counts_from_now() -> None:
