@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from platformdirs import user_state_path
 from pydantic import (
@@ -33,6 +33,7 @@ PREFIX: Final = "OPENIAP_WORKER_"
 SECRETS: Final = frozenset({"password", "jwt"})
 DEFAULT_FILE: Final = Path("config/worker.toml")
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
+PROTOCOL_PATH: Final = "/ws/v2"
 SCHEMES: Final = ("ws", "wss", "grpc", "http", "https")
 
 # OpenIAP's own environment names, first set wins (client.md, Environment; agent.md, The run).
@@ -258,17 +259,44 @@ def _from_prefixed(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 def _split_credentials(values: dict[str, Any], sources: dict[str, str]) -> None:
     """Move a user and password out of the URL, so that the URL can be shown."""
     url = values.get("url")
-    if not isinstance(url, str) or "@" not in url:
+    if not isinstance(url, str):
         return
-    parts = urlsplit(url)
+    parts = _taken_apart(url, sources["url"])
+    if "@" not in url:
+        return
     host = parts.netloc.rpartition("@")[2]
-    values["url"] = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+    values["url"] = urlunsplit((parts.scheme, host, parts.path, "", ""))
     if parts.username and "username" not in values:
         values["username"] = unquote(parts.username)
         sources["username"] = f"the URL ({sources['url']})"
     if parts.password and "password" not in values:
         values["password"] = unquote(parts.password)
         sources["password"] = f"the URL ({sources['url']})"
+
+
+def _taken_apart(url: str, source: str) -> SplitResult:
+    """Return the parts of the server's URL.
+
+    Its own path is the protocol's: OpenIAP's library asks at no other, whatever the URL says. What
+    seems to be one may as well be the rest of a password.
+
+    Raises:
+        SettingsError: it has something that cannot be used; nothing of it is shown.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.port is None or parts.port > 0
+    except ValueError:
+        usable = False
+    more = usable and (parts.query or parts.fragment)
+    if usable and not more and parts.path.rstrip("/") in ("", PROTOCOL_PATH):
+        return parts
+    raise SettingsError(
+        f"Setting url ({source}) has more than a host and a port, or characters that an URL cannot"
+        " have; it is not shown, since it may hold a password. Allowed:"
+        " ws://[USER:PASSWORD@]HOST[:PORT], without a path; in a user name and a password @ is"
+        " written %40, / %2F, # %23, ? %3F, [ %5B and ] %5D."
+    )
 
 
 def _unknown(name: str, source: str) -> str:
@@ -290,7 +318,9 @@ def _too_soon_dead(settings: Settings, sources: Mapping[str, str]) -> str:
 def _invalid(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "?"
-    shown = "********" if name in SECRETS else repr(values.get(name))
+    value = values.get(name)
+    secret = name in SECRETS or (isinstance(value, str) and "://" in value and "@" in value)
+    shown = "********" if secret else repr(value)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "float_parsing" or ALLOWED_DURATIONS in message:
         message = f"allowed: {ALLOWED_DURATIONS}" if "duration" in message else message

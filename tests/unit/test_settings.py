@@ -137,8 +137,8 @@ def test_a_transient_machine_drains_once() -> None:
 
 
 def test_credentials_leave_the_url() -> None:
-    found = load({"url": "ws://me:p%40ss@host:3000/x"}, environment={})
-    assert found.settings.url == "ws://host:3000/x"
+    found = load({"url": "ws://me:p%40ss@host:3000/ws/v2"}, environment={})
+    assert found.settings.url == "ws://host:3000/ws/v2"
     assert found.settings.username == "me"
     assert found.settings.password.get_secret_value() == "p@ss"
     assert found.shown("password") == "********"
@@ -224,3 +224,30 @@ def test_a_namespace_of_other_letters_is_refused(value: str) -> None:
         " allowed: letters, digits, dot, dash, underscore; at most 64."
     )
     assert loaded(namespace="test-1.b_C").namespace == "test-1.b_C"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://me:pa@SECRET/w0rd@host:1",
+        "ws://me:SECRET#x@host",
+        "ws://me:SECRET?x@host",
+        "ws://me:SECRET[x@host",
+        "ws://me:SECRET]x@host",
+        "ws://me:SECRET@host:99999",
+        "ws://me:SECRET@host/openiap/",
+        "ws://host/openiap/?token=SECRET",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_showing_any_of_it(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"url": url}, environment={})
+    assert "SECRET" not in str(refused.value)
+    assert "Allowed: ws://[USER:PASSWORD@]HOST[:PORT], without a path" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["http_url", "metric_url"])
+def test_no_other_url_is_shown_with_its_password(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"http_url": "ftp://me:SECRET@host", name: "ftp://me:SECRET@host"}, environment={})
+    assert "SECRET" not in str(refused.value)

@@ -189,11 +189,29 @@ def _files(given: list[Path]) -> tuple[Path, ...]:
     for path in given:
         if not path.is_file():
             raise usage_error(f"--file {path}: no such file.")
+        if "\\" in path.name:
+            raise usage_error(
+                f"--file {path}: its name has a backslash, which other systems take for a folder's"
+                " end: rename it."
+            )
+        if not _is_text(path.name):
+            raise usage_error(
+                f"--file {str(path)!a}: its name is no UTF-8 text, and OpenIAP keeps names as"
+                " text: rename it."
+            )
     names = [path.name for path in given]
     for name in names:
         if names.count(name) > 1:
             raise usage_error(f"--file: two files are named {name}; an item holds a name once.")
     return tuple(given)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _progress(total: int) -> Progress:
