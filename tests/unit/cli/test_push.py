@@ -20,6 +20,6 @@ def test_a_file_whose_name_openiap_would_change_is_refused(tmp_path: Path, name:
 
 
 def test_other_names_stay_as_they_are(tmp_path: Path) -> None:
-    path = tmp_path / "Rechnung № 4711 – ä.txt"
+    path = tmp_path / "Rechnung № 4711 ä.txt"
     path.write_text("x")
     assert _files([path]) == (path,)
