@@ -90,8 +90,11 @@ class DevRun:
         if hasattr(self, "client"):
             await self.client.disconnect()
         if self.process.returncode is None:
-            below = self.children()
-            self.process.kill()
+            below: list[psutil.Process] = []
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ends, and nobody has told yet
+                below = self.children()
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
             for child in below:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()

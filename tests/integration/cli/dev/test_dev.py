@@ -232,6 +232,7 @@ async def test_children_end_with_a_parent_that_is_killed(dev: Dev, work: Path) -
     run = await dev("--handlers", "work")
     below = run.children()
     run.process.kill()
+    await run.process.wait()  # else the fixture looks for a process that may be gone by then
     await gone(below)
 
 
