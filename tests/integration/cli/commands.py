@@ -97,7 +97,7 @@ def run_here(
     ):
         patch.chdir(folder)
         patch.setattr(os, "environ", clean_environment(**environment))
-        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         code = main(arguments)
     sys.path[:] = path
     for name in set(sys.modules) - modules:

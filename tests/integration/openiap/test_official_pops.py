@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,10 @@ def scratch(door: Door) -> Path:
     """The folder that the library has for its temporary files."""
     folder = scratch_folder().path
     for left in folder.iterdir():
-        left.unlink()
+        if left.is_dir():  # of a program that another test of this process started
+            shutil.rmtree(left)
+        else:
+            left.unlink()
     return folder
 
 
