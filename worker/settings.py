@@ -130,6 +130,8 @@ class Settings(BaseModel):
 
     # Telemetry
     log_level: Literal["error", "warn", "info", "verbose", "debug", "trace"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    item_log: Literal["all", "failures", "none"] = "all"
     metric_url: str = ""
     log_url: str = ""
     metric_interval: Seconds = Field(default=10.0, ge=0.1, le=600)

@@ -75,7 +75,7 @@ def test_an_outcome_is_looked_at_first_after_a_sleep_that_outlasted_the_lease(
         epoch = 1
 
     writing = WriteBack(
-        cast(Pool, Link()), worker_id="a", lease=60, log=Log("error", fallback=lambda *_: None)
+        cast(Pool, Link()), worker_id="a", lease=60, log=Log("error", write=lambda *_: None)
     )
     popped = uptime() - 61  # slept nearly all the time, so that the other clock hardly moved
     stands = time.monotonic() - 61

@@ -6,6 +6,7 @@ import typer
 
 from worker._version import __version__
 from worker.app.registry import load_modules
+from worker.cli.run_view import RunView
 from worker.cli.shared.client import refused, run_async
 from worker.cli.shared.errors import CommandError
 from worker.cli.shared.handlers import settings_with_handlers
@@ -58,7 +59,8 @@ def run(
             modules=chosen.handlers,
             environment=loaded.environment,
         )
-        return await daemon.run()
+        with RunView(daemon):
+            return await daemon.run()
 
     try:
         code = run_async(work(), busy=True)

@@ -27,6 +27,7 @@ from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
+from worker.engine.item_log import ItemLog
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import StateDirectory
@@ -141,6 +142,7 @@ class Assembly:
             followups=followups,
             counts=counts,
             log=log,
+            item_log=ItemLog(settings.item_log, log),
         )
         heartbeat = Heartbeat(
             WorkerInfo(worker_id, self._version, workers.slots(), settings.namespace),
@@ -293,6 +295,7 @@ class Assembly:
     def _make_client(self) -> Client:
         client = self._client_factory()
         client.on_late_pop = self.workers.take_late
+        self.telemetry.listen_to(client)
         return client
 
 

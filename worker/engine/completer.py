@@ -13,6 +13,7 @@ from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
 from worker.engine.delivery.follow_ups import FollowUps
 from worker.engine.in_flight import Running
 from worker.engine.item_events import ItemEvents
+from worker.engine.item_log import ItemLog
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool
 from worker.item.outcome import Outcome
@@ -35,6 +36,7 @@ class Completer:
     Args:
         outbox: None where the disk does not take it.
         followups: pushes what succeeded items asked for; None where nothing is pushed.
+        item_log: says what became of each item; None where nobody reads it.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Completer:
         followups: FollowUps | None = None,
         counts: Counts,
         log: Log,
+        item_log: ItemLog | None = None,
     ) -> None:
         self.outbox: Final = outbox
         self.spool: Final = spool
@@ -53,6 +56,7 @@ class Completer:
         self._followups = followups
         self._counts = counts
         self._log = log
+        self._item_log = item_log
 
     async def complete(
         self, running: Running, outcome: Outcome, events: ItemEvents | None = None
@@ -100,6 +104,8 @@ class Completer:
             kind = "failed" if ended else outcome.kind
             took = uptime() - running.popped
             self._counts.finished(workitem.wiq, kind, delivered.result, took)
+        if self._item_log is not None:
+            self._item_log.finished(running, outcome, delivered, uptime() - running.popped)
         if delivered.result == "gone":
             self._log.warn(
                 "the item is gone; its outcome has nowhere to go",

@@ -89,6 +89,11 @@ class Daemon:
         """Return what was done so far, by queue."""
         return self.telemetry.counts.snapshot()
 
+    def waiting(self) -> int | None:
+        """Return how many items are due in this worker's queues, as of the last seconds; None where
+        that is not known yet. Asking costs a few small calls every 5 s."""
+        return None if self._parts is None else self._parts.scaling.waiting()
+
     async def run(self, *, signals: bool = True) -> int:
         """Work until a signal, or until the queues are empty with ``once``; returns an exit code:
         ``EXIT_REPLACE`` where lost slots want a fresh process.
@@ -184,6 +189,7 @@ class Daemon:
         if state.trouble:
             self.telemetry.trouble(state.trouble)
         self._events.worker = state.worker_id
+        self._log.speak_for(state.worker_id)
         parts = self._assembly.complete(state)
         await workers.build(
             services=parts.services,
@@ -216,11 +222,11 @@ class Daemon:
         self._events.notify_soon(Event("start", worker=state.worker_id))
 
     def _answer_autoscalers(self, scaling: ScaleEndpoint) -> None:
+        scaling.start()
+        self._stack.push_async_callback(scaling.stop)
         health = self.telemetry.health
         if health is None:
             return
-        scaling.start()
-        self._stack.push_async_callback(scaling.stop)
         health.add_route("/scale", scaling.answer)
         self.telemetry.metrics.add(scaling)
 

@@ -203,7 +203,7 @@ class Runner:
             return self._registered.signature.payload_for(workitem.payload), metadata
         except ValidationError as error:
             outcome = invalid_payload(error, handler=name)
-            self._log.info(outcome.message, item=workitem.id, queue=workitem.wiq)
+            self._log.verbose(outcome.message, item=workitem.id, queue=workitem.wiq)
             raise _Refused(outcome) from None
 
     async def _admit(self, gate: Gate, running: Running, payload: Any) -> None:
@@ -247,6 +247,7 @@ class Runner:
             maxretries=self.maxretries,
             metadata=metadata,
             store=self._store,
+            handler=self._name,
         )
         inputs = self._inputs
         return HandlerCall(self._registered, item, payload, inputs.client, inputs.resources)
@@ -281,7 +282,7 @@ class Runner:
         item, workitem = call.item, running.workitem
         outcome = success(workitem.payload or {}, result, handler=self._name)
         if outcome.kind != "successful":
-            self._log.warn(outcome.message, item=workitem.id, queue=workitem.wiq)
+            self._log.verbose(outcome.message, item=workitem.id, queue=workitem.wiq)
             self._drop_attachments(item)
         elif item.attachments or item.pushes:
             attachments = tuple((a.name, str(a.path)) for a in item.attachments)
@@ -332,7 +333,7 @@ class Runner:
                 attempt=workitem.retries + 1,
                 seconds=uptime() - running.popped,
             )
-            self._log.info(
+            self._log.verbose(
                 f"{outcome.kind} error: {outcome.message}",
                 item=workitem.id,
                 queue=workitem.wiq,

@@ -19,6 +19,7 @@ class CurrentItem(Protocol):
     queue: str
     attempt: int
     priority: int
+    handler: str
 
     @property
     def sender(self) -> Sender | None:

@@ -80,6 +80,7 @@ class Item:
         payload: the whole payload as popped (a JSON object).
         attempt: 1 for the first; the server's ``retries`` + 1.
         attempts_left: further attempts after this one, by the queue's maxretries; None if unknown.
+        handler: the name of the handler that works it, or "".
         workitem: as it was popped.
         started: when this attempt was popped, UTC.
         deadline: when its timeout strikes, UTC; None without one.
@@ -99,7 +100,9 @@ class Item:
         maxretries: int | None = None,
         metadata: Metadata | None = None,
         store: ItemStore | None = None,
+        handler: str = "",
     ) -> None:
+        self.handler = handler
         self.workitem = workitem
         self.id = workitem.id
         self.name = workitem.name

@@ -24,6 +24,8 @@ from worker.openiap.types import (
 from worker.openiap.workitem import JsonObject, Workitem
 
 LogLevel = Literal["error", "warn", "info", "verbose", "debug", "trace"]
+LineListener = Callable[[LogLevel, str], None]
+"""Takes the level and the text of a line; called on any thread."""
 GaugeKind = Literal["f64", "u64", "i64"]
 
 
@@ -174,6 +176,12 @@ class TelemetryBackend(Protocol):
 
     def log(self, level: LogLevel, args: tuple[object, ...]) -> None:
         """Write a log line of the arguments' texts."""
+
+    def export(self, level: LogLevel, line: str) -> None:
+        """Pass a line on to the collectors alone."""
+
+    def divert(self, listener: LineListener) -> None:
+        """Have a listener take the lines instead of a terminal."""
 
     def enable_tracing(self, rust_log: str, tracing: str) -> None:
         """Let log lines through."""

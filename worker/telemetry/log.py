@@ -1,80 +1,65 @@
-"""Log lines: one line per entry, with the item's context, through the OpenIAP client's functions.
+"""The worker's logger: one line per entry, with the item's context.
 
-1. A line is ``message key=value …``; line breaks and control characters are escaped, so a payload
-   cannot forge a line or drive a terminal.
-2. Everything passes through the masker (``worker.item.masking``): known values and known shapes.
-3. Before a client is there, and when it fails, lines go to a fallback (stderr).
+1. Lines go to stderr in one form, whatever the client (``log_forms``), and from there through the
+   client's own log functions to the collectors that OpenIAP names.
+2. What handlers and the client itself say through the client's log functions comes here as well.
+3. Everything passes through the masker (``worker.item.masking``): known values and known shapes.
 4. A line below the level costs a comparison.
 """
 
-import json
-import re
 import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol
+from contextlib import suppress
+from typing import Final, Protocol
 
 from worker.forks import in_children
 from worker.item.context import current_item
-from worker.item.masking import hide, masked
-from worker.item.secret_names import is_secret_name
+from worker.item.masking import hide
 from worker.openiap.errors import OpenIAPError
+from worker.telemetry.log_forms import LEVELS, Entry, Form, Level, bare
 
-Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]
-LEVELS: Final[tuple[Level, ...]] = ("error", "warn", "info", "verbose", "debug", "trace")
-
-MAX_LINE: Final = 8_000
 MOST_KEYS: Final = 1_000
 A_WHILE: Final = 60.0
-_ESCAPED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_BARE: Final = re.compile(r"[^\s\"'=]+")
 
 
 class Sink(Protocol):
-    """What takes finished lines: the log functions of ``worker.openiap.client.Client``."""
+    """What passes finished lines on to collectors: ``worker.openiap.client.Client``."""
 
-    def error(self, *args: object) -> None:
-        """Take a line of this level."""
-
-    def warn(self, *args: object) -> None:
-        """Take a line of this level."""
-
-    def info(self, *args: object) -> None:
-        """Take a line of this level."""
-
-    def verbose(self, *args: object) -> None:
-        """Take a line of this level."""
-
-    def debug(self, *args: object) -> None:
-        """Take a line of this level."""
-
-    def trace(self, *args: object) -> None:
-        """Take a line of this level."""
+    def export_line(self, level: Level, line: str) -> None:
+        """Take a line; not for a terminal."""
 
 
-Fallback = Callable[[str, str], None]
+Write = Callable[[str, str], None]
 """Takes a level and a line."""
 
 
 def to_stderr(level: str, line: str) -> None:
-    """Write a line to stderr; a closed or broken one is no reason to fail."""
+    """Write a line with its level to stderr; a closed or broken one is no reason to fail."""
+    as_it_is(level, f"{level.upper():<7} {line}")
+
+
+def as_it_is(level: str, line: str) -> None:
+    """Write a line that says its level itself."""
     try:
-        sys.stderr.write(f"{level.upper():<7} {line}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # closed, broken, or none at all
         pass
 
 
 class _Outlet:
     """Where the lines of one logger and everything bound to it go; may be used from threads."""
 
-    def __init__(self, level: Level, fallback: Fallback, clock: Callable[[], float]) -> None:
+    def __init__(self, level: Level, form: Form, write: Write, clock: Callable[[], float]) -> None:
         self.rank = LEVELS.index(level)
         self.sink: Sink | None = None
         self.clock: Final = clock
-        self._fallback = fallback
+        self.worker = ""
+        self._form = form
+        self._write = write
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._mutex = threading.Lock()
         in_children(self, _Outlet._of_a_child)
@@ -84,18 +69,13 @@ class _Outlet:
         self.sink = None
         self._mutex = threading.Lock()
 
-    def write(self, level: Level, line: str) -> None:
-        if len(line) > MAX_LINE:
-            line = f"{line[:MAX_LINE]}… (cut)"
+    def write(self, entry: Entry) -> None:
+        entry.worker = self.worker
+        self._write(entry.level, self._form(entry))
         sink = self.sink
         if sink is not None:
-            try:
-                getattr(sink, level)(line)
-            except Exception:  # noqa: S110 (whatever a client does, the line must not be lost)
-                pass
-            else:
-                return
-        self._fallback(level, line)
+            with suppress(Exception):  # whatever a client does, the line is written
+                sink.export_line(entry.level, entry.line())
 
     def due(self, key: str, every: float) -> int | None:
         """Return how often the key was held back since it was last said, or None: not yet."""
@@ -117,7 +97,8 @@ class Log:
 
     Args:
         level: the most that is written.
-        fallback: takes lines while there is no client.
+        form: how a line looks.
+        write: takes the lines.
         clock: seconds, for what is said once in a while.
     """
 
@@ -127,10 +108,11 @@ class Log:
         self,
         level: Level = "info",
         *,
-        fallback: Fallback = to_stderr,
+        form: Form = bare,
+        write: Write = to_stderr,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._outlet = _Outlet(level, fallback, clock)
+        self._outlet = _Outlet(level, form, write, clock)
         self._fields: Mapping[str, object] = {}
 
     def bind(self, **fields: object) -> "Log":
@@ -141,8 +123,12 @@ class Log:
         return bound
 
     def use(self, client: Sink | None) -> None:
-        """Send lines to a client from now on; None goes back to the fallback."""
+        """Have a client pass lines on to its collectors from now on; None: nobody does."""
         self._outlet.sink = client
+
+    def speak_for(self, worker: str) -> None:
+        """Say whose lines these are, in forms that are for machines."""
+        self._outlet.worker = worker
 
     def hide(self, secret: str) -> None:
         """Replace this text by stars in every line, and in all else that is masked."""
@@ -215,34 +201,26 @@ class Log:
         else:
             self.error(f"{what}: {type(error).__name__}: {error}")
 
+    def masked_already(
+        self, level: Level, message: str, *, handler: str = "", **fields: object
+    ) -> None:
+        """Say something whose texts were masked where they came from.
+
+        For what is said of each item, which must cost next to nothing.
+        """
+        if self.enabled(level):
+            together = {**self._fields, **fields}
+            self._outlet.write(Entry(level, message, together, clean=True, handler=handler))
+
+    def heard(self, level: Level, line: str) -> None:
+        """Take what was said through a client's own log functions."""
+        if self.enabled(level):
+            self._write(level, line, {})
+
     def _write(self, level: Level, message: str, fields: Mapping[str, object]) -> None:
         together = {**self._fields, **fields} if fields else self._fields
-        self._outlet.write(level, line_of(message, _with_item(together)))
-
-
-def line_of(message: str, fields: Mapping[str, object]) -> str:
-    """Return one masked line: the message and its fields."""
-    text = str(message)
-    for key, value in fields.items():
-        text += f" {key}={'***' if is_secret_name(key) else _shown(value)}"
-    # Masking looks at twice of what is shown, so that no half of a secret stands at the end.
-    return _ESCAPED.sub(_escape, masked(text[: 2 * MAX_LINE]))
-
-
-def _with_item(fields: Mapping[str, object]) -> Mapping[str, object]:
-    item = current_item.get()
-    if item is None:
-        return fields
-    return {"item": item.id, "queue": item.queue, "attempt": item.attempt, **fields}
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, BaseException):
-        value = f"{type(value).__name__}: {value}"
-    text = str(value)
-    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
-
-
-def _escape(match: "re.Match[str]") -> str:
-    char = match[0]
-    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char) or f"\\u{ord(char):04x}"
+        item, handler = current_item.get(), ""
+        if item is not None:
+            together = {"item": item.id, "queue": item.queue, "attempt": item.attempt, **together}
+            handler = item.handler
+        self._outlet.write(Entry(level, message, together, handler=handler))

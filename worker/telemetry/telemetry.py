@@ -6,6 +6,7 @@ pop was answered for a while.
 """
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,8 @@ from worker.settings import RARELY, Settings
 from worker.telemetry.counts import Counts
 from worker.telemetry.gauges import GaugeClient, Gauges
 from worker.telemetry.health import Health
-from worker.telemetry.log import Log, Sink
+from worker.telemetry.log import Log, Sink, as_it_is
+from worker.telemetry.log_forms import Level, form_for
 from worker.telemetry.loop_watch import Blockage, LoopWatch
 from worker.telemetry.misfits import Misfits
 from worker.telemetry.prometheus import MetricsPage
@@ -28,11 +30,15 @@ STALLED_AFTER: Final = 60.0
 NOT_YET: Final = "starting, or stopping"
 
 
-class TelemetryClient(Sink, GaugeClient, Protocol):
-    """What of a client telemetry needs: log lines and gauges."""
+class SpeakingClient(Protocol):
+    """A client that has lines of its own."""
 
-    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
-        """Choose the level of log lines."""
+    def divert_lines(self, listener: Callable[[Level, str], None]) -> None:
+        """Have a listener take them."""
+
+
+class TelemetryClient(Sink, GaugeClient, Protocol):
+    """What of a client telemetry needs: gauges, and the export of log lines."""
 
 
 class WatchedOutbox(Protocol):
@@ -98,7 +104,8 @@ class Telemetry:
         facts: dict[str, str] | None = None,
         log: Log | None = None,
     ) -> None:
-        self.log: Final = log or Log(settings.log_level)
+        form = form_for(settings.log_format, environment or {}, sys.stderr)
+        self.log: Final = log or Log(settings.log_level, form=form, write=as_it_is)
         for secret in (settings.password, settings.jwt):
             self.log.hide(secret.get_secret_value())
         self.misfits: Final = Misfits(self.log)
@@ -148,10 +155,15 @@ class Telemetry:
         await self._gauges.start()
         await self._systemd.start()
 
+    def listen_to(self, client: SpeakingClient) -> None:
+        """Write what this client has to say as the worker's own lines."""
+        client.divert_lines(self.log.heard)
+
     def use(self, client: TelemetryClient) -> None:
-        """Send log lines and gauges through this client from now on."""
-        client.enable_tracing(_level_for(self._settings.log_level))
-        self.log.use(client)
+        """Send gauges, and log lines where somebody collects them, through this client from now
+        on."""
+        collected = self._settings.log_url or client.server_config.get("otel_log_url")
+        self.log.use(client if collected else None)
         self._gauges.use(client)
 
     def watch(
@@ -209,7 +221,7 @@ class Telemetry:
             self._systemd.stopping("finishing what runs")
 
     async def stop(self) -> None:
-        """Let go of everything; idempotent. Log lines go to the fallback from now on."""
+        """Let go of everything; idempotent."""
         await self._gauges.stop()
         await self._systemd.stop()
         watch, self._watch = self._watch, None
@@ -252,8 +264,3 @@ class Telemetry:
 
 def _unknown(queues: set[str]) -> str:
     return f"unknown queues: {', '.join(sorted(queues))}" if queues else ""
-
-
-def _level_for(level: str) -> str:
-    """Return the official library's name for a level: it has nothing between info and debug."""
-    return "debug" if level == "verbose" else level

@@ -203,7 +203,7 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         lines.append(line)
         setup.on_log(line)
 
-    log = Log("trace", fallback=said)
+    log = Log("trace", write=said)
     lifespans = Lifespans(
         [one for one in setup.lifespans if one.provides not in setup.resources], log=log
     )

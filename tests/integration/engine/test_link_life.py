@@ -21,7 +21,7 @@ def connection(make: Callable[[], Client], on_connected) -> Connection:
         make,
         limiter=Limiter(0),
         times=TIMES,
-        log=Log("error", fallback=lambda level, line: None),
+        log=Log("error", write=lambda level, line: None),
         on_connected=on_connected,
         on_lost=lambda connection, reason: None,
     )

@@ -83,7 +83,7 @@ class Others:
 
 
 def log() -> Log:
-    return Log("error", fallback=lambda level, line: None)
+    return Log("error", write=lambda level, line: None)
 
 
 @pytest.fixture

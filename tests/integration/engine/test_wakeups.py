@@ -33,7 +33,7 @@ def line(client: Client) -> Connection:
 
 
 def queues(*names: str, wake: Callable[[str], None] = lambda name: None) -> Queues:
-    log = Log("error", fallback=lambda level, line: None)
+    log = Log("error", write=lambda level, line: None)
     return Queues(names, message_queue="", wake=wake, log=log)
 
 

@@ -31,7 +31,7 @@ async def main(url: str) -> None:
     counts.finished("plain", "successful", "fenced", 0.2)
     counts.source("outbox_size", lambda: 7)
     counts.source("effective_rate", lambda: 24.5)
-    log = Log(fallback=lambda level, line: sys.stderr.write(f"{line}\n"))
+    log = Log(write=lambda level, line: sys.stderr.write(f"{line}\n"))
     gauges = Gauges(counts, interval=0.5, metric_url="", log=log)
     gauges.use(client)
     await gauges.start()

@@ -18,7 +18,7 @@ from worker.errors import HandlerError
 from worker.item.outcome import Outcome
 from worker.telemetry.log import Log
 
-LOG = Log("error", fallback=lambda level, line: None)
+LOG = Log("error", write=lambda level, line: None)
 
 
 class Database: ...

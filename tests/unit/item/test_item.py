@@ -7,7 +7,7 @@ from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 
-LOG = Log("error", fallback=lambda level, line: None)
+LOG = Log("error", write=lambda level, line: None)
 
 
 def test_an_items_creation_is_read_from_its_id() -> None:

@@ -10,28 +10,26 @@ from worker.item.context import current_item
 from worker.item.item import Item
 from worker.openiap.errors import NotConnected
 from worker.openiap.workitem import Workitem
-from worker.telemetry.log import MAX_LINE, Log, to_stderr
+from worker.telemetry.log import Log, to_stderr
+from worker.telemetry.log_forms import MAX_LINE
 
 
 class Lines(list[tuple[str, str]]):
-    """A fallback that keeps what it gets."""
+    """Keeps what is written."""
 
     def __call__(self, level: str, line: str) -> None:
         self.append((level, line))
 
 
-class FakeClient(Lines):
-    """The six log functions of a client; ``broken`` makes them raise."""
+class Exporter(Lines):
+    """A client that passes lines on; ``broken`` makes it raise."""
 
     broken = False
 
-    def __getattr__(self, level: str) -> object:
-        def write(*args: object) -> None:
-            if self.broken:
-                raise RuntimeError("gone")
-            self.append((level, " ".join(map(str, args))))
-
-        return write
+    def export_line(self, level: str, line: str) -> None:
+        if self.broken:
+            raise RuntimeError("gone")
+        self.append((level, line))
 
 
 class NoFiles:
@@ -45,7 +43,7 @@ def lines() -> Lines:
 
 @pytest.fixture
 def log(lines: Lines) -> Log:
-    return Log("info", fallback=lines)
+    return Log("info", write=lines)
 
 
 def test_a_line_is_the_message_and_its_fields(log: Log, lines: Lines) -> None:
@@ -70,15 +68,15 @@ def test_lines_below_the_level_are_not_made(log: Log, lines: Lines) -> None:
 
 
 def test_every_level_reaches_its_function(lines: Lines) -> None:
-    log = Log("trace", fallback=lines)
+    log = Log("trace", write=lines)
     for level in ("error", "warn", "info", "verbose", "debug", "trace"):
         getattr(log, level)("said")
     assert [level for level, _ in lines] == ["error", "warn", "info", "verbose", "debug", "trace"]
 
 
-def test_lines_go_to_the_client_once_there_is_one(log: Log, lines: Lines) -> None:
+def test_a_client_passes_lines_on_that_are_written_all_the_same(log: Log, lines: Lines) -> None:
     bound = log.bind(a=1)
-    first, second = FakeClient(), FakeClient()
+    first, second = Exporter(), Exporter()
     log.info("before")
     log.use(first)
     bound.info("one")
@@ -90,7 +88,13 @@ def test_lines_go_to_the_client_once_there_is_one(log: Log, lines: Lines) -> Non
     bound.info("after")
     assert first == [("info", "one a=1")]
     assert second == [("warn", "two a=1")]
-    assert [line for _, line in lines] == ["before", "three a=1", "after a=1"]
+    assert [line for _, line in lines] == ["before", "one a=1", "two a=1", "three a=1", "after a=1"]
+
+
+def test_what_a_client_hears_is_a_line_of_its_level(log: Log, lines: Lines) -> None:
+    log.heard("warn", "said by a handler\nERROR forged")
+    log.heard("debug", "below the level")
+    assert lines == [("warn", "said by a handler\\nERROR forged")]
 
 
 def test_a_payload_cannot_forge_a_line_or_drive_a_terminal(log: Log, lines: Lines) -> None:
@@ -163,7 +167,7 @@ def test_what_passes_is_said_once_in_a_while_and_a_mistake_each_time(
 
 def test_repetition_is_held_back_and_counted(lines: Lines) -> None:
     now = 0.0
-    log = Log(fallback=lines, clock=lambda: now)
+    log = Log(write=lines, clock=lambda: now)
     for _ in range(5):
         log.once_a_while("pop", "cannot pop", every=60, level="error")
     now = 59.9

@@ -167,7 +167,7 @@ async def test_a_client_that_raises_does_not_end_the_publishing(counts: Counts) 
         published.set()
 
     working._keep = kept  # type: ignore[method-assign]
-    log = Log(fallback=lambda level, line: lines.append(line))
+    log = Log(write=lambda level, line: lines.append(line))
     gauges = Gauges(counts, interval=0.01, metric_url="", log=log)
     gauges.use(failing)
     await gauges.start()

@@ -52,13 +52,13 @@ class Client:
     def __init__(self) -> None:
         self.server_config: dict[str, Any] = {}
         self.lines: list[str] = []
-        self.level = ""
+        self.listener: Any = None
 
-    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
-        self.level = rust_log
+    def export_line(self, level: str, line: str) -> None:
+        self.lines.append(f"{level}: {line}")
 
-    def __getattr__(self, level: str) -> Any:
-        return lambda *args: self.lines.append(f"{level}: {args[0]}")
+    def divert_lines(self, listener: Any) -> None:
+        self.listener = listener
 
 
 def settings(**more: Any) -> Settings:
@@ -81,7 +81,7 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
     now = time.monotonic()
     monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: now))
     lines: list[str] = []
-    log = Log(fallback=lambda level, line: lines.append(line))
+    log = Log(write=lambda level, line: lines.append(line))
     telemetry = Telemetry(settings(), log=log)
     pool, outbox, consumer, queues = Pool(), Outbox(), Consumer(), Queues()
 
@@ -132,19 +132,27 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
         readyz(telemetry)
 
 
-async def test_log_lines_go_through_the_client_while_there_is_one() -> None:
+@pytest.mark.parametrize("told_by", ["server", "settings", "nobody"])
+async def test_a_client_exports_lines_where_somebody_collects_them(told_by: str) -> None:
     lines: list[str] = []
-    log = Log("verbose", fallback=lambda level, line: lines.append(line))
-    telemetry = Telemetry(settings(health_port=None, log_level="verbose"), log=log)
+    log = Log("verbose", write=lambda level, line: lines.append(line))
+    url = "http://127.0.0.1:4317"
+    chosen = settings(health_port=None, log_url=url if told_by == "settings" else "")
+    telemetry = Telemetry(chosen, log=log)
     await telemetry.start(lambda: "")
     client = Client()
+    if told_by == "server":
+        client.server_config["otel_log_url"] = url
+    telemetry.listen_to(client)
     telemetry.use(client)
     telemetry.log.error("signed in with hunter2-and-more")
+    client.listener("info", "said by the client with hunter2-and-more")
     await telemetry.stop()
     telemetry.log.info("bye")
-    assert client.level == "debug"
-    assert client.lines == ["error: signed in with ***"]
-    assert lines == ["bye"]
+    written = ["signed in with ***", "said by the client with ***", "bye"]
+    assert lines == written
+    exported = ["error: signed in with ***", "info: said by the client with ***"]
+    assert client.lines == ([] if told_by == "nobody" else exported)
     assert telemetry.health is None
 
 

@@ -144,6 +144,14 @@ class ScaleEndpoint(Collector):
             )
         return json_answer(HTTPStatus.OK, self._content(queue, seen, target))
 
+    def waiting(self) -> int | None:
+        """Return how many items are due in all queues, as far as is known, and have fresh numbers
+        fetched; None before the first."""
+        for queue in self._slots:
+            self._refresh_soon(queue)
+        seen = list(self._seen.values())
+        return sum(one.load.waiting for one in seen) if seen else None
+
     def describe(self) -> Iterable[Metric]:
         """Say nothing before it is asked, so that registering asks the server nothing."""
         return ()

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 from worker.openiap.api.subject import Subject
+from worker.openiap.backend import LineListener, LogLevel
 from worker.openiap.values import format_bytes, json_text
 
 
@@ -49,6 +50,15 @@ class TelemetryCalls(Subject):
     def disable_tracing(self) -> None:
         """Stop log lines."""
         self._backend.telemetry.disable_tracing()
+
+    def divert_lines(self, listener: LineListener) -> None:
+        """Have a listener take level and text of every line instead of a terminal: what is said
+        through the functions below, and what this client itself has to say."""
+        self._backend.telemetry.divert(listener)
+
+    def export_line(self, level: LogLevel, line: str) -> None:
+        """Pass a line on to the collectors that OpenIAP names, if it does, and to no terminal."""
+        self._backend.telemetry.export(level, line)
 
     def info(self, *args: object) -> None:
         """Log at level info."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from worker.openiap.backend import LineListener, LogLevel
 from worker.openiap.values import iso
 
 LEVELS: Final = ("off", "error", "warn", "info", "verbose", "debug", "trace")
@@ -26,6 +27,7 @@ class LogWriter:
         self._output = output
         self._threshold = LEVELS.index("error")
         self.export: Sink | None = None
+        self.listener: LineListener | None = None
 
     def enable(self, expression: str = "") -> None:
         """Let lines through: a level, or a filter expression of the Rust library's."""
@@ -35,8 +37,16 @@ class LogWriter:
         """Let nothing through."""
         self._threshold = 0
 
-    def write(self, level: str, args: tuple[object, ...]) -> None:
-        """Write one line, whatever line breaks are in it."""
+    def pass_on(self, level: str, line: str) -> None:
+        """Export a line that somebody else has written."""
+        if self.export is not None:
+            self.export(datetime.now(UTC), level, line)
+
+    def write(self, level: LogLevel, args: tuple[object, ...]) -> None:
+        """Write one line, whatever line breaks are in it, or hand it to the listener."""
+        if self.listener is not None:
+            self.listener(level, " ".join(str(arg) for arg in args))
+            return
         if LEVELS.index(level) > self._threshold:
             return
         now = datetime.now(UTC)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TextIO
 
-from worker.openiap.backend import GaugeKind, LogLevel
+from worker.openiap.backend import GaugeKind, LineListener, LogLevel
 from worker.openiap.native.gauges import Gauges
 from worker.openiap.native.log_lines import LogWriter
 from worker.openiap.native.otlp import MISSING, GaugeExport, LogExport, Origin
@@ -28,6 +28,14 @@ class Telemetry:
     def log(self, level: LogLevel, args: tuple[object, ...]) -> None:
         """Write a log line of the arguments' texts."""
         self._lines.write(level, args)
+
+    def export(self, level: LogLevel, line: str) -> None:
+        """Pass a line on to the collector alone."""
+        self._lines.pass_on(level, line)
+
+    def divert(self, listener: LineListener) -> None:
+        """Have a listener take the lines, and what there is to report."""
+        self._lines.listener = listener
 
     def report(self, text: str) -> None:
         """Log what went wrong."""

@@ -1,6 +1,6 @@
 """Log lines and gauges through the official library's functions."""
 
-from worker.openiap.backend import GaugeKind, LogLevel
+from worker.openiap.backend import GaugeKind, LineListener, LogLevel
 from worker.openiap.official.items import native_text
 from worker.openiap.official.library import Library, load_library
 from worker.openiap.types import ConnectionOptions
@@ -17,6 +17,7 @@ class Telemetry:
     def __init__(self, options: ConnectionOptions) -> None:
         self._options = options
         self._gauges: set[str] = set()
+        self._listener: LineListener | None = None
         self.exporting = False
 
     def library(self) -> Library:
@@ -26,9 +27,24 @@ class Telemetry:
         )
 
     def log(self, level: LogLevel, args: tuple[object, ...]) -> None:
-        """Write a log line of the arguments' texts; verbose is debug, with nothing in between."""
+        """Write a log line of the arguments' texts."""
+        line = " ".join(str(arg) for arg in args)
+        if self._listener is None:
+            self.export(level, line)
+        else:
+            self._listener(level, line)
+
+    def export(self, level: LogLevel, line: str) -> None:
+        """Hand a line to the library; verbose is debug, with nothing in between.
+
+        It exports every line, and prints those that ``enable_tracing`` lets through.
+        """
         symbol = "debug" if level == "verbose" else level
-        self.library().plain(symbol, native_text(" ".join(str(arg) for arg in args)))
+        self.library().plain(symbol, native_text(line))
+
+    def divert(self, listener: LineListener) -> None:
+        """Have a listener take the lines; the library prints none as long as nobody enables it."""
+        self._listener = listener
 
     def report(self, text: str) -> None:
         """Log what went wrong."""

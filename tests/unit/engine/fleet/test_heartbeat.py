@@ -108,7 +108,7 @@ def heartbeat(store: Store, *, interval: float = 0.05, dead_after: float = 1.0) 
         interval=interval,
         dead_after=dead_after,
         in_flight=lambda: [long],
-        log=Log("error", fallback=lambda level, line: None),
+        log=Log("error", write=lambda level, line: None),
     )
 
 
@@ -239,7 +239,7 @@ async def test_what_is_left_in_processing_stays_claimed_however_long_the_rest_of
         interval=0.01,
         dead_after=1.0,
         in_flight=lambda: left,
-        log=Log("error", fallback=lambda level, line: None),
+        log=Log("error", write=lambda level, line: None),
     )
     await kept.start()
     kept.keep()

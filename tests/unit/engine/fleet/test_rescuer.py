@@ -207,7 +207,7 @@ def looking(house: House, take: Callable[..., Awaitable[Delivered]]) -> Rescuer:
         pool=cast(Pool, house),
         times=TIMES,
         counts=counts,
-        log=Log("error", fallback=lambda level, line: None),
+        log=Log("error", write=lambda level, line: None),
         chance=random.Random(0),
     )
 

@@ -1,0 +1,103 @@
+"""One line for each item: what became of it, and what comes next."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from worker.engine.delivery.delivery import Delivered
+from worker.engine.in_flight import Running
+from worker.engine.item_log import MAX_ERROR, Choice, ItemLog
+from worker.item.outcome import Outcome
+from worker.openiap.workitem import Workitem
+from worker.telemetry.log import Log
+
+AGAIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def told(
+    outcome: Outcome, delivered: Delivered | None = None, *, choice: Choice = "all", **item: Any
+) -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    log = Log("info", write=lambda level, line: lines.append((level, line)))
+    workitem = Workitem(id="5f0c", wiq="invoices", retries=1, **item)
+    running = Running(workitem, popped=0.0, popped_at=datetime.now(UTC), epoch=1)
+    ItemLog(choice, log).finished(running, outcome, delivered or Delivered("applied"), 0.31249)
+    return lines
+
+
+WHO = "queue=invoices item=5f0c"
+
+
+def test_a_success_says_how_long_it_took() -> None:
+    (line,) = told(Outcome("successful"), name="Invoice 12")
+    rest = 'name="Invoice 12" attempt=2 outcome=successful seconds=0.312'
+    assert line == ("info", f"item done {WHO} {rest}")
+
+
+def test_a_name_that_says_nothing_is_not_shown() -> None:
+    ((_, line),) = told(Outcome("successful"), name="New work item")
+    assert "name=" not in line
+
+
+@pytest.mark.parametrize("chosen", ["server", "handler"])
+def test_a_retry_says_when_it_comes_again(chosen: str) -> None:
+    at = AGAIN if chosen == "handler" else None
+    delivered = Delivered("applied", state="new", nextrun=AGAIN if chosen == "server" else None)
+    ((level, line),) = told(Outcome("application", None, "ValueError: x", retry_at=at), delivered)
+    assert level == "info"
+    assert line.startswith("item will be tried again")
+    assert "again=2026-01-02T03:04:05.000Z" in line
+    assert 'error="ValueError: x"' in line
+
+
+def test_a_retry_without_a_time_says_who_chooses_it() -> None:
+    ((_, line),) = told(Outcome("application", None, "x"), Delivered("applied", state="new"))
+    assert 'again="by the queue\'s delay"' in line
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "why"),
+    [
+        (Outcome("business", None, "no VAT id"), "failed", "a business error is not tried again"),
+        (Outcome("application", None, "no VAT id"), "failed", "no attempts are left"),
+        (Outcome("failed", None, "no VAT id"), "failed", "it would fail again"),
+    ],
+)
+def test_what_failed_for_good_is_a_warning_and_says_why(
+    outcome: Outcome, state: str, why: str
+) -> None:
+    ((level, line),) = told(outcome, Delivered("applied", state=state))
+    assert level == "warn"
+    assert line.startswith("item failed for good")
+    assert f'why="{why}"' in line
+    assert 'error="no VAT id"' in line
+
+
+def test_what_is_handed_back_says_why_and_what_waits_says_nothing() -> None:
+    ((level, line),) = told(Outcome("released", None, "the worker stops"))
+    assert (level, line.split(" queue")[0]) == ("info", "item handed back")
+    assert 'why="the worker stops"' in line
+    assert told(Outcome("released", None, "key is busy"), Delivered("applied", parked=True)) == []
+
+
+@pytest.mark.parametrize("result", ["gone", "fenced", "refused"])
+def test_what_the_server_did_not_take_is_said_elsewhere(result: Any) -> None:
+    assert told(Outcome("successful"), Delivered(result)) == []
+
+
+def test_the_setting_chooses() -> None:
+    failed = Outcome("business", None, "x")
+    assert told(Outcome("successful"), choice="failures") == []
+    assert told(Outcome("released", None, "x"), choice="failures") == []
+    assert len(told(failed, choice="failures")) == 1
+    assert told(failed, choice="none") == []
+
+
+def test_secrets_are_masked_and_no_line_is_forged_or_endless() -> None:
+    message = "bad\nERROR all is lost password=hunter2-and-more " + "y" * 10_000
+    ((_, line),) = told(Outcome("business", None, message), name="x\x1b[31m token=abcdef123456789")
+    assert "hunter2" not in line
+    assert "abcdef123" not in line
+    assert line.isprintable()
+    assert len(line) < MAX_ERROR + 300

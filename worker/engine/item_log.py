@@ -1,0 +1,112 @@
+"""One log line for each item that was worked: what became of it, and what comes next.
+
+Late outcomes, items that are gone and refusals have lines of their own where they are met.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from worker.engine.delivery.delivery import Delivered
+from worker.engine.in_flight import Running
+from worker.item.masking import masked
+from worker.item.outcome import Outcome
+from worker.openiap.values import iso
+from worker.openiap.workitem import FAILED, Workitem
+from worker.telemetry.log import Log
+from worker.telemetry.log_forms import Level
+
+Choice = Literal["all", "failures", "none"]
+
+UNNAMED: Final = "New work item"
+"""What OpenIAP calls an item that was given no name (server.md, The cycle)."""
+MAX_ERROR: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line: its level, its message, and what it tells beside item and outcome."""
+
+    level: Level
+    message: str
+    fields: Mapping[str, object]
+
+
+class ItemLog:
+    """Writes the lines of one worker.
+
+    Args:
+        choice: the setting ``item_log``; failures are retries and what failed for good.
+        log: takes the lines.
+    """
+
+    def __init__(self, choice: Choice, log: Log) -> None:
+        self._choice: Final = choice
+        self._log: Final = log
+
+    def finished(
+        self, running: Running, outcome: Outcome, delivered: Delivered, seconds: float
+    ) -> None:
+        """Say what became of an item.
+
+        Args:
+            seconds: from its pop to now.
+        """
+        if self._choice == "none" or delivered.result != "applied":
+            return
+        if self._choice == "failures" and outcome.kind in ("successful", "released"):
+            return
+        left = None if running.item is None else running.item.attempts_left
+        said = said_of(outcome, delivered, attempts_left=left)
+        if not self._log.enabled(said.level):
+            return
+        workitem = running.workitem
+        self._log.masked_already(
+            said.level,
+            said.message,
+            handler="" if running.item is None else running.item.handler,
+            queue=workitem.wiq,
+            item=workitem.id,
+            **_name(workitem),
+            attempt=workitem.retries + 1,
+            outcome=outcome.kind,
+            seconds=round(seconds, 3),
+            **said.fields,
+        )
+
+
+def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None) -> Said:
+    """Return what is said of an outcome that the server took.
+
+    Args:
+        attempts_left: further attempts by the queue's maxretries; None if unknown.
+    """
+    if outcome.kind == "successful":
+        return Said("info", "item done", {})
+    if outcome.kind == "released":
+        if delivered.parked:
+            return Said("verbose", "item waits", {"why": masked(outcome.message)})
+        return Said("info", "item handed back", {"why": masked(outcome.message)})
+    error = _short(masked(outcome.message))
+    if outcome.kind == "application" and delivered.state != FAILED:
+        again = delivered.nextrun or outcome.retry_at
+        fields: dict[str, object] = {
+            "again": "by the queue's delay" if again is None else iso(again)
+        }
+        if attempts_left is not None:
+            fields["attempts_left"] = attempts_left
+        return Said("info", "item will be tried again", {**fields, "error": error})
+    why = {
+        "business": "a business error is not tried again",
+        "application": "no attempts are left",
+    }.get(outcome.kind, "it would fail again")
+    return Said("warn", "item failed for good", {"why": why, "error": error})
+
+
+def _name(workitem: Workitem) -> dict[str, str]:
+    named = workitem.name and workitem.name != UNNAMED
+    return {"name": masked(workitem.name)} if named else {}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_ERROR else f"{text[:MAX_ERROR]}…"
