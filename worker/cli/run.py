@@ -1,18 +1,22 @@
 """``run``: the worker."""
 
-from typing import Annotated
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker._version import __version__
 from worker.app.registry import load_modules
-from worker.cli.run_view import RunView
 from worker.cli.shared.client import refused, run_async
 from worker.cli.shared.errors import CommandError
 from worker.cli.shared.handlers import settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Options, Set, SettingsFile, Url
 from worker.openiap.errors import AccessDenied
 from worker.runloop import Restart
+
+if TYPE_CHECKING:
+    from worker.engine.daemon import Daemon
 
 
 def run(
@@ -59,7 +63,7 @@ def run(
             modules=chosen.handlers,
             environment=loaded.environment,
         )
-        with RunView(daemon):
+        with _view(daemon):
             return await daemon.run()
 
     try:
@@ -69,3 +73,12 @@ def run(
     restart.after(code, chosen.lost_slots)
     if code:
         raise typer.Exit(code)
+
+
+def _view(daemon: "Daemon") -> AbstractContextManager[object]:
+    """Return what a terminal shows; nothing of it is loaded where there is none."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from worker.cli.run_view import RunView
+
+    return RunView(daemon)
