@@ -218,6 +218,8 @@ class Daemon:
         for consumer in workers.consumers.values():
             consumer.start()
         self.telemetry.ready()
+        if self.telemetry.health is not None:
+            parts.scaling.ask_ahead()
         self._log.info(f"worker {state.worker_id} works {', '.join(workers.consumers)}")
         self._events.notify_soon(Event("start", worker=state.worker_id))
 

@@ -29,6 +29,8 @@ WorkerNumber = Literal[
     "rate_limited",
     "loop_silent_seconds",
     "misfits",
+    "connected",
+    "ready",
 ]
 """What is told of the worker as a whole; ``metrics.WORKER_METRICS`` says what each means."""
 

@@ -13,6 +13,8 @@ from typing import Final, Literal
 from worker.telemetry.counts import QueueCounts, WorkerNumber
 
 PREFIX: Final = "openiap_worker"
+NOT_READY: Final = f"{PREFIX}_not_ready"
+NOT_READY_HELP: Final = "1 for each reason why the worker is not ready; /readyz says it in words"
 LATENCY: Final = f"{PREFIX}_item_seconds"
 LATENCY_HELP: Final = "Seconds from an item's pop until the server had its outcome"
 
@@ -116,6 +118,8 @@ QUEUE_METRICS: Final[tuple[QueueMetric, ...]] = (
 )
 
 WORKER_METRICS: Final[tuple[WorkerMetric, ...]] = (
+    WorkerMetric("connected", "gauge", "u64", "1 while signed in to OpenIAP, else 0"),
+    WorkerMetric("ready", "gauge", "u64", "1 while all that items need is there, else 0"),
     WorkerMetric(
         "effective_rate", "gauge", "f64", "Messages per second that the limiters admit; 0: no limit"
     ),

@@ -9,8 +9,11 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from worker.durations import text as for_people
 from worker.openiap.pool import Pool
@@ -21,6 +24,7 @@ from worker.telemetry.health import Health
 from worker.telemetry.log import Log, Sink, as_it_is
 from worker.telemetry.log_forms import Level, form_for
 from worker.telemetry.loop_watch import Blockage, LoopWatch
+from worker.telemetry.metrics import NOT_READY, NOT_READY_HELP
 from worker.telemetry.misfits import Misfits
 from worker.telemetry.prometheus import MetricsPage
 from worker.telemetry.systemd import Systemd
@@ -176,6 +180,7 @@ class Telemetry:
         """Say what the numbers of the whole worker and readiness are read from."""
         counts = self.counts
         self._consumers = consumers
+        counts.source("connected", lambda: float(pool.ready))
         counts.source("effective_rate", lambda: pool.rate)
         counts.source("rate_limited", lambda: pool.refusals)
         counts.source("lost_threads", self._lost)
@@ -190,6 +195,8 @@ class Telemetry:
         health = self.health
         if health is None:
             return
+        counts.source("ready", lambda: float(not health.reasons()))
+        self.metrics.add(_Reasons(health))
         health.add_condition("link", lambda: "" if pool.ready else "not signed in to OpenIAP")
         health.add_condition("queues", lambda: _unknown(queues.unknown))
         health.add_condition("threads", self._lost_threads)
@@ -260,6 +267,22 @@ class Telemetry:
                 why = f" ({consumer.trouble})" if consumer.trouble else ""
                 said.append(f"{queue}: no pop was answered for {for_people(idle)}{why}")
         return "; ".join(said)
+
+
+class _Reasons(Collector):
+    """Why the worker is not ready, by the name of what is amiss."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(NOT_READY, NOT_READY_HELP, labels=["reason"])
+        for name in self._health.reasons():
+            family.add_metric([name], 1.0)
+        yield family
 
 
 def _unknown(queues: set[str]) -> str:

@@ -117,6 +117,8 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
     numbers = dict(telemetry.counts.worker())
     assert numbers.pop("loop_silent_seconds") < 5.0
     assert numbers == {
+        "connected": 1.0,
+        "ready": 1.0,
         "effective_rate": 25.0,
         "rate_limited": 3.0,
         "lost_threads": 0.0,

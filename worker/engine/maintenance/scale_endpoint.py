@@ -6,7 +6,8 @@
    this worker is costs no call, so it is told as it is now: the first seconds of a start do not
    stick.
 3. ``/scale`` waits up to 2 s for fresh numbers, then gives the last ones with their age. A scrape
-   of ``/metrics`` never waits: it shows the last numbers and has new ones fetched for the next.
+   of ``/metrics`` never waits: it shows the last numbers, with their age, and has new ones fetched
+   for the next.
 """
 
 import asyncio
@@ -36,7 +37,10 @@ FRESH: Final = 5.0
 """Seconds for which an answer is given again."""
 PATIENCE: Final = 2.0
 STALE: Final = 60.0
-"""Seconds after which numbers are not shown any more."""
+"""Seconds after which autoscalers are not told any more; ``/metrics`` tells the age instead."""
+MOST_OLDEST: Final = 50
+"""Waiting items that are looked at for the oldest: those that were put into a queue as documents
+are due a little before they were made, and stand before some that are older."""
 CALL_TIMEOUT: Final = 5.0
 LONGEST_TARGET: Final = 86_400.0
 COLLECTION: Final = "workitems"
@@ -75,13 +79,15 @@ SCALE_METRICS: Final[tuple[ScaleMetric, ...]] = (
         lambda load: load.oldest_running,
     ),
 )
+AGE: Final = "queue_age_seconds"
+AGE_HELP: Final = "Seconds since the server was asked for the numbers of this queue"
 WISHED: Final = "queue_wished_workers"
 WISHED_HELP: Final = f"Workers for the queue, so that items wait {DEFAULT_TARGET:g} s at most"
 
 
 def scale_names() -> tuple[str, ...]:
     """Return the names that this adds to ``/metrics``."""
-    return tuple(f"{PREFIX}_{name}" for name in (*(m.name for m in SCALE_METRICS), WISHED))
+    return tuple(f"{PREFIX}_{name}" for name in (*(m.name for m in SCALE_METRICS), WISHED, AGE))
 
 
 class ScaleEndpoint(Collector):
@@ -116,6 +122,11 @@ class ScaleEndpoint(Collector):
         """Begin to answer; to be called on the loop."""
         self._loop = asyncio.get_running_loop()
 
+    def ask_ahead(self) -> None:
+        """Have numbers fetched for the first who asks."""
+        for queue in self._slots:
+            self._refresh_soon(queue)
+
     async def stop(self) -> None:
         """Ask the server no more; idempotent."""
         self._loop = None
@@ -147,8 +158,7 @@ class ScaleEndpoint(Collector):
     def waiting(self) -> int | None:
         """Return how many items are due in all queues, as far as is known, and have fresh numbers
         fetched; None before the first."""
-        for queue in self._slots:
-            self._refresh_soon(queue)
+        self.ask_ahead()
         seen = list(self._seen.values())
         return sum(one.load.waiting for one in seen) if seen else None
 
@@ -159,9 +169,8 @@ class ScaleEndpoint(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the last numbers for ``/metrics`` and have the next ones fetched."""
         now = self._clock()
-        shown = {q: s for q, s in list(self._seen.items()) if now - s.at <= STALE}
-        for queue in self._slots:
-            self._refresh_soon(queue)
+        shown = dict(self._seen)
+        self.ask_ahead()
         for metric in SCALE_METRICS:
             family = GaugeMetricFamily(f"{PREFIX}_{metric.name}", metric.help, labels=["queue"])
             for queue, seen in shown.items():
@@ -171,6 +180,10 @@ class ScaleEndpoint(Collector):
         for queue, seen in shown.items():
             wish = self._wished(queue, seen, DEFAULT_TARGET, self._per_second(queue))
             family.add_metric([queue], wish)
+        yield family
+        family = GaugeMetricFamily(f"{PREFIX}_{AGE}", AGE_HELP, labels=["queue"])
+        for queue, seen in shown.items():
+            family.add_metric([queue], max(0.0, now - seen.at))
         yield family
 
     def _content(self, queue: str, seen: Seen, target: float) -> dict[str, object]:
@@ -251,19 +264,40 @@ async def load_of(client: Client, queue: str, *, now: datetime) -> Load:
     """
     waiting = {"wiq": queue, "state": "new", "nextrun": {"$lte": iso(now)}}
     running = {"wiq": queue, "state": "processing"}
+    waits = await client.count(COLLECTION, waiting, timeout=CALL_TIMEOUT)
+    runs = await client.count(COLLECTION, running, timeout=CALL_TIMEOUT)
     return Load(
-        waiting=await client.count(COLLECTION, waiting, timeout=CALL_TIMEOUT),
-        running=await client.count(COLLECTION, running, timeout=CALL_TIMEOUT),
-        oldest_waiting=await _oldest(client, waiting, "nextrun", now),
-        oldest_running=await _oldest(client, running, "lastrun", now),
+        waiting=waits,
+        running=runs,
+        # The two are asked one after the other: what was counted as none has no age.
+        oldest_waiting=await _oldest_waiting(client, waiting, now) if waits else 0.0,
+        oldest_running=await _oldest_running(client, running, now) if runs else 0.0,
     )
 
 
-async def _oldest(client: Client, query: JsonObject, field: str, now: datetime) -> float:
-    """Return how many seconds ago the first of these moments was; 0 without one."""
-    first = {field: 1}
+async def _oldest_waiting(client: Client, query: JsonObject, now: datetime) -> float:
+    """Return since how many seconds an item has been due, and there; 0 without one."""
+    found = await client.query(
+        COLLECTION,
+        query,
+        {"nextrun": 1, "_created": 1},
+        {"nextrun": 1},
+        top=MOST_OLDEST,
+        timeout=CALL_TIMEOUT,
+    )
+    since = [
+        max(moments)
+        for one in found
+        if (moments := [m for key in ("nextrun", "_created") if (m := moment_of(one.get(key)))])
+    ]
+    return max(0.0, (now - min(since)).total_seconds()) if since else 0.0
+
+
+async def _oldest_running(client: Client, query: JsonObject, now: datetime) -> float:
+    """Return how many seconds ago the first of them was popped; 0 without one."""
+    first = {"lastrun": 1}
     found = await client.query(COLLECTION, query, first, first, top=1, timeout=CALL_TIMEOUT)
-    then = moment_of(found[0].get(field)) if found else None
+    then = moment_of(found[0].get("lastrun")) if found else None
     return 0.0 if then is None else max(0.0, (now - then).total_seconds())
 
 

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 import pytest
 
 from worker.engine.maintenance import scale_endpoint as scaling_module
-from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, scale_names
+from worker.engine.maintenance.autoscale import Load
+from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, load_of, scale_names
+from worker.item.new_item import NewItem
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.errors import NotConnected
 from worker.openiap.native import NativeClient
 from worker.openiap.types import ConnectionOptions
+from worker.openiap.values import iso
 from worker.openiap.workitem import WorkItemQueue
+from worker.producer.insert import KnownQueues, insert
 from worker.telemetry.counts import Counts
 from worker.telemetry.prometheus import MetricsPage
 
@@ -174,3 +178,42 @@ async def test_scrape_never_waits_and_has_the_next_numbers_fetched(link: OneLink
         assert f"\n{name}{{".encode() in page.render(), name
     await scaling.stop()
     await scaling.stop()
+
+
+async def test_the_page_keeps_the_last_numbers_and_says_how_old_they_are(link: OneLink) -> None:
+    """Whoever scrapes once a minute sees them as well."""
+    clock = Clock()
+    page = MetricsPage(Counts())
+    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    page.add(scaling)
+    scaling.start()
+    assert (await ask(scaling))[0] == 200
+    link.cut = True
+    clock.now += 600
+    rendered = (await asyncio.to_thread(page.render)).decode()
+    assert 'openiap_worker_queue_waiting{queue="slow"} 0.0' in rendered
+    assert 'openiap_worker_queue_age_seconds{queue="slow"} 600.0' in rendered
+    await scaling.stop()
+
+
+@pytest.mark.parametrize("before", [None, 40])
+async def test_an_item_that_was_put_in_as_a_document_is_as_old_as_it_is(
+    link: OneLink, before: int | None
+) -> None:
+    """Such a one is due a minute before it was made; one pushed before it is older all the same."""
+    now = datetime.now(UTC)
+    if before is not None:
+        pushed = await link.client.push_workitem("slow", {})
+        then = iso(now - timedelta(seconds=before))
+        change = {"$set": {"nextrun": then, "_created": then}}
+        await link.client.update_document("workitems", {"_id": pushed.id}, change)
+    queue = await KnownQueues(link.client).of("slow")
+    item = NewItem("f" * 24, "slow", {}, wiqid=queue.wiqid, acl=queue.acl)
+    await insert(link.client, item, id_field="unique")
+    load = await load_of(link.client, "slow", now=datetime.now(UTC))
+    assert load.waiting == (1 if before is None else 2)
+    assert (before or 0) - 1 <= load.oldest_waiting < (before or 0) + 15
+
+
+async def test_what_nobody_waits_for_has_no_age(link: OneLink) -> None:
+    assert await load_of(link.client, "slow", now=datetime.now(UTC)) == Load()
