@@ -63,6 +63,7 @@ def _seconds(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+RateLimit = Annotated[float, Field(ge=0, le=1_000_000)] | Literal["auto"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -102,7 +103,7 @@ class Settings(BaseModel):
     # Popping
     poll_interval: Seconds = Field(default=15.0, ge=0.05, le=3600)
     pops_in_flight: int = Field(default=1, ge=1, le=64)
-    rate_limit: float = Field(default=25.0, ge=0, le=1_000_000)
+    rate_limit: RateLimit = "auto"
 
     # Stopping
     drain_timeout: Seconds = Field(default=25.0, ge=0, le=86_400)

@@ -40,7 +40,7 @@ from worker.engine.shutdown import Shutdown
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
-from worker.openiap.limiter import Limiter
+from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.producer.sender import ClientSender
@@ -282,7 +282,7 @@ class Assembly:
             Connection(
                 str(number + 1),
                 self._make_client,
-                limiter=Limiter(settings.rate_limit),
+                limiter=limiter_of(settings.rate_limit),
                 times=times,
                 log=self.log,
                 on_connected=connected,

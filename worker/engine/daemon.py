@@ -15,6 +15,7 @@ from worker.app.options import Handler
 from worker.engine.assembly import Assembly, Parts
 from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
+from worker.engine.outbox.learnt_rate import LearntRate
 from worker.engine.outbox.state_dir import open_state
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
@@ -202,6 +203,10 @@ class Daemon:
         if self.telemetry.health is not None:
             self.telemetry.health.alive_if(self._lost_slots.dead)
         self._answer_autoscalers(parts.scaling)
+        if not state.trouble:
+            learnt = LearntRate(settings.state_dir, settings.url)
+            parts.pool.begin_with(learnt.read())
+            stack.callback(lambda: learnt.keep(parts.pool.learnt))
         stack.push_async_callback(parts.pool.stop)
         await parts.pool.start()
         stack.push_async_callback(self._events.stop)

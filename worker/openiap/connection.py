@@ -252,6 +252,8 @@ class Connection:
             client = self._client
             if client is None or not client.connected:
                 return True  # its events tell what became of it
+            if client.server_config.get("rate_limited") is False:
+                self.limiter.lift()
             try:
                 await self._on_connected(self)
             except OpenIAPError as error:

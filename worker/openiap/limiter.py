@@ -1,9 +1,9 @@
 """How many messages per second one connection may carry, found out while working.
 
 OpenIAP refuses what is over its limit in a window of one second, at once and without executing it
-(server.md, Errors); installations change the limit and do not tell it. So the rate starts at a
-setting, doubles while nothing is refused, steps down when something is (to what the refusal tells,
-where it tells its count), and then creeps up again.
+(server.md, Errors); installations change the limit and do not tell it. So everything is admitted
+until something is refused; then the rate is what the refusal tells, where it tells its count, and
+creeps up from there. What was found out once can be begun with, and a rate can be set instead.
 """
 
 import asyncio
@@ -20,21 +20,33 @@ STEP_DOWN: Final = 0.9
 STEP_DOWN_FROM_DOUBLING: Final = 0.6
 STEP_UP: Final = 1.0
 STEP_UP_NEAR_LIMIT: Final = 0.2
+OUTGROWN: Final = 1.2
+"""So much above what was refused nothing is refused any more: the limit is another one by now."""
 
 Turn = Literal["first", "then"]
+
+
+def limiter_of(rate: float | Literal["auto"]) -> "Limiter":
+    """Return the limiter that the setting ``rate_limit`` asks for."""
+    return Limiter(None if rate == "auto" else rate)
 
 
 class Limiter:
     """Admits messages on one connection; those that write outcomes back go first.
 
     Args:
-        rate: messages per second to start with; 0 admits everything at once.
+        rate: messages per second to start with; 0 admits everything for ever, None until the
+            server refuses something.
         clock: monotonic seconds.
     """
 
-    def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.enabled = rate > 0
-        self._rate = max(1.0, rate)
+    def __init__(
+        self, rate: float | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.enabled = rate is None or rate > 0
+        self._learns: Final = rate is None
+        self._open = self._learns
+        self._rate = max(1.0, rate or 0.0)
         self._clock = clock
         self._sent: deque[float] = deque()
         self._first: deque[asyncio.Future[None]] = deque()
@@ -51,13 +63,34 @@ class Limiter:
 
     @property
     def rate(self) -> float:
-        """The present rate in messages per second; 0 when there is no limit."""
-        return self._rate if self.enabled else 0.0
+        """The present rate in messages per second; 0 when there is no limit, or none was met."""
+        return self._rate if self.enabled and not self._open else 0.0
+
+    @property
+    def learnt(self) -> float:
+        """What the server's limit is, as far as refusals have told; 0.0 if there was none."""
+        return self._rate if self._failed_at else 0.0
+
+    def begin_with(self, rate: float) -> None:
+        """Take what was found out before, where nothing was set and nothing is known yet."""
+        if self._open and rate >= 1.0:
+            self._open = self._doubling = False
+            self._rate, self._failed_at = rate, rate + 1.0
+
+    def lift(self) -> None:
+        """The server says that it has no limit: unless a rate was set, admit everything until it
+        refuses something."""
+        if not self._learns or self._open:
+            return
+        self._open, self._failed_at = True, 0.0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._release()
 
     def delay(self) -> float:
         """Return about how many seconds a message that comes now would wait."""
-        if not self.enabled:
-            return 0.0
+        if not self.enabled or self._open:
+            return max(0.0, self._closed_until - self._clock())
         queued = len(self._first) + len(self._then)
         return max(0.0, self._wait()) + queued / self._rate
 
@@ -104,8 +137,9 @@ class Limiter:
                 over = now + WINDOW / 4
         else:
             factor = STEP_DOWN_FROM_DOUBLING if self._doubling else STEP_DOWN
-            self._failed_at = self._rate
-            self._rate = max(1.0, self._rate * factor)
+            self._failed_at = float(max(1, len(self._sent))) if self._open else self._rate
+            self._rate = max(1.0, self._failed_at * factor)
+        self._open = False
         self._doubling = False
         self._saturated = False
         self._raised_at = now + WINDOW
@@ -120,6 +154,8 @@ class Limiter:
             return self._closed_until - now
         sent = self._sent
         self._forget(now)
+        if self._open:
+            return 0.0
         self._grow(now)
         if len(sent) < int(self._rate):
             return 0.0
@@ -139,6 +175,8 @@ class Limiter:
         self._saturated = bool(self._first or self._then)
         if self._doubling:
             self._rate *= 2
+        elif self._rate >= OUTGROWN * self._failed_at:
+            self._doubling = True
         elif self._rate >= 0.95 * self._failed_at:
             self._rate += STEP_UP_NEAR_LIMIT
         else:

@@ -51,6 +51,17 @@ class Pool:
         return sum(connection.limiter.rate for connection in self._connections)
 
     @property
+    def learnt(self) -> float:
+        """Messages per second that the server takes on one connection, as far as its refusals
+        have told; 0.0 if there were none."""
+        return max(connection.limiter.learnt for connection in self._connections)
+
+    def begin_with(self, rate: float) -> None:
+        """Begin with what was found out before: messages per second on each connection."""
+        for connection in self._connections:
+            connection.limiter.begin_with(rate)
+
+    @property
     def refusals(self) -> int:
         """How often the server's rate limit refused a message."""
         return sum(connection.limiter.refusals for connection in self._connections)

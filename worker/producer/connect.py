@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
-from worker.openiap.limiter import Limiter
+from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Checks, Producer, current_producer
@@ -74,7 +74,7 @@ def _pool(settings: Settings) -> Pool:
             Connection(
                 str(number + 1),
                 make,
-                limiter=Limiter(settings.rate_limit),
+                limiter=limiter_of(settings.rate_limit),
                 times=times,
                 log=log,
                 on_connected=connected,

@@ -145,3 +145,84 @@ def test_rate_zero_admits_everything_at_once() -> None:
         assert limiter.rate == 0
 
     in_virtual_time(scene())
+
+
+async def send_telling(limiter: Limiter, server: Server) -> None:
+    while True:
+        await limiter.admit()
+        if server.message():
+            return
+        await limiter.refused(server.count)
+
+
+def test_all_goes_until_a_refusal_tells_the_limit() -> None:
+    async def scene() -> None:
+        clock = asyncio.get_running_loop().time
+        limiter, server = Limiter(clock=clock), Server(30, clock)
+        for _ in range(30):
+            await send_telling(limiter, server)
+        assert clock() == 0.0
+        assert (limiter.rate, limiter.learnt) == (0.0, 0.0)
+        await asyncio.gather(*(send_telling(limiter, server) for _ in range(210)))
+        assert clock() < 240 / 30 * 1.15
+        assert 28 <= limiter.learnt <= 32
+        # Of the first second's burst, which all went out before the first answer, some 200.
+        first, server.refused = server.refused, 0
+        await asyncio.gather(*(send_telling(limiter, server) for _ in range(240)))
+        assert server.refused <= 6
+        assert first <= 220
+
+    in_virtual_time(scene())
+
+
+def test_a_refusal_that_tells_nothing_is_learnt_from_too() -> None:
+    async def scene() -> None:
+        clock = asyncio.get_running_loop().time
+        limiter, server = Limiter(clock=clock), Server(30, clock)
+        await asyncio.gather(*(send(limiter, server) for _ in range(180)))
+        assert server.accepted == 180
+        assert clock() < 60
+
+    in_virtual_time(scene())
+
+
+def test_what_was_found_out_is_begun_with_and_costs_no_refusal() -> None:
+    async def scene() -> None:
+        clock = asyncio.get_running_loop().time
+        limiter, server = Limiter(clock=clock), Server(30, clock)
+        limiter.begin_with(30.0)
+        await asyncio.gather(*(send_telling(limiter, server) for _ in range(90)))
+        assert server.refused <= 1
+        assert limiter.rate >= 29
+
+    in_virtual_time(scene())
+
+
+def test_what_was_found_out_does_not_bind_a_server_whose_limit_went() -> None:
+    async def scene() -> None:
+        clock = asyncio.get_running_loop().time
+        limiter, server = Limiter(clock=clock), Server(10**9, clock)
+        limiter.begin_with(30.0)
+        await asyncio.gather(*(send_telling(limiter, server) for _ in range(4_000)))
+        assert clock() < 60
+        assert limiter.rate > 100
+
+    in_virtual_time(scene())
+
+
+def test_a_server_that_says_it_has_no_limit_is_believed() -> None:
+    async def scene() -> None:
+        clock = asyncio.get_running_loop().time
+        limiter, server = Limiter(clock=clock), Server(10**9, clock)
+        limiter.begin_with(30.0)
+        waiting = [asyncio.create_task(send_telling(limiter, server)) for _ in range(100)]
+        await asyncio.sleep(0.5)
+        limiter.lift()
+        await asyncio.gather(*waiting)
+        assert clock() == 0.5
+        assert (limiter.rate, limiter.learnt) == (0.0, 0.0)
+        set_by_hand = Limiter(5, clock=clock)
+        set_by_hand.lift()
+        assert set_by_hand.rate == 5
+
+    in_virtual_time(scene())

@@ -18,6 +18,8 @@ def configuration(options: ServerOptions) -> dict[str, Any]:
     }
     if not options.pops_compete:
         told["pops_compete"] = False
+    if options.rate_limit == 0:
+        told["rate_limited"] = False
     if options.otel_metric_url is not None:
         told["otel_metric_url"] = options.otel_metric_url
         # With false here the official library sets up no metrics at all. Its vendor gets none
