@@ -15,6 +15,7 @@ from worker.cli.shared.options import (
     Options,
     SettingsFile,
     Url,
+    Utc,
     Yes,
     settings_of,
 )
@@ -43,6 +44,7 @@ def list_items(
         str | None, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(STATES)}.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -70,7 +72,7 @@ def list_items(
     if not found:
         to_stdout().print("No items.")
         return
-    show_items(to_stdout(), found)
+    show_items(to_stdout(), found, utc=utc)
     if total > len(found):
         to_stderr().print(f"{len(found):,} of {total:,}; more with --limit.", style="dim")
 
@@ -78,6 +80,7 @@ def list_items(
 @app.command("show")
 def show(
     id: Annotated[str, typer.Argument(help="The item's id.", show_default=False)],
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -94,7 +97,7 @@ def show(
     if as_json:
         print_json(shown_item(document, sizes))
     else:
-        show_item(to_stdout(), document, sizes)
+        show_item(to_stdout(), document, sizes, utc=utc)
 
 
 @app.command("retry")
@@ -111,7 +114,7 @@ def retry(
     """Put items back to new, whatever their queue's limit of attempts says."""
     chosen = settings_of(Options(url, settings, client)).settings
 
-    async def one(signed: Client, id: str) -> None:
+    async def one(signed: Client, id: str) -> JsonObject:
         document = await _item(signed, id)
         state = str(document.get("state", ""))
         if state == NEW:
@@ -123,6 +126,7 @@ def retry(
             )
         item = Workitem(id=id, payload=None, state=RETRY, priority=int(document["priority"]))
         await signed.update_workitem(item, ignoremaxretries=True)
+        return await _item(signed, id)
 
     _each(chosen, ids, one, said="Put back to new", key="retried", as_json=as_json)
 
@@ -152,31 +156,35 @@ def delete(
 def _each(
     settings: Settings,
     ids: list[str],
-    one: Callable[[Client, str], Awaitable[None]],
+    one: Callable[[Client, str], Awaitable[JsonObject | None]],
     *,
     said: str,
     key: str,
     as_json: bool,
 ) -> None:
-    """Do something with each item; one that fails does not keep the others from it."""
-
+    """Do something with each item and show what it gives; one that fails does not keep the others
+    from it."""
     done: list[str] = []
+    shown: list[JsonObject] = []
     errors: dict[str, str] = {}
 
     async def work(signed: Client) -> None:
         for id in dict.fromkeys(ids):
             try:
-                await one(signed, id)
+                document = await one(signed, id)
             except (OpenIAPError, CommandError) as error:
                 errors[id] = explain(error).text
             else:
                 done.append(id)
+                shown.extend([] if document is None else [document])
 
     with_client(settings, work)
     if as_json:
         print_json({key: done, "errors": errors})
     elif done:
-        to_stdout().print(safe(f"{said}: {', '.join(done)}."), soft_wrap=True)
+        to_stdout().print(safe(f"{said}: {many(len(done), 'item')}."))
+        if shown:
+            show_items(to_stdout(), shown)
     for text in errors.values():
         to_stderr().print(safe(text), style="red", soft_wrap=True)
     if errors:

@@ -9,7 +9,7 @@ import typer
 from worker.cli.shared.client import with_client
 from worker.cli.shared.documents import PAGE, pages
 from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.item_view import local_time
+from worker.cli.shared.item_view import moment
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
@@ -68,7 +68,7 @@ class Expired:
             self.rule.state,
             duration_text(self.rule.keep),
             f"{self.items:,}",
-            local_time(self.oldest) if self.oldest else "",
+            moment(self.oldest) if self.oldest else "",
             f"{self.files:,}",
             format_bytes(self.bytes, 1) if self.files else "",
         )

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.item.masking import masked
+from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import Outcome
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, Workitem
@@ -18,8 +19,6 @@ from worker.telemetry.log_forms import Level
 
 Choice = Literal["all", "failures", "none"]
 
-UNNAMED: Final = "New work item"
-"""What OpenIAP calls an item that was given no name (server.md, The cycle)."""
 MAX_ERROR: Final = 500
 
 
@@ -104,7 +103,7 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
 
 
 def _name(workitem: Workitem) -> dict[str, str]:
-    named = workitem.name and workitem.name != UNNAMED
+    named = workitem.name and workitem.name != DEFAULT_NAME
     return {"name": masked(workitem.name)} if named else {}
 
 

@@ -1,7 +1,6 @@
 """How items look: a row of a list, a page of one."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
@@ -10,12 +9,13 @@ from rich.text import Text
 
 from worker.cli.shared.documents import first
 from worker.cli.shared.output import safe, show, show_facts, table
+from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import number
 from worker.openiap.values import format_bytes, json_text, parse_iso
-from worker.openiap.workitem import JsonObject
+from worker.openiap.workitem import SUCCESSFUL, JsonObject
 
 ROW: Final = {
     "id": "whole",
@@ -31,12 +31,16 @@ LEAST_FOR_ERRORS: Final = 12
 STYLES: Final = {"successful": "green", "failed": "red", "processing": "cyan", "new": ""}
 
 
-def show_items(console: Console, documents: Sequence[JsonObject]) -> None:
-    """Print a list of items, a line each: names where there is room, errors cut to what is left."""
+def show_items(console: Console, documents: Sequence[JsonObject], *, utc: bool = False) -> None:
+    """Print a list of items, a line each: names where there is room, errors cut to what is left.
+
+    Args:
+        utc: moments are UTC instead of this machine's time.
+    """
     columns = dict(ROW)
     if console.width < WIDTH_FOR_NAMES:
         del columns["name"]
-    rows = [_row(document) for document in documents]
+    rows = [_row(document, utc=utc) for document in documents]
     before = {name: kind for name, kind in columns.items() if name != "error"}
     taken = console.measure(table(before, [[row[name] for name in before] for row in rows])).maximum
     room = console.width - taken - 2
@@ -47,16 +51,27 @@ def show_items(console: Console, documents: Sequence[JsonObject]) -> None:
     show(console, columns, [[row[name] for name in columns] for row in rows])
 
 
-def _row(document: JsonObject) -> dict[str, object]:
+def _row(document: JsonObject, *, utc: bool) -> dict[str, object]:
     return {
         "id": str(document.get("_id", "")),
         "state": state(document),
         "queue": str(document.get("wiq", "")),
         "attempts": attempts(document),
-        "changed": local_time(document.get("_modified")),
-        "name": str(document.get("name", "")),
-        "error": " ".join(str(document.get("errormessage") or "").split()),
+        "changed": moment(document.get("_modified"), utc=utc),
+        "name": name_of(document),
+        # OpenIAP keeps the error of an earlier attempt when a later one succeeds.
+        "error": "" if document.get("state") == SUCCESSFUL else _error_of(document),
     }
+
+
+def _error_of(document: JsonObject) -> str:
+    return " ".join(str(document.get("errormessage") or "").split())
+
+
+def name_of(document: JsonObject) -> str:
+    """Return an item's name; "" for one that was given none."""
+    name = str(document.get("name") or "")
+    return "" if name == DEFAULT_NAME else name
 
 
 def _cut(text: str, room: int) -> str:
@@ -115,27 +130,35 @@ def shown_item(document: JsonObject, sizes: Mapping[str, int]) -> JsonObject:
     }
 
 
-def show_item(console: Console, document: JsonObject, sizes: Mapping[str, int]) -> None:
-    """Print an item whole for people."""
+def show_item(
+    console: Console, document: JsonObject, sizes: Mapping[str, int], *, utc: bool = False
+) -> None:
+    """Print an item whole for people.
+
+    Args:
+        utc: moments are UTC instead of this machine's time.
+    """
     facts: list[tuple[str, object]] = [
         ("id", document.get("_id", "")),
-        ("name", document.get("name", "")),
+        ("name", name_of(document)),
         ("queue", document.get("wiq", "")),
         ("state", state(document)),
         ("priority", document.get("priority", "")),
         ("attempts", attempts(document)),
-        ("pushed", local_time(document.get("_created"))),
-        ("last run", local_time(document.get("lastrun"))),
-        ("next run", local_time(document.get("nextrun"))),
+        ("pushed", moment(document.get("_created"), utc=utc)),
+        ("last run", moment(document.get("lastrun"), utc=utc)),
+        ("next run", moment(document.get("nextrun"), utc=utc)),
         ("waits", safe(waits(document) or "")),
-        ("changed", local_time(document.get("_modified"))),
+        ("changed", moment(document.get("_modified"), utc=utc)),
         ("worked by", document.get("username") or ""),
     ]
     show_facts(console, [fact for fact in facts if str(fact[1])])
     if document.get("errormessage") or document.get("errorsource"):
-        console.print("\n[bold]Error[/bold]", end=" ")
+        earlier = document.get("state") == SUCCESSFUL
+        title = "Error of an earlier attempt" if earlier else "Error"
+        console.print(f"\n[bold]{title}[/bold]", end=" ")
         console.print(safe(f"({document.get('errortype') or 'no type'})"))
-        console.print(safe(document.get("errormessage") or ""), style="red")
+        console.print(safe(document.get("errormessage") or ""), style="dim" if earlier else "red")
         if document.get("errorsource"):
             console.print(safe(document["errorsource"]), style="dim")
     console.print("\n[bold]Payload[/bold]")
@@ -171,14 +194,19 @@ async def file_sizes(client: Client, document: JsonObject) -> dict[str, int]:
     return sizes
 
 
-def local_time(moment: Any) -> str:
-    """Return a moment of OpenIAP's in this machine's time zone; "" for none."""
+def moment(value: Any, *, utc: bool = False) -> str:
+    """Return a moment of OpenIAP's with its date and zone; "" for none.
+
+    Args:
+        utc: in UTC instead of this machine's time.
+    """
     try:
-        found = parse_iso(moment) if isinstance(moment, str) else None
-    except ValueError:
-        return str(moment)
-    if found is None:
-        return ""
-    here = found.astimezone()
-    today = datetime.now(UTC).astimezone().date() == here.date()
-    return here.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+        found = parse_iso(value) if isinstance(value, str) else None
+        if found is None:
+            return ""
+        if utc:
+            return f"{found:%Y-%m-%d %H:%M:%S} UTC"
+        shown = found.astimezone().isoformat(" ", "seconds")
+        return f"{shown[:19]} {shown[19:]}"
+    except (ValueError, OverflowError):
+        return str(value)

@@ -60,6 +60,7 @@ Set = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Utc = Annotated[bool, typer.Option("--utc", help="Show moments in UTC, not in local time.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
