@@ -1,8 +1,8 @@
 """Settings: one flat list of names, and where each value came from.
 
-Order: command line, environment (``OPENIAP_WORKER_<NAME>``, then OpenIAP's own names), settings
-file, default. Settings are read from the environment in this file alone. ``config/worker.toml``
-documents every name with its unit and reason.
+Order: command line, environment (``OPENIAP_WORKER_<NAME>``, then OpenIAP's own names), systemd's
+credentials, settings file, default. Settings are read from the environment in this file alone.
+``config/worker.toml`` documents every name with its unit and reason.
 """
 
 import os
@@ -34,6 +34,8 @@ SECRETS: Final = frozenset({"password", "jwt"})
 DEFAULT_FILE: Final = Path("config/worker.toml")
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 PROTOCOL_PATH: Final = "/ws/v2"
+CREDENTIALS: Final[Mapping[str, str]] = {"password": "openiap-password", "jwt": "openiap-jwt"}
+"""The files in systemd's credentials directory that are read."""
 SCHEMES: Final = ("ws", "wss", "grpc", "http", "https")
 
 # OpenIAP's own environment names, first set wins (client.md, Environment; agent.md, The run).
@@ -209,6 +211,8 @@ def load(
 
     for name, value in _from_file(file).items():
         take({name: value}, str(file or DEFAULT_FILE))
+    for name, (path, text) in _from_credentials(env).items():
+        take({name: text}, path)
     for name, (variable, text) in _from_openiap_names(env).items():
         take({name: text}, f"environment {variable}")
     for name, (variable, text) in _from_prefixed(env).items():
@@ -236,6 +240,24 @@ def _from_file(file: Path | None) -> dict[str, Any]:
         raise SettingsError(f"settings file {path}: {error.strerror or error}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings file {path} is not TOML: {error}.") from error
+
+
+def _from_credentials(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the secrets that systemd was told to load (systemd.exec(5), LoadCredential): files
+    that this service alone may read, while what it starts inherits the environment."""
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    found: dict[str, tuple[str, str]] = {}
+    for name, file in CREDENTIALS.items() if folder else ():
+        path = Path(folder or "") / file
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise SettingsError(f"credential {path}: {reason}.") from error
+        found[name] = (str(path), text)
+    return found
 
 
 def _from_openiap_names(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:

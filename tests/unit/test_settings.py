@@ -251,3 +251,13 @@ def test_no_other_url_is_shown_with_its_password(name: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load({"http_url": "ftp://me:SECRET@host", name: "ftp://me:SECRET@host"}, environment={})
     assert "SECRET" not in str(refused.value)
+
+
+def test_a_credential_that_cannot_be_read_is_named_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / "openiap-jwt").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"credential .*openiap-jwt: not UTF-8 text"):
+        loaded(environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    (tmp_path / "openiap-jwt").write_text("of the file", encoding="utf-8")
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path), "OPENIAP_JWT": "of the environment"}
+    found = loaded(environment=environment)
+    assert found.jwt.get_secret_value() == "of the environment"

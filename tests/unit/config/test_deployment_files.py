@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from worker.cli.shared.errors import USAGE_ERROR
 from worker.engine.shutdown import HAND_BACK_TIMEOUT
-from worker.settings import Settings, load
+from worker.settings import CREDENTIALS, Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "config/kubernetes"
@@ -193,3 +193,26 @@ def test_image_of_the_dockerfile_is_what_the_files_expect() -> None:
     assert "STOPSIGNAL SIGTERM" in text
     assert 'ENTRYPOINT ["openiap-worker"]' in text
     assert "/livez" in text
+
+
+def test_systemd_hands_the_password_over_as_a_credential(tmp_path: Path) -> None:
+    (loaded,) = unit()["LoadCredential"]
+    name, _, source = loaded.partition(":")
+    assert name == CREDENTIALS["password"]
+    assert source == "/etc/openiap-worker/%i.password"
+    (without,) = unit()["SetCredential"]
+    assert without == f"{name}:\\n"
+    (tmp_path / name).write_text("s3cret\n", encoding="utf-8")
+    found = load(environment={"CREDENTIALS_DIRECTORY": str(tmp_path), "OPENIAP_USERNAME": "robot"})
+    assert found.settings.password.get_secret_value() == "s3cret"
+    assert "s3cret" not in found.shown("password")
+    (tmp_path / name).write_text("\n", encoding="utf-8")
+    assert not load(
+        environment={"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    ).settings.password.get_secret_value()
+
+
+def test_systemd_starts_it_however_often_it_ends_and_tells_when_it_is_over() -> None:
+    assert unit()["StartLimitIntervalSec"] == ["0"]
+    (told,) = unit()["OnFailure"]
+    assert (ROOT / "config/systemd" / told.replace("%i", "")).is_file()
