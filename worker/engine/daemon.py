@@ -86,6 +86,11 @@ class Daemon:
         self._shutdown: Shutdown | None = None
         """Once it has begun."""
 
+    @property
+    def working(self) -> bool:
+        """Whether it has started and does not stop yet."""
+        return self._parts is not None
+
     def counts(self) -> Mapping[str, QueueCounts]:
         """Return what was done so far, by queue."""
         return self.telemetry.counts.snapshot()

@@ -282,16 +282,13 @@ class LocalOpenIAP:
         return self.item(id)
 
     async def settled(self, *, timeout: Duration = TIMEOUT, jump: bool = True) -> list[ItemView]:
-        """Return all items once each of them is successful or failed.
+        """Return all items once each of them is successful or failed, and the workers have nothing
+        in hand: what follows from an item (follow-ups, chains) has ended as well.
 
         Raises:
             TimeoutError: some did not end; the text says how the first of them stands.
         """
-        await self._time.wait(
-            lambda: [item for item in self.items() if not item.ended],
-            timeout=seconds(timeout),
-            jump=jump,
-        )
+        await self._time.settled(timeout=seconds(timeout), jump=jump)
         return self.items()
 
     # Troubles

@@ -82,6 +82,15 @@ class LocalWorkers:
             await daemon.start()
         return daemon
 
+    def busy(self) -> bool:
+        """Whether one of them has an item in hand, an outcome to send or follow-ups to push."""
+        return any(
+            daemon.telemetry.counts.worker().get("outbox_size", 0)
+            or any(queue.in_flight for queue in daemon.counts().values())
+            for daemon in self._daemons
+            if daemon.working
+        )
+
     async def tick(self) -> float | None:
         """Let their schedules' ticks happen; returns the server's seconds until the next one."""
         ahead = None

@@ -1,6 +1,7 @@
 """The time of the test's server: it goes from tick to tick, and jumps while a test waits."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +12,7 @@ from worker.testing.item_view import ItemView
 from worker.testing.local_workers import LocalWorkers
 from worker.testing.server_items import ServerItems
 
+LOOK_AGAIN: Final = 0.005
 BEHIND: Final = 0.001
 """Seconds behind a moment at which what is due then is due for sure."""
 
@@ -57,6 +59,35 @@ class ServerTime:
         except TimeoutError:
             first = (left() or waiting)[0]
             raise TimeoutError(self._not_ended(first, timeout)) from None
+
+    async def settled(self, *, timeout: float, jump: bool) -> None:
+        """Return once all items have ended and no worker has anything in hand.
+
+        Args:
+            timeout: real seconds.
+            jump: as for ``wait``.
+
+        Raises:
+            TimeoutError: the text says how the first item stands, or that workers are busy.
+        """
+        over = time.monotonic() + timeout
+
+        def left() -> list[ItemView]:
+            return [item for item in self._items.items() if not item.ended]
+
+        while True:
+            await self.wait(left, timeout=max(0.0, over - time.monotonic()), jump=jump)
+            # An item ends on the server first; what its handler pushed follows.
+            if not self._workers.busy():
+                if not left():
+                    return
+            elif time.monotonic() > over:
+                raise TimeoutError(
+                    f"all items have ended, but within {duration_text(timeout)} the workers did not"
+                    " get rid of their outcomes and follow-ups"
+                )
+            else:
+                await asyncio.sleep(LOOK_AGAIN)
 
     def _not_ended(self, item: ItemView, limit: float) -> str:
         due = ""

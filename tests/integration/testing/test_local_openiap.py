@@ -320,3 +320,23 @@ async def test_pops_of_several_workers_disturb_each_other_on_demand(tmp_path: Pa
         assert [item.state for item in items] == ["successful"] * 12
         stats = openiap.server.stats
         assert stats["poprounds"] - stats.get("lostrounds", 0) == 12
+
+
+async def test_settled_waits_for_what_follows(local_openiap: LocalOpenIAP) -> None:
+    """An item ends on the server before its handler's follow-ups are pushed."""
+
+    @handler("children")
+    async def child(payload: dict[str, int]) -> None:
+        pass
+
+    @handler("parents")
+    async def parent(payload: dict[str, int], item: Item) -> None:
+        for number in range(payload["n"]):
+            await item.push(child, {"n": number})
+
+    await local_openiap.start_worker(parent, child)
+    for number in range(1, 11):
+        await local_openiap.push(parent, {"n": number})
+        items = await local_openiap.settled()
+        assert len(items) == sum(n + 1 for n in range(1, number + 1))
+        assert all(item.ended for item in items)
