@@ -44,11 +44,12 @@ COMMANDS: Final = (
     "package",
     "contract",
     "doctor",
+    "guide",
 )
 """Each is ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
-FOLDERS: Final = frozenset({"demo", "new", "dev", "replay", "doctor", "package"})
+FOLDERS: Final = frozenset({"demo", "new", "dev", "replay", "doctor", "package", "guide"})
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
 
