@@ -5,12 +5,13 @@ parameter (the second where the first is the ``Item``), the result is what it re
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from worker.app.inline import run_inline
 from worker.app.options import Handler
-from worker.app.payload import check_files, payload_json, reader_of
+from worker.app.payload import check_files, item_name, payload_json, reader_of
 from worker.item.item import (
     AsyncItemFirst,
     AsyncItemOnly,
@@ -206,9 +207,13 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         Raises:
             ContractError: a payload, or a file that must come along, does not fit.
         """
-        found = [
-            options.push(self.options.queue, payload_json(self, payload)) for payload in payloads
-        ]
+        found = []
+        for payload in payloads:
+            stored = payload_json(self, payload)
+            chosen = options
+            if self.options.item_name is not None and not options.name:
+                chosen = replace(options, name=item_name(self, stored))
+            found.append(chosen.push(self.options.queue, stored))
         check_files(self, [Path(path).name for path in options.files])
         return found
 

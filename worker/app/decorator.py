@@ -9,7 +9,7 @@ from worker.app.callables import as_function
 from worker.app.declared import DeclaredHandler
 from worker.app.events import EventFunction, checked
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
-from worker.app.options import Execution, HandlerOptions, KeyFunction
+from worker.app.options import Execution, HandlerOptions, KeyFunction, NameFunction
 from worker.app.rate import Rate, rate_of
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
@@ -48,6 +48,7 @@ def handler(
     rate_per_key: str | None = None,
     keep: Duration | None = None,
     keep_failed: Duration | None = None,
+    name: NameFunction | None = None,
 ) -> Callable[[F], DeclaredHandler[F]]:
     """Declare a function as the handler of a work item queue.
 
@@ -83,6 +84,8 @@ def handler(
         rate_per_key: the same for the items of each key.
         keep, keep_failed: successful and failed items are deleted with their files once they have
             not changed for so long: seconds or text like ``"30d"``; default None, never.
+        name: a function of the validated payload that returns what people call the item, where
+            it is pushed without a name: ``name=lambda invoice: f"Invoice {invoice.number}"``.
 
     Raises:
         HandlerError: an option that cannot be; the text names the handler, the option, its value
@@ -96,52 +99,53 @@ def handler(
 
     def declare(given: F) -> DeclaredHandler[F]:
         plain = as_function(given, queue)
-        name = plain.__qualname__
+        called = plain.__qualname__
         if not isinstance(queue, str) or not queue.strip():
             raise HandlerError(
-                f"Handler {name}: queue = {queue!r}; allowed: the name of a work item queue."
+                f"Handler {called}: queue = {queue!r}; allowed: the name of a work item queue."
             )
         is_async = inspect.iscoroutinefunction(plain)
         execution: Execution = "process" if process else "async" if is_async else "thread"
-        soft = _duration(name, "timeout", timeout)
-        hard = _duration(name, "hard_timeout", hard_timeout)
+        soft = _duration(called, "timeout", timeout)
+        hard = _duration(called, "hard_timeout", hard_timeout)
         if hard is None and soft is not None and hard_timeout is None:
             hard = soft + HARD_AFTER_SOFT
         if hard is not None and soft is not None and hard < soft:
             raise HandlerError(
-                f"Handler {name}: hard_timeout = {duration_text(hard)} is shorter than"
+                f"Handler {called}: hard_timeout = {duration_text(hard)} is shorter than"
                 f" timeout = {duration_text(soft)}."
             )
         if execution != "process" and (memory is not None or cpu is not None):
             raise HandlerError(
-                f"Handler {name}: memory and cpu limits need process=True; a thread cannot be held"
-                " to them."
+                f"Handler {called}: memory and cpu limits need process=True; a thread cannot be"
+                " held to them."
             )
         options = HandlerOptions(
             queue=queue,
-            concurrency=_concurrency(name, concurrency, execution),
+            concurrency=_concurrency(called, concurrency, execution),
             timeout=soft,
             hard_timeout=hard,
             execution=execution,
-            memory=None if memory is None else _memory(name, memory),
-            cpu=_duration(name, "cpu", cpu),
-            retry=_retry(name, retry),
-            tags=texts(f"Handler {name}: tags", tags),
+            memory=None if memory is None else _memory(called, memory),
+            cpu=_duration(called, "cpu", cpu),
+            retry=_retry(called, retry),
+            tags=texts(f"Handler {called}: tags", tags),
             on_exhausted=(
                 None
                 if on_exhausted is None
-                else checked(on_exhausted, f"Handler {name}: on_exhausted")
+                else checked(on_exhausted, f"Handler {called}: on_exhausted")
             ),
-            middleware=all_middleware(f"Handler {name}: middleware", middleware),
+            middleware=all_middleware(f"Handler {called}: middleware", middleware),
             evidence=evidence,
-            files=texts(f"Handler {name}: files", files),
-            codes=texts(f"Handler {name}: codes", codes),
-            key=_key(name, key, per_key, rate_per_key),
+            files=texts(f"Handler {called}: files", files),
+            codes=texts(f"Handler {called}: codes", codes),
+            key=_key(called, key, per_key, rate_per_key),
             per_key=per_key,
-            rate=_rate(name, "rate", rate),
-            rate_per_key=_rate(name, "rate_per_key", rate_per_key),
-            keep=_duration(name, "keep", keep),
-            keep_failed=_duration(name, "keep_failed", keep_failed),
+            rate=_rate(called, "rate", rate),
+            rate_per_key=_rate(called, "rate_per_key", rate_per_key),
+            keep=_duration(called, "keep", keep),
+            keep_failed=_duration(called, "keep_failed", keep_failed),
+            item_name=_item_name(called, name),
         )
         return DeclaredHandler(plain, options)
 
@@ -173,6 +177,15 @@ def _duration(name: str, option: str, value: Duration | None) -> float | None:
     if found <= 0:
         raise HandlerError(f"Handler {name}: {option} = {value!r}; allowed: more than 0, or None.")
     return found
+
+
+def _item_name(called: str, name: NameFunction | None) -> NameFunction | None:
+    if name is not None and not callable(name):
+        raise HandlerError(
+            f"Handler {called}: name = {name!r}; allowed: a function of the payload, for example"
+            " name=lambda payload: payload.number."
+        )
+    return name
 
 
 def _concurrency(name: str, given: int | None, execution: Execution) -> int:

@@ -17,6 +17,9 @@ R = TypeVar("R")
 KeyFunction = Callable[[Any], str | int]
 """From a validated payload to what must not run at the same time."""
 
+NameFunction = Callable[[Any], str]
+"""From a validated payload to what people call the item."""
+
 Execution = Literal["async", "thread", "process"]
 
 
@@ -43,6 +46,7 @@ class HandlerOptions:
             together and of each.
         keep, keep_failed: seconds for which successful and failed items are kept; None = for ever.
         schedules: what is pushed for it by the clock.
+        item_name: from the validated payload to the name of an item that is pushed without one.
     """
 
     queue: str
@@ -66,6 +70,7 @@ class HandlerOptions:
     keep: float | None = None
     keep_failed: float | None = None
     schedules: tuple[Schedule, ...] = ()
+    item_name: NameFunction | None = None
 
 
 class Handler(Generic[P, R]):

@@ -8,17 +8,20 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from typing import Any, get_origin, get_type_hints
+from typing import Any, Final, get_origin, get_type_hints
 
 from pydantic import AliasChoices, AliasPath, BaseModel, PydanticUserError, ValidationError
 
 from worker.app.options import Handler
 from worker.app.signature import hints_of, members_of, payload_kind, validates
-from worker.item.error_text import problems_of
+from worker.item.error_text import clip, problems_of, text_of
 from worker.item.json_form import NotJson, json_form, typed_form
 from worker.item.push import ContractError, json_object
 from worker.item.type_form import TypeForm, form_of
 from worker.openiap.workitem import JsonObject
+
+MOST_OF_A_NAME: Final = 200
+"""Characters."""
 
 
 def payload_json(handler: Handler[..., Any], payload: Any) -> JsonObject:
@@ -53,6 +56,35 @@ def _stored(form: TypeForm, payload: Any) -> Any:
             raise
         value = form.read(json_form(payload))  # it may be JSON already
     return typed_form(form, value)
+
+
+def item_name(handler: Handler[..., Any], stored: JsonObject) -> str:
+    """Return what people call an item with this payload, by its handler's own function.
+
+    Args:
+        stored: as ``payload_json`` returns it.
+
+    Raises:
+        ContractError: the function raised, or returned no name.
+    """
+    function = handler.options.item_name
+    if function is None:
+        return ""
+    kind = payload_kind(handler.function)
+    value = stored if kind is None or not validates(kind) else form_of(kind).read(stored)
+    try:
+        name = function(value)
+    except Exception as error:  # a user's function may raise anything
+        raise ContractError(
+            f"The name of an item of {handler.name} raised {type(error).__name__}:"
+            f" {clip(text_of(error), MOST_OF_A_NAME)}"
+        ) from error
+    if not isinstance(name, str) or not name.strip():
+        raise ContractError(
+            f"The name of an item of {handler.name} is {clip(repr(name), MOST_OF_A_NAME)};"
+            " allowed: text"
+        )
+    return clip(name, MOST_OF_A_NAME)
 
 
 def check_files(handler: Handler[..., Any], names: Iterable[str]) -> None:
