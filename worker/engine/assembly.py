@@ -133,7 +133,14 @@ class Assembly:
             server_time=lambda: heartbeat.server_time,
             now=now,
         )
-        followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
+        followups = FollowUps(
+            pool,
+            unique=UniquePushes(client, settings.namespace),
+            log=log,
+            patience=settings.refusal_patience,
+            rights=rights,
+            chance=chance,
+        )
         completer = Completer(
             writeback,
             outbox=state.outbox,
@@ -180,7 +187,14 @@ class Assembly:
             ),
             heartbeat=heartbeat,
             recovery=Recovery(
-                state.outbox, state.spool, heartbeat, writeback, take_over, followups, log=log
+                state.outbox,
+                state.spool,
+                heartbeat,
+                writeback,
+                take_over,
+                followups,
+                counts=counts,
+                log=log,
             ),
             rescuer=Rescuer(
                 queue_names,

@@ -22,11 +22,11 @@ from worker.item.metadata import KEY, joined
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import released
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound, OpenIAPError
+from worker.openiap.errors import ItemNotFound, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
-from worker.producer.insert import KnownQueues
+from worker.producer.insert import KnownQueue, KnownQueues
 from worker.telemetry.log import Log
 
 INTERVAL: Final = 1.0
@@ -93,7 +93,10 @@ class Checkpoints:
         Raises:
             QueueNotFound: no such queue.
         """
-        queue = await self._queues.of(push.queue)
+        try:
+            queue = await self._queues.of(push.queue)
+        except ServerError:  # it is pushed the ordinary way, then; the handler goes on
+            queue = KnownQueue()
         return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
 
     async def write(self, item: Item) -> None:

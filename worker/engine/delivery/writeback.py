@@ -349,7 +349,8 @@ class WriteBack:
         if delivery.refused_since is None:
             delivery.refused_since = now
         refused_for = now - delivery.refused_since
-        if refused_for > OVERDUE_AFTER and delivery.on_overdue is not None:
+        after = OVERDUE_AFTER if delivery.overdue_after is None else delivery.overdue_after
+        if refused_for >= after and delivery.on_overdue is not None:
             delivery.on_overdue()
         if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
             raise _NotYet(error)

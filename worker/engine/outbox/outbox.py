@@ -2,8 +2,8 @@
 
 1. A pop is recorded before the handler starts.
 2. An outcome is recorded before it is sent.
-3. A row goes when the server accepted the outcome; one that it refused for good is kept as
-   evidence for a while.
+3. A row goes when the server accepted the outcome and its follow-up items; what it refused for good
+   is kept as evidence for a while.
 4. What an earlier life left is read back: outcomes to send, and items that were in flight.
 
 One SQLite file per worker identity in the state directory, locked by one process. A disk that is
@@ -24,6 +24,7 @@ from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
     Evidence,
     OutboxRow,
+    is_accepted,
     moment,
     outcome_from,
     outcome_text,
@@ -191,17 +192,42 @@ class Outbox:
             self._put(entry)
         await writer.committed()
 
+    def accepted(self, item_id: str, retries: int, outcome: Outcome) -> None:
+        """The server has the outcome; keep what is still to be pushed for it.
+
+        Nobody waits for it: without it the next life asks the server whether it has the outcome.
+
+        Args:
+            outcome: with the follow-up items that are left.
+        """
+        entry = self._entries.get((item_id, retries))
+        if entry is None:
+            return
+        text = outcome_text(outcome, accepted=True)
+        with self._writer.mutex:
+            entry.outcome = text
+            self._put(entry)
+            self._writer.nudge()
+
     def delivered(self, item_id: str, retries: int) -> None:
         """The server has the outcome: forget the item with the next commit."""
         self._settle((item_id, retries))
 
-    def refused(self, item_id: str, retries: int, reason: str) -> None:
-        """The server refused the outcome for good: keep it as evidence."""
+    def refused(
+        self, item_id: str, retries: int, reason: str, outcome: Outcome | None = None
+    ) -> None:
+        """The server refused the outcome for good, or follow-up items: keep that as evidence.
+
+        Args:
+            outcome: what is kept instead of the recorded one: with the refused follow-ups alone.
+        """
         entry = self._entries.get((item_id, retries))
         if entry is None:
             return
-        item = entry.workitem
-        record = (time.time(), item.id, item.retries, workitem_text(item), entry.outcome, reason)
+        item, text = entry.workitem, entry.outcome
+        if outcome is not None:
+            text = outcome_text(outcome, accepted=True)
+        record = (time.time(), item.id, item.retries, workitem_text(item), text, reason)
         with self._writer.mutex:
             self._writer.pending.evidence.append((1, *record))
         self._settle((item_id, retries))
@@ -283,6 +309,7 @@ class Outbox:
             workitem=item,
             outcome=None if entry.outcome is None else outcome_from(entry.outcome),
             deaths=self._deaths.get(item.id, 0),
+            accepted=entry.outcome is not None and is_accepted(entry.outcome),
         )
 
     def _load(self, rows: list[StoredRow], deaths: dict[str, int]) -> None:
