@@ -6,6 +6,7 @@ who this worker is.
 """
 
 import random
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,7 +151,14 @@ class Assembly:
             log=log,
         )
         heartbeat = Heartbeat(
-            WorkerInfo(worker_id, self._version, workers.slots(), settings.namespace),
+            WorkerInfo(
+                worker_id,
+                self._version,
+                workers.slots(),
+                settings.namespace,
+                life=secrets.token_hex(8),
+                lock=state.lock,
+            ),
             pool=pool,
             interval=settings.heartbeat_interval,
             dead_after=settings.dead_after,

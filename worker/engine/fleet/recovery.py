@@ -5,8 +5,9 @@
 3. What the server will not have yet is tried on beside the work: no item waits for it, and none of
    the others that are left.
 4. What dead siblings in the same state directory left is settled as well: the lock of its outbox
-   proves that a sibling is dead, wherever its heartbeats are. This is done at a start only: later,
-   a sibling that is started again would put back what is being sent for it here.
+   proves that a sibling is dead, unless this directory is a copy of one whose worker lives, which
+   its heartbeats tell. This is done at a start only: later, a sibling that is started again would
+   put back what is being sent for it here.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.presence import Claimed
 from worker.engine.fleet.takeover import Orphan, TakeOver
+from worker.engine.outbox.identity import lock_path
+from worker.engine.outbox.lockfile import mark_of
 from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.rows import outcome_from, outcome_text
 from worker.engine.outbox.spool import Spool
@@ -30,7 +33,7 @@ from worker.engine.outbox.sqlite import StoredRow
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.item.outcome import Outcome
-from worker.openiap.errors import FileTransferError
+from worker.openiap.errors import FileTransferError, OpenIAPError
 from worker.openiap.workitem import Workitem
 from worker.service import cancelled
 from worker.telemetry.counts import Counts
@@ -69,12 +72,14 @@ class Recovery:
         self._start_within = start_within
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._task: asyncio.Task[None] | None = None
+        self._doubtful: asyncio.Task[None] | None = None
+        """Siblings of which it is not known yet whether they live elsewhere."""
 
     async def run(self) -> None:
         """Send outcomes, then hand back orphans; what takes long goes on after this returns.
 
         Raises:
-            StateError: a worker with this identity lives on another host.
+            NameTaken: another living worker has this worker's name.
         """
         rows = await self._outbox.pending() if self._outbox is not None else []
         self._spool.sweep(keep=[(row.item_id, row.retries) for row in rows])
@@ -96,9 +101,10 @@ class Recovery:
 
     async def stop(self) -> None:
         """Try no more; what is left stays in the outbox."""
-        task, self._task = self._task, None
-        if task is not None:
-            await cancelled(task)
+        tasks, self._task, self._doubtful = (self._task, self._doubtful), None, None
+        for task in tasks:
+            if task is not None:
+                await cancelled(task)
 
     async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[Claimed]) -> None:
         known = {attempt_id(row.workitem) for row in rows}
@@ -110,17 +116,43 @@ class Recovery:
             await self._adopt_siblings(self._outbox)
 
     async def _adopt_siblings(self, outbox: Outbox) -> None:
-        """Take over what dead siblings left, and settle it."""
+        """Take over what dead siblings left, and settle it; nobody waits for the doubtful."""
+        doubtful: list[str] = []
         for sibling in Outbox.adoptable(outbox.path.parent):
-            gone: list[tuple[str, str]] = []
-            try:
-                rows = await outbox.adopt(sibling, partial(self._carry, gone=gone))
-            except StateError as error:  # it lives again, or its file cannot be read
-                self._log.info(f"the outbox of {sibling} is left alone: {error}")
-                continue
-            for item_id, reason in gone:
-                self._log.warn(f"an attachment of a dead worker is gone: {reason}", item=item_id)
-            await self._settle(rows, sibling)
+            if not await self._adopt(outbox, sibling, wait=False):
+                doubtful.append(sibling)
+        if doubtful:
+            self._doubtful = asyncio.create_task(self._adopt_later(outbox, doubtful))
+
+    async def _adopt_later(self, outbox: Outbox, siblings: Sequence[str]) -> None:
+        await asyncio.gather(*(self._adopt(outbox, one, wait=True) for one in siblings))
+
+    async def _adopt(self, outbox: Outbox, sibling: str, *, wait: bool) -> bool:
+        """Take over what one sibling left; False where it may live elsewhere."""
+        lock = mark_of(lock_path(outbox.path.parent, sibling))
+        try:
+            dead = await self._heartbeat.is_dead(sibling, lock, wait=wait)
+        except OpenIAPError as error:
+            self._log.warn(f"whether {sibling} lives cannot be asked: {error}")
+            dead = False
+        if dead is None:
+            return False
+        if not dead:
+            self._log.warn(
+                f"the outbox of {sibling} is left alone: that worker lives with another state"
+                " directory, of which this one is a copy"
+            )
+            return True
+        gone: list[tuple[str, str]] = []
+        try:
+            rows = await outbox.adopt(sibling, partial(self._carry, gone=gone))
+        except StateError as error:  # it lives again, or its file cannot be read
+            self._log.info(f"the outbox of {sibling} is left alone: {error}")
+            return True
+        for item_id, reason in gone:
+            self._log.warn(f"an attachment of a dead worker is gone: {reason}", item=item_id)
+        await self._settle(rows, sibling)
+        return True
 
     def _carry(self, row: StoredRow, gone: list[tuple[str, str]]) -> StoredRow:
         """Take a sibling's attachments over into our own spool: its next life tidies up its own.
