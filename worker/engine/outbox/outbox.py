@@ -11,9 +11,8 @@ full or read-only never stops the worker: rows stay in memory and are written wh
 """
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -76,8 +75,6 @@ class Outbox:
         self._deaths: dict[str, int] = {}
         self.unreadable = 0
         """How many rows of earlier lives could not be read, and were kept aside."""
-        # Microseconds, so that no life reuses the numbers of an earlier one.
-        self._numbers: Iterator[int] = itertools.count(time.time_ns() // 1000)
         self._writer = Writer(
             self.path,
             sync=sync,
@@ -170,7 +167,7 @@ class Outbox:
     async def popped(self, workitem: Workitem, at: datetime) -> None:
         """Record a pop; returns when it is on disk. To be called before the handler starts."""
         writer = self._writer
-        entry = Entry(next(self._numbers), _bare(workitem), at.timestamp())
+        entry = Entry(_bare(workitem), at.timestamp())
         with writer.mutex:
             self._put(entry)
         await writer.committed()
@@ -187,7 +184,7 @@ class Outbox:
             entry = self._entries.get((item_id, retries))
             if entry is None:
                 bare = Workitem(id=item_id, retries=retries, payload=None)
-                entry = Entry(next(self._numbers), bare, time.time())
+                entry = Entry(bare, time.time())
             entry.outcome, entry.kind = text, outcome.kind
             self._put(entry)
         await writer.committed()
@@ -282,9 +279,9 @@ class Outbox:
         pending = self._writer.pending.entries
         if former is not None and former is not entry:  # handed back, and popped again
             former.gone = True
-            pending[former.seq] = former
+            pending[former] = None
         self._entries[key] = entry
-        pending[entry.seq] = entry
+        pending[entry] = None
 
     def _settle(self, key: AttemptId) -> None:
         writer = self._writer
@@ -293,7 +290,7 @@ class Outbox:
             if entry is None:
                 return
             entry.gone = True
-            writer.pending.entries[entry.seq] = entry
+            writer.pending.entries[entry] = None
             if self._deaths and entry.kind in FINAL and self._deaths.pop(key[0], 0):
                 writer.pending.deaths[key[0]] = 0
             writer.nudge()
@@ -317,9 +314,8 @@ class Outbox:
         self._deaths.update(deaths)
         if not rows:
             return
+        self._writer.numbers.beyond(rows[-1].seq)
         with self._writer.mutex:
-            if rows[-1].seq >= next(self._numbers):  # the clock went back since
-                self._numbers = itertools.count(rows[-1].seq + 1)
             for stored in rows:
                 self._taken(stored.seq, stored)
 
@@ -350,9 +346,7 @@ class Outbox:
             try:
                 life = theirs.begin_life(time.time())
                 rows, deaths = [carry(row) for row in theirs.rows()], theirs.deaths()
-                first = next(self._numbers)
-                for _ in rows[1:]:
-                    next(self._numbers)
+                first = self._writer.numbers.draw(len(rows))
                 store: list[Values] = joined(rows, self._writer.life, first)
                 own.write(Change(store=store, deaths=deaths))
                 gone = dict.fromkeys(deaths, 0)
