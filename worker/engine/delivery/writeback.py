@@ -276,9 +276,7 @@ class WriteBack:
         back = retried(document, delivery.outcome, due)
         try:
             await self._pool.call(lambda client: client.update_one("workitems", back), turn="first")
-        except (AccessDenied, ServerError) as error:
-            if error.maybe_done:
-                raise
+        except AccessDenied as error:  # any other refusal is waited out
             self._rights.note_missing(workitem.wiq, error.text)
             return None
         return Delivered("applied", state=NEW, nextrun=at)
@@ -309,7 +307,7 @@ class WriteBack:
                 await self._pool.call(
                     lambda client: client.update_one("workitems", back), turn="first"
                 )
-            except (AccessDenied, ServerError, Unsupported) as error:
+            except (AccessDenied, Unsupported) as error:  # any other refusal is waited out
                 self._warn_of_cost(delivery, error)
             else:
                 if waits is None:
