@@ -13,11 +13,14 @@ from tests.integration.engine.conftest import DEADLINE, create_queue, until_fini
 from worker import handler
 from worker.app.options import Handler
 from worker.engine.daemon import Daemon
-from worker.engine.fleet.presence import COLLECTION
+from worker.engine.fleet.own_name import NameTaken, OwnName
+from worker.engine.fleet.presence import COLLECTION, WorkerInfo, document_of
 from worker.engine.outbox.identity import DIRECTORY_ID
 from worker.errors import StateError
 from worker.openiap.client import Client
 from worker.settings import Settings
+from worker.telemetry.log import Log
+from worker.testing.doubles import ClientPool
 
 QUICK = {
     "worker_id": "blue",
@@ -220,3 +223,26 @@ async def test_who_finds_another_under_its_name_later_ends_if_it_began_later(
         running.result()
     (left,) = await client.query(COLLECTION, {"_id": "blue"})
     assert left["life"] == "another", "its document is not this one's to delete"
+
+
+async def test_a_name_that_another_took_in_the_last_moment_is_not_taken_from_it(client) -> None:
+    """It was watched to its end; between that and the taking, a third one took it."""
+    left = {"_id": "blue", "_type": "worker", "queues": ["q"], "items": [], "life": "dead"}
+    await client.insert_one(COLLECTION, left)
+    me = WorkerInfo("blue", "1", {"q": 1}, life="mine", lock="here")
+    name = OwnName(me, ClientPool(client), dead_after=60.0, log=Log("error"))
+    looks: list[str] = []
+
+    async def watched(_: str, before: dict[str, Any]) -> dict[str, Any] | None:
+        looks.append(before["life"])
+        if before["life"] == "third":
+            return before
+        await client.update_one(COLLECTION, {**left, "life": "third", "host": "far", "pid": 1})
+        return None
+
+    name._watched = watched  # type: ignore[method-assign]
+    with pytest.raises(NameTaken, match="lives on far"):
+        await name.take(document_of(me, datetime.now(UTC), ()))
+    assert looks == ["dead", "third"]
+    (document,) = await client.query(COLLECTION, {"_id": "blue"})
+    assert document["life"] == "third"

@@ -98,9 +98,7 @@ class OwnName:
                 living = await self._watched(self._me.id, found)
                 if living is not None:
                     raise NameTaken(_taken(living))
-                found = await self._read(self._me.id)
-                if found is None:
-                    continue
+            # On the condition that it is the one that was judged: another may have it by now.
             if await self._replaced(found, fresh):
                 return found
         raise NameTaken(f"Worker {self._me.id}: others take this name all the time.")
