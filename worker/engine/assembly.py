@@ -6,6 +6,7 @@ who this worker is.
 """
 
 import random
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,7 +135,14 @@ class Assembly:
             server_time=lambda: heartbeat.server_time,
             now=now,
         )
-        followups = FollowUps(pool, unique=UniquePushes(client, settings.namespace), log=log)
+        followups = FollowUps(
+            pool,
+            unique=UniquePushes(client, settings.namespace),
+            log=log,
+            patience=settings.refusal_patience,
+            rights=rights,
+            chance=chance,
+        )
         completer = Completer(
             writeback,
             outbox=state.outbox,
@@ -145,7 +153,14 @@ class Assembly:
             item_log=ItemLog(settings.item_log, log),
         )
         heartbeat = Heartbeat(
-            WorkerInfo(worker_id, self._version, workers.slots(), settings.namespace),
+            WorkerInfo(
+                worker_id,
+                self._version,
+                workers.slots(),
+                settings.namespace,
+                life=secrets.token_hex(8),
+                lock=state.lock,
+            ),
             pool=pool,
             interval=settings.heartbeat_interval,
             dead_after=settings.dead_after,
@@ -182,7 +197,14 @@ class Assembly:
             ),
             heartbeat=heartbeat,
             recovery=Recovery(
-                state.outbox, state.spool, heartbeat, writeback, take_over, followups, log=log
+                state.outbox,
+                state.spool,
+                heartbeat,
+                writeback,
+                take_over,
+                followups,
+                counts=counts,
+                log=log,
             ),
             rescuer=Rescuer(
                 queue_names,

@@ -22,11 +22,12 @@ from worker.item.metadata import KEY, joined
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import released
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound, OpenIAPError
+from worker.openiap.errors import ItemNotFound, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
-from worker.producer.insert import KnownQueues
+from worker.producer.insert import KnownQueue, KnownQueues
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 INTERVAL: Final = 1.0
@@ -93,7 +94,10 @@ class Checkpoints:
         Raises:
             QueueNotFound: no such queue.
         """
-        queue = await self._queues.of(push.queue)
+        try:
+            queue = await self._queues.of(push.queue)
+        except ServerError:  # it is pushed the ordinary way, then; the handler goes on
+            queue = KnownQueue()
         return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
 
     async def write(self, item: Item) -> None:
@@ -171,30 +175,44 @@ class _Saver:
         if now:
             await self._write()
         elif wait > 0 or self._gate.locked():
-            if self._later is None or self._later.done():
-                self._later = asyncio.get_running_loop().create_task(self._write_later(wait))
+            self._begin_later(wait)
         else:
             try:
                 await self._write()
             except OpenIAPError as error:
                 self._checkpoints.log_unsaved(self._item, error)
+                if _may_do_later(error):
+                    self._begin_later(INTERVAL)
+
+    def _begin_later(self, wait: float) -> None:
+        if self._later is None or self._later.done():
+            self._later = asyncio.get_running_loop().create_task(self._write_later(wait))
 
     async def close(self, *, write: bool) -> None:
         if self._later is not None and not self._later.done() and not self._gate.locked():
             self._later.cancel()
             if write:
-                await self._write_later(0)
+                await self._write_once()
         async with self._gate:  # a write that is on its way comes before the outcome
             self._closed = True
 
     async def _write_later(self, wait: float) -> None:
-        await asyncio.sleep(max(0.0, wait))
+        while True:
+            await asyncio.sleep(max(0.0, wait))
+            if await self._write_once():
+                return
+            wait = INTERVAL
+
+    async def _write_once(self) -> bool:
+        """Write; False where that may do later."""
         try:
             await self._write()
         except OpenIAPError as error:
             self._checkpoints.log_unsaved(self._item, error)
+            return not _may_do_later(error)
         except LostItem:
-            return  # kept: the next save says so
+            pass  # kept: the next save says so
+        return True
 
     async def _write(self) -> None:
         async with self._gate:
@@ -206,3 +224,7 @@ class _Saver:
             except LostItem as lost:
                 self._lost = lost
                 raise
+
+
+def _may_do_later(error: OpenIAPError) -> bool:
+    return passes(error) or isinstance(error, ServerError)

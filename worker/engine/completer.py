@@ -2,15 +2,18 @@
 
 1. The outcome is on disk before it is sent.
 2. It is sent until the server has it, or has refused it for good.
-3. Follow-up items are pushed before the item's row leaves the outbox.
+3. Follow-up items are pushed before the item's row leaves the outbox; those that the server refuses
+   for good stay as evidence, are counted, and are named on the item.
 4. Outbox, spool and counts are brought up to date, then the hooks are told.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
-from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.delivery.follow_ups import FollowUps, Unpushed, shown
+from worker.engine.delivery.settlement import follow_up, settle
 from worker.engine.in_flight import Running
 from worker.engine.item_events import ItemEvents
 from worker.engine.item_log import ItemLog
@@ -76,10 +79,13 @@ class Completer:
         )
         delivered = await self._sender.deliver(delivery)
         outcome = delivery.outcome  # the sender puts another in its place where it must
+        unpushed: Sequence[Unpushed] = ()
         if outcome.pushes and self._followups is not None and succeeded(outcome, delivered):
-            unpushed = await self._followups.deliver(outcome.pushes)
-            delivered = replace(delivered, unpushed=unpushed)
-        self._settle(running, outcome, delivered)
+            unpushed = await follow_up(
+                self._followups, workitem, outcome, self.outbox, on_overdue=running.become_overdue
+            )
+            delivered = replace(delivered, unpushed=shown(unpushed))
+        self._settle(running, outcome, delivered, unpushed)
         if attached:
             self.spool.discard_outputs(workitem.id, workitem.retries)
         if events is not None:
@@ -88,14 +94,18 @@ class Completer:
             await events.notify(workitem, running.item, error, took, outcome, delivered)
         return delivered
 
-    def _settle(self, running: Running, outcome: Outcome, delivered: Delivered) -> None:
+    def _settle(
+        self,
+        running: Running,
+        outcome: Outcome,
+        delivered: Delivered,
+        unpushed: Sequence[Unpushed],
+    ) -> None:
         workitem = running.workitem
         if self.outbox is not None:
-            if delivered.result == "applied" and not delivered.unpushed:
-                self.outbox.delivered(workitem.id, workitem.retries)
-            else:
-                reason = delivered.unpushed or delivered.reason
-                self.outbox.refused(workitem.id, workitem.retries, reason)
+            settle(self.outbox, workitem, outcome, delivered, unpushed)
+        for _ in unpushed:
+            self._counts.unpushed(workitem.wiq)
         if outcome.waits is not None and delivered.result == "applied":
             self._counts.parked(workitem.wiq)
         else:

@@ -13,10 +13,12 @@ from typing import Any, Final
 from worker.app.events import Event
 from worker.app.options import Handler
 from worker.engine.assembly import Assembly, Parts
+from worker.engine.fleet.own_name import NameTaken
+from worker.engine.fleet.presence import Peer
 from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.learnt_rate import LearntRate
-from worker.engine.outbox.state_dir import open_state
+from worker.engine.outbox.state_dir import open_state, taken
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
@@ -85,6 +87,8 @@ class Daemon:
         """While the worker works."""
         self._shutdown: Shutdown | None = None
         """Once it has begun."""
+        self._yielded: NameTaken | None = None
+        """Set once this worker ends because another one has its name."""
 
     @property
     def working(self) -> bool:
@@ -106,7 +110,8 @@ class Daemon:
 
         Raises:
             AccessDenied: the server refuses the credentials.
-            StateError: the state directory or the health port cannot be had.
+            StateError: the state directory or the health port cannot be had, or another living
+                worker has this worker's name.
         """
         restore = self._signals.catch() if signals else None
         try:
@@ -133,6 +138,8 @@ class Daemon:
             await self.stop()
             if restore is not None:
                 restore()
+        if self._yielded is not None:
+            raise taken(self.settings, self._yielded)
         return code
 
     async def start(self) -> None:
@@ -218,7 +225,11 @@ class Daemon:
         stack.push_async_callback(self._assembly.lifespans.stop)
         await self._assembly.lifespans.start(parts.client)
         stack.push_async_callback(parts.recovery.stop)
-        await parts.recovery.run()
+        try:
+            await parts.recovery.run()
+        except NameTaken as error:
+            raise taken(self.settings, error) from error
+        parts.heartbeat.on_namesake = self._yield_name
         for service in (parts.heartbeat, parts.rescuer, parts.scheduler, *parts.housekeeping):
             if service is not None:
                 await service.start()
@@ -232,6 +243,17 @@ class Daemon:
             parts.scaling.ask_ahead()
         self._log.info(f"worker {state.worker_id} works {', '.join(workers.consumers)}")
         self._events.notify_soon(Event("start", worker=state.worker_id))
+
+    def _yield_name(self, other: Peer, yields: bool) -> None:
+        """Another living worker writes under this one's name: the one that began later ends."""
+        text = f"Worker {other.id} lives on {other.host} (pid {other.pid}) as well"
+        if not yields:
+            self._log.once_a_while("namesake", f"{text}; it began later, and is to end")
+        elif self._yielded is None and self._parts is not None:
+            self._yielded = NameTaken(f"{text}: give each worker a worker_id of its own.")
+            self._log.error(f"{text}, and began earlier: this worker finishes what it has and ends")
+            self._parts.heartbeat.keep()  # the document is the other one's
+            self.quiet()
 
     def _answer_autoscalers(self, scaling: ScaleEndpoint) -> None:
         scaling.start()

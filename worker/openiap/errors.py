@@ -54,6 +54,10 @@ class NotConnected(OpenIAPError):
     """There was no connection; nothing was sent."""
 
 
+class NotSignedIn(NotConnected):
+    """The server does not know (yet, or any more) who calls; the call was not executed."""
+
+
 class Disconnected(OpenIAPError):
     """The link dropped while the call was in flight."""
 
@@ -103,7 +107,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], type[OpenIAPError]], ...]] = (
     (re.compile(r"Rate limit exceeded", re.I), RateLimited),
     (re.compile(r"missing \w+ rights", re.I), RightsMissing),
     (re.compile(r"Unknown queue .* or access denied", re.I), AccessDenied),
-    (re.compile(r"Work ?item queue not found", re.I), QueueNotFound),
+    (re.compile(r"Work ?item queue not found|Workitemqueue .* not found", re.I), QueueNotFound),
     (re.compile(r"Work ?item\s+with _id .* not found", re.I), ItemNotFound),
     (re.compile(r"E11000"), DuplicateKey),
     (
@@ -114,10 +118,8 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], type[OpenIAPError]], ...]] = (
         re.compile(r"failed logging in|access denied|permission denied|not authorized", re.I),
         AccessDenied,
     ),
-    (
-        re.compile(r"missing \w+ permission|not signed in|User not authenticated", re.I),
-        AccessDenied,
-    ),
+    (re.compile(r"missing \w+ permission", re.I), AccessDenied),
+    (re.compile(r"not signed in|User not authenticated", re.I), NotSignedIn),
     (
         re.compile(
             r"\bjwt (expired|malformed|not active)|expired jwt|invalid (token|signature)", re.I

@@ -5,6 +5,9 @@
 2. Where this user may not write documents, it is pushed the ordinary way with that id in its
    payload's metadata, and looked for there before a repeat. That is weaker: of two who do so in
    the same moment both may push.
+3. Any other refusal is the caller's to wait out. A server whose database is away for a moment is no
+   missing right: an item that was pushed the ordinary way then, its answer lost, would be inserted
+   a second time by the repeat.
 """
 
 import time
@@ -72,6 +75,7 @@ class KnownQueues:
 
         Raises:
             QueueNotFound: no such queue.
+            OpenIAPError: the server cannot say now.
         """
         until, known = self._known.get(queue, (0.0, KnownQueue()))
         if until > time.monotonic():
@@ -81,7 +85,7 @@ class KnownQueues:
             found = await self._client.query(
                 "mq", query, {"name": 1, "_acl": 1, "initialdelay": 1}, top=1
             )
-        except (AccessDenied, ServerError):
+        except AccessDenied:
             return KnownQueue()
         if not found:
             raise QueueNotFound(
@@ -113,11 +117,19 @@ async def insert(client: Client, item: NewItem, *, id_field: str) -> Inserted:
             if item.nextrun is None:
                 await _due_at_once(client, document, stored)
             return Inserted(item.id, fresh=True)
-    except DuplicateKey:
+    except DuplicateKey as error:
+        if _of_another_index(error):
+            raise ServerError(error.text, operation=error.operation) from error
         return Inserted(item.id, fresh=False)  # an earlier try, or an earlier life, did it
-    except (AccessDenied, ServerError, QueueNotFound):
+    except (AccessDenied, QueueNotFound):
         pass
     return await _pushed(client, item, id_field)
+
+
+def _of_another_index(error: DuplicateKey) -> bool:
+    """Whether it is not the id that is taken: an installation may have unique indexes of its own,
+    and then the item is not there."""
+    return "index:" in error.text and "_id_" not in error.text
 
 
 async def _due_at_once(client: Client, document: JsonObject, stored: JsonObject) -> None:
@@ -139,7 +151,9 @@ async def _due_at_once(client: Client, document: JsonObject, stored: JsonObject)
 
 
 async def _pushed(client: Client, item: NewItem, id_field: str) -> Inserted:
-    query = {"wiq": item.queue, f"payload.{KEY}.{id_field}": item.id}
+    # Under its own _id as well: rights may have been taken away since it was inserted.
+    ids: list[JsonObject] = [{"_id": item.id}, {f"payload.{KEY}.{id_field}": item.id}]
+    query: JsonObject = {"wiq": item.queue, "$or": ids}
     found = await client.query(COLLECTION, query, {"_id": 1}, top=1)
     if found:
         return Inserted(str(found[0]["_id"]), fresh=False)

@@ -47,6 +47,7 @@ class QueueCounts:
         parked: items that were put back to wait for their key or for a rate.
         fenced: outcomes refused because the item had a new owner; ``gone``: because it was
             deleted; ``refused``: for another reason.
+        unpushed: follow-up items that the server refused for good.
         lost_pops: pops without an answer; the server may have popped an item for them.
         items_per_second: finished, over the last 60 s (or since the start, if that is shorter).
         idle_seconds: since the last item was popped or finished, or since the start.
@@ -67,6 +68,7 @@ class QueueCounts:
     gone: int = 0
     refused: int = 0
     rescued: int = 0
+    unpushed: int = 0
     lost_pops: int = 0
     items_per_second: float = 0.0
     idle_seconds: float = 0.0
@@ -107,6 +109,7 @@ class _Queue:
     results: dict[str, int] = field(default_factory=dict)
     parked: int = 0
     rescued: int = 0
+    unpushed: int = 0
     lost_pops: int = 0
     last: float = 0.0
     latency: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
@@ -188,6 +191,10 @@ class Counts:
         """An orphan was taken over."""
         self._queue(queue).rescued += 1
 
+    def unpushed(self, queue: str) -> None:
+        """A follow-up item that an item of this queue asked for was refused for good."""
+        self._queue(queue).unpushed += 1
+
     def lost_pop(self, queue: str) -> None:
         """A pop had no answer."""
         self._queue(queue).lost_pops += 1
@@ -236,6 +243,7 @@ def _seen(name: str, counts: _Queue, now: float) -> QueueCounts:
         gone=results.get("gone", 0),
         refused=results.get("refused", 0),
         rescued=counts.rescued,
+        unpushed=counts.unpushed,
         lost_pops=counts.lost_pops,
         items_per_second=counts.per_second(now),
         idle_seconds=max(0.0, now - counts.last),

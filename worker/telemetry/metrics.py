@@ -109,6 +109,13 @@ QUEUE_METRICS: Final[tuple[QueueMetric, ...]] = (
         "rescued", "counter", "u64", "Orphans taken over from dead workers", lambda q: q.rescued
     ),
     QueueMetric(
+        "unpushed",
+        "counter",
+        "u64",
+        "Follow-up items that the server refused for good; they are kept as evidence",
+        lambda q: q.unpushed,
+    ),
+    QueueMetric(
         "lost_pops",
         "counter",
         "u64",

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from worker.app.application import Application
 from worker.app.options import Handler
 from worker.engine.delivery.attachments import transfer_time
-from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.delivery.follow_ups import FollowUps, shown
 from worker.engine.fleet.takeover import workitem_of
 from worker.errors import WorkerError
 from worker.item.outcome import update_of
@@ -40,6 +40,8 @@ from worker.testing.readonly_client import HeldBack, read_only_client
 
 ITEMS: Final = "workitems"
 QUEUES: Final = "mq"
+FOLLOW_UP_PATIENCE: Final = 15.0
+"""Seconds for which a refused follow-up item is tried again: somebody waits for the command."""
 
 
 class ReplayRefused(WorkerError):
@@ -198,10 +200,12 @@ async def send(client: Client, replayed: Replayed, *, namespace: str = "") -> Wo
     written = await client.update_workitem(update_of(workitem, run.outcome), files)
     if run.outcome.pushes:
         unique = UniquePushes(client, namespace)
-        followups = FollowUps(ClientPool(client), unique=unique, log=Log("warn"))
+        followups = FollowUps(
+            ClientPool(client), unique=unique, log=Log("warn"), patience=FOLLOW_UP_PATIENCE
+        )
         refused = await followups.deliver(run.outcome.pushes)
         if refused:
-            raise ReplayRefused(f"The item is written; {refused}.")
+            raise ReplayRefused(f"The item is written; {shown(refused)}.")
     return written
 
 

@@ -83,16 +83,14 @@ async def test_a_crash_after_the_outcome_pushes_once(
     real = FollowUps.deliver
     dying = asyncio.Event()
 
-    async def pushed_and_died(self: FollowUps, pushes: object) -> str:
-        await real(self, pushes)  # type: ignore[arg-type]
+    async def pushed_and_died(self: FollowUps, pushes: object, **how: object) -> None:
+        await real(self, pushes, **how)  # type: ignore[arg-type]
         dying.set()
         await asyncio.Event().wait()
-        return ""
 
-    async def died(self: FollowUps, pushes: object) -> str:
+    async def died(self: FollowUps, pushes: object, **how: object) -> None:
         dying.set()
         await asyncio.Event().wait()
-        return ""
 
     @handler("orders")
     async def order(payload: dict, item: Item) -> None:

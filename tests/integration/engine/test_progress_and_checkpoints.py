@@ -93,6 +93,27 @@ async def test_a_checkpoint_is_stored_by_itself_for_when_the_worker_dies(client,
     assert (await document(client, pushed.id))["state"] == "processing"
 
 
+async def test_progress_that_is_refused_for_the_moment_is_written_without_a_further_one(
+    client, start, server
+) -> None:
+    go = asyncio.Event()
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        server.faults.refuse.update(updatedocument=1, updateworkitem=1)
+        await item.progress(0.4, "page 3 of 8")
+        await go.wait()
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    async with asyncio.timeout(60):
+        while not (await document(client, pushed.id))["payload"].get(KEY, {}).get("progress"):
+            await asyncio.sleep(0.02)
+    go.set()
+    await until_finished(client, "q")
+
+
 async def test_writes_are_throttled(client, start, monkeypatch: pytest.MonkeyPatch) -> None:
     from worker.engine.checkpoints import Checkpoints
 

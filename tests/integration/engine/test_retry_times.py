@@ -151,3 +151,43 @@ async def test_a_retry_by_the_queues_own_delay_is_begun_when_it_is_due(
     await start(call, poll_interval=600.0)
     (done,) = await until_finished(client, "q", timeout=20)
     assert done["retries"] == 2
+
+
+async def test_a_refusal_for_the_moment_is_not_taken_for_a_missing_right(
+    client: Client, start: Any, server: Any, warned: list[str]
+) -> None:
+    """With the official client the time is written by the item's document."""
+
+    @handler("q")
+    async def call(payload: dict[str, Any]) -> None:
+        server.faults.refuse["updateone"] = 1
+        raise Retry(after="10m", reason="busy")
+
+    await create_queue(client, "q", retrydelay=HOUR)
+    await client.push_workitem("q", {})
+    await start(call, presence=False)
+    waiting = await until_one(client, {"wiq": "q", "state": "new", "retries": 1})
+    ahead = parse_iso(waiting["nextrun"]) - datetime.now(UTC)
+    assert timedelta(minutes=9) < ahead < timedelta(minutes=10, seconds=2)
+    assert not [said for said in warned if "may not update" in said]
+
+
+async def test_a_hand_back_that_is_refused_for_the_moment_costs_no_attempt(
+    client: Client, start: Any, server: Any
+) -> None:
+    begun = asyncio.Event()
+
+    @handler("q")
+    async def call(payload: dict[str, Any]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    worker = await start(call, presence=False, drain_timeout=0)
+    async with asyncio.timeout(60):
+        await begun.wait()
+    server.faults.refuse.update(updateone=1)
+    await worker.stop()
+    waiting = await until_one(client, {"wiq": "q", "state": "new"})
+    assert waiting["retries"] == 0

@@ -81,6 +81,9 @@ class Others:
     async def previous_claims(self) -> list[Claimed]:
         return []
 
+    async def is_dead(self, name: str, lock: str, *, wait: bool) -> bool:
+        return True
+
 
 def log() -> Log:
     return Log("error", write=lambda level, line: None)

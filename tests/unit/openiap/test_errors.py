@@ -9,6 +9,7 @@ from worker.openiap.errors import (
     DuplicateKey,
     ItemNotFound,
     NotConnected,
+    NotSignedIn,
     OpenIAPError,
     QueueNotFound,
     RateLimited,
@@ -41,6 +42,9 @@ TEXTS: list[tuple[str, type[OpenIAPError]]] = [
     ("item w-1 not found in openiap_workers or Access Denied", DocumentNotFound),
     ("ReplaceOne failed, matched 0 documents with query {_id: 'w-1'}", DocumentNotFound),
     ("jwt expired", AccessDenied),
+    ("Not signed in, and missing jwt", NotSignedIn),
+    ("User not authenticated", NotSignedIn),
+    ("Workitemqueue orders not found", QueueNotFound),
     ("Unexpected end of JSON input", ServerError),
     (
         "Illegal state X on Workitem, must be failed, successful, processing or retry",

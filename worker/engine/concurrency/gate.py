@@ -30,7 +30,7 @@ from worker.engine.concurrency.waiting_line import JoinOrder, Waiter, WaitingLin
 from worker.engine.delivery.delivery import Delivered
 from worker.item.error_text import clip
 from worker.item.outcome import Outcome, Waits
-from worker.openiap.errors import OpenIAPError
+from worker.openiap.errors import OpenIAPError, ServerError
 from worker.openiap.workitem import Workitem
 from worker.service import Service
 from worker.state.retrying import passes
@@ -42,6 +42,10 @@ PARK: Final = timedelta(minutes=10)
 SPREAD: Final = 0.2
 UNPARKED: Final = timedelta(seconds=5)
 """How long an item waits that cannot be parked, and so has nobody to wake it."""
+REFUSED_PAUSE: Final = timedelta(seconds=3)
+"""How long an item waits for which the server refused to say whether it may run."""
+REFUSED_PATIENCE: Final = 600.0
+"""Seconds for which that is not believed; then the item fails with it."""
 WATCH_EVERY: Final = 1.0
 MAX_SPREAD: Final = 1.0
 """Seconds by which items are spread over the beginning of a window, so that workers share it."""
@@ -114,6 +118,7 @@ class Gate(Service):
         self._watched = (uptime(), epoch(), 0.0)
         """What the last round saw: the time, the sign-ins, and for how long heartbeats went
         through."""
+        self._refused_since: float | None = None
         self._doubtful = False
         """Whether a hold may have been lost since it was looked at."""
 
@@ -149,14 +154,28 @@ class Gate(Service):
         try:
             waits = await self._waits(admission, key, workitem)
         except OpenIAPError as error:
-            if not passes(error):
+            why = f"whether it may run could not be asked: {error}"
+            if passes(error):
+                return Outcome("released", None, why)
+            if self._believes(error):
                 raise
-            return Outcome("released", None, f"whether it may run could not be asked: {error}")
+            # The item is not to blame, and is not to come back at once.
+            self._log.once_a_while(f"asked-{self._name}", why, queue=workitem.wiq)
+            return Outcome("released", None, why, waits=Waits(why, self._now() + REFUSED_PAUSE))
+        self._refused_since = None
         if waits is not None:
             return Outcome("released", None, waits.why, waits=waits)
         if admission.hold is not None:
             self._running[admission] = interrupt
         return None
+
+    def _believes(self, error: OpenIAPError) -> bool:
+        """Whether a refusal will last: a server whose database is away refuses everything."""
+        if not isinstance(error, ServerError):
+            return True
+        if self._refused_since is None:
+            self._refused_since = uptime()
+        return uptime() - self._refused_since > REFUSED_PATIENCE
 
     async def _waits(self, admission: Admission, key: str, workitem: Workitem) -> Waits | None:
         if self._key_lock is not None:

@@ -21,7 +21,8 @@ class Delivery:
         epoch: the pool's epoch at the pop.
         sent: whether it may have reached the server already.
         over: dead workers, whose claims to this attempt count no more.
-        on_overdue: called once a refusal lasts, so that the item need not hold a slot meanwhile.
+        on_overdue: called once a refusal lasts for ``overdue_after`` seconds (None: half a minute),
+            so that the item need not hold a slot meanwhile.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
 
@@ -33,6 +34,7 @@ class Delivery:
     over: tuple[str, ...] = ()
     patient: bool = True
     on_overdue: Callable[[], None] | None = None
+    overdue_after: float | None = None
     refused_since: float | None = None
     given_up: bool = False
     uploaded: list[WorkitemFile] | None = None

@@ -276,9 +276,7 @@ class WriteBack:
         back = retried(document, delivery.outcome, due)
         try:
             await self._pool.call(lambda client: client.update_one("workitems", back), turn="first")
-        except (AccessDenied, ServerError) as error:
-            if error.maybe_done:
-                raise
+        except AccessDenied as error:  # any other refusal is waited out
             self._rights.note_missing(workitem.wiq, error.text)
             return None
         return Delivered("applied", state=NEW, nextrun=at)
@@ -309,7 +307,7 @@ class WriteBack:
                 await self._pool.call(
                     lambda client: client.update_one("workitems", back), turn="first"
                 )
-            except (AccessDenied, ServerError, Unsupported) as error:
+            except (AccessDenied, Unsupported) as error:  # any other refusal is waited out
                 self._warn_of_cost(delivery, error)
             else:
                 if waits is None:
@@ -349,7 +347,8 @@ class WriteBack:
         if delivery.refused_since is None:
             delivery.refused_since = now
         refused_for = now - delivery.refused_since
-        if refused_for > OVERDUE_AFTER and delivery.on_overdue is not None:
+        after = OVERDUE_AFTER if delivery.overdue_after is None else delivery.overdue_after
+        if refused_for >= after and delivery.on_overdue is not None:
             delivery.on_overdue()
         if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
             raise _NotYet(error)

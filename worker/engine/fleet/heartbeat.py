@@ -10,7 +10,6 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 """
 
 import asyncio
-import platform
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from itertools import islice
 from typing import Final
 
 from worker.engine.fleet.leadership import rank_of
+from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import (
     COLLECTION,
     FIELDS,
@@ -32,13 +32,13 @@ from worker.engine.fleet.presence import (
     peer_of,
 )
 from worker.engine.fleet.sightings import Sightings
-from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.fields import Told, ignored, moment_of
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.service import Service
 from worker.telemetry.log import Log
@@ -95,6 +95,10 @@ class Heartbeat(Service):
         self.on_time_moved: Callable[[], None] = lambda: None
         """Told that the server's time is another than was thought: one of the clocks was set, or
         this machine has slept."""
+        self.on_namesake: Callable[[Peer, bool], None] = lambda peer, yields: None
+        """Told of another living worker with this one's name, and whether this one, which began
+        later, is to end."""
+        self._own_name = OwnName(me, pool, dead_after=dead_after, log=log, acl=acl)
         self._pool = pool
         self._interval = interval
         self._dead_after = dead_after
@@ -117,31 +121,31 @@ class Heartbeat(Service):
         self._peers: list[Peer] | None = None
 
     async def previous_claims(self) -> list[Claimed]:
-        """Return the items that an earlier life under this identity held when it ended.
+        """Take this worker's name, and return the items that an earlier life under it held when it
+        ended; waits while another worker may live under it (``own_name.py``).
 
         Raises:
-            StateError: a worker with this identity lives on another host.
+            NameTaken: one does.
         """
+        fresh = document_of(self.me, self._started, (), self._rounds)
         try:
-            found = await self._pool.call(
-                lambda client: client.query(COLLECTION, {"_id": self.me.id}, FIELDS, top=1)
-            )
+            found = await self._own_name.take(fresh)
         except AccessDenied as error:
             self._give_up(error)
             return []
         except ServerError as error:
             self._log.warn(f"the claims of an earlier life cannot be read: {error}")
             return []
-        if not found:
-            return []
-        peer = peer_of(found[0], self.server_now())
-        elsewhere = peer is not None and peer.host not in ("", platform.node())
-        if peer is not None and elsewhere and peer.silent < self._dead_after:
-            raise StateError(
-                f"Worker {self.me.id} lives on {peer.host} (pid {peer.pid}, heard of"
-                f" {max(0.0, peer.silent):.0f} s ago): give each worker a worker_id of its own."
-            )
-        return claims_of(found[0], self._misfits)
+        return [] if found is None else claims_of(found, self._misfits)
+
+    async def is_dead(self, name: str, lock: str, *, wait: bool) -> bool | None:
+        """Tell whether the worker of another name is dead for certain; see ``OwnName.is_free``.
+        Where there are no heartbeats, the lock alone tells.
+
+        Raises:
+            OpenIAPError: the server cannot say.
+        """
+        return await self._own_name.is_free(name, lock, wait=wait) if self.usable else True
 
     async def start(self) -> None:
         """Say hello, then keep saying it."""
@@ -232,7 +236,16 @@ class Heartbeat(Service):
         now = self.server_now()
         peers = (peer_of(document, now, self._misfits) for document in documents)
         self._peers = self._sightings.note(peer for peer in peers if peer is not None)
+        self._look_for_namesake(self._peers)
         return self._peers
+
+    def _look_for_namesake(self, peers: Iterable[Peer]) -> None:
+        """Another life wrote this worker's document after this one did. That takes an outage for
+        so long that this worker counted as dead, or two links to two servers of one database."""
+        for peer in peers:
+            if peer.id == self.me.id and peer.life != self.me.life and self._beaten is not None:
+                mine = (iso(self._started), self.me.life)
+                self.on_namesake(peer, mine > (peer.started, peer.life))
 
     def rank(self, queue: str) -> int | None:
         """Return how many live workers of a queue, in this namespace, have a lower id; None when

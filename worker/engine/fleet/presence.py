@@ -43,6 +43,9 @@ FIELDS: Final[JsonObject] = dict.fromkeys(
         "rounds",
         "queues",
         "items",
+        "life",
+        "lock",
+        "started",
     ),
     1,
 )
@@ -55,12 +58,16 @@ class WorkerInfo:
 
     Attributes:
         queues: how many items of each queue it works at once.
+        life: drawn at random for each start.
+        lock: the mark of the lock on its name (``LockFile.mark``), or "" without one.
     """
 
     id: str
     version: str
     queues: Mapping[str, int]
     namespace: str = ""
+    life: str = ""
+    lock: str = ""
 
 
 class Claim(Protocol):
@@ -89,6 +96,8 @@ class Peer:
         stamp: when the server stored its last heartbeat.
         rounds: how often it has looked after its queues; None where it does not say.
         idle: for how many seconds it was seen here without a further round.
+        life: which life of that name it is, "" where it does not say.
+        started: when that life began, by the clock of its machine.
     """
 
     id: str
@@ -103,6 +112,8 @@ class Peer:
     stamp: datetime | None = None
     rounds: int | None = None
     idle: float = 0.0
+    life: str = ""
+    started: str = ""
 
 
 def document_of(
@@ -123,6 +134,8 @@ def document_of(
         "namespace": me.namespace,
         "host": platform.node(),
         "pid": os.getpid(),
+        "life": me.life,
+        "lock": me.lock,
         "rounds": rounds,
         "queues": list(me.queues),
         "slots": dict(me.queues),
@@ -185,6 +198,8 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         namespace=text_of(document.get("namespace")),
         stamp=stamp,
         rounds=whole(document.get("rounds")),
+        life=text_of(document.get("life")),
+        started=text_of(document.get("started")),
     )
 
 

@@ -2,10 +2,12 @@
 
 1. Outcomes that were computed and not delivered are sent.
 2. Items that were in flight when it ended are put back, with what is known of the end.
-3. What the server will not have yet is tried on beside the work: no item waits for it.
+3. What the server will not have yet is tried on beside the work: no item waits for it, and none of
+   the others that are left.
 4. What dead siblings in the same state directory left is settled as well: the lock of its outbox
-   proves that a sibling is dead, wherever its heartbeats are. This is done at a start only: later,
-   a sibling that is started again would put back what is being sent for it here.
+   proves that a sibling is dead, unless this directory is a copy of one whose worker lives, which
+   its heartbeats tell. This is done at a start only: later, a sibling that is started again would
+   put back what is being sent for it here.
 """
 
 import asyncio
@@ -15,21 +17,26 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from worker.engine.delivery.delivery import Delivery, succeeded
-from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
+from worker.engine.delivery.follow_ups import FollowUps, Unpushed
+from worker.engine.delivery.settlement import follow_up, settle
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.presence import Claimed
 from worker.engine.fleet.takeover import Orphan, TakeOver
+from worker.engine.outbox.identity import lock_path
+from worker.engine.outbox.lockfile import mark_of
 from worker.engine.outbox.outbox import Outbox, OutboxRow
 from worker.engine.outbox.rows import outcome_from, outcome_text
 from worker.engine.outbox.spool import Spool
 from worker.engine.outbox.sqlite import StoredRow
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
-from worker.openiap.errors import FileTransferError
+from worker.item.outcome import Outcome
+from worker.openiap.errors import FileTransferError, OpenIAPError
 from worker.openiap.workitem import Workitem
 from worker.service import cancelled
+from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
 AT_ONCE: Final = 16
@@ -50,6 +57,7 @@ class Recovery:
         take_over: TakeOver,
         followups: FollowUps | None = None,
         *,
+        counts: Counts | None = None,
         log: Log,
         start_within: float = START_WITHIN,
     ) -> None:
@@ -59,16 +67,19 @@ class Recovery:
         self._writeback = writeback
         self._take_over = take_over
         self._followups = followups
+        self._counts = counts or Counts()
         self._log = log
         self._start_within = start_within
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._task: asyncio.Task[None] | None = None
+        self._doubtful: asyncio.Task[None] | None = None
+        """Siblings of which it is not known yet whether they live elsewhere."""
 
     async def run(self) -> None:
         """Send outcomes, then hand back orphans; what takes long goes on after this returns.
 
         Raises:
-            StateError: a worker with this identity lives on another host.
+            NameTaken: another living worker has this worker's name.
         """
         rows = await self._outbox.pending() if self._outbox is not None else []
         self._spool.sweep(keep=[(row.item_id, row.retries) for row in rows])
@@ -90,29 +101,58 @@ class Recovery:
 
     async def stop(self) -> None:
         """Try no more; what is left stays in the outbox."""
-        task, self._task = self._task, None
-        if task is not None:
-            await cancelled(task)
+        tasks, self._task, self._doubtful = (self._task, self._doubtful), None, None
+        for task in tasks:
+            if task is not None:
+                await cancelled(task)
 
     async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[Claimed]) -> None:
-        await self._settle(rows, self._me)
         known = {attempt_id(row.workitem) for row in rows}
-        await asyncio.gather(*(self._take(o) for o in orphans_of(claims, known, self._me)))
+        await asyncio.gather(
+            self._settle(rows, self._me),
+            *(self._take_claimed(orphan) for orphan in orphans_of(claims, known, self._me)),
+        )
         if self._outbox is not None:
             await self._adopt_siblings(self._outbox)
 
     async def _adopt_siblings(self, outbox: Outbox) -> None:
-        """Take over what dead siblings left, and settle it."""
+        """Take over what dead siblings left, and settle it; nobody waits for the doubtful."""
+        doubtful: list[str] = []
         for sibling in Outbox.adoptable(outbox.path.parent):
-            gone: list[tuple[str, str]] = []
-            try:
-                rows = await outbox.adopt(sibling, partial(self._carry, gone=gone))
-            except StateError as error:  # it lives again, or its file cannot be read
-                self._log.info(f"the outbox of {sibling} is left alone: {error}")
-                continue
-            for item_id, reason in gone:
-                self._log.warn(f"an attachment of a dead worker is gone: {reason}", item=item_id)
-            await self._settle(rows, sibling)
+            if not await self._adopt(outbox, sibling, wait=False):
+                doubtful.append(sibling)
+        if doubtful:
+            self._doubtful = asyncio.create_task(self._adopt_later(outbox, doubtful))
+
+    async def _adopt_later(self, outbox: Outbox, siblings: Sequence[str]) -> None:
+        await asyncio.gather(*(self._adopt(outbox, one, wait=True) for one in siblings))
+
+    async def _adopt(self, outbox: Outbox, sibling: str, *, wait: bool) -> bool:
+        """Take over what one sibling left; False where it may live elsewhere."""
+        lock = mark_of(lock_path(outbox.path.parent, sibling))
+        try:
+            dead = await self._heartbeat.is_dead(sibling, lock, wait=wait)
+        except OpenIAPError as error:
+            self._log.warn(f"whether {sibling} lives cannot be asked: {error}")
+            dead = False
+        if dead is None:
+            return False
+        if not dead:
+            self._log.warn(
+                f"the outbox of {sibling} is left alone: that worker lives with another state"
+                " directory, of which this one is a copy"
+            )
+            return True
+        gone: list[tuple[str, str]] = []
+        try:
+            rows = await outbox.adopt(sibling, partial(self._carry, gone=gone))
+        except StateError as error:  # it lives again, or its file cannot be read
+            self._log.info(f"the outbox of {sibling} is left alone: {error}")
+            return True
+        for item_id, reason in gone:
+            self._log.warn(f"an attachment of a dead worker is gone: {reason}", item=item_id)
+        await self._settle(rows, sibling)
+        return True
 
     def _carry(self, row: StoredRow, gone: list[tuple[str, str]]) -> StoredRow:
         """Take a sibling's attachments over into our own spool: its next life tidies up its own.
@@ -146,37 +186,95 @@ class Recovery:
                 f"left by an earlier life of {owner}: {len(outcomes)} outcomes to send,"
                 f" {len(begun)} items to hand back"
             )
-        await asyncio.gather(*(self._send(row, owner) for row in outcomes))
-        await asyncio.gather(*(self._hand_back(row, owner) for row in begun))
+        await asyncio.gather(*(self._settled(row, owner) for row in (*outcomes, *begun)))
 
     @property
     def _me(self) -> str:
         return self._heartbeat.me.id
 
-    async def _send(self, row: OutboxRow, owner: str) -> None:
-        if row.outcome is None or self._outbox is None:
+    async def _settled(self, row: OutboxRow, owner: str) -> None:
+        """Settle one row; whatever is odd about it, it stays and the others go on."""
+        try:
+            if row.outcome is None:
+                await self._hand_back(row, owner)
+            else:
+                await self._send(row, row.outcome, owner)
+        except Exception as error:  # of whatever kind, it is this row's alone
+            self._log.failed(f"what {owner} left of item {row.item_id} stays in the outbox", error)
+
+    async def _send(self, row: OutboxRow, outcome: Outcome, owner: str) -> None:
+        if self._outbox is None:
             return
-        async with self._gate:
-            delivery = Delivery(row.workitem, row.outcome, sent=True, over=(owner,))
-            delivered = await self._writeback.deliver(delivery)
-            outcome = delivery.outcome
+        unpushed: Sequence[Unpushed] = ()
+        async with _Place(self._gate) as place:
+            delivered = Delivered("applied", state=outcome.state)
+            if not row.accepted:
+                delivery = Delivery(
+                    row.workitem,
+                    outcome,
+                    sent=True,
+                    over=(owner,),
+                    on_overdue=place.leave,
+                    overdue_after=0.0,
+                )
+                delivered = await self._writeback.deliver(delivery)
+                outcome = delivery.outcome
             if self._followups is not None and outcome.pushes and succeeded(outcome, delivered):
-                await self._followups.deliver(outcome.pushes)
-        if delivered.result == "applied":
-            self._outbox.delivered(row.item_id, row.retries)
-        else:
-            self._outbox.refused(row.item_id, row.retries, delivered.reason)
+                unpushed = await follow_up(
+                    self._followups,
+                    row.workitem,
+                    outcome,
+                    self._outbox,
+                    on_overdue=place.leave,
+                    overdue_after=0.0,
+                )
+        for _ in unpushed:
+            self._counts.unpushed(row.queue)
+        settle(self._outbox, row.workitem, outcome, delivered, unpushed)
         self._spool.discard_outputs(row.item_id, row.retries)
 
     async def _hand_back(self, row: OutboxRow, owner: str) -> None:
         if self._outbox is None:
             return
-        await self._take(Orphan(row.workitem, owner, ENDED, died=True, deaths=row.deaths))
-        self._outbox.delivered(row.item_id, row.retries)
+        delivered = await self._take(
+            Orphan(row.workitem, owner, ENDED, died=True, deaths=row.deaths)
+        )
+        if delivered.result == "refused":
+            self._outbox.refused(row.item_id, row.retries, delivered.reason)
+        else:
+            self._outbox.delivered(row.item_id, row.retries)
 
-    async def _take(self, orphan: Orphan) -> None:
-        async with self._gate:
-            await self._take_over.take(orphan)
+    async def _take_claimed(self, orphan: Orphan) -> None:
+        try:
+            await self._take(orphan)
+        except Exception as error:  # the rescuer finds it
+            self._log.failed(f"item {orphan.workitem.id} cannot be put back", error)
+
+    async def _take(self, orphan: Orphan) -> Delivered:
+        async with _Place(self._gate) as place:
+            return await self._take_over.take(orphan, on_overdue=place.leave)
+
+
+class _Place:
+    """One of so many that act at once; who is refused leaves it to the others, and tries on."""
+
+    def __init__(self, gate: asyncio.Semaphore) -> None:
+        self._gate = gate
+        self._held = False
+
+    async def __aenter__(self) -> "_Place":
+        await self._gate.acquire()
+        self._held = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Let another have it; idempotent."""
+        if self._held:
+            self._held = False
+            self._gate.release()
 
 
 def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> list[Orphan]:

@@ -70,17 +70,31 @@ class TakeOver:
         self._misfits = misfits
         self._acl = acl
 
-    async def take(self, orphan: Orphan, *, patient: bool = True) -> Delivered:
+    async def take(
+        self,
+        orphan: Orphan,
+        *,
+        patient: bool = True,
+        on_overdue: Callable[[], None] | None = None,
+    ) -> Delivered:
         """Put one orphan back; the fence decides between several that try.
 
         Args:
             patient: whether a refusal of the server is waited out.
+            on_overdue: called once it is refused.
         """
         workitem = orphan.workitem
         deaths = await self._count_death(orphan) if orphan.died else 0
         outcome = outcome_of(orphan, deaths, self._max_deaths, self._worker_id)
         over = (*orphan.over, orphan.holder) if orphan.holder else orphan.over
-        delivery = Delivery(workitem, outcome, over=over, patient=patient)
+        delivery = Delivery(
+            workitem,
+            outcome,
+            over=over,
+            patient=patient,
+            on_overdue=on_overdue,
+            overdue_after=0.0,
+        )
         delivered = await self._writeback.deliver(delivery)
         if delivered.result == "applied":
             self._log.warn(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.engine.outbox.row_numbers import RowNumbers
 from worker.engine.outbox.rows import moment, outcome_from, workitem_from, workitem_text
 from worker.engine.outbox.sqlite import ROW_VERSION, Change, Ledger, StoredRow, Values
 from worker.openiap.workitem import Workitem
@@ -17,15 +18,17 @@ Job = Callable[[Ledger], Any]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One attempt as the outbox knows it; ``stored`` and ``text`` belong to the writer's thread.
+    """One attempt as the outbox knows it; ``seq``, ``stored`` and ``text`` belong to the writer's
+    thread.
 
-    ``outcome`` is JSON text; ``kind`` is the outcome's; ``earlier`` marks what another life left;
-    ``text`` is the item's, made once.
+    ``seq`` is the row's number, drawn when it is first stored, 0 before; ``outcome`` is JSON text;
+    ``kind`` is the outcome's; ``earlier`` marks what another life left; ``text`` is the item's,
+    made once.
     """
 
-    seq: int
     workitem: Workitem
     popped_at: float
+    seq: int = 0
     outcome: str | None = None
     kind: str = ""
     earlier: bool = False
@@ -61,7 +64,7 @@ def entry_of(seq: int, stored: StoredRow) -> tuple[Entry | None, str]:
         moment(popped)
     except (ValueError, TypeError, OverflowError, OSError) as error:
         return None, f"its item: {error}"
-    entry = Entry(seq, workitem, popped, earlier=True, stored=True)
+    entry = Entry(workitem, popped, seq, earlier=True, stored=True)
     if stored.outcome is None:
         return entry, ""
     try:
@@ -74,23 +77,41 @@ def entry_of(seq: int, stored: StoredRow) -> tuple[Entry | None, str]:
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the next commit, and who waits for it."""
+    """What waits for the next commit, and who waits for it.
 
-    entries: dict[int, Entry] = field(default_factory=dict)
+    ``storing`` and ``deleting`` are what the commit that is under way writes.
+    """
+
+    entries: dict[Entry, None] = field(default_factory=dict)
+    """An ordered set: rows are numbered as they came."""
     evidence: list[Values] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
     waiting: list["asyncio.Future[None]"] = field(default_factory=list)
     jobs: list[tuple[Job, "asyncio.Future[Any]"]] = field(default_factory=list)
+    storing: list[Entry] = field(default_factory=list)
+    deleting: list[Entry] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.evidence or self.deaths or self.waiting or self.jobs)
 
-    def change(self, life: int) -> Change:
-        """Return what is to be written."""
+    def change(self, life: int, numbers: RowNumbers) -> Change:
+        """Return what is to be written; in the writer's thread."""
         change = Change(evidence=self.evidence, deaths=self.deaths)
-        for entry in self.entries.values():
+        self.storing, self.deleting = [], []
+        for entry in self.entries:
             if not entry.gone:
+                entry.seq = entry.seq or numbers.draw()
                 change.store.append(entry.values(life))
+                self.storing.append(entry)
             elif entry.stored:
                 change.delete.append(entry.seq)
+                self.deleting.append(entry)
         return change
+
+    def written(self) -> None:
+        """Note that the change is on disk. What became of an entry meanwhile is in the next batch:
+        one that went while it was stored has to be deleted there."""
+        for entry in self.storing:
+            entry.stored = True
+        for entry in self.deleting:
+            entry.stored = False

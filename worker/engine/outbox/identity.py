@@ -3,9 +3,11 @@
 With ``worker_id`` set it is that name. Otherwise it is ``<host>-<dir>-<n>``: ``dir`` is four
 characters drawn once for the state directory, since containers often share a host name, and ``n``
 is the lowest number that no living process holds. So a restarted worker gets its old name, and with
-it its outbox, and no two workers of a fleet get the same.
+it its outbox, and no two workers of a fleet get the same. Where two do all the same, as a copied
+directory or a name that is set twice has it, the server tells (``fleet/own_name.py``).
 """
 
+import os
 import re
 import secrets
 import socket
@@ -40,6 +42,11 @@ class Identity:
         self.lock.release()
 
 
+def lock_path(folder: Path, worker_id: str) -> Path:
+    """Return the file that is locked by who has a name."""
+    return folder / f"{worker_id}{SUFFIX}"
+
+
 def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Identity:
     """Take a name and hold it until ``release`` or the end of the process.
 
@@ -54,12 +61,12 @@ def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Iden
     """
     private_folder(folder)
     if worker_id:
-        return Identity(worker_id, LockFile.take(folder / f"{worker_id}{SUFFIX}"))
+        return Identity(worker_id, LockFile.take(lock_path(folder, worker_id)))
     stem = f"{host_name(host or socket.gethostname())}-{directory_id(folder)}"
     for number in range(1, MAX_SLOTS + 1):
         name = f"{stem}-{number}"
         try:
-            return Identity(name, LockFile.take(folder / f"{name}{SUFFIX}"))
+            return Identity(name, LockFile.take(lock_path(folder, name)))
         except Locked:
             continue
     raise StateError(f"{folder}: {MAX_SLOTS} workers of {stem} run already.")
@@ -81,6 +88,21 @@ def directory_id(folder: Path) -> str:
                 return found
             time.sleep(0.01)
     return "0000"
+
+
+def draw_anew(folder: Path) -> None:
+    """Give the state directory another id: it is a copy of one whose worker lives. Workers that run
+    in it keep their names until they end.
+
+    Raises:
+        StateError: the disk refuses.
+    """
+    path, new = folder / DIRECTORY_ID, folder / f".{DIRECTORY_ID}-{os.getpid()}"
+    try:
+        new.write_text(secrets.token_hex(2), encoding="ascii")
+        os.replace(new, path)
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def host_name(text: str) -> str:

@@ -1,7 +1,11 @@
 """A lock that one process holds on a file for as long as it lives; the system frees it at death."""
 
+import hashlib
 import os
+import platform
 import sys
+import uuid
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +19,9 @@ else:
 
 _LOCKED_BYTE: Final = 4096
 """Windows keeps others from reading what is locked, so the pid at the start stays outside."""
+
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Locked(StateError):
@@ -59,6 +66,12 @@ class LockFile:
             pass  # a full disk: the lock holds, only its owner's number is not told
         return cls(path, descriptor)
 
+    @property
+    def mark(self) -> str:
+        """What tells this lock from every other one, also of a copied folder or another machine; ""
+        where that cannot be told. Who holds it after another knows that the other is dead."""
+        return mark_of(self.path) if self._descriptor is not None else ""
+
     def release(self) -> None:
         """Give the lock back; idempotent."""
         descriptor, self._descriptor = self._descriptor, None
@@ -74,6 +87,30 @@ class LockFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def mark_of(path: Path) -> str:
+    """Return the mark of the lock on a file, whoever holds it; "" where there is none.
+
+    It names the running system and the file's place in it. The file is never deleted, and a deleted
+    one keeps its number for as long as somebody has it open, so no second lock gets the same while
+    the first is held.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return hashlib.sha256(f"{_system()}:{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:24]
+
+
+@cache
+def _system() -> str:
+    """Return what names this run of this machine's system; containers of one machine share it, and
+    the locks are one for all of them."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return f"{platform.node()}-{uuid.getnode():x}"
 
 
 def _holder(path: Path) -> str:

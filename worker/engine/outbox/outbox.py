@@ -2,8 +2,8 @@
 
 1. A pop is recorded before the handler starts.
 2. An outcome is recorded before it is sent.
-3. A row goes when the server accepted the outcome; one that it refused for good is kept as
-   evidence for a while.
+3. A row goes when the server accepted the outcome and its follow-up items; what it refused for good
+   is kept as evidence for a while.
 4. What an earlier life left is read back: outcomes to send, and items that were in flight.
 
 One SQLite file per worker identity in the state directory, locked by one process. A disk that is
@@ -11,9 +11,8 @@ full or read-only never stops the worker: rows stay in memory and are written wh
 """
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from worker.engine.outbox.private_files import private_folder
 from worker.engine.outbox.rows import (
     Evidence,
     OutboxRow,
+    is_accepted,
     moment,
     outcome_from,
     outcome_text,
@@ -75,8 +75,6 @@ class Outbox:
         self._deaths: dict[str, int] = {}
         self.unreadable = 0
         """How many rows of earlier lives could not be read, and were kept aside."""
-        # Microseconds, so that no life reuses the numbers of an earlier one.
-        self._numbers: Iterator[int] = itertools.count(time.time_ns() // 1000)
         self._writer = Writer(
             self.path,
             sync=sync,
@@ -169,7 +167,7 @@ class Outbox:
     async def popped(self, workitem: Workitem, at: datetime) -> None:
         """Record a pop; returns when it is on disk. To be called before the handler starts."""
         writer = self._writer
-        entry = Entry(next(self._numbers), _bare(workitem), at.timestamp())
+        entry = Entry(_bare(workitem), at.timestamp())
         with writer.mutex:
             self._put(entry)
         await writer.committed()
@@ -186,22 +184,47 @@ class Outbox:
             entry = self._entries.get((item_id, retries))
             if entry is None:
                 bare = Workitem(id=item_id, retries=retries, payload=None)
-                entry = Entry(next(self._numbers), bare, time.time())
+                entry = Entry(bare, time.time())
             entry.outcome, entry.kind = text, outcome.kind
             self._put(entry)
         await writer.committed()
+
+    def accepted(self, item_id: str, retries: int, outcome: Outcome) -> None:
+        """The server has the outcome; keep what is still to be pushed for it.
+
+        Nobody waits for it: without it the next life asks the server whether it has the outcome.
+
+        Args:
+            outcome: with the follow-up items that are left.
+        """
+        entry = self._entries.get((item_id, retries))
+        if entry is None:
+            return
+        text = outcome_text(outcome, accepted=True)
+        with self._writer.mutex:
+            entry.outcome = text
+            self._put(entry)
+            self._writer.nudge()
 
     def delivered(self, item_id: str, retries: int) -> None:
         """The server has the outcome: forget the item with the next commit."""
         self._settle((item_id, retries))
 
-    def refused(self, item_id: str, retries: int, reason: str) -> None:
-        """The server refused the outcome for good: keep it as evidence."""
+    def refused(
+        self, item_id: str, retries: int, reason: str, outcome: Outcome | None = None
+    ) -> None:
+        """The server refused the outcome for good, or follow-up items: keep that as evidence.
+
+        Args:
+            outcome: what is kept instead of the recorded one: with the refused follow-ups alone.
+        """
         entry = self._entries.get((item_id, retries))
         if entry is None:
             return
-        item = entry.workitem
-        record = (time.time(), item.id, item.retries, workitem_text(item), entry.outcome, reason)
+        item, text = entry.workitem, entry.outcome
+        if outcome is not None:
+            text = outcome_text(outcome, accepted=True)
+        record = (time.time(), item.id, item.retries, workitem_text(item), text, reason)
         with self._writer.mutex:
             self._writer.pending.evidence.append((1, *record))
         self._settle((item_id, retries))
@@ -256,9 +279,9 @@ class Outbox:
         pending = self._writer.pending.entries
         if former is not None and former is not entry:  # handed back, and popped again
             former.gone = True
-            pending[former.seq] = former
+            pending[former] = None
         self._entries[key] = entry
-        pending[entry.seq] = entry
+        pending[entry] = None
 
     def _settle(self, key: AttemptId) -> None:
         writer = self._writer
@@ -267,7 +290,7 @@ class Outbox:
             if entry is None:
                 return
             entry.gone = True
-            writer.pending.entries[entry.seq] = entry
+            writer.pending.entries[entry] = None
             if self._deaths and entry.kind in FINAL and self._deaths.pop(key[0], 0):
                 writer.pending.deaths[key[0]] = 0
             writer.nudge()
@@ -283,6 +306,7 @@ class Outbox:
             workitem=item,
             outcome=None if entry.outcome is None else outcome_from(entry.outcome),
             deaths=self._deaths.get(item.id, 0),
+            accepted=entry.outcome is not None and is_accepted(entry.outcome),
         )
 
     def _load(self, rows: list[StoredRow], deaths: dict[str, int]) -> None:
@@ -290,9 +314,8 @@ class Outbox:
         self._deaths.update(deaths)
         if not rows:
             return
+        self._writer.numbers.beyond(rows[-1].seq)
         with self._writer.mutex:
-            if rows[-1].seq >= next(self._numbers):  # the clock went back since
-                self._numbers = itertools.count(rows[-1].seq + 1)
             for stored in rows:
                 self._taken(stored.seq, stored)
 
@@ -323,9 +346,7 @@ class Outbox:
             try:
                 life = theirs.begin_life(time.time())
                 rows, deaths = [carry(row) for row in theirs.rows()], theirs.deaths()
-                first = next(self._numbers)
-                for _ in rows[1:]:
-                    next(self._numbers)
+                first = self._writer.numbers.draw(len(rows))
                 store: list[Values] = joined(rows, self._writer.life, first)
                 own.write(Change(store=store, deaths=deaths))
                 gone = dict.fromkeys(deaths, 0)

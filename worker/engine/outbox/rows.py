@@ -29,6 +29,7 @@ class OutboxRow:
         popped_at: UTC.
         outcome: what is to be sent, or None while the handler had not ended.
         deaths: how many worker deaths this item was in flight in, as far as this outbox knows.
+        accepted: the server has the outcome; what is left are its follow-up items.
     """
 
     item_id: str
@@ -39,11 +40,13 @@ class OutboxRow:
     workitem: Workitem
     outcome: Outcome | None
     deaths: int
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """An outcome that the server would not have; ``at`` is when it was refused, UTC."""
+    """An outcome that the server would not have, or whose follow-up items (those that it names) it
+    would not have; ``at`` is when that was refused, UTC."""
 
     item_id: str
     queue: str
@@ -107,8 +110,11 @@ def workitem_from(text: str) -> Workitem:
     )
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: Outcome, *, accepted: bool = False) -> str:
     """Return an outcome, payload and all, as JSON text.
+
+    Args:
+        accepted: the server has it; what is left are its follow-up items.
 
     Raises:
         ValueError: the payload contains itself.
@@ -124,6 +130,7 @@ def outcome_text(outcome: Outcome) -> str:
             "retry_at": at.isoformat() if at is not None else None,
             "attachments": outcome.attachments,
             **({"pushes": [push.kept() for push in outcome.pushes]} if outcome.pushes else {}),
+            **({"accepted": True} if accepted else {}),
         }
     )
     if depth_of(text) > MAX_DEPTH + AROUND:
@@ -153,6 +160,15 @@ def outcome_from(text: str) -> Outcome:
         attachments=_attachments(found.get("attachments")),
         pushes=tuple(map(FollowUp.read, pushes)),
     )
+
+
+def is_accepted(text: str) -> bool:
+    """Whether the server has an outcome that ``outcome_text`` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    return _object(text).get("accepted") is True
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.engine.outbox.identity import claim_identity
+from worker.engine.outbox.identity import claim_identity, draw_anew
 from worker.engine.outbox.lockfile import Locked
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.spool import Spool
@@ -25,12 +25,14 @@ class StateDirectory:
         outbox: None where the settings or the disk do not allow one.
         spool: in the system's temporary folder where the state directory cannot be used.
         trouble: why it is done without, or "".
+        lock: the mark of the lock on the name, or "" without one.
     """
 
     worker_id: str
     outbox: Outbox | None
     spool: Spool
     trouble: str = ""
+    lock: str = ""
 
 
 async def open_state(settings: Settings, stack: AsyncExitStack, log: Log) -> StateDirectory:
@@ -61,7 +63,20 @@ async def open_state(settings: Settings, stack: AsyncExitStack, log: Log) -> Sta
             on_recovery=log.info,
         )
         stack.push_async_callback(outbox.close)
-    return StateDirectory(identity.id, outbox, Spool(folder / "spool" / identity.id))
+    spool = Spool(folder / "spool" / identity.id)
+    return StateDirectory(identity.id, outbox, spool, lock=identity.lock.mark)
+
+
+def taken(settings: Settings, error: StateError) -> StateError:
+    """Another living worker has this worker's name: one that nobody chose is drawn anew, for the
+    next start; returns what is to be said."""
+    if settings.worker_id:
+        return error
+    try:
+        draw_anew(settings.state_dir)
+    except StateError:
+        return error
+    return StateError(f"{error} The next start takes another name.")
 
 
 def _without(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.engine.outbox.batch import Batch, Entry, Job
+from worker.engine.outbox.row_numbers import RowNumbers
 from worker.engine.outbox.sqlite import Ledger, StoredRow, Sync, set_aside, useless
 from worker.errors import StateError
 from worker.openiap.fields import whole
@@ -76,6 +77,8 @@ class Writer:
         self._on_recovery = on_recovery
         self._loop = asyncio.get_running_loop()
         self._ledger: Ledger | None = None
+        self.numbers: Final = RowNumbers()
+        """For what runs in the thread."""
         self.life = 0
         """This life's number in the file; 0 until it is begun."""
         self._has_loaded = False
@@ -177,15 +180,14 @@ class Writer:
         """Write a batch; on trouble it goes back to the front of what is pending."""
         try:
             ledger = self._usable(batch)
-            change = batch.change(self.life)
+            change = batch.change(self.life, self.numbers)
             if self.failure and not (change.store or change.delete):
                 ledger.touch(self.life, time.time())
             ledger.write(change)
         except Exception as error:  # whatever it is, the engine must not wait for ever
             self._refused(batch, error)
         else:
-            for entry in batch.entries.values():
-                entry.stored = not entry.gone
+            batch.written()
             self._succeeded()
         if batch.waiting:
             self._post(_finish, batch.waiting)
@@ -235,9 +237,8 @@ class Writer:
         with self.mutex:
             known = self._live()
         for entry in known:
-            entry.stored = False
-            batch.entries[entry.seq] = entry
-        for entry in batch.entries.values():
+            batch.entries[entry] = None
+        for entry in batch.entries:
             entry.stored = False
 
     def _refused(self, batch: Batch, error: Exception) -> None:
@@ -318,8 +319,8 @@ class Writer:
         )
         if found is None:
             nobody = Workitem(id=item_id, payload=None)
-            found = Entry(seq, nobody, 0.0, stored=True, gone=True)
-        self.pending.entries[seq] = found
+            found = Entry(nobody, 0.0, seq, stored=True, gone=True)
+        self.pending.entries[found] = None
         self.nudge()
         self._say(self._on_trouble, f"Item {item_id}: {reason}; it is kept as evidence.")
 

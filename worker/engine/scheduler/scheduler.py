@@ -63,6 +63,8 @@ STORED_WITHIN: Final = 60.0
 SOON: Final = 1.0
 LATER: Final = 15.0
 AT_ONCE: Final = 4
+BELIEVED_AFTER: Final = 60.0
+"""Seconds for which the server may refuse to read the records before they are done without."""
 PAYLOAD_TIMEOUT: Final = 10.0
 """Seconds that a payload may take: the other schedules of this worker wait for it."""
 ID_FIELD: Final = "tick"
@@ -102,6 +104,7 @@ class Scheduler(Service):
         self._readable = True
         """False where the rights for the records are missing."""
         self._begun: datetime | None = None
+        self._refused_since = 0.0
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
@@ -179,7 +182,7 @@ class Scheduler(Service):
         try:
             found = await self._records.read([entry.key for entry in self._entries], now)
         except (AccessDenied, ServerError) as error:
-            self._give_up(error)
+            self._believe(error)
         for entry in self._entries:
             stored = found.get(entry.key)
             entry.begin(stored, now)
@@ -189,7 +192,7 @@ class Scheduler(Service):
                 elif stored is not None and not entry.declares(stored):
                     await self._records.store(entry.record)
             except (AccessDenied, ServerError) as error:
-                self._give_up(error)
+                self._believe(error)
         for entry in self._entries:
             entry.share = self._chance.random()
         self._begun = now
@@ -213,6 +216,20 @@ class Scheduler(Service):
                     entry.learn(stored)
         except AccessDenied as error:
             self._give_up(error)
+
+    def _believe(self, error: OpenIAPError) -> None:
+        """Do without the records for good: the right to them is missing, or they are refused for
+        long.
+
+        Raises:
+            OpenIAPError: refused for a moment, as by a server whose database is away; without what
+                is stored, ticks that were missed would not be made good.
+        """
+        if not isinstance(error, AccessDenied):
+            self._refused_since = self._refused_since or uptime()
+            if uptime() - self._refused_since < BELIEVED_AFTER:
+                raise error
+        self._give_up(error)
 
     def _give_up(self, error: OpenIAPError) -> None:
         self._readable = False

@@ -11,6 +11,7 @@ from tests.integration.engine.concurrency.conftest import STATE, fleet
 from tests.integration.engine.conftest import create_queue, until_finished, until_idle
 from worker.app.decorator import handler
 from worker.app.rate import Rate
+from worker.engine.concurrency import gate
 from worker.engine.concurrency.key import line_name
 from worker.engine.concurrency.rate_limit import RateLimit, WindowClock
 from worker.item.outcome import WAITS
@@ -228,3 +229,22 @@ async def test_virtual_time_goes_through_windows_and_lines(
             await openiap.push(mail, {"customer": "a", "n": n})
         items = await openiap.settled(timeout=100)
     assert [item.state for item in items] == ["successful"] * 5
+
+
+@pytest.mark.parametrize("limit", [{"key": lambda payload: "a"}, {"rate": "100/s"}])
+async def test_a_server_that_refuses_to_say_whether_an_item_may_run_costs_no_attempt(
+    client, start, server, monkeypatch, limit: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(gate, "REFUSED_PAUSE", timedelta(seconds=0.2))
+
+    @handler("orders", **limit)
+    async def order(payload: dict[str, Any]) -> None: ...
+
+    await create_queue(client, "orders", maxretries=1)
+    daemon = await start(order, presence=False)
+    server.faults.refuse = {"insertone": 2, "updateone": 2, "updatedocument": 2}
+    await client.push_workitem("orders", {})
+    (done,) = await until_finished(client, "orders")
+    await until_idle(daemon)
+    assert (done["state"], done["retries"]) == ("successful", 0)
+    assert daemon.counts()["orders"].parked >= 1

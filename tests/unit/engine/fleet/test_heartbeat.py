@@ -73,7 +73,16 @@ class Store:
         async def query(*_: object, **__: object) -> list[dict[str, Any]]:
             return self.documents
 
-        client = SimpleNamespace(update_one=write, delete_one=delete, query=query)
+        async def change(*_: object) -> SimpleNamespace:
+            return SimpleNamespace(matched=1)
+
+        client = SimpleNamespace(
+            update_one=write,
+            delete_one=delete,
+            query=query,
+            update_document=change,
+            capabilities=SimpleNamespace(conditional_updates=True),
+        )
         return await operation(client)
 
     def stamped(self) -> object:

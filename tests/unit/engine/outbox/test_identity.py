@@ -1,14 +1,15 @@
 """A restarted worker finds its own name again, and no two workers have one."""
 
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from worker.engine.outbox.identity import claim_identity, host_name
-from worker.engine.outbox.lockfile import Locked
+from worker.engine.outbox.identity import claim_identity, draw_anew, host_name, lock_path
+from worker.engine.outbox.lockfile import Locked, mark_of
 from worker.errors import StateError
 
 
@@ -70,3 +71,32 @@ def test_two_state_directories_give_two_names_on_hosts_of_one_name(tmp_path: Pat
     assert one.id != two.id
     one.release()
     two.release()
+
+
+def test_a_lock_has_a_mark_that_no_other_has_and_a_restart_finds_again(tmp_path: Path) -> None:
+    first = claim_identity(tmp_path / "a", "blue")
+    mark = first.lock.mark
+    assert re.fullmatch("[0-9a-f]{24}", mark)
+    assert mark_of(lock_path(tmp_path / "a", "blue")) == mark
+    first.release()
+    assert first.lock.mark == ""
+    again = claim_identity(tmp_path / "a", "blue")
+    assert again.lock.mark == mark
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    copy = claim_identity(tmp_path / "b", "blue")
+    assert copy.lock.mark not in (mark, "")
+    copy.release()
+    again.release()
+    assert mark_of(tmp_path / "nothing") == ""
+
+
+def test_a_directory_that_is_a_copy_gives_another_name_once_it_was_drawn_anew(
+    tmp_path: Path,
+) -> None:
+    first = claim_identity(tmp_path, host="box")
+    draw_anew(tmp_path)
+    second = claim_identity(tmp_path, host="box")
+    assert first.id != second.id
+    assert second.id.endswith("-1")
+    second.release()
+    first.release()

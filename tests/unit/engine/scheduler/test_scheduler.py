@@ -19,6 +19,7 @@ from worker.openiap.errors import (
     DuplicateKey,
     NotConnected,
     OpenIAPError,
+    ServerError,
 )
 from worker.openiap.fields import Misfit, moment_of
 from worker.openiap.values import iso
@@ -374,3 +375,26 @@ async def test_a_crowd_that_comes_first_does_not_hold_a_tick_up_for_long() -> No
     await looked(found, server)
     assert await looked(found, server, 30) == []
     assert "insert workitems" in await looked(found, server, 2.0 * room.MOST_STEPS)
+
+
+async def test_a_refusal_for_the_moment_costs_no_schedule_its_records(monkeypatch) -> None:
+    """Without them what was missed is not made good, and nobody can pause it."""
+    server = Server()
+    server.broken[STATE] = ServerError("the database does not answer", operation="query")
+    work = scheduler(server)
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            await work.push_due(at_once=True)
+    server.broken.clear()
+    await work.push_due(at_once=True)
+    assert len(server.documents) == 1
+
+    server.broken[STATE] = ServerError("refused for ever", operation="query")
+    other = scheduler(server)
+    with pytest.raises(ServerError):
+        await other.push_due(at_once=True)
+    monkeypatch.setattr(room, "uptime", lambda: 1000.0 + room.BELIEVED_AFTER)
+    await other.push_due(at_once=True)  # it is believed in the end, and ticks all the same
+    server.now += timedelta(minutes=1)
+    await other.push_due(at_once=True)
+    assert len(server.items) == 1

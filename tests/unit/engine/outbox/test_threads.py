@@ -1,0 +1,105 @@
+"""The loop and the writer's thread at once: each row has a number of its own, and none is left."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from worker.engine.outbox.outbox import Outbox
+from worker.engine.outbox.row_numbers import LARGEST, RowNumbers
+from worker.engine.outbox.sqlite import Change, Ledger
+from worker.openiap.workitem import Workitem
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+DEADLINE = 60.0
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def item(id: str) -> Workitem:
+    return Workitem(id=id, wiq="q", payload=None)
+
+
+async def opened(folder: Path, name: str = "me") -> Outbox:
+    return await Outbox.open(folder, name, sync="normal", keep_evidence_days=1)
+
+
+async def test_no_row_takes_the_number_of_another_while_siblings_are_adopted(
+    tmp_path: Path, restless: None
+) -> None:
+    wanted = {f"sibling/{n}" for n in range(3000)}
+    outbox = await opened(tmp_path, "sibling")
+    await asyncio.gather(*(outbox.popped(item(id), NOW) for id in sorted(wanted)))
+    await outbox.close()
+
+    mine = await opened(tmp_path)
+    adopting = asyncio.create_task(mine.adopt("sibling"))
+    pops: list[asyncio.Task[None]] = []
+    async with asyncio.timeout(DEADLINE):
+        while not adopting.done():
+            wanted.add(f"mine/{len(pops)}")
+            pops.append(asyncio.create_task(mine.popped(item(f"mine/{len(pops)}"), NOW)))
+            await asyncio.sleep(0)
+        await asyncio.gather(adopting, *pops)
+    await mine.close()
+    again = await opened(tmp_path)
+    assert {row.item_id for row in await again.pending()} == wanted
+    await again.close()
+
+
+async def test_a_row_that_is_settled_while_it_is_stored_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storing, go = threading.Event(), threading.Event()
+    real = Ledger.write
+
+    def slow(self: Ledger, change: Change) -> None:
+        real(self, change)
+        if change.store:
+            storing.set()
+            assert go.wait(DEADLINE)
+
+    outbox = await opened(tmp_path)
+    monkeypatch.setattr(Ledger, "write", slow)
+    popped = asyncio.create_task(outbox.popped(item("1"), NOW))
+    assert await asyncio.to_thread(storing.wait, DEADLINE)
+    outbox.delivered("1", 0)
+    go.set()
+    await popped
+    await outbox.close()
+    again = await opened(tmp_path)
+    assert await again.pending() == []
+    await again.close()
+
+
+def test_numbers_are_drawn_by_one_thread_alone() -> None:
+    numbers = RowNumbers()
+    first = numbers.draw(3)
+    assert numbers.draw() == first + 3
+    numbers.beyond(first + 100)
+    assert numbers.draw() == first + 101
+    numbers.beyond(2**63 - 1)
+    assert first < numbers.draw() < LARGEST
+    refused: list[RuntimeError] = []
+
+    def draws() -> None:
+        try:
+            numbers.draw()
+        except RuntimeError as error:
+            refused.append(error)
+
+    other = threading.Thread(target=draws)
+    other.start()
+    other.join(DEADLINE)
+    assert len(refused) == 1
