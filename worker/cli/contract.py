@@ -9,12 +9,13 @@ import typer
 from worker.app.contracts import contracts_of
 from worker.app.registry import load_modules
 from worker.cli.shared.errors import FAILED, usage_error
-from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import Handlers, Options, Set, SettingsFile
+from worker.cli.shared.handlers import both, settings_with_handlers
+from worker.cli.shared.options import Handlers, Modules, Options, Set, SettingsFile
 from worker.cli.shared.output import to_stderr
 
 
 def contract(
+    modules: Modules = None,
     handlers: Handlers = None,
     output: Annotated[
         Path | None,
@@ -38,7 +39,7 @@ def contract(
     if output is not None and check is not None:
         raise usage_error("--output and --check: give one of them.")
     given = Options(None, settings, None, assignments)
-    chosen = settings_with_handlers(given, handlers).settings
+    chosen = settings_with_handlers(given, both(modules, handlers)).settings
     text = json.dumps(contracts_of(load_modules(chosen.handlers)), indent=2, ensure_ascii=False)
     if check is not None:
         _compare(check, text)

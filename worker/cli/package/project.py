@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from worker.app.by_path import PACKAGE_INIT
+from worker.app.modules import SUFFIX, is_path, parts_of
 from worker.cli.package.bootstrap import MAIN
 from worker.cli.package.errors import PackageError
 from worker.cli.package.ignore import NAMES, IgnoreRules, parse
@@ -191,9 +193,10 @@ def _main(own: dict[str, Any], files: dict[str, bytes]) -> str:
 
 def _check_handlers(handlers: tuple[str, ...], files: dict[str, bytes]) -> None:
     for module in handlers:
-        stem = module.removesuffix(".py").replace("\\", "/").removeprefix("./")
-        stem = stem if module.endswith(".py") else stem.replace(".", "/")
-        if f"{stem}.py" not in files and f"{stem}/__init__.py" not in files:
+        parts = parts_of(module) if is_path(module) else tuple(module.split("."))
+        path = "/".join(parts)
+        ways = [path] if is_path(module) else [f"{path}{SUFFIX}"]
+        if not files.keys() & {*ways, f"{path}/{PACKAGE_INIT}"}:
             raise PackageError(
                 f"The handlers' module {module} is not among the package's files; give --handlers"
                 " as it is seen from the project's folder."
