@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from worker.localserver import LocalServer
 
 
+DAY = 86_400.0
+
+
 def server(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; beyond this machine needs --user.")
@@ -71,7 +74,10 @@ def server(
     wakeup_interval: Annotated[
         float,
         typer.Option(
-            "--wakeup-interval", min=0.1, help="Seconds between rounds of wake-up messages."
+            "--wakeup-interval",
+            min=0.1,
+            max=DAY,
+            help="Seconds between rounds of wake-up messages.",
         ),
     ] = 10.0,
     as_json: Annotated[

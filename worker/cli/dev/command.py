@@ -1,5 +1,6 @@
 """``dev``: the local server and the worker, and the worker anew whenever the code changes."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.handlers import both, settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile
+from worker.cli.shared.paths import shown
 
 FOLDER = Path(".openiap")
 
@@ -53,8 +55,8 @@ def dev(
     given = Options(None, settings, client, assignments)
     loaded = settings_with_handlers(given, both(modules, handlers))
     for path in watch or ():
-        if not path.exists():
-            raise usage_error(f"--watch {path}: there is no such file or folder.")
+        if not os.path.exists(path):
+            raise usage_error(f"--watch {shown(path)}: there is no such file or folder.")
     overrides = {
         name: getattr(loaded.settings, name)
         for name, source in loaded.sources.items()
