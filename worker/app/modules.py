@@ -23,6 +23,7 @@ from typing import Final
 
 from worker.app import by_path
 from worker.app.by_path import PACKAGE_INIT
+from worker.app.neighbours import check_neighbours
 from worker.errors import HandlerError
 from worker.import_path import PYTHONS_OWN, behind_pythons_own
 from worker.item.error_text import text_of
@@ -51,13 +52,16 @@ def load_module(name: str, folder: Path) -> ModuleType:
     file = _file_of(name, folder) if is_path(name) else _file_in(folder, name)
     _make_importable(folder, file)
     try:
-        return import_module(name if file is None else _name_of(file, folder))
+        found = import_module(name if file is None else _name_of(file, folder))
     except HandlerError as error:
         raise HandlerError(f"Module {shown(name)}: {error}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may do anything, ending the interpreter included
         raise HandlerError(f"Module {shown(name)} does not import: {_where(error)}") from error
+    if file is not None:
+        check_neighbours(file, shown(name), folder)
+    return found
 
 
 def is_path(name: str) -> bool:

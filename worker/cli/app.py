@@ -171,7 +171,7 @@ def ending(code: int) -> int:
             sys.stderr.write(f"Input or output: {error.strerror or error}.\n")
             sys.stderr.flush()
         return reader_gone()
-    except ValueError:  # closed
+    except (ValueError, AttributeError):  # closed, or taken away by a handler
         return code
     return code
 

@@ -137,6 +137,32 @@ def test_what_lies_beside_the_file_can_be_imported(folder: Path, name: str, way:
     assert file_of(load_modules([name], folder=folder)) == file
 
 
+def test_another_folders_file_is_not_taken_for_the_one_beside(folder: Path) -> None:
+    for place in "ab":
+        write(folder, f"{place}/work.py", "import near\n", queue=place)
+        (folder / place / "near.py").write_text("VALUE = 1\n")
+    assert file_of(load_modules(["a/work.py"], folder=folder)) == folder / "a/work.py"
+    assert refused(folder, "b/work.py") == (
+        f"Module b/work.py: its import of near leads to {folder}/a/near.py, and not to"
+        f" {folder}/b/near.py beside it, since Python knows one module of a name; write"
+        " from . import near."
+    )
+
+
+def test_what_lies_in_the_working_directory_is_meant_by_its_plain_name(folder: Path) -> None:
+    for place in (".", "b"):
+        write(folder, f"{place}/work.py", "import near\nassert near.VALUE == 1\n", queue=place)
+    (folder / "near.py").write_text("VALUE = 1\n")
+    (folder / "b" / "near.py").write_text("VALUE = 2\n")
+    assert file_of(load_modules(["b/work.py"], folder=folder)) == folder / "b/work.py"
+
+
+def test_pythons_own_module_may_bear_the_name_of_a_neighbour(folder: Path) -> None:
+    (folder / "queue.py").touch()
+    file = write(folder, "work.py", "import queue\nqueue.Queue\n")
+    assert file_of(load_modules(["work.py"], folder=folder)) == file
+
+
 def test_packages_around_the_file_can_be_imported_from(folder: Path) -> None:
     file = write(folder, "json/inner/work.py", "from ..near import VALUE\nfrom .. import near\n")
     for name in ("json/__init__.py", "json/inner/__init__.py"):
