@@ -55,6 +55,14 @@ OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+def _has_place(url: str) -> bool:
+    """Whether a URL can be taken apart, down to its port."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -145,8 +153,19 @@ class Settings(BaseModel):
     @field_validator("url", "http_url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme not in SCHEMES or not urlsplit(value).hostname):
+        if value and (
+            not _has_place(value)
+            or urlsplit(value).scheme not in SCHEMES
+            or not urlsplit(value).hostname
+        ):
             raise ValueError(f"allowed: {', '.join(f'{s}://HOST:PORT' for s in SCHEMES)}")
+        return value
+
+    @field_validator("metric_url", "log_url")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if not _has_place(value):
+            raise ValueError("allowed: http://HOST:PORT, https://HOST:PORT")
         return value
 
     @field_validator("namespace")

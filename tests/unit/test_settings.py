@@ -244,6 +244,16 @@ def test_what_is_no_settings_file_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert loaded(file=with_mark).once
 
 
+@pytest.mark.parametrize("name", ["http_url", "metric_url", "log_url"])
+@pytest.mark.parametrize("url", ["http://[", "http://a:99999", "http://a:b", "http://a:0"])
+def test_a_url_that_cannot_be_taken_apart_is_refused(name: str, url: str) -> None:
+    said = refusal(environment={f"OPENIAP_WORKER_{name.upper()}": url})
+    assert said.startswith(
+        f"Setting {name} = {url!r} (environment OPENIAP_WORKER_{name.upper()}): "
+    )
+    assert "allowed: " in said
+
+
 def test_bytes_that_are_no_text_are_refused_where_text_is_needed() -> None:
     environment = {"OPENIAP_WORKER_NAMESPACE": "a\udcff"}
     assert refusal(environment=environment) == (

@@ -59,6 +59,8 @@ def load_module(name: str, folder: Path) -> ModuleType:
         raise
     except BaseException as error:  # a module may do anything, ending the interpreter included
         raise HandlerError(f"Module {shown(name)} does not import: {_where(error)}") from error
+    if not hasattr(found, "__dict__"):
+        raise HandlerError(f"Module {shown(name)} has put something else in its place: {found!r}.")
     if file is not None:
         check_neighbours(file, shown(name), folder)
     return found

@@ -240,3 +240,8 @@ def test_a_path_to_nothing_usable_is_refused_in_a_sentence(folder: Path) -> None
     assert refused(folder, "a\0b.py").startswith(r"Module 'a\x00b.py': there is no file")
     assert refused(folder, "a" * 5000 + ".py").startswith("Module aaa")
     assert refused(folder, ".").startswith("Module . is a folder without __init__.py")
+
+
+def test_a_module_that_is_none_in_the_end_is_refused(folder: Path) -> None:
+    (folder / "odd.py").write_text("import sys\nsys.modules[__name__] = 5\n")
+    assert refused(folder, "odd.py") == ("Module odd.py has put something else in its place: 5.")
