@@ -78,6 +78,13 @@ def refused(cli: Cli, *arguments: str, **environment: str) -> str:
         (("contract", "work.py", "--check", "folder.csv"), "--check folder.csv: Is a directory."),
         (("contract", "work.py", "--check", "work.py"), "--check work.py is not JSON:"),
         (("contract", "work.py", "--check", "deep.json"), "--check deep.json is not JSON:"),
+        (("server", "--data", "/"), "--data / is a folder; allowed: a file."),
+        (("server", "--data", ""), "--data . is a folder; allowed: a file."),
+        (
+            ("server", "--user", "@/dev/zero"),
+            "--user @/dev/zero: it is larger than 1,048,576 bytes",
+        ),
+        (("server", "--user", "@."), "--user @.: Is a directory"),
         (("dev", "work.py", "--watch", LONG), f"--watch {CUT}: there is no such file or folder."),
     ],
 )

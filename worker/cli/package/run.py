@@ -110,7 +110,7 @@ async def run(
             *(str(interpreter), "-u", built.manifest.main),
             cwd=package,
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=PIPE,  # an agent's, too, is open and says nothing: who reads it waits
             stdout=PIPE,
             stderr=STDOUT,
             limit=LINE_LIMIT,
