@@ -56,10 +56,14 @@ OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _has_place(url: str) -> bool:
-    """Whether a URL can be taken apart, down to its port."""
+    """Whether a URL can be taken apart, down to its port, and its host can be looked up."""
     try:
-        return urlsplit(url).port != 0
-    except ValueError:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if ":" not in host:
+            host.removesuffix(".").encode("idna")
+        return parts.port != 0 and not re.search(r"[\s\x00-\x1f]", host)
+    except ValueError:  # of idna's, too
         return False
 
 

@@ -244,8 +244,17 @@ def test_what_is_no_settings_file_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert loaded(file=with_mark).once
 
 
-@pytest.mark.parametrize("name", ["http_url", "metric_url", "log_url"])
-@pytest.mark.parametrize("url", ["http://[", "http://a:99999", "http://a:b", "http://a:0"])
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        *[
+            (name, url)
+            for name in ("http_url", "metric_url", "log_url")
+            for url in ("http://[", "http://a:99999", "http://a:b", "http://a:0")
+        ],
+        *[("url", f"ws://{host}") for host in ("a..b", "a" * 64, "a b", "..")],
+    ],
+)
 def test_a_url_that_cannot_be_taken_apart_is_refused(name: str, url: str) -> None:
     said = refusal(environment={f"OPENIAP_WORKER_{name.upper()}": url})
     assert said.startswith(

@@ -16,7 +16,7 @@ from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdou
 from worker.cli.shared.paths import shown
 from worker.cli.shared.payloads import UTF_8, moment, payload, payloads_from
 from worker.item.new_item import Sent
-from worker.item.push import PushOptions, json_object
+from worker.item.push import ContractError, PushOptions, json_object
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
@@ -115,7 +115,10 @@ def push(
         unique_for=unique_for,
         unique_update=unique_update,
     )
-    checked = [json_object(payload, f"queue {queue}") for payload in payloads]
+    try:
+        checked = [json_object(payload, f"queue {queue}") for payload in payloads]
+    except ContractError as error:
+        raise usage_error(str(error)) from None
     try:
         pushes = [options.push(queue, payload) for payload in checked]
     except ValueError as error:

@@ -22,6 +22,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "endless.csv").symlink_to("/dev/zero")
     (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "list.jsonl").write_text("{}")
     (tmp_path / "queues.json").write_text('{"queues": []}')
     (tmp_path / "deep.json").write_text("[" * 100_000)
     return tmp_path
@@ -78,6 +79,14 @@ def refused(cli: Cli, *arguments: str, **environment: str) -> str:
         (("contract", "work.py", "--check", "folder.csv"), "--check folder.csv: Is a directory."),
         (("contract", "work.py", "--check", "work.py"), "--check work.py is not JSON:"),
         (("contract", "work.py", "--check", "deep.json"), "--check deep.json is not JSON:"),
+        (
+            ("push", "q", "--payload", '{"a": 1e400}'),
+            "The payload of queue q has no JSON form: a: inf has no JSON form",
+        ),
+        (
+            ("push", "q", "--from", "list.jsonl", "--encoding", "undefined"),
+            "list.jsonl is not undefined: ",
+        ),
         (("server", "--data", "/"), "--data / is a folder; allowed: a file."),
         (("server", "--data", ""), "--data . is a folder; allowed: a file."),
         (

@@ -108,7 +108,9 @@ def _decoded(data: bytes, encoding: str, name: str) -> str:
             f"--encoding {encoding}: there is no such encoding; allowed: utf-8, cp1252, utf-16 and"
             " what else Python knows."
         ) from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        if not isinstance(error, UnicodeDecodeError):  # of codecs that are not for bytes of files
+            raise usage_error(f"{name} is not {encoding}: {error}. Nothing was pushed.") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise usage_error(
             f"{name} line {line} is not {encoding}: {error.reason}. Say what it is with --encoding,"
