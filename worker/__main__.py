@@ -2,7 +2,11 @@
 
 import sys
 
-from worker.cli.app import main
+from worker.import_path import step_back
 
 if __name__ == "__main__":
+    step_back()
+    # After it: what the command line imports is not to be sought among the user's files.
+    from worker.cli.app import main
+
     sys.exit(main())

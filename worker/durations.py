@@ -8,8 +8,10 @@ Duration = float | int | str
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)", re.I)
-MOST: Final = 1e15
-"""Seconds; what is longer is none, and a whole number may be too large for a float."""
+MOST_DAYS: Final = 36_500
+MOST: Final = MOST_DAYS * 86_400.0
+"""Seconds; no moment of the calendar comes so long after or before one that matters."""
+MOST_SHOWN: Final = 100
 ALLOWED: Final = "seconds, or text like 250ms, 90s, 5m, 1h30m, 2d"
 
 
@@ -24,14 +26,25 @@ def seconds(value: Duration | timedelta) -> float:
     elif isinstance(value, bool):
         raise ValueError(f"{value!r} is not a duration: {ALLOWED}")
     elif isinstance(value, int | float):
-        found = float(value) if abs(value) < MOST else float("inf")
+        # A whole number may be too large for a float.
+        found = float(max(-1, value)) if value <= MOST else float(min(value, 2 * MOST))
     elif isinstance(value, str):
         found = _from_text(value)
     else:
         raise ValueError(f"{value!r} is not a duration: {ALLOWED}")
-    if not 0 <= found < float("inf"):
-        raise ValueError(f"{value!r} is not a duration: {ALLOWED}, not negative")
+    if not found >= 0:  # not a number, or negative
+        raise ValueError(f"{_shown(value)} is not a duration: {ALLOWED}, not negative")
+    if found > MOST:
+        raise ValueError(f"{_shown(value)} is too long a duration: allowed: up to {MOST_DAYS}d")
     return found
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "the number"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _from_text(text: str) -> float:

@@ -26,6 +26,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, Final, TypeVar
 
+from worker.package_path import FILES_BY_PATH
+
 T = TypeVar("T")
 
 FAILED: Final = 1
@@ -130,7 +132,8 @@ def _is_the_workers(handler: object) -> bool:
     function = getattr(handler, "func", handler)
     kind = type(getattr(function, "__self__", function)).__module__
     module = getattr(function, "__module__", None) or kind
-    return module.partition(".")[0] in OF_THE_WORKER
+    users = module.startswith(FILES_BY_PATH)
+    return not users and module.partition(".")[0] in OF_THE_WORKER
 
 
 class Origin:

@@ -16,3 +16,6 @@ IMPORT_ROOT: Final = PACKAGE.parent
 
 OWN_CODE: Final = str(PACKAGE) + os.sep
 """How the file names of the worker's own code begin."""
+
+FILES_BY_PATH: Final = f"{PACKAGE.name}.app.by_path."
+"""How the names of users' modules begin that are imported by their path (``app/by_path.py``)."""

@@ -36,6 +36,12 @@ NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 PROTOCOL_PATH: Final = "/ws/v2"
 CREDENTIALS: Final[Mapping[str, str]] = {"password": "openiap-password", "jwt": "openiap-jwt"}
 """The files in systemd's credentials directory that are read."""
+MOST_BYTES: Final = 1024 * 1024
+"""Of a settings file; a device would never end."""
+MOST_SHOWN: Final = 200
+"""Characters of a wrong value."""
+PATHS: Final = frozenset({"state_dir", "ca_file", "handlers"})
+"""Settings that may be in the bytes of a file system, which need not be text."""
 SCHEMES: Final = ("ws", "wss", "grpc", "http", "https")
 
 # OpenIAP's own environment names, first set wins (client.md, Environment; agent.md, The run).
@@ -49,6 +55,18 @@ OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "metric_url": ("OTEL_METRIC_URL",),
     "log_url": ("OTEL_LOG_URL",),
 }
+
+
+def _has_place(url: str) -> bool:
+    """Whether a URL can be taken apart, down to its port, and its host can be looked up."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if ":" not in host:
+            host.removesuffix(".").encode("idna")
+        return parts.port != 0 and not re.search(r"[\s\x00-\x1f]", host)
+    except ValueError:  # of idna's, too
+        return False
 
 
 def _split(value: object) -> object:
@@ -144,8 +162,19 @@ class Settings(BaseModel):
     @field_validator("url", "http_url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme not in SCHEMES or not urlsplit(value).hostname):
+        if value and (
+            not _has_place(value)
+            or urlsplit(value).scheme not in SCHEMES
+            or not urlsplit(value).hostname
+        ):
             raise ValueError(f"allowed: {', '.join(f'{s}://HOST:PORT' for s in SCHEMES)}")
+        return value
+
+    @field_validator("metric_url", "log_url")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if not _has_place(value):
+            raise ValueError("allowed: http://HOST:PORT, https://HOST:PORT")
         return value
 
     @field_validator("namespace")
@@ -206,6 +235,7 @@ def load(
                 raise SettingsError(_unknown(name, source))
             if value == "":
                 continue  # an empty text is how files and environments say "not set"
+            _check_characters(name, value, source)
             values[name] = value
             sources[name] = source
 
@@ -230,15 +260,45 @@ def load(
     return Loaded(settings, sources, env)
 
 
+def _check_characters(name: str, value: object, source: str) -> None:
+    """Refuse what neither OpenIAP nor a file system can be asked for."""
+    texts = value if isinstance(value, list | tuple) else (value,)
+    for text in (one for one in texts if isinstance(one, str)):
+        if "\0" in text or (name not in PATHS and not is_text(text)):
+            shown = "********" if name in SECRETS or name == "url" else ascii(text)[:MOST_SHOWN]
+            raise SettingsError(
+                f"Setting {name} = {shown} ({source}): allowed: UTF-8 text, without NUL."
+            )
+
+
+def is_text(text: str) -> bool:
+    """Whether text can be written as UTF-8; bytes that are none come as half characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _from_file(file: Path | None) -> dict[str, Any]:
     path = file or DEFAULT_FILE
-    if file is None and not path.is_file():
-        return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"settings file {path}: {error.strerror or error}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        with path.open("rb") as source:
+            data = source.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if file is None:
+            return {}
+        raise SettingsError(f"settings file {_shown(path)}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"settings file {_shown(path)}: {reason}.") from error
+    if len(data) > MOST_BYTES:
+        raise SettingsError(f"settings file {path} is larger than {MOST_BYTES:,} bytes.")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise SettingsError(f"settings file {path} is not TOML: nested too deeply.") from error
+    except ValueError as error:  # TOML, UTF-8, or a number of too many digits
         raise SettingsError(f"settings file {path} is not TOML: {error}.") from error
 
 
@@ -258,6 +318,12 @@ def _from_credentials(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
             raise SettingsError(f"credential {path}: {reason}.") from error
         found[name] = (str(path), text)
     return found
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _from_openiap_names(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -346,6 +412,8 @@ def _invalid(error: ValidationError, values: Mapping[str, Any], sources: Mapping
     value = values.get(name)
     secret = name in SECRETS or (isinstance(value, str) and "://" in value and "@" in value)
     shown = "********" if secret else repr(value)
+    if len(shown) > MOST_SHOWN:
+        shown = f"{shown[:MOST_SHOWN]}…"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "float_parsing" or ALLOWED_DURATIONS in message:
         message = f"allowed: {ALLOWED_DURATIONS}" if "duration" in message else message

@@ -19,6 +19,7 @@ GROUND = [
     "errors",
     "durations",
     "forks",
+    "import_path",
     "package_path",
     "runloop",
     "service",

@@ -211,6 +211,67 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
     assert refusal(file=file).startswith(f"settings file {file} is not TOML: Invalid value")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a = " + b"[" * 50_000, "is not TOML: nested too deeply"),
+        (b"a = " + b"9" * 5_000, "is not TOML: Exceeds the limit"),
+        (b"a = \xff", "is not TOML: 'utf-8' codec can't decode"),
+        (b"\x00", "is not TOML"),
+        (b"#" * 2_000_000, "is larger than 1,048,576 bytes"),
+        (b'namespace = "a\\u0000b"', r"Setting namespace = 'a\x00b'"),
+        (b'handlers = ["a\\u0000b"]', r"Setting handlers = 'a\x00b'"),
+        (b'password = "a\\u0000b"', "Setting password = ******** ("),
+        (b'worker_id = "' + b"a" * 5_000 + b'"', f"Setting worker_id = '{'a' * 199}… ("),
+    ],
+)
+def test_whatever_is_in_a_settings_file_is_told_in_a_sentence(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "worker.toml"
+    path.write_bytes(content)
+    assert said in refusal(file=path)
+
+
+def test_what_is_no_settings_file_is_told_in_a_sentence(tmp_path: Path) -> None:
+    assert refusal(file=tmp_path) == f"settings file {tmp_path}: Is a directory."
+    assert (
+        refusal(file=Path("/dev/zero")) == "settings file /dev/zero is larger than 1,048,576 bytes."
+    )
+    assert refusal(file=Path("a\0b")) == r"settings file 'a\x00b': embedded null byte."
+    with_mark = tmp_path / "mark.toml"
+    with_mark.write_bytes(b"\xef\xbb\xbfonce = true")
+    assert loaded(file=with_mark).once
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        *[
+            (name, url)
+            for name in ("http_url", "metric_url", "log_url")
+            for url in ("http://[", "http://a:99999", "http://a:b", "http://a:0")
+        ],
+        *[("url", f"ws://{host}") for host in ("a..b", "a" * 64, "a b", "..")],
+    ],
+)
+def test_a_url_that_cannot_be_taken_apart_is_refused(name: str, url: str) -> None:
+    said = refusal(environment={f"OPENIAP_WORKER_{name.upper()}": url})
+    assert said.startswith(
+        f"Setting {name} = {url!r} (environment OPENIAP_WORKER_{name.upper()}): "
+    )
+    assert "allowed: " in said
+
+
+def test_bytes_that_are_no_text_are_refused_where_text_is_needed() -> None:
+    environment = {"OPENIAP_WORKER_NAMESPACE": "a\udcff"}
+    assert refusal(environment=environment) == (
+        r"Setting namespace = 'a\udcff' (environment OPENIAP_WORKER_NAMESPACE):"
+        " allowed: UTF-8 text, without NUL."
+    )
+    assert loaded(environment={"OPENIAP_WORKER_HANDLERS": "a\udcff.py"}).handlers == ("a\udcff.py",)
+
+
 def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
     loaded = load(environment={"OPENIAP_WORKER_STATE_DIR": "", "OPENIAP_WORKER_CA_FILE": ""})
     assert loaded.settings.state_dir != Path()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
 
+from worker.app.by_path import shown_name
 from worker.app.events import EventFunction
 from worker.app.middleware import Middleware
 from worker.app.rate import Rate
@@ -91,7 +92,7 @@ class Handler(Generic[P, R]):
     @property
     def name(self) -> str:
         """``module.function``, as errors and log lines name it."""
-        return f"{self.function.__module__}.{self.function.__qualname__}"
+        return f"{shown_name(self.function.__module__)}.{self.function.__qualname__}"
 
 
 def handlers_in(namespace: Mapping[str, Any]) -> list[Handler[..., Any]]:

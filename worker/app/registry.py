@@ -1,14 +1,14 @@
 """The handlers of one worker: modules by name in, one handler per queue out."""
 
-import importlib
-import sys
-import traceback
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import invalidate_caches
 from pathlib import Path
 from typing import Any
 
 from worker.app.application import Application
+from worker.app.modules import load_module, shown
 from worker.app.options import Handler
 from worker.app.signature import Signature, signature_of
 from worker.errors import HandlerError
@@ -55,7 +55,7 @@ class Registry:
             other = self._by_queue.get(queue)
             if other is not None:
                 raise HandlerError(
-                    f"Queue {queue} has two handlers: {other.name} and {found.name};"
+                    f"Queue {queue} has two handlers: {_told_apart(other.handler, found)};"
                     " only one can work it."
                 )
             signature = signature_of(found.function, name=found.name, resources=resources)
@@ -118,12 +118,19 @@ def chosen(registry: Registry, queues: Sequence[str]) -> Registry:
     return registry.only(queues)
 
 
+def _told_apart(one: Handler[..., Any], other: Handler[..., Any]) -> str:
+    names = [one.name, other.name]
+    if one.name == other.name:  # of two files that bear one name
+        names = [f"{h.name} in {inspect.getsourcefile(h.function)}" for h in (one, other)]
+    return " and ".join(names)
+
+
 def load_modules(names: Sequence[str], *, folder: Path | None = None) -> Application:
     """Import modules and return the handlers that they hold, with what is declared around them.
 
     Args:
-        names: dotted module names, or paths of Python files.
-        folder: made importable first; the working directory by default.
+        names: dotted module names, or paths (``worker/app/modules.py``).
+        folder: made importable, and where names and paths begin; the working directory by default.
 
     Raises:
         HandlerError: no module named, one that does not import (with its error and line), or one
@@ -133,42 +140,20 @@ def load_modules(names: Sequence[str], *, folder: Path | None = None) -> Applica
         raise HandlerError(
             "No handlers: name their modules with --handlers MODULE, or in the setting handlers."
         )
-    where = str((folder or Path.cwd()).resolve())
-    if where not in sys.path:
-        sys.path.insert(0, where)
+    try:
+        where = (folder or Path.cwd()).resolve()
+    except OSError as error:
+        raise HandlerError(f"The working directory cannot be used: {error.strerror}.") from error
+    invalidate_caches()  # files may be newer than what Python remembers of their folder
     found = Application()
     for name in names:
-        module = _import(_module_name(name))
+        module = load_module(name, where)
         try:
             some = found.add(vars(module).values())
         except HandlerError as error:
-            raise HandlerError(f"Module {name}: {error}") from error
+            raise HandlerError(f"Module {shown(name)}: {error}") from error
         if not some:
             raise HandlerError(
-                f"Module {name} has no handlers; mark functions with @handler(QUEUE)."
+                f"Module {shown(name)} has no handlers; mark functions with @handler(QUEUE)."
             )
     return found
-
-
-def _module_name(name: str) -> str:
-    if not name.endswith(".py"):
-        return name
-    return ".".join(Path(name).with_suffix("").parts)
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except HandlerError as error:
-        raise HandlerError(f"Module {name}: {error}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a module may do anything, ending the interpreter included
-        raise HandlerError(f"Module {name} does not import: {_where(error)}") from error
-
-
-def _where(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "importlib" not in f.filename and f.filename != __file__]
-    at = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{at}."

@@ -18,13 +18,26 @@ from typing import Annotated, Final
 import typer
 
 from worker._version import __version__
-from worker.cli.shared.errors import FAILED, explain
+from worker.cli.shared.errors import FAILED, USAGE_ERROR, CommandError, explain, usage_error
+from worker.cli.shared.usage import as_sentence
 from worker.forks import open_standard_streams
+from worker.settings import is_text
 
 HELP = """The work item worker for OpenIAP: typed Python functions, and no item lost.
 
 Try it: [bold]openiap-worker demo[/bold]. Work: [bold]openiap-worker run --handlers MODULE[/bold].
 """
+
+PATHS: Final = frozenset(
+    {
+        *("--handlers", "--settings", "--data", "--watch", "--file", "--from", "--output", "-o"),
+        *("--check", "--keep", "--python", "--wheel", "--out"),
+    }
+)
+"""Options that take paths."""
+WITH_PATHS: Final = frozenset({"run", "dev", "contract", "doctor", "package"})
+"""Commands whose arguments are paths."""
+MOST_SHOWN: Final = 200
 
 OWN_DEBUG = frozenset({"replay"})
 """Commands to which --debug means more than a traceback."""
@@ -98,12 +111,70 @@ def command_line(first: str = "") -> typer.Typer:
     return app
 
 
+def check_text(given: Sequence[str]) -> None:
+    """Refuse arguments that are no UTF-8 text, save for paths, which need not be.
+
+    Raises:
+        CommandError: one is none; the text names it.
+    """
+    for place, argument in enumerate(given):
+        if is_text(argument) and "\0" not in argument:
+            continue
+        option = argument.partition("=")[0] if argument.startswith("-") else given[place - 1]
+        by_place = place > 0 and not option.startswith("-")
+        is_path = given[0] in WITH_PATHS if by_place else option in PATHS
+        if "\0" in argument or not is_path:
+            name = f"{option} " if option.startswith("-") and option != argument else ""
+            value = argument.removeprefix(f"{option}=")
+            raise usage_error(f"{name}{value[:MOST_SHOWN]!a}: allowed: UTF-8 text, without NUL.")
+
+
+def check_folder() -> None:
+    """Refuse to begin where there is nothing: settings and handlers are looked for here.
+
+    Raises:
+        CommandError: the working directory was removed.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        reason = error.strerror or error
+        raise usage_error(f"The working directory: {reason}; change to another one.") from error
+
+
 def use_any_encoding() -> None:
     """Let an old code page (Windows) show "?" for what it lacks, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError, OSError):
                 stream.reconfigure(errors="replace")
+
+
+def reader_gone() -> int:
+    """Forget what is left for whoever went away (``… | head``): it has nowhere to go."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(nothing, stream.fileno())
+    os.close(nothing)
+    return FAILED
+
+
+def ending(code: int) -> int:
+    """Write what is left to be written, and return the exit code; Python would do it too late, and
+    show a traceback of its own."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return reader_gone()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"Input or output: {error.strerror or error}.\n")
+            sys.stderr.flush()
+        return reader_gone()
+    except (ValueError, AttributeError):  # closed, or taken away by a handler
+        return code
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,22 +191,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = [argument for argument in given if argument != "--debug"]
     use_any_encoding()
     try:
+        check_text(given)
+        check_folder()
         app = command_line(given[0] if given else "")
-        app(args=given, prog_name="openiap-worker")
+        code = app(args=given, prog_name="openiap-worker", standalone_mode=False)
+        return ending(code if isinstance(code, int) else 0)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED
+        return ending(stop.code if isinstance(stop.code, int) else FAILED)
     except BrokenPipeError:
-        # The reader went away (``… | head``); what is left in the buffer has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return reader_gone()
+    except typer.Abort:
+        problem = CommandError("Nothing was done.")
     except Exception as error:  # the end of the line: what nobody expected is told as a bug
-        if debug:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return ending(USAGE_ERROR)  # the help was shown
+        if hasattr(error, "format_message"):  # the command line's library found wrong use
+            problem = as_sentence(error, given)
+        elif debug:
             raise
-        # Here and not above: the console library is most of what an error needs, and no worker.
-        from worker.cli.shared.output import safe, to_stderr
+        else:
+            problem = explain(error)
+    return _told(problem)
 
-        problem = explain(error)
-        console = to_stderr()
-        console.print(safe(problem.text), style="red", soft_wrap=True, highlight=False)
-        return problem.code
-    return 0
+
+def _told(problem: CommandError) -> int:
+    # Here and not above: the console library is most of what an error needs, and no worker.
+    from worker.cli.shared.output import safe, to_stderr
+
+    with contextlib.suppress(OSError):
+        to_stderr().print(safe(problem.text), style="red", soft_wrap=True, highlight=False)
+    return ending(problem.code)

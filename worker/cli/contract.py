@@ -9,12 +9,14 @@ import typer
 from worker.app.contracts import contracts_of
 from worker.app.registry import load_modules
 from worker.cli.shared.errors import FAILED, usage_error
-from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import Handlers, Options, Set, SettingsFile
-from worker.cli.shared.output import to_stderr
+from worker.cli.shared.handlers import both, settings_with_handlers
+from worker.cli.shared.options import Handlers, Modules, Options, Set, SettingsFile
+from worker.cli.shared.output import safe, to_stderr
+from worker.cli.shared.paths import read, shown, write
 
 
 def contract(
+    modules: Modules = None,
     handlers: Handlers = None,
     output: Annotated[
         Path | None,
@@ -38,34 +40,35 @@ def contract(
     if output is not None and check is not None:
         raise usage_error("--output and --check: give one of them.")
     given = Options(None, settings, None, assignments)
-    chosen = settings_with_handlers(given, handlers).settings
+    chosen = settings_with_handlers(given, both(modules, handlers)).settings
     text = json.dumps(contracts_of(load_modules(chosen.handlers)), indent=2, ensure_ascii=False)
     if check is not None:
         _compare(check, text)
     elif output is not None:
-        output.write_text(text + "\n", encoding="utf-8")
-        to_stderr().print(f"{output} written", highlight=False)
+        write(output, "--output", text + "\n")
+        to_stderr().print(safe(f"{shown(output)} written"), soft_wrap=True)
     else:
         typer.echo(text)
 
 
 def _compare(file: Path, text: str) -> None:
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise usage_error(f"--check {file}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise usage_error(f"--check {file} is not JSON: {error}.") from error
+        stored = json.loads(read(file, "--check"))
+    except (ValueError, RecursionError) as error:
+        raise usage_error(f"--check {shown(file)} is not JSON: {error}.") from error
     if stored == json.loads(text):
-        to_stderr().print(f"{file} is what the handlers say", highlight=False)
+        to_stderr().print(safe(f"{shown(file)} is what the handlers say"), soft_wrap=True)
         return
-    queues, now = stored.get("queues", {}), json.loads(text)["queues"]
+    queues, now = stored.get("queues") if isinstance(stored, dict) else None, json.loads(text)
+    queues, now = queues if isinstance(queues, dict) else {}, now["queues"]
     changed = sorted(name for name in {*queues, *now} if queues.get(name) != now.get(name))
     to_stderr().print(
-        f"{file} is not what the handlers say; changed: {', '.join(changed) or 'its format'}."
-        f" Write it anew: openiap-worker contract --output {file}",
+        safe(
+            f"{shown(file)} is not what the handlers say; changed:"
+            f" {', '.join(changed) or 'its format'}."
+            f" Write it anew: openiap-worker contract --output {shown(file)}"
+        ),
         style="red",
         soft_wrap=True,
-        highlight=False,
     )
     raise typer.Exit(FAILED)

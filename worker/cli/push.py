@@ -1,9 +1,10 @@
 """``push``: items into a queue, one or a file full of them."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,14 +13,19 @@ from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
 from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
+from worker.cli.shared.paths import shown
 from worker.cli.shared.payloads import UTF_8, moment, payload, payloads_from
 from worker.item.new_item import Sent
-from worker.item.push import PushOptions, json_object
+from worker.item.push import ContractError, PushOptions, json_object
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
 from worker.producer.producer import Producer, whole
 from worker.producer.sender import ClientSender
+from worker.settings import is_text
+
+MOST: Final = 1_000_000
+"""Items of one command; they are made before the first is pushed."""
 
 
 def push(
@@ -63,7 +69,9 @@ def push(
             "--file", metavar="FILE", help="A file to attach; may be given several times."
         ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="Push everything N times.")] = 1,
+    count: Annotated[
+        int, typer.Option("--count", min=1, max=MOST, help="Push everything N times.")
+    ] = 1,
     unique: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +100,10 @@ def push(
 
     A file is read and checked whole before its first item is pushed.
     """
-    payloads = _payloads(payload_text, source, encoding, delimiter) * count
+    payloads = _payloads(payload_text, source, encoding, delimiter)
+    if count > 1 and len(payloads) * count > MOST:
+        raise usage_error(f"--count {count}: {len(payloads):,} items so often; allowed: {MOST:,}.")
+    payloads *= count
     if unique is not None and len(payloads) > 1:
         raise usage_error("--unique: one item has the key; push one at a time.")
     options = PushOptions(
@@ -104,7 +115,10 @@ def push(
         unique_for=unique_for,
         unique_update=unique_update,
     )
-    checked = [json_object(payload, f"queue {queue}") for payload in payloads]
+    try:
+        checked = [json_object(payload, f"queue {queue}") for payload in payloads]
+    except ContractError as error:
+        raise usage_error(str(error)) from None
     try:
         pushes = [options.push(queue, payload) for payload in checked]
     except ValueError as error:
@@ -187,14 +201,14 @@ def _payloads(
 
 def _files(given: list[Path]) -> tuple[Path, ...]:
     for path in given:
-        if not path.is_file():
-            raise usage_error(f"--file {path}: no such file.")
+        if not os.path.isfile(path):
+            raise usage_error(f"--file {shown(path)}: no such file.")
         if "\\" in path.name:
             raise usage_error(
                 f"--file {path}: its name has a backslash, which other systems take for a folder's"
                 " end: rename it."
             )
-        if not _is_text(path.name):
+        if not is_text(path.name):
             raise usage_error(
                 f"--file {str(path)!a}: its name is no UTF-8 text, and OpenIAP keeps names as"
                 " text: rename it."
@@ -204,14 +218,6 @@ def _files(given: list[Path]) -> tuple[Path, ...]:
         if names.count(name) > 1:
             raise usage_error(f"--file: two files are named {name}; an item holds a name once.")
     return tuple(given)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _progress(total: int) -> Progress:

@@ -182,7 +182,7 @@ def purge(
     """Delete all items of a queue, in whatever state, with their files."""
 
     async def work(queues: QueueAdministration) -> int:
-        await _ask(queues, name, f"Delete {{}} of queue {name}?", yes=yes)
+        await _ask(queues, name, lambda held: f"Delete {held} of queue {name}?", yes=yes)
         with _counting(f"deleting items of {name}") as advance:
             return await queues.purge(name, advance=advance)
 
@@ -203,7 +203,7 @@ def delete(
     """Delete a queue and all its items."""
 
     async def work(queues: QueueAdministration) -> None:
-        await _ask(queues, name, f"Delete queue {name} with {{}}?", yes=yes)
+        await _ask(queues, name, lambda held: f"Delete queue {name} with {held}?", yes=yes)
         with _counting(f"deleting items of {name}") as advance:
             await queues.delete(name, advance=advance)
 
@@ -216,10 +216,12 @@ def _with_queues(given: Options, work: Callable[[QueueAdministration], Awaitable
     return with_client(settings_of(given).settings, lambda one: work(QueueAdministration(one)))
 
 
-async def _ask(queues: QueueAdministration, name: str, question: str, *, yes: bool) -> None:
+async def _ask(
+    queues: QueueAdministration, name: str, question: Callable[[str], str], *, yes: bool
+) -> None:
     await queues.find(name)
     held = sum((await queues.counts(name)).values())
-    confirm(question.format(many(held, "item")), yes=yes)
+    confirm(question(many(held, "item")), yes=yes)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from worker._version import __version__
 from worker.app.registry import load_modules
 from worker.cli.shared.client import refused, run_async
 from worker.cli.shared.errors import CommandError
-from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import ClientName, Handlers, Options, Set, SettingsFile, Url
+from worker.cli.shared.handlers import both, settings_with_handlers
+from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile, Url
 from worker.openiap.errors import AccessDenied
 from worker.runloop import Restart
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    modules: Modules = None,
     handlers: Handlers = None,
     queue: Annotated[
         list[str] | None,
@@ -48,7 +49,7 @@ def run(
     restart = Restart()
     loaded = settings_with_handlers(
         Options(url, settings, client, assignments),
-        handlers,
+        both(modules, handlers),
         queues=tuple(queue) if queue else None,
         once=True if once else None,
     )

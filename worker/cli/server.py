@@ -1,5 +1,6 @@
 """``server``: the local OpenIAP server."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +10,13 @@ import typer
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.output import print_json, safe, show_facts, to_stderr, to_stdout
+from worker.cli.shared.paths import shown
 
 if TYPE_CHECKING:
     from worker.localserver import LocalServer
+
+
+DAY = 86_400.0
 
 
 def server(
@@ -71,7 +76,10 @@ def server(
     wakeup_interval: Annotated[
         float,
         typer.Option(
-            "--wakeup-interval", min=0.1, help="Seconds between rounds of wake-up messages."
+            "--wakeup-interval",
+            min=0.1,
+            max=DAY,
+            help="Seconds between rounds of wake-up messages.",
         ),
     ] = 10.0,
     as_json: Annotated[
@@ -103,6 +111,8 @@ def server(
             f"--host {host} can be reached from other machines: say who may sign in, with"
             " --user NAME:PASSWORD."
         )
+    if data is not None and os.path.isdir(data):
+        raise usage_error(f"--data {shown(data)} is a folder; allowed: a file.")
     log = to_stderr()
     options = ServerOptions(
         host=host,

@@ -35,7 +35,7 @@ class Backoff:
         jitter: bool = True,
         attempts: int | None = None,
     ) -> None:
-        if factor < 1:
+        if not factor >= 1:
             raise ValueError(f"factor {factor!r}: a backoff's factor is at least 1")
         if attempts is not None and attempts < 1:
             raise ValueError(f"attempts {attempts!r}: at least 1")

@@ -6,10 +6,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.localserver.operations.options import ServerOptions
 from worker.localserver.server import LocalServer
+
+MOST_BYTES: Final = 1024 * 1024
+"""Of a file with users; a device would never end."""
 
 
 async def serve(
@@ -70,10 +73,14 @@ def _with_files(given: Iterable[str]) -> Iterator[str]:
             yield user
             continue
         try:
-            lines = Path(user[1:]).read_text(encoding="utf-8").splitlines()
+            with Path(user[1:]).open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+            lines = data.decode("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             said = getattr(error, "strerror", None) or "it is not UTF-8"
             raise ValueError(f"{user}: {said}") from error
+        if len(data) > MOST_BYTES:
+            raise ValueError(f"{user}: it is larger than {MOST_BYTES:,} bytes")
         yield from (line.strip() for line in lines if line.strip())
 
 

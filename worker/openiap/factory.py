@@ -1,11 +1,14 @@
 """From settings to a client: the one place that chooses between the implementations."""
 
+import os
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 from worker.errors import SettingsError
 from worker.openiap.client import Client
 from worker.openiap.types import ConnectionOptions
-from worker.settings import Settings
+from worker.settings import MOST_SHOWN, Settings
 
 NO_URL = (
     "No URL of OpenIAP: set apiurl or OPENIAP_WORKER_URL in the environment, url in"
@@ -21,7 +24,7 @@ def connection_options(settings: Settings, version: str) -> ConnectionOptions:
     """Return how to reach OpenIAP.
 
     Raises:
-        SettingsError: no URL, or no credentials.
+        SettingsError: no URL, no credentials, or a CA file that is none.
     """
     password = settings.password.get_secret_value()
     jwt = settings.jwt.get_secret_value()
@@ -34,6 +37,8 @@ def connection_options(settings: Settings, version: str) -> ConnectionOptions:
         )
     if not settings.username and not jwt:
         raise SettingsError(NO_CREDENTIALS)
+    if settings.ca_file is not None:
+        _check_ca_file(settings.ca_file)
     return ConnectionOptions(
         url=settings.url,
         username=settings.username,
@@ -47,6 +52,26 @@ def connection_options(settings: Settings, version: str) -> ConnectionOptions:
         metric_url=settings.metric_url,
         log_url=settings.log_url,
     )
+
+
+def _check_ca_file(path: Path) -> None:
+    """Refuse a CA file at the start, where every attempt to connect would fail of it.
+
+    Raises:
+        SettingsError: it cannot be read, or holds no certificates.
+    """
+    problem = ""
+    try:
+        if not os.path.isfile(path):
+            problem = "there is no such file"
+        else:
+            ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        problem = "no certificates in PEM form are in it"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise SettingsError(f"Setting ca_file = {str(path)[:MOST_SHOWN]!a}: {problem}.")
 
 
 def client_maker(settings: Settings, version: str) -> Callable[[], Client]:

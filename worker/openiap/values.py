@@ -17,6 +17,9 @@ from worker.openiap.workitem import JsonObject, Workitem
 MAX_NAME: Final = 1000
 """Bytes of UTF-8 that a name of shared state, or a key, may have."""
 
+SENDER: Final = ("__jwt", "__user")
+"""What OpenIAP adds to the data of a message."""
+
 MAX_DEPTH: Final = 500
 """Arrays and objects in each other. Python reads less than 1,000, by how deep its calls are just
 then; OpenIAP's database takes some 100."""
@@ -201,6 +204,15 @@ def from_message(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def message_data(text: str) -> Any:
+    """Parse the data of a message, without what OpenIAP adds to an object: its sender and a token
+    of theirs, which is not to get into logs and items."""
+    found = from_message(text)
+    if isinstance(found, dict):
+        return {key: value for key, value in found.items() if key not in SENDER}
+    return found
 
 
 def objects_from_text(text: str, *, operation: str) -> list[JsonObject]:

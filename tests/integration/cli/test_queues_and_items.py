@@ -226,3 +226,11 @@ def test_what_cannot_be_pushed_as_unique_is_refused(
 ) -> None:
     refused = signed("push", "anywhere", *options)
     assert (refused.returncode, refused.stderr.strip()) == (2, text)
+
+
+@pytest.mark.parametrize("name", ["{0} {a}", "100%s", "[bold]", "-x", "ä 🐍"])
+def test_a_queue_may_have_any_name(signed: Cli, name: str) -> None:
+    answer(signed("queues", "create", "--json", "--", name))
+    answer(signed("push", "--json", "--", name))
+    assert answer(signed("queues", "purge", "--yes", "--json", "--", name))["deleted"] == 1
+    assert answer(signed("queues", "delete", "--yes", "--json", "--", name))["deleted"]

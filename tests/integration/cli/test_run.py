@@ -58,6 +58,48 @@ def test_it_works_what_is_there_and_exits(signed: Cli, server_url: str, tmp_path
     assert answer(signed("items", "show", bad, "--json"))["state"] == "new"
 
 
+SPAWNING = """
+import multiprocessing
+import queue as pythons_own
+
+from .near import FACTOR
+from worker import handler
+
+
+def times(n: int) -> int:
+    return n * FACTOR
+
+
+def work(payload: dict) -> dict:
+    pythons_own.Queue()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return {"product": pool.apply(times, (payload["n"],))}
+
+
+HERE = handler("QUEUE", process=True, concurrency=1)(work)
+"""
+
+
+def test_a_file_of_a_taken_name_is_worked_by_its_path_with_children_of_all_kinds(
+    signed: Cli, server_url: str, tmp_path: Path
+) -> None:
+    paths = ("queue.py", "path/my-work.py")
+    for path in paths:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        answer(signed("queues", "create", path, "--json"))
+        answer(signed("push", path, "--payload", '{"n": 6}', "--json"))
+        file.write_text(SPAWNING.replace("QUEUE", path), encoding="utf-8")
+        (file.parent / "near.py").write_text("FACTOR = 7\n", encoding="utf-8")
+    environment = signed_environment(server_url, tmp_path)
+    done = run_apart("run", *paths, "--once", folder=tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    for path in paths:
+        (item,) = answer(signed("items", "list", "--queue", path, "--json"))
+        shown = answer(signed("items", "show", item["id"], "--json"))
+        assert (shown["state"], shown["payload"].get("product")) == ("successful", 42), shown
+
+
 @pytest.mark.parametrize("client", ["official", "native"])
 def test_the_examples_do_what_their_first_lines_say(
     signed: Cli, server_url: str, tmp_path: Path, client: str

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tests.integration.localserver.conftest import ServerSaidError
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build
 
@@ -34,7 +35,8 @@ async def test_a_message_reaches_the_queue_whatever_the_case(
 ) -> None:
     listener, sender = await connect(server, transport), await connect(server, transport)
     assert await register(listener, "Wake") == "Wake"
-    reply = await send(sender, {"x": 1}, queuename="wAKE", correlationId="c", replyto="r")
+    sent = {"queuename": "wAKE", "correlationId": "c", "replyto": "r", "striptoken": True}
+    reply = await send(sender, {"x": 1}, **sent)
     assert (reply.queuename, reply.correlationId) == ("wAKE", "c")
     event = await listener.event("queueevent")
     assert (event.queuename, event.correlationId, event.replyto) == ("Wake", "c", "r")
@@ -48,9 +50,57 @@ async def test_a_question_is_answered_through_a_made_up_queue(server: Any, conne
     assert answers
     await send(asker, {"q": 1}, queuename="service", replyto=answers, correlationId="42")
     event = await service.event("queueevent")
-    await send(service, {"a": 2}, queuename=event.replyto, correlationId=event.correlationId)
+    back = {"queuename": event.replyto, "correlationId": event.correlationId}
+    await send(service, {"a": 2}, **back, striptoken=True)
     answer = await asker.event("queueevent")
     assert (answer.correlationId, json.loads(answer.data)) == ("42", {"a": 2})
+
+
+async def test_a_message_names_its_sender_with_a_token_of_theirs(server: Any, connect: Any) -> None:
+    listener, sender = await connect(server), await connect(server)
+    await register(listener, "orders")
+    await send(sender, {"x": 1, "__user": "somebody else"}, queuename="orders")
+    data = json.loads((await listener.event("queueevent")).data)
+    assert (data["x"], data["__user"]["username"]) == (1, "tester")
+    again = await connect(server)
+    signed = await again.ask("signin", pb.SigninRequest(jwt=data["__jwt"]))
+    assert signed.user.username == "tester"
+    for plain in ([1], "text", 5):
+        await send(sender, plain, queuename="orders")
+        assert json.loads((await listener.event("queueevent")).data) == plain
+
+
+async def test_an_agent_is_registered_once_and_gets_what_people_wrote(
+    server: Any, connect: Any
+) -> None:
+    client = await connect(server)
+
+    async def register_agent(id: str = "", **said: str) -> dict[str, Any]:
+        request = pb.CustomCommandRequest(command="registeragent", id=id, data=json.dumps(said))
+        return dict(json.loads((await client.ask("customcommand", request)).result))
+
+    first = await register_agent(hostname="box", username="root", os="linux")
+    assert (first["_type"], first["name"]) == ("agent", "box / root")
+    assert await register(client, first["slug"]) == first["slug"]
+    document = json.dumps({**first, "environment": {"wiq": "jobs"}, "name": "mine"})
+    request = pb.UpdateOneRequest(collectionname="agents", item=document)
+    await client.ask("updateone", request)
+    for id in (first["_id"], ""):
+        again = await register_agent(id, hostname="box", username="root", version="2")
+        assert {key: again[key] for key in ("_id", "slug", "name", "environment", "version")} == {
+            "_id": first["_id"],
+            "slug": first["slug"],
+            "name": "mine",
+            "environment": {"wiq": "jobs"},
+            "version": "2",
+        }
+        assert "jwt" not in again
+    other = await register_agent("0123456789abcdef01234567", hostname="cloud", username="root")
+    assert other["_id"] == "0123456789abcdef01234567"
+    with pytest.raises(ServerSaidError, match="No data found"):
+        await register_agent()
+    with pytest.raises(ServerSaidError, match="Access denied to runas user nobody"):
+        await register_agent(hostname="third", username="root", runas="nobody")
 
 
 async def test_listeners_of_one_queue_take_turns(server: Any, connect: Any) -> None:

@@ -34,7 +34,7 @@ def demo(
         ),
     ] = "official",
     patience: Annotated[
-        float, typer.Option("--timeout", min=1, help="Give up after so many seconds.")
+        float, typer.Option("--timeout", min=1, max=86_400, help="Give up after so many seconds.")
     ] = 300.0,
     as_json: AsJson = False,
 ) -> None:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from worker.import_path import path_for_children
 from worker.package_path import IMPORT_ROOT
 
 BOOT: Final = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from worker.cli.dev.child import main; main()"
+    "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:];"
+    " from worker.cli.dev.child import main; main()"
 )
 # Not "-m worker.cli.dev.child": the package need not be on the path of a fresh interpreter.
 CHUNK: Final = 64 * 1024
@@ -118,7 +120,7 @@ class ChildProcess:
             sys.executable,
             "-c",
             BOOT,
-            str(IMPORT_ROOT),
+            *path_for_children(str(IMPORT_ROOT)),
             cwd=self._plan.folder,
             env=environment,
             stdin=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """``dev``: the local server and the worker, and the worker anew whenever the code changes."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +9,15 @@ import typer
 
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import ClientName, Handlers, Options, Set, SettingsFile
+from worker.cli.shared.handlers import both, settings_with_handlers
+from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile
+from worker.cli.shared.paths import shown
 
 FOLDER = Path(".openiap")
 
 
 def dev(
+    modules: Modules = None,
     handlers: Handlers = None,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="The server's port; 0: a free one.")
@@ -49,10 +52,11 @@ def dev(
     from worker.cli.dev.session import DevOptions, DevSession
     from worker.localserver import ServerStartError
 
-    loaded = settings_with_handlers(Options(None, settings, client, assignments), handlers)
+    given = Options(None, settings, client, assignments)
+    loaded = settings_with_handlers(given, both(modules, handlers))
     for path in watch or ():
-        if not path.exists():
-            raise usage_error(f"--watch {path}: there is no such file or folder.")
+        if not os.path.exists(path):
+            raise usage_error(f"--watch {shown(path)}: there is no such file or folder.")
     overrides = {
         name: getattr(loaded.settings, name)
         for name, source in loaded.sources.items()

@@ -9,10 +9,12 @@ from rich.text import Text
 
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import FAILED
+from worker.cli.shared.handlers import both
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
     Handlers,
+    Modules,
     Options,
     Set,
     SettingsFile,
@@ -29,6 +31,7 @@ STYLES: Final = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 
 def doctor(
+    modules: Modules = None,
     handlers: Handlers = None,
     changed: Annotated[
         bool, typer.Option("--changed", help="Show only settings that are not at their default.")
@@ -42,7 +45,7 @@ def doctor(
     """Check settings, server, sign-in, queues and clock; exit code 1 if something is wrong."""
     loaded = settings_of(
         Options(url, settings, client, assignments),
-        handlers=tuple(handlers) if handlers else None,
+        handlers=tuple(both(modules, handlers)) or None,
     )
     shown = _settings(loaded, changed=changed)
     if as_json:

@@ -15,6 +15,7 @@ from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import PACKAGE_JSON, Manifest, package_json, read_package_json
 from worker.cli.package.project import REQUIREMENTS, BuildOptions, read_project, with_wheel
 from worker.cli.package.requirements import DISTRIBUTION, Installed, pinned
+from worker.cli.shared.paths import is_device, shown
 
 _WHEEL: Final = re.compile(r"openiap_worker-([^-]+)-py3-none-any\.whl")
 
@@ -74,9 +75,11 @@ def read_package(path: Path) -> Built:
         PackageError: it cannot be read, or an agent could not run it.
     """
     try:
+        if is_device(path):
+            raise PackageError(f"{shown(path)} is a device; allowed: a file.")
         archive = path.read_bytes()
     except OSError as error:
-        raise PackageError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise PackageError(f"{shown(path)} cannot be read: {error.strerror or error}.") from error
     files = unpack(archive)
     manifest = read_package_json(files[PACKAGE_JSON])
     if manifest.main.removeprefix("./") not in files:
@@ -97,7 +100,9 @@ def write(built: Built, folder: Path) -> Path:
         part.write_bytes(built.archive)
         os.replace(part, target)
     except OSError as error:
-        raise PackageError(f"{target} cannot be written: {error.strerror or error}.") from error
+        raise PackageError(
+            f"{shown(target)} cannot be written: {error.strerror or error}."
+        ) from error
     return target
 
 
@@ -117,8 +122,10 @@ def check_wheel(wheel: Path) -> None:
         PackageError: as said.
     """
     match = _WHEEL.fullmatch(wheel.name)
-    if match is None or not wheel.is_file():
-        raise PackageError(f"{wheel} is no wheel of {DISTRIBUTION} (openiap_worker-…-any.whl).")
+    if match is None or not os.path.isfile(wheel):
+        raise PackageError(
+            f"{shown(wheel)} is no wheel of {DISTRIBUTION} (openiap_worker-…-any.whl)."
+        )
     own = installed(DISTRIBUTION)
     if own is not None and own.version != match[1]:
         raise PackageError(

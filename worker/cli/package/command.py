@@ -138,7 +138,13 @@ def run_command(
     ] = None,
     stop_after: Annotated[
         float | None,
-        typer.Option("--stop-after", metavar="SECONDS", min=0, help="Stop it as an agent does."),
+        typer.Option(
+            "--stop-after",
+            metavar="SECONDS",
+            min=0,
+            max=86_400,
+            help="Stop it as an agent does.",
+        ),
     ] = None,
     python: Annotated[
         str, typer.Option("--python", metavar="FILE", help="Make the fresh interpreter from it.")

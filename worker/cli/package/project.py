@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from worker.app.by_path import PACKAGE_INIT
+from worker.app.modules import SUFFIX, is_path, parts_of
 from worker.cli.package.bootstrap import MAIN
 from worker.cli.package.errors import PackageError
 from worker.cli.package.ignore import NAMES, IgnoreRules, parse
@@ -18,6 +20,7 @@ from worker.cli.package.manifest import (
     parse_object,
 )
 from worker.cli.package.selection import checked_path, left_out
+from worker.cli.shared.paths import shown
 from worker.settings import SECRETS
 
 PYPROJECT: Final = "pyproject.toml"
@@ -66,9 +69,9 @@ def read_project(folder: Path, options: BuildOptions, *, max_bytes: int) -> Proj
     Raises:
         PackageError: something is missing, unsafe or unreadable.
     """
-    root = folder.resolve()
-    if not root.is_dir():
-        raise PackageError(f"{folder} is not a folder.")
+    if not os.path.isdir(folder):
+        raise PackageError(f"{shown(folder)} is not a folder.")
+    root = Path(os.path.realpath(folder))
     own = _object(root / PACKAGE_JSON)
     pyproject = _toml(root / PYPROJECT).get("project", {})
     files, notes = _files(root, max_bytes)
@@ -162,9 +165,9 @@ def _walk(root: Path, rules: IgnoreRules) -> Iterator[tuple[Path, str, str | Non
 
 def _check_inside(path: Path, relative: str, root: Path) -> None:
     """Refuse what is no plain file of the project's."""
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
+    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
         raise PackageError(f"{relative} is a link out of the project; what it shows stays here.")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise PackageError(f"{relative} is no plain file, or a link to nothing.")
 
 
@@ -172,7 +175,7 @@ def _ignore_file(root: Path) -> IgnoreRules:
     for name in NAMES:
         path = root / name
         if path.is_file():
-            return parse(_decoded(path.read_bytes(), name))
+            return parse(_decoded(_content(path), name))
     return parse("")
 
 
@@ -191,9 +194,10 @@ def _main(own: dict[str, Any], files: dict[str, bytes]) -> str:
 
 def _check_handlers(handlers: tuple[str, ...], files: dict[str, bytes]) -> None:
     for module in handlers:
-        stem = module.removesuffix(".py").replace("\\", "/").removeprefix("./")
-        stem = stem if module.endswith(".py") else stem.replace(".", "/")
-        if f"{stem}.py" not in files and f"{stem}/__init__.py" not in files:
+        parts = parts_of(module) if is_path(module) else tuple(module.split("."))
+        path = "/".join(parts)
+        ways = [path] if is_path(module) else [f"{path}{SUFFIX}"]
+        if not files.keys() & {*ways, f"{path}/{PACKAGE_INIT}"}:
             raise PackageError(
                 f"The handlers' module {module} is not among the package's files; give --handlers"
                 " as it is seen from the project's folder."
@@ -237,16 +241,23 @@ def _flag(own: dict[str, Any], key: str) -> bool:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    return parse_object(path.read_bytes(), PACKAGE_JSON) if path.is_file() else {}
+    return parse_object(_content(path), PACKAGE_JSON) if os.path.isfile(path) else {}
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     try:
-        return tomllib.loads(_decoded(path.read_bytes(), path.name))
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(_decoded(_content(path), path.name))
+    except (ValueError, RecursionError) as error:
         raise PackageError(f"{path.name} is not TOML: {error}.") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PackageError(f"{path.name} cannot be read: {error.strerror or error}.") from error
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -258,4 +269,4 @@ def _decoded(content: bytes, name: str) -> str:
 
 def with_wheel(project: Project, wheel: Path) -> Project:
     """Return the project with a wheel of openiap-worker among its files."""
-    return replace(project, files={**project.files, wheel.name: wheel.read_bytes()})
+    return replace(project, files={**project.files, wheel.name: _content(wheel)})

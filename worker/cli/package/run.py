@@ -29,6 +29,7 @@ from worker.cli.package.archive import unpack
 from worker.cli.package.build import Built
 from worker.cli.package.errors import PackageError
 from worker.cli.package.selection import checked_path
+from worker.cli.shared.paths import shown
 
 INTERRUPT_AFTER: Final = 5.0
 KILL_AFTER: Final = 10.0
@@ -109,7 +110,7 @@ async def run(
             *(str(interpreter), "-u", built.manifest.main),
             cwd=package,
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=PIPE,  # an agent's, too, is open and says nothing: who reads it waits
             stdout=PIPE,
             stderr=STDOUT,
             limit=LINE_LIMIT,
@@ -212,11 +213,14 @@ def _extract(built: Built, folder: Path) -> None:
 
 async def _interpreter(folder: Path, python: str, environment: Mapping[str, str]) -> Path:
     found = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if found.exists():
+    if os.path.exists(found):
         return found
-    process = await asyncio.create_subprocess_exec(
-        *(python, "-m", "venv", str(folder)), env=environment, stdout=PIPE, stderr=STDOUT
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(python, "-m", "venv", str(folder)), env=environment, stdout=PIPE, stderr=STDOUT
+        )
+    except OSError as error:
+        raise PackageError(f"--python {shown(python)}: {error.strerror or error}.") from error
     output, _ = await process.communicate()
     if process.returncode:
         said = output.decode("utf-8", "replace").strip().splitlines()

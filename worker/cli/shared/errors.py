@@ -58,6 +58,10 @@ def explain(error: Exception) -> CommandError:
         return CommandError(_of_openiap(error))
     if isinstance(error, WorkerError):
         return CommandError(str(error))
+    if isinstance(error, OSError) and error.strerror:
+        # The machine's: a full disk, no more descriptors, an output that takes nothing.
+        what = error.filename if isinstance(error.filename, str) else "Input or output"
+        return CommandError(f"{what}: {error.strerror}.")
     return CommandError(
         f"Unexpected {type(error).__name__}: {error}."
         " This is a bug: run the command again with --debug and report what it shows."

@@ -18,7 +18,7 @@ def settings_with_handlers(given: Options, modules: list[str] | None, **more: An
 
     Args:
         given: the shared options.
-        modules: what ``--handlers`` names.
+        modules: what the command line names.
         more: as for ``settings_of``.
 
     Raises:
@@ -29,6 +29,11 @@ def settings_with_handlers(given: Options, modules: list[str] | None, **more: An
     if not loaded.settings.handlers:
         raise usage_error(NO_HANDLERS)
     return loaded
+
+
+def both(modules: list[str] | None, handlers: list[str] | None) -> list[str]:
+    """Return the modules that stand on the command line by themselves and behind ``--handlers``."""
+    return [*(modules or ()), *(handlers or ())]
 
 
 def handlers_of(given: Options, modules: list[str] | None) -> tuple[Settings, Registry]:

@@ -19,9 +19,13 @@ Handlers = Annotated[
     typer.Option(
         "--handlers",
         metavar="MODULE",
-        help="A module with handlers, by name or as a .py file; may be given several times."
-        " Default: the setting handlers.",
+        help="A module with handlers: its name, a .py file, or a package's folder; may be given"
+        " several times. Default: the setting handlers.",
     ),
+]
+Modules = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MODULE]...", help="The same as --handlers.", show_default=False),
 ]
 Url = Annotated[
     str | None,

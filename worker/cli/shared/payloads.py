@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from worker.cli.shared.errors import CommandError, usage_error
+from worker.cli.shared.paths import read, shown
 from worker.durations import seconds
 from worker.openiap.workitem import JsonObject
 
@@ -76,19 +77,20 @@ def payloads_from(
         CommandError: the file cannot be read, or lines of it are bad; each is named.
     """
     if source == "-":
-        text = _decoded(sys.stdin.buffer.read(), encoding, "standard input")
+        try:
+            data = sys.stdin.buffer.read()
+        except OSError as error:
+            raise usage_error(f"--from -: standard input: {error.strerror or error}.") from error
+        text = _decoded(data, encoding, "standard input")
         return _json_lines(io.StringIO(text), "standard input")
     path = Path(source)
     kind = path.suffix.lower()
     if kind not in (".jsonl", ".ndjson", ".csv"):
         raise usage_error(
-            f"--from {source}: allowed: a .jsonl file (a JSON object on each line), a .csv file"
-            " (names in its first line), or - for JSON lines on standard input."
+            f"--from {shown(source)}: allowed: a .jsonl file (a JSON object on each line), a .csv"
+            " file (names in its first line), or - for JSON lines on standard input."
         )
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise usage_error(f"--from {source}: {error.strerror or error}.") from error
+    data = read(path, "--from")
     text = _decoded(data, encoding, source)
     if kind != ".csv":
         return _json_lines(io.StringIO(text), source)
@@ -106,7 +108,9 @@ def _decoded(data: bytes, encoding: str, name: str) -> str:
             f"--encoding {encoding}: there is no such encoding; allowed: utf-8, cp1252, utf-16 and"
             " what else Python knows."
         ) from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        if not isinstance(error, UnicodeDecodeError):  # of codecs that are not for bytes of files
+            raise usage_error(f"{name} is not {encoding}: {error}. Nothing was pushed.") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise usage_error(
             f"{name} line {line} is not {encoding}: {error.reason}. Say what it is with --encoding,"

@@ -19,13 +19,14 @@ from worker.engine.execution.pipe import Frames, Message, PipeError, frame
 from worker.engine.execution.stacks import UNKNOWN, stack_of_frames
 from worker.engine.execution.usage import fault_frames
 from worker.errors import HandlerError
+from worker.import_path import path_for_children
 from worker.package_path import IMPORT_ROOT
 
 START_TIMEOUT: Final = 120.0
 LAST_SECONDS: Final = 0.5
 """Between the end of the pipe and that of the process; what is left in the pipe is still read."""
 BOOT: Final = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1));"
+    "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:];"
     " from worker.engine.execution.child import main; main()"
 )
 # Not "-m worker.engine.execution.child": the package need not be on the path of a fresh
@@ -154,7 +155,7 @@ class ChildProcess:
         transport, _ = await loop.subprocess_exec(
             lambda: self._ends,
             sys.executable,
-            *("-c", BOOT, str(IMPORT_ROOT)),
+            *("-c", BOOT, *path_for_children(str(IMPORT_ROOT))),
             stderr=None,
             # What Python says, without what is meant for the official library alone.
             env={**os.environ, MARK: self._mark},

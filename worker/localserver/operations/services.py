@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+from worker.localserver.operations.agents import Agents
 from worker.localserver.operations.collections import Collections
 from worker.localserver.operations.contention import PopLoop
 from worker.localserver.operations.documents import Documents
@@ -59,6 +60,7 @@ class Services:
             self.queues,
             self.roles,
         )
+        self.agents = Agents(self.documents, self.queries, self.users)
         self.workitems = WorkItems(self.item_table, self.queues, self.files, self.changes)
         self.messages = MessageQueues()
         self.watches = Watches(self.changes, self.roles, options.log, strict=options.strict)

@@ -1,5 +1,6 @@
 """All commands by name, and those of sign-in, message queues, watches and files."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from google.protobuf.message import Message
 from worker.localserver.operations.services import Services
 from worker.localserver.operations.users import LONG_LIFETIME
 from worker.localserver.protocol import document_commands, item_commands
-from worker.localserver.protocol.command import Call, Command
+from worker.localserver.protocol.command import Call, Command, json_object
 from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage import json_text, rights
 from worker.localserver.storage.errors import RefusedError
@@ -91,8 +92,12 @@ def register_exchange(call: Call, request: pb.RegisterExchangeRequest) -> Messag
 
 
 def queue_message(call: Call, request: pb.QueueMessageRequest) -> Message:
-    """Send a message to a queue or an exchange."""
-    call.services.messages.publish(request)
+    """Send a message to a queue or an exchange; who gets it is told who sent it."""
+    sent = pb.QueueMessageRequest()
+    sent.CopyFrom(request)
+    if not request.striptoken:
+        sent.data = _signed(call, request.data)
+    call.services.messages.publish(sent)
     return pb.QueueMessageResponse(
         queuename=request.queuename,
         correlationId=request.correlationId,
@@ -101,6 +106,24 @@ def queue_message(call: Call, request: pb.QueueMessageRequest) -> Message:
         exchangename=request.exchangename,
         data=request.data,
     )
+
+
+def _signed(call: Call, data: str) -> str:
+    """Return a message's data with its sender and a token of theirs, where it is an object.
+
+    As on OpenIAP: agents take orders of nobody who is not named.
+    """
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    if not isinstance(found, dict):
+        return data
+    services, user = call.services, call.user
+    token = services.users.token(user, services.options.token_lifetime, services.options.clock())
+    roles = [{"_id": id, "name": name} for id, name in services.roles.names(user)]
+    named = {"_id": user.id, "name": user.username, "username": user.username, "roles": roles}
+    return json_text.write({**found, "__jwt": token, "__user": named})
 
 
 def watch(call: Call, request: pb.WatchRequest) -> Message:
@@ -161,8 +184,15 @@ def may_download(services: Services, user: User, file: dict[str, Any]) -> bool:
 
 
 def custom_command(call: Call, request: pb.CustomCommandRequest) -> Message:
-    """Refuse what needs the rest of OpenIAP; any other command is answered, and does nothing."""
+    """Register an agent, and refuse what needs the rest of OpenIAP; any other command is answered,
+    and does nothing."""
     name = request.command
+    if name == "registeragent":
+        said = json_object(request.data, "data")
+        if not said:
+            raise RefusedError("No data found")
+        agent = call.services.agents.register(said, request.id, call.user, call.services.now())
+        return pb.CustomCommandResponse(result=json_text.write(agent))
     if name in UNSUPPORTED:
         raise RefusedError(f"The local server does not support the custom command {name}")
     return pb.CustomCommandResponse()
@@ -188,7 +218,6 @@ UNSUPPORTED: Final = frozenset(
         "getagentlog",
         "getagentpods",
         "deleteagent",
-        "registeragent",
     }
 )
 """Custom commands that OpenIAP knows."""
@@ -203,7 +232,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "unwatch": Command(pb.UnWatchRequest, unwatch),
     "upload": Command(pb.UploadRequest, upload),
     "download": Command(pb.DownloadRequest, download),
-    "customcommand": Command(pb.CustomCommandRequest, custom_command),
+    "customcommand": Command(pb.CustomCommandRequest, custom_command, writes=True),
     **item_commands.COMMANDS,
     **document_commands.COMMANDS,
 }

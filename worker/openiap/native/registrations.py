@@ -13,7 +13,7 @@ from worker.openiap.errors import OpenIAPError, RateLimited
 from worker.openiap.native.session import Session
 from worker.openiap.replies import Replies
 from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
-from worker.openiap.values import from_message
+from worker.openiap.values import from_message, message_data
 from worker.openiap.wire import openiap_pb2 as pb
 
 
@@ -66,7 +66,7 @@ class Registrations:
         """Hand a message to the callback of its queue."""
         name = event.queuename
         if name and name == self.replies.queue:
-            self.replies.take(event.correlationId, from_message(event.data))
+            self.replies.take(event.correlationId, message_data(event.data))
             return
         found = self.queues.get(name)
         if found is None or found.current != name:
@@ -80,7 +80,7 @@ class Registrations:
             event.replyto,
             event.routingkey,
             event.exchangename,
-            from_message(event.data),
+            message_data(event.data),
         )
         self.callbacks.run(f"message on {name}", found.callback, told)
 

@@ -79,6 +79,8 @@ class Telemetry:
                 self._lines.export = self._log_export.write
         except ImportError:
             self.report(MISSING.format(url=metric_url or log_url))
+        except ValueError as error:  # the server's, since settings are checked: work goes on
+            self.report(f"no telemetry is sent: a URL that the server names is none: {error}")
 
     async def stop_export(self) -> None:
         """Send what waits, and stop."""

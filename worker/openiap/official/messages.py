@@ -21,7 +21,7 @@ from worker.openiap.official.pending_call import PendingCall
 from worker.openiap.official.subscriptions import Subscriptions
 from worker.openiap.replies import Replies
 from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
-from worker.openiap.values import from_message
+from worker.openiap.values import from_message, message_data
 
 
 class Messages:
@@ -107,7 +107,7 @@ class Messages:
     def _received(self, callback: QueueCallback | None, fields: Sequence[str]) -> None:
         queuename, correlation_id, replyto, routingkey, exchangename, data = fields
         event = QueueEvent(
-            queuename, correlation_id, replyto, routingkey, exchangename, from_message(data)
+            queuename, correlation_id, replyto, routingkey, exchangename, message_data(data)
         )
         if callback is not None:
             self._callbacks.run(f"message on {queuename}", callback, event)

@@ -251,3 +251,19 @@ def test_package_json_that_an_agent_would_not_run_is_refused(content: str, said:
 def test_package_json_reads_back_as_the_manifest(project: Path) -> None:
     manifest = built(project).manifest
     assert read_package_json(package_json(manifest)) == manifest
+
+
+@pytest.mark.parametrize(
+    "name", ["jobs.py", "./jobs.py", "jobs", "pkg/", "pkg/__init__.py", "pkg\\work.py", "pkg.work"]
+)
+def test_handlers_are_named_in_every_way_that_a_worker_reads(project: Path, name: str) -> None:
+    for file in ("jobs.py", "pkg/__init__.py", "pkg/work.py"):
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).touch()
+    assert build(project, BuildOptions(handlers=(name,))).manifest.main == "main.py"
+
+
+def test_handlers_that_the_package_lacks_are_refused(project: Path) -> None:
+    for name in ("no.py", "no", "no/", "/jobs.py", "../jobs.py"):
+        with pytest.raises(PackageError, match="is not among the package's files"):
+            build(project, BuildOptions(handlers=(name,)))
