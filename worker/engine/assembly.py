@@ -27,6 +27,7 @@ from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
+from worker.engine.isolation import Isolation
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import StateDirectory
@@ -176,6 +177,17 @@ class Assembly:
                 log,
                 chance,
                 self.events,
+                isolation=Isolation(
+                    workers.in_flight,
+                    slots=sum(workers.slots().values()),
+                    pool=pool,
+                    tell=heartbeat.beat,
+                    now=now,
+                    log=log,
+                    chance=chance,
+                    on_open=workers.slots_freed,
+                    misfits=self.telemetry.misfits,
+                ),
                 now=now,
             ),
             heartbeat=heartbeat,

@@ -3,7 +3,7 @@
 1. One pop in flight (more only where the server says that its pops do not compete), and never more
    items than free slots: nothing is fetched ahead.
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll.
-3. While the handler's rate lets nothing through it does not pop.
+3. While the handler's rate lets nothing through, or an item runs alone, it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
@@ -101,6 +101,7 @@ class Consumer:
         """What was finished in all when the pop began that found the queue empty."""
         self._over = False
         """With ``once``: that it cannot or need not be popped further."""
+        self._isolation = services.isolation
         self._pool = services.pool
         self._counts = services.counts
         self._log = services.log
@@ -117,9 +118,16 @@ class Consumer:
 
     @property
     def free(self) -> int:
-        """Slots that a pop could fill now; abandoned threads hold theirs."""
+        """Slots that a pop could fill now; abandoned threads hold theirs, and an item that runs
+        alone holds all."""
+        if self._closed:
+            return 0
         overdue = min(self._overdue, MAX_OVERDUE)
         return self.slots - len(self.running) + overdue - self._popping - self._lost()
+
+    @property
+    def _closed(self) -> bool:
+        return self._isolation is not None and self._isolation.closed
 
     @property
     def full(self) -> bool:
@@ -285,7 +293,7 @@ class Consumer:
         self.last_pop = time.monotonic()
         if workitem is None:
             return False
-        self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set())
+        self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set() or self._closed)
         return True
 
     async def _ask(self, client: Client) -> Workitem | None:

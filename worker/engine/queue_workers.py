@@ -159,6 +159,11 @@ class QueueWorkers:
         if consumer is not None:
             consumer.take_late(workitem)
 
+    def slots_freed(self) -> None:
+        """Items may be popped again, of every queue."""
+        for consumer in self.consumers.values():
+            consumer.slot_freed()
+
     def note_facts(self, queues: Queues) -> None:
         """Tell the runners what the server says of their queues."""
         for name, facts in queues.facts.items():

@@ -6,6 +6,9 @@
 3. Prepare: the item that the handler is given is made.
 4. Run: the handler runs under its limits; whatever it does becomes an outcome.
 5. The outcome is completed (``completer.py``), and the gate is told that the item's turn is over.
+
+An item that was in flight when workers died may have to wait until it can run apart from others
+(``isolation.py``), before anything of it is touched.
 """
 
 import asyncio
@@ -32,6 +35,7 @@ from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution import Executor, HandlerCall
 from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, with_evidence
 from worker.engine.in_flight import DurationEstimate, Running
+from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.item.context import current_namespace
@@ -77,6 +81,7 @@ class WorkerServices:
     Attributes:
         worker_id: who works, for the errors and the evidence on items.
         events: tells hooks; None where there are none.
+        isolation: keeps suspects apart; None where nobody is to be protected from them.
         now: the server's time as far as it is known: an item waits by the server's clock.
     """
 
@@ -87,6 +92,7 @@ class WorkerServices:
     log: Log
     chance: random.Random
     events: Events | None = None
+    isolation: Isolation | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -139,6 +145,7 @@ class Runner:
         self._log = services.log
         self._chance = services.chance
         self._now = services.now
+        self._isolation = services.isolation
         self._events = item_events_of(self._options, services.events)
 
     async def work(self, running: Running) -> Delivered:
@@ -149,6 +156,8 @@ class Runner:
         files = SpooledFiles(self._spool, workitem, self._download, self._file_size)
         try:
             try:
+                if self._isolation is not None:
+                    await self._set_apart(self._isolation, running)
                 payload, metadata = self._validate(running)
                 if self.gate is not None:
                     await self._admit(self.gate, running, payload)
@@ -171,6 +180,8 @@ class Runner:
         finally:
             if self.gate is not None and running.admission is not None:
                 self.gate.forget(running.admission)
+            if self._isolation is not None:
+                self._isolation.left(running)
             files.discard_inputs()
 
     async def hand_back(self, running: Running) -> Delivered:
@@ -180,6 +191,25 @@ class Runner:
         return await self._completer.complete(running, released(STOPPED), self._events)
 
     # Admit.
+
+    async def _set_apart(self, isolation: Isolation, running: Running) -> None:
+        """Wait until an item that may kill this process can hurt nobody else.
+
+        Raises:
+            _Refused: it has to wait elsewhere, or the worker stops meanwhile.
+        """
+        running.stage = "admitting"
+        try:
+            waits = await isolation.admit(running)
+        except asyncio.CancelledError:
+            if not running.interrupted:
+                raise
+            _forget_cancellations(running.task)
+            raise _Refused(released(STOPPED)) from None
+        finally:
+            running.stage = "preparing"
+        if waits is not None:
+            raise _Refused(Outcome("released", None, waits.why, waits=waits))
 
     def _validate(self, running: Running) -> tuple[Any, Metadata | None]:
         """Return the payload as the handler wants it, and what the worker kept beside it.

@@ -13,7 +13,7 @@ from worker.engine.delivery.fence import CLOSING
 from worker.item.outcome import WAITS, Outcome, Waits
 from worker.openiap.fields import moment_of, number
 from worker.openiap.values import iso
-from worker.openiap.workitem import NEW, JsonObject
+from worker.openiap.workitem import APPLICATION, NEW, JsonObject
 
 OWNER: Final = ("userid", "username")
 BEHIND: Final = timedelta(seconds=1)
@@ -34,6 +34,29 @@ def handed_back(
     if waits is None:
         return {**back, "state": NEW, "nextrun": due_already(document, now)}
     return {**back, "state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()}
+
+
+def taken_over(
+    document: Mapping[str, Any], outcome: Outcome, now: datetime | None = None
+) -> JsonObject:
+    """Return an item's whole document as it is to be popped again after its worker died.
+
+    What says who closed the run stays: whoever still works this run, and is late, sees it, and the
+    next run has nothing to do with it (``fence.closing_claim``).
+
+    Args:
+        document: as it is, in processing.
+        outcome: with the evidence for the item.
+        now: see ``due_already``.
+    """
+    back: JsonObject = {
+        **handed_back(document, None, now),
+        "errormessage": outcome.message,
+        "errorsource": outcome.source,
+        "errortype": APPLICATION,
+    }
+    closing = document.get(CLOSING)
+    return back if closing is None else {**back, CLOSING: closing}
 
 
 def due_already(document: Mapping[str, Any], now: datetime | None = None) -> str:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from worker.engine.delivery.attachments import store_attachments
@@ -25,7 +26,7 @@ from worker.engine.delivery.fence import (
     run_of,
 )
 from worker.engine.delivery.queue_limits import QueueLimits
-from worker.engine.delivery.release import handed_back, parking, retried
+from worker.engine.delivery.release import handed_back, parking, retried, taken_over
 from worker.errors import WorkerError
 from worker.item.outcome import Outcome, Waits, update_of
 from worker.openiap.client import Client
@@ -304,11 +305,12 @@ class WriteBack:
             ended = self._concluded(delivery, self._judged(delivery, document), document)
             if ended is not None:
                 return ended
-            back = handed_back(document, waits, self._server_time())
+            if delivery.outcome.source:
+                back = taken_over(document, delivery.outcome, self._server_time())
+            else:
+                back = handed_back(document, waits, self._server_time())
             try:
-                await self._pool.call(
-                    lambda client: client.update_one("workitems", back), turn="first"
-                )
+                await self._pool.call(partial(_replaced, document=back), turn="first")
             except (AccessDenied, ServerError, Unsupported) as error:
                 self._warn_of_cost(delivery, error)
             else:
@@ -322,8 +324,9 @@ class WriteBack:
             errortype="application",
             nextrun=None if waits is None else waits.unparked_until or waits.until,
         )
-        # Whoever waits must not end as failed for that.
-        delivered = await self._update(delivery, update, ignoremaxretries=waits is not None)
+        # Whoever waits, or was in flight when a worker died, must not end as failed for that.
+        spared = waits is not None or bool(delivery.outcome.source)
+        delivered = await self._update(delivery, update, ignoremaxretries=spared)
         return replace(delivered, cost=True)
 
     async def _park(self, delivery: Delivery, waits: Waits) -> bool:
@@ -381,6 +384,14 @@ class WriteBack:
                 " for the queue's retrydelay: this user may not write the documents of items"
                 f" ({error.text})"
             )
+
+
+async def _replaced(client: Client, document: JsonObject) -> None:
+    """Write an item's document; one refusal without a reason is no lack of rights."""
+    try:
+        await client.update_one("workitems", document)
+    except ServerError:
+        await client.update_one("workitems", document)
 
 
 async def _carries_times(client: Client) -> bool:

@@ -35,6 +35,7 @@ from worker.telemetry.log import Log
 AT_ONCE: Final = 16
 START_WITHIN: Final = 30.0
 """Seconds that the first pop waits for what an earlier life left."""
+STOPPED: Final = "it was stopped before it could be handed back"
 ENDED: Final = "its process ended without a word (killed, crashed, or the machine went down)"
 
 
@@ -95,9 +96,10 @@ class Recovery:
             await cancelled(task)
 
     async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[Claimed]) -> None:
-        await self._settle(rows, self._me)
         known = {attempt_id(row.workitem) for row in rows}
-        await asyncio.gather(*(self._take(o) for o in orphans_of(claims, known, self._me)))
+        orphans = orphans_of(claims, known, self._me)
+        await self._settle(rows, self._me, beside=len(orphans))
+        await asyncio.gather(*(self._take(orphan) for orphan in orphans))
         if self._outbox is not None:
             await self._adopt_siblings(self._outbox)
 
@@ -138,7 +140,12 @@ class Recovery:
             taken.append((name, str(kept)))
         return replace(row, outcome=outcome_text(replace(outcome, attachments=tuple(taken))))
 
-    async def _settle(self, rows: Sequence[OutboxRow], owner: str) -> None:
+    async def _settle(self, rows: Sequence[OutboxRow], owner: str, beside: int = 0) -> None:
+        """Settle what the outbox of one worker held.
+
+        Args:
+            beside: how many items it had besides: the disk may have refused their rows.
+        """
         outcomes = [row for row in rows if row.outcome is not None]
         begun = [row for row in rows if row.outcome is None]
         if rows:
@@ -147,7 +154,8 @@ class Recovery:
                 f" {len(begun)} items to hand back"
             )
         await asyncio.gather(*(self._send(row, owner) for row in outcomes))
-        await asyncio.gather(*(self._hand_back(row, owner) for row in begun))
+        alone = len(begun) + beside == 1
+        await asyncio.gather(*(self._hand_back(row, owner, alone=alone) for row in begun))
 
     @property
     def _me(self) -> str:
@@ -168,11 +176,17 @@ class Recovery:
             self._outbox.refused(row.item_id, row.retries, delivered.reason)
         self._spool.discard_outputs(row.item_id, row.retries)
 
-    async def _hand_back(self, row: OutboxRow, owner: str) -> None:
+    async def _hand_back(self, row: OutboxRow, owner: str, *, alone: bool) -> None:
         if self._outbox is None:
             return
-        await self._take(Orphan(row.workitem, owner, ENDED, died=True, deaths=row.deaths))
-        self._outbox.delivered(row.item_id, row.retries)
+        # A life that ended on purpose counted none; on a disk that refuses none can be counted.
+        died = row.deaths > 0 or not self._outbox.healthy
+        how = ENDED if died else STOPPED
+        orphan = Orphan(
+            row.workitem, owner, how, died=died, alone=died and alone, deaths=row.deaths
+        )
+        await self._take(orphan)
+        self._outbox.settled(row)
 
     async def _take(self, orphan: Orphan) -> None:
         async with self._gate:
@@ -192,5 +206,5 @@ def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> lis
             wiq=claim.queue,
             lastrun=claim.lastrun,
         )
-        found.append(Orphan(workitem, me, ENDED, died=True))
+        found.append(Orphan(workitem, me, ENDED, died=True, alone=claim.alone))
     return found
