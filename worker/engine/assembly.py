@@ -36,6 +36,7 @@ from worker.engine.queues import Queues, acl_over
 from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
+from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
@@ -66,6 +67,7 @@ class Parts:
     inputs: HandlerInputs
     services: WorkerServices
     heartbeat: Heartbeat
+    shortages: Shortages
     recovery: Recovery
     rescuer: Rescuer
     scheduler: Scheduler | None
@@ -164,6 +166,7 @@ class Assembly:
             misfits=self.telemetry.misfits,
             acl=lambda: acl_over(queues.facts.values()),
         )
+        shortages = Shortages(workers.slot_freed, log=log)
         return Parts(
             pool=pool,
             client=client,
@@ -177,6 +180,7 @@ class Assembly:
                 log,
                 chance,
                 self.events,
+                shortages=shortages,
                 isolation=Isolation(
                     workers.in_flight,
                     slots=sum(workers.slots().values()),
@@ -191,6 +195,7 @@ class Assembly:
                 now=now,
             ),
             heartbeat=heartbeat,
+            shortages=shortages,
             recovery=Recovery(
                 state.outbox, state.spool, heartbeat, writeback, take_over, followups, log=log
             ),

@@ -3,7 +3,8 @@
 1. One pop in flight (more only where the server says that its pops do not compete), and never more
    items than free slots: nothing is fetched ahead.
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll.
-3. While the handler's rate lets nothing through, or an item runs alone, it does not pop.
+3. While the handler's rate lets nothing through, an item runs alone, or the machine lacks what the
+   handler needs, it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
@@ -102,6 +103,7 @@ class Consumer:
         self._over = False
         """With ``once``: that it cannot or need not be popped further."""
         self._isolation = services.isolation
+        self._shortages = services.shortages
         self._pool = services.pool
         self._counts = services.counts
         self._log = services.log
@@ -119,7 +121,7 @@ class Consumer:
     @property
     def free(self) -> int:
         """Slots that a pop could fill now; abandoned threads hold theirs, and an item that runs
-        alone holds all."""
+        alone, or a shortage, holds all."""
         if self._closed:
             return 0
         overdue = min(self._overdue, MAX_OVERDUE)
@@ -127,7 +129,8 @@ class Consumer:
 
     @property
     def _closed(self) -> bool:
-        return self._isolation is not None and self._isolation.closed
+        alone = self._isolation is not None and self._isolation.closed
+        return alone or (self._shortages is not None and self._shortages.closed(self.queue))
 
     @property
     def full(self) -> bool:

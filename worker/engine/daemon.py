@@ -192,7 +192,9 @@ class Daemon:
             heartbeat=parts.heartbeat,
             stack=stack,
         )
-        self.telemetry.watch(parts.pool, state.outbox, workers.consumers, parts.queues)
+        self.telemetry.watch(
+            parts.pool, state.outbox, workers.consumers, parts.queues, parts.shortages.reasons
+        )
         if self.telemetry.health is not None:
             self.telemetry.health.alive_if(self._lost_slots.dead)
         self._answer_autoscalers(parts.scaling)
@@ -203,7 +205,8 @@ class Daemon:
         await self._assembly.lifespans.start(parts.client)
         stack.push_async_callback(parts.recovery.stop)
         await parts.recovery.run()
-        for service in (parts.heartbeat, parts.rescuer, parts.scheduler, *parts.housekeeping):
+        services = (parts.heartbeat, parts.rescuer, parts.shortages, parts.scheduler)
+        for service in (*services, *parts.housekeeping):
             if service is not None:
                 await service.start()
                 stack.push_async_callback(service.stop)

@@ -37,26 +37,24 @@ def handed_back(
 
 
 def taken_over(
-    document: Mapping[str, Any], outcome: Outcome, now: datetime | None = None
+    document: Mapping[str, Any], outcome: Outcome, now: datetime | None, *, raises: bool
 ) -> JsonObject:
-    """Return an item's whole document as it is to be popped again after its worker died.
-
-    What says who closed the run stays: whoever still works this run, and is late, sees it, and the
-    next run has nothing to do with it (``fence.closing_claim``).
+    """Return an item's whole document as it is to be popped again, at once, after its worker died.
 
     Args:
         document: as it is, in processing.
         outcome: with the evidence for the item.
         now: see ``due_already``.
+        raises: whether it gets the number of a next attempt: who still works this run, and is late,
+            has another then.
     """
-    back: JsonObject = {
+    return {
         **handed_back(document, None, now),
+        "retries": number(document.get("retries")) + raises,
         "errormessage": outcome.message,
         "errorsource": outcome.source,
         "errortype": APPLICATION,
     }
-    closing = document.get(CLOSING)
-    return back if closing is None else {**back, CLOSING: closing}
 
 
 def due_already(document: Mapping[str, Any], now: datetime | None = None) -> str:

@@ -2,7 +2,8 @@
 
 1. Where another may have the item by now, it is looked at first (the fence).
 2. A dropped link or a timeout means "maybe done": the item is read before anything is repeated.
-3. What the server refuses for a long time ends the item as failed, with that as its error.
+3. What the server refuses for a long time ends the item as failed, with that as its error. What
+   this machine cannot read for as long is its own fault: the item is handed back.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 from worker.engine.delivery.attachments import store_attachments
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
@@ -28,13 +29,14 @@ from worker.engine.delivery.fence import (
 from worker.engine.delivery.queue_limits import QueueLimits
 from worker.engine.delivery.release import handed_back, parking, retried, taken_over
 from worker.errors import WorkerError
-from worker.item.outcome import Outcome, Waits, update_of
+from worker.item.outcome import Outcome, Waits, released, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (
     AccessDenied,
     FileTransferError,
     ItemNotFound,
+    LocalFileError,
     OpenIAPError,
     PayloadTooLarge,
     QueueNotFound,
@@ -128,6 +130,8 @@ class WriteBack:
             return await self._send(delivery)
         except ItemNotFound as error:
             return Delivered("gone", error.text)
+        except LocalFileError as error:
+            self._unreadable(delivery, error)
         except FileTransferError as error:
             delivery.outcome = Outcome("failed", None, f"The item's files: {error.text}")
             delivery.uploaded = None
@@ -140,7 +144,9 @@ class WriteBack:
             if error.maybe_done:
                 delivery.sent = True
             raise _NotYet(error) from error
-        except (OSError, TypeError, ValueError) as error:  # a file or payload that cannot be sent
+        except OSError as error:
+            self._unreadable(delivery, LocalFileError(str(error), operation="update_workitem"))
+        except (TypeError, ValueError) as error:  # a payload that cannot be sent
             text = f"{type(error).__name__}: {error}"
             return self._refusal(delivery, ServerError(text, operation="update_workitem"))
 
@@ -233,11 +239,14 @@ class WriteBack:
                 self._pool, delivery.workitem, delivery.outcome.attachments
             )
         update = update_of(delivery.workitem, delivery.outcome)
+        spared = False
+        if delivery.outcome.kind == "application":
+            spared = await self._limits.gives_back(delivery.workitem)
         if update.nextrun is not None:
-            ended = await self._put_back(delivery, update.nextrun)
+            ended = await self._put_back(delivery, update.nextrun, spared=spared)
             if ended is not None:
                 return ended
-        return await self._update(delivery, update, files)
+        return await self._update(delivery, update, files, ignoremaxretries=spared)
 
     async def _update(
         self,
@@ -254,7 +263,9 @@ class WriteBack:
         delivery.sent = True
         return Delivered("applied", state=stored.state, nextrun=due_for_certain(stored.nextrun))
 
-    async def _put_back(self, delivery: Delivery, at: datetime) -> Delivered | None:
+    async def _put_back(
+        self, delivery: Delivery, at: datetime, *, spared: bool
+    ) -> Delivered | None:
         """Put the item back for a chosen time where an update cannot carry that: by its document,
         which only its owner may write, so it is looked at right before. None where an update does:
         the last attempt goes that way too, so that the server fails the item and passes it on.
@@ -264,7 +275,7 @@ class WriteBack:
             self._carries_times = await self._pool.call(_carries_times)
         if self._carries_times or self._rights.missing(workitem.wiq):
             return None
-        if workitem.retries + 1 >= await self._limits.maxretries(workitem.wiq):
+        if not spared and workitem.retries + 1 >= await self._limits.maxretries(workitem.wiq):
             return None
         document = await self._read(workitem.id, None)
         if document is None:
@@ -306,7 +317,9 @@ class WriteBack:
             if ended is not None:
                 return ended
             if delivery.outcome.source:
-                back = taken_over(document, delivery.outcome, self._server_time())
+                back = taken_over(
+                    document, delivery.outcome, self._server_time(), raises=delivery.raises
+                )
             else:
                 back = handed_back(document, waits, self._server_time())
             try:
@@ -348,12 +361,7 @@ class WriteBack:
         delivery.sent = True
         if not delivery.patient:
             return Delivered("refused", error.text)
-        now = self._clock()
-        if delivery.refused_since is None:
-            delivery.refused_since = now
-        refused_for = now - delivery.refused_since
-        if refused_for > OVERDUE_AFTER and delivery.on_overdue is not None:
-            delivery.on_overdue()
+        refused_for = self._held_up_for(delivery)
         if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
             raise _NotYet(error)
         if delivery.given_up or delivery.outcome.kind == "released":
@@ -368,8 +376,26 @@ class WriteBack:
         )
         delivery.uploaded = None
         delivery.given_up = True
-        delivery.refused_since = now
+        delivery.refused_since = None
         raise _NotYet(error)
+
+    def _unreadable(self, delivery: Delivery, error: LocalFileError) -> NoReturn:
+        """This machine cannot read what is to be sent: in the end the item is worked elsewhere."""
+        if self._held_up_for(delivery) >= self._patience:
+            text = f"worker {self._worker_id} cannot read what is to be sent: {error.text}"
+            self._log.error(f"{text}; the item is handed back", item=delivery.workitem.id)
+            delivery.outcome, delivery.refused_since = released(text), None
+        raise _NotYet(error)
+
+    def _held_up_for(self, delivery: Delivery) -> float:
+        """Return for how many seconds an outcome cannot be sent; for long, it holds no slot."""
+        now = self._clock()
+        if delivery.refused_since is None:
+            delivery.refused_since = now
+        held_up = now - delivery.refused_since
+        if held_up > OVERDUE_AFTER and delivery.on_overdue is not None:
+            delivery.on_overdue()
+        return held_up
 
     def _warn_of_cost(self, delivery: Delivery, error: OpenIAPError) -> None:
         if delivery.outcome.waits is None:

@@ -10,7 +10,7 @@ what follows, and ``engine/isolation.py`` sees to it that a suspect is alone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ class Deaths:
     Attributes:
         runs: those that a worker died with, by when each was popped (milliseconds since 1970).
         alone: those of them in which nothing else was in flight.
+        raised: those of them after which the item came back with a higher number; the worker may
+            have been alive. These numbers are given back where attempts are counted.
         attempts: what a version that counted attempts has told.
         workers: the workers that died, the last ones.
     """
@@ -45,6 +47,7 @@ class Deaths:
     item: str
     runs: tuple[int, ...] = ()
     alone: tuple[int, ...] = ()
+    raised: tuple[int, ...] = ()
     attempts: tuple[int, ...] = ()
     workers: tuple[str, ...] = ()
 
@@ -53,19 +56,19 @@ class Deaths:
         """In how many deaths it was in flight."""
         return len(self.runs) + len(self.attempts)
 
-    def and_(self, run: int, worker: str, *, alone: bool = False) -> "Deaths":
+    def and_(self, run: int, worker: str, *, alone: bool = False, raised: bool = False) -> "Deaths":
         """Return them with one more; a run counts once, however often and by whomever it is told,
         and as alone only where nobody knows better."""
         known = next((one for one in self.runs if _same(one, run)), None)
         if known is not None:
             stays = tuple(one for one in self.alone if alone or one != known)
-            return Deaths(self.item, self.runs, stays, self.attempts, self.workers)
-        return Deaths(
-            self.item,
-            (*self.runs, run)[-MOST:],
-            (*self.alone, run)[-MOST:] if alone else self.alone,
-            self.attempts,
-            (*self.workers, worker)[-WORKERS:] if worker else self.workers,
+            return replace(self, alone=stays)
+        return replace(
+            self,
+            runs=(*self.runs, run)[-MOST:],
+            alone=(*self.alone, run)[-MOST:] if alone else self.alone,
+            raised=(*self.raised, run)[-MOST:] if raised else self.raised,
+            workers=(*self.workers, worker)[-WORKERS:] if worker else self.workers,
         )
 
     def document(self, queue: str, at: datetime) -> JsonObject:
@@ -78,6 +81,7 @@ class Deaths:
             "queue": queue,
             "runs": list(self.runs),
             "alone": list(self.alone),
+            "raised": list(self.raised),
             "attempts": list(self.attempts),
             "workers": list(self.workers),
             "at": iso(at),
@@ -95,10 +99,12 @@ def deaths_of(item: str, document: Mapping[str, Any] | None, told: Told = ignore
         return Deaths(item)
     runs = _numbers(document, "runs", told, least=0)
     alone = _numbers(document, "alone", told, least=0)
+    raised = _numbers(document, "raised", told, least=0)
     return Deaths(
         item,
         runs,
         tuple(one for one in alone if one in runs),
+        tuple(one for one in raised if one in runs),
         # A number that no queue gives an attempt is nobody's death.
         _numbers(document, "attempts", told, least=1),
         texts_of(document.get("workers"))[-WORKERS:],

@@ -183,7 +183,7 @@ class Recovery:
         died = row.deaths > 0 or not self._outbox.healthy
         how = ENDED if died else STOPPED
         orphan = Orphan(
-            row.workitem, owner, how, died=died, alone=died and alone, deaths=row.deaths
+            row.workitem, owner, how, died, alone=died and alone, gone=True, deaths=row.deaths
         )
         await self._take(orphan)
         self._outbox.settled(row)
@@ -194,7 +194,10 @@ class Recovery:
 
 
 def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> list[Orphan]:
-    """Return the items that the presence document of an earlier life claims, unless known."""
+    """Return the items that the presence document of an earlier life claims, unless known.
+
+    Without a row of our own nothing proves that it was this machine's, and has ended.
+    """
     found = []
     for claim in claims:
         if claim.attempt in known:

@@ -2,6 +2,8 @@
 
 1. A worker's death costs an item no attempt: most often the worker was killed from outside, or by
    another of the items that were in flight. It is counted (``deaths.py``), and the item is marked.
+   Where the worker may yet come back, the item gets a higher number, which keeps its late outcome
+   out; ``delivery/queue_limits.py`` gives that attempt back.
 2. An item that was in flight in several deaths comes back beside few others, then alone
    (``engine/isolation.py``): who was alone when its workers died is what kills them, and fails,
    whatever its queue says.
@@ -44,6 +46,7 @@ class Orphan:
         how: how that worker ended, as far as known.
         died: whether a worker died with it.
         alone: whether nothing else was in flight there, for certain.
+        gone: whether its process has ended for certain: nobody works this run any more.
         deaths: in how many deaths this worker's own records have it, this one included.
         over: other workers whose claims to close this run count no more: they began to, and died.
     """
@@ -53,6 +56,7 @@ class Orphan:
     how: str
     died: bool
     alone: bool = False
+    gone: bool = False
     deaths: int = 0
     over: tuple[str, ...] = ()
 
@@ -95,7 +99,7 @@ class TakeOver:
         deaths = await self._count_death(orphan) if counts else Deaths(workitem.id)
         outcome = outcome_of(orphan, deaths, self._max_deaths, self._worker_id)
         over = (*orphan.over, orphan.holder) if orphan.holder else orphan.over
-        delivery = Delivery(workitem, outcome, over=over, patient=patient)
+        delivery = Delivery(workitem, outcome, over=over, patient=patient, raises=not orphan.gone)
         delivered = await self._writeback.deliver(delivery)
         if delivered.result == "applied":
             self._log.warn(
@@ -110,7 +114,7 @@ class TakeOver:
             known = await self._pool.call(
                 lambda client: read_deaths(client, workitem.id, self._misfits)
             )
-            deaths = known.and_(run, orphan.holder, alone=orphan.alone)
+            deaths = known.and_(run, orphan.holder, alone=orphan.alone, raised=not orphan.gone)
             document = deaths.document(workitem.wiq, datetime.now(UTC))
             await self._pool.call(
                 lambda client: upsert(client, COLLECTION, document, acl=self._acl())

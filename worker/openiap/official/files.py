@@ -11,7 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.openiap.errors import FileTransferError, NotConnected, OpenIAPError, ServerError
+from worker.openiap.errors import (
+    FileTransferError,
+    LocalFileError,
+    NotConnected,
+    OpenIAPError,
+    ServerError,
+)
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
 from worker.openiap.official.functions import NativeFunction
@@ -61,6 +67,8 @@ class Files:
         try:
             await self._over_http(id, part, seconds)
             check_length(part, length, id=id)
+        except LocalFileError:
+            raise  # the library has no other disk
         except (NotConnected, FileTransferError) as error:
             await self._through_library(id, part, length, collectionname, seconds, error)
 
