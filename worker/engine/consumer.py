@@ -207,8 +207,8 @@ class Consumer:
         while not self._quieting.is_set():
             if self.full:
                 self._slot_free.clear()
-                if self.full:
-                    await self._slot_free.wait()
+                if self.full and await self._waited_in_vain():
+                    return
                 continue
             if not self._pool.ready:
                 await self._ready_or_quiet()
@@ -244,6 +244,19 @@ class Consumer:
         """The end of the queue, whatever other queues may bring."""
         self._over = True
         self.drained.set()
+
+    async def _waited_in_vain(self) -> bool:
+        """Wait for a slot; whether there will be none soon: a worker that ends with its queue does
+        not wait for long for what the machine lacks."""
+        short = self._shortages is not None and self._shortages.reasons().get(self.queue)
+        try:
+            async with asyncio.timeout(DRAIN_PATIENCE if short and self._once else None):
+                await self._slot_free.wait()
+        except TimeoutError:
+            self.trouble = str(short)
+            self._end()
+            return True
+        return False
 
     async def _ended_by(self, closed: float) -> bool:
         """Wait until the handler's rate lets items through again; whether the queue counts as empty

@@ -23,12 +23,8 @@ from typing import Final
 from worker.engine.outbox.spool import LEAST, NO_THREAD, Spool, takes
 from worker.errors import WorkerFault
 from worker.item.error_chain import behind
+from worker.openiap.part_file import DISK, TABLES
 
-DISK: Final = frozenset(
-    getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EFBIG")
-)
-TABLES: Final = frozenset({errno.EMFILE, errno.ENFILE})
-"""Of open files: all items of the process share them."""
 SQLITE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 TASKS: Final = frozenset({errno.EAGAIN, errno.ENOMEM})
 """What a fork or a new thread says; others say it, too."""

@@ -9,6 +9,12 @@ from uuid import uuid4
 
 from worker.openiap.errors import FileTransferError, LocalFileError, OpenIAPError
 
+DISK: Final = frozenset(
+    getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EFBIG")
+)
+"""What a disk says that takes nothing more, whatever it is asked to take."""
+TABLES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""What a process, or a machine, says that has no file to spare."""
 OF_THE_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 """What a disk says that is well and does not take a name."""
 

@@ -15,8 +15,9 @@ import pytest
 
 from tests.integration.engine.conftest import DEADLINE, Make, create_queue, until_finished
 from worker import BusinessError, Item, handler
-from worker.engine import shortages
-from worker.engine.daemon import Daemon
+from worker.engine import consumer, shortages
+from worker.engine.daemon import EXIT_FAILED, Daemon
+from worker.engine.delivery import writeback
 from worker.openiap.client import Client
 
 Usage = namedtuple("Usage", "total used free")
@@ -165,6 +166,56 @@ async def test_an_item_that_no_disk_is_large_enough_for_fails_in_the_end(
     (failed,) = await until_finished(client, "q")
     assert failed["state"] == "failed"
     assert "huge.bin cannot be kept" in failed["errormessage"]
+
+
+@pytest.mark.parametrize("patience", [600.0, 0.0])
+async def test_what_cannot_be_read_while_it_is_sent_is_waited_out_then_worked_again(
+    client: Client, start: Make, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    runs, unreadable, store = 0, 2, writeback.store_attachments
+
+    async def stored(*arguments: Any) -> Any:
+        nonlocal unreadable
+        if unreadable:
+            unreadable -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return await store(*arguments)
+
+    monkeypatch.setattr(writeback, "store_attachments", stored)
+    monkeypatch.setattr(writeback, "WAIT_FIRST", 0.01)
+
+    @handler("q")
+    async def work(payload: dict[str, Any], item: Item) -> None:
+        nonlocal runs
+        runs += 1
+        await attached(item)
+
+    await create_queue(client, "q", maxretries=1)
+    daemon = await start(work, refusal_patience=patience)
+    await client.push_workitem("q", {})
+    await served_again(daemon, client, "q")
+    (done,) = await client.query("workitems", {"wiq": "q"})
+    assert [file["filename"] for file in done["files"]] == ["report.txt"]
+    assert runs == (1 if patience else 3)
+
+
+async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_a_full_disk_for_ever(
+    client: Client, start: Make, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "DRAIN_PATIENCE", 0.3)
+
+    @handler("q")
+    async def work(payload: dict[str, Any], item: Item) -> None:
+        await attached(item)
+
+    await create_queue(client, "q", maxretries=1)
+    await client.push_workitem("q", {})
+    daemon = Daemon(start.settings.model_copy(update={"once": True}), [work])  # type: ignore[attr-defined]
+    disk.full = True
+    async with asyncio.timeout(DEADLINE):
+        assert await daemon.run(signals=False) == EXIT_FAILED
+    (waiting,) = await client.query("workitems", {"wiq": "q"})
+    assert (waiting["state"], waiting["retries"]) == ("new", 0)
 
 
 async def test_without_a_thread_to_run_in_items_are_handed_back(

@@ -7,6 +7,7 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,12 +25,15 @@ from worker.openiap.official.functions import NativeFunction
 from worker.openiap.official.items import native_text
 from worker.openiap.official.link import Link
 from worker.openiap.official.pending_call import PendingCall
-from worker.openiap.part_file import check_length, discard
+from worker.openiap.part_file import DISK, TABLES, check_length, discard
 
 if TYPE_CHECKING:
     from worker.openiap.download import Download
 
 LIBRARY_ATTEMPTS: Final = 8
+
+_OS_ERROR: Final = re.compile(r"\(os error (\d{1,4})\)")
+"""In Rust's words."""
 
 
 class Files:
@@ -130,7 +134,12 @@ class Files:
     ) -> Any:
         call = PendingCall(self._link.signed_in(operation))
         call.start(function, request)
-        return await call.answer(operation, seconds)
+        try:
+            return await call.answer(operation, seconds)
+        except ServerError as error:
+            if of_this_machine(error.text):
+                raise LocalFileError(error.text, operation=operation) from None
+            raise
 
     def removal_problem(self, filename: str) -> str:
         """Return why a file cannot be removed: the library would upload a local one of its name."""
@@ -146,6 +155,12 @@ class Files:
         download, self._download = self._download, None
         if download is not None:
             await download.close()
+
+
+def of_this_machine(text: str) -> bool:
+    """Tell whether it is not the server that refused, but the disk below the library."""
+    numbers = _OS_ERROR.findall(text)
+    return any(int(number) in DISK | TABLES for number in numbers)
 
 
 def _taken(text: str) -> bool:
