@@ -18,6 +18,7 @@ from worker import BusinessError, Item, handler
 from worker.engine import consumer, shortages
 from worker.engine.daemon import EXIT_FAILED, Daemon
 from worker.engine.delivery import writeback
+from worker.localserver import LocalServer
 from worker.openiap.client import Client
 
 Usage = namedtuple("Usage", "total used free")
@@ -130,6 +131,24 @@ async def test_a_full_disk_hands_items_back_and_rests_their_queue_alone(
     assert daemon.counts()["files"].popped == 1, "its queue rests"
     disk.full = False
     await served_again(daemon, client, "files")
+
+
+async def test_a_user_who_may_not_write_documents_loses_no_item_to_a_full_disk(
+    server: LocalServer, client: Client, start: Make, disk: Disk
+) -> None:
+    @handler("q")
+    async def work(payload: dict[str, Any], item: Item) -> None:
+        await attached(item)
+
+    await create_queue(client, "q", maxretries=1)
+    daemon = await start(work, presence=False)
+    server.faults.refuse["updateone"] = 1_000
+    disk.full = True
+    await client.push_workitem("q", {})
+    await until(lambda: short(daemon) == 1 and not daemon.counts()["q"].in_flight)
+    disk.full = False
+    (done,) = await until_finished(client, "q")
+    assert done["state"] == "successful"
 
 
 async def test_a_handler_whose_own_disk_is_full_fails_its_item(client: Client, start: Make) -> None:

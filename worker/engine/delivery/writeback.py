@@ -337,9 +337,8 @@ class WriteBack:
             errortype="application",
             nextrun=None if waits is None else waits.unparked_until or waits.until,
         )
-        # Whoever waits, or was in flight when a worker died, must not end as failed for that.
-        spared = waits is not None or bool(delivery.outcome.source)
-        delivered = await self._update(delivery, update, ignoremaxretries=spared)
+        # Nobody must end as failed for being handed back.
+        delivered = await self._update(delivery, update, ignoremaxretries=True)
         return replace(delivered, cost=True)
 
     async def _park(self, delivery: Delivery, waits: Waits) -> bool:
