@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from worker.app.options import HandlerOptions
-from worker.engine.delivery.queue_limits import QueueLimits
+from worker.engine.delivery.given_back import raised_by
 from worker.engine.faults import fault_behind
 from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool, SpooledFiles
@@ -21,6 +21,7 @@ from worker.engine.shortages import Shortages
 from worker.errors import Skip
 from worker.item.outcome import Outcome, failure, released, spent, with_facts
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.pool import Pool
 from worker.telemetry.log import Log
 from worker.uptime import uptime
 
@@ -41,7 +42,7 @@ class Failures:
         options: HandlerOptions,
         *,
         worker_id: str,
-        limits: QueueLimits,
+        pool: Pool,
         spool: Spool,
         shortages: Shortages | None,
         log: Log,
@@ -51,7 +52,7 @@ class Failures:
     ) -> None:
         self._policy: Final = options.retry
         self._worker_id = worker_id
-        self._limits = limits
+        self._pool = pool
         self._spool = spool
         self._shortages = shortages
         self._log = log
@@ -67,7 +68,7 @@ class Failures:
         workitem, raised = running.workitem, 0
         if spent(error, attempt=workitem.retries + 1, policy=self._policy):
             with suppress(OpenIAPError):  # it counts as it stands then
-                raised = await self._limits.raised(workitem)
+                raised = await raised_by(self._pool, workitem)
         return self.outcome(running, error, raised)
 
     def outcome(self, running: Running, error: BaseException, raised: int = 0) -> Outcome:

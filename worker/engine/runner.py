@@ -33,7 +33,6 @@ from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.concurrency.gate import Admission, Gate
 from worker.engine.delivery.delivery import Delivered
-from worker.engine.delivery.queue_limits import QueueLimits
 from worker.engine.execution import Executor, HandlerCall
 from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, with_evidence
 from worker.engine.failures import Failures
@@ -162,7 +161,7 @@ class Runner:
         self._failures = Failures(
             self._options,
             worker_id=services.worker_id,
-            limits=QueueLimits(services.pool),
+            pool=services.pool,
             spool=services.completer.spool,
             shortages=services.shortages,
             log=services.log,

@@ -26,6 +26,7 @@ from worker.engine.delivery.fence import (
     run_at,
     run_of,
 )
+from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.queue_limits import QueueLimits
 from worker.engine.delivery.release import handed_back, parking, retried, taken_over
 from worker.errors import WorkerError
@@ -240,8 +241,9 @@ class WriteBack:
             )
         update = update_of(delivery.workitem, delivery.outcome)
         spared = False
-        if delivery.outcome.kind == "application":
-            spared = await self._limits.gives_back(delivery.workitem)
+        if delivery.outcome.kind == "application" and delivery.workitem.retries:
+            allowed = await self._limits.maxretries(delivery.workitem.wiq)
+            spared = await gives_back(self._pool, delivery.workitem, allowed)
         if update.nextrun is not None:
             ended = await self._put_back(delivery, update.nextrun, spared=spared)
             if ended is not None:

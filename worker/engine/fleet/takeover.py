@@ -3,7 +3,7 @@
 1. A worker's death costs an item no attempt: most often the worker was killed from outside, or by
    another of the items that were in flight. It is counted (``deaths.py``), and the item is marked.
    Where the worker may yet come back, the item gets a higher number, which keeps its late outcome
-   out; ``delivery/queue_limits.py`` gives that attempt back.
+   out; ``delivery/given_back.py`` gives that attempt back.
 2. An item that was in flight in several deaths comes back beside few others, then alone
    (``engine/isolation.py``): who was alone when its workers died is what kills them, and fails,
    whatever its queue says.
