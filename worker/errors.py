@@ -1,5 +1,6 @@
 """What handlers raise, and what the worker refuses at start. No I/O, no OpenIAP."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,19 @@ class HandlerError(WorkerError):
 
 class StateError(WorkerError):
     """The state directory cannot be used: locked by another process, full, or read-only."""
+
+
+class WorkerFault(StateError):
+    """The worker cannot do its part, and the item is not to pay for it: no room on its disk, no
+    thread, no process. The item is handed back without an attempt.
+
+    Args:
+        over: tells, blocking, whether it is over; may be asked from any thread.
+    """
+
+    def __init__(self, text: str, *, over: Callable[[], bool]) -> None:
+        super().__init__(text)
+        self.over = over
 
 
 class _CodedError(WorkerError):

@@ -28,6 +28,7 @@ from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
+from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
@@ -37,6 +38,7 @@ from worker.engine.queues import Queues, acl_over
 from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
+from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
@@ -67,6 +69,7 @@ class Parts:
     inputs: HandlerInputs
     services: WorkerServices
     heartbeat: Heartbeat
+    shortages: Shortages
     recovery: Recovery
     rescuer: Rescuer
     scheduler: Scheduler | None
@@ -180,6 +183,7 @@ class Assembly:
             misfits=self.telemetry.misfits,
             acl=lambda: acl_over(queues.facts.values()),
         )
+        shortages = Shortages(workers.slot_freed, log=log)
         return Parts(
             pool=pool,
             client=client,
@@ -193,9 +197,22 @@ class Assembly:
                 log,
                 chance,
                 self.events,
+                shortages=shortages,
+                isolation=Isolation(
+                    workers.in_flight,
+                    slots=sum(workers.slots().values()),
+                    pool=pool,
+                    tell=heartbeat.beat,
+                    now=now,
+                    log=log,
+                    chance=chance,
+                    on_open=workers.slots_freed,
+                    misfits=self.telemetry.misfits,
+                ),
                 now=now,
             ),
             heartbeat=heartbeat,
+            shortages=shortages,
             recovery=Recovery(
                 state.outbox,
                 state.spool,

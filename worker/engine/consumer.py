@@ -3,7 +3,8 @@
 1. One pop in flight (more only where the server says that its pops do not compete), and never more
    items than free slots: nothing is fetched ahead.
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll.
-3. While the handler's rate lets nothing through it does not pop.
+3. While the handler's rate lets nothing through, an item runs alone, or the machine lacks what the
+   handler needs, it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
@@ -101,6 +102,8 @@ class Consumer:
         """What was finished in all when the pop began that found the queue empty."""
         self._over = False
         """With ``once``: that it cannot or need not be popped further."""
+        self._isolation = services.isolation
+        self._shortages = services.shortages
         self._pool = services.pool
         self._counts = services.counts
         self._log = services.log
@@ -117,9 +120,17 @@ class Consumer:
 
     @property
     def free(self) -> int:
-        """Slots that a pop could fill now; abandoned threads hold theirs."""
+        """Slots that a pop could fill now; abandoned threads hold theirs, and an item that runs
+        alone, or a shortage, holds all."""
+        if self._closed:
+            return 0
         overdue = min(self._overdue, MAX_OVERDUE)
         return self.slots - len(self.running) + overdue - self._popping - self._lost()
+
+    @property
+    def _closed(self) -> bool:
+        alone = self._isolation is not None and self._isolation.closed
+        return alone or (self._shortages is not None and self._shortages.closed(self.queue))
 
     @property
     def full(self) -> bool:
@@ -196,8 +207,8 @@ class Consumer:
         while not self._quieting.is_set():
             if self.full:
                 self._slot_free.clear()
-                if self.full:
-                    await self._slot_free.wait()
+                if self.full and await self._waited_in_vain():
+                    return
                 continue
             if not self._pool.ready:
                 await self._ready_or_quiet()
@@ -233,6 +244,19 @@ class Consumer:
         """The end of the queue, whatever other queues may bring."""
         self._over = True
         self.drained.set()
+
+    async def _waited_in_vain(self) -> bool:
+        """Wait for a slot; whether there will be none soon: a worker that ends with its queue does
+        not wait for long for what the machine lacks."""
+        short = self._shortages is not None and self._shortages.reasons().get(self.queue)
+        try:
+            async with asyncio.timeout(DRAIN_PATIENCE if short and self._once else None):
+                await self._slot_free.wait()
+        except TimeoutError:
+            self.trouble = str(short)
+            self._end()
+            return True
+        return False
 
     async def _ended_by(self, closed: float) -> bool:
         """Wait until the handler's rate lets items through again; whether the queue counts as empty
@@ -285,7 +309,7 @@ class Consumer:
         self.last_pop = time.monotonic()
         if workitem is None:
             return False
-        self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set())
+        self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set() or self._closed)
         return True
 
     async def _ask(self, client: Client) -> Workitem | None:

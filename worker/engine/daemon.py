@@ -211,7 +211,9 @@ class Daemon:
             heartbeat=parts.heartbeat,
             stack=stack,
         )
-        self.telemetry.watch(parts.pool, state.outbox, workers.consumers, parts.queues)
+        self.telemetry.watch(
+            parts.pool, state.outbox, workers.consumers, parts.queues, parts.shortages.reasons
+        )
         if self.telemetry.health is not None:
             self.telemetry.health.alive_if(self._lost_slots.dead)
         self._answer_autoscalers(parts.scaling)
@@ -230,7 +232,8 @@ class Daemon:
         except NameTaken as error:
             raise taken(self.settings, error) from error
         parts.heartbeat.on_namesake = self._yield_name
-        for service in (parts.heartbeat, parts.rescuer, parts.scheduler, *parts.housekeeping):
+        services = (parts.heartbeat, parts.rescuer, parts.shortages, parts.scheduler)
+        for service in (*services, *parts.housekeeping):
             if service is not None:
                 await service.start()
                 stack.push_async_callback(service.stop)

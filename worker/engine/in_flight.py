@@ -31,6 +31,7 @@ class Running:
         epoch: the pool's epoch at the pop.
         interrupted: the worker is stopping and has asked for this item back.
         on_loop: the handler is a coroutine; it can block the loop.
+        alone: nothing else is in flight in this process until it has ended.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
     """
@@ -44,6 +45,7 @@ class Running:
     task: asyncio.Task[Delivered] | None = None
     interrupted: bool = False
     on_loop: bool = False
+    alone: bool = False
     overdue: bool = False
     on_overdue: Callable[[], None] = _nothing
     admission: Admission | None = None

@@ -72,7 +72,7 @@ class QueueWorkers:
                 registered,
                 slots=self._slots(registered),
                 modules=self._modules,
-                lost_changed=partial(self._slot_freed, queue),
+                lost_changed=partial(self.slot_freed, queue),
             )
             await executor.start()
             stack.push_async_callback(executor.stop, self._settings.cancel_timeout)
@@ -159,6 +159,15 @@ class QueueWorkers:
         if consumer is not None:
             consumer.take_late(workitem)
 
+    def slot_freed(self, queue: str) -> None:
+        """Items may be popped again, of one queue."""
+        self.consumers[queue].slot_freed()
+
+    def slots_freed(self) -> None:
+        """Items may be popped again, of every queue."""
+        for consumer in self.consumers.values():
+            consumer.slot_freed()
+
     def note_facts(self, queues: Queues) -> None:
         """Tell the runners what the server says of their queues."""
         for name, facts in queues.facts.items():
@@ -226,9 +235,6 @@ class QueueWorkers:
             log=services.log,
             chance=services.chance,
         )
-
-    def _slot_freed(self, queue: str) -> None:
-        self.consumers[queue].slot_freed()
 
     def _poppers(self, pool: Pool) -> int:
         """One pop in flight; more only where the server says that its pops do not compete."""

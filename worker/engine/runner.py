@@ -6,17 +6,21 @@
 3. Prepare: the item that the handler is given is made.
 4. Run: the handler runs under its limits; whatever it does becomes an outcome.
 5. The outcome is completed (``completer.py``), and the gate is told that the item's turn is over.
+
+An item that was in flight when workers died may have to wait until it can run apart from others
+(``isolation.py``), before anything of it is touched. One that the worker could not serve is handed
+back (``faults.py``), and its queue rests until it can (``shortages.py``).
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -31,13 +35,21 @@ from worker.engine.concurrency.gate import Admission, Gate
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution import Executor, HandlerCall
 from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, with_evidence
+from worker.engine.failures import Failures
 from worker.engine.in_flight import DurationEstimate, Running
+from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
+from worker.engine.shortages import Shortages
 from worker.item.context import current_namespace
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
-from worker.item.outcome import Outcome, failure, invalid_payload, released, success, with_facts
+from worker.item.outcome import (
+    Outcome,
+    invalid_payload,
+    released,
+    success,
+)
 from worker.openiap.client import Client
 from worker.openiap.fields import number
 from worker.openiap.pool import Pool
@@ -45,6 +57,8 @@ from worker.openiap.workitem import WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
+
+T = TypeVar("T")
 
 STOPPED: Final = "worker stopped"
 DOWNLOAD_TIMEOUT: Final = 3600.0
@@ -77,6 +91,8 @@ class WorkerServices:
     Attributes:
         worker_id: who works, for the errors and the evidence on items.
         events: tells hooks; None where there are none.
+        isolation: keeps suspects apart; None where nobody is to be protected from them.
+        shortages: what the machine lacks; None where its faults are the items'.
         now: the server's time as far as it is known: an item waits by the server's clock.
     """
 
@@ -87,6 +103,8 @@ class WorkerServices:
     log: Log
     chance: random.Random
     events: Events | None = None
+    isolation: Isolation | None = None
+    shortages: Shortages | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -137,9 +155,20 @@ class Runner:
         self._outbox = services.completer.outbox
         self._spool = services.completer.spool
         self._log = services.log
-        self._chance = services.chance
-        self._now = services.now
         self._events = item_events_of(self._options, services.events)
+        self._isolation = services.isolation
+        self._shortages = services.shortages
+        self._failures = Failures(
+            self._options,
+            worker_id=services.worker_id,
+            pool=services.pool,
+            spool=services.completer.spool,
+            shortages=services.shortages,
+            log=services.log,
+            chance=services.chance,
+            now=services.now,
+            keep=self._events is not None or self._options.evidence,
+        )
 
     async def work(self, running: Running) -> Delivered:
         """Work one item; ends early only by cancellation outside of the handler."""
@@ -149,14 +178,17 @@ class Runner:
         files = SpooledFiles(self._spool, workitem, self._download, self._file_size)
         try:
             try:
+                if self._isolation is not None:
+                    await self._set_apart(self._isolation, running)
                 payload, metadata = self._validate(running)
                 if self.gate is not None:
                     await self._admit(self.gate, running, payload)
-                outcome = await self._run(running, self._prepare(running, payload, metadata, files))
+                call = self._prepare(running, payload, metadata, files)
+                outcome = await self._run(running, call, files)
             except _Refused as refused:
                 outcome = refused.outcome
             except Exception as error:  # a payload model's own code may raise anything
-                outcome = self._failed(running, error)
+                outcome = self._failures.outcome(running, error)
             payload = None  # a delivery may last for long, and needs it no more
             if running.item is not None and running.item.has_metadata:
                 outcome = await self._with_metadata(running.item, outcome)
@@ -171,6 +203,8 @@ class Runner:
         finally:
             if self.gate is not None and running.admission is not None:
                 self.gate.forget(running.admission)
+            if self._isolation is not None:
+                self._isolation.left(running)
             files.discard_inputs()
 
     async def hand_back(self, running: Running) -> Delivered:
@@ -180,6 +214,16 @@ class Runner:
         return await self._completer.complete(running, released(STOPPED), self._events)
 
     # Admit.
+
+    async def _set_apart(self, isolation: Isolation, running: Running) -> None:
+        """Wait until an item that may kill this process can hurt nobody else.
+
+        Raises:
+            _Refused: it has to wait elsewhere, or the worker stops meanwhile.
+        """
+        waits = await self._asked(running, isolation.admit(running))
+        if waits is not None:
+            raise _Refused(Outcome("released", None, waits.why, waits=waits))
 
     def _validate(self, running: Running) -> tuple[Any, Metadata | None]:
         """Return the payload as the handler wants it, and what the worker kept beside it.
@@ -207,26 +251,34 @@ class Runner:
             raise _Refused(outcome) from None
 
     async def _admit(self, gate: Gate, running: Running, payload: Any) -> None:
-        """Ask the gate; a worker that stops meanwhile hands the item back.
+        """Ask the gate.
 
         Raises:
-            _Refused: the item may not run now.
+            _Refused: the item may not run now, or the worker stops meanwhile.
+        """
+        running.admission = Admission()
+        refused = await self._asked(
+            running, gate.admit(running.admission, running.workitem, payload, running.interrupt)
+        )
+        if refused is not None:
+            raise _Refused(refused)
+
+    async def _asked(self, running: Running, answer: Awaitable[T]) -> T:
+        """Return the word of who admits items.
+
+        Raises:
+            _Refused: the worker stops meanwhile.
         """
         running.stage = "admitting"
-        running.admission = Admission()
         try:
-            refused = await gate.admit(
-                running.admission, running.workitem, payload, running.interrupt
-            )
+            return await answer
         except asyncio.CancelledError:
             if not running.interrupted:
                 raise
             _forget_cancellations(running.task)
-            refused = released(STOPPED)
+            raise _Refused(released(STOPPED)) from None
         finally:
             running.stage = "preparing"
-        if refused is not None:
-            raise _Refused(refused)
 
     # Prepare.
 
@@ -254,7 +306,7 @@ class Runner:
 
     # Run.
 
-    async def _run(self, running: Running, call: HandlerCall) -> Outcome:
+    async def _run(self, running: Running, call: HandlerCall, files: SpooledFiles) -> Outcome:
         """Run the handler and turn whatever happens into an outcome."""
         running.stage = "handling"
         running.on_loop = self._on_loop
@@ -272,12 +324,15 @@ class Runner:
             if running.task is not None and running.task.cancelling():
                 raise  # the worker gives up on this item: its outbox row stays
             self._drop_attachments(call.item)
-            return self._failed(running, error)
+            return self._failures.outcome(running, error)
         except Exception as error:  # whatever a handler raises is its item's end
+            running.stage = "delivering"
             self._drop_attachments(call.item)
-            return self._failed(running, error)
+            return await self._failures.weighed(running, error, files)
         finally:
             running.stage = "delivering"
+        if self._shortages is not None:
+            self._shortages.done(running.workitem.id)
         self.durations.add(time.monotonic() - began)
         item, workitem = call.item, running.workitem
         outcome = success(workitem.payload or {}, result, handler=self._name)
@@ -313,33 +368,6 @@ class Runner:
             payload = item.payload if outcome.payload is None else outcome.payload
             return replace(outcome, payload=after_success(payload, item.metadata))
         return replace(outcome, payload=joined(item.payload, item.metadata))
-
-    def _failed(self, running: Running, error: BaseException) -> Outcome:
-        workitem = running.workitem
-        outcome = failure(
-            error,
-            attempt=workitem.retries + 1,
-            policy=self._options.retry,
-            now=self._now(),
-            chance=self._chance,
-        )
-        if outcome.kind != "successful":
-            if self._events is not None or self._options.evidence:
-                running.error = error
-            outcome = with_facts(
-                outcome,
-                error,
-                worker=self._worker_id,
-                attempt=workitem.retries + 1,
-                seconds=uptime() - running.popped,
-            )
-            self._log.verbose(
-                f"{outcome.kind} error: {outcome.message}",
-                item=workitem.id,
-                queue=workitem.wiq,
-                attempt=workitem.retries + 1,
-            )
-        return outcome
 
     async def _download(self, file: WorkitemFile, folder: Path) -> Path:
         return await self._pool.call(

@@ -57,6 +57,7 @@ class InputFile:
 
         Raises:
             FileTransferError: it did not arrive whole, or its name is not safe.
+            StateError: the worker's disk does not take it; see ``Item.attach``.
         """
         return await self._files.fetch(self._file)
 

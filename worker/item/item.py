@@ -226,6 +226,8 @@ class Item:
 
         Raises:
             FileTransferError: no such file, or a name that is not safe.
+            StateError: the worker's disk does not take it. Let out, or raised as another error, it
+                hands the item back without an attempt.
             ValueError: bytes without a name.
         """
         if isinstance(source, bytes) and not name:

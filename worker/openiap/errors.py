@@ -94,6 +94,10 @@ class FileTransferError(OpenIAPError):
     """A file did not travel whole, is missing, or has a name that is not safe."""
 
 
+class LocalFileError(FileTransferError):
+    """This machine's disk does not take or give a file; the server and the item are well."""
+
+
 class PayloadTooLarge(OpenIAPError):
     """The payload is larger than either transport carries; nothing was sent."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.openiap.backend import Backend
-from worker.openiap.errors import FileTransferError, OpenIAPError, RequestTimeout
+from worker.openiap.errors import FileTransferError, LocalFileError, OpenIAPError, RequestTimeout
 from worker.openiap.fields import number, text_of
 from worker.openiap.filenames import safe_name
 from worker.openiap.part_file import discard, disk_refused, finish, part_of
@@ -181,7 +181,9 @@ def _check_readable(path: Path, operation: str, item_id: str) -> None:
         with path.open("rb"):
             return
     except OSError as error:
-        raise FileTransferError(
+        # One that is not there, or not ours to read, is the caller's mistake.
+        mistake = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError)
+        raise (FileTransferError if mistake else LocalFileError)(
             f"the local file {path} cannot be read: {error.strerror or error}",
             operation=operation,
             item_id=item_id,

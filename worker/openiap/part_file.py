@@ -1,11 +1,22 @@
 """A file on its way in: written under another name, and given its own once it is whole."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
-from worker.openiap.errors import FileTransferError, OpenIAPError
+from worker.openiap.errors import FileTransferError, LocalFileError, OpenIAPError
+
+DISK: Final = frozenset(
+    getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EFBIG")
+)
+"""What a disk says that takes nothing more, whatever it is asked to take."""
+TABLES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""What a process, or a machine, says that has no file to spare."""
+OF_THE_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+"""What a disk says that is well and does not take a name."""
 
 
 def part_of(target: Path) -> Path:
@@ -56,6 +67,8 @@ def discard(part: Path) -> None:
 
 def disk_refused(error: OSError) -> OpenIAPError:
     """Return the error of a local disk that does not take a file."""
-    return FileTransferError(
+    # A link that broke is an OSError, too.
+    other = isinstance(error, ConnectionError | TimeoutError) or error.errno in OF_THE_NAME
+    return (FileTransferError if other else LocalFileError)(
         f"the local file cannot be written: {error.strerror or error}", operation="download"
     )

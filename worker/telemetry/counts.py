@@ -26,6 +26,7 @@ WorkerNumber = Literal[
     "outbox_size",
     "outbox_healthy",
     "lost_threads",
+    "short_queues",
     "rate_limited",
     "loop_silent_seconds",
     "misfits",

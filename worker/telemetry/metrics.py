@@ -133,6 +133,12 @@ WORKER_METRICS: Final[tuple[WorkerMetric, ...]] = (
     WorkerMetric("outbox_size", "gauge", "u64", "Items in the outbox that are not settled"),
     WorkerMetric("outbox_healthy", "gauge", "u64", "1 while the disk takes the outbox, else 0"),
     WorkerMetric("lost_threads", "gauge", "u64", "Threads of handlers that cannot be stopped"),
+    WorkerMetric(
+        "short_queues",
+        "gauge",
+        "u64",
+        "Queues that are not popped, since the machine lacks room, a thread or a process for them",
+    ),
     WorkerMetric("rate_limited", "counter", "u64", "Messages that the server's rate limit refused"),
     WorkerMetric(
         "loop_silent_seconds",

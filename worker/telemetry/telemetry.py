@@ -1,8 +1,8 @@
 """All of telemetry together: log, counts, gauges, health, systemd, and the watch over the loop.
 
 Readiness is red, with the reason, while one of these holds: not signed in; a queue is unknown; the
-disk does not take the outbox; a thread that cannot be stopped holds a slot; slots are free and no
-pop was answered for a while.
+disk does not take the outbox; the machine lacks what a handler needs; a thread that cannot be
+stopped holds a slot; slots are free and no pop was answered for a while.
 """
 
 import asyncio
@@ -176,14 +176,20 @@ class Telemetry:
         outbox: WatchedOutbox | None,
         consumers: Mapping[str, WatchedConsumer],
         queues: WatchedQueues,
+        shortages: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """Say what the numbers of the whole worker and readiness are read from."""
+        """Say what the numbers of the whole worker and readiness are read from.
+
+        Args:
+            shortages: returns which queues are not popped for want of something, and of what.
+        """
         counts = self.counts
         self._consumers = consumers
         counts.source("connected", lambda: float(pool.ready))
         counts.source("effective_rate", lambda: pool.rate)
         counts.source("rate_limited", lambda: pool.refusals)
         counts.source("lost_threads", self._lost)
+        counts.source("short_queues", lambda: float(len(shortages())))
         counts.source("loop_silent_seconds", self._loop_silent)
         counts.source(
             "misfits",
@@ -200,6 +206,7 @@ class Telemetry:
         health.add_condition("link", lambda: "" if pool.ready else "not signed in to OpenIAP")
         health.add_condition("queues", lambda: _unknown(queues.unknown))
         health.add_condition("threads", self._lost_threads)
+        health.add_condition("shortages", lambda: _unserved(shortages()))
         health.add_condition("popping", self._stalled)
         if outbox is not None:
             health.add_condition("outbox", lambda: outbox.failure)
@@ -287,3 +294,7 @@ class _Reasons(Collector):
 
 def _unknown(queues: set[str]) -> str:
     return f"unknown queues: {', '.join(sorted(queues))}" if queues else ""
+
+
+def _unserved(shortages: Mapping[str, str]) -> str:
+    return "; ".join(f"{queue} is not popped: {why}" for queue, why in shortages.items())

@@ -38,7 +38,7 @@ async def test_a_dead_siblings_outcome_is_sent_with_its_files(client, settings, 
     assert list((folder / "spool" / "other").rglob("out.txt")) == []
 
 
-async def test_an_item_that_was_in_flight_is_put_back_and_counts_an_attempt(
+async def test_an_item_that_was_in_flight_is_put_back_without_an_attempt(
     client, settings, start
 ) -> None:
     @handler("q")
@@ -55,5 +55,5 @@ async def test_an_item_that_was_in_flight_is_put_back_and_counts_an_attempt(
     await start(work, worker_id="me")
     (done,) = await until_finished(client, "q")
     assert done["state"] == "successful"
-    assert done["retries"] == 1
+    assert done["retries"] == 0
     assert "worker me had this item" in done["errormessage"]

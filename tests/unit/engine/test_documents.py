@@ -14,7 +14,7 @@ from tests.unit.documents import ANY_JSON, written
 from worker.engine.concurrency.holders import Holder, content_of, holders_of
 from worker.engine.concurrency.waiting_line import waiter_of
 from worker.engine.delivery.fence import closer_of, judge, run_of
-from worker.engine.fleet.deaths import MOST, Deaths, deaths_of
+from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
 from worker.engine.fleet.leadership import rank_of
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
@@ -56,7 +56,8 @@ ITEM = {
     "errormessage": "no",
     "openiap_worker_closing": {"by": "b", "retries": 1, "run": 5},
 }
-DEATHS = Deaths("i", (1, 2), ("a",)).document("q", NOW)
+DEATHS = Deaths("i", (1_001, 2_002), (2_002,), (1_001,), workers=("a",)).document("q", NOW)
+OLDER_DEATHS = {"_id": "deaths-i", "_type": "deaths", "attempts": [1, 2], "workers": ["a"]}
 RECORD = {
     "_id": "/schedule/q/s",
     "_type": "schedule",
@@ -128,15 +129,19 @@ def test_items_in_processing(document: dict[str, Any], worker: dict[str, Any]) -
     run_id(document), run_of(document), closer_of(document, 1)
     orphan = orphan_of(document, [peer] if peer else [], frozenset(), TIMES, NOW, seen=1e6)
     if orphan is not None:
-        assert outcome_of(orphan, 1, 3, "b").message
+        assert outcome_of(orphan, Deaths("i", (1,)), 3, "b").message
     judge(document, workitem_of(document), Outcome("successful"), sent=True)
 
 
-@given(written(DEATHS), st.integers(1, 9))
-def test_deaths(document: dict[str, Any], attempt: int) -> None:
-    found = deaths_of("i", document).and_(attempt, "w")
-    assert attempt in found.attempts
-    assert len(found.attempts) <= MOST
+@given(written(DEATHS) | written(OLDER_DEATHS), st.integers(0, 9_999), st.booleans())
+def test_deaths(document: dict[str, Any], run: int, alone: bool) -> None:
+    before = deaths_of("i", document)
+    found = before.and_(run, "w", alone=alone, raised=not alone)
+    assert before.total <= found.total <= before.total + 1
+    assert len(found.runs) <= MOST
+    assert set(found.alone) | set(found.raised) <= set(found.runs)
+    assert found.and_(run, "w", alone=alone) == found
+    assert marked(mark_of(found.total)) == found.total
     stored = json.loads(json.dumps(found.document("q", NOW)))
     told: list[Misfit] = []
     assert deaths_of("i", stored, told.append) == found

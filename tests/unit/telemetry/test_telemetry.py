@@ -92,7 +92,8 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
 
     await telemetry.start(lambda: "")
     assert list(await reasons()) == ["started"]
-    telemetry.watch(pool, outbox, {"q": consumer}, queues)
+    short: dict[str, str] = {}
+    telemetry.watch(pool, outbox, {"q": consumer}, queues, lambda: short)
     telemetry.ready()
     assert await reasons() == {}
     pool.ready = False
@@ -104,6 +105,10 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
     outbox.failure = "state.db: disk full"
     assert await reasons() == {"outbox": "state.db: disk full"}
     outbox.failure = ""
+    short["q"] = "a.txt cannot be kept"
+    assert await reasons() == {"shortages": "q is not popped: a.txt cannot be kept"}
+    assert dict(telemetry.counts.worker())["short_queues"] == 1.0
+    short.clear()
     consumer.lost = 2
     assert await reasons() == {"threads": "threads that cannot be stopped hold slots: 2 of q"}
     consumer.lost = 0
@@ -122,6 +127,7 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
         "effective_rate": 25.0,
         "rate_limited": 3.0,
         "lost_threads": 0.0,
+        "short_queues": 0.0,
         "misfits": 0.0,
         "outbox_size": 4.0,
         "outbox_healthy": 1.0,

@@ -23,6 +23,8 @@ class Delivery:
         over: dead workers, whose claims to this attempt count no more.
         on_overdue: called once a refusal lasts for ``overdue_after`` seconds (None: half a minute),
             so that the item need not hold a slot meanwhile.
+        raises: whether an item that is put back after a death gets a higher number: its worker may
+            be alive, and late.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
 
@@ -32,6 +34,7 @@ class Delivery:
     epoch: int = -1
     sent: bool = False
     over: tuple[str, ...] = ()
+    raises: bool = False
     patient: bool = True
     on_overdue: Callable[[], None] | None = None
     overdue_after: float | None = None

@@ -52,10 +52,9 @@ def judge(
     """
     state = str(document.get("state", ""))
     retries = number(document.get("retries"))
-    if state == PROCESSING and retries == workitem.retries:
-        if same_run(document.get("lastrun"), workitem.lastrun):
-            return Judgement("ours")
-        return Judgement("lost", holder_of(document))
+    same = same_run(document.get("lastrun"), workitem.lastrun)
+    if state == PROCESSING and retries == workitem.retries and same:
+        return Judgement("ours")
     if sent and _applied(document, state, retries, workitem, outcome):
         return Judgement("applied")
     return Judgement("lost", holder_of(document))
@@ -65,9 +64,15 @@ def _applied(
     document: Mapping[str, Any], state: str, retries: int, workitem: Workitem, outcome: Outcome
 ) -> bool:
     if outcome.kind == "successful":
-        return state == SUCCESSFUL and retries == workitem.retries
+        if state != SUCCESSFUL or retries != workitem.retries:
+            return False
+        return same_run(document.get("lastrun"), workitem.lastrun)  # or it is the next owner's
     if outcome.kind == "released":
-        return state == NEW and retries == workitem.retries
+        if state == NEW and retries == workitem.retries:
+            return True
+        # After a death it bears the words; it may have been popped again since.
+        said = bool(outcome.source) and document.get("errormessage") == outcome.message
+        return said and retries in (workitem.retries, workitem.retries + 1)
     if state == FAILED and retries == workitem.retries:
         return str(document.get("errormessage", "")) == outcome.message
     if outcome.kind == "application" and retries == workitem.retries + 1:

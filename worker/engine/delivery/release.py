@@ -13,7 +13,7 @@ from worker.engine.delivery.fence import CLOSING
 from worker.item.outcome import WAITS, Outcome, Waits
 from worker.openiap.fields import moment_of, number
 from worker.openiap.values import iso
-from worker.openiap.workitem import NEW, JsonObject
+from worker.openiap.workitem import APPLICATION, NEW, JsonObject
 
 OWNER: Final = ("userid", "username")
 BEHIND: Final = timedelta(seconds=1)
@@ -34,6 +34,27 @@ def handed_back(
     if waits is None:
         return {**back, "state": NEW, "nextrun": due_already(document, now)}
     return {**back, "state": NEW, "nextrun": iso(waits.until), WAITS: waits.document()}
+
+
+def taken_over(
+    document: Mapping[str, Any], outcome: Outcome, now: datetime | None, *, raises: bool
+) -> JsonObject:
+    """Return an item's whole document as it is to be popped again, at once, after its worker died.
+
+    Args:
+        document: as it is, in processing.
+        outcome: with the evidence for the item.
+        now: see ``due_already``.
+        raises: whether it gets the number of a next attempt: who still works this run, and is late,
+            has another then.
+    """
+    return {
+        **handed_back(document, None, now),
+        "retries": number(document.get("retries")) + raises,
+        "errormessage": outcome.message,
+        "errorsource": outcome.source,
+        "errortype": APPLICATION,
+    }
 
 
 def due_already(document: Mapping[str, Any], now: datetime | None = None) -> str:

@@ -2,7 +2,8 @@
 
 1. Where another may have the item by now, it is looked at first (the fence).
 2. A dropped link or a timeout means "maybe done": the item is read before anything is repeated.
-3. What the server refuses for a long time ends the item as failed, with that as its error.
+3. What the server refuses for a long time ends the item as failed, with that as its error. What
+   this machine cannot read for as long is its own fault: the item is handed back.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, NoReturn
 
 from worker.engine.delivery.attachments import store_attachments
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
@@ -24,16 +26,18 @@ from worker.engine.delivery.fence import (
     run_at,
     run_of,
 )
+from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.queue_limits import QueueLimits
-from worker.engine.delivery.release import handed_back, parking, retried
+from worker.engine.delivery.release import handed_back, parking, retried, taken_over
 from worker.errors import WorkerError
-from worker.item.outcome import Outcome, Waits, update_of
+from worker.item.outcome import Outcome, Waits, released, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (
     AccessDenied,
     FileTransferError,
     ItemNotFound,
+    LocalFileError,
     OpenIAPError,
     PayloadTooLarge,
     QueueNotFound,
@@ -127,6 +131,8 @@ class WriteBack:
             return await self._send(delivery)
         except ItemNotFound as error:
             return Delivered("gone", error.text)
+        except LocalFileError as error:
+            self._unreadable(delivery, error)
         except FileTransferError as error:
             delivery.outcome = Outcome("failed", None, f"The item's files: {error.text}")
             delivery.uploaded = None
@@ -139,7 +145,9 @@ class WriteBack:
             if error.maybe_done:
                 delivery.sent = True
             raise _NotYet(error) from error
-        except (OSError, TypeError, ValueError) as error:  # a file or payload that cannot be sent
+        except OSError as error:
+            self._unreadable(delivery, LocalFileError(str(error), operation="update_workitem"))
+        except (TypeError, ValueError) as error:  # a payload that cannot be sent
             text = f"{type(error).__name__}: {error}"
             return self._refusal(delivery, ServerError(text, operation="update_workitem"))
 
@@ -232,11 +240,15 @@ class WriteBack:
                 self._pool, delivery.workitem, delivery.outcome.attachments
             )
         update = update_of(delivery.workitem, delivery.outcome)
+        spared = False
+        if delivery.outcome.kind == "application" and delivery.workitem.retries:
+            allowed = await self._limits.maxretries(delivery.workitem.wiq)
+            spared = await gives_back(self._pool, delivery.workitem, allowed)
         if update.nextrun is not None:
-            ended = await self._put_back(delivery, update.nextrun)
+            ended = await self._put_back(delivery, update.nextrun, spared=spared)
             if ended is not None:
                 return ended
-        return await self._update(delivery, update, files)
+        return await self._update(delivery, update, files, ignoremaxretries=spared)
 
     async def _update(
         self,
@@ -253,7 +265,9 @@ class WriteBack:
         delivery.sent = True
         return Delivered("applied", state=stored.state, nextrun=due_for_certain(stored.nextrun))
 
-    async def _put_back(self, delivery: Delivery, at: datetime) -> Delivered | None:
+    async def _put_back(
+        self, delivery: Delivery, at: datetime, *, spared: bool
+    ) -> Delivered | None:
         """Put the item back for a chosen time where an update cannot carry that: by its document,
         which only its owner may write, so it is looked at right before. None where an update does:
         the last attempt goes that way too, so that the server fails the item and passes it on.
@@ -263,7 +277,7 @@ class WriteBack:
             self._carries_times = await self._pool.call(_carries_times)
         if self._carries_times or self._rights.missing(workitem.wiq):
             return None
-        if workitem.retries + 1 >= await self._limits.maxretries(workitem.wiq):
+        if not spared and workitem.retries + 1 >= await self._limits.maxretries(workitem.wiq):
             return None
         document = await self._read(workitem.id, None)
         if document is None:
@@ -302,11 +316,14 @@ class WriteBack:
             ended = self._concluded(delivery, self._judged(delivery, document), document)
             if ended is not None:
                 return ended
-            back = handed_back(document, waits, self._server_time())
-            try:
-                await self._pool.call(
-                    lambda client: client.update_one("workitems", back), turn="first"
+            if delivery.outcome.source:
+                back = taken_over(
+                    document, delivery.outcome, self._server_time(), raises=delivery.raises
                 )
+            else:
+                back = handed_back(document, waits, self._server_time())
+            try:
+                await self._pool.call(partial(_replaced, document=back), turn="first")
             except (AccessDenied, Unsupported) as error:  # any other refusal is waited out
                 self._warn_of_cost(delivery, error)
             else:
@@ -320,8 +337,8 @@ class WriteBack:
             errortype="application",
             nextrun=None if waits is None else waits.unparked_until or waits.until,
         )
-        # Whoever waits must not end as failed for that.
-        delivered = await self._update(delivery, update, ignoremaxretries=waits is not None)
+        # Nobody must end as failed for being handed back.
+        delivered = await self._update(delivery, update, ignoremaxretries=True)
         return replace(delivered, cost=True)
 
     async def _park(self, delivery: Delivery, waits: Waits) -> bool:
@@ -343,13 +360,7 @@ class WriteBack:
         delivery.sent = True
         if not delivery.patient:
             return Delivered("refused", error.text)
-        now = self._clock()
-        if delivery.refused_since is None:
-            delivery.refused_since = now
-        refused_for = now - delivery.refused_since
-        after = OVERDUE_AFTER if delivery.overdue_after is None else delivery.overdue_after
-        if refused_for >= after and delivery.on_overdue is not None:
-            delivery.on_overdue()
+        refused_for = self._held_up_for(delivery)
         if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
             raise _NotYet(error)
         if delivery.given_up or delivery.outcome.kind == "released":
@@ -364,8 +375,27 @@ class WriteBack:
         )
         delivery.uploaded = None
         delivery.given_up = True
-        delivery.refused_since = now
+        delivery.refused_since = None
         raise _NotYet(error)
+
+    def _unreadable(self, delivery: Delivery, error: LocalFileError) -> NoReturn:
+        """This machine cannot read what is to be sent: in the end the item is worked elsewhere."""
+        if self._held_up_for(delivery) >= self._patience:
+            text = f"worker {self._worker_id} cannot read what is to be sent: {error.text}"
+            self._log.error(f"{text}; the item is handed back", item=delivery.workitem.id)
+            delivery.outcome, delivery.refused_since = released(text), None
+        raise _NotYet(error)
+
+    def _held_up_for(self, delivery: Delivery) -> float:
+        """Return for how many seconds an outcome cannot be sent; for long, it holds no slot."""
+        now = self._clock()
+        if delivery.refused_since is None:
+            delivery.refused_since = now
+        held_up = now - delivery.refused_since
+        after = OVERDUE_AFTER if delivery.overdue_after is None else delivery.overdue_after
+        if held_up >= after and delivery.on_overdue is not None:
+            delivery.on_overdue()
+        return held_up
 
     def _warn_of_cost(self, delivery: Delivery, error: OpenIAPError) -> None:
         if delivery.outcome.waits is None:
@@ -380,6 +410,14 @@ class WriteBack:
                 " for the queue's retrydelay: this user may not write the documents of items"
                 f" ({error.text})"
             )
+
+
+async def _replaced(client: Client, document: JsonObject) -> None:
+    """Write an item's document; one refusal without a reason is no lack of rights."""
+    try:
+        await client.update_one("workitems", document)
+    except ServerError:
+        await client.update_one("workitems", document)
 
 
 async def _carries_times(client: Client) -> bool:

@@ -23,7 +23,7 @@ from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.child_process import ChildProcess, ChildSpec
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.process_attempt import ProcessAttempt
-from worker.errors import HandlerError, ResourceLimitExceeded
+from worker.errors import HandlerError, WorkerFault
 
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
@@ -133,7 +133,7 @@ class ProcessExecutor:
         """Take an idle child, or wait for one.
 
         Raises:
-            ResourceLimitExceeded: none can be started.
+            WorkerFault: none can be started.
         """
         while self._idle:
             child = self._idle.popleft()
@@ -218,9 +218,8 @@ class ProcessExecutor:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(
-                    ResourceLimitExceeded(f"{self._limits.name}: no process to run in: {reason}")
-                )
+                text = f"handler {self._limits.name}: no process to run in: {reason}"
+                turn.set_exception(WorkerFault(text, over=lambda: bool(self._children)))
 
 
 def _modules(registered: Registered, modules: Sequence[str]) -> Sequence[str]:

@@ -14,6 +14,7 @@ import ctypes
 import inspect
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -24,7 +25,8 @@ from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
-from worker.errors import TimeLimitExceeded
+from worker.engine.faults import no_thread
+from worker.errors import TimeLimitExceeded, WorkerFault
 from worker.forks import Origin
 
 T = TypeVar("T")
@@ -82,8 +84,11 @@ class ThreadExecutor:
         if len(self._threads) + self.lost() >= self._slots:
             return
         thread = _HandlerThread(self._inbox, self._limits.name, loop, self._ended)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise no_thread(f"handler {self._limits.name}") from error
         self._threads.add(thread)
-        thread.start()
 
     def _abandon(self, thread: "_HandlerThread") -> None:
         self._threads.discard(thread)
@@ -97,7 +102,8 @@ class ThreadExecutor:
         if self._stopped:
             return
         if len(self._attempts) > len(self._threads):
-            self._grow(thread.loop)
+            with suppress(WorkerFault):  # what waits has the threads that there are
+                self._grow(thread.loop)
         if was_lost:
             self._lost_changed()
 

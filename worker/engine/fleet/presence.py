@@ -81,6 +81,10 @@ class Claim(Protocol):
     def popped(self) -> float:
         """When, by ``uptime()``."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else is in flight until it has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -91,6 +95,7 @@ class Peer:
         claims: the attempts that it holds.
         lastruns: when each was popped, as far as it told: an item that was handed back without
             costing an attempt is popped again under the same retries.
+        alone: those with which nothing else was in flight.
         namespace: its setting of that name; leadership is a matter of one namespace, claims count
             whatever theirs is.
         stamp: when the server stored its last heartbeat.
@@ -108,6 +113,7 @@ class Peer:
     silent: float
     claims: frozenset[AttemptId]
     lastruns: Mapping[AttemptId, str] = field(default_factory=dict)
+    alone: frozenset[AttemptId] = frozenset()
     namespace: str = ""
     stamp: datetime | None = None
     rounds: int | None = None
@@ -147,6 +153,7 @@ def document_of(
                 "queue": claim.workitem.wiq,
                 "retries": claim.workitem.retries,
                 "lastrun": iso(claim.workitem.lastrun) if claim.workitem.lastrun else None,
+                **({"alone": True} if claim.alone else {}),
             }
             for claim in claims
         ],
@@ -155,12 +162,14 @@ def document_of(
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A claim as a document tells it: an attempt, its queue, and when it was popped."""
+    """A claim as a document tells it: an attempt, its queue, when it was popped, and whether
+    nothing else was in flight."""
 
     id: str
     retries: int
     queue: str = ""
     lastrun: datetime | None = None
+    alone: bool = False
 
     @property
     def attempt(self) -> AttemptId:
@@ -195,6 +204,7 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         lastruns={
             claim.attempt: "" if claim.lastrun is None else iso(claim.lastrun) for claim in claims
         },
+        alone=frozenset(claim.attempt for claim in claims if claim.alone),
         namespace=text_of(document.get("namespace")),
         stamp=stamp,
         rounds=whole(document.get("rounds")),
@@ -216,5 +226,13 @@ def claims_of(document: Mapping[str, Any], told: Told = ignored) -> list[Claimed
             told(Misfit(KIND, id_of(document), f"no claim: {str(item)[:MOST_SHOWN]}"))
             continue
         lastrun = moment_of(item.get("lastrun"))
-        found.append(Claimed(item["id"], retries, text_of(item.get("queue")), lastrun))
+        found.append(
+            Claimed(
+                item["id"],
+                retries,
+                text_of(item.get("queue")),
+                lastrun,
+                alone=item.get("alone") is True,
+            )
+        )
     return found

@@ -42,6 +42,7 @@ from worker.telemetry.log import Log
 AT_ONCE: Final = 16
 START_WITHIN: Final = 30.0
 """Seconds that the first pop waits for what an earlier life left."""
+STOPPED: Final = "it was stopped before it could be handed back"
 ENDED: Final = "its process ended without a word (killed, crashed, or the machine went down)"
 
 
@@ -108,9 +109,10 @@ class Recovery:
 
     async def _settle_all(self, rows: Sequence[OutboxRow], claims: Sequence[Claimed]) -> None:
         known = {attempt_id(row.workitem) for row in rows}
+        orphans = orphans_of(claims, known, self._me)
         await asyncio.gather(
-            self._settle(rows, self._me),
-            *(self._take_claimed(orphan) for orphan in orphans_of(claims, known, self._me)),
+            self._settle(rows, self._me, beside=len(orphans)),
+            *(self._take_claimed(orphan) for orphan in orphans),
         )
         if self._outbox is not None:
             await self._adopt_siblings(self._outbox)
@@ -178,7 +180,12 @@ class Recovery:
             taken.append((name, str(kept)))
         return replace(row, outcome=outcome_text(replace(outcome, attachments=tuple(taken))))
 
-    async def _settle(self, rows: Sequence[OutboxRow], owner: str) -> None:
+    async def _settle(self, rows: Sequence[OutboxRow], owner: str, beside: int = 0) -> None:
+        """Settle what the outbox of one worker held.
+
+        Args:
+            beside: how many items it had besides: the disk may have refused their rows.
+        """
         outcomes = [row for row in rows if row.outcome is not None]
         begun = [row for row in rows if row.outcome is None]
         if rows:
@@ -186,17 +193,20 @@ class Recovery:
                 f"left by an earlier life of {owner}: {len(outcomes)} outcomes to send,"
                 f" {len(begun)} items to hand back"
             )
-        await asyncio.gather(*(self._settled(row, owner) for row in (*outcomes, *begun)))
+        alone = len(begun) + beside == 1
+        await asyncio.gather(
+            *(self._settled(row, owner, alone=alone) for row in (*outcomes, *begun))
+        )
 
     @property
     def _me(self) -> str:
         return self._heartbeat.me.id
 
-    async def _settled(self, row: OutboxRow, owner: str) -> None:
+    async def _settled(self, row: OutboxRow, owner: str, *, alone: bool) -> None:
         """Settle one row; whatever is odd about it, it stays and the others go on."""
         try:
             if row.outcome is None:
-                await self._hand_back(row, owner)
+                await self._hand_back(row, owner, alone=alone)
             else:
                 await self._send(row, row.outcome, owner)
         except Exception as error:  # of whatever kind, it is this row's alone
@@ -233,16 +243,20 @@ class Recovery:
         settle(self._outbox, row.workitem, outcome, delivered, unpushed)
         self._spool.discard_outputs(row.item_id, row.retries)
 
-    async def _hand_back(self, row: OutboxRow, owner: str) -> None:
+    async def _hand_back(self, row: OutboxRow, owner: str, *, alone: bool) -> None:
         if self._outbox is None:
             return
-        delivered = await self._take(
-            Orphan(row.workitem, owner, ENDED, died=True, deaths=row.deaths)
+        # A life that ended on purpose counted none; on a disk that refuses none can be counted.
+        died = row.deaths > 0 or not self._outbox.healthy
+        how = ENDED if died else STOPPED
+        orphan = Orphan(
+            row.workitem, owner, how, died, alone=died and alone, gone=True, deaths=row.deaths
         )
+        delivered = await self._take(orphan)
         if delivered.result == "refused":
             self._outbox.refused(row.item_id, row.retries, delivered.reason)
         else:
-            self._outbox.delivered(row.item_id, row.retries)
+            self._outbox.settled(row)
 
     async def _take_claimed(self, orphan: Orphan) -> None:
         try:
@@ -278,7 +292,10 @@ class _Place:
 
 
 def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> list[Orphan]:
-    """Return the items that the presence document of an earlier life claims, unless known."""
+    """Return the items that the presence document of an earlier life claims, unless known.
+
+    Without a row of our own nothing proves that it was this machine's, and has ended.
+    """
     found = []
     for claim in claims:
         if claim.attempt in known:
@@ -290,5 +307,5 @@ def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> lis
             wiq=claim.queue,
             lastrun=claim.lastrun,
         )
-        found.append(Orphan(workitem, me, ENDED, died=True))
+        found.append(Orphan(workitem, me, ENDED, died=True, alone=claim.alone))
     return found

@@ -282,7 +282,8 @@ def orphan_of(
     if holders:
         dead = min(holders, key=lambda peer: peer.silent)
         how = f"died ({dead.host}, pid {dead.pid}, last heard of {dead.silent:.0f} s ago)"
-        return Orphan(workitem, dead.id, how, died=True, over=over)
+        alone = key in dead.alone
+        return Orphan(workitem, dead.id, how, died=True, alone=alone, over=over)
     if not times.unclaimed_after:
         return None
     # A pop that is not known, or lies ahead since the server's clock was set back, is as old as it

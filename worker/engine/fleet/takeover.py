@@ -1,17 +1,25 @@
-"""Taking over an item whose worker is gone: a retry that counts, with the evidence on it.
+"""Taking over an item whose worker is gone: back to new, with the evidence on it.
 
-A crash counts as an attempt, so a poison item ends as failed by the queue's maxretries. One that
-was in flight in several worker deaths ends as failed whatever the queue says.
+1. A worker's death costs an item no attempt: most often the worker was killed from outside, or by
+   another of the items that were in flight. It is counted (``deaths.py``), and the item is marked.
+   Where the worker may yet come back, the item gets a higher number, which keeps its late outcome
+   out; ``delivery/given_back.py`` gives that attempt back.
+2. An item that was in flight in several deaths comes back beside few others, then alone
+   (``engine/isolation.py``): who was alone when its workers died is what kills them, and fails,
+   whatever its queue says.
+3. Where it cannot be found out, as with a foreign worker that tells nobody what it holds, deaths
+   cost attempts in the end, so that nothing goes on for ever.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.fence import run_at
 from worker.engine.delivery.writeback import WriteBack
-from worker.engine.fleet.deaths import deaths_id, deaths_of
+from worker.engine.fleet.deaths import Deaths, mark_of, read_deaths
 from worker.engine.fleet.presence import COLLECTION
 from worker.item.outcome import Outcome
 from worker.openiap.errors import OpenIAPError
@@ -22,6 +30,11 @@ from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.telemetry.log import Log
 
+ALONE: Final = 2
+"""Deaths in which an item was alone before it is what kills: the first may come from outside."""
+UNKNOWN: Final = 2
+"""Times ``max_deaths`` from which on deaths cost attempts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
@@ -31,7 +44,9 @@ class Orphan:
         workitem: as far as it is known: id, queue, retries, lastrun.
         holder: the worker that had it, or "" where nobody claims it.
         how: how that worker ended, as far as known.
-        died: whether a worker died with it, which counts towards ``max_deaths``.
+        died: whether a worker died with it.
+        alone: whether nothing else was in flight there, for certain.
+        gone: whether its process has ended for certain: nobody works this run any more.
         deaths: in how many deaths this worker's own records have it, this one included.
         over: other workers whose claims to close this run count no more: they began to, and died.
     """
@@ -40,6 +55,8 @@ class Orphan:
     holder: str
     how: str
     died: bool
+    alone: bool = False
+    gone: bool = False
     deaths: int = 0
     over: tuple[str, ...] = ()
 
@@ -84,13 +101,16 @@ class TakeOver:
             on_overdue: called once it is refused.
         """
         workitem = orphan.workitem
-        deaths = await self._count_death(orphan) if orphan.died else 0
+        # One that nobody claims may have been in flight in a death that came before a heartbeat.
+        counts = orphan.died or not orphan.holder
+        deaths = await self._count_death(orphan) if counts else Deaths(workitem.id)
         outcome = outcome_of(orphan, deaths, self._max_deaths, self._worker_id)
         over = (*orphan.over, orphan.holder) if orphan.holder else orphan.over
         delivery = Delivery(
             workitem,
             outcome,
             over=over,
+            raises=not orphan.gone,
             patient=patient,
             on_overdue=on_overdue,
             overdue_after=0.0,
@@ -102,29 +122,31 @@ class TakeOver:
             )
         return delivered
 
-    async def _count_death(self, orphan: Orphan) -> int:
+    async def _count_death(self, orphan: Orphan) -> Deaths:
         """Count one more death for the item; where that cannot be stored, own records tell."""
-        workitem = orphan.workitem
-        query = {"_id": deaths_id(workitem.id)}
+        workitem, run = orphan.workitem, run_at(orphan.workitem.lastrun)
         try:
-            found = await self._pool.call(lambda client: client.query(COLLECTION, query, top=1))
-            known = deaths_of(workitem.id, found[0] if found else None, self._misfits)
-            deaths = known.and_(workitem.retries + 1, orphan.holder)
+            known = await self._pool.call(
+                lambda client: read_deaths(client, workitem.id, self._misfits)
+            )
+            deaths = known.and_(run, orphan.holder, alone=orphan.alone, raised=not orphan.gone)
             document = deaths.document(workitem.wiq, datetime.now(UTC))
             await self._pool.call(
                 lambda client: upsert(client, COLLECTION, document, acl=self._acl())
             )
         except OpenIAPError as error:
             self._log.debug(f"deaths not counted: {error}", item=workitem.id)
-            return max(1, orphan.deaths)
-        return max(len(deaths.attempts), orphan.deaths)
+            own = tuple(range(max(1, orphan.deaths)))
+            return Deaths(workitem.id, own, own if orphan.alone else ())
+        return deaths
 
 
-def outcome_of(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome:
+def outcome_of(orphan: Orphan, deaths: Deaths, max_deaths: int, by: str) -> Outcome:
     """Return what an orphan ends as; pure.
 
     Args:
-        deaths: in how many worker deaths it was in flight.
+        deaths: those that it was in flight in, this one included.
+        max_deaths: from how many on an item that was alone is failed.
         by: the worker that takes it over.
     """
     since = orphan.workitem.lastrun
@@ -133,14 +155,18 @@ def outcome_of(orphan: Orphan, deaths: int, max_deaths: int, by: str) -> Outcome
         text = f"worker {orphan.holder} had this item{when} and {orphan.how}"
     else:
         text = f"no living worker has this item, in processing{when}: {orphan.how}"
-    if deaths >= max_deaths:
+    total, alone = deaths.total, len(deaths.alone)
+    if orphan.alone and total >= max_deaths and alone >= min(ALONE, max_deaths):
         return Outcome(
             "failed",
             None,
-            f"{text}; it was in flight in {deaths} worker deaths, so it is not tried again"
-            f" (ended by {by})",
+            f"{text}; it was in flight in {total} worker deaths and alone in {alone} of them, so it"
+            f" is not tried again (ended by {by})",
         )
-    return Outcome("application", None, f"{text}; put back by {by}")
+    if total > UNKNOWN * max_deaths:
+        text = f"{text}; it was in flight in {total} worker deaths, so each costs an attempt now"
+        return Outcome("application", None, f"{text}; put back by {by}", mark_of(total))
+    return Outcome("released", None, f"{text}; put back by {by}", mark_of(total))
 
 
 def workitem_of(document: Mapping[str, Any]) -> Workitem:

@@ -210,6 +210,14 @@ class Outbox:
         """The server has the outcome: forget the item with the next commit."""
         self._settle((item_id, retries))
 
+    def settled(self, row: OutboxRow) -> None:
+        """An item that an earlier life left is back at the server: forget it, and not the run of it
+        that may have begun here since, under the same number."""
+        key = (row.item_id, row.retries)
+        entry = self._entries.get(key)
+        if entry is not None and entry.workitem is row.workitem:
+            self._settle(key)
+
     def refused(
         self, item_id: str, retries: int, reason: str, outcome: Outcome | None = None
     ) -> None:

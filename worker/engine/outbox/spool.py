@@ -12,21 +12,27 @@ import re
 import shutil
 import stat
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from worker.engine.outbox.private_files import private_folder
-from worker.errors import StateError
+from worker.errors import StateError, WorkerFault
 from worker.item.files import Attachment
-from worker.openiap.errors import FileTransferError
+from worker.openiap.errors import FileTransferError, LocalFileError
 from worker.openiap.filenames import safe_name
+from worker.openiap.part_file import OF_THE_NAME
 from worker.openiap.workitem import Workitem, WorkitemFile
 
 INPUTS: Final = "inputs"
 OUTPUTS: Final = "outputs"
 _PLAIN: Final = re.compile(r"[a-z0-9]{1,64}")
 _CHUNK: Final = 1024 * 1024
+LEAST: Final = 64 * 1024
+"""Bytes that a disk with room takes."""
+NO_THREAD: Final = "can't start new thread"
+"""Python's words, in a ``RuntimeError``."""
 
 Fetch = Callable[[WorkitemFile, Path], Awaitable[Path]]
 Size = Callable[[str], Awaitable[int]]
@@ -42,7 +48,7 @@ class Spool:
         """Return the folder for what one attempt downloads, made if need be.
 
         Raises:
-            StateError: it cannot be made.
+            WorkerFault: it cannot be made.
         """
         return self._made(INPUTS, item_id, retries)
 
@@ -50,7 +56,7 @@ class Spool:
         """Return the folder for what one attempt attaches, made if need be.
 
         Raises:
-            StateError: it cannot be made.
+            WorkerFault: it cannot be made.
         """
         return self._made(OUTPUTS, item_id, retries)
 
@@ -62,7 +68,8 @@ class Spool:
 
         Raises:
             FileTransferError: no such file, not a regular file, unreadable, or an unsafe name.
-            StateError: the spool's disk does not take it.
+            WorkerFault: the spool's disk does not take it.
+            StateError: it does not take this name.
         """
         safe = safe_name(name, operation="attach", item_id=item_id)
         reader = None if isinstance(source, bytes) else _opened(source, safe, item_id)
@@ -80,14 +87,20 @@ class Spool:
                     os.fsync(target.fileno())
                 os.replace(part, folder / safe)
             except OSError as error:
-                part.unlink(missing_ok=True)
-                raise StateError(
-                    f"{safe} cannot be kept in {folder}: {error.strerror or error}."
-                ) from error
+                with suppress(OSError):  # the error that brought us here is the one to report
+                    part.unlink(missing_ok=True)
+                text = f"{safe} cannot be kept in {folder}: {error.strerror or error}."
+                if error.errno in OF_THE_NAME:
+                    raise StateError(text) from error
+                raise self.fault(text, _size_of(source)) from error
         finally:
             if reader is not None:
                 os.close(reader)
         return folder / safe
+
+    def fault(self, text: str, size: int = LEAST) -> WorkerFault:
+        """Return the fault of a disk that does not take so many bytes."""
+        return WorkerFault(text, over=lambda: takes(self.folder, size))
 
     def inherit(self, source: Path, name: str, item_id: str, retries: int) -> Path:
         """Take an output of one attempt over from another spool; blocking.
@@ -137,7 +150,10 @@ class Spool:
 
     def _made(self, kind: str, item_id: str, retries: int) -> Path:
         folder = self._path(kind, item_id, retries)
-        private_folder(folder)
+        try:
+            private_folder(folder)
+        except StateError as error:
+            raise self.fault(str(error)) from error
         return folder
 
 
@@ -147,9 +163,12 @@ class SpooledFiles:
     Args:
         client_download: fetches a file whole into a folder and returns its path.
         client_size: returns the stored length of a file by its id.
+
+    Attributes:
+        fault: what the disk refused last, whatever became of that error; None if nothing.
     """
 
-    __slots__ = ("_client_download", "_client_size", "_fetching", "_spool", "_workitem")
+    __slots__ = ("_client_download", "_client_size", "_fetching", "_spool", "_workitem", "fault")
 
     def __init__(
         self, spool: Spool, workitem: Workitem, client_download: Fetch, client_size: Size
@@ -159,13 +178,14 @@ class SpooledFiles:
         self._client_download = client_download
         self._client_size = client_size
         self._fetching: dict[str, asyncio.Task[Path]] | None = None
+        self.fault: WorkerFault | None = None
 
     async def fetch(self, file: WorkitemFile) -> Path:
         """Fetch a file once, however many ask for it at once; a failed try can be repeated.
 
         Raises:
             FileTransferError: it did not arrive whole, or its name is not safe.
-            StateError: the spool's disk does not take it.
+            WorkerFault: the spool's disk does not take it.
         """
         if file.path is not None:
             return file.path
@@ -185,7 +205,16 @@ class SpooledFiles:
     async def keep(self, source: Path | bytes, name: str) -> Attachment:
         """Copy an output into the spool; see ``Spool.keep``."""
         item = self._workitem
-        path = await asyncio.to_thread(self._spool.keep, source, name, item.id, item.retries)
+        try:
+            path = await asyncio.to_thread(self._spool.keep, source, name, item.id, item.retries)
+        except WorkerFault as fault:
+            self.fault = fault
+            raise
+        except RuntimeError as error:
+            if NO_THREAD not in str(error):
+                raise
+            self.fault = self._spool.fault(f"{name} cannot be kept: {error}.")
+            raise self.fault from error
         return Attachment(path.name, path)
 
     def discard_inputs(self) -> None:
@@ -207,13 +236,41 @@ class SpooledFiles:
     async def _fetch(self, file: WorkitemFile) -> Path:
         item = self._workitem
         safe_name(file.filename, item_id=item.id)
-        folder = self._spool.inputs(item.id, item.retries)
         twin = file.filename.casefold()
-        if sum(other.filename.casefold() == twin for other in item.files) > 1:
-            # Two names that some file systems take for one.
-            folder = folder / folder_name(file.id, 0)
-            private_folder(folder)
-        return await self._client_download(file, folder)
+        try:
+            folder = self._spool.inputs(item.id, item.retries)
+            if sum(other.filename.casefold() == twin for other in item.files) > 1:
+                # Two names that some file systems take for one.
+                folder = folder / folder_name(file.id, 0)
+                private_folder(folder)
+            return await self._client_download(file, folder)
+        except WorkerFault as fault:
+            self.fault = fault
+            raise
+        except (StateError, LocalFileError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and NO_THREAD not in str(error):
+                raise
+            self.fault = self._spool.fault(f"{file.filename} cannot be fetched: {error}")
+            raise self.fault from error
+
+
+def takes(folder: Path, size: int) -> bool:
+    """Return whether the disk of a folder takes so many bytes now; blocking: it is tried out."""
+    probe = folder / f".{uuid4().hex}.part"
+    try:
+        private_folder(folder)
+        if shutil.disk_usage(folder).free < size:
+            return False
+        with open(probe, "xb", opener=_private) as file:
+            file.write(bytes(min(max(size, LEAST), _CHUNK)))
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, StateError):
+        return False
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return True
 
 
 def folder_name(item_id: str, retries: int) -> str:
@@ -242,6 +299,15 @@ def _opened(source: Path, name: str, item_id: str) -> int:
             item_id=item_id,
         )
     return descriptor
+
+
+def _size_of(source: Path | bytes) -> int:
+    if isinstance(source, bytes):
+        return len(source)
+    try:
+        return source.stat().st_size
+    except OSError:
+        return LEAST
 
 
 def _private(path: str, flags: int) -> int:

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from worker.openiap.errors import FileTransferError, OpenIAPError
+from worker.openiap.errors import LocalFileError, OpenIAPError
 from worker.openiap.native.scope import Scope
 from worker.openiap.native.session import Session
 from worker.openiap.wire import openiap_pb2 as pb
@@ -95,7 +95,7 @@ async def send_file(
     It ends early when the reply is there: the server has refused the file, or the link is down.
 
     Raises:
-        FileTransferError: the file cannot be read.
+        LocalFileError: the file cannot be read.
     """
     length = 0
     try:
@@ -111,7 +111,7 @@ async def send_file(
                 await session.drain()
     except OSError as error:
         # The stream is left open: an end would make the server keep a part as the whole file.
-        raise FileTransferError(
+        raise LocalFileError(
             f"the local file {path} cannot be read: {error.strerror or error}", operation="upload"
         ) from None
     return length

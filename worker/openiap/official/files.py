@@ -7,23 +7,33 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.openiap.errors import FileTransferError, NotConnected, OpenIAPError, ServerError
+from worker.openiap.errors import (
+    FileTransferError,
+    LocalFileError,
+    NotConnected,
+    OpenIAPError,
+    ServerError,
+)
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
 from worker.openiap.official.functions import NativeFunction
 from worker.openiap.official.items import native_text
 from worker.openiap.official.link import Link
 from worker.openiap.official.pending_call import PendingCall
-from worker.openiap.part_file import check_length, discard
+from worker.openiap.part_file import DISK, TABLES, check_length, discard
 
 if TYPE_CHECKING:
     from worker.openiap.download import Download
 
 LIBRARY_ATTEMPTS: Final = 8
+
+_OS_ERROR: Final = re.compile(r"\(os error (\d{1,4})\)")
+"""In Rust's words."""
 
 
 class Files:
@@ -61,6 +71,8 @@ class Files:
         try:
             await self._over_http(id, part, seconds)
             check_length(part, length, id=id)
+        except LocalFileError:
+            raise  # the library has no other disk
         except (NotConnected, FileTransferError) as error:
             await self._through_library(id, part, length, collectionname, seconds, error)
 
@@ -122,7 +134,12 @@ class Files:
     ) -> Any:
         call = PendingCall(self._link.signed_in(operation))
         call.start(function, request)
-        return await call.answer(operation, seconds)
+        try:
+            return await call.answer(operation, seconds)
+        except ServerError as error:
+            if of_this_machine(error.text):
+                raise LocalFileError(error.text, operation=operation) from None
+            raise
 
     def removal_problem(self, filename: str) -> str:
         """Return why a file cannot be removed: the library would upload a local one of its name."""
@@ -138,6 +155,12 @@ class Files:
         download, self._download = self._download, None
         if download is not None:
             await download.close()
+
+
+def of_this_machine(text: str) -> bool:
+    """Tell whether it is not the server that refused, but the disk below the library."""
+    numbers = _OS_ERROR.findall(text)
+    return any(int(number) in DISK | TABLES for number in numbers)
 
 
 def _taken(text: str) -> bool:

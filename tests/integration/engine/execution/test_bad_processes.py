@@ -1,18 +1,19 @@
 """Process handlers that misbehave: each hurts only its own item, with the evidence on it."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 import pytest
 
-from worker.engine.execution import process_attempt
+from worker.engine.execution import process, process_attempt
 from worker.engine.execution.stacks import UNKNOWN
-from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
+from worker.errors import ResourceLimitExceeded, TimeLimitExceeded, WorkerFault
 from worker.item.error_text import described, source_of
 
 REPOSITORY = Path(__file__).parents[4]
@@ -37,6 +38,24 @@ async def written(path: Path) -> int:
         while not path.exists() or not path.read_text():
             await asyncio.sleep(0.01)
     return int(path.read_text())
+
+
+async def test_without_a_process_to_run_in_it_is_the_worker_s_fault_until_there_is_one(
+    house: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, registered = await house.executor(house.sample("die"), slots=1)
+
+    async def start(*_: object) -> NoReturn:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process.ChildProcess, "start", start)
+        with pytest.raises(ResourceLimitExceeded):
+            await executor.run(house.call(registered, how="exit"))
+        with pytest.raises(WorkerFault, match="no process to run in") as caught:
+            await executor.run(house.call(registered, how="exit"))
+        assert not caught.value.over()
+    await eventually(caught.value.over)
 
 
 @pytest.mark.parametrize(

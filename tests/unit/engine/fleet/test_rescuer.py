@@ -13,10 +13,9 @@ from worker.engine.delivery.delivery import Delivered
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.presence import Peer, WorkerInfo, peer_of
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes, orphan_of
-from worker.engine.fleet.takeover import Orphan, TakeOver, outcome_of
+from worker.engine.fleet.takeover import Orphan, TakeOver
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
-from worker.openiap.workitem import Workitem
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 
@@ -63,6 +62,17 @@ def test_what_a_dead_worker_claims_is_taken() -> None:
     assert orphan is not None
     assert (orphan.holder, orphan.died) == ("a", True)
     assert "last heard of 46 s ago" in orphan.how
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_dead_worker_s_document_tells_whether_its_item_was_alone(alone: bool) -> None:
+    claim = {"id": "i", "retries": 0, **({"alone": True} if alone else {})}
+    stamp = iso(NOW - timedelta(seconds=60))
+    dead = peer_of({"_id": "a", "_modified": stamp, "queues": ["q"], "items": [claim]}, NOW)
+    assert dead is not None
+    orphan = judge(item(), [dead])
+    assert orphan is not None
+    assert orphan.alone is alone
 
 
 def test_a_claim_to_an_earlier_attempt_is_no_claim() -> None:
@@ -141,14 +151,6 @@ def test_what_nobody_claims_is_taken_when_it_is_old() -> None:
 
 def test_what_this_process_works_is_left_whatever_its_document_says() -> None:
     assert judge(item(age=10_000), [], own=frozenset({("i", 0)})) is None
-
-
-def test_a_death_too_many_fails_the_item_whatever_the_queue_says() -> None:
-    orphan = Orphan(Workitem(id="i", lastrun=NOW), "a", "died", died=True)
-    assert outcome_of(orphan, 2, 3, "b").kind == "application"
-    ended = outcome_of(orphan, 3, 3, "b")
-    assert ended.kind == "failed"
-    assert "3 worker deaths" in ended.message
 
 
 def test_documents_of_other_versions_are_read_or_left() -> None:
