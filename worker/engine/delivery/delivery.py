@@ -21,6 +21,7 @@ class Delivery:
         epoch: the pool's epoch at the pop.
         sent: whether it may have reached the server already.
         over: dead workers, whose claims to this attempt count no more.
+        unfit: whether a conditional update would not carry it as it is, or was refused.
         on_overdue: called once a refusal lasts, so that the item need not hold a slot meanwhile.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
@@ -35,6 +36,7 @@ class Delivery:
     on_overdue: Callable[[], None] | None = None
     refused_since: float | None = None
     given_up: bool = False
+    unfit: bool = False
     uploaded: list[WorkitemFile] | None = None
 
 

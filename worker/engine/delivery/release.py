@@ -13,7 +13,7 @@ from worker.engine.delivery.fence import CLOSING
 from worker.item.outcome import WAITS, Outcome, Waits
 from worker.openiap.fields import moment_of, number
 from worker.openiap.values import iso
-from worker.openiap.workitem import NEW, JsonObject
+from worker.openiap.workitem import NEW, JsonObject, Workitem
 
 OWNER: Final = ("userid", "username")
 BEHIND: Final = timedelta(seconds=1)
@@ -47,6 +47,20 @@ def due_already(document: Mapping[str, Any], now: datetime | None = None) -> str
     """
     known = [one for one in (moment_of(document.get("lastrun")), now) if one is not None]
     return iso(min(known, default=LONG_AGO) - BEHIND)
+
+
+def handing_back(workitem: Workitem, now: datetime | None = None) -> JsonObject:
+    """Return the change of a conditional update that hands an item back at once.
+
+    Args:
+        workitem: as popped.
+        now: see ``due_already``.
+    """
+    lastrun = None if workitem.lastrun is None else iso(workitem.lastrun)
+    return {
+        "$set": {"state": NEW, "nextrun": due_already({"lastrun": lastrun}, now)},
+        "$unset": dict.fromkeys((*OWNER, CLOSING, WAITS), ""),
+    }
 
 
 def parking(waits: Waits) -> JsonObject:
