@@ -8,9 +8,10 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import parse, unpack
@@ -28,7 +29,8 @@ class Tap:
     """Waits for one message and does something to it.
 
     Attributes:
-        command: the request's command, ``popworkitem`` for example.
+        command: the request's command, ``popworkitem`` for example; ``updateworkitem`` stands for
+            an outcome that is written by a conditional update as well.
         side: the request itself, or its reply.
         match: sees the request and, for a reply, the reply; says whether this is the one.
         act: ``pass`` lets it through, ``hold`` keeps it until ``Proxy.release``, ``drop`` loses it.
@@ -207,7 +209,7 @@ class Proxy:
                 return True
             request, reply = found, envelope
         for tap in self.taps:
-            if tap.command != request.command or tap.side != side:
+            if tap.side != side or not is_command(request, tap.command):
                 continue
             if (tap.once and tap.count) or not tap.match(request, reply):
                 continue
@@ -318,10 +320,32 @@ def pops(queue: str) -> Callable[[pb.Envelope, pb.Envelope | None], bool]:
     return match
 
 
+def is_command(request: pb.Envelope, command: str) -> bool:
+    """Say whether a request is of a command; see ``Tap``."""
+    if request.command == command:
+        return True
+    return (
+        command == "updateworkitem"
+        and request.command == "updatedocument"
+        and "wiq" in outcome_fields(request)
+    )
+
+
+def outcome_fields(request: pb.Envelope) -> dict[str, Any]:
+    """Return what a conditional update sets; with an outcome that is the item's queue, too."""
+    asked = unpack(request, pb.UpdateDocumentRequest)
+    if asked.collectionname != "workitems":
+        return {}
+    fields: dict[str, Any] = json.loads(asked.document).get("$set", {})
+    return fields
+
+
 def updates(queue: str) -> Callable[[pb.Envelope, pb.Envelope | None], bool]:
-    """Match updates of a queue's items."""
+    """Match updates of a queue's items, OpenIAP's own as well as conditional ones."""
 
     def match(request: pb.Envelope, _: pb.Envelope | None) -> bool:
+        if request.command == "updatedocument":
+            return outcome_fields(request)["wiq"] == queue
         return unpack(request, pb.UpdateWorkitemRequest).workitem.wiq == queue
 
     return match

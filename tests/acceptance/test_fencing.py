@@ -1,5 +1,6 @@
 """No late writer overwrites its successor."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.acceptance.clients import both_clients
 from tests.acceptance.points import HANDLING
 from tests.acceptance.processes import WAIT, until
+from tests.acceptance.proxy import Proxy
 from tests.acceptance.stage import Stage
 
 
@@ -48,6 +50,48 @@ async def test_a_thawed_worker_does_not_overwrite_its_successor(
         assert document["payload"]["by"] == successor
         assert document["payload"]["done"] == 2
         assert (await stage.account(HANDLING, [item])).runs == (2,)
+
+
+async def test_an_outcome_that_was_held_up_in_transit_does_not_overwrite_its_successor(
+    tmp_path: Path,
+) -> None:
+    """With the official client there is no condition that could stop it (README, Two clients)."""
+    async with Stage(tmp_path, client="native") as stage, stage.outsider() as outsider:
+        await outsider.queue(HANDLING, maxretries=5)
+        async with Proxy(stage.server.port) as line:
+            tap = line.tap("updateworkitem", "request", act="hold")
+            slow = stage.worker("first-owner", HANDLING, proxy=line)
+            await slow.started()
+            (item,) = await outsider.push(HANDLING, [{}])
+            async with asyncio.timeout(WAIT):
+                await tap.reached.wait()
+
+            async def claimed() -> bool:
+                found = await outsider.query("openiap_workers", {"_id": "first-owner"})
+                return any(claim["id"] == item for one in found for claim in one["items"])
+
+            await until("the first owner claims the item", claimed, WAIT, tell=slow.tail)
+            line.freeze()
+            stage.points.arm(HANDLING)
+            quick = stage.worker("second-owner", HANDLING)
+            await quick.started()
+            await until(
+                "the successor works the item", lambda: stage.points.reached(HANDLING), WAIT
+            )
+            line.restore()
+            assert line.release() == 1
+            await until(
+                "the late outcome is refused",
+                lambda: "late outcome refused" in slow.text(),
+                WAIT,
+                tell=slow.tail,
+            )
+            (document,) = await outsider.items(HANDLING)
+            assert (document["state"], document["retries"]) == ("processing", 1)
+            stage.points.let_go(HANDLING)
+            await stage.settled(HANDLING, [item])
+            (document,) = await outsider.items(HANDLING)
+            assert document["payload"]["by"] == quick.pid
 
 
 @pytest.mark.dear

@@ -21,6 +21,7 @@ from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.follow_ups import FollowUps
+from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.leadership import idle_after
@@ -119,8 +120,15 @@ class Assembly:
         settings, log, chance, workers = self.settings, self.log, self._chance, self.workers
         worker_id, counts = state.worker_id, self.telemetry.counts
         queue_names = tuple(registered.queue for registered in self.registry)
-        queues = Queues(queue_names, message_queue=settings.queue, wake=workers.wake, log=log)
+        queues = Queues(
+            queue_names,
+            message_queue=settings.queue,
+            wake=workers.wake,
+            changed=lambda: rules.forget(),
+            log=log,
+        )
         pool = self._pool(queues)
+        rules = QueueRulesReader(pool)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
 
@@ -130,12 +138,13 @@ class Assembly:
         writeback = WriteBack(
             pool,
             rights=rights,
+            rules=rules,
             worker_id=worker_id,
             lease=lease_of(settings),
             patience=settings.refusal_patience,
             log=log,
             chance=chance,
-            server_time=lambda: heartbeat.server_time,
+            server_stamp=lambda: heartbeat.last_stamp,
             now=now,
         )
         followups = FollowUps(

@@ -3,8 +3,8 @@
 1. Progress and checkpoints are written at most once a second per item, the latest wins, and never
    after the handler has ended.
 2. A write says what it is a write to: this very attempt. With a client that has conditional updates
-   that is one atomic step, with the official one, and for a user without the right to update, the
-   item is read right before. The state stays
+   that is one atomic step; with the official one, for a user without the right to update, and for
+   what a conditional update would change on its way, the item is read right before. The state stays
    ``processing``, so neither ``retries`` nor ``lastrun`` moves (server.md, Update).
 3. Follow-up items are checked now and pushed when the item has succeeded.
 """
@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from worker.engine.delivery.carried import carried
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import PROJECTION, closer_of, closing_claim, judge, run_at
 from worker.errors import LostItem
@@ -25,6 +26,7 @@ from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
+from worker.openiap.values import json_text
 from worker.openiap.workitem import Workitem
 from worker.producer.insert import KnownQueue, KnownQueues
 from worker.state.retrying import passes
@@ -114,7 +116,9 @@ class Checkpoints:
                 return await self._look_and_write(client, item)
             run = run_at(workitem.lastrun)
             condition, _ = closing_claim(workitem.id, workitem.retries, run, self._worker_id)
-            change = {"$set": {f"payload.{KEY}": item.metadata.content()}}
+            change = json_text({"$set": {f"payload.{KEY}": item.metadata.content()}})
+            if not carried(change):
+                return await self._look_and_write(client, item)
             if (await client.update_document("workitems", condition, change)).matched == 1:
                 return True
             # Somebody else's by now, or one whose document this user may not update.

@@ -19,6 +19,8 @@ from worker.openiap.types import QueueEvent, WatchEvent
 from worker.openiap.workitem import NEW, JsonObject
 from worker.telemetry.log import Log
 
+QUEUES: Final = "mq"
+ANY_QUEUE: Final = "$[?(@._type == 'workitemqueue')]"
 PROJECTION: Final = {"name": 1, "maxretries": 1, "retrydelay": 1, "amqpqueue": 1, "_acl": 1}
 
 
@@ -41,13 +43,20 @@ class Queues:
         names: the work item queues.
         message_queue: the setting ``queue``: a message queue for all of them, or "".
         wake: called with a queue's name when there may be work in it.
+        changed: called when what a queue says may be another than before.
 
     Attributes:
         watched: whether the watch of this sign-in has told of something.
     """
 
     def __init__(
-        self, names: tuple[str, ...], *, message_queue: str, wake: Callable[[str], None], log: Log
+        self,
+        names: tuple[str, ...],
+        *,
+        message_queue: str,
+        wake: Callable[[str], None],
+        changed: Callable[[], None] = lambda: None,
+        log: Log,
     ) -> None:
         self.facts: Final[dict[str, QueueFacts]] = {}
         self.unknown: Final[set[str]] = set()
@@ -58,6 +67,7 @@ class Queues:
         self._names = names
         self._message_queue = message_queue
         self._wake = wake
+        self._changed = changed
         self._log = log
 
     def rights(self, name: str) -> tuple[JsonObject, ...]:
@@ -82,6 +92,8 @@ class Queues:
         for message_queue in sorted(self._message_queues()):
             await self._listen(connection, message_queue)
         await self._watch(connection)
+        await self._watch_queues(connection)
+        self._changed()
 
     def notified(self, name: str) -> bool:
         """Whether the server tells of a queue's items: a watch at once, a message within 10 s."""
@@ -95,7 +107,7 @@ class Queues:
         query = {"_type": "workitemqueue", "name": name}
         try:
             found = await connection.call(
-                lambda client: client.query("mq", query, PROJECTION, top=1), turn="first"
+                lambda client: client.query(QUEUES, query, PROJECTION, top=1), turn="first"
             )
         except (AccessDenied, ServerError) as error:
             self._log.warn(f"the queue cannot be read: {error.text}", queue=name)
@@ -167,6 +179,23 @@ class Queues:
                 f"the watch on work items cannot be tried out ({error.text}); it is relied upon"
                 " once it has told of an item"
             )
+
+    async def _watch_queues(self, connection: Connection) -> None:
+        """Hear of changed queues at once where the client and the server can."""
+        if not connection.client.server_config.get("supports_watch"):
+            return
+
+        def changed(event: WatchEvent) -> None:
+            self._changed()
+
+        try:
+            await connection.call(
+                lambda client: client.watch(QUEUES, [ANY_QUEUE], changed), turn="first"
+            )
+        except OpenIAPError as error:
+            if error.maybe_done:
+                raise
+            self._log.debug(f"no watch on queues ({error.text}); they are read anew now and then")
 
     def _on_new(self, event: WatchEvent) -> None:
         if is_test_document(event.document):

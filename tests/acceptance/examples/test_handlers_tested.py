@@ -111,7 +111,7 @@ async def test_nothing_is_lost_when_the_server_is_restarted(local_openiap: Local
         return {"n": payload["n"] * 2}
 
     await local_openiap.start_worker(double)
-    local_openiap.lose_replies("updateworkitem", 2)
+    local_openiap.lose_replies("updatedocument", 2)
     ids = [await local_openiap.push(double, {"n": n}) for n in range(10)]
     await local_openiap.cut_links()
     await local_openiap.restart()

@@ -28,7 +28,7 @@ async def test_items_left_in_processing_stay_claimed_so_that_others_take_them_ov
         await begun.wait()
         while not await client.count("openiap_workers", {"items.id": pushed.id}):
             await asyncio.sleep(0.05)
-        server.faults.delay = {"updateone": 60.0, "updateworkitem": 60.0}
+        server.faults.delay = dict.fromkeys(("updateone", "updateworkitem", "updatedocument"), 60.0)
         await daemon.stop()
     (item,) = await client.query("workitems", {"_id": pushed.id})
     assert item["state"] == "processing"

@@ -130,7 +130,7 @@ async def test_a_user_who_may_not_write_documents_of_items_is_told_so_once(
             while await client.count("workitems", {"wiq": "q", "retries": 1}) < 3:
                 await asyncio.sleep(0.02)
     said = [text for text in warned if "may not update the documents" in text]
-    assert len(said) == (1 if client_name == "official" else 0)
+    assert len(said) == 1
 
 
 async def test_a_retry_by_the_queues_own_delay_is_begun_when_it_is_due(

@@ -229,8 +229,8 @@ async def test_an_orphan_that_the_server_will_not_change_does_not_hold_up_the_ot
     items = [await popped(native), await popped(native)]
     claims = frozenset((item.id, 0) for item in items)
     looking = rescuer(native, "heir", Peer("owner", "host", 1, "1", ("q",), 60, claims))
-    # The count of its deaths, its document twice, and then the update that stands in for that.
-    server.faults.refuse |= {"updateone": 3, "updateworkitem": 1}
+    # The count of its deaths, and then the conditional update that hands it back.
+    server.faults.refuse |= {"updatedocument": 1}
     assert await looking.rescue() == 1
     assert await looking.rescue() == 1
     assert [(await document_of(native, item))["state"] for item in items] == ["new", "new"]
@@ -247,7 +247,8 @@ async def test_an_outcome_that_the_server_will_not_have_does_not_hold_up_the_sta
     await before.close()
     outbox = await Outbox.open(tmp_path, "me", sync="normal", keep_evidence_days=1)
     recovery = recovery_of(native, outbox, tmp_path, start_within=0.2)
-    server.faults.refuse["updateworkitem"] = 1_000_000  # until it is told otherwise
+    # Until it is told otherwise.
+    server.faults.refuse |= {"updateworkitem": 1_000_000, "updatedocument": 1_000_000}
     async with asyncio.timeout(60):
         await recovery.run()
         assert (await document_of(native, item))["state"] == "processing"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import create_queue, until_finished, until_idle
 from worker import Item, handler
+from worker.openiap.client import Client
 from worker.openiap.errors import PayloadTooLarge
 
 
@@ -20,6 +21,11 @@ def impatient(update: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
     return update_soon
 
 
+def written_by(client: Client) -> str:
+    """Return the command by which outcomes are written."""
+    return "updatedocument" if client.capabilities.conditional_updates else "updateworkitem"
+
+
 async def test_a_server_whose_database_is_away_costs_no_finished_work(
     client, start, server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -29,7 +35,7 @@ async def test_a_server_whose_database_is_away_costs_no_finished_work(
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
         runs.append(item.id)
-        server.faults.refuse["updateworkitem"] = 6
+        server.faults.refuse |= {"updateworkitem": 6, "updatedocument": 6}
         return {"done": True}
 
     await create_queue(client, "q")
@@ -47,7 +53,7 @@ async def test_what_is_refused_for_long_ends_as_failed_with_the_reason(
 ) -> None:
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
-        server.faults.refuse["updateworkitem"] = 1
+        server.faults.refuse[written_by(client)] = 1
         return {"done": True}
 
     await create_queue(client, "q")
@@ -87,12 +93,13 @@ async def test_a_lost_reply_is_read_back_before_anything_is_repeated(
     client, start, server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Only updates give up soon: a pop that did would leave its item to the rescuer.
-    monkeypatch.setattr(type(client), "update_workitem", impatient(type(client).update_workitem))
+    for name in ("update_workitem", "update_document"):
+        monkeypatch.setattr(type(client), name, impatient(getattr(type(client), name)))
 
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
         if item.attempt == 1:
-            server.faults.lose_update_replies = 1
+            server.faults.lose_replies[written_by(client)] = 1
             raise RuntimeError("first")
         return {"done": True}
 
@@ -121,7 +128,7 @@ async def test_an_outcome_that_is_refused_for_long_holds_no_slot(
     await create_queue(client, "q")
     for n in (1, 2, 3):
         await client.push_workitem("q", {"n": n})
-    server.faults.refuse["updateworkitem"] = 1_000_000
+    server.faults.refuse |= {"updateworkitem": 1_000_000, "updatedocument": 1_000_000}
     daemon = await start(work)
     async with asyncio.timeout(60):
         while daemon.counts()["q"].popped < 3:

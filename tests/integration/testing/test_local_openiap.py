@@ -138,7 +138,7 @@ async def test_a_worker_stays_alive_however_far_time_goes(local_openiap: LocalOp
 
 async def test_lost_replies_lose_no_item(local_openiap: LocalOpenIAP) -> None:
     await local_openiap.start_worker(book)
-    local_openiap.lose_replies("updateworkitem")
+    local_openiap.lose_replies("updatedocument")
     id = await local_openiap.push(book, {"number": "1", "amount": 1})
     assert (await local_openiap.ended(id)).state == "successful"
     with pytest.raises(ValueError, match="the protocol has no command 'popworkitems'"):

@@ -21,6 +21,7 @@ class Delivery:
         epoch: the pool's epoch at the pop.
         sent: whether it may have reached the server already.
         over: dead workers, whose claims to this attempt count no more.
+        unfit: whether a conditional update would not carry it as it is, or was refused.
         on_overdue: called once a refusal lasts for ``overdue_after`` seconds (None: half a minute),
             so that the item need not hold a slot meanwhile.
         raises: whether an item that is put back after a death gets a higher number: its worker may
@@ -40,6 +41,7 @@ class Delivery:
     overdue_after: float | None = None
     refused_since: float | None = None
     given_up: bool = False
+    unfit: bool = False
     uploaded: list[WorkitemFile] | None = None
 
 

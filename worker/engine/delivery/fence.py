@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from worker.engine.delivery.queue_rules import CHAINS
 from worker.item.outcome import Outcome
 from worker.openiap.fields import moment_of, number
 from worker.openiap.values import parse_iso
@@ -19,12 +20,15 @@ from worker.openiap.workitem import FAILED, NEW, PROCESSING, SUCCESSFUL, JsonObj
 SAME_LASTRUN: Final = 1.001
 MAX_SHOWN: Final = 300
 CLOSING: Final = "openiap_worker_closing"
+ENDS: Final = "ends"
 PROJECTION: Final[JsonObject] = {
     "state": 1,
     "retries": 1,
     "lastrun": 1,
     "username": 1,
     "errormessage": 1,
+    "files": 1,
+    **{field: 1 for fields in CHAINS.values() for field in fields},
     CLOSING: 1,
 }
 
@@ -132,32 +136,57 @@ def closer_of(document: Mapping[str, Any], retries: int) -> str:
     return ""
 
 
-def closing_claim(
-    item_id: str, retries: int, run: int, by: str, over: Sequence[str] = ()
-) -> tuple[JsonObject, JsonObject]:
-    """Return the condition and the change that claim the right to close one attempt.
+def decided_of(document: Mapping[str, Any], retries: int) -> str:
+    """Return the state in which this very run is decided to end, or "": its outcome stands on the
+    item already, and only OpenIAP's own update for that state is left to be sent."""
+    if not closer_of(document, retries):
+        return ""
+    ends = document[CLOSING].get(ENDS)
+    return ends if ends in CHAINS else ""
 
-    Matching and changing are one atomic step in MongoDB (server.md, Conditional updates), and the
-    claim of one worker keeps all others out of this run, so of a late writer and a rescuer just
-    one gets it. ``run`` is ``run_of`` the item: a claim that an earlier run left counts as none,
-    and so do those of ``over``, which names dead workers. ``$ne`` holds for a missing field too.
+
+def still_open(
+    item_id: str, retries: int, run: int, by: str, over: Sequence[str] = ()
+) -> JsonObject:
+    """Return the condition under which a write still meets the run that it is meant for.
+
+    Matching and changing are one atomic step in MongoDB (server.md, Conditional updates), so of a
+    late writer and a rescuer just one gets a run. ``run`` is ``run_of`` the item, 0 where it is not
+    known. The claim of one worker keeps all others out of its run: one that an earlier run left
+    counts as none, and so do those of ``over``, which names dead workers. A run that is decided is
+    closed to all. ``$ne`` holds for a missing field too, and so does null.
+
+    Dates in a condition are text to OpenIAP, which is never equal to a date; one that is made in
+    MongoDB is.
 
     The alternatives stand inside ``$and``: OpenIAP puts an ``$or`` of its own in the place of one
     that stands beside an ``_id`` of 24 digits, so a claim would match whoever had made it (openflow
     1.5.10.62, ``DatabaseConnection.UpdateDocument``).
     """
-    condition: JsonObject = {
-        "_id": item_id,
-        "state": PROCESSING,
-        "retries": retries,
-        "$and": [
-            {
-                "$or": [
-                    {f"{CLOSING}.retries": {"$ne": retries}},
-                    {f"{CLOSING}.run": {"$ne": run}},
-                    {f"{CLOSING}.by": {"$in": [by, *over]}},
-                ]
-            }
-        ],
-    }
-    return condition, {"$set": {CLOSING: {"retries": retries, "run": run, "by": by}}}
+    parts: list[JsonObject] = [
+        {
+            "$or": [
+                {f"{CLOSING}.retries": {"$ne": retries}},
+                {f"{CLOSING}.run": {"$ne": run}},
+                {f"{CLOSING}.by": {"$in": [by, *over]}, f"{CLOSING}.{ENDS}": None},
+            ]
+        }
+    ]
+    if run:
+        parts.append({"$expr": {"$eq": ["$lastrun", {"$toDate": run}]}})
+    return {"_id": item_id, "state": PROCESSING, "retries": retries, "$and": parts}
+
+
+def closing(retries: int, run: int, by: str, ends: str = "") -> JsonObject:
+    """Return what a claim leaves on the item: who closes which run, and in which state it is
+    decided to end, where it is."""
+    claim: JsonObject = {"retries": retries, "run": run, "by": by}
+    return {**claim, ENDS: ends} if ends else claim
+
+
+def closing_claim(
+    item_id: str, retries: int, run: int, by: str, over: Sequence[str] = ()
+) -> tuple[JsonObject, JsonObject]:
+    """Return the condition and the change that claim the right to close one run."""
+    condition = still_open(item_id, retries, run, by, over)
+    return condition, {"$set": {CLOSING: closing(retries, run, by)}}

@@ -13,7 +13,7 @@ from worker.engine.delivery.fence import CLOSING
 from worker.item.outcome import WAITS, Outcome, Waits
 from worker.openiap.fields import moment_of, number
 from worker.openiap.values import iso
-from worker.openiap.workitem import APPLICATION, NEW, JsonObject
+from worker.openiap.workitem import APPLICATION, NEW, JsonObject, Workitem
 
 OWNER: Final = ("userid", "username")
 BEHIND: Final = timedelta(seconds=1)
@@ -68,6 +68,39 @@ def due_already(document: Mapping[str, Any], now: datetime | None = None) -> str
     """
     known = [one for one in (moment_of(document.get("lastrun")), now) if one is not None]
     return iso(min(known, default=LONG_AGO) - BEHIND)
+
+
+def handing_back(workitem: Workitem, now: datetime | None = None) -> JsonObject:
+    """Return the change of a conditional update that hands an item back at once.
+
+    Args:
+        workitem: as popped.
+        now: see ``due_already``.
+    """
+    lastrun = None if workitem.lastrun is None else iso(workitem.lastrun)
+    return {
+        "$set": {"state": NEW, "nextrun": due_already({"lastrun": lastrun}, now)},
+        "$unset": dict.fromkeys((*OWNER, CLOSING, WAITS), ""),
+    }
+
+
+def taking_over(
+    workitem: Workitem, outcome: Outcome, now: datetime | None, *, raises: bool
+) -> JsonObject:
+    """Return the change of a conditional update that puts an item back after its worker died.
+
+    Args:
+        workitem: as popped.
+        outcome, now, raises: see ``taken_over``.
+    """
+    change = handing_back(workitem, now)
+    change["$set"] |= {
+        "retries": workitem.retries + raises,
+        "errormessage": outcome.message,
+        "errorsource": outcome.source,
+        "errortype": APPLICATION,
+    }
+    return change
 
 
 def parking(waits: Waits) -> JsonObject:

@@ -1,7 +1,9 @@
 """Write-back: one outcome is sent until the server has it, or has refused it for good.
 
-1. Where another may have the item by now, it is looked at first (the fence).
-2. A dropped link or a timeout means "maybe done": the item is read before anything is repeated.
+1. With a client that has conditional updates, an outcome is one of those (``conditional.py``).
+2. What cannot go that way goes by OpenIAP's own update: where another may have the item by now, it
+   is looked at first, and its run is claimed (``owner.py``). A dropped link or a timeout means
+   "maybe done": the item is read before anything is repeated.
 3. What the server refuses for a long time ends the item as failed, with that as its error. What
    this machine cannot read for as long is its own fault: the item is handed back.
 """
@@ -10,27 +12,21 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NoReturn
 
 from worker.engine.delivery.attachments import store_attachments
+from worker.engine.delivery.conditional import ConditionalWrite
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
 from worker.engine.delivery.document_rights import DocumentRights
-from worker.engine.delivery.fence import (
-    PROJECTION,
-    Judgement,
-    closer_of,
-    closing_claim,
-    judge,
-    run_at,
-    run_of,
-)
 from worker.engine.delivery.given_back import gives_back
-from worker.engine.delivery.queue_limits import QueueLimits
-from worker.engine.delivery.release import handed_back, parking, retried, taken_over
+from worker.engine.delivery.owner import Owner
+from worker.engine.delivery.queue_rules import QueueRulesReader
+from worker.engine.delivery.release import handed_back, retried, taken_over
+from worker.engine.delivery.server_clock import ServerClock, Stamp
 from worker.errors import WorkerError
-from worker.item.outcome import Outcome, Waits, released, update_of
+from worker.item.outcome import Outcome, released, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (
@@ -68,11 +64,12 @@ class WriteBack:
 
     Args:
         rights: learns and tells which queues' items this user may not write as documents.
+        rules: what the queues say of their items' ends.
         worker_id: who closes an attempt, for the fence and for log lines.
         lease: seconds after a pop from which the item is looked at before it is written.
         patience: seconds for which the server may refuse an outcome before that is believed.
         clock: seconds that go on while the machine sleeps.
-        server_time: the server's time, or None where it is not known.
+        server_stamp: the server's last on a heartbeat, or None where there was none.
         now: what times of retries are reckoned from.
     """
 
@@ -84,9 +81,10 @@ class WriteBack:
         lease: float,
         log: LinkLog,
         rights: DocumentRights | None = None,
+        rules: QueueRulesReader | None = None,
         patience: float = PATIENCE,
         clock: Callable[[], float] = uptime,
-        server_time: Callable[[], datetime | None] = lambda: None,
+        server_stamp: Callable[[], Stamp | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: random.Random | None = None,
     ) -> None:
@@ -96,14 +94,29 @@ class WriteBack:
         self._log = log
         self._patience = patience
         self._clock = clock
-        self._server_time = server_time
         self._now = now
         self._chance = chance or random.Random()  # noqa: S311 (jitter, no secret)
-        self.fenced = 0
         self._warned_of_cost = False
         self._rights = rights or DocumentRights(lambda: pool.epoch, log)
-        self._limits = QueueLimits(pool, clock)
+        self._rules = rules or QueueRulesReader(pool, clock)
+        self._time = ServerClock(clock, server_stamp)
+        self._owner = Owner(pool, worker_id=worker_id, rights=self._rights, log=log)
+        self._conditional = ConditionalWrite(
+            pool,
+            worker_id=worker_id,
+            rights=self._rights,
+            rules=self._rules,
+            owner=self._owner,
+            now=now,
+            time=self._time,
+            log=log,
+        )
         self._carries_times: bool | None = None
+
+    @property
+    def fenced(self) -> int:
+        """How many outcomes came too late."""
+        return self._owner.fenced
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         """Send until accepted or refused for good; ends early only by cancellation."""
@@ -124,11 +137,10 @@ class WriteBack:
         if not self._pool.ready:
             await self._pool.wait_ready()
         try:
-            if self._needs_check(delivery):
-                ended = await self._check(delivery)
-                if ended is not None:
-                    return ended
-            return await self._send(delivery)
+            ended = await self._conditional.write(delivery, look=self._needs_check(delivery))
+            if ended is None and self._needs_check(delivery):
+                ended = await self._owner.check(delivery)
+            return ended or await self._send(delivery)
         except ItemNotFound as error:
             return Delivered("gone", error.text)
         except LocalFileError as error:
@@ -152,84 +164,14 @@ class WriteBack:
             return self._refusal(delivery, ServerError(text, operation="update_workitem"))
 
     def _needs_check(self, delivery: Delivery) -> bool:
-        if delivery.sent or delivery.popped is None or delivery.epoch != self._pool.epoch:
+        if (
+            delivery.sent
+            or delivery.unfit
+            or delivery.popped is None
+            or delivery.epoch != self._pool.epoch
+        ):
             return True
         return self._clock() - delivery.popped > self._lease
-
-    async def _check(self, delivery: Delivery) -> Delivered | None:
-        """Look at the item before it is written; returns the end, or None to go on.
-
-        It is read before it is claimed: the claim's condition does not see ``lastrun``, and a claim
-        to somebody else's run would keep its owner out.
-        """
-        document = await self._read(delivery.workitem.id, PROJECTION)
-        if document is None:
-            return None  # gone, or not readable for this user: the update itself will tell
-        judgement = self._judged(delivery, document)
-        if judgement.verdict == "ours":
-            claimed = await self._claim(delivery, run_of(document))
-            if claimed:
-                return None
-            if claimed is False:  # another's claim, a change since, or no right to update
-                document = await self._read(delivery.workitem.id, PROJECTION)
-                if document is None:
-                    return None
-                judgement = self._judged(delivery, document)
-                ended = self._concluded(delivery, judgement, document)
-                if ended is None:
-                    self._rights.note_missing(delivery.workitem.wiq)
-                return ended
-        return self._concluded(delivery, judgement, document)
-
-    async def _claim(
-        self, delivery: Delivery, run: int, instead: JsonObject | None = None
-    ) -> bool | None:
-        """Claim a run in one conditional write, or make a change instead that the same condition
-        guards; whether that was done, None where the client or this user cannot."""
-        workitem = delivery.workitem
-        if self._rights.missing(workitem.wiq):
-            return None
-        condition, claim = closing_claim(
-            workitem.id, workitem.retries, run, self._worker_id, delivery.over
-        )
-
-        async def write(client: Client) -> bool | None:
-            if not client.capabilities.conditional_updates:
-                return None
-            result = await client.update_document("workitems", condition, instead or claim)
-            return result.matched == 1
-
-        return await self._pool.call(write, turn="first")
-
-    def _judged(self, delivery: Delivery, document: JsonObject) -> Judgement:
-        return judge(document, delivery.workitem, delivery.outcome, sent=delivery.sent)
-
-    def _concluded(
-        self, delivery: Delivery, judgement: Judgement, document: JsonObject
-    ) -> Delivered | None:
-        if judgement.verdict == "ours":
-            closer = closer_of(document, delivery.workitem.retries)
-            if closer in ("", self._worker_id, *delivery.over):
-                return None
-            judgement = Judgement("lost", f"being closed by {closer}")
-        if judgement.verdict == "applied":
-            return Delivered("applied", state=str(document.get("state", "")))
-        self.fenced += 1
-        reason = f"the item has a new owner ({judgement.holder}); this was {self._worker_id}"
-        self._log.warn(
-            f"late outcome refused: {reason}",
-            item=delivery.workitem.id,
-            attempt=delivery.workitem.retries + 1,
-            outcome=delivery.outcome.kind,
-        )
-        return Delivered("fenced", reason)
-
-    async def _read(self, item_id: str, projection: JsonObject | None) -> JsonObject | None:
-        found = await self._pool.call(
-            lambda client: client.query("workitems", {"_id": item_id}, projection, top=1),
-            turn="first",
-        )
-        return found[0] if found else None
 
     async def _send(self, delivery: Delivery) -> Delivered:
         if delivery.outcome.kind == "released":
@@ -242,7 +184,7 @@ class WriteBack:
         update = update_of(delivery.workitem, delivery.outcome)
         spared = False
         if delivery.outcome.kind == "application" and delivery.workitem.retries:
-            allowed = await self._limits.maxretries(delivery.workitem.wiq)
+            allowed = await self._rules.maxretries(delivery.workitem.wiq)
             spared = await gives_back(self._pool, delivery.workitem, allowed)
         if update.nextrun is not None:
             ended = await self._put_back(delivery, update.nextrun, spared=spared)
@@ -277,15 +219,15 @@ class WriteBack:
             self._carries_times = await self._pool.call(_carries_times)
         if self._carries_times or self._rights.missing(workitem.wiq):
             return None
-        if not spared and workitem.retries + 1 >= await self._limits.maxretries(workitem.wiq):
+        if not spared and workitem.retries + 1 >= await self._rules.maxretries(workitem.wiq):
             return None
-        document = await self._read(workitem.id, None)
+        document = await self._owner.read(workitem.id, None)
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
-        ended = self._concluded(delivery, self._judged(delivery, document), document)
+        ended = self._owner.concluded(delivery, document)
         if ended is not None:
             return ended
-        there = self._time_there(delivery, document)
+        there = self._time.now(delivery, moment_of(document.get("lastrun")))
         due = at if there is None else there + (at - self._now())
         back = retried(document, delivery.outcome, due)
         try:
@@ -295,13 +237,6 @@ class WriteBack:
             return None
         return Delivered("applied", state=NEW, nextrun=at)
 
-    def _time_there(self, delivery: Delivery, document: JsonObject) -> datetime | None:
-        """Return the server's time: it stamped the pop, and this machine knows how long ago."""
-        stamped = moment_of(document.get("lastrun"))
-        if stamped is None or delivery.popped is None:
-            return self._server_time()
-        return stamped + timedelta(seconds=self._clock() - delivery.popped)
-
     async def _release(self, delivery: Delivery) -> Delivered:
         """Hand the item back, or park it, without costing an attempt (server.md, Documents).
 
@@ -309,19 +244,16 @@ class WriteBack:
         without the rights hands it back as a retry.
         """
         waits = delivery.outcome.waits
-        if waits is not None and await self._park(delivery, waits):
-            return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
-        document = await self._read(delivery.workitem.id, None)
+        document = await self._owner.read(delivery.workitem.id, None)
         if document is not None:
-            ended = self._concluded(delivery, self._judged(delivery, document), document)
+            ended = self._owner.concluded(delivery, document)
             if ended is not None:
                 return ended
+            now = self._time.by_heartbeat()
             if delivery.outcome.source:
-                back = taken_over(
-                    document, delivery.outcome, self._server_time(), raises=delivery.raises
-                )
+                back = taken_over(document, delivery.outcome, now, raises=delivery.raises)
             else:
-                back = handed_back(document, waits, self._server_time())
+                back = handed_back(document, waits, now)
             try:
                 await self._pool.call(partial(_replaced, document=back), turn="first")
             except (AccessDenied, Unsupported) as error:  # any other refusal is waited out
@@ -340,14 +272,6 @@ class WriteBack:
         # Nobody must end as failed for being handed back.
         delivered = await self._update(delivery, update, ignoremaxretries=True)
         return replace(delivered, cost=True)
-
-    async def _park(self, delivery: Delivery, waits: Waits) -> bool:
-        """Park the item in one conditional write, where the client has that; whether it was."""
-        run = run_at(delivery.workitem.lastrun)
-        try:
-            return bool(await self._claim(delivery, run, parking(waits)))
-        except (AccessDenied, ServerError, Unsupported):
-            return False  # the other way says what is wrong
 
     def _refusal(self, delivery: Delivery, error: OpenIAPError) -> Delivered:
         """The server said no.
@@ -373,7 +297,7 @@ class WriteBack:
         delivery.outcome = Outcome(
             "failed", None, f"OpenIAP refused the outcome of the handler: {error.text}"
         )
-        delivery.uploaded = None
+        delivery.uploaded, delivery.unfit = None, False
         delivery.given_up = True
         delivery.refused_since = None
         raise _NotYet(error)

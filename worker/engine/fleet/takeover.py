@@ -26,7 +26,6 @@ from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import Told, id_of, ignored, moment_of, number, text_of
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.telemetry.log import Log
 
@@ -150,7 +149,7 @@ def outcome_of(orphan: Orphan, deaths: Deaths, max_deaths: int, by: str) -> Outc
         by: the worker that takes it over.
     """
     since = orphan.workitem.lastrun
-    when = f" since {iso(since)}" if since else ""
+    when = f" since {in_words(since)}" if since else ""
     if orphan.holder:
         text = f"worker {orphan.holder} had this item{when} and {orphan.how}"
     else:
@@ -167,6 +166,12 @@ def outcome_of(orphan: Orphan, deaths: Deaths, max_deaths: int, by: str) -> Outc
         text = f"{text}; it was in flight in {total} worker deaths, so each costs an attempt now"
         return Outcome("application", None, f"{text}; put back by {by}", mark_of(total))
     return Outcome("released", None, f"{text}; put back by {by}", mark_of(total))
+
+
+def in_words(moment: datetime) -> str:
+    """Return a moment for a text on an item: in whole seconds, since OpenIAP's conditional update
+    takes a text for a date that has one with a fraction in it (``delivery/carried.py``)."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def workitem_of(document: Mapping[str, Any]) -> Workitem:

@@ -25,6 +25,8 @@ from worker.localserver.storage.item_rules import NEW
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.user import User, created_by, modified_by
 
+TOLD: Final = ("_type", "state", "wiq", "wiqid")
+"""What is known of an item's change before its payload is read."""
 CREATED: Final = ("_created", "_createdby", "_createdbyid")
 
 
@@ -135,6 +137,8 @@ class Documents:
         update: dict[str, Any],
         user: User,
         now: int,
+        *,
+        asks_payload: bool = True,
     ) -> int:
         """Apply ``$set`` and the like to every document that matches, and return their number.
 
@@ -152,7 +156,10 @@ class Documents:
         if not all(isinstance(fields, dict) for fields in update.values()):
             raise RefusedError("Modifiers operate on fields, so each takes a JSON object")
         stamped = {**update, "$set": {**update.get("$set", {}), **modified_by(user, now)}}
-        payloads = self._changes.wanted(collection) or _mentions_payload(query, update)
+        # Items are changed for every one that a worker finishes; a payload, which may be large, is
+        # neither read nor written where nothing asks for it.
+        payloads = collection != item_table.COLLECTION or (asks_payload or _changes_payload(update))
+        writes = payloads or "payload" in stamped["$set"]
         found = list(
             self._queries.matching(
                 collection, query, payloads=payloads, dates=False, user=user, right=rights.UPDATE
@@ -162,13 +169,15 @@ class Documents:
             changed = _changed(document, stamped)
             if changed.get("_id") != document["_id"]:
                 raise RefusedError("Performing an update on the path '_id' would modify it")
+            known: dict[str, Any] | None = None
             if collection == item_table.COLLECTION:
-                # Fences are marked for every item that a worker finishes; its payload, which may
-                # be large, is neither read nor written for that.
-                self._items.replace(item_table.item_of(changed), now, payload=payloads)
+                self._items.replace(item_table.item_of(changed), now, payload=writes)
+                known = {field: changed.get(field) for field in TOLD}
             else:
                 self._documents.replace(collection, changed)
-            self._changes.publish(collection, "update", changed)
+            if self._changes.wanted(collection, "update", known):
+                whole = changed if writes else self._get(collection, str(changed["_id"]))
+                self._changes.publish(collection, "update", whole or changed)
         return len(found)
 
     def insert_or_replace(
@@ -330,13 +339,13 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
     return dict(found.find_one({}))
 
 
-def _mentions_payload(query: dict[str, Any], update: dict[str, Any]) -> bool:
-    """Say whether an update of items reads or writes payloads; when in doubt it does."""
-    if any(key.startswith(("payload", "$")) for key in query):
-        return True
+def _changes_payload(update: dict[str, Any]) -> bool:
+    """Say whether an update has to know payloads to change them; when in doubt it does."""
     if not set(update) <= {"$set", "$unset"}:
         return True
-    return any(field.startswith("payload") for fields in update.values() for field in fields)
+    if "payload" in update.get("$unset", {}):
+        return True
+    return any(path.startswith("payload.") for fields in update.values() for path in fields)
 
 
 def _id_text(value: object) -> str:

@@ -121,7 +121,8 @@ class ServerOptions:
             from silence: watches take ``$.[?(…)]``, targets of chains count when they come over
             the protocol, whole seconds count in the ``nextrun`` of an update,
             ``updateworkitemqueue`` keeps what it is not told, counting takes no query, an ``$or``
-            beside an ``_id`` is seen, and a new document of an upsert keeps its ``_id``.
+            beside an ``_id`` is seen, a new document of an upsert keeps its ``_id``, and a
+            conditional update stores texts with a date inside as they are.
         pops_compete: leave ``pops_compete: false`` out of ``/config``, so that clients treat this
             server like OpenIAP, where several pops at once on one queue disturb each other.
         pop_contention: pop in the real server's loop, where pops at once on one queue read the same

@@ -15,6 +15,12 @@ import mongomock
 from mongomock.filtering import filter_applies, resolve_sort_key
 
 from worker.localserver.operations.patterns import with_timed_patterns
+from worker.localserver.operations.plain_conditions import (
+    NotPlain,
+    applies_plainly,
+    names_one,
+    with_made_dates,
+)
 from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
@@ -136,9 +142,17 @@ class Queries:
         if not rest:
             yield from candidates
             return
-        condition = with_timed_patterns(json_text.with_dates(rest) if dates else rest)
+        full: dict[str, Any] | None = None
         for document in candidates:
-            if applies(condition, json_text.with_dates(document)):
+            try:
+                if dates:
+                    raise NotPlain
+                met = applies_plainly(rest, document)
+            except NotPlain:
+                if full is None:
+                    full = _prepared(rest, dates=dates)
+                met = applies(full, json_text.with_dates(document))
+            if met:
                 yield document
 
     def count(self, collection: str, query: dict[str, Any], reader: User | None = None) -> int:
@@ -248,6 +262,10 @@ def item_condition(
     values: list[Any] = []
     rest: dict[str, Any] = {}
     for key, wanted in query.items():
+        if key == "$or" and names_one(wanted):  # as conditional updates come here
+            parts.append("id = ?")
+            values.append(wanted[0]["_id"])
+            continue
         column = ITEM_COLUMNS.get(key)
         several = wanted.get("$in") if isinstance(wanted, dict) and len(wanted) == 1 else None
         times = _times(wanted) if key in ITEM_TIMES and dates else {}
@@ -274,6 +292,13 @@ def item_condition(
         else:
             rest[key] = wanted
     return " AND ".join(parts), values, rest
+
+
+def _prepared(query: dict[str, Any], *, dates: bool) -> dict[str, Any]:
+    """Return a query as mongomock is asked it."""
+    asked_for = json_text.with_dates(query) if dates else query
+    prepared: dict[str, Any] = with_timed_patterns(with_made_dates(asked_for))
+    return prepared
 
 
 def _times(wanted: object) -> dict[str, int]:

@@ -91,12 +91,16 @@ def update_one(call: Call, request: pb.UpdateOneRequest) -> Message:
 def update_document(call: Call, request: pb.UpdateDocumentRequest) -> Message:
     """Change the documents that match: the conditional update."""
     documents = _writable(call, request.collectionname)
+    change = json_object(request.document, "document")
+    if call.services.options.strict:
+        change = json_text.misread(request.document, change)
     changed = documents.change(
         request.collectionname,
         _condition(call, request.query),
-        json_object(request.document, "document"),
+        change,
         call.user,
         call.services.now(),
+        asks_payload="payload" in request.query or "$$" in request.query,
     )
     return pb.UpdateDocumentResponse(
         opresult=pb.UpdateResult(acknowledged=True, matchedCount=changed, modifiedCount=changed)

@@ -19,6 +19,11 @@ ISO_DATE: Final = re.compile(
     r"^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{1,9}(?:Z|[+-][0-2]\d:?[0-5]\d)$"
 )
 
+_DATE_INSIDE: Final = re.compile(
+    r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d+(?:[+-][0-2]\d:[0-5]\d|Z)"
+)
+_EXPRESSION: Final = "__REGEXP "
+
 
 class JsonError(RefusedError):
     """The text is not JSON; says so in the words of OpenIAP's server."""
@@ -138,4 +143,40 @@ def with_dates(value: Any) -> Any:
         return {key: with_dates(part) for key, part in value.items()}
     if isinstance(value, list):
         return [with_dates(part) for part in value]
+    return value
+
+
+def misread(text: str, value: Any) -> Any:
+    """Return what OpenIAP makes of the change of a conditional update: it takes a text that has a
+    date anywhere inside for a date, which is none then, and one that begins with ``__REGEXP`` for a
+    regular expression.
+
+    Args:
+        text: the change as it came.
+        value: the same, parsed.
+
+    Raises:
+        RefusedError: it is no such expression.
+    """
+    if _EXPRESSION not in text and _DATE_INSIDE.search(text) is None:
+        return value
+    return _misread(value)
+
+
+def _misread(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _misread(part) for key, part in value.items()}
+    if isinstance(value, list):
+        value = [_misread(part) for part in value]
+        if value and isinstance(value[0], str) and value[0].startswith(_EXPRESSION):
+            raise RefusedError("value.split is not a function")
+        return value
+    if not isinstance(value, str):
+        return value
+    if _DATE_INSIDE.search(value):
+        return value if ISO_DATE.match(value) and read_date(value) else write_date(0)
+    if value.startswith(_EXPRESSION):
+        if value.count("/") < 2:
+            raise RefusedError("Cannot read properties of null (reading '1')")
+        return {}
     return value

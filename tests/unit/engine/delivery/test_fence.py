@@ -73,7 +73,11 @@ def test_the_claim_keeps_all_others_out_of_the_attempt() -> None:
     assert condition["state"] == "processing"
     assert condition["retries"] == 1
     assert "$or" not in condition, "OpenIAP replaces one that stands beside _id"
-    assert condition["$and"][0]["$or"][2] == {f"{CLOSING}.by": {"$in": ["a", "dead"]}}
+    assert condition["$and"][0]["$or"][2] == {
+        f"{CLOSING}.by": {"$in": ["a", "dead"]},
+        f"{CLOSING}.ends": None,
+    }
+    assert condition["$and"][1] == {"$expr": {"$eq": ["$lastrun", {"$toDate": run}]}}
     assert change == {"$set": {CLOSING: {"retries": 1, "run": run, "by": "a"}}}
     assert closer_of(document(**{CLOSING: {"retries": 1, "run": run, "by": "a"}}), 1) == "a"
     assert closer_of(document(**{CLOSING: {"retries": 0, "run": run, "by": "a"}}), 1) == ""

@@ -1,0 +1,234 @@
+"""The write-back that cannot come late: an outcome in one conditional update.
+
+1. The update meets its own run, or changes nothing, however long it was on its way: attempt and pop
+   are part of its condition. So nothing is read before it, and nothing is marked.
+2. Attachments are stored first and attached by that same update.
+3. An item that goes on to another queue is decided by it; OpenIAP's own update, which alone runs a
+   chain, follows, and says only what stands. Whoever finds a decided item left by a dead worker
+   sends that update, and nothing else.
+4. What matched nothing is looked at: lost, written before, or one whose document this user may not
+   write. That, and what a conditional update would not carry unchanged, goes the other way.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from worker.engine.delivery.attachments import store_attachments
+from worker.engine.delivery.carried import carried
+from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.document_rights import DocumentRights
+from worker.engine.delivery.ending import Ending, Run, ending_of, release_of
+from worker.engine.delivery.fence import decided_of, run_at, run_of
+from worker.engine.delivery.given_back import gives_back
+from worker.engine.delivery.owner import Owner
+from worker.engine.delivery.queue_rules import QueueRulesReader, chained
+from worker.engine.delivery.server_clock import ServerClock
+from worker.openiap.client import Client
+from worker.openiap.connection import LinkLog
+from worker.openiap.errors import AccessDenied, ServerError
+from worker.openiap.fields import objects_of, text_of
+from worker.openiap.pool import Pool
+from worker.openiap.values import json_text
+from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject, Workitem
+
+NO_RUN: Final = ("$expr", "$toDate")
+"""What a database that cannot compare moments names in its refusal."""
+
+
+class ConditionalWrite:
+    """Writes outcomes back over the pool, for clients that have conditional updates.
+
+    Args:
+        rights: learns and tells which queues' items this user may not write as documents.
+        now: what times of retries are reckoned from.
+        time: the server's.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        worker_id: str,
+        rights: DocumentRights,
+        rules: QueueRulesReader,
+        owner: Owner,
+        now: Callable[[], datetime],
+        time: ServerClock,
+        log: LinkLog,
+    ) -> None:
+        self._pool = pool
+        self._worker_id = worker_id
+        self._rights = rights
+        self._rules = rules
+        self._owner = owner
+        self._now = now
+        self._time = time
+        self._log = log
+        self._able: bool | None = None
+        self._compares_runs = True
+
+    async def write(self, delivery: Delivery, *, look: bool) -> Delivered | None:
+        """Write one outcome back.
+
+        Args:
+            look: whether another may have the item by now, so that files are not stored for
+                nothing.
+
+        Returns:
+            How it ended; None where it has to go the other way, and nothing was written.
+
+        Raises:
+            OpenIAPError: the link broke, or the server refuses.
+        """
+        if self._able is None:
+            self._able = await self._pool.call(_able)
+        workitem, outcome = delivery.workitem, delivery.outcome
+        if not self._able or delivery.unfit or self._rights.missing(workitem.wiq):
+            return None
+        if outcome.attachments and delivery.uploaded is None:
+            if look:
+                document = await self._owner.read(workitem.id)
+                ended = None if document is None else self._owner.concluded(delivery, document)
+                if document is None or ended is not None:
+                    return ended
+            delivery.uploaded = await store_attachments(self._pool, workitem, outcome.attachments)
+        run = Run(
+            workitem,
+            run_at(workitem.lastrun),
+            self._worker_id,
+            delivery.over,
+            [file.filename for file in workitem.files],
+        )
+        if run.lastrun or not self._compares_runs:
+            written = await self._attempt(delivery, run)
+            if written is not False:
+                return written
+        document = await self._owner.read(workitem.id)
+        if document is None:
+            return None  # gone, or not readable for this user: the update itself will tell
+        ended = self._owner.concluded(delivery, document)
+        if ended is not None:
+            return ended
+        return await self._write_again(delivery, run, document)
+
+    async def _write_again(
+        self, delivery: Delivery, run: Run, document: JsonObject
+    ) -> Delivered | None:
+        """Write what has matched nothing although the run is ours, knowing the item now."""
+        ends = decided_of(document, delivery.workitem.retries)
+        if ends:
+            return await self._complete(delivery, ends)
+        known = replace(
+            run,
+            lastrun=run_of(document),
+            files=names_of(document.get("files")),
+            chained=chained(document),
+        )
+        # All was as it had been taken to be: it is this user who may not.
+        if known.chained or (known.lastrun, known.files) != (run.lastrun, run.files):
+            written = await self._attempt(delivery, known)
+            if written is not False:
+                return written
+            again = await self._owner.read(delivery.workitem.id)
+            ended = None if again is None else self._owner.concluded(delivery, again)
+            if again is None or ended is not None:
+                return ended
+        self._rights.note_missing(delivery.workitem.wiq)
+        return None
+
+    async def _attempt(self, delivery: Delivery, run: Run) -> Delivered | Literal[False] | None:
+        """Write once; False where that matched nothing, None where it has to go the other way."""
+        ending = await self._ending(delivery, run)
+        matches = None if ending is None else await self._matches(delivery, ending)
+        if ending is None or matches is None:
+            return None
+        return await self._end(delivery, ending) if matches else False
+
+    async def _ending(self, delivery: Delivery, run: Run) -> Ending | None:
+        """Return what is to be written; None where it has to go the other way."""
+        if not self._compares_runs:
+            run = replace(run, lastrun=0)
+        outcome, workitem = delivery.outcome, delivery.workitem
+        if outcome.kind == "released":
+            there = self._time.by_heartbeat()
+            return release_of(run, outcome, there, raises=delivery.raises)
+        rules = await self._rules.of(workitem)
+        if rules is None:
+            return None
+        if outcome.kind == "application" and await gives_back(
+            self._pool, workitem, rules.maxretries
+        ):
+            rules = replace(rules, maxretries=workitem.retries + 2)
+        now = self._now()
+        delay = timedelta(seconds=rules.retrydelay)
+        if outcome.retry_at is not None:
+            delay = outcome.retry_at - now
+        there = self._time.now(delivery, workitem.lastrun) or now
+        return ending_of(
+            run, outcome, rules, due=there + delay, at=now + delay, files=delivery.uploaded or ()
+        )
+
+    async def _matches(self, delivery: Delivery, ending: Ending) -> bool | None:
+        """Send a conditional update, and return whether it met its run; None where it has to go
+        the other way."""
+        text = json_text(ending.change)
+        if not carried(text):
+            delivery.unfit = True
+            return None
+        try:
+            result = await self._pool.call(
+                lambda client: client.update_document("workitems", ending.condition, text),
+                turn="first",
+            )
+        except AccessDenied as error:
+            self._rights.note_missing(delivery.workitem.wiq, error.text)
+            return None
+        except ServerError as error:
+            if any(name in error.text for name in NO_RUN):
+                self._compares_runs = False
+            else:
+                delivery.unfit = True  # the next try goes the other way
+            raise
+        return result.matched == 1
+
+    async def _end(self, delivery: Delivery, ending: Ending) -> Delivered:
+        if ending.decided:
+            delivery.sent = True
+            return await self._send(delivery.workitem, ending.state)
+        waits = delivery.outcome.waits
+        if waits is not None:
+            return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
+        return Delivered("applied", state=ending.state, nextrun=ending.at)
+
+    async def _complete(self, delivery: Delivery, ends: str) -> Delivered:
+        """Send what is left of an outcome that stands on the item already: this one's, or that of
+        a worker that died in between."""
+        sent = await self._send(delivery.workitem, ends)
+        own = SUCCESSFUL if delivery.outcome.kind == "successful" else FAILED
+        if delivery.sent and own == ends:
+            return sent
+        self._log.warn(
+            f"the outcome that stood on the item is completed: it ends as {ends}",
+            item=delivery.workitem.id,
+        )
+        return Delivered("fenced", f"an outcome stood on the item, which ends as {ends}")
+
+    async def _send(self, workitem: Workitem, state: str) -> Delivered:
+        """Send OpenIAP's own update for a decided item, which makes the copy for a chain: only the
+        change of the state does, so a repeat makes no second one."""
+        update = Workitem(id=workitem.id, payload=None, priority=0, state=state, wiq=workitem.wiq)
+        stored = await self._pool.call(lambda client: client.update_workitem(update), turn="first")
+        return Delivered("applied", state=stored.state)
+
+
+def names_of(files: object) -> list[str] | None:
+    """Return the names of an item's files; None where it has no list of them."""
+    if not isinstance(files, list):
+        return None
+    return [text_of(one.get("name")) for one in objects_of(files)]
+
+
+async def _able(client: Client) -> bool:
+    return client.capabilities.conditional_updates

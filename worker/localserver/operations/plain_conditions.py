@@ -1,0 +1,123 @@
+"""The plain part of MongoDB's query language, for conditions that come with every item.
+
+mongomock knows all of the language and takes its time. Here are comparisons of single values with
+fields, also deep inside, and the alternatives of those; whatever else there is, on either side, is
+left to mongomock. Pure.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeGuard
+
+from worker.localserver.storage import json_text
+
+
+class NotPlain(Exception):
+    """It is for mongomock to say."""
+
+
+_EPOCH: Final = datetime(1970, 1, 1)
+"""Without a zone, as ``json_text.with_dates`` makes them."""
+_LAST: Final = 50_000_000_000_000
+"""Milliseconds around 1970 of which Python makes dates."""
+_SINGLE: Final = (str, int, float, type(None))
+
+
+def applies_plainly(condition: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Say whether a document, as it is stored, meets a condition in which texts are no dates.
+
+    Raises:
+        NotPlain: this cannot tell.
+    """
+    for key, wanted in condition.items():
+        if key in ("$and", "$or"):
+            if not isinstance(wanted, list) or not wanted:
+                raise NotPlain
+            parts = [applies_plainly(_object(part), document) for part in wanted]
+            met = all(parts) if key == "$and" else any(parts)
+        elif key == "$expr":
+            met = _same_moment(wanted, document)
+        elif key.startswith("$"):
+            raise NotPlain
+        else:
+            met = _compares(_value(document, key), wanted)
+        if not met:
+            return False
+    return True
+
+
+def _object(part: object) -> dict[str, Any]:
+    if not isinstance(part, dict):
+        raise NotPlain
+    return part
+
+
+def _compares(value: object, wanted: object) -> bool:
+    if not isinstance(wanted, dict):
+        return _same(value, wanted)
+    if len(wanted) != 1:
+        raise NotPlain
+    ((operator, operand),) = wanted.items()
+    if operator == "$ne":
+        return not _same(value, operand)
+    if operator == "$in" and isinstance(operand, list):
+        return any(_same(value, one) for one in operand)
+    raise NotPlain
+
+
+def _same(value: object, wanted: object) -> bool:
+    if not isinstance(wanted, _SINGLE):
+        raise NotPlain
+    if isinstance(value, bool) is not isinstance(wanted, bool):
+        return False  # Python takes true for 1
+    return value == wanted
+
+
+def _value(document: dict[str, Any], path: str) -> object:
+    """Return what a document has at a path; None for nothing, which compares like null."""
+    value: object = document
+    for name in path.split("."):
+        if not isinstance(value, dict):
+            raise NotPlain
+        if name not in value:
+            return None
+        value = value[name]
+    # In MongoDB a list equals each of its members, and a date no text.
+    if isinstance(value, list) or (isinstance(value, str) and json_text.ISO_DATE.match(value)):
+        raise NotPlain
+    return value
+
+
+def _same_moment(expression: object, document: dict[str, Any]) -> bool:
+    """Compare a date with one that is made of milliseconds: ``{"$eq": ["$field", {"$toDate"}]}``"""
+    match expression:
+        case {"$eq": [str() as field, {"$toDate": int() as moment}]} if (
+            field.startswith("$") and "." not in field and field[1:2] != "$"
+        ):
+            text = document.get(field[1:])
+            return (
+                isinstance(text, str)
+                and json_text.ISO_DATE.match(text) is not None
+                and json_text.read_date(text) == moment
+            )
+    raise NotPlain
+
+
+def with_made_dates(query: Any) -> Any:
+    """Return a query in which ``{"$toDate": milliseconds}`` is the date that MongoDB makes of it;
+    mongomock has no such operator."""
+    if isinstance(query, list):
+        return [with_made_dates(part) for part in query]
+    if not isinstance(query, dict):
+        return query
+    moment = query.get("$toDate")
+    if len(query) == 1 and isinstance(moment, int) and abs(moment) < _LAST:
+        return _EPOCH + timedelta(milliseconds=moment)
+    return {key: with_made_dates(part) for key, part in query.items()}
+
+
+def names_one(alternatives: object) -> TypeGuard[list[dict[str, str]]]:
+    """Say whether this is one alternative, which is an ``_id`` and nothing else."""
+    if not isinstance(alternatives, list) or len(alternatives) != 1:
+        return False
+    (only,) = alternatives
+    return isinstance(only, dict) and set(only) == {"_id"} and isinstance(only["_id"], str)
