@@ -17,7 +17,7 @@ from tests.integration.engine.conftest import DEADLINE, Make, create_queue, unti
 from worker import BusinessError, Item, handler
 from worker.engine import consumer, shortages
 from worker.engine.daemon import EXIT_FAILED, Daemon
-from worker.engine.delivery import writeback
+from worker.engine.delivery import conditional, writeback
 from worker.localserver import LocalServer
 from worker.openiap.client import Client
 
@@ -142,7 +142,7 @@ async def test_a_user_who_may_not_write_documents_loses_no_item_to_a_full_disk(
 
     await create_queue(client, "q", maxretries=1)
     daemon = await start(work, presence=False)
-    server.faults.refuse["updateone"] = 1_000
+    server.faults.refuse_collections.add("workitems")
     disk.full = True
     await client.push_workitem("q", {})
     await until(lambda: short(daemon) == 1 and not daemon.counts()["q"].in_flight)
@@ -200,7 +200,8 @@ async def test_what_cannot_be_read_while_it_is_sent_is_waited_out_then_worked_ag
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return await store(*arguments)
 
-    monkeypatch.setattr(writeback, "store_attachments", stored)
+    for room in (writeback, conditional):
+        monkeypatch.setattr(room, "store_attachments", stored)
     monkeypatch.setattr(writeback, "WAIT_FIRST", 0.01)
 
     @handler("q")

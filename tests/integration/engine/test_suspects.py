@@ -155,7 +155,7 @@ async def test_a_user_who_may_not_write_documents_loses_no_item(
     await create_queue(client, "q", maxretries=1)
     await client.push_workitem("q", {})
     item = await popped(client)
-    server.faults.refuse["updateone"] = 1_000
+    server.faults.refuse_collections.add("workitems")
     assert await heir_of(client, [item]).rescue() == 1
     document = await document_of(client, item)
     assert (document["state"], document["retries"]) == ("new", 1)
