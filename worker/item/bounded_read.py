@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, SchemaValidator
+from pydantic_core import ErrorDetails, PydanticCustomError, SchemaValidator
 
 from worker.item.bounded_schema import (
     NOT_LOOKED,
@@ -51,7 +51,9 @@ class BoundedReader:
     def __init__(self, adapter: TypeAdapter[Any], names: Iterable[str], *, settled: bool) -> None:
         self._title = str(getattr(adapter.validator, "title", "payload"))
         self._names = frozenset(names)
-        self._validator = _validator(bounded(adapter.core_schema, self._names, settled=settled))
+        schema = bounded(adapter.core_schema, self._names, settled=settled)
+        # Not with the validators that the models inside have already, which do not stop.
+        self._validator = SchemaValidator(schema, None, _use_prebuilt=False)
 
     def read(self, found: Any, text: bytes | None, *, by_name: bool | None) -> Any:
         """Return the value that JSON values stand for.
@@ -135,13 +137,6 @@ def is_large(value: object, limit: int = LARGE) -> bool:
         if left <= 0:
             return True
     return False
-
-
-def _validator(schema: CoreSchema) -> SchemaValidator:
-    try:
-        return SchemaValidator(schema, None, _use_prebuilt=False)
-    except TypeError:  # a pydantic that never takes the validators of the models inside
-        return SchemaValidator(schema, None)
 
 
 def _cut(value: Any, names: frozenset[str], depth: int) -> Any:

@@ -31,7 +31,6 @@ OVERFULL: Final = "\u2060overfull"
 """Stand in the place of a problem where a look was put in; not to be shown either."""
 _STOPS: Final = frozenset({"dict", "frozenset", "list", "set", "tuple"})
 _OBJECTS: Final = frozenset({"dataclass", "model", "typed-dict"})
-_DICTS_STOP: Final = "fail_fast" in core_schema.DictSchema.__annotations__  # from pydantic 2.13 on
 
 
 class TooManyWays(Exception):
@@ -87,7 +86,7 @@ def bounded(schema: Any, names: frozenset[str], *, settled: bool) -> Any:
             for name, part in one.items()
         }
         kind = copy.get("type")
-        if kind in _STOPS and (kind != "dict" or _DICTS_STOP):
+        if kind in _STOPS:
             copy["fail_fast"] = True
         elif kind == "union":
             look = core_schema.no_info_plain_validator_function(_look)
