@@ -33,6 +33,7 @@ class Running:
         on_loop: the handler is a coroutine; it can block the loop.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
+        large: what it holds, or what came of it, is worked in a thread.
     """
 
     workitem: Workitem
@@ -48,6 +49,7 @@ class Running:
     on_overdue: Callable[[], None] = _nothing
     admission: Admission | None = None
     error: BaseException | None = None
+    large: bool = False
 
     def become_overdue(self) -> None:
         """Give up the slot: the outcome is on disk, and the server refuses it for long."""

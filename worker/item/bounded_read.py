@@ -23,10 +23,6 @@ from worker.item.bounded_schema import (
     patience,
 )
 
-LARGE: Final = 64 * 1024
-"""Characters of JSON (or about as much of values) above which something is looked at in a thread,
-and read by the second validator. Measured: up to here nothing takes the loop more than some 10 ms,
-and the way to a thread and back costs less than a hundredth of the work on what is larger."""
 MOST_PROBLEMS: Final = 1_000
 """Naming so many takes a few milliseconds."""
 MOST_WAYS: Final = 100_000
@@ -35,8 +31,6 @@ TOO_MANY: Final = "too_many_problems"
 TOO_LONG: Final = "too_many_ways"
 _SHOWN: Final = 20
 _DEEPEST: Final = 100
-_COST: Final = 8
-"""Characters of JSON that a value takes at least, with what is around it, as a rule."""
 
 
 class BoundedReader:
@@ -113,30 +107,6 @@ def problems(error: ValidationError) -> list[ErrorDetails]:
 
 def _too_many(count: int) -> str:
     return f"{count:,} values do not fit, too many to be named"
-
-
-def is_large(value: object, limit: int = LARGE) -> bool:
-    """Return whether JSON values would have more than about ``limit`` characters; a look costs no
-    more than so much, whatever else is there."""
-    left, waiting = limit, [value]
-    while waiting:
-        one = waiting.pop()
-        left -= _COST
-        if isinstance(one, str):
-            left -= len(one)
-        elif isinstance(one, dict):
-            left -= _COST * len(one)
-            if left > 0:
-                waiting += one.values()
-        elif isinstance(one, list | tuple | set | frozenset):
-            if left <= _COST * len(one):
-                return True
-            waiting += one
-        elif hasattr(one, "__dict__"):
-            waiting.append(vars(one))
-        if left <= 0:
-            return True
-    return False
 
 
 def _cut(value: Any, names: frozenset[str], depth: int) -> Any:

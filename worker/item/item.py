@@ -10,6 +10,7 @@ from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.item.type_form import form_of
+from worker.openiap.large import apart, is_large
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
 
@@ -260,7 +261,7 @@ class Item:
             CheckpointError: it would not come back as it is, or is too large.
             LostItem: another has the item by now; the handler should end.
         """
-        self.metadata.checkpoint = checkpoint_form(state, self.id)
+        self.metadata.checkpoint = await apart(is_large(state), checkpoint_form, state, self.id)
         if self._store is not None:
             await self._store.save(self, now=now)
 
@@ -297,7 +298,7 @@ class Item:
             ContractError: the payload does not fit the target handler.
             QueueNotFound: no such queue.
         """
-        (push,) = pushes_to(target, [payload], options)
+        (push,) = await apart(is_large(payload), pushes_to, target, [payload], options)
         return (await self.take_push(push)).id
 
     async def take_metadata(self, metadata: Metadata, *, now: bool) -> None:
@@ -311,7 +312,9 @@ class Item:
         if self._store is None:
             raise RuntimeError("this item has no worker around it: nothing can be pushed")
         found = await self._store.accept(self, push)
-        self._pushes = [*(self._pushes or ()), found]
+        if self._pushes is None:
+            self._pushes = []
+        self._pushes.append(found)
         return found
 
     @property

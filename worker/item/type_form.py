@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from worker.item.bounded_read import MOST_PROBLEMS, BoundedReader, is_large
+from worker.item.bounded_read import MOST_PROBLEMS, BoundedReader
 from worker.item.bounded_schema import nests_unions
+from worker.openiap.large import is_large
 from worker.openiap.values import json_text
 
 EXACT: Final = frozenset(

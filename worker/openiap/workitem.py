@@ -38,6 +38,7 @@ class Workitem:
     """A unit of work as OpenIAP holds it (protocol.md, Work items).
 
     ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
+    ``size`` is the length of the payload's text as it came, 0 for an item that did not come.
     """
 
     id: str = ""
@@ -59,6 +60,7 @@ class Workitem:
     errormessage: str = ""
     errorsource: str = ""
     errortype: str = ""
+    size: int = field(default=0, compare=False, repr=False)
 
 
 @dataclass(slots=True)

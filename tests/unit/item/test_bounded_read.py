@@ -13,12 +13,13 @@ from typing_extensions import TypedDict
 
 from worker.app.decorator import handler
 from worker.app.payload import payload_json
-from worker.item.bounded_read import LARGE, MOST_PROBLEMS, MOST_WAYS, BoundedReader, is_large
+from worker.item.bounded_read import MOST_PROBLEMS, MOST_WAYS, BoundedReader
 from worker.item.bounded_schema import nests_unions
 from worker.item.error_text import described, problems_of, source_of
 from worker.item.outcome import invalid_payload
 from worker.item.push import ContractError
 from worker.item.type_form import form_of
+from worker.openiap.large import LARGE, is_large
 
 MANY = 20_000
 
