@@ -16,6 +16,7 @@ from worker.app.options import Handler
 from worker.app.signature import hints_of, members_of, payload_kind, validates
 from worker.item.bounded_read import problems
 from worker.item.error_text import problems_of
+from worker.item.files import shown_names
 from worker.item.json_form import NotJson, json_form, typed_form
 from worker.item.push import ContractError, json_object
 from worker.item.type_form import TypeForm, form_of
@@ -65,8 +66,9 @@ def check_files(handler: Handler[..., Any], names: Iterable[str]) -> None:
     there = list(names)
     missing = missing_file(handler.options.files, there)
     if missing:
-        shown = ", ".join(sorted(there)) or "none"
-        raise ContractError(f"{handler.name} needs a file {missing}; the item has: {shown}.")
+        raise ContractError(
+            f"{handler.name} needs a file {missing}; the item has: {shown_names(there)}."
+        )
 
 
 def missing_file(patterns: Iterable[str], names: Iterable[str]) -> str:

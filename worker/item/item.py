@@ -10,9 +10,10 @@ from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.item.type_form import form_of
+from worker.openiap.errors import FileTransferError
 from worker.openiap.large import apart, is_large
 from worker.openiap.values import iso
-from worker.openiap.workitem import JsonObject, Workitem
+from worker.openiap.workitem import MOST_FILES, JsonObject, Workitem
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -223,13 +224,20 @@ class Item:
             name: the name it gets; the path's own name by default, mandatory for bytes.
 
         Raises:
-            FileTransferError: no such file, or a name that is not safe.
+            FileTransferError: no such file, a name that is not safe, or too many.
             ValueError: bytes without a name.
         """
         if isinstance(source, bytes) and not name:
             raise ValueError("attach(bytes) needs a name")
         origin = Path(source) if isinstance(source, str) else source
         shown = name or (origin.name if isinstance(origin, Path) else "")
+        if len(self._attachments) >= MOST_FILES and shown not in self._attachments:
+            raise FileTransferError(
+                f"{shown} cannot be attached: an item can be given {MOST_FILES:,} files, and has"
+                " them; put them into an archive",
+                operation="attach",
+                item_id=self.id,
+            )
         self._attachments[shown] = await self._files.keep(origin, shown)
 
     async def progress(self, share: float, text: str = "") -> None:

@@ -14,6 +14,10 @@ FAILED: Final = "failed"
 RETRY: Final = "retry"
 ABANDONED: Final = "abandoned"
 
+MOST_FILES: Final = 1_000
+"""Files that are given to an item: each is an upload of its own, and the official library fetches
+all of them whenever the item is popped."""
+
 BUSINESS: Final = "business"
 APPLICATION: Final = "application"
 
