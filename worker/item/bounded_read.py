@@ -40,12 +40,15 @@ class BoundedReader:
         adapter: pydantic's first one.
         names: what the type's fields are called, and read by.
         settled: any wrong value means that all of it does not fit.
+        plain: it is read from Python's values alone.
     """
 
-    def __init__(self, adapter: TypeAdapter[Any], names: Iterable[str], *, settled: bool) -> None:
+    def __init__(
+        self, adapter: TypeAdapter[Any], names: Iterable[str], *, settled: bool, plain: bool
+    ) -> None:
         self._title = str(getattr(adapter.validator, "title", "payload"))
         self._names = frozenset(names)
-        schema = bounded(adapter.core_schema, self._names, settled=settled)
+        schema = bounded(adapter.core_schema, self._names, settled=settled, plain=plain)
         # Not with the validators that the models inside have already, which do not stop.
         self._validator = SchemaValidator(schema, None, _use_prebuilt=False)
 

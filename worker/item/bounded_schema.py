@@ -6,10 +6,11 @@
 3. Where any wrong value settles it, a model that contains itself is not looked into any more once
    there were many.
 4. A union that contains itself counts how often it was come by, and gives up.
+5. At each model other threads get their turn, which pydantic itself gives them only at the end.
 
 None of it changes a value that is read, nor what else may be tried. What a function is called with
 in between is converted from JSON, so that only looks are put in, which leave the input as it is;
-``3`` validates on its own and is left out where JSON is read by other rules.
+``3`` and ``5`` pass it on, and are left out where JSON is read by other rules.
 """
 
 from collections.abc import Callable, Iterable
@@ -64,14 +65,16 @@ def nests_unions(schema: Any) -> bool:
     )
 
 
-def bounded(schema: Any, names: frozenset[str], *, settled: bool) -> Any:
+def bounded(schema: Any, names: frozenset[str], *, settled: bool, plain: bool) -> Any:
     """Return the schema.
 
     Args:
         names: what the type's fields are called and read by, wherever in it.
         settled: any wrong value means that all of it does not fit.
+        plain: what is read are Python's values, and no JSON text.
     """
     definitions = _definitions(schema)
+    repeated = {one["schema_ref"] for one in _objects(schema) if "schema_ref" in one}
     winding = nests_unions(schema)
 
     def copied(one: Any) -> Any:
@@ -96,8 +99,10 @@ def bounded(schema: Any, names: frozenset[str], *, settled: bool) -> Any:
         elif kind in _OBJECTS:
             if _forbids(one):
                 copy = _unless_overfull(copy, len(names) + MANY)
-            if settled and "ref" in copy:
+            if settled and one.get("ref") in repeated:
                 copy = _until_enough(copy)
+            elif plain:
+                copy = _in_turns(copy)
         return copy
 
     return copied(schema)
@@ -146,6 +151,13 @@ def _until_enough(node: Any) -> dict[str, Any]:
             raise
 
     return _around(node, lambda inner: core_schema.no_info_wrap_validator_function(read, inner))
+
+
+def _in_turns(node: Any) -> dict[str, Any]:
+    def passed(value: Any) -> Any:
+        return value  # a call of Python's, at whose beginning it looks whether another is to run
+
+    return _around(node, lambda inner: core_schema.no_info_before_validator_function(passed, inner))
 
 
 def _around(node: Any, wrap: Callable[[Any], Any]) -> dict[str, Any]:

@@ -144,8 +144,9 @@ class TypeForm:
 
     @cached_property
     def _bounded(self) -> BoundedReader:
+        plain = not self.json_rules
         return BoundedReader(
-            self.adapter, self.names, settled=not self.json_rules and not self.custom
+            self.adapter, self.names, settled=plain and not self.custom, plain=plain
         )
 
 

@@ -1,6 +1,7 @@
 """A payload with very much wrong in it costs little, whatever the model; and values are read as
 pydantic reads them."""
 
+import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import date
@@ -245,7 +246,7 @@ def test_only_a_union_that_contains_itself_counts_its_ways() -> None:
 
 
 def test_ways_are_allowed_for_each_character() -> None:
-    reader = BoundedReader(TypeAdapter(list[Plus | Row]), (), settled=False)
+    reader = BoundedReader(TypeAdapter(list[Plus | Row]), (), settled=False, plain=False)
     rows = ",".join(["{}"] * (MOST_WAYS + 10))
     text = f"[{rows}]".encode()
     assert len(reader.read(None, text, by_name=None)) == MOST_WAYS + 10
@@ -297,3 +298,24 @@ def test_a_push_of_very_much_that_is_wrong_names_a_few() -> None:
 
 
 async def takes_plus(plus: Plus) -> None: ...
+
+
+def test_other_threads_have_their_turns_while_a_large_payload_is_read() -> None:
+    payload = {"rows": [{"amount": n} for n in range(200_000)]}
+    form_of(Rows).read(payload)
+    took: list[float] = []
+
+    def read() -> None:
+        began = time.perf_counter()
+        form_of(Rows).read(payload)
+        took.append(time.perf_counter() - began)
+
+    reader = threading.Thread(target=read)
+    last, longest = time.perf_counter(), 0.0
+    reader.start()
+    while not took:
+        time.sleep(0.001)
+        now = time.perf_counter()
+        last, longest = now, max(longest, now - last)
+    reader.join()
+    assert longest < 0.6 * took[0]
