@@ -23,6 +23,7 @@ from worker.item.item import (
 from worker.item.new_item import Push
 from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
 from worker.openiap.client import Client
+from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
 from worker.producer.producer import Producer, Pushed, producer_for
 
@@ -198,7 +199,7 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
     async def _push(self, payloads: Sequence[Any], options: PushManyVia) -> list[Pushed[Any]]:
         chosen: dict[str, Any] = dict(options)
         producer = producer_for(chosen.pop("via", None))
-        pushes = self.pushes(payloads, PushOptions(**chosen))
+        pushes = await apart(is_large(payloads), self.pushes, payloads, PushOptions(**chosen))
         return await producer.send(pushes, self.reader())
 
     def pushes(self, payloads: Sequence[Any], options: PushOptions) -> list[Push]:

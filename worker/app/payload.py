@@ -14,7 +14,9 @@ from pydantic import AliasChoices, AliasPath, BaseModel, PydanticUserError, Vali
 
 from worker.app.options import Handler
 from worker.app.signature import hints_of, members_of, payload_kind, validates
+from worker.item.bounded_read import problems
 from worker.item.error_text import clip, problems_of, text_of
+from worker.item.files import shown_names
 from worker.item.json_form import NotJson, json_form, typed_form
 from worker.item.push import ContractError, json_object
 from worker.item.type_form import TypeForm, form_of
@@ -50,7 +52,7 @@ def payload_json(handler: Handler[..., Any], payload: Any) -> JsonObject:
 
 def _stored(form: TypeForm, payload: Any) -> Any:
     try:
-        value = form.adapter.validate_python(payload)
+        value = form.accept(payload)
     except ValidationError:
         if not isinstance(payload, Mapping):
             raise
@@ -96,8 +98,9 @@ def check_files(handler: Handler[..., Any], names: Iterable[str]) -> None:
     there = list(names)
     missing = missing_file(handler.options.files, there)
     if missing:
-        shown = ", ".join(sorted(there)) or "none"
-        raise ContractError(f"{handler.name} needs a file {missing}; the item has: {shown}.")
+        raise ContractError(
+            f"{handler.name} needs a file {missing}; the item has: {shown_names(there)}."
+        )
 
 
 def missing_file(patterns: Iterable[str], names: Iterable[str]) -> str:
@@ -149,7 +152,7 @@ def _result(kind: Any, payload: JsonObject) -> Any:
         if get_origin(kind) not in (dict, Mapping):
             raise
         # What does not fit such a result is the input below it.
-        odd = {problem["loc"][0] for problem in error.errors(include_url=False) if problem["loc"]}
+        odd = {problem["loc"][0] for problem in problems(error) if problem["loc"]}
         return form.read({name: one for name, one in payload.items() if name not in odd})
 
 

@@ -82,13 +82,21 @@ class Signature:
     validator: TypeForm | None
     returns: Any
 
-    def payload_for(self, payload: JsonObject) -> Any:
+    def payload_for(self, payload: JsonObject, *, large: bool | None = None) -> Any:
         """Validate the payload for the handler.
+
+        Args:
+            large: whether it is, where that is known.
 
         Raises:
             pydantic.ValidationError: it does not fit the declared type.
         """
-        return payload if self.validator is None else self.validator.read(payload)
+        return payload if self.validator is None else self.validator.read(payload, large=large)
+
+    @property
+    def winding(self) -> bool:
+        """Whether validating may take any time, however small the payload is."""
+        return self.validator is not None and self.validator.winding
 
     def arguments(
         self, payload: Any, item: Item, client: Client, resources: Mapping[Any, Any]

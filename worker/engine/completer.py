@@ -72,7 +72,7 @@ class Completer:
         running.stage = "delivering"
         workitem = running.workitem
         if self.outbox is not None:
-            await self.outbox.finished(workitem.id, workitem.retries, outcome)
+            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=running.large)
         attached = outcome.attachments
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue

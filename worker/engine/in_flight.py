@@ -34,6 +34,7 @@ class Running:
         alone: nothing else is in flight in this process until it has ended.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
+        large: what it holds, or what came of it, is worked in a thread.
     """
 
     workitem: Workitem
@@ -50,6 +51,7 @@ class Running:
     on_overdue: Callable[[], None] = _nothing
     admission: Admission | None = None
     error: BaseException | None = None
+    large: bool = False
 
     def become_overdue(self) -> None:
         """Give up the slot: the outcome is on disk, and the server refuses it for long."""

@@ -52,8 +52,9 @@ from worker.item.outcome import (
 )
 from worker.openiap.client import Client
 from worker.openiap.fields import number
+from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
-from worker.openiap.workitem import WorkitemFile
+from worker.openiap.workitem import JsonObject, WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
@@ -180,7 +181,7 @@ class Runner:
             try:
                 if self._isolation is not None:
                     await self._set_apart(self._isolation, running)
-                payload, metadata = self._validate(running)
+                payload, metadata = await self._validate(running)
                 if self.gate is not None:
                     await self._admit(self.gate, running, payload)
                 call = self._prepare(running, payload, metadata, files)
@@ -225,7 +226,7 @@ class Runner:
         if waits is not None:
             raise _Refused(Outcome("released", None, waits.why, waits=waits))
 
-    def _validate(self, running: Running) -> tuple[Any, Metadata | None]:
+    async def _validate(self, running: Running) -> tuple[Any, Metadata | None]:
         """Return the payload as the handler wants it, and what the worker kept beside it.
 
         Raises:
@@ -234,6 +235,7 @@ class Runner:
         workitem, name = running.workitem, self._name
         if workitem.payload is None:
             workitem.payload = {}
+        running.large = workitem.size > LARGE
         metadata = None
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
@@ -243,12 +245,23 @@ class Runner:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
                 raise _Refused(Outcome("business", None, f"Item of {name} has no file {lacking}"))
+        if running.large and self._options.execution == "process" and self.gate is None:
+            return None, metadata  # the child validates it, within the handler's limits
+        signature = self._registered.signature
+        payload, refused = await apart(
+            running.large or signature.winding, self._read, workitem.payload, running.large
+        )
+        if refused is not None:
+            self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
+            raise _Refused(refused)
+        return payload, metadata
+
+    def _read(self, payload: JsonObject, large: bool) -> tuple[Any, Outcome | None]:
+        """Return what the handler is given, or the outcome of a payload that does not fit."""
         try:
-            return self._registered.signature.payload_for(workitem.payload), metadata
+            return self._registered.signature.payload_for(payload, large=large), None
         except ValidationError as error:
-            outcome = invalid_payload(error, handler=name)
-            self._log.verbose(outcome.message, item=workitem.id, queue=workitem.wiq)
-            raise _Refused(outcome) from None
+            return None, invalid_payload(error, handler=self._name)
 
     async def _admit(self, gate: Gate, running: Running, payload: Any) -> None:
         """Ask the gate.
@@ -335,7 +348,10 @@ class Runner:
             self._shortages.done(running.workitem.id)
         self.durations.add(time.monotonic() - began)
         item, workitem = call.item, running.workitem
-        outcome = success(workitem.payload or {}, result, handler=self._name)
+        running.large = running.large or is_large(result)
+        outcome = await apart(
+            running.large, success, workitem.payload or {}, result, handler=self._name
+        )
         if outcome.kind != "successful":
             self._log.verbose(outcome.message, item=workitem.id, queue=workitem.wiq)
             self._drop_attachments(item)

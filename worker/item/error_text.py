@@ -7,12 +7,18 @@ from typing import Final
 from pydantic import ValidationError
 
 from worker.errors import ApplicationError, BusinessError, Retry
-from worker.item.masking import masked, shortened
+from worker.item.bounded_read import MOST_PROBLEMS, TOO_LONG, TOO_MANY, problems
+from worker.item.bounded_schema import OVERFULL
+from worker.item.masking import MARGIN, masked, shortened
 from worker.item.secret_names import is_secret_name
+from worker.item.value_text import STARS, value_text
 from worker.package_path import OWN_CODE
 
 MAX_MESSAGE: Final = 4_000
 MAX_SOURCE: Final = 16_000
+MAX_VALUE: Final = 80
+_WITHOUT_VALUE: Final = ("missing", OVERFULL, TOO_LONG, TOO_MANY)
+"""Problems of which the given value says nothing."""
 
 
 def described(error: BaseException) -> str:
@@ -31,6 +37,8 @@ def described(error: BaseException) -> str:
 
 def text_of(error: BaseException) -> str:
     """Return an error's own text, or why there is none: it may come from anybody's code."""
+    if isinstance(error, ValidationError) and error.error_count() > MOST_PROBLEMS:
+        return problems_of(error)
     try:
         return str(error)
     except Exception as broken:
@@ -58,7 +66,11 @@ def source_of(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not str(Path(frame.filename)).startswith(OWN_CODE)
     ]
-    lines = traceback.format_list(frames) + traceback.format_exception_only(error)
+    lines = traceback.format_list(frames)
+    if isinstance(error, ValidationError) and error.error_count() > MOST_PROBLEMS:
+        lines.append(f"{type(error).__name__}: {text_of(error)}\n")
+    else:
+        lines += traceback.format_exception_only(error)
     if isinstance(elsewhere, str):
         lines.insert(0, elsewhere)
     return shortened("".join(lines), MAX_SOURCE)
@@ -75,11 +87,15 @@ def clip(text: str, limit: int) -> str:
 def problems_of(error: ValidationError) -> str:
     """Return what does not validate, field by field, for people."""
     parts = []
-    for problem in error.errors(include_url=False, include_input=True)[:5]:
+    found = problems(error)
+    for problem in found[:5]:
         name = ".".join(str(part) for part in problem["loc"]) or "payload"
         secret = any(isinstance(part, str) and is_secret_name(part) for part in problem["loc"])
-        shown = "***" if secret else shortened(repr(problem.get("input")), 80)
-        given = "" if problem["type"] == "missing" else f" (given {shown})"
+        given = ""
+        if problem["type"] not in _WITHOUT_VALUE:
+            text = STARS if secret else value_text(problem.get("input"), MAX_VALUE + MARGIN)
+            shown = shortened(text, MAX_VALUE)
+            given = f" (given {shown})"
         parts.append(f"{name}: {masked(problem['msg'])}{given}")
-    more = error.error_count() - len(parts)
-    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+    more = len(found) - len(parts)
+    return "; ".join(parts) + (f"; and {more:,} more" if more > 0 else "")

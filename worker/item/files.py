@@ -1,11 +1,20 @@
 """An item's files as a handler sees them: those that came along, and those that it attaches."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.openiap.workitem import WorkitemFile
+
+SHOWN: Final = 20
+
+
+def shown_names(names: Collection[str]) -> str:
+    """Return the names of files for an error, of very many the first ones."""
+    shown = ", ".join(sorted(names)[:SHOWN]) or "none"
+    more = len(names) - SHOWN
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 class Attachment:
@@ -82,7 +91,7 @@ class InputFiles(Mapping[str, InputFile]):
         try:
             return self._by_name[name]
         except KeyError:
-            names = ", ".join(sorted(self._by_name)) or "none"
+            names = shown_names(self._by_name)
             raise KeyError(f"the item has no file {name!r}; it has: {names}") from None
 
     def __iter__(self) -> Iterator[str]:

@@ -10,8 +10,10 @@ from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.item.type_form import form_of
+from worker.openiap.errors import FileTransferError
+from worker.openiap.large import apart, is_large
 from worker.openiap.values import iso
-from worker.openiap.workitem import JsonObject, Workitem
+from worker.openiap.workitem import MOST_FILES, JsonObject, Workitem
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -225,7 +227,7 @@ class Item:
             name: the name it gets; the path's own name by default, mandatory for bytes.
 
         Raises:
-            FileTransferError: no such file, or a name that is not safe.
+            FileTransferError: no such file, a name that is not safe, or too many.
             StateError: the worker's disk does not take it. Let out, or raised as another error, it
                 hands the item back without an attempt.
             ValueError: bytes without a name.
@@ -234,6 +236,13 @@ class Item:
             raise ValueError("attach(bytes) needs a name")
         origin = Path(source) if isinstance(source, str) else source
         shown = name or (origin.name if isinstance(origin, Path) else "")
+        if len(self._attachments) >= MOST_FILES and shown not in self._attachments:
+            raise FileTransferError(
+                f"{shown} cannot be attached: an item can be given {MOST_FILES:,} files, and has"
+                " them; put them into an archive",
+                operation="attach",
+                item_id=self.id,
+            )
         self._attachments[shown] = await self._files.keep(origin, shown)
 
     async def progress(self, share: float, text: str = "") -> None:
@@ -265,7 +274,7 @@ class Item:
             CheckpointError: it would not come back as it is, or is too large.
             LostItem: another has the item by now; the handler should end.
         """
-        self.metadata.checkpoint = checkpoint_form(state, self.id)
+        self.metadata.checkpoint = await apart(is_large(state), checkpoint_form, state, self.id)
         if self._store is not None:
             await self._store.save(self, now=now)
 
@@ -302,7 +311,7 @@ class Item:
             ContractError: the payload does not fit the target handler.
             QueueNotFound: no such queue.
         """
-        (push,) = pushes_to(target, [payload], options)
+        (push,) = await apart(is_large(payload), pushes_to, target, [payload], options)
         return (await self.take_push(push)).id
 
     async def take_metadata(self, metadata: Metadata, *, now: bool) -> None:
@@ -316,7 +325,9 @@ class Item:
         if self._store is None:
             raise RuntimeError("this item has no worker around it: nothing can be pushed")
         found = await self._store.accept(self, push)
-        self._pushes = [*(self._pushes or ()), found]
+        if self._pushes is None:
+            self._pushes = []
+        self._pushes.append(found)
         return found
 
     @property

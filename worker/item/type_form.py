@@ -9,16 +9,20 @@ type reads:
 2. What came as JSON is read by the rules for JSON: a strict model takes a date written as text.
 3. Computed fields are written, unless a model here forbids fields that it does not know; ``Json``
    is written as the text that it is read from.
+4. What is large is read at a bounded cost, however much of it is wrong (``bounded_read.py``).
 """
 
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from worker.item.bounded_read import MOST_PROBLEMS, BoundedReader
+from worker.item.bounded_schema import nests_unions
+from worker.openiap.large import is_large
 from worker.openiap.values import json_text
 
 EXACT: Final = frozenset(
@@ -45,7 +49,7 @@ BY_JSON_RULES: Final = frozenset(
 """Kinds that pydantic reads otherwise from JSON than from Python's values."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TypeForm:
     """How one type is written and read.
 
@@ -58,6 +62,8 @@ class TypeForm:
         round_trip: computed fields are left out, and ``Json`` is written as text.
         aliased: it has names besides those of its fields.
         mended: pydantic would write names that it does not read, or leave out what it reads.
+        winding: reading it may take any time, however small the value is.
+        names: what its fields are called, and read by.
     """
 
     adapter: TypeAdapter[Any]
@@ -68,6 +74,8 @@ class TypeForm:
     round_trip: bool
     aliased: bool
     mended: bool
+    winding: bool
+    names: frozenset[str]
 
     def write(self, value: Any, *, whole: bool = False, strict: bool = False) -> Any:
         """Return a value as JSON values, numbers unchecked.
@@ -88,30 +96,58 @@ class TypeForm:
         )
         return _mended(value, dumped, whole) if self.mended else dumped
 
-    def read(self, found: Any) -> Any:
+    def read(self, found: Any, *, large: bool | None = None) -> Any:
         """Return the value that JSON values stand for.
 
+        Args:
+            large: whether they are, where that is known.
+
         Raises:
-            pydantic.ValidationError: they do not fit.
+            pydantic.ValidationError: they do not fit; of what is large, or has very many problems,
+                a few are named.
         """
+        text = _utf8(found) if self.json_rules else None
+        if large is None:
+            large = is_large(found)
+        bounded = large or self.winding
         try:
-            return self._read(found)
-        except ValidationError:
-            if not self.aliased:
-                raise
+            return self._read(found, text, bounded)
+        except ValidationError as error:
+            problem = error
+        if self.aliased:
             try:
-                return self._read(found, by_name=True)
+                return self._read(found, text, bounded, by_name=True)
             except ValidationError:
                 pass
-            raise
+        if problem.error_count() > MOST_PROBLEMS:
+            problem = self._bounded.few(problem, found, text, by_name=None)
+        raise problem
 
-    def _read(self, found: Any, *, by_name: bool | None = None) -> Any:
-        by_alias = by_name
-        if self.json_rules:
-            text = _utf8(found)
-            if text is not None:
-                return self.adapter.validate_json(text, by_alias=by_alias, by_name=by_name)
-        return self.adapter.validate_python(found, by_alias=by_alias, by_name=by_name)
+    def accept(self, value: Any) -> Any:
+        """Return one of Python's own values, such as the type itself or a dict, as the type has it.
+
+        Raises:
+            pydantic.ValidationError: as for ``read``.
+        """
+        if self.winding or is_large(value):
+            return self._bounded.read(value, None, by_name=None)
+        return self.adapter.validate_python(value)
+
+    def _read(
+        self, found: Any, text: bytes | None, bounded: bool, *, by_name: bool | None = None
+    ) -> Any:
+        if bounded:
+            return self._bounded.read(found, text, by_name=by_name)
+        if text is not None:
+            return self.adapter.validate_json(text, by_alias=by_name, by_name=by_name)
+        return self.adapter.validate_python(found, by_alias=by_name, by_name=by_name)
+
+    @cached_property
+    def _bounded(self) -> BoundedReader:
+        plain = not self.json_rules
+        return BoundedReader(
+            self.adapter, self.names, settled=plain and not self.custom, plain=plain
+        )
 
 
 def form_of(kind: Any) -> TypeForm:
@@ -157,6 +193,8 @@ def _made(kind: Any) -> TypeForm:
             or "serialization_exclude_if" in field
             for name, field in fields
         ),
+        winding=nests_unions(adapter.core_schema),
+        names=frozenset(_names(fields)),
     )
 
 
@@ -179,6 +217,17 @@ def _fields(node: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(found, list):
         return [(str(one.get("name")), one) for one in found if isinstance(one, dict)]
     return []
+
+
+def _names(fields: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    """Yield what fields are called, and what the aliases that they are read by begin with."""
+    for name, field in fields:
+        yield name
+        alias = field.get("validation_alias")
+        for path in alias if isinstance(alias, list) else [alias]:
+            root = path[0] if isinstance(path, list) and path else path
+            if isinstance(root, str):
+                yield root
 
 
 def _own_code(node: dict[str, Any]) -> bool:

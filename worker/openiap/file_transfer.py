@@ -20,7 +20,7 @@ from worker.openiap.filenames import safe_name
 from worker.openiap.part_file import discard, disk_refused, finish, part_of
 from worker.openiap.types import FileArgument
 from worker.openiap.values import json_text, objects_from_text
-from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.openiap.workitem import MOST_FILES, JsonObject, Workitem, WorkitemFile
 
 FILES: Final = "fs.files"
 """The collection of stored files."""
@@ -63,8 +63,16 @@ class FileTransfer:
         A file with a name only stands for its removal from the item.
 
         Raises:
-            FileTransferError: a file is missing or has a name that is not safe; nothing was sent.
+            FileTransferError: too many, one is missing or has a name that is not safe; nothing was
+                sent.
         """
+        if len(files) > MOST_FILES:
+            raise FileTransferError(
+                f"{len(files):,} files are more than the {MOST_FILES:,} that an item can be given;"
+                " put them into an archive",
+                operation=operation,
+                item_id=item_id,
+            )
         given = [self._argument(file, operation, item_id) for file in files]
         for file in given:
             if file.path is not None and not file.id:

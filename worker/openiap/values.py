@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 500
 """Arrays and objects in each other. Python reads less than 1,000, by how deep its calls are just
 then; OpenIAP's database takes some 100."""
 DEPTH_ALLOWED: Final = f"allowed: {MAX_DEPTH} arrays and objects in each other"
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_NO_BRACKETS: Final = re.compile(r'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\[\]{}"]++)++', re.DOTALL)
 
 MAX_PAYLOAD: Final = 16 * 1024 * 1024 - 64 * 1024
 """Bytes of payload that travel; the rest of a frame is for the item around it."""
@@ -104,11 +104,11 @@ def depth_of(text: str) -> int:
     if (most := text.count("[") + text.count("{")) <= MAX_DEPTH:
         return most
     depth = deepest = 0
-    for bracket in _BRACKETS.finditer(text):
-        char = bracket[0]
+    for char in _NO_BRACKETS.sub("", text):
         if char in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > deepest:
+                deepest = depth
         elif char in "]}":
             depth -= 1
     return deepest

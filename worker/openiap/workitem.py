@@ -14,6 +14,10 @@ FAILED: Final = "failed"
 RETRY: Final = "retry"
 ABANDONED: Final = "abandoned"
 
+MOST_FILES: Final = 1_000
+"""Files that are given to an item: each is an upload of its own, and the official library fetches
+all of them whenever the item is popped."""
+
 BUSINESS: Final = "business"
 APPLICATION: Final = "application"
 
@@ -38,6 +42,7 @@ class Workitem:
     """A unit of work as OpenIAP holds it (protocol.md, Work items).
 
     ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
+    ``size`` is the length of the payload's text as it came, 0 for an item that did not come.
     """
 
     id: str = ""
@@ -59,6 +64,7 @@ class Workitem:
     errormessage: str = ""
     errorsource: str = ""
     errortype: str = ""
+    size: int = field(default=0, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from worker.item.context import current_item
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sender, Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, pushes_to
+from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
 
 T = TypeVar("T")
@@ -123,7 +124,8 @@ class Producer:
         Raises:
             ContractError: the payload is no JSON object, or would not come back as it is.
         """
-        (pushed,) = await self.send(pushes_to(queue, [payload], options), whole)
+        pushes = await apart(is_large(payload), pushes_to, queue, [payload], options)
+        (pushed,) = await self.send(pushes, whole)
         return pushed
 
     async def push_many(
@@ -133,7 +135,8 @@ class Producer:
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[JsonObject]]:
         """Push many items; in few messages where the client can."""
-        return await self.send(pushes_to(queue, payloads, options), whole)
+        pushes = await apart(is_large(payloads), pushes_to, queue, payloads, options)
+        return await self.send(pushes, whole)
 
     async def send(
         self, pushes: Sequence[Push], read: Callable[[JsonObject], T]

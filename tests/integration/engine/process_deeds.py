@@ -2,7 +2,20 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from worker import Item, handler
+
+
+class Number(BaseModel):
+    """What ``typed`` takes."""
+
+    number: int
+
+
+@handler("typed", process=True, concurrency=1)
+def typed(payload: Number) -> None:
+    """Take a number."""
 
 
 @handler("slices", process=True, concurrency=1)

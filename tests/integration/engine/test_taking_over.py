@@ -28,7 +28,7 @@ from worker.openiap.client import Client
 from worker.openiap.factory import make_client
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
-from worker.openiap.workitem import Workitem
+from worker.openiap.workitem import MOST_FILES, Workitem, WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
@@ -347,3 +347,26 @@ async def test_the_claim_holds_on_a_server_that_loses_alternatives_beside_an_id(
         "workitems", *closing_claim(item.id, 0, run, "late writer")
     )
     assert (first.matched, second.matched) == (1, 0)
+
+
+async def test_an_item_of_so_many_files_that_its_pop_gets_lost_ends_with_the_reason(
+    server: LocalServer, native: Client, client: Client, client_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"x")
+    id = await native.upload(tmp_path / "a.txt")
+    pushed = await native.push_workitem("q", {}, files=[WorkitemFile("a0", id)])
+    await popped(native)
+    document = (await native.query("workitems", {"_id": pushed.id}))[0]
+    files = [{"name": f"a{n}", "filename": f"a{n}", "_id": id} for n in range(MOST_FILES + 1)]
+    await native.update_one("workitems", {**document, "files": files})
+    assert await rescuer(client, "me", unclaimed_after=0.001).rescue() == 1
+    (after,) = await native.query("workitems", {"_id": pushed.id})
+    if client_name == "native":
+        assert after["state"] == "new"
+        return
+    assert after["state"] == "failed"
+    assert after["errormessage"] == (
+        "the item names more than 1,000 files, which the official client fetches in the pop, and"
+        " its answer did not come in time; work it with the native client, or put the files into an"
+        " archive (ended by me)"
+    )

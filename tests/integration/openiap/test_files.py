@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.openiap.conftest import Door
 from worker.openiap.errors import FileTransferError
-from worker.openiap.workitem import Workitem, WorkitemFile
+from worker.openiap.workitem import MOST_FILES, Workitem, WorkitemFile
 
 
 def made(folder: Path, name: str, size: int) -> Path:
@@ -164,3 +164,12 @@ async def rename_file(door: Door, item: Workitem, name: str) -> None:
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_more_files_than_an_item_can_be_given_are_refused(door: Door, tmp_path: Path) -> None:
+    await door.queue("q")
+    (tmp_path / "a.txt").write_bytes(b"x")
+    files = [tmp_path / "a.txt"] * (MOST_FILES + 1)
+    with pytest.raises(FileTransferError, match=r"1,001 files are more than the 1,000 that"):
+        await door.client.push_workitem("q", {}, files=files)
+    assert door.server.stats.get("pushworkitem", 0) == 0

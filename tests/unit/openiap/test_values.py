@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from worker.openiap.errors import ServerError
 from worker.openiap.values import (
     argument_text,
+    depth_of,
     format_bytes,
     from_message,
     from_text,
@@ -99,3 +100,19 @@ def test_sizes_are_for_people() -> None:
     assert format_bytes(0) == "0 Bytes"
     assert format_bytes(1536) == "1.5 KB"
     assert format_bytes(1024**5, 0) == "1 PB"
+
+
+@given(
+    st.recursive(
+        st.none() | st.text('[]{}"\\\n', max_size=8),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[{"\\'), inner),
+        max_leaves=20,
+    )
+)
+def test_depth_is_counted_in_arrays_and_objects_and_not_in_texts(value: Any) -> None:
+    def depth(one: Any) -> int:
+        inside = one.values() if isinstance(one, dict) else one if isinstance(one, list) else None
+        return 0 if inside is None else 1 + max(map(depth, inside), default=0)
+
+    # So many beside it that they have to be counted one by one.
+    assert depth_of(json_text([value, [[]] * 600])) == max(depth(value), 2) + 1

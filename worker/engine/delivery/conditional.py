@@ -29,6 +29,7 @@ from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import objects_of, text_of
+from worker.openiap.large import apart, is_large
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject, Workitem
@@ -173,8 +174,8 @@ class ConditionalWrite:
     async def _matches(self, delivery: Delivery, ending: Ending) -> bool | None:
         """Send a conditional update, and return whether it met its run; None where it has to go
         the other way."""
-        text = json_text(ending.change)
-        if not carried(text):
+        text = await apart(is_large(ending.change), _text_of, ending.change)
+        if not text:
             delivery.unfit = True
             return None
         try:
@@ -221,6 +222,12 @@ class ConditionalWrite:
         update = Workitem(id=workitem.id, payload=None, priority=0, state=state, wiq=workitem.wiq)
         stored = await self._pool.call(lambda client: client.update_workitem(update), turn="first")
         return Delivered("applied", state=stored.state)
+
+
+def _text_of(change: JsonObject) -> str:
+    """Return a change as it is sent, or "" where it would not arrive as it is."""
+    text = json_text(change)
+    return text if carried(text) else ""
 
 
 def names_of(files: object) -> list[str] | None:

@@ -125,7 +125,7 @@ async def with_evidence(
     if outcome.kind in ("successful", "released"):
         return outcome
     name = f"evidence-attempt-{facts.workitem.retries + 1}.txt"
-    text = evidence_text(error, facts, os.environ)
+    text = await asyncio.to_thread(evidence_text, error, facts, os.environ)
     try:
         kept = await asyncio.shield(keeper.keep(text.encode("utf-8", "replace"), name))
     except (StateError, OpenIAPError):

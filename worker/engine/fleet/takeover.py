@@ -22,11 +22,12 @@ from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.deaths import Deaths, mark_of, read_deaths
 from worker.engine.fleet.presence import COLLECTION
 from worker.item.outcome import Outcome
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import Told, id_of, ignored, moment_of, number, text_of
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.workitem import JsonObject, Workitem
+from worker.openiap.workitem import MOST_FILES, JsonObject, Workitem
 from worker.telemetry.log import Log
 
 ALONE: Final = 2
@@ -103,7 +104,9 @@ class TakeOver:
         # One that nobody claims may have been in flight in a death that came before a heartbeat.
         counts = orphan.died or not orphan.holder
         deaths = await self._count_death(orphan) if counts else Deaths(workitem.id)
-        outcome = outcome_of(orphan, deaths, self._max_deaths, self._worker_id)
+        outcome = await self._overfull(orphan) or outcome_of(
+            orphan, deaths, self._max_deaths, self._worker_id
+        )
         over = (*orphan.over, orphan.holder) if orphan.holder else orphan.over
         delivery = Delivery(
             workitem,
@@ -120,6 +123,30 @@ class TakeOver:
                 f"took over an item: {outcome.message}", item=workitem.id, queue=workitem.wiq
             )
         return delivered
+
+    async def _overfull(self, orphan: Orphan) -> Outcome | None:
+        """Return the end of an item that the official library cannot pop, or None.
+
+        It fetches all files of an item within the pop: of very many the answer comes too late each
+        time, and the item would hold up its queue at every attempt.
+        """
+        if orphan.holder:
+            return None
+        query = {"_id": orphan.workitem.id, f"files.{MOST_FILES}": {"$exists": True}}
+
+        async def look(client: Client) -> bool:
+            if client.capabilities.lazy_files:
+                return False
+            return bool(await client.query("workitems", query, {"_id": 1}, top=1))
+
+        if not await self._pool.call(look):
+            return None
+        text = (
+            f"the item names more than {MOST_FILES:,} files, which the official client fetches in"
+            " the pop, and its answer did not come in time; work it with the native client, or put"
+            f" the files into an archive (ended by {self._worker_id})"
+        )
+        return Outcome("failed", None, text)
 
     async def _count_death(self, orphan: Orphan) -> Deaths:
         """Count one more death for the item; where that cannot be stored, own records tell."""

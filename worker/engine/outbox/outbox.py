@@ -34,6 +34,7 @@ from worker.engine.outbox.writer import Writer
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.item.outcome import Outcome
+from worker.openiap.large import apart
 from worker.openiap.workitem import Workitem
 
 __all__ = ["Evidence", "Outbox", "OutboxRow"]
@@ -172,10 +173,12 @@ class Outbox:
             self._put(entry)
         await writer.committed()
 
-    async def finished(self, item_id: str, retries: int, outcome: Outcome) -> None:
+    async def finished(
+        self, item_id: str, retries: int, outcome: Outcome, *, large: bool = False
+    ) -> None:
         """Record an outcome; returns when it is on disk. To be called before it is sent."""
         try:
-            text = outcome_text(outcome)
+            text = await apart(large, outcome_text, outcome)
         except (ValueError, RecursionError) as error:
             self._on_trouble(f"The outcome of {item_id} cannot be kept on disk: {error}.")
             return

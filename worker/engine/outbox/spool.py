@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -168,7 +169,15 @@ class SpooledFiles:
         fault: what the disk refused last, whatever became of that error; None if nothing.
     """
 
-    __slots__ = ("_client_download", "_client_size", "_fetching", "_spool", "_workitem", "fault")
+    __slots__ = (
+        "_client_download",
+        "_client_size",
+        "_fetching",
+        "_names",
+        "_spool",
+        "_workitem",
+        "fault",
+    )
 
     def __init__(
         self, spool: Spool, workitem: Workitem, client_download: Fetch, client_size: Size
@@ -179,6 +188,8 @@ class SpooledFiles:
         self._client_size = client_size
         self._fetching: dict[str, asyncio.Task[Path]] | None = None
         self.fault: WorkerFault | None = None
+        self._names: Counter[str] | None = None
+        """How many files have a name, where small and capital letters count as one."""
 
     async def fetch(self, file: WorkitemFile) -> Path:
         """Fetch a file once, however many ask for it at once; a failed try can be repeated.
@@ -236,10 +247,11 @@ class SpooledFiles:
     async def _fetch(self, file: WorkitemFile) -> Path:
         item = self._workitem
         safe_name(file.filename, item_id=item.id)
-        twin = file.filename.casefold()
         try:
             folder = self._spool.inputs(item.id, item.retries)
-            if sum(other.filename.casefold() == twin for other in item.files) > 1:
+            if self._names is None:
+                self._names = Counter(other.filename.casefold() for other in item.files)
+            if self._names[file.filename.casefold()] > 1:
                 # Two names that some file systems take for one.
                 folder = folder / folder_name(file.id, 0)
                 private_folder(folder)

@@ -7,9 +7,14 @@ from itertools import groupby
 from pathlib import Path
 
 from worker.openiap.api.subject import Subject
+from worker.openiap.large import apart, is_large
 from worker.openiap.types import FileArgument, Payload
 from worker.openiap.values import argument_text, checked_payload, documents_from_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkItemQueue
+
+
+def _payload_text(payload: Payload) -> str:
+    return checked_payload(argument_text(payload), operation="push_workitem")
 
 
 class WorkitemCalls(Subject):
@@ -49,7 +54,7 @@ class WorkitemCalls(Subject):
             FileTransferError: a file is missing; nothing was pushed.
             PayloadTooLarge: OpenIAP cannot carry it.
         """
-        text = checked_payload(argument_text(payload), operation="push_workitem")
+        text = await apart(is_large(payload), _payload_text, payload)
         if files:
             files = await self._transfer.stored(
                 files,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from worker.openiap.large import apart, is_large
 from worker.openiap.native.link import Link
 from worker.openiap.native.scope import current_scope
 from worker.openiap.types import UpdateResult
@@ -161,11 +162,7 @@ class Operations:
     ) -> Any:
         """Send a request and return what its reply carries."""
         known = OPERATIONS[operation]
-        try:
-            request = known.request(**fields)
-        except UnicodeEncodeError:
-            # Rare, so the check costs nothing where all is well.
-            request = known.request(**{name: _encodable(value) for name, value in fields.items()})
+        request = await apart(_large(fields), _request, known, fields)
         link = self._link
         reply = await link.session_for(operation, item_id).request(
             operation,
@@ -205,6 +202,22 @@ class Operations:
                 came_late(future.result())
             raise
         return messages.workitem(reply.workitem) if reply.HasField("workitem") else None
+
+
+def _request(known: Operation, fields: Mapping[str, Any]) -> Message:
+    try:
+        return known.request(**fields)
+    except UnicodeEncodeError:
+        # Rare, so the check costs nothing where all is well.
+        return known.request(**{name: _encodable(value) for name, value in fields.items()})
+
+
+def _large(fields: Mapping[str, Any]) -> bool:
+    """Whether the values of items are still to be written, and are large."""
+    item, items = fields.get("workitem"), fields.get("items")
+    if isinstance(item, Workitem):
+        return is_large(item.payload)
+    return isinstance(items, list) and is_large([one.payload for one in items])
 
 
 def _encodable(value: Any) -> Any:

@@ -57,10 +57,11 @@ def decoded_workitem(found: Any) -> Workitem | None:
     def text(value: bytes | None) -> str:
         return value.decode("utf-8", "replace") if value else ""
 
+    payload = native.payload or b""
     return Workitem(
         id=text(native.id),
         name=text(native.name),
-        payload=parsed_payload(native.payload or b""),
+        payload=parsed_payload(payload),
         priority=native.priority,
         nextrun=_moment(native.nextrun),
         lastrun=_moment(native.lastrun),
@@ -80,6 +81,7 @@ def decoded_workitem(found: Any) -> Workitem | None:
         errormessage=text(native.errormessage),
         errorsource=text(native.errorsource),
         errortype=text(native.errortype),
+        size=len(payload),
     )
 
 

@@ -1,13 +1,16 @@
 """Requests that have one reply, through the functions of the official library."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from ctypes import byref
 from typing import Any, Final
 
 from worker.openiap.errors import Unsupported
+from worker.openiap.large import is_large
 from worker.openiap.official import abi as abi
 from worker.openiap.official import functions as functions
+from worker.openiap.official.functions import NativeFunction
 from worker.openiap.official.items import native_text
 from worker.openiap.official.library import scratch_folder
 from worker.openiap.official.library_client import LibraryClient
@@ -61,14 +64,25 @@ class Operations:
                     operation=operation,
                 )
             return composed(seconds, fields)
-        given = encoded(fields)
-        if function.request is not None:
-            arguments: tuple[Any, ...] = (function.request(**given),)
-        else:
-            arguments = tuple(given[name] for name in function.names)
+        item = fields.get("workitem")
+        if isinstance(item, Workitem) and is_large(item.payload):
+            return self._call_large(function, operation, seconds, item_id, fields)
+        call = PendingCall(self._link.signed_in(operation, item_id))
+        call.start(function, *_arguments(function, fields))
+        return call.answer(operation, seconds, item_id)
+
+    async def _call_large(
+        self,
+        function: NativeFunction,
+        operation: str,
+        seconds: float,
+        item_id: str,
+        fields: Mapping[str, Any],
+    ) -> Any:
+        arguments = await asyncio.to_thread(_arguments, function, fields)
         call = PendingCall(self._link.signed_in(operation, item_id))
         call.start(function, *arguments)
-        return call.answer(operation, seconds, item_id)
+        return await call.answer(operation, seconds, item_id)
 
     async def pop_workitem(
         self, wiq: str, wiqid: str, seconds: float, late: Callable[[Workitem], None]
@@ -122,6 +136,13 @@ class Operations:
             client.release(answer, "free_queue_message_response")
 
         await self._link.blocking(send, "queue_message", seconds)
+
+
+def _arguments(function: NativeFunction, fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    given = encoded(fields)
+    if function.request is not None:
+        return (function.request(**given),)
+    return tuple(given[name] for name in function.names)
 
 
 def _second() -> int:

@@ -69,11 +69,11 @@ def payload(text: str) -> JsonObject:
 
 def workitem(found: pb.Workitem) -> Workitem:
     """Return a work item as the client gives it."""
-    files = found.files
+    files, text = found.files, found.payload
     return Workitem(
         id=found._id,
         name=found.name,
-        payload=payload(found.payload),
+        payload=payload(text),
         priority=found.priority,
         nextrun=moment(found.nextrun) if found.HasField("nextrun") else None,
         lastrun=moment(found.lastrun) if found.HasField("lastrun") else None,
@@ -90,6 +90,7 @@ def workitem(found: pb.Workitem) -> Workitem:
         errormessage=found.errormessage,
         errorsource=found.errorsource,
         errortype=found.errortype,
+        size=len(text),
     )
 
 
