@@ -163,7 +163,9 @@ def may_download(services: Services, user: User, file: dict[str, Any]) -> bool:
 def custom_command(call: Call, request: pb.CustomCommandRequest) -> Message:
     """Refuse what needs the rest of OpenIAP; any other command is answered, and does nothing."""
     name = request.command
-    if name in UNSUPPORTED:
+    if name == "deletepackage":
+        call.services.documents.delete_package(request.id, call.user)
+    elif name in UNSUPPORTED:
         raise RefusedError(f"The local server does not support the custom command {name}")
     return pb.CustomCommandResponse()
 

@@ -118,12 +118,11 @@ class Session:
             self._signing_in = False
 
     def open(self) -> None:
-        """Greet the client; OpenIAP's first message is a ping."""
-        self.ping()
-
-    def ping(self) -> None:
-        """Ask the client for a sign of life, and renew its token in time."""
+        """Greet the client with a ping: the only one that OpenIAP ever sends."""
         self.send("ping", None)
+
+    def renew(self) -> None:
+        """Renew the client's token in time."""
         now = self._options.clock()
         if self.user is not None and now - self._token_time > self._options.token_lifetime / 2:
             self._refresh_token(self.user, now)
