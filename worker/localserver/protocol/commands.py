@@ -39,6 +39,7 @@ async def sign_in(call: Call, request: pb.SigninRequest) -> Message:
             )
     if not request.validateonly:
         call.client.user = user
+        call.client.pinged = request.ping
     lifetime = LONG_LIFETIME if request.longtoken else services.options.token_lifetime
     return pb.SigninResponse(
         jwt=services.users.token(user, lifetime, now),

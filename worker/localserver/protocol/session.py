@@ -71,6 +71,8 @@ class Session:
         self.address = link.address
         self.opened: Final = time.monotonic()
         self.heard = time.monotonic()
+        self.pinged = False
+        """Whether the client has asked for pings."""
         self._services = services
         self._options = services.options
         self._link = link
@@ -118,7 +120,11 @@ class Session:
             self._signing_in = False
 
     def open(self) -> None:
-        """Greet the client with a ping: the only one that OpenIAP ever sends."""
+        """Greet the client with a ping, as OpenIAP does."""
+        self.ping()
+
+    def ping(self) -> None:
+        """Ask the client for a sign of life."""
         self.send("ping", None)
 
     def renew(self) -> None:

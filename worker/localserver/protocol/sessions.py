@@ -53,17 +53,16 @@ class Sessions:
             session.disconnect()
 
     async def keep_alive(self) -> None:
-        """Renew tokens, and drop clients that were silent for too long or did not sign in.
+        """Renew tokens, drop who did not sign in, and ping those who asked for it.
 
-        Nobody is pinged: OpenIAP 1.5.10 greets with a ping and sends no other, so an idle client
-        asks by itself or is dropped.
+        Asked is at the sign-in. As on OpenIAP nobody else is pinged, or dropped for being silent.
         """
         options = self._services.options
         while True:
             await asyncio.sleep(options.ping_interval)
             now = time.monotonic()
             for session in tuple(self._sessions):
-                if now - session.heard > options.silence_limit:
+                if session.pinged and now - session.heard > options.silence_limit:
                     options.log("connection closed: the client was silent for too long")
                     session.disconnect()
                 elif session.user is None and now - session.opened > options.signin_limit:
@@ -71,3 +70,5 @@ class Sessions:
                     session.disconnect()
                 else:
                     session.renew()
+                    if session.pinged:
+                        session.ping()
