@@ -10,6 +10,8 @@ from typing import Any, Final
 from worker import BusinessError, Item, Retry, handler
 
 QUEUES: Final = "CONFORMANCE_QUEUES"
+SUITE: Final = "CONFORMANCE_SUITE"
+"""The process that started this one."""
 ME: Final = os.environ.get("OPENIAP_WORKER_WORKER_ID", "")
 
 
@@ -41,8 +43,8 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-if QUEUES in os.environ:
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+if SUITE in os.environ:
+    threading.Thread(target=end_with, args=(int(os.environ[SUITE]),), daemon=True).start()
 _named = os.environ.get(QUEUES, "conformance").split(",")
 first = handler(_named[0], concurrency=2)(do)
 last = handler(_named[-1], concurrency=2)(do) if _named[1:] else None

@@ -1,6 +1,7 @@
 """Real workers for one probe: ``python -m worker run`` as a process, with a test's patience."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.acceptance.processes import Child
-from tests.conformance.deeds import QUEUES
+from tests.conformance.deeds import QUEUES, SUITE
 from tests.conformance.facts import Differs
 from tests.conformance.ground import Ground
 from worker.openiap.workitem import JsonObject, WorkItemQueue
@@ -52,6 +53,7 @@ class Worker(Child):
         }
         self._environment = {
             QUEUES: ",".join(self._queues),
+            SUITE: str(os.getpid()),
             **{f"OPENIAP_WORKER_{name.upper()}": str(value) for name, value in values.items()},
         }
 
