@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--list", action="store_true", help="list the facts and ask nothing")
     found.add_argument("--page", type=Path, metavar="FILE", help="write what came out as Markdown")
+    found.add_argument("--note", default="", metavar="TEXT", help="what the page is to say of it")
     found.add_argument(
         "--clean", type=_prefix, metavar="PREFIX", help="only remove what a run left"
     )
@@ -96,7 +97,7 @@ async def run(given: argparse.Namespace) -> int:
         began = datetime.now(UTC)
         async with _removed(site, prefix) as left:
             answers = await ask_all(site, facts, lanes, prefix, _say)
-            about = await _about(site, lanes)
+            about = await _about(site, lanes, given.note)
         counted = Counter(answer.verdict for answer in answers)
         if given.page:
             given.page.write_text(page(answers, about, began), encoding="utf-8")
@@ -137,7 +138,7 @@ async def _removed(site: Site, prefix: str) -> AsyncIterator[list[str]]:
             print(told(left), file=sys.stderr)
 
 
-async def _about(site: Site, lanes: Sequence[Lane]) -> dict[str, str]:
+async def _about(site: Site, lanes: Sequence[Lane], note: str) -> dict[str, str]:
     client = site.client(lanes[0])
     try:
         await client.connect(timeout=CALL)
@@ -152,6 +153,7 @@ async def _about(site: Site, lanes: Sequence[Lane]) -> dict[str, str]:
         "second user": "an ordinary one" if site.second else "none",
         "clients": ", ".join(lane.name for lane in lanes),
         "messages a second": f"{site.pace:g} on each connection" if site.pace else "no limit",
+        **({"note": note} if note else {}),
     }
 
 
