@@ -56,7 +56,7 @@ class Client(DocumentCalls, FileCalls, WorkitemCalls, MessageCalls, TelemetryCal
     def last_heard(self) -> float:
         """``time.monotonic()`` of the last sign of life that this client can see.
 
-        That is any byte with the native client, the server's pings among them; an answer or an
+        That is any byte with the native client; an answer or an
         event with the official one.
         """
         return self._backend.link.last_heard

@@ -60,7 +60,8 @@ def main(url: str, username: str, password: str, tag: str, folder: Path) -> None
 
     seen: queue.Queue[dict] = queue.Queue()
     heard: queue.Queue[dict] = queue.Queue()
-    client.watch(collectionname=collection, callback=lambda event, _: seen.put(event))
+    # Without a path the library sends an empty one, by which OpenIAP tells nothing.
+    client.watch(collectionname=collection, paths="$", callback=lambda event, _: seen.put(event))
     made = json.loads(client.insert_one(collectionname=collection, item='{"x": 1}'))
     assert seen.get(timeout=DEADLINE)["operation"] == "insert"
     made["x"] = 2

@@ -235,6 +235,19 @@ async def test_a_path_that_recurses_hears_of_no_pushed_item_and_the_log_says_why
     assert "Cannot read properties of null (reading 'state')" in line
 
 
+async def test_a_watch_of_an_empty_path_is_told_nothing(serve: Any, connect: Any) -> None:
+    for strict, told in ((True, ["2"]), (False, ["1", "2"])):
+        server = await serve(strict=strict)
+        client = await connect(server)
+        watch = pb.WatchRequest(collectionname="c", paths=[""])
+        await client.ask("watch", watch)
+        await client.insert("c", {"_id": "1"})
+        await client.ask("watch", pb.WatchRequest(collectionname="c", paths=["$"]))
+        await client.insert("c", {"_id": "2"})
+        seen = [json.loads((await client.event("watchevent")).document)["_id"] for _ in told]
+        assert seen == told
+
+
 async def test_what_is_deleted_is_told_as_it_was(server: Any, connect: Any) -> None:
     client = await connect(server)
     await client.ask("watch", pb.WatchRequest(collectionname="c", paths=["$[?(@.kind == 'a')]"]))
@@ -273,6 +286,7 @@ async def test_clients_of_a_queue_with_due_items_are_woken_every_round(
     for client in (first, second, first, second):
         event = await client.event("queueevent")
         assert json.loads(event.data) == {"wiq": "q", "wiqid": queue._id, "packageid": ""}
+        assert event.queuename == "wake.me", "as it was registered"
     await first.pop("q")
 
 

@@ -279,19 +279,24 @@ async def test_the_rate_limit_refuses_at_once_and_executes_nothing(
             await asyncio.sleep(0.2)
 
 
-async def test_the_server_pings_renews_tokens_and_drops_the_silent(
+async def test_the_server_pings_those_who_asked_renews_tokens_and_drops_the_silent(
     serve: Any, connect: Any
 ) -> None:
     server = await serve(ping_interval=0.05, silence_limit=60.0, token_lifetime=0.0)
     client = await connect(server)
-    await client.event("ping")
+    assert (await client.events.get()).command == "ping"
     renewed = await client.event("refreshtoken")
+    for _ in range(3):  # as often as it looks, and no ping between
+        assert (await client.events.get()).command == "refreshtoken"
     assert renewed.username == "tester"
     assert renewed.jwt not in ("", client.jwt)
     assert renewed.user.username == "tester"
 
     strict = await serve(ping_interval=0.05)
-    silent = await connect(strict)
+    unasked, silent = await connect(strict), await connect(strict, signed_in=False)
+    await silent.sign_in(ping=True)
+    for _ in range(3):  # the greeting, and two more
+        await silent.event("ping")
 
     async def say_nothing(envelope: pb.Envelope) -> None:
         return
@@ -299,6 +304,9 @@ async def test_the_server_pings_renews_tokens_and_drops_the_silent(
     silent.send = say_nothing
     strict.services.options.silence_limit = 0.3  # only now: before, silence was the machine's
     await asyncio.wait_for(silent.closed.wait(), DEADLINE)
+    assert (await unasked.events.get()).command == "ping"
+    assert unasked.events.empty()
+    assert not unasked.closed.is_set()
 
 
 async def test_who_does_not_sign_in_is_dropped(serve: Any, connect: Any) -> None:

@@ -259,6 +259,35 @@ async def test_a_file_that_an_item_has_cannot_be_deleted(client: Any) -> None:
         await client.ask("deleteone", request)
 
 
+async def test_a_file_is_in_use_whatever_its_metadata_say(client: Any) -> None:
+    await client.queue("q")
+    uploaded = await client.upload("a.txt", b"a", '{"wi": "another item"}')
+    item = await client.push("q", files=[pb.WorkitemFile(filename="a.txt", _id=uploaded.id)])
+    request = pb.DeleteOneRequest(collectionname="fs.files", id=uploaded.id)
+    with pytest.raises(ServerSaidError, match=rf"in use by a workitem {item._id} New work item$"):
+        await client.ask("deleteone", request)
+
+
+async def test_a_package_goes_by_its_own_command(as_user: SignedIn) -> None:
+    ann, bob = await as_user("ann"), await as_user("bob")
+    file = await ann.upload("a.tgz", b"archive")
+    bob_id = next(ace["_id"] for ace in (await bob.insert("c", {}))["_acl"] if ace["name"] == "bob")
+    acl = [{"_id": bob_id, "rights": READ}]
+    package = {"_type": "package", "id": "jobs", "name": "jobs", "fileid": file.id, "_acl": acl}
+    stored = await ann.insert("agents", package)
+    with pytest.raises(ServerSaidError, match=r"^Access denied, use packages page or api to delet"):
+        await ann.ask("deleteone", pb.DeleteOneRequest(collectionname="agents", id=stored["_id"]))
+    with pytest.raises(ServerSaidError, match=r"^Access denied, use agents page or api to delete"):
+        await ann.ask("deletemany", pb.DeleteManyRequest(collectionname="agents", query="{}"))
+    request = pb.CustomCommandRequest(command="deletepackage", id=stored["_id"])
+    with pytest.raises(ServerSaidError, match=r"missing delete permission on jobs$"):
+        await bob.ask("customcommand", request)
+    await ann.ask("customcommand", request)
+    assert await ann.query("agents", {}) == await ann.query("fs.files", {"_id": file.id}) == []
+    with pytest.raises(ServerSaidError, match=r"^Access denied or package not found$"):
+        await ann.ask("customcommand", request)
+
+
 @pytest.mark.parametrize(
     ("command", "request_"),
     [

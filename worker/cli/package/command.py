@@ -1,9 +1,10 @@
-"""``package``: build, publish and try out packages for OpenIAP's agents."""
+"""``package``: build, publish, list, delete and try out packages for OpenIAP's agents."""
 
 import asyncio
 import contextlib
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +14,14 @@ import typer
 from worker._version import __version__
 from worker.cli.package.archive import MAX_BYTES
 from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.catalog import chosen, delete, packages, told
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.publish import Published, existing, publish
 from worker.cli.package.run import Ended, run
-from worker.cli.shared.client import refused, run_async, signed_in
+from worker.cli.shared.client import refused, run_async, signed_in, with_client
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.options import Options, Set, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import many, safe, to_stderr, to_stdout
+from worker.cli.shared.options import AsJson, Options, Set, SettingsFile, Url, Yes, settings_of
+from worker.cli.shared.output import confirm, many, print_json, safe, table, to_stderr, to_stdout
 from worker.openiap.errors import AccessDenied
 from worker.openiap.factory import make_client
 from worker.settings import Settings
@@ -27,7 +29,8 @@ from worker.settings import Settings
 MEGABYTE = 1024 * 1024
 
 app = typer.Typer(
-    help="Packages for OpenIAP's agents: build, publish, and try out.", no_args_is_help=True
+    help="Packages for OpenIAP's agents: build, publish, list, delete, try out.",
+    no_args_is_help=True,
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A package: NAME-VERSION.tgz.")]
@@ -123,6 +126,59 @@ async def _publish(settings: Settings, built: Built, yes: bool) -> Published | N
             if ask and not await asyncio.to_thread(typer.confirm, "Publish?", err=True):
                 return None
         return await publish(client, built, before)
+
+
+@app.command("list")
+def list_command(
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    assignments: Set = None,
+) -> None:
+    """Show the packages that you may see, and which names stand for several."""
+    loaded = settings_of(Options(url, settings, None, assignments))
+    found = with_client(loaded.settings, packages)
+    if as_json:
+        print_json(found)
+        return
+    counted = Counter(one.get("id") for one in found)
+    rows = [
+        [
+            one.get("id"),
+            one.get("version"),
+            one.get("_createdby"),
+            one.get("_modified"),
+            one.get("_id"),
+            "" if counted[one.get("id")] == 1 else f"{counted[one.get('id')]} of this name",
+        ]
+        for one in found
+    ]
+    columns = {"name": "", "version": "", "made by": "", "changed": "dim", "document": "whole"}
+    to_stdout().print(table({**columns, "": ""}, rows))
+
+
+@app.command("delete")
+def delete_command(
+    package: Annotated[
+        str, typer.Argument(metavar="NAME|DOCUMENT", help="A name, or a document's id.")
+    ],
+    yes: Yes = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    assignments: Set = None,
+) -> None:
+    """Delete a published package and its archive."""
+    loaded = settings_of(Options(url, settings, None, assignments))
+
+    async def work() -> str:
+        async with signed_in(loaded.settings) as client:
+            document = chosen(await packages(client), package)
+            if not yes:
+                await asyncio.to_thread(confirm, f"Delete {told(document)}?", yes=yes)
+            await delete(client, document)
+            return told(document)
+
+    to_stdout().print(safe(f"Deleted: {run_async(work())}"), soft_wrap=True)
 
 
 @app.command("run")

@@ -3,7 +3,8 @@
 1. What is there already is looked at first: the same package twice in a row changes nothing.
 2. The archive is uploaded, fetched again and compared before the document points at it, so an agent
    never gets half a package.
-3. The former archive stays stored: agents that run it can start it again, and going back is one
+3. A package of that name that belongs to others is theirs: this ends without a trace.
+4. The former archive stays stored: agents that run it can start it again, and going back is one
    change of the document.
 """
 
@@ -15,13 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from worker.cli.package.build import Built
+from worker.cli.package.catalog import COLLECTION, delete_archive, packages, several, told
 from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import agents_document, differences
 from worker.openiap.client import Client
-from worker.openiap.errors import FileTransferError
+from worker.openiap.errors import AccessDenied, FileTransferError
 from worker.openiap.workitem import JsonObject
 
-COLLECTION: Final = "agents"
 FILES: Final = "fs.files"
 MIME: Final = "application/gzip"
 
@@ -62,15 +63,12 @@ async def existing(client: Client, name: str) -> Existing:
     """Return what is published under a name.
 
     Raises:
-        PackageError: more than one document has it.
+        PackageError: more than one document has it; the text names them.
         OpenIAPError: the server refused or did not answer.
     """
-    found = await client.query(COLLECTION, {"_type": "package", "id": name}, top=2)
+    found = await packages(client, name)
     if len(found) > 1:
-        raise PackageError(
-            f"The collection {COLLECTION} has several packages with the id {name!r}; delete all"
-            " but one first, for an agent could take either."
-        )
+        raise PackageError(several(name, found))
     if not found:
         return Existing({})
     return Existing(found[0], await _stored_hash(client, str(found[0].get("fileid") or "")))
@@ -83,7 +81,8 @@ async def publish(client: Client, built: Built, before: Existing) -> Published:
         before: what ``existing`` returned for the package's name.
 
     Raises:
-        PackageError: what the server stored is not what was sent; nothing points at it.
+        PackageError: what the server stored is not what was sent, or the package is one of others
+            that this user may not change; nothing points at what was sent.
         OpenIAPError: the server refused or did not answer.
     """
     old = before.document
@@ -94,10 +93,33 @@ async def publish(client: Client, built: Built, before: Existing) -> Published:
     if same and not changes:
         return Published(fileid, changed=False, uploaded=False, replaced={})
     if old:
+        await _replace(client, old, new, archive="" if same else fileid)
+        return Published(fileid, True, not same, changes, _warning(old, built, same))
+    await client.insert_one(COLLECTION, new)
+    # Somebody who publishes the same name at the same moment saw none, either.
+    found = await packages(client, built.manifest.name)
+    warning = several(built.manifest.name, found) if len(found) > 1 else ""
+    return Published(fileid, True, not same, changes, warning)
+
+
+async def _replace(
+    client: Client, old: JsonObject, new: Mapping[str, Any], *, archive: str
+) -> None:
+    """Write the new document over the old one.
+
+    Args:
+        archive: what was uploaded for it, which goes when the document may not be changed.
+    """
+    try:
         await client.update_one(COLLECTION, {**old, **new})
-    else:
-        await client.insert_one(COLLECTION, new)
-    return Published(fileid, True, not same, changes, _warning(old, built, same))
+    except AccessDenied as error:
+        gone = not archive or await delete_archive(client, archive)
+        rest = "" if gone else f" The archive that was sent stays stored (file {archive})."
+        raise PackageError(
+            f"{told(old)} is published, and you may not change it: {error.text}. Have its owner"
+            " give you the rights to read, update and delete it, or publish under another name."
+            f"{rest}"
+        ) from error
 
 
 def _warning(old: Mapping[str, Any], built: Built, same: bool) -> str:

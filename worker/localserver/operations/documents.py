@@ -27,6 +27,8 @@ from worker.localserver.storage.user import User, created_by, modified_by
 
 TOLD: Final = ("_type", "state", "wiq", "wiqid")
 """What is known of an item's change before its payload is read."""
+AGENTS: Final = "agents"
+PACKAGE: Final = "package"
 CREATED: Final = ("_created", "_createdby", "_createdbyid")
 
 
@@ -226,11 +228,13 @@ class Documents:
         """Remove a document and return 1, whether there was one or not, as OpenIAP does.
 
         Raises:
-            RefusedError: a work item queue; a file that an item has; a message queue or a file that
-                is not there or that the user has no right to delete.
+            RefusedError: a work item queue; a file that an item has; an agent or a package; a
+                message queue or a file that is not there or that the user has no right to delete.
         """
         require_name(collection)
         document = self._get(collection, document_id)
+        if collection == AGENTS and (document or {}).get("_type") in ("agent", PACKAGE):
+            raise RefusedError("Access denied, use packages page or api to delete package")
         acl = rights.acl_of(collection, document or {})
         if collection in (queues.COLLECTION, filestore.COLLECTION):
             right = rights.READ if collection == queues.COLLECTION else rights.DELETE
@@ -247,13 +251,37 @@ class Documents:
         """Remove the documents of these ids, else those that match; return how many there were.
 
         Those that the user has no right to delete are left out. Items leave their files behind.
+
+        Raises:
+            RefusedError: they are agents and packages.
         """
         require_name(collection)
+        if collection == AGENTS:
+            raise RefusedError("Access denied, use agents page or api to delete agents")
         wanted = {"_id": {"$in": ids}} if ids else query
         found = list(self._queries.matching(collection, wanted, user=user, right=rights.DELETE))
         for document in found:
             self._delete(collection, document)
         return len(found)
+
+    def delete_package(self, document_id: str, user: User) -> None:
+        """Remove a package and its archive.
+
+        Raises:
+            RefusedError: there is none, or the user may not delete it.
+        """
+        document = self._get(AGENTS, document_id) or {}
+        acl = rights.acl_of(AGENTS, document)
+        if document.get("_type") != PACKAGE or not rights.may(user, acl, rights.READ):
+            raise RefusedError("Access denied or package not found")
+        if not rights.may(user, acl, rights.DELETE):
+            name = document.get("name")
+            raise RefusedError(
+                f"[{user.username}] Access denied, missing delete permission on {name}"
+            )
+        if self._get(filestore.COLLECTION, str(document.get("fileid") or "")):
+            self.delete_one(filestore.COLLECTION, str(document["fileid"]), user)
+        self._delete(AGENTS, document)
 
     def expire(self, collection: str, document: dict[str, Any]) -> None:
         """Remove a document whose time is over."""
@@ -294,11 +322,10 @@ class Documents:
         """Refuse to delete a queue, and a file that an item has."""
         if document.get("_type") == queues.QUEUE_TYPE:
             raise RefusedError("Access Denied, you must call DeleteWorkItemQueue to delete")
-        metadata = document.get("metadata")
-        if collection != filestore.COLLECTION or not isinstance(metadata, dict):
+        if collection != filestore.COLLECTION:
             return
-        item = self._items.get(str(metadata.get("wi") or ""))
-        if item is not None and any(file.get("_id") == document["_id"] for file in item.files):
+        item = self._items.with_file(str(document["_id"]))
+        if item is not None:
             raise RefusedError(
                 f"Cannot delete file, it is in use by a workitem {item.id} {item.name}"
             )

@@ -98,6 +98,10 @@ class MessageQueues:
         """Return everybody who listens to a queue."""
         return list(self._subscribers.get(name.lower(), ()))
 
+    def name_of(self, name: str) -> str:
+        """Return a queue's name as it was registered: clients find their callback by it."""
+        return self._names.get(name.lower(), name)
+
     def register_exchange(self, request: pb.RegisterExchangeRequest, subscriber: Subscriber) -> str:
         """Make an exchange, or bind to it, and return the bound queue ("" if none is wanted).
 
@@ -148,7 +152,7 @@ class MessageQueues:
         subscriber.send(
             "queueevent",
             pb.QueueEvent(
-                queuename=self._names.get(key, key),
+                queuename=self.name_of(key),
                 correlationId=request.correlationId,
                 replyto=request.replyto,
                 routingkey=request.routingkey,

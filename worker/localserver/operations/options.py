@@ -130,8 +130,9 @@ class ServerOptions:
             and ``lostrounds`` count in the stats.
         faults: bugs and accidents, see ``Faults``.
         faults_endpoint: answer ``POST /faults`` and ``GET /stats``; for tests only.
-        ping_interval: seconds between pings to the clients.
-        silence_limit: seconds after which a silent client is dropped.
+        ping_interval: seconds between two looks at the clients: whose token is to be renewed, who
+            was silent for too long; those who asked for it at the sign-in are pinged (OpenIAP: 10).
+        silence_limit: seconds after which a client is dropped that asked for pings and was silent.
         signin_limit: seconds after which a client that did not sign in is dropped (OpenIAP: 120).
         token_lifetime: seconds that a token of a sign-in is valid (OpenIAP: 300).
         otel_metric_url: where clients send their gauges; told in ``/config`` when set.

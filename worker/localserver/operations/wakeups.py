@@ -32,9 +32,10 @@ class WakeUps:
             data = json_text.write(
                 {"wiq": queue.name, "wiqid": queue.id, "packageid": queue.packageid}
             )
+            name = services.messages.name_of(queue.amqpqueue)
             subscribers = services.messages.subscribers(queue.amqpqueue)
             for position, subscriber in enumerate(subscribers):
                 if position:
                     await asyncio.sleep(services.options.wakeup_spacing)
                 services.stats["wakeups"] += 1
-                subscriber.send("queueevent", pb.QueueEvent(queuename=queue.amqpqueue, data=data))
+                subscriber.send("queueevent", pb.QueueEvent(queuename=name, data=data))

@@ -48,14 +48,16 @@ class Watches:
             client: who is told.
             collection: its name.
             paths: JSON paths such as ``$[?(@.state == 'new')]``; a document that fits one of
-                them is told, all if there is none.
+                them is told, all if there is none. Where OpenIAP is given an empty one alone, as
+                its official client sends it for none, it tells nothing.
 
         Raises:
             RefusedError: no collection, or a path that is more than comparisons of fields.
         """
         if not collection:
             raise RefusedError("collectionname is mandatory")
-        filters = [(path, path_filter(path, strict=self._strict)) for path in paths]
+        asked = [path for path in paths if path.strip() or not self._strict]
+        filters = [(path, path_filter(path, strict=self._strict)) for path in asked]
         watch_id = new_id()
         broken: set[str] = set()
 
@@ -82,7 +84,7 @@ class Watches:
                 return
             # Every path is tried, as there: one that fits hides no other's error.
             fitting = [fits(path, one, document) for path, one in filters]
-            if filters and True not in fitting:
+            if paths and True not in fitting:
                 return
             client.send(
                 "watchevent",
@@ -90,7 +92,7 @@ class Watches:
             )
 
         def interest(operation: str, known: Mapping[str, Any]) -> bool:
-            if not filters:
+            if not paths:
                 return True
             for _, one in filters:  # noqa: SIM110 (twice per item: no generator)
                 if one.may_fit(known):

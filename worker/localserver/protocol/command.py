@@ -18,6 +18,7 @@ class Client(Protocol):
     """The connection that a command came over."""
 
     user: User | None
+    pinged: bool
     address: str
 
     def signing_in(self) -> AbstractContextManager[None]:

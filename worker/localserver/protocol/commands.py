@@ -40,6 +40,7 @@ async def sign_in(call: Call, request: pb.SigninRequest) -> Message:
             )
     if not request.validateonly:
         call.client.user = user
+        call.client.pinged = request.ping
     lifetime = LONG_LIFETIME if request.longtoken else services.options.token_lifetime
     return pb.SigninResponse(
         jwt=services.users.token(user, lifetime, now),
@@ -193,7 +194,9 @@ def custom_command(call: Call, request: pb.CustomCommandRequest) -> Message:
             raise RefusedError("No data found")
         agent = call.services.agents.register(said, request.id, call.user, call.services.now())
         return pb.CustomCommandResponse(result=json_text.write(agent))
-    if name in UNSUPPORTED:
+    if name == "deletepackage":
+        call.services.documents.delete_package(request.id, call.user)
+    elif name in UNSUPPORTED:
         raise RefusedError(f"The local server does not support the custom command {name}")
     return pb.CustomCommandResponse()
 

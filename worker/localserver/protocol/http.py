@@ -31,12 +31,12 @@ def application(services: Services) -> FastAPI:
         file_id: str, authorization: Annotated[str, Header()] = ""
     ) -> StreamingResponse:
         kind, _, token = authorization.partition(" ")
+        if kind.lower() != "bearer":  # OpenIAP looks with the eyes of a guest, who sees none
+            raise HTTPException(404, f"id {file_id} Not found.")
         try:
-            if kind.lower() != "bearer":
-                raise RefusedError("a bearer token is missing")
             user = services.users.user_of_token(token.strip(), services.options.clock())
         except RefusedError as error:
-            raise HTTPException(401, str(error)) from error
+            raise HTTPException(500, str(error)) from error  # as OpenIAP
         try:
             document = services.files.find(file_id)
             if not may_download(services, services.roles.current(user), document):

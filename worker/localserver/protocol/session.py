@@ -71,6 +71,8 @@ class Session:
         self.address = link.address
         self.opened: Final = time.monotonic()
         self.heard = time.monotonic()
+        self.pinged = False
+        """Whether the client has asked for pings."""
         self._services = services
         self._options = services.options
         self._link = link
@@ -118,12 +120,15 @@ class Session:
             self._signing_in = False
 
     def open(self) -> None:
-        """Greet the client; OpenIAP's first message is a ping."""
+        """Greet the client with a ping, as OpenIAP does."""
         self.ping()
 
     def ping(self) -> None:
-        """Ask the client for a sign of life, and renew its token in time."""
+        """Ask the client for a sign of life."""
         self.send("ping", None)
+
+    def renew(self) -> None:
+        """Renew the client's token in time."""
         now = self._options.clock()
         if self.user is not None and now - self._token_time > self._options.token_lifetime / 2:
             self._refresh_token(self.user, now)

@@ -1,4 +1,4 @@
-"""Who is connected, over whatever transport; pings them, and drops the silent and the strangers."""
+"""Who is connected, over whatever transport; drops the silent and the strangers."""
 
 import asyncio
 import time
@@ -53,17 +53,22 @@ class Sessions:
             session.disconnect()
 
     async def keep_alive(self) -> None:
-        """Ping every client, and drop those that were silent for too long or not signed in."""
+        """Renew tokens, drop who did not sign in, and ping those who asked for it.
+
+        Asked is at the sign-in. As on OpenIAP nobody else is pinged, or dropped for being silent.
+        """
         options = self._services.options
         while True:
             await asyncio.sleep(options.ping_interval)
             now = time.monotonic()
             for session in tuple(self._sessions):
-                if now - session.heard > options.silence_limit:
+                if session.pinged and now - session.heard > options.silence_limit:
                     options.log("connection closed: the client was silent for too long")
                     session.disconnect()
                 elif session.user is None and now - session.opened > options.signin_limit:
                     options.log("connection closed: the client did not sign in")
                     session.disconnect()
                 else:
-                    session.ping()
+                    session.renew()
+                    if session.pinged:
+                        session.ping()

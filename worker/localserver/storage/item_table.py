@@ -157,6 +157,14 @@ class ItemTable:
         )
         return [_item(row) for row in rows]
 
+    def with_file(self, file_id: str) -> StoredItem | None:
+        """Return an item that has a stored file, without its payload, or None."""
+        found = self._store.row(
+            f"SELECT {_WITHOUT_PAYLOAD} FROM workitems WHERE instr(files, ?) LIMIT 1",
+            (file_id,),
+        )
+        return _item(found) if found else None
+
     def delete_queue(self, wiqid: str) -> int:
         """Remove every item of a queue and return how many there were."""
         return self._store.write("DELETE FROM workitems WHERE wiqid = ?", (wiqid,))

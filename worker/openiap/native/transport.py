@@ -50,8 +50,9 @@ class Times:
     """Seconds that rule the link; tests shorten them.
 
     Attributes:
-        silence: without any sign of life for this long the link is taken for dead. The server pings
-            every 10 s; after two thirds of it, the client asks by itself.
+        silence: without any sign of life for this long the link is taken for dead. OpenIAP
+            pings only those who ask for it at the sign-in; after two thirds of it, the client asks
+            by itself.
         first_wait, longest_wait: bounds of the growing, jittered waits between attempts.
         attempt: one whole attempt to connect and sign in again.
         config: the request for ``/config``.

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from ctypes import byref
-from typing import Any
+from typing import Any, Final
 
 from worker.openiap.callbacks import Callbacks
 from worker.openiap.errors import Unsupported
@@ -22,6 +22,10 @@ from worker.openiap.official.subscriptions import Subscriptions
 from worker.openiap.replies import Replies
 from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
 from worker.openiap.values import from_message, message_data
+
+EVERYTHING: Final = "$"
+"""The path that every document fits. The library sends an empty one for none, and OpenIAP tells
+such a watch nothing."""
 
 
 class Messages:
@@ -142,6 +146,7 @@ class Messages:
         Raises:
             Unsupported: a path with a comma, which the library takes for two.
         """
+        paths = paths or [EVERYTHING]
         if any("," in path for path in paths):
             raise Unsupported("the official library splits paths at commas", operation="watch")
         client = self._link.signed_in("watch")

@@ -1,11 +1,13 @@
 """A published package is the one that was built, and publishing it again changes nothing."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.catalog import chosen, delete, packages
 from worker.cli.package.errors import PackageError
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.publish import existing, publish
@@ -16,15 +18,27 @@ from worker.openiap.types import ConnectionOptions
 DEADLINE = 60.0
 
 
+Users = dict[str, NativeClient]
+
+
 @pytest.fixture
-async def client() -> AsyncIterator[NativeClient]:
-    async with LocalServer(ServerOptions(users={"tester": "secret"})) as server:
-        found = NativeClient(
-            ConnectionOptions(url=server.ws_url, username="tester", password="secret")
-        )
-        await found.connect(timeout=DEADLINE)
+async def users() -> AsyncIterator[Users]:
+    """An admin and two ordinary users, who see nothing of each other's."""
+    passwords = {"ann": "a", "bob": "b"}
+    options = ServerOptions(users={"tester": "secret"}, plain_users=passwords)
+    async with LocalServer(options) as server, AsyncExitStack() as stack:
+        found: Users = {}
+        for name, password in {"tester": "secret", **passwords}.items():
+            options_of = ConnectionOptions(url=server.ws_url, username=name, password=password)
+            found[name] = NativeClient(options_of)
+            stack.push_async_callback(found[name].disconnect)
+            await found[name].connect(timeout=DEADLINE)
         yield found
-        await found.disconnect()
+
+
+@pytest.fixture
+async def client(users: Users) -> NativeClient:
+    return users["tester"]
 
 
 def package(folder: Path, *, version: str = "1.0.0", note: str = "") -> Built:
@@ -101,7 +115,60 @@ async def test_missing_archive_is_published_anew(client: NativeClient, tmp_path:
     assert second.fileid != first.fileid
 
 
-async def test_two_documents_of_one_name_are_refused(client: NativeClient, tmp_path: Path) -> None:
-    await client.insert_many("agents", [{"_type": "package", "id": "jobs"}] * 2)
-    with pytest.raises(PackageError, match="several packages"):
+async def test_two_documents_of_one_name_are_refused_and_told_apart(
+    client: NativeClient, tmp_path: Path
+) -> None:
+    found = await client.insert_many("agents", [{"_type": "package", "id": "jobs"}] * 2)
+    with pytest.raises(PackageError, match="several packages") as refused:
         await put(client, package(tmp_path))
+    assert all(str(one["_id"]) in str(refused.value) for one in found)
+    with pytest.raises(PackageError, match="several packages"):
+        chosen(await packages(client), "jobs")
+    await delete(client, chosen(await packages(client), found[0]["_id"]))
+    assert (await put(client, package(tmp_path))).changed
+    (left,) = await packages(client, "jobs")
+    assert left["_id"] == found[1]["_id"]
+
+
+async def test_two_who_do_not_see_each_other_publish_one_name_and_an_admin_sees_both(
+    client: NativeClient, users: Users, tmp_path: Path
+) -> None:
+    ann, bob = users["ann"], users["bob"]
+    first, second = await put(ann, package(tmp_path, note="a")), await put(bob, package(tmp_path))
+    assert (first.warning, second.warning) == ("", "")
+    assert [await packages(one, "jobs") != [] for one in (ann, bob)] == [True, True]
+    with pytest.raises(PackageError, match=r"made by ann.*made by bob"):
+        await put(client, package(tmp_path))
+    mine = chosen(await packages(ann), "jobs")
+    assert (mine["fileid"], mine["_createdby"]) == (first.fileid, "ann")
+    assert not (await put(ann, package(tmp_path, note="a"))).changed, "each has their own"
+    with pytest.raises(PackageError, match="cannot be deleted: Access denied or package not found"):
+        await delete(bob, mine)
+    await delete(ann, mine)
+    assert await client.count("fs.files", {"_id": first.fileid}) == 0
+    assert await client.count("fs.files", {"_id": second.fileid}) == 1
+
+
+async def test_a_package_of_others_is_not_changed_and_nothing_is_left_of_the_attempt(
+    client: NativeClient, users: Users, tmp_path: Path
+) -> None:
+    ann, bob = users["ann"], users["bob"]
+    published = await put(ann, package(tmp_path))
+    (mine,) = await packages(ann)
+    reader = {"_id": bob.user.id if bob.user else "", "rights": 2}
+    await ann.update_one("agents", {**mine, "_acl": [*mine["_acl"], reader]})
+    files = await client.count("fs.files")
+    with pytest.raises(PackageError, match=r"made by ann.*you may not change it"):
+        await put(bob, package(tmp_path, version="2.0.0"))
+    assert await client.count("fs.files") == files
+    (found,) = await packages(client)
+    assert (found["version"], found["fileid"]) == ("1.0.0", published.fileid)
+
+
+async def test_who_publishes_a_name_at_the_same_moment_is_told(
+    client: NativeClient, tmp_path: Path
+) -> None:
+    built = package(tmp_path)
+    nothing = await existing(client, "jobs")
+    assert (await publish(client, built, nothing)).warning == ""
+    assert "several packages" in (await publish(client, built, nothing)).warning
