@@ -115,6 +115,11 @@ class Outsider:
         )
         return found
 
+    async def replace(self, collection: str, document: dict[str, Any]) -> None:
+        """Write a document over the one of its ``_id``."""
+        request = pb.UpdateOneRequest(collectionname=collection, item=json.dumps(document))
+        await self.call("updateone", request, pb.UpdateOneResponse)
+
     async def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Delete documents."""
         request = pb.DeleteManyRequest(collectionname=collection, ids=ids)
@@ -122,8 +127,11 @@ class Outsider:
 
     async def count(self, queue: str, *states: str) -> int:
         """Return how many items of a queue are in one of the states."""
-        query = {"wiq": queue, "state": {"$in": list(states)}}
-        request = pb.CountRequest(collectionname="workitems", query=json.dumps(query))
+        return await self.count_of("workitems", {"wiq": queue, "state": {"$in": list(states)}})
+
+    async def count_of(self, collection: str, query: dict[str, Any]) -> int:
+        """Return how many documents a query finds."""
+        request = pb.CountRequest(collectionname=collection, query=json.dumps(query))
         return int((await self.call("count", request, pb.CountResponse)).result)
 
     async def items(self, queue: str) -> list[dict[str, Any]]:

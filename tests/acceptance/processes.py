@@ -138,6 +138,11 @@ class Child:
             self.signal(signal.SIGKILL)
             await self.ended(WAIT)
 
+    async def wait(self) -> int:
+        """Wait for its end however long that takes; returns the exit code."""
+        assert self._process is not None
+        return await self._process.wait()
+
     async def ended(self, deadline: float) -> int:
         """Wait for its end; returns the exit code."""
         assert self._process is not None
@@ -176,6 +181,7 @@ class Server(Child):
         self.reserved = Port()
         self.port = self.reserved.number
         self.data = folder / "server.db"
+        self.environment: dict[str, str] = {}
         self._options = options
 
     async def start(self) -> None:
@@ -194,7 +200,7 @@ class Server(Child):
                 "--faults",
                 *self._options,
             ],
-            {},
+            self.environment,
         )
         await until(
             "the server listens",
