@@ -130,7 +130,9 @@ class Writer:
             await self._insert(STATE, document)
         await self._replace(STATE, record)
         switch = {**record, "_id": f"/schedule_switch/{TICKED}/two", "_type": "schedule_switch"}
-        await self._insert(STATE, {**switch, "paused": self._chance.choice((None, 0, "", [], {}))})
+        await self._insert(
+            STATE, {**switch, "paused": self._chance.choice((None, 1, "x", [5], {}))}
+        )
 
     async def _item(self, held: Sequence[Document]) -> None:
         """An item that nobody pushed, in a state that nothing leads to."""

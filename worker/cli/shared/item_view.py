@@ -179,6 +179,9 @@ def local_time(moment: Any) -> str:
         return str(moment)
     if found is None:
         return ""
-    here = found.astimezone()
+    try:
+        here = found.astimezone()
+    except OverflowError:  # the first or last day of all, elsewhere
+        return str(moment)
     today = datetime.now(UTC).astimezone().date() == here.date()
     return here.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
