@@ -108,7 +108,7 @@ def attacks_of(given: argparse.Namespace) -> list[Attack]:
     """
     seeds = [given.seed] if given.seed is not None else range(1, (given.seeds or 5) + 1)
     without = frozenset(filter(None, given.without.split(",")))
-    client = given.client or "both"
+    client = given.client or "native"
     return [Attack(seed, client, seconds=given.minutes * 60, without=without) for seed in seeds]
 
 
@@ -196,7 +196,7 @@ async def figure_runs(clients: list[str]) -> bool:
 
 async def run(given: argparse.Namespace) -> bool:
     """Run what was asked for; whether all held."""
-    clients = [given.client] if given.client else ["official", "native"]
+    clients = ["official", "native"] if given.client in (None, "both") else [given.client]
     well = True
     if given.attacked:
         return await attacked_runs(attacks_of(given), given.keep)
@@ -245,7 +245,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the autoscaler's race")
     parser.add_argument("--items", type=int, default=ITEMS, help="fewer items for the soak")
-    parser.add_argument("--client", choices=("official", "native"), help="with one client only")
+    parser.add_argument(
+        "--client", choices=("official", "native", "both"), help="with one client only"
+    )
     given = parser.parse_args()
     forms = (given.seeds, given.seed is not None, given.soak, given.autoscale)
     forms += (given.schedules, given.uniques, given.figures, given.attacked)

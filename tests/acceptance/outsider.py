@@ -43,11 +43,15 @@ class Outsider:
             ping_interval=None,  # a server that is slow, or frozen by the test, is no dead one
         )
         self._reader = asyncio.create_task(self._read())
-        await self.call(
-            "signin",
-            pb.SigninRequest(username=self._user, password=self._password),
-            pb.SigninResponse,
-        )
+        try:
+            await self.call(
+                "signin",
+                pb.SigninRequest(username=self._user, password=self._password),
+                pb.SigninResponse,
+            )
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -152,6 +156,15 @@ class Outsider:
             return counted
 
     async def _read(self) -> None:
+        try:
+            await self._take_all()
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ConnectionError("the link has ended"))
+            self._waiting.clear()
+
+    async def _take_all(self) -> None:
         async for message in self._socket:
             data = message if isinstance(message, bytes) else message.encode()
             for body in self._frames.feed(data):

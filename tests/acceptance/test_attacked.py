@@ -55,6 +55,7 @@ def test_an_item_that_was_worked_once_is_in_order() -> None:
         ([NEW, Entry("i", PLAIN, "deleted")], "1 lost"),
         ([NEW, HELD], "1 stuck"),
         ([NEW, HELD, changed(HELD, state="failed", error="disk full")], "1 failed wrongly"),
+        ([NEW, HELD, changed(NEW, retries=1, error="disk full")], "1 charged"),
         ([NEW, HELD, changed(WON, payload={"n": 0, "run": "c"})], "which never ended"),
         ([NEW, HELD, changed(WON, payload={"n": 0})], "no run, which never ended"),
         ([NEW, HELD, changed(WON, payload={"n": 0, "run": "b"})], "attempt 2 closed attempt 1"),

@@ -19,6 +19,7 @@ PUSHED: Final = (PLAIN, CHAINED, KEYED, THREADED, FORKED)
 """The queues that the test pushes into."""
 QUEUES: Final = (*PUSHED, AFTER, TICKED)
 BAD: Final = "this item is bad"
+FIRST_TIME: Final = "the first time"
 WAYS: Final = (
     ("os.fork", "exit", 3),
     ("os.fork", "return", 0),
@@ -63,7 +64,7 @@ async def worked(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     if how == "bad":
         raise BusinessError(BAD)
     if how == "fails" and item.attempt == 1:
-        raise RuntimeError("the first time")
+        raise RuntimeError(FIRST_TIME)
     if how == "file":
         await item.attach(os.urandom(100_000), "out.bin")
     if how == "follow":

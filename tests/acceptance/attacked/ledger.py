@@ -17,13 +17,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from tests.acceptance.attacked.deeds import AFTER, BAD, CHAINED, FORKED, PUSHED, THREADED
+from tests.acceptance.attacked.deeds import (
+    AFTER,
+    BAD,
+    CHAINED,
+    FIRST_TIME,
+    FORKED,
+    PUSHED,
+    THREADED,
+)
 from worker.localserver.storage.store import SCHEMA
 
 FINAL: Final = ("successful", "failed")
 SAME: Final = 1001
 """Milliseconds: the official client reads whole seconds."""
 SHOWN: Final = 5
+COSTS: Final = (FIRST_TIME, " put back by ")
+"""What may cost an attempt: the handler's own error, or that its worker died or was cut off."""
 FIELDS: Final = "item, wiq, state, retries, lastrun, owner, writer, error, payload"
 _NEW: Final = (
     "new.id, new.wiq, new.state, new.retries, new.lastrun, new.userid, new.modifiedbyid,"
@@ -110,13 +120,15 @@ class Books:
     stuck: list[str] = field(default_factory=list)
     overwritten: list[str] = field(default_factory=list)
     failed_wrongly: list[str] = field(default_factory=list)
+    charged: list[str] = field(default_factory=list)
+    """Attempts that were spent on a fault of the worker's own."""
     wrong: list[str] = field(default_factory=list)
 
     def faults(self) -> list[str]:
         """Return what does not hold."""
         return [
             f"{len(those)} {what.replace('_', ' ')}: {'; '.join(those[:SHOWN])}"
-            for what in ("lost", "stuck", "overwritten", "failed_wrongly", "wrong")
+            for what in ("lost", "stuck", "overwritten", "failed_wrongly", "charged", "wrong")
             if (those := getattr(self, what))
         ]
 
@@ -176,6 +188,8 @@ def _judge_item(
             books.overwritten.append(f"{name} went back to attempt {entry.retries + 1}")
         if entry.state == "processing" and before.state == "new":
             popped = entry
+        if entry.retries > before.retries and not any(why in entry.error for why in COSTS):
+            books.charged.append(f"{name}: {entry.error[:300]}")
         back = before.state == "processing" and entry.state == "new"
         if back and entry.retries == before.retries and entry.writer != before.owner:
             books.overwritten.append(f"{name} was handed back by somebody who did not have it")

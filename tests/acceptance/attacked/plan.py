@@ -32,7 +32,8 @@ class Attack:
     """How much of it.
 
     Attributes:
-        client: of all workers; "both" lets them take turns.
+        client: of all workers; "both" lets them take turns. With the official one a write that is
+            late enough overwrites: it has no condition for it (server.md, Conditional updates).
         seconds: for which items are pushed and faults strike.
         per_second: items pushed each second.
         dead_after: seconds; stops are planned around it.
@@ -40,7 +41,7 @@ class Attack:
     """
 
     seed: int
-    client: str = "both"
+    client: str = "native"
     workers: int = 4
     seconds: float = 300.0
     per_second: int = 6
