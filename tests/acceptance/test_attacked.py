@@ -26,6 +26,7 @@ def ended(run: str) -> dict[str, Any]:
     return {"event": "end", "run": run, "item": "i"}
 
 
+DIED = "worker u had this item since "
 NOTES = [begun("a"), ended("a"), begun("b", 2), ended("b")]
 NEW = Entry("i", PLAIN, "new", payload={"n": 0})
 HELD = Entry("i", PLAIN, "processing", 0, POPPED, "u", "u", payload={"n": 0})
@@ -65,10 +66,19 @@ def test_an_item_that_was_worked_once_is_in_order() -> None:
         ([NEW, HELD, WON, changed(NEW, retries=1)], "was successful, then new"),
         ([NEW, changed(HELD, retries=2), changed(NEW, retries=1)], "went back to attempt 2"),
         ([NEW, HELD, changed(NEW, writer="v"), HELD, WON], "handed back by somebody"),
+        (
+            [NEW, HELD, changed(NEW, writer="v", error=f"{DIED}0Z; put back by v")],
+            "back by somebody",
+        ),
     ],
 )
 def test_what_must_not_be_is_found(entries: list[Entry], what: str) -> None:
     assert what in "; ".join(books_of(entries).faults())
+
+
+def test_a_take_over_may_cost_nothing_where_it_names_the_run_that_it_ends() -> None:
+    back = changed(NEW, writer="v", error=f"{DIED}{AT}; put back by v")
+    assert books_of([NEW, HELD, back, HELD, WON]).faults() == []
 
 
 def test_an_item_that_has_to_fail_is_wrong_where_it_succeeds_or_fails_of_something_else() -> None:

@@ -46,7 +46,7 @@ SHARES: Final = ((PLAIN, 6), (CHAINED, 2), (KEYED, 2), (THREADED, 1), (FORKED, 2
 HOW: Final = ("", "", "", "fails", "bad", "file", "follow", "follow", "late")
 MARK: Final = "openiap_worker"
 MAXRETRIES: Final = 100
-WITHIN: Final = 60.0
+WITHIN: Final = 120.0
 """Seconds for each promise to come true."""
 Documents = list[dict[str, Any]]
 

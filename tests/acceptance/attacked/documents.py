@@ -96,8 +96,9 @@ class Writer:
             return
         found = await self._outsider.query(WORKERS, {"_id": name})
         for document in found:
-            field = self._chance.choice(("items", "queues", "rounds", "pid", "heartbeat", "schema"))
-            await self._replace(WORKERS, {**document, field: self._odd()})
+            own = ("items", "queues", "rounds", "pid", "heartbeat", "schema", "host")
+            field = self._chance.choice((*own, *document))
+            await self._replace(WORKERS, {**document, field: self._odd(), "_id": name})
 
     async def _deaths(self, held: Sequence[Document]) -> None:
         """A count of deaths of a real item that cannot be read."""

@@ -12,7 +12,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +27,14 @@ from tests.acceptance.attacked.deeds import (
     THREADED,
 )
 from worker.localserver.storage.store import SCHEMA
+from worker.openiap.values import iso
 
 FINAL: Final = ("successful", "failed")
 SAME: Final = 1001
 """Milliseconds: the official client reads whole seconds."""
 SHOWN: Final = 5
-COSTS: Final = (FIRST_TIME, " put back by ")
+PUT_BACK: Final = " put back by "
+COSTS: Final = (FIRST_TIME, PUT_BACK)
 """What may cost an attempt: the handler's own error, or that its worker died or was cut off."""
 FIELDS: Final = "item, wiq, state, retries, lastrun, owner, writer, error, payload"
 _NEW: Final = (
@@ -190,8 +192,7 @@ def _judge_item(
             popped = entry
         if entry.retries > before.retries and not any(why in entry.error for why in COSTS):
             books.charged.append(f"{name}: {entry.error[:300]}")
-        back = before.state == "processing" and entry.state == "new"
-        if back and entry.retries == before.retries and entry.writer != before.owner:
+        if _taken_away(before, entry):
             books.overwritten.append(f"{name} was handed back by somebody who did not have it")
         if entry.state in FINAL and closed is None:
             closed = entry
@@ -211,6 +212,16 @@ def _judge_item(
         books.wrong.append(f"{name} has the result of {closed.run or 'no run'}, which never ended")
     elif first.queue in (FORKED, THREADED) and closed.payload.get("code") != first.payload["code"]:
         books.wrong.append(f"{name} saw {closed.payload.get('code')} of its child")
+
+
+def _taken_away(before: Entry, after: Entry) -> bool:
+    """Whether a run was ended at no cost by somebody who neither had it nor took it over; a
+    take-over names the run that it ends."""
+    back = before.state == "processing" and after.state == "new"
+    if not back or after.retries != before.retries or after.writer == before.owner:
+        return False
+    since = f"since {iso(datetime.fromtimestamp(before.lastrun / 1000, UTC))}"
+    return PUT_BACK not in after.error or since not in after.error
 
 
 def _late(
