@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.attacked.attack import HEAD, attacked, row
+from tests.acceptance.attacked import clocks
+from tests.acceptance.attacked.attack import HEAD, Aftermath, attacked, row
 from tests.acceptance.attacked.deeds import AFTER, BAD, CHAINED, FORKED, PLAIN
 from tests.acceptance.attacked.ledger import Books, Entry, judged
 from tests.acceptance.attacked.plan import KINDS, PER_MINUTE, SERVER, Attack, planned
@@ -124,6 +125,18 @@ def test_a_seed_repeats_its_plan_and_what_is_left_out_changes_nothing_else() -> 
     assert planned(Attack(3, without=frozenset(KINDS))) == []
     with pytest.raises(ValueError, match="without storms: allowed are"):
         Attack(3, without=frozenset({"storms"}))
+
+
+def test_without_libfaketime_clocks_stay_right_and_the_row_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clocks, "PLACES", ())
+    monkeypatch.delenv("LIBFAKETIME", raising=False)
+    assert clocks.library() == ""
+    assert clocks.Clock(tmp_path / "clock", faked=False).environment == {}
+    after = Aftermath(Attack(1, without=frozenset({"kills"})), not_run=[clocks.MISSING])
+    assert row(after)[-1] == f"kills, {clocks.MISSING}"
+    assert len(row(after)) == len(HEAD)
 
 
 @pytest.mark.dear
