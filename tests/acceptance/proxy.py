@@ -196,6 +196,8 @@ class Proxy:
                 for piece, body in stream.feed(data):
                     if body is not None and not self._passes(link, target, side, body, piece):
                         continue
+                    if target.writer.is_closing():
+                        return
                     target.writer.write(piece)
                 await target.writer.drain()
 
