@@ -26,7 +26,8 @@ from worker.openiap.errors import ItemNotFound, OpenIAPError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import Workitem
-from worker.producer.insert import KnownQueues
+from worker.producer.insert import KnownQueue, KnownQueues
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 INTERVAL: Final = 1.0
@@ -93,7 +94,12 @@ class Checkpoints:
         Raises:
             QueueNotFound: no such queue.
         """
-        queue = await self._queues.of(push.queue)
+        try:
+            queue = await self._queues.of(push.queue)
+        except OpenIAPError as error:
+            if not passes(error):
+                raise
+            queue = KnownQueue()  # it is pushed the ordinary way, then; the handler goes on
         return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
 
     async def write(self, item: Item) -> None:

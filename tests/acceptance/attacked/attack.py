@@ -127,7 +127,8 @@ async def attacked(
         finally:
             for task in living:
                 task.cancel()
-            await asyncio.gather(*living, return_exceptions=True)
+            ends = await asyncio.gather(*living, return_exceptions=True)
+            after.broken += [repr(end) for end in ends if isinstance(end, Exception)]
         await _stop(workers, after)
         stage.server.terminate()
         await stage.server.ended(WAIT)
@@ -199,7 +200,7 @@ async def _live(worker: Worker, faults: Faults, after: Aftermath) -> None:
     while True:
         await worker.start()
         pid = worker.pid
-        code = await worker.wait()
+        code = await worker.gone()
         if pid not in faults.killed:
             after.broken.append(f"{worker.name} ended with {code}: {worker.tail(12)}")
             await asyncio.sleep(1)
@@ -311,10 +312,13 @@ async def _stop(workers: Sequence[Worker], after: Aftermath) -> None:
         worker.terminate()
     for worker in workers:
         try:
-            if code := await worker.ended(WAIT):
+            async with asyncio.timeout(WAIT):
+                code = await worker.gone()
+        except TimeoutError:
+            after.broken.append(f"{worker.name} did not stop within {WAIT:g} s: {worker.tail(12)}")
+        else:
+            if code:
                 after.broken.append(f"{worker.name} stopped with {code}: {worker.tail(12)}")
-        except Overdue as error:
-            after.broken.append(str(error))
 
 
 HEAD: Final = [
