@@ -93,6 +93,8 @@ async def attacked_runs(attacks: list[Attack], keep: Path | None) -> bool:
             f"attacked, seed {attack.seed}: {after.books.items} items, {after.books.runs} runs,"
             f" {dict(after.done)}, {after.took:.0f} s: {'; '.join(faults) or 'holds'}",
             *after.not_run,
+            *after.histories,
+            sep="\n",
             markup=False,
         )
     if len(attacks) > 1:

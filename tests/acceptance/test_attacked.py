@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.attacked import clocks
 from tests.acceptance.attacked.attack import HEAD, Aftermath, attacked, row
 from tests.acceptance.attacked.deeds import AFTER, BAD, CHAINED, FORKED, PLAIN
+from tests.acceptance.attacked.history import histories
 from tests.acceptance.attacked.ledger import Books, Entry, judged
 from tests.acceptance.attacked.plan import KINDS, PER_MINUTE, SERVER, Attack, planned
 from tests.acceptance.results import table, write_section
@@ -90,6 +91,21 @@ def test_an_item_that_has_to_fail_is_wrong_where_it_succeeds_or_fails_of_somethi
     assert "failed wrongly" in books_of([new, HELD, changed(failed, error="x")]).faults()[0]
 
 
+def test_the_history_of_an_item_that_is_not_as_it_should_be_is_told(tmp_path: Path) -> None:
+    id = "6b0acf57970f958e0b02c4ce"
+    entries = [changed(one, item=id) for one in (NEW, HELD)]
+    (tmp_path / "w0.log").write_text(f"\x1b[2msaid of {id}\n")
+    notes = [{**begun("a"), "item": id, "at": POPPED / 1000, "pid": 7}]
+    faults = judged(entries, notes, [0]).faults()
+    (told,) = histories([*faults, *faults], entries, notes, tmp_path)
+    assert told.splitlines()[1:] == [
+        "  new, attempt 1, written by ",
+        "  processing, attempt 1 popped 12:44:33.466 by u, written by u",
+        "  start of run a in 7, by its clock 12:44:33.466",
+        f"  w0: said of {id}",
+    ]
+
+
 def test_each_success_that_has_a_successor_has_just_one() -> None:
     new = changed(NEW, queue=CHAINED)
     won = changed(WON, queue=CHAINED)
@@ -144,5 +160,5 @@ async def test_workers_under_attack_lose_nothing_and_overwrite_nothing(tmp_path:
     after = await attacked(Attack(1, workers=3, seconds=25), tmp_path)
     for missing in after.not_run:
         warnings.warn(missing, stacklevel=1)
-    assert after.faults() == []
+    assert after.faults() == [], "\n".join(after.histories)
     write_section("Attacked", table(HEAD, [row(after)]))

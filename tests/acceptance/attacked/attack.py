@@ -34,6 +34,7 @@ from tests.acceptance.attacked.deeds import (
 from tests.acceptance.attacked.documents import ITEMS, KEYS, ODD, WORKERS, Writer
 from tests.acceptance.attacked.faults import Faults
 from tests.acceptance.attacked.guest import Guest
+from tests.acceptance.attacked.history import histories
 from tests.acceptance.attacked.ledger import Books, begin_ledger, judged, read_ledger
 from tests.acceptance.attacked.plan import SERVER, Attack, planned
 from tests.acceptance.outsider import Outsider
@@ -60,6 +61,8 @@ class Aftermath:
     done: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     """Promises beside the books that were not kept."""
+    histories: list[str] = field(default_factory=list)
+    """Of some of the items that are not as they should be."""
     not_run: list[str] = field(default_factory=list)
     took: float = 0.0
 
@@ -133,7 +136,9 @@ async def attacked(
         stage.server.terminate()
         await stage.server.ended(WAIT)
         await asyncio.sleep(0)
-        after.books = judged(read_ledger(stage.server.data), journal(), pushed)
+        ledger, notes = read_ledger(stage.server.data), journal()
+        after.books = judged(ledger, notes, pushed)
+        after.histories = histories(after.books.faults(), ledger, notes, folder)
     after.done = faults.done + writers
     after.took = time.monotonic() - began
     return after
