@@ -346,6 +346,7 @@ HEAD: Final = [
     "stuck",
     "overwritten",
     "failed wrongly",
+    "attempts charged wrongly",
     "left out",
 ]
 
@@ -374,5 +375,6 @@ def row(after: Aftermath) -> list[object]:
         len(books.stuck),
         len(books.overwritten),
         len(books.failed_wrongly),
+        len(books.charged),
         ", ".join(left_out) or "nothing",
     ]
