@@ -1,7 +1,10 @@
-"""The long forms: ``python -m tests.acceptance.long --seeds 10``, ``… --soak``, ``… --autoscale``.
+"""The long forms: ``python -m tests.acceptance.long --seeds 10``, ``… --soak``, ``… --attacked``.
 
 Each run is printed as it ends, and the tables go to the page of results. The exit code is 1 if a
 run did not hold. ``--seed N`` repeats one run.
+
+``--attacked --seeds 5 --minutes 5`` attacks workers with all that ``attacked/plan.py`` names, and
+takes half an hour; ``--without stops,clocks`` leaves kinds out, ``--keep FOLDER`` keeps all files.
 """
 
 import argparse
@@ -12,6 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.acceptance.attacked.attack import HEAD as ATTACKED_HEAD
+from tests.acceptance.attacked.attack import attacked
+from tests.acceptance.attacked.attack import row as attacked_row
+from tests.acceptance.attacked.plan import KINDS, Attack
 from tests.acceptance.autoscaler import WANTED, race
 from tests.acceptance.chaos import HEAD as CHAOS_HEAD
 from tests.acceptance.chaos import Chaos, raise_chaos
@@ -33,6 +40,7 @@ from tests.acceptance.soak import soak
 ITEMS = 200_000
 EARLY = 20_000
 CHAOS = "Chaos, long form"
+ATTACKED = "Attacked, long form"
 SOAK = "Soak, long form"
 SCHEDULES = "Schedules, long form"
 UNIQUES = "Unique keys, long form"
@@ -66,6 +74,44 @@ async def chaos_runs(seeds: list[int], clients: list[str]) -> bool:
         rows = kept_rows(CHAOS, 0, [*clients]) + rows
         write_section(CHAOS, table(CHAOS_HEAD, rows))
     return well
+
+
+async def attacked_runs(attacks: list[Attack], keep: Path | None) -> bool:
+    """Attack workers by each plan; whether all held."""
+    rows, well = [], True
+    for attack in attacks:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) if keep is None else keep / f"seed-{attack.seed}"
+            folder.mkdir(parents=True, exist_ok=True)
+            after = await attacked(
+                attack, folder, tell=lambda line: out.print(line, style="dim", markup=False)
+            )
+        faults = after.faults()
+        well = well and not faults
+        rows.append(attacked_row(after))
+        out.print(
+            f"attacked, seed {attack.seed}: {after.books.items} items, {after.books.runs} runs,"
+            f" {dict(after.done)}, {after.took:.0f} s: {'; '.join(faults) or 'holds'}",
+            *after.not_run,
+            *after.histories,
+            sep="\n",
+            markup=False,
+        )
+    if len(attacks) > 1:
+        write_section(ATTACKED, table(ATTACKED_HEAD, rows))
+    return well
+
+
+def attacks_of(given: argparse.Namespace) -> list[Attack]:
+    """Return the attacks that the command line asks for.
+
+    Raises:
+        ValueError: a kind that there is none of.
+    """
+    seeds = [given.seed] if given.seed is not None else range(1, (given.seeds or 5) + 1)
+    without = frozenset(filter(None, given.without.split(",")))
+    client = given.client or "native"
+    return [Attack(seed, client, seconds=given.minutes * 60, without=without) for seed in seeds]
 
 
 async def soak_runs(clients: list[str], items: int) -> bool:
@@ -152,8 +198,10 @@ async def figure_runs(clients: list[str]) -> bool:
 
 async def run(given: argparse.Namespace) -> bool:
     """Run what was asked for; whether all held."""
-    clients = [given.client] if given.client else ["official", "native"]
+    clients = ["official", "native"] if given.client in (None, "both") else [given.client]
     well = True
+    if given.attacked:
+        return await attacked_runs(attacks_of(given), given.keep)
     if given.seed is not None:
         well = await chaos_runs([given.seed], clients)
     elif given.seeds:
@@ -176,6 +224,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance.long", description=__doc__)
     parser.add_argument("--seeds", type=int, default=0, help="chaos with the seeds 1 to N")
     parser.add_argument("--seed", type=int, help="chaos with this seed alone")
+    parser.add_argument(
+        "--attacked", action="store_true", help="workers under attack, with each of the seeds"
+    )
+    parser.add_argument("--minutes", type=float, default=5, help="how long each attack lasts")
+    parser.add_argument(
+        "--without", default="", metavar="KINDS", help=f"leave out some of {','.join(KINDS)}"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep an attack's files there")
     parser.add_argument("--soak", action="store_true", help="200,000 items through one worker")
     parser.add_argument(
         "--autoscale", action="store_true", help="an autoscaler against fixed numbers of workers"
@@ -191,12 +247,19 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the autoscaler's race")
     parser.add_argument("--items", type=int, default=ITEMS, help="fewer items for the soak")
-    parser.add_argument("--client", choices=("official", "native"), help="with one client only")
+    parser.add_argument(
+        "--client", choices=("official", "native", "both"), help="with one client only"
+    )
     given = parser.parse_args()
     forms = (given.seeds, given.seed is not None, given.soak, given.autoscale)
-    forms += (given.schedules, given.uniques, given.figures)
+    forms += (given.schedules, given.uniques, given.figures, given.attacked)
     if not any(forms):
         parser.error("say what: --seeds N, --soak, --figures and so on; see --help")
+    if given.attacked:
+        try:
+            attacks_of(given)
+        except ValueError as error:
+            parser.error(str(error))
     return 0 if asyncio.run(run(given)) else 1
 
 

@@ -43,11 +43,15 @@ class Outsider:
             ping_interval=None,  # a server that is slow, or frozen by the test, is no dead one
         )
         self._reader = asyncio.create_task(self._read())
-        await self.call(
-            "signin",
-            pb.SigninRequest(username=self._user, password=self._password),
-            pb.SigninResponse,
-        )
+        try:
+            await self.call(
+                "signin",
+                pb.SigninRequest(username=self._user, password=self._password),
+                pb.SigninResponse,
+            )
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -115,6 +119,11 @@ class Outsider:
         )
         return found
 
+    async def replace(self, collection: str, document: dict[str, Any]) -> None:
+        """Write a document over the one of its ``_id``."""
+        request = pb.UpdateOneRequest(collectionname=collection, item=json.dumps(document))
+        await self.call("updateone", request, pb.UpdateOneResponse)
+
     async def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Delete documents."""
         request = pb.DeleteManyRequest(collectionname=collection, ids=ids)
@@ -122,8 +131,11 @@ class Outsider:
 
     async def count(self, queue: str, *states: str) -> int:
         """Return how many items of a queue are in one of the states."""
-        query = {"wiq": queue, "state": {"$in": list(states)}}
-        request = pb.CountRequest(collectionname="workitems", query=json.dumps(query))
+        return await self.count_of("workitems", {"wiq": queue, "state": {"$in": list(states)}})
+
+    async def count_of(self, collection: str, query: dict[str, Any]) -> int:
+        """Return how many documents a query finds."""
+        request = pb.CountRequest(collectionname=collection, query=json.dumps(query))
         return int((await self.call("count", request, pb.CountResponse)).result)
 
     async def items(self, queue: str) -> list[dict[str, Any]]:
@@ -144,6 +156,15 @@ class Outsider:
             return counted
 
     async def _read(self) -> None:
+        try:
+            await self._take_all()
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ConnectionError("the link has ended"))
+            self._waiting.clear()
+
+    async def _take_all(self) -> None:
         async for message in self._socket:
             data = message if isinstance(message, bytes) else message.encode()
             for body in self._frames.feed(data):

@@ -138,6 +138,19 @@ class Child:
             self.signal(signal.SIGKILL)
             await self.ended(WAIT)
 
+    async def gone(self) -> int:
+        """Wait for its end however long that takes, and end what it left behind, as systemd does;
+        returns the exit code.
+
+        By looks: asyncio's own wait would last for as long as anybody holds its output.
+        """
+        pid = self.pid
+        while self.alive:
+            await asyncio.sleep(0.1)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        return self.returncode or 0
+
     async def ended(self, deadline: float) -> int:
         """Wait for its end; returns the exit code."""
         assert self._process is not None
@@ -176,6 +189,7 @@ class Server(Child):
         self.reserved = Port()
         self.port = self.reserved.number
         self.data = folder / "server.db"
+        self.environment: dict[str, str] = {}
         self._options = options
 
     async def start(self) -> None:
@@ -194,7 +208,7 @@ class Server(Child):
                 "--faults",
                 *self._options,
             ],
-            {},
+            self.environment,
         )
         await until(
             "the server listens",

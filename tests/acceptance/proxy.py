@@ -4,6 +4,7 @@
    open, what is sent is swallowed for good).
 2. Websockets are taken apart into OpenIAP's messages, so that a tap can see, hold or drop one
    message: the request of a pop, the reply of an update.
+3. Requests can be refused in the server's place, by the text that it would send.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from worker.openiap.wire import openiap_pb2 as pb
-from worker.openiap.wire.envelope import parse, unpack
+from worker.openiap.wire.envelope import build, parse, unpack
 from worker.openiap.wire.framing import FrameReader, frame
 
 BINARY: Final = (0, 2)
@@ -78,6 +79,10 @@ class Proxy:
         self.taps: list[Tap] = []
         self.delay = 0.0
         """Seconds that every piece waits, each way."""
+        self.refusing: Callable[[Side, pb.Envelope], str | None] | None = None
+        """Given each request, and again when its reply comes, says with which error it is answered
+        instead; "" for no answer at all, None for the true one. A request that is refused as such
+        is not executed."""
         self._host = host
         self._target = target_port
         self._server: asyncio.Server | None = None
@@ -193,6 +198,8 @@ class Proxy:
                 for piece, body in stream.feed(data):
                     if body is not None and not self._passes(link, target, side, body, piece):
                         continue
+                    if target.writer.is_closing():
+                        return
                     target.writer.write(piece)
                 await target.writer.drain()
 
@@ -208,6 +215,15 @@ class Proxy:
             if found is None:
                 return True
             request, reply = found, envelope
+        text = None if self.refusing is None else self.refusing(side, request)
+        if text is not None:
+            link.requests.pop(request.id, None)
+            if text:
+                error = build("error", pb.ErrorResponse(message=text), rid=request.id)
+                answer = Messages(masked=False).whole(frame(error.SerializeToString()))
+                if not link.near.writer.is_closing():
+                    link.near.writer.write(answer)
+            return False
         for tap in self.taps:
             if tap.side != side or not is_command(request, tap.command):
                 continue
@@ -264,7 +280,7 @@ class Messages:
                 yield raw, None
                 continue
             for body in self._frames.feed(payload):
-                yield self._message(frame(body)), body
+                yield self.whole(frame(body)), body
 
     def _one(self) -> tuple[int, bytes, bytes] | None:
         """Cut one websocket frame (RFC 6455) off the buffer."""
@@ -292,7 +308,7 @@ class Messages:
         del buffer[:end]
         return raw[0] & 0x0F, raw, payload
 
-    def _message(self, payload: bytes) -> bytes:
+    def whole(self, payload: bytes) -> bytes:
         """Make a whole binary websocket message; a mask of zeros changes nothing."""
         bit = 0x80 if self._masked else 0
         size = len(payload)

@@ -15,6 +15,8 @@ ORDER: Final = (
     "Kill points",
     "Chaos",
     "Chaos, long form",
+    "Attacked",
+    "Attacked, long form",
     "Figures",
     "Rate limit",
     "Stopping",

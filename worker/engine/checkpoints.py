@@ -98,8 +98,10 @@ class Checkpoints:
         """
         try:
             queue = await self._queues.of(push.queue)
-        except ServerError:  # it is pushed the ordinary way, then; the handler goes on
-            queue = KnownQueue()
+        except OpenIAPError as error:
+            if not _may_do_later(error):
+                raise
+            queue = KnownQueue()  # it is pushed the ordinary way, then; the handler goes on
         return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
 
     async def write(self, item: Item) -> None:

@@ -20,6 +20,7 @@ from worker.openiap.values import json_text
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject, Workitem
 from worker.producer.producer import timed_out
 from worker.producer.unique_push import UniquePushes
+from worker.state.retrying import passes
 
 IN_FLIGHT: Final = 8
 BATCH: Final = 500
@@ -155,7 +156,7 @@ class ClientSender:
         try:
             found = await self._client.query("workitems", {"_id": item_id}, PROJECTION, top=1)
         except OpenIAPError as error:
-            if error.maybe_done:  # the link dropped: looked at again, over the next one
+            if passes(error):  # no link, no answer, or too many calls: it is looked at again
                 return {}
             raise
         return found[0] if found else None

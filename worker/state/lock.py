@@ -20,7 +20,7 @@ from typing import Final
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import ApplicationError
-from worker.openiap.errors import OpenIAPError
+from worker.openiap.errors import OpenIAPError, ServerError
 from worker.openiap.fields import duration_of, whole
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import Cells, Version
@@ -31,6 +31,8 @@ MARGIN: Final = 1.0
 """Seconds; and the time that a confirmation takes to reach the holder counts for it as well."""
 SHORTEST: Final = 1.0
 RENEWALS: Final = 3
+REFUSED_TRIES: Final = 10
+"""Of a renewal within one lease, where the server refuses it."""
 WAIT_FIRST: Final = 0.05
 WAIT_MAX: Final = 1.0
 LETTING_GO: Final = 5.0
@@ -117,15 +119,19 @@ class Held:
                 return
 
     async def _renewed(self) -> bool:
-        sent = self._clock()
-        if sent >= self._until:
-            return False
-        try:
-            async with asyncio.timeout(self._until - sent):
-                made = await self._cells.replace(self._version, self._version.content)
-        except (OpenIAPError, TimeoutError):
-            # Whether it was stored is not known, so there is nothing to build the next one on.
-            return False
+        while True:
+            sent = self._clock()
+            if sent >= self._until:
+                return False
+            try:
+                async with asyncio.timeout(self._until - sent):
+                    made = await self._cells.replace(self._version, self._version.content)
+                break
+            except ServerError:  # its database may be away for a moment; the lease is not over yet
+                await asyncio.sleep(min(WAIT_MAX, self._lease / REFUSED_TRIES))
+            except (OpenIAPError, TimeoutError):
+                # Whether it was stored is not known, so there is nothing to build the next one on.
+                return False
         if made is None:
             return False
         self._version = made

@@ -60,6 +60,24 @@ async def test_follow_ups_are_pushed_when_the_item_has_succeeded_and_only_then(
     assert late["state"] == "new"
 
 
+async def test_a_link_that_breaks_while_a_handler_pushes_costs_its_item_nothing(
+    client, server, start
+) -> None:
+    @handler("orders")
+    async def order(payload: dict, item: Item) -> None:
+        server.faults.lose_replies["query"] = 1
+        await item.push(ship, Shipment(order="A-1", weight=2))
+
+    await create_queue(client, "orders", maxretries=1)
+    await create_queue(client, "shipments")
+    await client.push_workitem("orders", {})
+    await start(order, ship, call_timeout=0.5)
+    (done,) = await until_finished(client, "orders")
+    assert (done["state"], done["retries"]) == ("successful", 0)
+    (shipped,) = await until_finished(client, "shipments")
+    assert shipped["payload"]["label"] == "A-1"
+
+
 async def test_a_follow_up_to_an_unknown_queue_fails_in_the_handler(client, start) -> None:
     caught: list[str] = []
 

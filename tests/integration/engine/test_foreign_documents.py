@@ -1,6 +1,7 @@
 """Documents that somebody else wrote: on the real server, in the collections of the fleet."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -167,6 +168,17 @@ async def test_lines_are_read_on_past_what_is_no_place(native: Client) -> None:
     heads = await lines.heads("", most=10)
     assert "i-b" in [waiter.item for waiter in heads]
     assert told
+
+
+async def test_who_takes_a_place_away_late_leaves_that_of_the_next_run(native: Client) -> None:
+    lines = WaitingLines(native, namespace="", queue="q")
+    popped = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+    runs = [Workitem(id="i", wiq="q", lastrun=popped + timedelta(seconds=n)) for n in range(2)]
+    first, second = (lines.waiter("q/a", "a", run) for run in runs)
+    await lines.join(first)
+    await lines.join(second)
+    await lines.leave(first)
+    assert [waiter.id for waiter in await lines.first("q/a", 5)] == [second.id]
 
 
 async def test_a_version_that_another_user_spoiled_is_still_the_number_that_is_taken(

@@ -91,6 +91,20 @@ async def test_a_lost_answer_does_not_lose_the_lock(
         held.check()
 
 
+async def test_a_refusal_for_the_moment_does_not_lose_the_lock(
+    make: MakeClient, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.state.lock.RENEWALS", 12)
+    state, observer = State(await make()), await make("native")
+    async with state.lock("a", "12s") as held:
+        server.faults.refuse["insertone"] = 2
+        async with asyncio.timeout(60):
+            while await observer.count(COLLECTION, {"kind": "lock"}) < 2:
+                assert not held.lost.is_set()
+                await asyncio.sleep(0.02)
+        held.check()
+
+
 async def test_a_holder_that_hears_nothing_any_more_loses_it(
     make: MakeClient, server: LocalServer
 ) -> None:

@@ -29,10 +29,14 @@ from worker.item.metadata import KEY, joined, taken_out
 from worker.item.new_item import FollowUp
 from worker.item.outcome import Outcome
 from worker.item.unique import Unique, held_until
-from worker.openiap.fields import Misfit
+from worker.openiap.errors import ServerError
+from worker.openiap.fields import LONGEST, Misfit
 from worker.openiap.values import iso
 from worker.openiap.workitem import Workitem
 from worker.state.cells import version_of
+from worker.state.counter import _value as value_of
+from worker.state.lock import _lease as lease_of
+from worker.state.lock import number_of
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
@@ -156,6 +160,14 @@ def test_schedule_records(documents: list[dict[str, Any]]) -> None:
     records_of(documents)
 
 
+@given(ANY_JSON)
+def test_a_schedule_is_paused_by_true_and_by_nothing_else(odd: Any) -> None:
+    told: list[Misfit] = []
+    (record,) = records_of([RECORD, {**SWITCH, "paused": odd}], NOW, told.append).values()
+    assert record.paused is (odd is True)
+    assert bool(told) is not isinstance(odd, bool)
+
+
 @given(written(PLACE))
 def test_places_in_a_line(document: dict[str, Any]) -> None:
     told: list[Misfit] = []
@@ -173,6 +185,17 @@ def test_cells_and_holders(document: dict[str, Any]) -> None:
     for holder in holders_of(version):
         assert holder.item
         assert holders_of(version_of({**CELL, "content": content_of("k", [holder])})) == [holder]
+
+
+@given(written(CELL), ANY_JSON)
+def test_cells_of_counters_and_locks(document: dict[str, Any], content: Any) -> None:
+    for one in (document, {**CELL, "content": content}, {**CELL, "content": {"value": content}}):
+        if (version := version_of(one)) is None:
+            continue
+        assert number_of(version) >= 0
+        with suppress(ServerError):  # the counter's misfit: to begin anew would repeat numbers
+            assert type(value_of(version)) is int
+        assert 0 <= lease_of(version, 5.0) <= LONGEST
 
 
 @given(written(QUEUE))

@@ -10,7 +10,14 @@ import pytest
 
 from tests.unit.virtualloop import in_virtual_time
 from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError, RequestTimeout, ServerError
+from worker.openiap.errors import (
+    Disconnected,
+    NotConnected,
+    OpenIAPError,
+    RateLimited,
+    RequestTimeout,
+    ServerError,
+)
 from worker.openiap.types import Capabilities, WatchEvent
 from worker.openiap.workitem import Workitem
 from worker.producer import sender as room
@@ -126,6 +133,36 @@ async def test_nothing_to_push_is_no_message() -> None:
     server = Server(bulk=True)
     assert await door(server, Told()).send([]) == []
     assert server.calls == 0
+
+
+class Away:
+    """A server whose item has ended, and that cannot be asked for it at first."""
+
+    def __init__(self, error: OpenIAPError) -> None:
+        self.server_config: dict[str, bool] = {}
+        self.errors = [error] * 3
+
+    async def query(self, *_: object, **__: object) -> list[dict[str, str]]:
+        if self.errors:
+            raise self.errors.pop()
+        return [{"_id": "1", "state": "successful"}]
+
+
+@pytest.mark.parametrize(
+    "error", [NotConnected("Not connected"), Disconnected("gone"), RateLimited("too many")]
+)
+def test_who_waits_for_a_result_bears_a_link_that_is_away(error: OpenIAPError) -> None:
+    async def wait() -> None:
+        sender = ClientSender(cast("Client", Away(error)))
+        assert (await sender.ended("1", "q", None))["state"] == "successful"
+
+    in_virtual_time(wait())
+
+
+def test_who_waits_for_a_result_is_told_that_the_server_refuses() -> None:
+    sender = ClientSender(cast("Client", Away(ServerError("no"))))
+    with pytest.raises(ServerError):
+        in_virtual_time(sender.ended("1", "q", None))
 
 
 class Watched:

@@ -13,7 +13,7 @@ from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import CommandError, no_queue
 from worker.cli.shared.rights import WORKS, rights_of
 from worker.openiap.client import Client
-from worker.openiap.fields import number
+from worker.openiap.fields import number, text_of
 from worker.openiap.item_deletion import delete_with_files
 from worker.openiap.workitem import JsonObject, WorkItemQueue
 
@@ -57,8 +57,9 @@ class QueueAdministration:
         self._client = client
 
     async def all(self) -> list[JsonObject]:
-        """Return the documents of all queues that this user sees, by name."""
-        return await pages(self._client, COLLECTION, {"_type": TYPE}, orderby={"name": 1})
+        """Return the documents of all queues that this user sees, by name, if they have one."""
+        found = await pages(self._client, COLLECTION, {"_type": TYPE}, orderby={"name": 1})
+        return [document for document in found if text_of(document.get("name"))]
 
     async def find(self, name: str) -> JsonObject:
         """Return the document of a queue.

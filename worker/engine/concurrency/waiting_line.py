@@ -3,8 +3,10 @@
 The ``_id`` of an item's place begins with its line and goes on with priority and item, so the head
 of a line is the least ``_id`` in a range of the primary index, however many items and lines there
 are. Items' ids begin with the time of their making, so among equal priorities the oldest comes
-first, and an item that comes back to the line (after a retry) finds its old place in it. A place
-outlives what it stands for where a worker dies in between; who finds that out takes it away.
+first, and an item that comes back to the line (after a retry) comes to where it was. A place is one
+run's: who wakes an item, and is frozen before it takes the place away, takes nothing away from a
+later run, which may wait under the same ``retries``. A place outlives what it stands for where a
+worker dies in between; who finds that out takes it away.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from worker.engine.concurrency.key import queue_name
+from worker.engine.delivery.fence import run_at
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
 from worker.openiap.fields import Misfit, Told, ignored, moment_of, text_of, whole
@@ -77,7 +80,8 @@ class WaitingLines:
     def waiter(self, line: str, key: str, workitem: Workitem) -> Waiter:
         """Return an item as it waits in a line, whether or not it does."""
         priority = min(max(workitem.priority, 0), MAX_PRIORITY)
-        id = f"{self._prefix(line)}#{priority:010}/{workitem.id}/{workitem.retries}"
+        run = run_at(workitem.lastrun)
+        id = f"{self._prefix(line)}#{priority:010}/{workitem.id}/{workitem.retries}/{run}"
         return Waiter(id, line, key, workitem.id, workitem.retries)
 
     async def join(self, waiter: Waiter) -> None:

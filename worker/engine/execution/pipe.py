@@ -44,7 +44,7 @@ def parse(body: bytes) -> Message:
     """
     try:
         message = json.loads(body.decode("utf-8", "surrogatepass"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PipeError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
         raise PipeError("not an object")

@@ -207,8 +207,11 @@ def records_of(
             if record is not None:
                 found[key] = record
     for key, switch in switches.items():
-        if key in found:
-            paused = bool(switch.get("paused"))
+        paused = switch.get("paused")
+        if not isinstance(paused, bool):
+            why = f"paused = {str(paused)[:MOST_SHOWN]!r} is neither true nor false"
+            told(Misfit(KIND, id_of(switch), why))
+        elif key in found:
             resumed = None if paused else _moment(switch.get("_modified"), now)
             found[key] = replace(found[key], paused=paused, resumed=resumed)
     return found

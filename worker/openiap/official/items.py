@@ -39,7 +39,7 @@ def parsed_payload(text: bytes) -> JsonObject:
         return {}
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"value": text.decode("utf-8", "replace")}
     return found if isinstance(found, dict) else {"value": found}
 

@@ -47,6 +47,7 @@ def test_a_surrogate_in_a_payload_survives() -> None:
         struct.pack(">I", 2) + b"[]",
         struct.pack(">I", 3) + b"{x}",
         struct.pack(">I", 2) + b"\xff\xfe",
+        struct.pack(">I", 60_000) + b'{"a":' * 12_000,
     ],
 )
 def test_what_is_no_frame_is_refused(data: bytes) -> None:

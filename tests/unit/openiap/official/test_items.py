@@ -70,6 +70,8 @@ def test_times_are_whole_seconds_in_utc() -> None:
         (b"[1]", {"value": [1]}),
         (b"null", {"value": None}),
         (b"no json", {"value": "no json"}),
+        (b"\xff", {"value": "\ufffd"}),
+        (b"[" * 100_000, {"value": "[" * 100_000}),
     ],
 )
 def test_an_odd_payload_never_costs_the_item(text: bytes, payload: object) -> None:
