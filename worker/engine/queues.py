@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.engine.watch_test import COLLECTION, PATH, is_test_document, write_test_document
+from worker.engine.watch_test import COLLECTION, NEW_ITEMS, is_test_document, write_test_document
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
@@ -149,7 +149,7 @@ class Queues:
 
         try:
             await connection.call(
-                lambda client: client.watch(COLLECTION, [PATH], changed), turn="first"
+                lambda client: client.watch(COLLECTION, [NEW_ITEMS], changed), turn="first"
             )
         except OpenIAPError as error:
             if error.maybe_done:

@@ -15,7 +15,8 @@ from worker.openiap.connection import Connection
 from worker.producer.sender import ClientSender
 from worker.telemetry.log import Log
 
-RIGHT_PATH = "$[?(@.state == 'new')]"
+RIGHT_PATH = "$.*.nextrun"
+"""It does not recurse, and is no comparison, each of which is a script to OpenIAP."""
 
 
 class Line:
