@@ -96,6 +96,7 @@ class QueueWorkers:
                     self._settings.poll_interval,
                     chance=services.chance,
                     notified=partial(queues.notified, queue),
+                    fleet=partial(heartbeat.size, queue),
                 ),
                 on_change=heartbeat.changed,
             )

@@ -17,6 +17,9 @@ from worker.settings import RARELY
 MAX_ALARMS: Final = 10_000
 # The server's clock and ours differ; a pop that comes too early finds nothing and polls again.
 ALARM_SLACK: Final = 0.05
+MOST_SELDOM: Final = 8
+"""A fleet shares the polls that are only a net below; each worker polls at least so often as if
+there were no more workers than these."""
 
 
 class Wakeup:
@@ -25,6 +28,7 @@ class Wakeup:
     Args:
         poll_interval: seconds between looks at an idle queue.
         notified: whether the server tells of items now, by a watch or a message queue.
+        fleet: how many workers the queue has, this one included.
     """
 
     def __init__(
@@ -33,9 +37,11 @@ class Wakeup:
         *,
         chance: random.Random,
         notified: Callable[[], bool] = lambda: False,
+        fleet: Callable[[], int] = lambda: 1,
     ) -> None:
         self._poll_interval = poll_interval
         self._notified = notified
+        self._fleet = fleet
         self._chance = chance
         self._woken = asyncio.Event()
         self._alarms: list[float] = []
@@ -65,7 +71,7 @@ class Wakeup:
             return
         pause = self._poll_interval * self._chance.uniform(0.75, 1.25)
         if self._notified():
-            pause *= RARELY
+            pause *= RARELY * min(MOST_SELDOM, max(1, self._fleet()))
         try:
             async with asyncio.timeout(pause):
                 await self._woken.wait()

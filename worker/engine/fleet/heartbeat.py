@@ -1,8 +1,11 @@
 """The heartbeat: a worker keeps its presence document fresh, and knows from it what time it is.
 
-1. Written every heartbeat, and at once when the set of long-running items changes.
+1. Written every heartbeat, and at once when the set of long-running items changes. Who has nothing
+   in flight and leads no queue writes every second one: nothing hangs on it.
 2. Removed on a clean stop that leaves nothing in processing.
 3. A worker without the rights for it says so once and goes on without.
+4. Who else is there is known from the last look, for whatever reason: two at the start, then those
+   of the rescuer.
 
 Heartbeats are compared in the server's time: the server stamps ``_modified`` on every write, and
 what it stamped on our own last write tells what time it is there. Where that time leaps ahead (a
@@ -53,6 +56,12 @@ MOST_PAGES: Final = 200
 BEAT_TIMEOUT: Final = 5.0
 MISSED: Final = 2.5
 """Intervals without a heartbeat of our own that count as a gap."""
+IDLE: Final = 2
+"""A worker on which nothing hangs lets so many intervals pass between two heartbeats."""
+BEATS_TO_LIVE: Final = 4
+"""So many intervals have to go into ``dead_after`` for that."""
+FIRST_LOOKS: Final = 2
+"""Looks at the start: those who start together know each other after the second."""
 MOVED: Final = timedelta(seconds=1)
 """By so much the server's time has to differ from what was thought to count as moved."""
 
@@ -115,6 +124,7 @@ class Heartbeat(Service):
         self._change = asyncio.Event()
         self._kept = False
         self._peers: list[Peer] | None = None
+        self._looks = FIRST_LOOKS
 
     async def previous_claims(self) -> list[Claimed]:
         """Return the items that an earlier life under this identity held when it ended.
@@ -251,13 +261,29 @@ class Heartbeat(Service):
             idle_after=self._idle_after,
         )
 
+    def size(self, queue: str) -> int:
+        """Return how many live workers a queue has, in every namespace, this one included; as they
+        were when last asked for, 1 when it is not known."""
+        return 1 + len(self._others(queue))
+
+    def _others(self, queue: str) -> list[Peer]:
+        return [
+            peer
+            for peer in self._peers or ()
+            if peer.id != self.me.id
+            and queue in peer.queues
+            and peer.silent <= self._dead_after
+            and peer.idle <= self._idle_after
+        ]
+
     async def round(self) -> float:
         """Say it when it is time to: at once after a reconnect or when claims change, and after a
         failure not without a pause."""
         if not self.usable:
             return self._interval
+        await self._look()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval):
+            async with asyncio.timeout(self._pace()):
                 await self._until_claims_change()
         await self._pool.wait_ready()
         # Whatever there is to tell, at most one document in so many seconds.
@@ -265,6 +291,24 @@ class Heartbeat(Service):
         if self._beaten is not None and (since := uptime() - self._beaten) < least:
             await asyncio.sleep(least - max(0.0, since))
         return 0.0 if await self._beat_once() else min(1.0, self._interval)
+
+    async def _look(self) -> None:
+        """See who is there, at the start; nothing depends on it."""
+        if self._looks <= 0:
+            return
+        with suppress(OpenIAPError, TimeoutError):
+            async with asyncio.timeout(BEAT_TIMEOUT):
+                await self.peers()
+                self._looks -= 1
+
+    def _pace(self) -> float:
+        """Return the seconds between two heartbeats, as things are."""
+        relied_upon = (
+            self._dead_after < BEATS_TO_LIVE * self._interval
+            or any(True for _ in self._in_flight())
+            or not all(self.rank(queue) for queue in self.me.queues)  # leads, or does not know
+        )
+        return self._interval * (1 if relied_upon else IDLE)
 
     async def _until_claims_change(self) -> None:
         """Return when the set of items that run for long is another than was told."""
@@ -300,7 +344,9 @@ class Heartbeat(Service):
         if not self.usable or self._kept:
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
-        document = document_of(self.me, self._started, running, self._rounds)
+        document = document_of(
+            self.me, self._started, running, rounds=self._rounds, first=self._beaten is None
+        )
         try:
             # Bounded, so that one lost reply does not make this worker look dead.
             async with asyncio.timeout(max(BEAT_TIMEOUT, self._interval)):

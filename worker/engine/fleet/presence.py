@@ -19,6 +19,7 @@ from worker.openiap.fields import (
     ignored,
     moment_of,
     number,
+    object_of,
     text_of,
     texts_of,
     whole,
@@ -35,12 +36,12 @@ FIELDS: Final[JsonObject] = dict.fromkeys(
     (
         "_id",
         "_modified",
-        "heartbeat",
+        "lastseen",
+        "rounds",
         "host",
         "pid",
         "version",
         "namespace",
-        "rounds",
         "queues",
         "items",
     ),
@@ -106,13 +107,23 @@ class Peer:
 
 
 def document_of(
-    me: WorkerInfo, started: datetime, claims: Iterable[Claim], rounds: int = 0
+    me: WorkerInfo,
+    started: datetime,
+    claims: Iterable[Claim],
+    *,
+    rounds: int,
+    first: bool,
 ) -> JsonObject:
     """Return a worker's document as it is written now.
+
+    OpenIAP keeps a history of every change to a document, save for those of ``lastseen`` alone, and
+    for these only once another change was made: that is what the state is there for (openflow
+    1.5.10.62, ``DatabaseConnection.SaveDiff``). So whatever changes all the time is in there.
 
     Args:
         started: when this life of it began, UTC.
         rounds: how often it has looked after its queues in this life.
+        first: whether it is the first of this life.
     """
     return {
         "_id": me.id,
@@ -123,11 +134,11 @@ def document_of(
         "namespace": me.namespace,
         "host": platform.node(),
         "pid": os.getpid(),
-        "rounds": rounds,
         "queues": list(me.queues),
         "slots": dict(me.queues),
         "started": iso(started),
-        "heartbeat": iso(datetime.now(UTC)),
+        "state": "starting" if first else "working",
+        "lastseen": {"at": iso(datetime.now(UTC)), "rounds": rounds},
         "items": [
             {
                 "id": claim.workitem.id,
@@ -163,9 +174,10 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         told: hears of what does not fit.
     """
     id = id_of(document)
-    stamp = moment_of(document.get("_modified")) or moment_of(document.get("heartbeat"))
+    seen = object_of(document.get("lastseen"))
+    stamp = moment_of(document.get("_modified")) or moment_of(seen.get("at"))
     if not id or stamp is None:
-        why = "neither _modified nor heartbeat is a moment" if id else "_id is no text"
+        why = "neither _modified nor lastseen is a moment" if id else "_id is no text"
         told(Misfit(KIND, id, why))
         return None
     if not isinstance(document.get("queues", []), list):
@@ -184,7 +196,7 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         },
         namespace=text_of(document.get("namespace")),
         stamp=stamp,
-        rounds=whole(document.get("rounds")),
+        rounds=whole(seen.get("rounds", document.get("rounds"))),
     )
 
 
