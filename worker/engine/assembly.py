@@ -114,7 +114,13 @@ class Assembly:
         settings, log, chance, workers = self.settings, self.log, self._chance, self.workers
         worker_id, counts = state.worker_id, self.telemetry.counts
         queue_names = tuple(registered.queue for registered in self.registry)
-        queues = Queues(queue_names, message_queue=settings.queue, wake=workers.wake, log=log)
+        queues = Queues(
+            queue_names,
+            message_queue=settings.queue,
+            wake=workers.wake,
+            changed=workers.item_changed,
+            log=log,
+        )
         pool = self._pool(queues)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
@@ -152,6 +158,7 @@ class Assembly:
             acl=lambda: acl_over(queues.facts.values()),
             idle_after=idle_after(settings.rescue_interval, settings.dead_after),
             misfits=self.telemetry.misfits,
+            free=workers.free,
         )
         heartbeat.usable = settings.presence
         take_over = TakeOver(

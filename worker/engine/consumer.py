@@ -92,6 +92,8 @@ class Consumer:
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
         """When a pop was last answered; for readiness."""
+        self.took = 0.0
+        """Seconds that the server took for the last pop."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._poppers = rules.poppers
@@ -120,6 +122,11 @@ class Consumer:
         """Slots that a pop could fill now; abandoned threads hold theirs."""
         overdue = min(self._overdue, MAX_OVERDUE)
         return self.slots - len(self.running) + overdue - self._popping - self._lost()
+
+    @property
+    def wanted(self) -> int:
+        """How many items it would take now, those that a pop is to bring included."""
+        return 0 if self._quieting.is_set() else max(0, self.free + self._popping)
 
     @property
     def full(self) -> bool:
@@ -289,7 +296,10 @@ class Consumer:
         return True
 
     async def _ask(self, client: Client) -> Workitem | None:
-        return await client.pop_workitem(self.queue)
+        asked = time.monotonic()  # not before: it may have waited for the limiter
+        workitem = await client.pop_workitem(self.queue)
+        self.took = time.monotonic() - asked
+        return workitem
 
     async def _wait_after(self, error: OpenIAPError, wait: float) -> float:
         """Wait after a pop that did not work; returns how long to wait the next time."""

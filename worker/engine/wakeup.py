@@ -1,4 +1,4 @@
-"""What tells a consumer that there may be work: alarms for known times, and jittered polls.
+"""What tells a consumer that there may be work: hints, alarms for known times, jittered polls.
 
 A wake-up is a hint and never data: whoever may send to the message queue can cause a pop, nothing
 more (server.md, Wake-up).
@@ -41,10 +41,13 @@ class Wakeup:
     ) -> None:
         self._poll_interval = poll_interval
         self._notified = notified
-        self._fleet = fleet
         self._chance = chance
         self._woken = asyncio.Event()
-        self._alarms: list[float] = []
+        self._fleet = fleet
+        self._alarms: list[tuple[float, str]] = []
+        """When they ring (``time.monotonic()``), and the item that one is about, or ""."""
+        self._items: dict[str, float] = {}
+        """When an item's alarm rings, as long as it is not known to be taken."""
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
@@ -58,8 +61,20 @@ class Wakeup:
             self._woken.set()
             return
         if len(self._alarms) < MAX_ALARMS:  # beyond that the poll is often enough
-            heapq.heappush(self._alarms, time.monotonic() + ahead)
-            self._arm()
+            self._set(time.monotonic() + ahead, "")
+
+    def wake_for(self, item: str, wait: float) -> None:
+        """There is a new item, to be looked for in so many seconds, unless it is ``taken`` then."""
+        if wait <= 0 or len(self._alarms) >= MAX_ALARMS:
+            self._items.pop(item, None)
+            self._woken.set()
+            return
+        at = self._items[item] = time.monotonic() + wait
+        self._set(at, item)
+
+    def taken(self, item: str) -> None:
+        """Another has an item: nobody has to be woken for it."""
+        self._items.pop(item, None)
 
     def clear(self) -> None:
         """Forget wake-ups so far; to be called before a pop, never after it."""
@@ -83,19 +98,29 @@ class Wakeup:
         if self._timer is not None:
             self._timer.cancel()
         self._alarms.clear()
+        self._items.clear()
+
+    def _set(self, at: float, item: str) -> None:
+        heapq.heappush(self._alarms, (at, item))
+        if self._alarms[0] == (at, item):
+            self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._alarms:
-            wait = max(0.0, self._alarms[0] - time.monotonic())
+            wait = max(0.0, self._alarms[0][0] - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         now = time.monotonic()
-        while self._alarms and self._alarms[0] <= now:
-            heapq.heappop(self._alarms)
-        self._woken.set()
+        while self._alarms and self._alarms[0][0] <= now:
+            at, item = heapq.heappop(self._alarms)
+            if not item:
+                self._woken.set()
+            elif self._items.get(item) == at:
+                del self._items[item]
+                self._woken.set()
         self._arm()

@@ -39,7 +39,7 @@ TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 RIGHTS = [{"_id": "role", "rights": 65535, "deny": False}]
 
 WORKER = {
-    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, [], rounds=2, first=False),
+    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False),
     "_modified": iso(NOW),
     "items": [{"id": "i", "queue": "q", "retries": 0, "lastrun": iso(NOW)}],
 }
@@ -115,6 +115,7 @@ def test_worker_documents(documents: list[dict[str, Any]]) -> None:
         assert peer.id
         assert math.isfinite(peer.silent)
         assert all(id and type(retries) is int for id, retries in peer.claims)
+        assert peer.wants("q") in (True, False)
         assert peer.rounds is None or type(peer.rounds) is int
     assert rank_of("z", "q", peers, 45) <= len(peers)
     assert math.isfinite(leads_at_earliest(["q"], peers, "z", 45))

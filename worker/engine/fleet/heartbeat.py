@@ -14,14 +14,14 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 
 import asyncio
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Final
 
-from worker.engine.fleet.leadership import rank_of
+from worker.engine.fleet.leadership import others_of, rank_of
 from worker.engine.fleet.presence import (
     COLLECTION,
     FIELDS,
@@ -34,10 +34,10 @@ from worker.engine.fleet.presence import (
     document_of,
     peer_of,
 )
+from worker.engine.fleet.roster import documents_of_workers
 from worker.engine.fleet.sightings import Sightings
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
-from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.fields import Told, ignored, moment_of
 from worker.openiap.pool import Pool
@@ -50,9 +50,6 @@ from worker.uptime import uptime
 LONG_RUNNING: Final = 2.0
 """Seconds after which an item in flight is worth a heartbeat of its own."""
 GOODBYE_TIMEOUT: Final = 1.0
-PAGE: Final = 500
-"""Documents in one answer; OpenIAP gives no more unless it is asked to."""
-MOST_PAGES: Final = 200
 BEAT_TIMEOUT: Final = 5.0
 MISSED: Final = 2.5
 """Intervals without a heartbeat of our own that count as a gap."""
@@ -66,10 +63,6 @@ MOVED: Final = timedelta(seconds=1)
 """By so much the server's time has to differ from what was thought to count as moved."""
 
 
-async def _page(client: Client, query: JsonObject) -> list[JsonObject]:
-    return await client.query(COLLECTION, query, FIELDS, orderby={"_id": 1}, top=PAGE)
-
-
 class Heartbeat(Service):
     """Keeps this worker's presence document, and reads the others'; a ``Fleet``.
 
@@ -80,6 +73,7 @@ class Heartbeat(Service):
             under another user, who would else take a long-running item for nobody's.
         idle_after: see ``rank_of``.
         misfits: hears of documents that do not fit.
+        free: by queue, how many items pops could bring now.
     """
 
     def __init__(
@@ -94,6 +88,7 @@ class Heartbeat(Service):
         acl: Callable[[], Sequence[JsonObject]] = tuple,
         idle_after: float = float("inf"),
         misfits: Told = ignored,
+        free: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         super().__init__(
             "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
@@ -114,6 +109,7 @@ class Heartbeat(Service):
         self._misfits = misfits
         self._sightings = Sightings()
         self._rounds = 0
+        self._free = free
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
         """What the server stamped on the last heartbeat, and when (``uptime``)."""
@@ -124,6 +120,7 @@ class Heartbeat(Service):
         self._change = asyncio.Event()
         self._kept = False
         self._peers: list[Peer] | None = None
+        self._wanting: dict[str, tuple[str, ...]] = {}
         self._looks = FIRST_LOOKS
 
     async def previous_claims(self) -> list[Claimed]:
@@ -219,29 +216,14 @@ class Heartbeat(Service):
     async def peers(self) -> list[Peer]:
         """Return all workers of these queues that have a document, this one included.
 
-        However many there are: one that is left out would seem dead.
-
         Raises:
             OpenIAPError: they cannot be read, or there are more than could be workers.
         """
-        queues = {"$in": list(self.me.queues)}
-        query: JsonObject = {"_type": "worker", "queues": queues, "_id": {"$gt": ""}}
-        documents: list[JsonObject] = []
-        for _ in range(MOST_PAGES):
-            page = await self._pool.call(partial(_page, query=query))
-            documents += page
-            if len(page) < PAGE:
-                break
-            query = {**query, "_id": {"$gt": page[-1]["_id"]}}
-        else:
-            raise ServerError(
-                f"more than {MOST_PAGES * PAGE:,} worker documents name these queues; what no"
-                f" worker wrote is to be deleted from {COLLECTION}",
-                operation="query",
-            )
+        documents = await documents_of_workers(self._pool, self.me.queues)
         now = self.server_now()
         peers = (peer_of(document, now, self._misfits) for document in documents)
         self._peers = self._sightings.note(peer for peer in peers if peer is not None)
+        self._wanting.clear()
         return self._peers
 
     def rank(self, queue: str) -> int | None:
@@ -266,15 +248,20 @@ class Heartbeat(Service):
         were when last asked for, 1 when it is not known."""
         return 1 + len(self._others(queue))
 
+    def wanting(self, queue: str) -> tuple[str, ...]:
+        """Return the other live workers of a queue, in every namespace, that have a free slot for
+        it; as they were when last asked for, none when it is not known."""
+        found = self._wanting.get(queue)
+        if found is None:
+            found = self._wanting[queue] = tuple(
+                peer.id for peer in self._others(queue) if peer.wants(queue)
+            )
+        return found
+
     def _others(self, queue: str) -> list[Peer]:
-        return [
-            peer
-            for peer in self._peers or ()
-            if peer.id != self.me.id
-            and queue in peer.queues
-            and peer.silent <= self._dead_after
-            and peer.idle <= self._idle_after
-        ]
+        return others_of(
+            self.me.id, queue, self._peers or (), self._dead_after, idle_after=self._idle_after
+        )
 
     async def round(self) -> float:
         """Say it when it is time to: at once after a reconnect or when claims change, and after a
@@ -345,7 +332,12 @@ class Heartbeat(Service):
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
         document = document_of(
-            self.me, self._started, running, rounds=self._rounds, first=self._beaten is None
+            self.me,
+            self._started,
+            running,
+            self._free(),
+            rounds=self._rounds,
+            first=self._beaten is None,
         )
         try:
             # Bounded, so that one lost reply does not make this worker look dead.

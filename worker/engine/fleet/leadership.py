@@ -74,6 +74,25 @@ def rank_of(
     )
 
 
+def others_of(
+    me: str,
+    queue: str,
+    peers: Iterable[Peer],
+    dead_after: float,
+    *,
+    idle_after: float = float("inf"),
+) -> list[Peer]:
+    """Return the other live workers of a queue, in every namespace; see ``rank_of``."""
+    return [
+        peer
+        for peer in peers
+        if peer.id != me
+        and queue in peer.queues
+        and peer.silent <= dead_after
+        and peer.idle <= idle_after
+    ]
+
+
 def led_queues(
     queues: Sequence[str],
     peers: Sequence[Peer],

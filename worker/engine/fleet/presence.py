@@ -85,6 +85,7 @@ class Peer:
         claims: the attempts that it holds.
         lastruns: when each was popped, as far as it told: an item that was handed back without
             costing an attempt is popped again under the same retries.
+        free: by queue, the slots that it may fill; None where it does not tell.
         namespace: its setting of that name; leadership is a matter of one namespace, claims count
             whatever theirs is.
         stamp: when the server stored its last heartbeat.
@@ -104,12 +105,18 @@ class Peer:
     stamp: datetime | None = None
     rounds: int | None = None
     idle: float = 0.0
+    free: Mapping[str, int] | None = None
+
+    def wants(self, queue: str) -> bool:
+        """Whether it may pop a queue now, as far as it is known."""
+        return queue in self.queues and (self.free is None or self.free.get(queue, 0) > 0)
 
 
 def document_of(
     me: WorkerInfo,
     started: datetime,
     claims: Iterable[Claim],
+    free: Mapping[str, int],
     *,
     rounds: int,
     first: bool,
@@ -122,6 +129,7 @@ def document_of(
 
     Args:
         started: when this life of it began, UTC.
+        free: by queue, how many items pops could bring it now.
         rounds: how often it has looked after its queues in this life.
         first: whether it is the first of this life.
     """
@@ -138,7 +146,7 @@ def document_of(
         "slots": dict(me.queues),
         "started": iso(started),
         "state": "starting" if first else "working",
-        "lastseen": {"at": iso(datetime.now(UTC)), "rounds": rounds},
+        "lastseen": {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": dict(free)},
         "items": [
             {
                 "id": claim.workitem.id,
@@ -197,7 +205,17 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         namespace=text_of(document.get("namespace")),
         stamp=stamp,
         rounds=whole(seen.get("rounds", document.get("rounds"))),
+        free=_free_of(seen, id, told),
     )
+
+
+def _free_of(seen: Mapping[str, Any], id: str, told: Told) -> dict[str, int] | None:
+    free = seen.get("free")
+    if not isinstance(free, Mapping):
+        if free is not None:
+            told(Misfit(KIND, id, "free is no object"))
+        return None
+    return {queue: number(count) for queue, count in free.items()}
 
 
 def claims_of(document: Mapping[str, Any], told: Told = ignored) -> list[Claimed]:

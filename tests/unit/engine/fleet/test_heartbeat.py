@@ -281,9 +281,17 @@ async def test_however_much_there_is_to_tell_heartbeats_have_pauses(
 
 
 def fleet_of(*ids: str) -> list[dict[str, Any]]:
-    """Documents of live workers."""
+    """Documents of live workers, the last of which is full."""
     now = iso(datetime.now(UTC))
-    return [{"_id": id, "queues": ["q"], "_modified": now} for id in ids]
+    return [
+        {
+            "_id": id,
+            "queues": ["q"],
+            "lastseen": {"free": {"q": int(id != ids[-1])}},
+            "_modified": now,
+        }
+        for id in ids
+    ]
 
 
 @pytest.mark.parametrize(
@@ -310,13 +318,15 @@ async def test_only_who_holds_nothing_and_leads_nothing_speaks_half_as_often(
     assert kept._pace() == 10 * intervals
 
 
-async def test_how_many_work_a_queue_is_known_from_the_last_look() -> None:
+async def test_those_with_a_free_slot_are_known_from_the_last_look() -> None:
     store = Store()
     kept = heartbeat(store)
-    assert kept.size("q") == 1
+    assert (kept.wanting("q"), kept.size("q")) == ((), 1)
     store.documents = fleet_of("a", "b", "c", "d")
+    store.documents[1]["lastseen"] = {"free": "many"}  # of another version: it may want items
     await kept.peers()
-    assert (kept.size("q"), kept.size("other")) == (4, 1)
+    assert (kept.wanting("q"), kept.size("q")) == (("b", "c"), 4)
+    assert (kept.wanting("other"), kept.size("other")) == ((), 1)
 
 
 async def test_a_heartbeat_by_itself_changes_nothing_that_openiap_keeps_a_history_of() -> None:
