@@ -93,6 +93,7 @@ class QueueWorkers:
                     poppers=lambda: self._poppers(services.pool),
                     once=self._settings.once,
                     finished=self.finished,
+                    wanting=partial(self._wanting, queue),
                 ),
                 services=services,
                 wakeup=Wakeup(
@@ -247,12 +248,18 @@ class QueueWorkers:
 
     def _rank(self, queue: str, item: str) -> int:
         """Return how many workers come first for a new item, where pops disturb each other."""
+        others = self._others(queue)
+        return rank_for(item, self._around[1].me.id, others) if self._around and others else 0
+
+    def _wanting(self, queue: str) -> int:
+        return 1 + len(self._others(queue))
+
+    def _others(self, queue: str) -> Sequence[str]:
+        """Return the other workers whose pops of a queue would disturb this worker's."""
         if self._around is None:
-            return 0
+            return ()
         pool, heartbeat = self._around
-        if not pops_compete(pool.connections[0].present):
-            return 0
-        return rank_for(item, heartbeat.me.id, heartbeat.wanting(queue))
+        return heartbeat.wanting(queue) if pops_compete(pool.connections[0].present) else ()
 
     def _slot_freed(self, queue: str) -> None:
         self.consumers[queue].slot_freed()

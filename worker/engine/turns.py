@@ -1,9 +1,12 @@
-"""Whose turn it is to pop a new item, where pops at once on one queue disturb each other; pure.
+"""Whose turn it is to pop, where pops at once on one queue disturb each other; pure.
 
-The server tells every worker of a new item. Each draws the same lots, so that the one with the
-lowest pops at once, and the others in its wake, unless they see the item taken.
+1. A new item: the server tells every worker of it. Each draws the same lots, so that the one with
+   the lowest pops at once, and the others in its wake, unless they see the item taken.
+2. A full queue: after a pop that found an item a worker pauses the longer, the more workers want
+   items, so that about ``ABREAST`` pops are in flight over the whole fleet, and it follows the
+   server's speed by itself.
 
-It is a courtesy: who does not know the others pops, and a wrong guess costs a little time.
+Both are courtesies: who does not know the others pops, and a wrong guess costs a little time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +15,11 @@ from typing import Any, Final
 
 from worker.openiap.fields import moment_of
 
+ABREAST: Final = 4
+"""Pops in flight that OpenIAP gets the most items out of. Fewer leave it idle as soon as what takes
+the time is not the server's work on pops: the network, or a machine that is busy otherwise."""
+LONGEST_PAUSE: Final = 2.0
+"""Seconds: one slow pop does not keep a worker from its queue."""
 STEP: Final = 0.2
 """Seconds between the first and the second, the second and the third, …: a pop takes some ten
 milliseconds, and that an item was taken is told some forty later."""
@@ -35,6 +43,16 @@ def wait_for(rank: int, took: float) -> float:
         took: how long its last pop took, seconds.
     """
     return rank * min(LONGEST_STEP, max(STEP, took * TAKING))
+
+
+def pause_after(took: float, wanting: int) -> float:
+    """Return for how many seconds a worker pauses after a pop that found an item.
+
+    Args:
+        took: how long the server took for it, seconds.
+        wanting: how many workers of the queue want items, this one included.
+    """
+    return min(LONGEST_PAUSE, took * max(0.0, wanting / ABREAST - 1.0))
 
 
 def due_in(document: Mapping[str, Any]) -> float:

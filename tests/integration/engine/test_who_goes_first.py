@@ -1,4 +1,4 @@
-"""An idle fleet against a server whose pops disturb each other does not fight over one item."""
+"""A fleet against a server whose pops disturb each other does not fight over one item."""
 
 import asyncio
 import time
@@ -102,3 +102,16 @@ async def test_an_item_whose_first_worker_is_gone_is_popped_by_the_next(
         await client.push_workitem("q", {"number": number})
     await until_finished(client, "q", 3, timeout=10)
     assert time.monotonic() - pushed < 10
+
+
+async def test_ten_workers_share_a_full_queue_without_fighting_over_each_item(
+    server: LocalServer, client: Client, start: Make, tmp_path: Path
+) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    await fleet(start, tmp_path)
+    stats = server.services.stats
+    items, pops, lost = 80, await quiet_of_pops(server), stats["lostrounds"]
+    await asyncio.gather(*(client.push_workitem("q", {"number": n}) for n in range(items)))
+    await until_finished(client, "q", items)
+    # Ten that do not care for each other lose some eight rounds a pop.
+    assert stats["lostrounds"] - lost < 3.5 * (stats["popworkitem"] - pops)

@@ -4,7 +4,15 @@ from collections import Counter
 
 import pytest
 
-from worker.engine.turns import LONGEST_STEP, STEP, due_in, rank_for, wait_for
+from worker.engine.turns import (
+    LONGEST_PAUSE,
+    LONGEST_STEP,
+    STEP,
+    due_in,
+    pause_after,
+    rank_for,
+    wait_for,
+)
 
 FLEET = [f"worker-{number}" for number in range(10)]
 
@@ -30,6 +38,13 @@ def test_who_is_missing_moves_the_others_up_in_the_same_order() -> None:
     gone = min(before, key=before.__getitem__)
     after = ranks("item", [one for one in FLEET if one != gone])
     assert after == {one: rank - 1 for one, rank in before.items() if one != gone}
+
+
+@pytest.mark.parametrize(
+    ("wanting", "pause"), [(1, 0.0), (2, 0.0), (4, 0.0), (8, 0.1), (16, 0.3), (1000, LONGEST_PAUSE)]
+)
+def test_about_four_pops_are_in_flight_whatever_the_fleet(wanting: int, pause: float) -> None:
+    assert pause_after(0.1, wanting) == pytest.approx(pause)
 
 
 def test_the_first_goes_at_once_and_the_others_give_it_time() -> None:
