@@ -87,10 +87,15 @@ class Service(ABC):
 
     async def _wait(self, seconds: float) -> None:
         if self._jitter is not None:
-            seconds *= self._jitter.uniform(1 - SPREAD, 1 + SPREAD)
+            seconds = spread(seconds, self._jitter)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._triggered.wait()
+
+
+def spread(seconds: float, chance: random.Random) -> float:
+    """Return a pause that is a random share longer or shorter."""
+    return seconds * chance.uniform(1 - SPREAD, 1 + SPREAD)
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> bool:

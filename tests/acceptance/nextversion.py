@@ -20,8 +20,8 @@ def pretend() -> None:
     """Make this process that version."""
     written: Callable[..., dict[str, Any]] = heartbeat.document_of
 
-    def document(*given: Any) -> dict[str, Any]:
-        found = written(*given)
+    def document(*given: Any, **named: Any) -> dict[str, Any]:
+        found = written(*given, **named)
         items = [{**item, "mood": "good"} for item in found["items"]]
         return {**found, "schema": SCHEMA, "items": items, "moods": {"of": ["all"]}}
 

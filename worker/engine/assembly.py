@@ -124,7 +124,8 @@ class Assembly:
             queue_names,
             message_queue=settings.queue,
             wake=workers.wake,
-            changed=lambda: rules.forget(),
+            queues_changed=lambda: rules.forget(),
+            changed=workers.item_changed,
             log=log,
         )
         pool = self._pool(queues)
@@ -181,6 +182,7 @@ class Assembly:
             acl=lambda: acl_over(queues.facts.values()),
             idle_after=idle_after(settings.rescue_interval, settings.dead_after),
             misfits=self.telemetry.misfits,
+            free=workers.free,
         )
         heartbeat.usable = settings.presence
         take_over = TakeOver(

@@ -2,7 +2,8 @@
 
 1. One pop in flight (more only where the server says that its pops do not compete), and never more
    items than free slots: nothing is fetched ahead.
-2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll.
+2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
+   pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
 3. While the handler's rate lets nothing through, an item runs alone, or the machine lacks what the
    handler needs, it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
@@ -20,6 +21,7 @@ from typing import Final
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.runner import Runner, WorkerServices
+from worker.engine.turns import pause_after
 from worker.engine.wakeup import Wakeup
 from worker.openiap.client import Client
 from worker.openiap.errors import (
@@ -43,6 +45,8 @@ SPREAD: Final = 0.1
 """Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
 MAX_OVERDUE: Final = 1_000
 """Items whose outcome the server refuses for long hold no slot, up to so many."""
+SMOOTHING: Final = 0.3
+"""The share of the last pop in what pops usually take."""
 NO_EPOCH: Final = -1
 """Of a pop that nobody knows the moment of: its item is looked at before it is written."""
 
@@ -56,12 +60,14 @@ class PopRules:
         poppers: how many pops may be; asked at the start.
         once: whether the end of the queue is the end of the work.
         finished: how many items left, of all queues of this worker: each may bring others.
+        wanting: how many workers pop it side by side, with this one; 1 where that is no harm.
     """
 
     slots: int
     poppers: Callable[[], int]
     once: bool = False
     finished: Callable[[], int] = lambda: 0
+    wanting: Callable[[], int] = lambda: 1
 
 
 class Consumer:
@@ -93,10 +99,17 @@ class Consumer:
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
         """When a pop was last answered; for readiness."""
+        self.took = 0.0
+        """Seconds that the server took for the last pop."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._poppers = rules.poppers
         self._once = rules.once
+        self._wanting = rules.wanting
+        self._turn = 0.0
+        """When the next pop may be, ``time.monotonic()``."""
+        self._usually = 0.0
+        """What pops took of late, seconds, smoothed."""
         self._finished_in_all = rules.finished
         self._emptied_at = -1
         """What was finished in all when the pop began that found the queue empty."""
@@ -131,6 +144,11 @@ class Consumer:
     def _closed(self) -> bool:
         alone = self._isolation is not None and self._isolation.closed
         return alone or (self._shortages is not None and self._shortages.closed(self.queue))
+
+    @property
+    def wanted(self) -> int:
+        """How many items it would take now, those that a pop is to bring included."""
+        return 0 if self._quieting.is_set() else max(0, self.free + self._popping)
 
     @property
     def full(self) -> bool:
@@ -216,6 +234,9 @@ class Consumer:
             if self._closed_for is not None and (closed := self._closed_for()) > 0:
                 if await self._ended_by(closed):
                     return
+                continue
+            if (left := self._turn - time.monotonic()) > 0:
+                await self._pause(left)
                 continue
             self.wakeup.clear()
             finished, looked = self._finished, datetime.now(UTC)
@@ -309,11 +330,18 @@ class Consumer:
         self.last_pop = time.monotonic()
         if workitem is None:
             return False
+        self._usually += (self.took - self._usually) * SMOOTHING
+        # The shorter of the two: one slow pop is no slow server.
+        pause = pause_after(min(self.took, self._usually), self._wanting())
+        self._turn = self.last_pop + pause * self._chance.uniform(0.5, 1.5)
         self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set() or self._closed)
         return True
 
     async def _ask(self, client: Client) -> Workitem | None:
-        return await client.pop_workitem(self.queue)
+        asked = time.monotonic()  # not before: it may have waited for the limiter
+        workitem = await client.pop_workitem(self.queue)
+        self.took = time.monotonic() - asked
+        return workitem
 
     async def _wait_after(self, error: OpenIAPError, wait: float) -> float:
         """Wait after a pop that did not work; returns how long to wait the next time."""

@@ -19,12 +19,13 @@ from worker.engine.consumer import Consumer, PopRules
 from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.in_flight import Running
-from worker.engine.queues import Queues
+from worker.engine.queues import Queues, pops_compete
 from worker.engine.runner import HandlerInputs, Runner, WorkerServices
+from worker.engine.turns import due_in, rank_for, wait_for
 from worker.engine.wakeup import Wakeup
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
-from worker.openiap.workitem import JsonObject, Workitem
+from worker.openiap.workitem import NEW, JsonObject, Workitem
 from worker.settings import Settings
 from worker.state.cells import Cells
 
@@ -43,6 +44,7 @@ class QueueWorkers:
     def __init__(self, settings: Settings, registry: Registry, *, modules: Sequence[str]) -> None:
         self.consumers: Final[dict[str, Consumer]] = {}
         self._gates: dict[str, Gate] = {}
+        self._around: tuple[Pool, Heartbeat] | None = None
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
@@ -65,6 +67,7 @@ class QueueWorkers:
         Raises:
             HandlerError: a handler cannot be run in the way that it asks for.
         """
+        self._around = (services.pool, heartbeat)
         for registered in self._registry:
             queue = registered.queue
             services.counts.add_queue(queue, registered.name)
@@ -90,12 +93,14 @@ class QueueWorkers:
                     poppers=lambda: self._poppers(services.pool),
                     once=self._settings.once,
                     finished=self.finished,
+                    wanting=partial(self._wanting, queue),
                 ),
                 services=services,
                 wakeup=Wakeup(
                     self._settings.poll_interval,
                     chance=services.chance,
                     notified=partial(queues.notified, queue),
+                    fleet=partial(heartbeat.size, queue),
                 ),
                 on_change=heartbeat.changed,
             )
@@ -148,6 +153,16 @@ class QueueWorkers:
         """There may be work in a queue."""
         self.consumers[queue].wakeup.wake()
 
+    def item_changed(self, queue: str, document: JsonObject) -> None:
+        """An item of a queue is new, or was taken: it is looked for when it is this worker's turn,
+        and not at all if another takes it before."""
+        consumer, item = self.consumers[queue], str(document.get("_id"))
+        if document.get("state") != NEW:
+            consumer.wakeup.taken(item)
+            return
+        rank = self._rank(queue, item)
+        consumer.wakeup.wake_for(item, due_in(document) + wait_for(rank, consumer.took))
+
     def wake_all(self) -> None:
         """There may be work in every queue."""
         for consumer in self.consumers.values():
@@ -167,6 +182,10 @@ class QueueWorkers:
         """Items may be popped again, of every queue."""
         for consumer in self.consumers.values():
             consumer.slot_freed()
+
+    def free(self) -> dict[str, int]:
+        """Return by queue how many items pops could bring now."""
+        return {queue: consumer.wanted for queue, consumer in self.consumers.items()}
 
     def note_facts(self, queues: Queues) -> None:
         """Tell the runners what the server says of their queues."""
@@ -236,11 +255,24 @@ class QueueWorkers:
             chance=services.chance,
         )
 
+    def _rank(self, queue: str, item: str) -> int:
+        """Return how many workers come first for a new item, where pops disturb each other."""
+        others = self._others(queue)
+        return rank_for(item, self._around[1].me.id, others) if self._around and others else 0
+
+    def _wanting(self, queue: str) -> int:
+        return 1 + len(self._others(queue))
+
+    def _others(self, queue: str) -> Sequence[str]:
+        """Return the other workers whose pops of a queue would disturb this worker's."""
+        if self._around is None:
+            return ()
+        pool, heartbeat = self._around
+        return heartbeat.wanting(queue) if pops_compete(pool.connections[0].present) else ()
+
     def _poppers(self, pool: Pool) -> int:
         """One pop in flight; more only where the server says that its pops do not compete."""
-        present = pool.connections[0].present
-        competes = present is None or present.server_config.get("pops_compete") is not False
-        return 1 if competes else self._settings.pops_in_flight
+        return 1 if pops_compete(pool.connections[0].present) else self._settings.pops_in_flight
 
     def _slots(self, registered: Registered) -> int:
         return self._settings.concurrency or registered.handler.options.concurrency

@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.engine.watch_test import COLLECTION, PATH, is_test_document, write_test_document
+from worker.engine.watch_test import (
+    COLLECTION,
+    NEW_ITEMS,
+    TAKEN_ITEMS,
+    is_test_document,
+    write_test_document,
+)
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
 from worker.openiap.fields import id_of, number, objects_of, text_of
 from worker.openiap.types import QueueEvent, WatchEvent
-from worker.openiap.workitem import NEW, JsonObject
+from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.telemetry.log import Log
 
 QUEUES: Final = "mq"
@@ -43,7 +49,9 @@ class Queues:
         names: the work item queues.
         message_queue: the setting ``queue``: a message queue for all of them, or "".
         wake: called with a queue's name when there may be work in it.
-        changed: called when what a queue says may be another than before.
+        queues_changed: called when what a queue says may be another than before.
+        changed: called with a queue's name and the document of an item of it that is new, or, where
+            pops compete, in processing; without it new items are told by ``wake``.
 
     Attributes:
         watched: whether the watch of this sign-in has told of something.
@@ -55,8 +63,9 @@ class Queues:
         *,
         message_queue: str,
         wake: Callable[[str], None],
-        changed: Callable[[], None] = lambda: None,
         log: Log,
+        queues_changed: Callable[[], None] = lambda: None,
+        changed: Callable[[str, JsonObject], None] | None = None,
     ) -> None:
         self.facts: Final[dict[str, QueueFacts]] = {}
         self.unknown: Final[set[str]] = set()
@@ -67,6 +76,7 @@ class Queues:
         self._names = names
         self._message_queue = message_queue
         self._wake = wake
+        self._queues_changed = queues_changed
         self._changed = changed
         self._log = log
 
@@ -93,7 +103,7 @@ class Queues:
             await self._listen(connection, message_queue)
         await self._watch(connection)
         await self._watch_queues(connection)
-        self._changed()
+        self._queues_changed()
 
     def notified(self, name: str) -> bool:
         """Whether the server tells of a queue's items: a watch at once, a message within 10 s."""
@@ -153,15 +163,16 @@ class Queues:
         sign_in = self._sign_ins
 
         def changed(event: WatchEvent) -> None:
-            if event.document.get("state") != NEW:  # a deletion, which no path is asked about
-                return
-            if sign_in == self._sign_ins:  # an earlier link's says nothing of this one's
-                self.watched = True
-            self._on_new(event)
+            state = event.document.get("state")
+            if state == NEW and sign_in == self._sign_ins:
+                self.watched = True  # an earlier link's says nothing of this one's
+            if state in (NEW, PROCESSING):  # else it has ended, or is deleted
+                self._on_change(event)
 
+        paths = [NEW_ITEMS, TAKEN_ITEMS] if pops_compete(connection.client) else [NEW_ITEMS]
         try:
             await connection.call(
-                lambda client: client.watch(COLLECTION, [PATH], changed), turn="first"
+                lambda client: client.watch(COLLECTION, paths, changed), turn="first"
             )
         except OpenIAPError as error:
             if error.maybe_done:
@@ -186,7 +197,7 @@ class Queues:
             return
 
         def changed(event: WatchEvent) -> None:
-            self._changed()
+            self._queues_changed()
 
         try:
             await connection.call(
@@ -197,12 +208,22 @@ class Queues:
                 raise
             self._log.debug(f"no watch on queues ({error.text}); they are read anew now and then")
 
-    def _on_new(self, event: WatchEvent) -> None:
+    def _on_change(self, event: WatchEvent) -> None:
         if is_test_document(event.document):
             return
         name = str(event.document.get("wiq", ""))
-        if name in self._names:
+        if name not in self._names:
+            return
+        if self._changed is not None:
+            self._changed(name, event.document)
+        elif event.document.get("state") == NEW:
             self._wake(name)
+
+
+def pops_compete(client: Client | None) -> bool:
+    """Whether several pops at once on one queue disturb each other; a server that does not say
+    otherwise is OpenIAP, where they do."""
+    return client is None or client.server_config.get("pops_compete") is not False
 
 
 def is_for(data: object, queue: str, queue_id: str) -> bool:

@@ -11,8 +11,9 @@ from tests.integration.engine.conftest import create_queue, settings_for, until_
 from tests.integration.engine.test_taking_over import Line, log, rescuer
 from worker import handler
 from worker.engine.concurrency.waiting_line import WaitingLines
-from worker.engine.fleet.heartbeat import PAGE, Heartbeat
+from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.presence import COLLECTION, Peer, WorkerInfo
+from worker.engine.fleet.roster import PAGE
 from worker.localserver import LocalServer
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.engine.conftest import create_queue
 from worker import Item, handler
-from worker.cli.doctor.checks import RECORDS, of_records
+from worker.cli.doctor.checks import DOCTOR, RECORDS, of_history, of_records
 from worker.localserver import LocalServer
 
 
@@ -89,7 +89,7 @@ async def test_a_worker_has_one_document_on_a_server_that_forgets_ids(
     async with asyncio.timeout(60):
         while len(beats) < 3:
             (document,) = await client.query("openiap_workers", {"_type": "worker"})
-            beats.add(document["heartbeat"])
+            beats.add(document["lastseen"]["at"])
             await asyncio.sleep(0.05)
     assert document["_id"] == document["name"]
     assert rights[0] in document["_acl"], "workers of other users see who works the queue"
@@ -105,3 +105,18 @@ async def test_doctor_says_what_is_missing_without_the_right_to_keep_records(
         "): keys, rates, unique pushes and pausing schedules do not work"
     )
     assert await client.query("openiap_workers", {"_type": "doctor"}) == []
+
+
+async def test_doctor_says_when_the_server_keeps_a_history_of_heartbeats(client) -> None:
+    assert await of_history(client, "openiap_workers") is None
+    deleted = {"item": {"_type": DOCTOR}, "_deletedby": "me"}  # as OpenIAP keeps what was deleted
+    await client.insert_one("openiap_workers_hist", deleted)
+    await client.insert_one(
+        "openiap_workers_hist", {"item": {"_type": "worker"}, "_deletedby": "me"}
+    )
+    check = await of_history(client, "openiap_workers")
+    assert check is not None
+    assert (check.name, check.verdict) == ("history", "note")
+    assert "add openiap_workers to its setting skip_history_collections" in check.detail
+    left = await client.query("openiap_workers_hist", {})
+    assert [one["item"]["_type"] for one in left] == ["worker"], "its own traces are removed"

@@ -15,7 +15,8 @@ from worker.openiap.connection import Connection
 from worker.producer.sender import ClientSender
 from worker.telemetry.log import Log
 
-RIGHT_PATH = "$[?(@.state == 'new')]"
+RIGHT_PATH = "$.*.nextrun"
+"""It does not recurse, and is no comparison, each of which is a script to OpenIAP."""
 
 
 class Line:
@@ -129,6 +130,32 @@ async def test_the_document_that_tries_a_watch_out_is_taken_away_and_wakes_nobod
     await until(lambda: told.watched)
     assert await client.count("workitems", {}) == 0
     assert woken == []
+
+
+@pytest.mark.parametrize("compete", [True, False])
+async def test_where_pops_compete_a_watch_tells_of_taken_items_too(
+    compete: bool, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    monkeypatch.setitem(client.server_config, "pops_compete", compete)
+    seen: list[tuple[str, str]] = []
+    log = Log("error", write=lambda level, line: None)
+    told = Queues(
+        ("q",),
+        message_queue="",
+        wake=lambda name: None,
+        log=log,
+        changed=lambda name, document: seen.append((name, document["state"])),
+    )
+    await told.register(line(client))
+    await until(lambda: told.watched)
+    assert seen == [], "the document that tries a watch out is no item"
+    await client.push_workitem("q", {})
+    assert await client.pop_workitem("q") is not None
+    await client.push_workitem("q", {})
+    expected = [("q", "new"), *[("q", "processing")] * compete, ("q", "new")]
+    await until(lambda: len(seen) >= len(expected))
+    assert seen == expected
 
 
 async def test_one_that_was_left_by_a_broken_link_does_not_keep_the_next_from_being_tried(

@@ -15,7 +15,7 @@ from worker.engine.concurrency.holders import Holder, content_of, holders_of
 from worker.engine.concurrency.waiting_line import waiter_of
 from worker.engine.delivery.fence import closer_of, judge, run_of
 from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
-from worker.engine.fleet.leadership import rank_of
+from worker.engine.fleet.leadership import leads_at_earliest, rank_of
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
 from worker.engine.fleet.sightings import Sightings
@@ -43,7 +43,7 @@ TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 RIGHTS = [{"_id": "role", "rights": 65535, "deny": False}]
 
 WORKER = {
-    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, []),
+    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False),
     "_modified": iso(NOW),
     "items": [{"id": "i", "queue": "q", "retries": 0, "lastrun": iso(NOW)}],
 }
@@ -120,7 +120,10 @@ def test_worker_documents(documents: list[dict[str, Any]]) -> None:
         assert peer.id
         assert math.isfinite(peer.silent)
         assert all(id and type(retries) is int for id, retries in peer.claims)
+        assert peer.wants("q") in (True, False)
+        assert peer.rounds is None or type(peer.rounds) is int
     assert rank_of("z", "q", peers, 45) <= len(peers)
+    assert math.isfinite(leads_at_earliest(["q"], peers, "z", 45))
     orphan_of(ITEM, peers, frozenset(), TIMES, NOW)
     for document in documents:
         for claim in claims_of(document):

@@ -69,3 +69,29 @@ async def test_a_moment_that_has_passed_wakes_at_once() -> None:
     wakeup = Wakeup(3600, chance=random.Random(1))
     wakeup.wake_at(datetime.now(UTC) - timedelta(hours=1))
     await asyncio.wait_for(wakeup.wait(), 60)
+
+
+async def test_an_item_that_another_took_wakes_nobody() -> None:
+    wakeup = Wakeup(3600, chance=random.Random(1))
+    wakeup.wake_for("taken", 0.02)
+    wakeup.wake_for("left", 0.05)
+    wakeup.taken("taken")
+    started = time.monotonic()
+    await asyncio.wait_for(wakeup.wait(), 60)
+    assert time.monotonic() - started >= 0.04
+    wakeup.clear()
+    assert not wakeup._items
+    assert not wakeup._alarms
+
+
+async def test_whose_turn_it_is_wakes_at_once() -> None:
+    wakeup = Wakeup(3600, chance=random.Random(1))
+    wakeup.wake_for("mine", 0.0)
+    await asyncio.wait_for(wakeup.wait(), 60)
+
+
+async def test_a_fleet_shares_the_polls_below_the_watch() -> None:
+    wakeup = Wakeup(0.02, chance=random.Random(1), notified=lambda: True, fleet=lambda: 5)
+    started = time.monotonic()
+    await asyncio.wait_for(wakeup.wait(), 60)
+    assert time.monotonic() - started >= 0.75 * 0.02 * RARELY * 5

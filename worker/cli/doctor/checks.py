@@ -36,6 +36,8 @@ LIBRARY: Final = "openiap-edge"
 LIBRARY_VERSION: Final = "0.0.38"
 MOST_CLOCK_DIFFERENCE: Final = 5.0
 CONFIG_TIMEOUT: Final = 5.0
+DOCTOR: Final = "doctor"
+"""The type of documents that are written to see whether they can be."""
 RECORDS: Final = {
     HEARTBEATS: "items of a dead worker are found by their age alone (unclaimed_after)",
     SHARED_STATE: "keys, rates, unique pushes and pausing schedules do not work",
@@ -236,6 +238,9 @@ async def of_sign_in(settings: Settings, queues: Sequence[str]) -> AsyncIterator
             yield await _of_queue(patient(client), queue)
         for collection, without in RECORDS.items():
             yield await of_records(patient(client), collection, without)
+            history = await of_history(patient(client), collection)
+            if history is not None:
+                yield history
     except AccessDenied as error:
         yield Check("sign-in", "failed", refused(settings, error.text))
     except OpenIAPError as error:
@@ -289,10 +294,32 @@ async def of_records(client: Client, collection: str, without: str) -> Check:
     Args:
         without: what does not work when it may not.
     """
-    document: JsonObject = {"_id": f"doctor/{client.uniqeid()}", "_type": "doctor"}
+    document: JsonObject = {"_id": f"doctor/{client.uniqeid()}", "_type": DOCTOR}
     try:
         await upsert(client, collection, document)
         await client.delete_one(collection, str(document["_id"]))
     except (AccessDenied, ServerError) as error:
         return Check("records", "note", f"{collection} cannot be written ({error.text}): {without}")
     return Check("records", "ok", f"{collection} can be written")
+
+
+async def of_history(client: Client, collection: str) -> Check | None:
+    """Look whether OpenIAP keeps a history of a collection that changes all the time; None where
+    nothing is seen of one.
+
+    The setting itself cannot be read; but what ``of_records`` deletes is kept in the history, which
+    its user may read, and the trace is removed.
+    """
+    history, traces = f"{collection}_hist", {"item._type": DOCTOR, "_deletedby": {"$ne": None}}
+    try:
+        if not await client.query(history, traces, {"_id": 1}, top=1):
+            return None
+        await client.delete_many(history, traces)
+    except OpenIAPError:
+        return None  # it is not for this user to see
+    return Check(
+        "history",
+        "note",
+        f"OpenIAP keeps every change of {collection} in {history}: ask the administrator to add"
+        f" {collection} to its setting skip_history_collections",
+    )

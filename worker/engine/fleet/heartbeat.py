@@ -1,8 +1,11 @@
 """The heartbeat: a worker keeps its presence document fresh, and knows from it what time it is.
 
-1. Written every heartbeat, and at once when the set of long-running items changes.
+1. Written every heartbeat, and at once when the set of long-running items changes. Who has nothing
+   in flight and leads no queue writes every second one: nothing hangs on it.
 2. Removed on a clean stop that leaves nothing in processing.
 3. A worker without the rights for it says so once and goes on without.
+4. Who else is there is known from the last look, for whatever reason: two at the start, then those
+   of the rescuer.
 
 Heartbeats are compared in the server's time: the server stamps ``_modified`` on every write, and
 what it stamped on our own last write tells what time it is there. Where that time leaps ahead (a
@@ -10,18 +13,17 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Final
 
-from worker.engine.fleet.leadership import rank_of
+from worker.engine.fleet.leadership import others_of, rank_of
 from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import (
     COLLECTION,
-    FIELDS,
     MAX_CLAIMS,
     Claim,
     Claimed,
@@ -31,9 +33,9 @@ from worker.engine.fleet.presence import (
     document_of,
     peer_of,
 )
+from worker.engine.fleet.roster import documents_of_workers
 from worker.engine.fleet.sightings import Sightings
 from worker.item.attempt_id import AttemptId, attempt_id
-from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.fields import Told, ignored, moment_of
 from worker.openiap.pool import Pool
@@ -47,18 +49,17 @@ from worker.uptime import uptime
 LONG_RUNNING: Final = 2.0
 """Seconds after which an item in flight is worth a heartbeat of its own."""
 GOODBYE_TIMEOUT: Final = 1.0
-PAGE: Final = 500
-"""Documents in one answer; OpenIAP gives no more unless it is asked to."""
-MOST_PAGES: Final = 200
 BEAT_TIMEOUT: Final = 5.0
 MISSED: Final = 2.5
 """Intervals without a heartbeat of our own that count as a gap."""
+IDLE: Final = 2
+"""A worker on which nothing hangs lets so many intervals pass between two heartbeats."""
+BEATS_TO_LIVE: Final = 4
+"""So many intervals have to go into ``dead_after`` for that."""
+FIRST_LOOKS: Final = 2
+"""Looks at the start: those who start together know each other after the second."""
 MOVED: Final = timedelta(seconds=1)
 """By so much the server's time has to differ from what was thought to count as moved."""
-
-
-async def _page(client: Client, query: JsonObject) -> list[JsonObject]:
-    return await client.query(COLLECTION, query, FIELDS, orderby={"_id": 1}, top=PAGE)
 
 
 class Heartbeat(Service):
@@ -71,6 +72,7 @@ class Heartbeat(Service):
             under another user, who would else take a long-running item for nobody's.
         idle_after: see ``rank_of``.
         misfits: hears of documents that do not fit.
+        free: by queue, how many items pops could bring now.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Heartbeat(Service):
         acl: Callable[[], Sequence[JsonObject]] = tuple,
         idle_after: float = float("inf"),
         misfits: Told = ignored,
+        free: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         super().__init__(
             "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
@@ -109,6 +112,7 @@ class Heartbeat(Service):
         self._misfits = misfits
         self._sightings = Sightings()
         self._rounds = 0
+        self._free = free
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
         """What the server stamped on the last heartbeat, and when (``uptime``)."""
@@ -119,6 +123,8 @@ class Heartbeat(Service):
         self._change = asyncio.Event()
         self._kept = False
         self._peers: list[Peer] | None = None
+        self._wanting: dict[str, tuple[str, ...]] = {}
+        self._looks = FIRST_LOOKS
 
     async def previous_claims(self) -> list[Claimed]:
         """Take this worker's name, and return the items that an earlier life under it held when it
@@ -127,7 +133,7 @@ class Heartbeat(Service):
         Raises:
             NameTaken: one does.
         """
-        fresh = document_of(self.me, self._started, (), self._rounds)
+        fresh = document_of(self.me, self._started, (), {}, rounds=self._rounds, first=True)
         try:
             found = await self._own_name.take(fresh)
         except AccessDenied as error:
@@ -213,30 +219,15 @@ class Heartbeat(Service):
     async def peers(self) -> list[Peer]:
         """Return all workers of these queues that have a document, this one included.
 
-        However many there are: one that is left out would seem dead.
-
         Raises:
             OpenIAPError: they cannot be read, or there are more than could be workers.
         """
-        queues = {"$in": list(self.me.queues)}
-        query: JsonObject = {"_type": "worker", "queues": queues, "_id": {"$gt": ""}}
-        documents: list[JsonObject] = []
-        for _ in range(MOST_PAGES):
-            page = await self._pool.call(partial(_page, query=query))
-            documents += page
-            if len(page) < PAGE:
-                break
-            query = {**query, "_id": {"$gt": page[-1]["_id"]}}
-        else:
-            raise ServerError(
-                f"more than {MOST_PAGES * PAGE:,} worker documents name these queues; what no"
-                f" worker wrote is to be deleted from {COLLECTION}",
-                operation="query",
-            )
+        documents = await documents_of_workers(self._pool, self.me.queues)
         now = self.server_now()
         peers = (peer_of(document, now, self._misfits) for document in documents)
         self._peers = self._sightings.note(peer for peer in peers if peer is not None)
         self._look_for_namesake(self._peers)
+        self._wanting.clear()
         return self._peers
 
     def _look_for_namesake(self, peers: Iterable[Peer]) -> None:
@@ -264,13 +255,34 @@ class Heartbeat(Service):
             idle_after=self._idle_after,
         )
 
+    def size(self, queue: str) -> int:
+        """Return how many live workers a queue has, in every namespace, this one included; as they
+        were when last asked for, 1 when it is not known."""
+        return 1 + len(self._others(queue))
+
+    def wanting(self, queue: str) -> tuple[str, ...]:
+        """Return the other live workers of a queue, in every namespace, that have a free slot for
+        it; as they were when last asked for, none when it is not known."""
+        found = self._wanting.get(queue)
+        if found is None:
+            found = self._wanting[queue] = tuple(
+                peer.id for peer in self._others(queue) if peer.wants(queue)
+            )
+        return found
+
+    def _others(self, queue: str) -> list[Peer]:
+        return others_of(
+            self.me.id, queue, self._peers or (), self._dead_after, idle_after=self._idle_after
+        )
+
     async def round(self) -> float:
         """Say it when it is time to: at once after a reconnect or when claims change, and after a
         failure not without a pause."""
         if not self.usable:
             return self._interval
+        await self._look()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval):
+            async with asyncio.timeout(self._pace()):
                 await self._until_claims_change()
         await self._pool.wait_ready()
         # Whatever there is to tell, at most one document in so many seconds.
@@ -278,6 +290,24 @@ class Heartbeat(Service):
         if self._beaten is not None and (since := uptime() - self._beaten) < least:
             await asyncio.sleep(least - max(0.0, since))
         return 0.0 if await self._beat_once() else min(1.0, self._interval)
+
+    async def _look(self) -> None:
+        """See who is there, at the start; nothing depends on it."""
+        if self._looks <= 0:
+            return
+        with suppress(OpenIAPError, TimeoutError):
+            async with asyncio.timeout(BEAT_TIMEOUT):
+                await self.peers()
+                self._looks -= 1
+
+    def _pace(self) -> float:
+        """Return the seconds between two heartbeats, as things are."""
+        relied_upon = (
+            self._dead_after < BEATS_TO_LIVE * self._interval
+            or any(True for _ in self._in_flight())
+            or not all(self.rank(queue) for queue in self.me.queues)  # leads, or does not know
+        )
+        return self._interval * (1 if relied_upon else IDLE)
 
     async def _until_claims_change(self) -> None:
         """Return when the set of items that run for long is another than was told."""
@@ -313,7 +343,14 @@ class Heartbeat(Service):
         if not self.usable or self._kept:
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
-        document = document_of(self.me, self._started, running, self._rounds)
+        document = document_of(
+            self.me,
+            self._started,
+            running,
+            self._free(),
+            rounds=self._rounds,
+            first=self._beaten is None,
+        )
         try:
             # Bounded, so that one lost reply does not make this worker look dead.
             async with asyncio.timeout(max(BEAT_TIMEOUT, self._interval)):

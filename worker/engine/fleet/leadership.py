@@ -74,6 +74,25 @@ def rank_of(
     )
 
 
+def others_of(
+    me: str,
+    queue: str,
+    peers: Iterable[Peer],
+    dead_after: float,
+    *,
+    idle_after: float = float("inf"),
+) -> list[Peer]:
+    """Return the other live workers of a queue, in every namespace; see ``rank_of``."""
+    return [
+        peer
+        for peer in peers
+        if peer.id != me
+        and queue in peer.queues
+        and peer.silent <= dead_after
+        and peer.idle <= idle_after
+    ]
+
+
 def led_queues(
     queues: Sequence[str],
     peers: Sequence[Peer],
@@ -89,3 +108,31 @@ def led_queues(
         for queue in queues
         if not rank_of(me, queue, peers, dead_after, namespace, idle_after=idle_after)
     ]
+
+
+def leads_at_earliest(
+    queues: Sequence[str],
+    peers: Sequence[Peer],
+    me: str,
+    dead_after: float,
+    namespace: str = "",
+    *,
+    idle_after: float = float("inf"),
+) -> float:
+    """Return in how many seconds a worker may come to lead one more of its queues: those before it
+    would have to be silent, or without a further round, from now on; 0 where it leads one already.
+    """
+    return min(
+        (
+            max(
+                (
+                    max(0.0, min(dead_after - peer.silent, idle_after - peer.idle))
+                    for peer in peers
+                    if peer.id < me and queue in peer.queues and peer.namespace == namespace
+                ),
+                default=0.0,
+            )
+            for queue in queues
+        ),
+        default=0.0,
+    )

@@ -19,6 +19,7 @@ from worker.openiap.fields import (
     ignored,
     moment_of,
     number,
+    object_of,
     text_of,
     texts_of,
     whole,
@@ -35,12 +36,12 @@ FIELDS: Final[JsonObject] = dict.fromkeys(
     (
         "_id",
         "_modified",
-        "heartbeat",
+        "lastseen",
+        "rounds",
         "host",
         "pid",
         "version",
         "namespace",
-        "rounds",
         "queues",
         "items",
         "life",
@@ -96,6 +97,7 @@ class Peer:
         lastruns: when each was popped, as far as it told: an item that was handed back without
             costing an attempt is popped again under the same retries.
         alone: those with which nothing else was in flight.
+        free: by queue, the slots that it may fill; None where it does not tell.
         namespace: its setting of that name; leadership is a matter of one namespace, claims count
             whatever theirs is.
         stamp: when the server stored its last heartbeat.
@@ -120,16 +122,33 @@ class Peer:
     idle: float = 0.0
     life: str = ""
     started: str = ""
+    free: Mapping[str, int] | None = None
+
+    def wants(self, queue: str) -> bool:
+        """Whether it may pop a queue now, as far as it is known."""
+        return queue in self.queues and (self.free is None or self.free.get(queue, 0) > 0)
 
 
 def document_of(
-    me: WorkerInfo, started: datetime, claims: Iterable[Claim], rounds: int = 0
+    me: WorkerInfo,
+    started: datetime,
+    claims: Iterable[Claim],
+    free: Mapping[str, int],
+    *,
+    rounds: int,
+    first: bool,
 ) -> JsonObject:
     """Return a worker's document as it is written now.
 
+    OpenIAP keeps a history of every change to a document, save for those of ``lastseen`` alone, and
+    for these only once another change was made: that is what the state is there for (openflow
+    1.5.10.62, ``DatabaseConnection.SaveDiff``). So whatever changes all the time is in there.
+
     Args:
         started: when this life of it began, UTC.
+        free: by queue, how many items pops could bring it now.
         rounds: how often it has looked after its queues in this life.
+        first: whether it is the first of this life.
     """
     return {
         "_id": me.id,
@@ -142,11 +161,11 @@ def document_of(
         "pid": os.getpid(),
         "life": me.life,
         "lock": me.lock,
-        "rounds": rounds,
         "queues": list(me.queues),
         "slots": dict(me.queues),
         "started": iso(started),
-        "heartbeat": iso(datetime.now(UTC)),
+        "state": "starting" if first else "working",
+        "lastseen": {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": dict(free)},
         "items": [
             {
                 "id": claim.workitem.id,
@@ -185,9 +204,10 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         told: hears of what does not fit.
     """
     id = id_of(document)
-    stamp = moment_of(document.get("_modified")) or moment_of(document.get("heartbeat"))
+    seen = object_of(document.get("lastseen"))
+    stamp = moment_of(document.get("_modified")) or moment_of(seen.get("at"))
     if not id or stamp is None:
-        why = "neither _modified nor heartbeat is a moment" if id else "_id is no text"
+        why = "neither _modified nor lastseen is a moment" if id else "_id is no text"
         told(Misfit(KIND, id, why))
         return None
     if not isinstance(document.get("queues", []), list):
@@ -207,10 +227,20 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         alone=frozenset(claim.attempt for claim in claims if claim.alone),
         namespace=text_of(document.get("namespace")),
         stamp=stamp,
-        rounds=whole(document.get("rounds")),
         life=text_of(document.get("life")),
         started=text_of(document.get("started")),
+        rounds=whole(seen.get("rounds", document.get("rounds"))),
+        free=_free_of(seen, id, told),
     )
+
+
+def _free_of(seen: Mapping[str, Any], id: str, told: Told) -> dict[str, int] | None:
+    free = seen.get("free")
+    if not isinstance(free, Mapping):
+        if free is not None:
+            told(Misfit(KIND, id, "free is no object"))
+        return None
+    return {queue: number(count) for queue, count in free.items()}
 
 
 def claims_of(document: Mapping[str, Any], told: Told = ignored) -> list[Claimed]:

@@ -1,7 +1,8 @@
 """The rescuer: finds items in ``processing`` that no living worker has, and puts them back.
 
 1. One worker per queue (and namespace) looks: the live one with the lowest id. When it dies, the
-   next one does; so it does when that one lives and does nothing (``leadership.py``).
+   next one does; so it does when that one lives and does nothing (``leadership.py``). Who cannot be
+   the next one yet does not ask who is there.
 2. Claimed by a live worker: left alone. By a dead one: taken over. By nobody: taken over once it
    is older than ``unclaimed_after``.
 3. Two that look at once do no harm: the write-back's fence decides.
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import Heartbeat
-from worker.engine.fleet.leadership import idle_after, led_queues
+from worker.engine.fleet.leadership import idle_after, leads_at_earliest, led_queues
 from worker.engine.fleet.presence import COLLECTION, Peer
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
 from worker.item.attempt_id import AttemptId, attempt_id
@@ -30,7 +31,7 @@ from worker.openiap.fields import Misfit, Told, id_of, ignored, number
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
 from worker.openiap.workitem import PROCESSING, JsonObject
-from worker.service import Service
+from worker.service import Service, spread
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
@@ -93,10 +94,9 @@ class Rescuer(Service):
     ) -> None:
         super().__init__(
             "rescuer",
-            first=times.interval,
+            first=spread(times.interval, chance),
             pause=times.interval,
             on_error=partial(log.failed, "could not look for orphans"),
-            chance=chance,
         )
         self._queues = tuple(queues)
         self._heartbeat = heartbeat
@@ -109,13 +109,26 @@ class Rescuer(Service):
         self._maintain = maintain
         self._misfits = misfits
         self._tidied = float("-inf")
+        self._chance = chance
+        self._idle_until = 0.0
+        """Before that (``uptime``) this worker leads none of its queues."""
         self._seen: dict[RunId, float] = {}
         """Since when an item is in processing, unchanged; ``uptime``."""
 
-    async def round(self) -> None:
-        """Look, where there is a link."""
-        if self._pool.ready:
+    async def round(self) -> float:
+        """Look, where there is a link, or let it be; returns when the next round is.
+
+        Who leads nothing yet goes on with its rounds without a message, and tells of them: the
+        others pass over whoever has none.
+        """
+        if self._idle_until > uptime():
+            if self._may_judge():
+                self._heartbeat.worked()
+        elif self._pool.ready:
             await self.rescue()
+        pause = spread(self._times.interval, self._chance)
+        left = self._idle_until - uptime()
+        return min(pause, left) if left > 0 else pause
 
     async def rescue(self) -> int:
         """Look once, and put back what nobody works; returns how many items that were.
@@ -127,14 +140,15 @@ class Rescuer(Service):
             return 0
         peers = await self._heartbeat.peers() if self._heartbeat.usable else []
         me = self._heartbeat.me
-        led = led_queues(
-            self._queues,
-            peers,
-            me.id,
-            self._times.dead_after,
-            me.namespace,
-            idle_after=idle_after(self._times.interval, self._times.dead_after),
+        dead_after = self._times.dead_after
+        limit = idle_after(self._times.interval, dead_after)
+        led = led_queues(self._queues, peers, me.id, dead_after, me.namespace, idle_after=limit)
+        earliest = leads_at_earliest(
+            self._queues, peers, me.id, dead_after, me.namespace, idle_after=limit
         )
+        if earliest > 0:  # not all that wait for the same worker's silence look at once
+            earliest += self._times.interval * self._chance.random()
+        self._idle_until = uptime() + earliest
         if not led:
             self._heartbeat.worked()
             return 0

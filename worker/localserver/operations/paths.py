@@ -2,7 +2,8 @@
 
 Its library looks at the values of ``{"a": document}``. ``$[?(…)]`` compares fields of the document;
 ``$.[?(…)]`` recurses into every value below as well, and as JavaScript reads no property of a null,
-one null anywhere ends it: the change is told to nobody.
+one null anywhere ends it: the change is told to nobody. ``$.*.name`` asks whether the document has
+a field of that name; on OpenIAP that costs a hundredth of a comparison, which runs as a script.
 """
 
 import re
@@ -15,6 +16,7 @@ from worker.localserver.storage.errors import RefusedError
 
 EVERYTHING: Final = ("", "$", "$.", "$.*", "$..*")
 CONDITIONS: Final = re.compile(r"^\$(\.{0,2})\[\?\((.+)\)\]$")
+PRESENCE: Final = re.compile(r"^\$(?:\.\*|\[\*\])\.(\w+)$")
 EQUALITY: Final = re.compile(r"""^@\.([\w.]+)\s*(===?|!==?)\s*(?:'([^']*)'|"([^"]*)"|([\w.-]+))$""")
 MISSING: Final = object()
 """JavaScript's ``undefined``."""
@@ -26,15 +28,17 @@ class PathError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PathFilter:
-    """What a JSON path asks: comparisons, all of which must hold.
+    """What a JSON path asks: comparisons, all of which must hold, or for a field.
 
     Attributes:
         comparisons: the field's names from the outside in, whether it is to equal, the value.
+        field: the name of one that is to be there, whatever its value; "" asks for none.
         recurses: whether it looks at every value within the document as well.
         forgives: whether to take what OpenIAP's library throws for as not fitting.
     """
 
     comparisons: tuple[tuple[tuple[str, ...], bool, Any], ...]
+    field: str = ""
     recurses: bool = False
     forgives: bool = False
 
@@ -44,15 +48,19 @@ class PathFilter:
         Raises:
             PathError: OpenIAP's library throws for it; not where it forgives.
         """
+        if self.field:
+            return self.field in document
         if not self.recurses:
             return self._holds(document)
         # All of them, not the first that fits: a null behind it throws as well.
         return bool([value for value in _within(document) if self._holds(value)])
 
     def may_fit(self, known: Mapping[str, Any]) -> bool:
-        """Say the same of a document of which only some fields are known."""
+        """Say the same of a document of which some fields alone are known, or are ``MISSING``."""
         if self.recurses:
             return True
+        if self.field:
+            return known.get(self.field) is not MISSING
         for names, equal, value in self.comparisons:
             if len(names) == 1 and names[0] in known and (known[names[0]] == value) != equal:
                 return False
@@ -84,11 +92,14 @@ def path_filter(path: str, *, strict: bool = True) -> PathFilter:
         strict: recurse and throw where OpenIAP does.
 
     Raises:
-        RefusedError: the path is more than comparisons of fields with values, joined by ``&&``.
+        RefusedError: the path is more than comparisons of fields with values, joined by ``&&``, or
+            the name of a field.
     """
     text = path.strip()
     if text in EVERYTHING:
         return PathFilter(())
+    if present := PRESENCE.match(text):
+        return PathFilter((), field=present[1])
     refused = RefusedError(f"The local server cannot watch the path {path}")
     found = CONDITIONS.match(text)
     if found is None:

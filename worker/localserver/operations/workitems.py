@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from worker.localserver.operations.paths import MISSING
 from worker.localserver.operations.queues import Queues
 from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.change_feed import ChangeFeed
@@ -263,7 +264,14 @@ class WorkItems:
         return files
 
     def _tell(self, operation: str, item: StoredItem) -> None:
-        known = {"_type": "workitem", "state": item.state, "wiq": item.wiq, "wiqid": item.wiqid}
+        known: dict[str, Any] = {
+            "_type": "workitem",
+            "state": item.state,
+            "wiq": item.wiq,
+            "wiqid": item.wiqid,
+        }
+        if item.nextrun is None:
+            known["nextrun"] = MISSING
         if self._changes.wanted(item_table.COLLECTION, operation, known):
             self._changes.publish(item_table.COLLECTION, operation, item_table.document_of(item))
 

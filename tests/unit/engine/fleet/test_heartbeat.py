@@ -287,3 +287,66 @@ async def test_however_much_there_is_to_tell_heartbeats_have_pauses(
         await store.next_beat()
     await kept.stop()
     assert time.monotonic() - began > 3 * 0.05
+
+
+def fleet_of(*ids: str) -> list[dict[str, Any]]:
+    """Documents of live workers, the last of which is full."""
+    now = iso(datetime.now(UTC))
+    return [
+        {
+            "_id": id,
+            "queues": ["q"],
+            "lastseen": {"free": {"q": int(id != ids[-1])}},
+            "_modified": now,
+        }
+        for id in ids
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peers", "held", "intervals"),
+    [(("a", "b"), False, 2), (("a", "b"), True, 1), (("b", "c"), False, 1), ((), False, 1)],
+    ids=["idle", "holds an item", "leads", "knows nobody"],
+)
+async def test_only_who_holds_nothing_and_leads_nothing_speaks_half_as_often(
+    peers: tuple[str, ...], held: bool, intervals: int
+) -> None:
+    store = Store()
+    store.documents = fleet_of(*peers)
+    long = Running(Workitem(id="slow", wiq="q"), time.monotonic(), datetime.now(UTC), 1)
+    kept = Heartbeat(
+        WorkerInfo("b", "1", {"q": 1}),
+        pool=cast(Pool, store),
+        interval=10,
+        dead_after=45,
+        in_flight=lambda: [long] if held else [],
+        log=Log("error", write=lambda level, line: None),
+    )
+    if peers:
+        await kept.peers()
+    assert kept._pace() == 10 * intervals
+
+
+async def test_those_with_a_free_slot_are_known_from_the_last_look() -> None:
+    store = Store()
+    kept = heartbeat(store)
+    assert (kept.wanting("q"), kept.size("q")) == ((), 1)
+    store.documents = fleet_of("a", "b", "c", "d")
+    store.documents[1]["lastseen"] = {"free": "many"}  # of another version: it may want items
+    await kept.peers()
+    assert (kept.wanting("q"), kept.size("q")) == (("b", "c"), 4)
+    assert (kept.wanting("other"), kept.size("other")) == ((), 1)
+
+
+async def test_a_heartbeat_by_itself_changes_nothing_that_openiap_keeps_a_history_of() -> None:
+    store = Store()
+    kept = heartbeat(store)
+    await kept.start()
+    for _ in range(2):
+        kept.worked()
+        await kept.beat()
+    await kept.stop()
+    assert [beat["lastseen"]["rounds"] for beat in store.beats[:3]] == [0, 1, 2]
+    first, second, third = ({**one, "lastseen": ""} for one in store.beats[:3])
+    assert first != second, "OpenIAP keeps every version 0: there has to be another"
+    assert second == third

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from worker.engine.fleet.leadership import idle_after, led_queues, rank_of
+from worker.engine.fleet.leadership import idle_after, leads_at_earliest, led_queues, rank_of
 from worker.engine.fleet.presence import Peer
 from worker.engine.fleet.sightings import Sightings
 
@@ -100,3 +100,26 @@ def test_who_is_gone_and_comes_back_is_looked_at_anew() -> None:
     fleet.now += 1000
     assert fleet.sightings.note([]) == []
     assert fleet.look(seen(), after=10).idle == 0
+
+
+def test_nobody_need_look_before_all_that_come_first_could_be_dead() -> None:
+    peers = [peer("a", silent=5), peer("b", silent=20), peer("c")]
+    assert leads_at_earliest(["q"], peers, "c", 45) == 40
+    assert leads_at_earliest(["q"], peers, "b", 45) == 40
+    assert leads_at_earliest(["q"], peers, "a", 45) == 0
+
+
+def test_who_does_no_work_is_looked_at_again_when_it_would_be_passed_over() -> None:
+    limit = idle_after(30, 45)
+    idle = replace(peer("a", silent=0), idle=limit - 10)
+    assert leads_at_earliest(["q"], [idle], "b", 45, idle_after=limit) == 10
+    passed = replace(peer("a", silent=0), idle=limit + 10)
+    assert leads_at_earliest(["q"], [passed], "b", 45, idle_after=limit) == 0
+
+
+def test_of_several_queues_the_first_to_be_led_counts() -> None:
+    peers = [peer("a", silent=5), peer("b", silent=30, queues=("q", "r"))]
+    assert leads_at_earliest(["q", "r"], peers, "c", 45) == 15
+    assert leads_at_earliest(["q", "own"], peers, "c", 45) == 0
+    elsewhere = [replace(peer("a"), namespace="test")]
+    assert leads_at_earliest(["q"], elsewhere, "c", 45) == 0

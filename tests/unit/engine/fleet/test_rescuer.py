@@ -163,7 +163,7 @@ def test_documents_of_other_versions_are_read_or_left() -> None:
 class House:
     """A heartbeat and a pool: ``b`` was silent for long, and its item is in processing."""
 
-    usable = True
+    usable = ready = True
     me = WorkerInfo("a", "1", {"q": 1})
     server_time = NOW
 
@@ -173,6 +173,8 @@ class House:
         self.rounds = 0
         self.documents = [item()]
         self.claims = [("i", 0)]
+        self.first: list[Peer] = []
+        self.looks = 0
 
     def steady(self) -> float:
         return self.steady_for
@@ -184,7 +186,8 @@ class House:
         self.rounds += 1
 
     async def peers(self) -> list[Peer]:
-        return [peer("a"), peer("b", silent=1200, claims=self.claims)]
+        self.looks += 1
+        return [*self.first, peer("a"), peer("b", silent=1200, claims=self.claims)]
 
     async def call(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
         async def query(*_: object, **__: object) -> list[dict[str, Any]]:
@@ -224,3 +227,29 @@ async def test_a_look_in_which_the_servers_clock_leaps_judges_nobody(
         return Delivered("applied")
 
     assert await looking(house, take).rescue() == taken
+
+
+async def test_who_comes_after_another_does_not_look_until_that_one_could_be_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr("worker.engine.fleet.rescuer.uptime", lambda: now)
+
+    async def take(orphan: Orphan, *, patient: bool) -> Delivered:
+        return Delivered("applied")
+
+    house = House(leaps=False)
+    house.first = [peer("0", silent=5)]
+    rescuer = looking(house, take)
+    end = now + TIMES.dead_after - 5
+    while now < end:
+        now += await rescuer.round()
+        assert house.looks == 1
+    assert house.rounds > 1, "it tells of rounds without a look, or it would be passed over"
+    limit = TIMES.dead_after + TIMES.interval
+    house.first = [replace(peer("0", silent=0), idle=1_000.0)]  # lives, and does nothing
+    while house.looks == 1:
+        now += await rescuer.round()
+    assert now < end + limit
+    now += await rescuer.round()
+    assert house.looks == 3, "it leads now"

@@ -6,7 +6,7 @@ import pytest
 
 from worker.localserver.operations.messages import topic_fits
 from worker.localserver.operations.options import Faults
-from worker.localserver.operations.paths import PathError, path_filter
+from worker.localserver.operations.paths import MISSING, PathError, path_filter
 from worker.localserver.operations.queries import item_condition
 from worker.localserver.storage.errors import RefusedError
 
@@ -45,6 +45,9 @@ def test_topics_fit_word_by_word(pattern: str, key: str, fits: bool) -> None:
         ("$[?(@.within == 1)]", False),
         ("$.[?(@.within == 1)]", True),
         ("$..[?(@.within == 1)]", True),
+        ("$.*.n", True),
+        ("$[*].n", True),
+        ("$.*.within", False),
     ],
 )
 def test_paths_choose_documents(path: str, fits: bool) -> None:
@@ -59,6 +62,11 @@ def test_a_path_that_recurses_throws_at_any_null(null: dict[str, Any]) -> None:
         path_filter("$.[?(@.state == 'new')]").fits(document)
     assert path_filter("$[?(@.state == 'new')]").fits(document)
     assert path_filter("$.[?(@.state == 'new')]", strict=False).fits(document)
+
+
+def test_a_field_that_is_null_is_there() -> None:
+    assert path_filter("$.*.lastrun").fits({"lastrun": None, "a": None})
+    assert not path_filter("$.*.nextrun").fits({"lastrun": None, "a": None})
 
 
 def test_a_field_below_what_is_not_there_throws() -> None:
@@ -76,14 +84,19 @@ def test_a_field_below_what_is_not_there_throws() -> None:
         ("$[?(@.state != 'new')]", True),
         ("$[?(@.state == 'processing' && @.unknown == 1)]", True),
         ("$[?(@.state.deeper == 'x')]", True),
+        ("$.*.state", True),
+        ("$.*.unknown", True),
+        ("$.*.nextrun", False),
+        ("$[?(@.nextrun == 'x')]", False),
+        ("$[?(@.nextrun != 'x')]", True),
     ],
 )
 def test_known_fields_rule_out_what_they_can(path: str, may_fit: bool) -> None:
-    assert path_filter(path).may_fit({"state": "processing"}) is may_fit
+    assert path_filter(path).may_fit({"state": "processing", "nextrun": MISSING}) is may_fit
 
 
 @pytest.mark.parametrize(
-    "path", ["$.[?(@.a > 1)]", "$.store..book", "$.[?(@.a == oops)]", "garbage"]
+    "path", ["$.[?(@.a > 1)]", "$.store..book", "$.*.a.b", "$.[?(@.a == oops)]", "garbage"]
 )
 def test_paths_that_are_not_understood_are_refused(path: str) -> None:
     with pytest.raises(RefusedError, match=r"cannot watch the path"):
