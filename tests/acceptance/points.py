@@ -61,10 +61,12 @@ def install(points: Points) -> None:
             await points.pass_by(POPPED)
         await popped(self, workitem, at)
 
-    async def finished_there(self: Outbox, item_id: str, retries: int, outcome: Any) -> None:
+    async def finished_there(
+        self: Outbox, item_id: str, retries: int, outcome: Any, **more: Any
+    ) -> None:
         if queues.get(item_id) == COMPUTED:
             await points.pass_by(COMPUTED)
-        await finished(self, item_id, retries, outcome)
+        await finished(self, item_id, retries, outcome, **more)
 
     async def deliver_there(self: WriteBack, delivery: Any) -> Any:
         queue = queues.get(delivery.workitem.id)

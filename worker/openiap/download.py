@@ -25,6 +25,9 @@ from worker.openiap.server_info import is_loopback
 
 CHUNK: Final = 1 << 20
 IDLE_SECONDS: Final = 30.0
+REFUSED: Final = (401, 403, 500)
+"""What a token is refused with: OpenIAP 1.5.10.62 answers 500 to one that is over or none at all,
+proxies in front of it the others."""
 
 
 class Download:
@@ -86,7 +89,7 @@ class Download:
             async with self._http.stream(
                 "GET", url, headers={"Authorization": f"Bearer {token}"}
             ) as answer:
-                if answer.status_code in (401, 403):
+                if answer.status_code in REFUSED:
                     raise AccessDenied(f"HTTP {answer.status_code}", operation="download")
                 if answer.status_code != 200:
                     raise FileTransferError(

@@ -242,7 +242,7 @@ async def test_a_name_that_another_took_in_the_last_moment_is_not_taken_from_it(
 
     name._watched = watched  # type: ignore[method-assign]
     with pytest.raises(NameTaken, match="lives on far"):
-        await name.take(document_of(me, datetime.now(UTC), ()))
+        await name.take(document_of(me, datetime.now(UTC), (), {}, rounds=0, first=True))
     assert looks == ["dead", "third"]
     (document,) = await client.query(COLLECTION, {"_id": "blue"})
     assert document["life"] == "third"

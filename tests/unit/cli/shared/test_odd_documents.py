@@ -19,7 +19,8 @@ from worker.cli.queues import _row as queue_row
 from worker.cli.queues import _shown as queue_shown
 from worker.cli.schedules import _row as schedule_row
 from worker.cli.schedules import _shown as schedule_shown
-from worker.cli.shared.item_view import local_time, show_item, show_items, shown_item
+from worker.cli.shared.item_view import moment as shown_moment
+from worker.cli.shared.item_view import show_item, show_items, shown_item
 from worker.cli.shared.output import print_json, show
 from worker.engine.scheduler.records import records_of
 from worker.openiap.values import iso
@@ -115,7 +116,7 @@ def test_schedules_are_listed_whatever_they_are(document: dict[str, Any]) -> Non
 )
 def test_moments_at_the_ends_of_time_are_shown_in_every_time_zone(zone: str, moment: str) -> None:
     with time_zone(zone):
-        assert local_time(moment)
+        assert shown_moment(moment)
 
 
 @given(ANY_JSON)
