@@ -7,7 +7,7 @@ unique in MongoDB, in one atomic step, so there is never a second one.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from worker.item.unique import Unique
@@ -17,8 +17,9 @@ from worker.openiap.workitem import JsonObject
 
 DEFAULT_NAME: Final = "New work item"
 DEFAULT_PRIORITY: Final = 2
-BEHIND: Final = timedelta(minutes=1)
-"""An item that is due at once is due since then: the server's clock may be behind this one's."""
+DUE_AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""When an item is due that waits for nothing. No clock has a part in it: an item of a machine whose
+clock is ahead of the server's would wait for as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class NewItem:
     wiqid: str = ""
     acl: tuple[JsonObject, ...] = ()
 
-    def document(self, now: datetime) -> JsonObject:
+    def document(self) -> JsonObject:
         """Return the document of the new item (server.md, Documents)."""
         document: JsonObject = {
             "_id": self.id,
@@ -100,7 +101,7 @@ class NewItem:
             "state": "new",
             "priority": self.priority,
             "retries": 0,
-            "nextrun": iso(self.nextrun or now - BEHIND),
+            "nextrun": iso(self.nextrun or DUE_AT_ONCE),
             "wiq": self.queue,
             "wiqid": self.wiqid,
             "files": [],
@@ -125,9 +126,9 @@ class FollowUp(NewItem):
     parent: str = ""
     unique: Unique | None = None
 
-    def document(self, now: datetime) -> JsonObject:
+    def document(self) -> JsonObject:
         """Return the document of the new item, with its parent's id."""
-        return {**NewItem.document(self, now), "openiap_worker_parent": self.parent}
+        return {**NewItem.document(self), "openiap_worker_parent": self.parent}
 
     def kept(self) -> JsonObject:
         """Return it as JSON, for the outbox."""

@@ -11,9 +11,7 @@
 """
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.item.metadata import KEY
@@ -22,17 +20,13 @@ from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
     DuplicateKey,
-    OpenIAPError,
     QueueNotFound,
     ServerError,
 )
-from worker.openiap.fields import id_of, moment_of, number, object_of, objects_of
-from worker.openiap.values import iso
-from worker.openiap.workitem import NEW, JsonObject
+from worker.openiap.fields import id_of, number, object_of, objects_of
+from worker.openiap.workitem import JsonObject
 
 COLLECTION: Final = "workitems"
-SURELY_WAITS: Final = timedelta(minutes=2)
-"""An item that is due so much later can be written whole: nobody pops it meanwhile."""
 KNOWN_FOR: Final = 60.0
 """Seconds for which a queue's id and rights are remembered."""
 
@@ -112,10 +106,7 @@ async def insert(client: Client, item: NewItem, *, id_field: str) -> Inserted:
     """
     try:
         if item.wiqid:
-            document = item.document(datetime.now(UTC))
-            stored = await client.insert_one(COLLECTION, document)
-            if item.nextrun is None:
-                await _due_at_once(client, document, stored)
+            await client.insert_one(COLLECTION, item.document())
             return Inserted(item.id, fresh=True)
     except DuplicateKey as error:
         if _of_another_index(error):
@@ -130,24 +121,6 @@ def _of_another_index(error: DuplicateKey) -> bool:
     """Whether it is not the id that is taken: an installation may have unique indexes of its own,
     and then the item is not there."""
     return "index:" in error.text and "_id_" not in error.text
-
-
-async def _due_at_once(client: Client, document: JsonObject, stored: JsonObject) -> None:
-    """Put an item right that is due at once, where this machine's clock is ahead of the server's:
-    it would wait for as long. What the server stamped on the insertion tells, so nobody is asked.
-
-    The item is there; an error of this write leaves it to wait, which is no reason to fail.
-    """
-    due, now = moment_of(document["nextrun"]), moment_of(stored.get("_created"))
-    if due is None or now is None or due <= now:
-        return
-    past = iso(now - timedelta(seconds=1))
-    with suppress(OpenIAPError):
-        if client.capabilities.conditional_updates:
-            waiting = {"_id": document["_id"], "state": NEW}
-            await client.update_document(COLLECTION, waiting, {"$set": {"nextrun": past}})
-        elif due - now > SURELY_WAITS:
-            await client.update_one(COLLECTION, {**document, **stored, "nextrun": past})
 
 
 async def _pushed(client: Client, item: NewItem, id_field: str) -> Inserted:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.item.metadata import KEY
-from worker.item.new_item import BEHIND, NewItem, Push, Sent, chosen_id
+from worker.item.new_item import DUE_AT_ONCE, NewItem, Push, Sent, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.fields import moment_of, number, object_of, text_of
@@ -160,7 +160,7 @@ class UniquePushes:
         payload = _payload(document, item)
         priority = min(number(document.get("priority")) or item.priority, item.priority)
         now = await self._clock.now()
-        due, wanted = moment_of(document.get("nextrun")), item.nextrun or now - BEHIND
+        due, wanted = moment_of(document.get("nextrun")), item.nextrun or DUE_AT_ONCE
         if due is not None and wanted < due and due - now > SOON:
             return await self._written(document, payload, priority, wanted)
         if self._client.capabilities.conditional_updates:

@@ -224,7 +224,7 @@ def test_follow_ups(document: Any) -> None:
         found = FollowUp.read(document)
         assert found.id
         assert found.queue
-        found.document(NOW)
+        found.document()
         assert FollowUp.read(found.kept()) == found
 
 
