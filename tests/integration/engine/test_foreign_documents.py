@@ -106,7 +106,8 @@ async def test_a_worker_starts_and_works_whatever_its_own_document_claims(client
     items: list[Any] = [None, 5, "i", {"id": 5}, {"id": "x", "retries": "1"}, {"id": []}]
     document = {"_id": "me", "_type": "worker", "host": [], "queues": 7, "items": items}
     await client.insert_one(COLLECTION, document)
-    await start(work, worker_id="me")
+    # It may be another's who lives: the start waits until that one is silent for long enough.
+    await start(work, worker_id="me", heartbeat_interval=0.3, dead_after=1)
     await client.push_workitem("q", {})
     (done,) = await until_finished(client, "q")
     assert done["state"] == "successful"
