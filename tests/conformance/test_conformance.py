@@ -101,6 +101,7 @@ def asking(server: LocalServer, *more: str) -> list[str]:
     return ["--url", server.ws_url, *login, "--rate", "0", *more]
 
 
+@pytest.mark.dear
 async def test_the_local_server_is_as_the_facts_say() -> None:
     async with own_site() as local:
         quick = [fact for fact in FACTS if fact.quick]

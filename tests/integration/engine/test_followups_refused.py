@@ -180,6 +180,9 @@ async def test_a_finished_item_that_was_put_back_is_not_told_of_its_follow_ups(c
     assert "follow-up item" in document["errormessage"]
 
 
+@pytest.mark.parametrize(
+    "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
+)
 async def test_one_life_left_more_refused_follow_ups_than_are_sent_at_once_and_none_waits_for_them(
     client, settings, start, server
 ) -> None:

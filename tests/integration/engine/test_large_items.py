@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel, field_serializer, field_validator
 
 from tests.integration.engine import process_deeds
@@ -88,6 +89,9 @@ async def test_a_large_payload_of_a_process_is_read_where_it_can_be_ended(client
     assert "is invalid: number: Input should be a valid integer" in bad["errormessage"]
 
 
+@pytest.mark.parametrize(
+    "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
+)
 async def test_an_item_of_very_many_files_is_worked_beside_others(
     client, start, tmp_path: Path, client_name: str
 ) -> None:

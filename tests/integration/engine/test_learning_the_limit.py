@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.integration.engine.conftest import (
     DEADLINE,
     PASSWORD,
@@ -50,6 +52,9 @@ async def worked(
     return daemon
 
 
+@pytest.mark.parametrize(
+    "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
+)
 async def test_a_limit_is_met_once_and_known_at_the_next_start(
     client_name: str, tmp_path: Path
 ) -> None:

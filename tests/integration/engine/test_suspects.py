@@ -174,6 +174,9 @@ async def test_one_refusal_keeps_no_item_of_a_dead_worker(
 
 
 @pytest.mark.parametrize("deaths", [1, 2, 3])
+@pytest.mark.parametrize(
+    "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
+)
 async def test_an_item_of_several_deaths_is_worked_beside_fewer_and_fewer(
     client: Client, start: Make, deaths: int
 ) -> None:

@@ -184,6 +184,7 @@ async def test_a_connection_may_fail_a_few_times(serve: Serve, connect: Connect)
     await honest.sign_in()
 
 
+@pytest.mark.dear
 async def test_a_flood_over_many_connections_is_slowed_and_an_honest_one_gets_through(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
