@@ -130,23 +130,23 @@ def form_for(choice: LogFormat, environment: Mapping[str, str], stream: TextIO |
 
     Args:
         choice: the setting; ``auto`` is journald's under systemd, JSON in a container and on a
-            transient machine of OpenIAP's agent, else text.
+            transient machine of OpenIAP's agent, text for people on a terminal and else.
         environment: ``JOURNAL_STREAM`` (systemd.exec(5)), ``KUBERNETES_SERVICE_HOST``,
             ``container`` (systemd's and podman's), ``SF_VMID`` (OpenIAP's agent), ``NO_COLOR``
             (no-color.org) and ``TERM`` are read.
     """
     if choice == "auto" and _is_journal(environment.get("JOURNAL_STREAM", ""), stream):
         return journal
-    if choice == "json" or (choice == "auto" and _in_container(environment)):
+    terminal = _is_terminal(stream)
+    if choice == "json" or (choice == "auto" and not terminal and _in_container(environment)):
         return as_json
-    return coloured if _takes_colour(environment, stream) else text
+    plain = environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
+    return coloured if terminal and not plain else text
 
 
-def _takes_colour(environment: Mapping[str, str], stream: TextIO | None) -> bool:
-    if stream is None or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
-        return False
+def _is_terminal(stream: TextIO | None) -> bool:
     try:
-        return stream.isatty()
+        return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
 

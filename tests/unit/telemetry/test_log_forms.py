@@ -118,6 +118,7 @@ CASES: list[tuple[str, Mapping[str, str], object, object]] = [
     ("auto", {"TERM": "dumb"}, Terminal(), text),
     ("auto", {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None, as_json),
     ("auto", {"SF_VMID": "7"}, None, as_json),
+    ("auto", {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, Terminal(), coloured),
     ("auto", {"container": "podman"}, None, as_json),
     ("text", {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None, text),
     ("json", {}, Terminal(), as_json),
