@@ -49,6 +49,7 @@ from worker.item.outcome import (
     invalid_payload,
     released,
     success,
+    with_attempt,
 )
 from worker.openiap.client import Client
 from worker.openiap.fields import number
@@ -197,6 +198,12 @@ class Runner:
                 took = uptime() - running.popped
                 facts = AttemptFacts(self._name, self._worker_id, workitem, running.item, took)
                 outcome = await with_evidence(running.error, outcome, facts, files)
+            outcome = with_attempt(
+                outcome,
+                worker=self._worker_id,
+                attempt=workitem.retries + 1,
+                seconds=uptime() - running.popped,
+            )
             delivered = await self._completer.complete(running, outcome, self._events)
             if self.gate is not None and running.admission is not None:
                 await self.gate.left(running.admission, outcome, delivered)

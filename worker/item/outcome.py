@@ -199,8 +199,8 @@ def failure(
         return Outcome("business", None, message, whole_source(error))
     if isinstance(decided, Retry):
         at = decided.at if decided.after is None else now + timedelta(seconds=decided.after)
-        source = "" if decided is error else whole_source(error)
-        return Outcome("application", None, message, source, retry_at=at)
+        # OpenIAP keeps the source of an earlier attempt where there is none (server.md, Update).
+        return Outcome("application", None, message, whole_source(error), retry_at=at)
     source = whole_source(error)
     if isinstance(decided, ResultError):
         return Outcome("failed", None, message, source)
@@ -245,6 +245,16 @@ def with_facts(
             facts.append(f"data {shortened(repr(data), 4_000)}")
     text = masked(", ".join(facts)) + "\n" + outcome.source
     return replace(outcome, source=clip(text, MAX_SOURCE))
+
+
+def with_attempt(outcome: Outcome, *, worker: str, attempt: int, seconds: float) -> Outcome:
+    """Return a failure whose source says at least which attempt it is of: OpenIAP keeps that of an
+    earlier attempt where there is none, and it would seem to belong to this one's message."""
+    if outcome.source or outcome.kind in ("successful", "released"):
+        return outcome
+    who = f"worker {worker}, " if worker else ""
+    said = f"{who}attempt {attempt}, {seconds:.3g} s: no traceback, nothing was raised"
+    return replace(outcome, source=masked(said))
 
 
 def invalid_payload(error: ValidationError, *, handler: str) -> Outcome:

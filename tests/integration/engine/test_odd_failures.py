@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pytest
 from pydantic import BaseModel, field_validator, model_serializer
 
 from tests.integration.engine.conftest import create_queue, until_finished
-from worker import handler
+from worker import Backoff, Item, Retry, handler
 
 
 class Picky(BaseModel):
@@ -48,3 +49,27 @@ async def test_an_error_in_the_results_own_code_is_written_back(client, start) -
     (done,) = await until_finished(client, "q")
     assert done["state"] == "failed"
     assert "no such thing" in done["errormessage"]
+
+
+@pytest.mark.parametrize("last", ["retry", "no object"])
+async def test_the_source_of_an_error_is_of_the_attempt_of_its_message(
+    client, start, last: str
+) -> None:
+    """OpenIAP keeps the source of an earlier attempt where a later one has none."""
+
+    @handler("q", retry=Backoff("10ms", max="10ms"))
+    async def work(item: Item) -> Any:
+        if item.attempt == 1:
+            raise ValueError("the first attempt's")
+        if last == "retry":
+            raise Retry("not yet", after=0.01)
+        return ["no", "object"]
+
+    await create_queue(client, "q", maxretries=2)
+    await start(work)
+    await client.push_workitem("q", {})
+    (failed,) = await until_finished(client, "q")
+    assert failed["state"] == "failed"
+    assert "the first attempt's" not in failed["errormessage"]
+    assert "the first attempt's" not in failed["errorsource"]
+    assert "attempt 2" in failed["errorsource"]
