@@ -120,7 +120,9 @@ class KeyLock:
         return hold
 
     async def _try_acquire(self, line: str, key: str, me: Holder, behind: bool) -> Hold | None:
-        version = self._freed.pop(line, None)
+        # Who is behind others must not take what was freed, and may be a holder by now.
+        freed = self._freed.pop(line, None)
+        version = None if behind else freed
         for _ in range(ROUNDS):
             version = version or await self._cells.tip(KIND, line)
             holders = holders_of(version)
@@ -182,8 +184,10 @@ class KeyLock:
             if version is not None and waiter is not None:
                 mine = next((one for one in holders if one.is_(waiter)), None)
                 if mine is not None:
-                    if mine.woken or await self._wake_holder(line, version, waiter):
-                        return  # whoever wrote ``woken`` does it, or ``maintain``
+                    # Whoever wrote ``woken`` wakes it, or ``maintain``; but not a later run of it.
+                    woken = mine.woken and mine.place == waiter.id
+                    if woken or await self._wake_holder(line, version, waiter):
+                        return
                     continue
             live = [one for one in holders if await self._live(one)]
             if await self._fill(line, "", version, live):
@@ -206,9 +210,12 @@ class KeyLock:
             await self.refill(head.line)
 
     async def _wake_forgotten(self, line: str, version: Version) -> None:
-        """Wake the first holder that waits and has its place still: whoever should have, died."""
+        """Wake the first holder that waits and has a place still: whoever should have, died."""
         for holder in holders_of(version):
             waiter = await self._lines.read(holder.place) if holder.place else None
+            if waiter is None:  # it may wait in a later run, under another place
+                waiters = await self._lines.first(line, MANY)
+                waiter = next((one for one in waiters if holder.is_(one)), None)
             if waiter is not None:
                 await self._wake_holder(line, version, waiter)
                 return

@@ -2,19 +2,26 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
 from tests.integration.engine.concurrency.conftest import STATE, Overlaps, fleet, places
 from tests.integration.engine.conftest import create_queue, until_finished, until_idle
 from worker.app.decorator import handler
+from worker.engine.concurrency import key_lock as key_lock_room
 from worker.engine.concurrency.holders import KIND, Holder, content_of
 from worker.engine.concurrency.key import line_name
+from worker.engine.concurrency.key_lock import KeyLock
+from worker.engine.concurrency.waiting_line import WaitingLines
+from worker.engine.concurrency.waker import Waker
 from worker.engine.daemon import Daemon
 from worker.errors import BusinessError
 from worker.item.outcome import WAITS
+from worker.openiap.client import Client
+from worker.openiap.pool import Pool
+from worker.openiap.workitem import Workitem
 from worker.state.cells import Cells
 
 
@@ -409,3 +416,69 @@ async def test_whoever_may_work_the_queue_may_see_its_keys(client, start) -> Non
     await until(one_runs_and_one_waits)
     assert all(rights[0] in d["_acl"] for d in found)
     finish.set()
+
+
+class OneLink:
+    """A pool of one client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def wait_ready(self) -> None:
+        """It is."""
+
+    async def call(self, operation: Any, **_: Any) -> Any:
+        return await operation(self._client)
+
+
+def key_lock(client: Client) -> KeyLock:
+    return KeyLock(
+        1,
+        cells=Cells(client),
+        lines=WaitingLines(client, queue="orders", namespace=""),
+        waker=Waker(cast(Pool, OneLink(client)), queue="orders"),
+        wake=lambda: None,
+        now=lambda: datetime.now(UTC),
+    )
+
+
+async def test_who_comes_behind_others_finds_that_it_holds_the_key_by_now(client) -> None:
+    """What this worker freed a moment ago is no word on who holds the key now."""
+    await create_queue(client, "orders")
+    here, elsewhere = key_lock(client), key_lock(client)
+    before, me = Workitem(id="a" * 24, wiq="orders"), Workitem(id="b" * 24, wiq="orders")
+    hold = await here.acquire("orders/a", "a", before)
+    assert hold is not None
+    here.stopped(hold)
+    await here.release(hold)
+    assert await elsewhere.acquire("orders/a", "a", me) is not None
+    assert await here.acquire("orders/a", "a", me, behind=True) is not None
+
+
+async def test_an_item_that_holds_its_key_and_waits_again_is_woken(
+    client, start, monkeypatch
+) -> None:
+    """Its key was given to it in an earlier run, whose place is gone."""
+    monkeypatch.setattr(key_lock_room, "UNWOKEN", 0.2)
+    seen, finish = Overlaps(), asyncio.Event()
+
+    @handler("orders", key=customer, concurrency=2)
+    async def order(payload: dict[str, Any]) -> None:
+        await seen.run(payload)
+        if payload["n"] == 0:
+            await finish.wait()
+
+    await create_queue(client, "orders")
+    pushed = [await client.push_workitem("orders", {"customer": "a", "n": n}) for n in range(2)]
+    (first,) = await fleet(start, order, 1)
+    await until_parked([first], 1)
+    await asyncio.sleep(0.2)  # who is put back looks at the line once more
+    cells = Cells(client)
+    held = await cells.read(KIND, line_name("orders", "a"))
+    assert held is not None
+    earlier = Holder(pushed[1].id, 0, woken=True, place="/line/orders/a#0000000002/gone/0/1")
+    assert await cells.replace(held, content_of("a", [earlier])) is not None
+    finish.set()
+    await until_finished(client, "orders", 2)
+    assert seen.order["a"] == [0, 1]
+    await until_idle(first)
