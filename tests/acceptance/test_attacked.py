@@ -78,6 +78,13 @@ def test_what_must_not_be_is_found(entries: list[Entry], what: str) -> None:
     assert what in "; ".join(books_of(entries).faults())
 
 
+def test_another_may_send_the_state_that_is_left_and_nothing_else() -> None:
+    decided = changed(HELD, payload={"n": 0, "run": "a"})
+    assert books_of([NEW, HELD, decided, changed(WON, writer="v")]).faults() == []
+    other = changed(WON, writer="v", payload={"n": 0, "run": "b"})
+    assert "did not have it" in "; ".join(books_of([NEW, HELD, decided, other]).faults())
+
+
 def test_a_take_over_may_cost_nothing_where_it_names_the_run_that_it_ends() -> None:
     back = changed(NEW, writer="v", error=f"{DIED}{AT}; put back by v")
     assert books_of([NEW, HELD, back, HELD, WON]).faults() == []

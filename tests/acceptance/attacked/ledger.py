@@ -197,7 +197,7 @@ def _judge_item(
         if entry.state in FINAL and closed is None:
             closed = entry
             if entry.state == "successful":
-                books.overwritten += _late(name, entry, popped, begins)
+                books.overwritten += _late(name, before, entry, popped, begins)
     if closed is None:
         return
     if closed.state == "failed":
@@ -225,10 +225,19 @@ def _taken_away(before: Entry, after: Entry) -> bool:
 
 
 def _late(
-    name: str, entry: Entry, popped: Entry | None, begins: Mapping[str, Mapping[str, Any]]
+    name: str,
+    before: Entry,
+    entry: Entry,
+    popped: Entry | None,
+    begins: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
-    """Return what says that an outcome is of another run than the one that had the item."""
-    if popped is not None and entry.writer != popped.owner:
+    """Return what says that an outcome is of another run than the one that had the item.
+
+    Whoever finds an item on which its owner has written the outcome may send what is left, the
+    state, and nothing else.
+    """
+    completed = before.writer == before.owner and before.payload == entry.payload
+    if popped is not None and entry.writer != popped.owner and not completed:
         return [f"{name} was closed by somebody who did not have it"]
     begin = begins.get(entry.run)
     if begin is None or popped is None:
