@@ -125,6 +125,9 @@ class Heartbeat(Service):
         self._peers: list[Peer] | None = None
         self._wanting: dict[str, tuple[str, ...]] = {}
         self._looks = FIRST_LOOKS
+        self._met: tuple[str, datetime | None, float] | None = None
+        """Another life that has written this worker's document: which, when, and when this one had
+        written last."""
 
     async def previous_claims(self) -> list[Claimed]:
         """Take this worker's name, and return the items that an earlier life under it held when it
@@ -232,9 +235,18 @@ class Heartbeat(Service):
 
     def _look_for_namesake(self, peers: Iterable[Peer]) -> None:
         """Another life wrote this worker's document after this one did. That takes an outage for
-        so long that this worker counted as dead, or two links to two servers of one database."""
+        so long that this worker counted as dead, or two links to two servers of one database.
+
+        Once is no life: a last heartbeat of an earlier one may have been held up on its way. Who
+        writes again after this one has written in between lives.
+        """
         for peer in peers:
-            if peer.id == self.me.id and peer.life != self.me.life and self._beaten is not None:
+            if peer.id != self.me.id or peer.life == self.me.life or self._beaten is None:
+                continue
+            met = self._met
+            if met is None or met[0] != peer.life or met[2] == self._beaten:
+                self._met = (peer.life, peer.stamp, self._beaten)
+            elif met[1] != peer.stamp:
                 mine = (iso(self._started), self.me.life)
                 self.on_namesake(peer, mine > (peer.started, peer.life))
 
