@@ -1,6 +1,5 @@
 """A child of a handler is no worker: whatever becomes of it, the worker and its items go on."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,5 +71,11 @@ async def test_children_of_every_kind_end_as_they_would_anywhere(
     client: str, tmp_path: Path
 ) -> None:
     assert client in CLIENTS
-    await worked(tmp_path, client, FORKS + PROGRAMS + POOLS + COSTLY)
-    await asyncio.sleep(0)
+    kinds = tuple(kind for kind in KINDS if kind != "in-thread")
+    for folder in ("all", "threads"):
+        (tmp_path / folder).mkdir()
+    await worked(tmp_path / "all", client, FORKS + PROGRAMS + COSTLY, kinds)
+    # A pool that is forked from one thread of several may hang in Python itself, which warns of
+    # that from 3.12 on: beside other handlers such a one is made once, by the test above.
+    apart = [way for way in COSTLY if way[0] not in ("fork Pool", "fork ProcessPoolExecutor")]
+    await worked(tmp_path / "threads", client, FORKS + PROGRAMS + apart, ("in-thread",))
