@@ -167,7 +167,10 @@ def update(
     changed = _with_queues(
         Options(url, settings, client), lambda queues: queues.update(name, change)
     )
-    print_result(_shown(changed), f"Changed queue {name}.", as_json=as_json)
+    said = f"Changed queue {name}."
+    if change.workers:  # server.md, Rights: an item has those of its queue when it was pushed
+        said += " Items that wait in it keep their rights: who was given some sees new ones alone."
+    print_result(_shown(changed), said, as_json=as_json)
 
 
 @app.command("purge")
