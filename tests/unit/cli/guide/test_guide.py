@@ -8,6 +8,7 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
+from tests.pages import PAGES, blocks_of
 from worker.cli.app import command_line
 from worker.cli.guide.command import rendered
 from worker.cli.guide.pages import for_terminal, headings_of, pages, section_of, title_of
@@ -98,3 +99,17 @@ def test_a_terminal_shows_every_page_whole(width: int) -> None:
         shown = rendered(console, text)
         assert max(map(len, shown.splitlines())) <= width, name
         assert shown.count("…") == for_terminal(text).count("…"), name
+
+
+def test_code_on_the_pages_fits_a_terminal() -> None:
+    """80 columns, of which the terminal's margin takes two; other libraries' code is as it is."""
+    wide = [
+        f"{block.name}: {line}"
+        for page in PAGES
+        if page != "comparison"
+        for language in ("python", "sh", "text")
+        for block in blocks_of(page, language)
+        for line in block.text.splitlines()
+        if len(line) > 78
+    ]
+    assert wide == []
