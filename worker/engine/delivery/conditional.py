@@ -26,11 +26,12 @@ from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader, chained
 from worker.engine.delivery.server_clock import ServerClock
+from worker.item.outcome import Written
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import objects_of, text_of
-from worker.openiap.large import apart, is_large
+from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, JsonObject
@@ -176,7 +177,9 @@ class ConditionalWrite:
     async def _matches(self, delivery: Delivery, ending: Ending) -> bool | None:
         """Send a conditional update, and return whether it met its run; None where it has to go
         the other way."""
-        text = await apart(is_large(ending.change), _text_of, ending.change)
+        written = delivery.outcome.written
+        large = len(written.text) > LARGE if written else is_large(ending.change)
+        text = await apart(large, _text_of, ending.change, written)
         if not text:
             delivery.unfit = True
             return None
@@ -206,10 +209,25 @@ class ConditionalWrite:
         return Delivered("applied", state=ending.state, nextrun=ending.at)
 
 
-def _text_of(change: JsonObject) -> str:
-    """Return a change as it is sent, or "" where it would not arrive as it is."""
-    text = json_text(change)
+def _text_of(change: JsonObject, written: Written | None) -> str:
+    """Return a change as it is sent, or "" where it would not arrive as it is.
+
+    Args:
+        written: the payload that is to be written with it, as text.
+    """
+    fields = change.get("$set", {})
+    if written is None or fields.get("payload") is not written.payload:
+        text = json_text(change)
+    else:
+        others = {name: value for name, value in fields.items() if name != "payload"}
+        rest = {name: value for name, value in change.items() if name != "$set"}
+        text = _with(json_text(rest), "$set", _with(json_text(others), "payload", written.text))
     return text if carried(text) else ""
+
+
+def _with(text: str, name: str, value: str) -> str:
+    """Return the text of an object with one more field, itself given as text."""
+    return f'{{"{name}":{value}{"" if text == "{}" else ","}{text[1:]}'
 
 
 def names_of(files: object) -> list[str] | None:
