@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from worker.localserver.operations import queues
 from worker.localserver.operations.collections import Collections, require_name
+from worker.localserver.operations.paths import MISSING
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import Queries, asked, in_mongomock
 from worker.localserver.operations.queues import NO_UPDATE, Queues
@@ -25,8 +26,8 @@ from worker.localserver.storage.item_rules import NEW
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.user import User, created_by, modified_by
 
-TOLD: Final = ("_type", "state", "wiq", "wiqid")
-"""What is known of an item's change before its payload is read."""
+UNLESS_THERE: Final = {"nextrun": MISSING, "userid": MISSING}
+"""What watches look for, and an item of which all but the payload is known has or has not."""
 AGENTS: Final = "agents"
 PACKAGE: Final = "package"
 CREATED: Final = ("_created", "_createdby", "_createdbyid")
@@ -174,7 +175,8 @@ class Documents:
             known: dict[str, Any] | None = None
             if collection == item_table.COLLECTION:
                 self._items.replace(item_table.item_of(changed), now, payload=writes)
-                known = {field: changed.get(field) for field in TOLD}
+                known = {**UNLESS_THERE, **changed}
+                known.pop("payload", None)
             else:
                 self._documents.replace(collection, changed)
             if self._changes.wanted(collection, "update", known):
