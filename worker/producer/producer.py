@@ -12,6 +12,7 @@ from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
+from worker.item.error_text import coded
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sender, Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, pushes_to
@@ -42,7 +43,7 @@ class ItemFailed(WorkerError):
         self.item_id = str(document.get("_id", ""))
         self.queue = str(document.get("wiq", ""))
         self.errortype = str(document.get("errortype") or "application")
-        self.code, self.message = _coded(text)
+        self.code, self.message = coded(text)
         super().__init__(f"item {self.item_id} of {self.queue} failed: {text}")
 
 
@@ -190,12 +191,3 @@ def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTim
         f"item {item_id} of {queue} has no outcome after {duration_text(timeout)}"
         f" (state {state or 'unknown'})"
     )
-
-
-def _coded(text: str) -> tuple[str, str]:
-    """Take the code apart from a message; the worker writes it as ``[CODE] message``."""
-    if text.startswith("["):
-        code, bracket, rest = text[1:].partition("] ")
-        if bracket and code and " " not in code:
-            return code, rest
-    return "", text

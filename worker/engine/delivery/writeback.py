@@ -21,6 +21,7 @@ from worker.engine.delivery.conditional import ConditionalWrite
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.given_back import gives_back
+from worker.engine.delivery.origins import Origins
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.release import handed_back, retried, taken_over
@@ -101,6 +102,7 @@ class WriteBack:
         self._rules = rules or QueueRulesReader(pool, clock)
         self._time = ServerClock(clock, server_stamp)
         self._owner = Owner(pool, worker_id=worker_id, rights=self._rights, log=log)
+        self._origins = Origins(self._owner, self._rules)
         self._conditional = ConditionalWrite(
             pool,
             worker_id=worker_id,
@@ -186,6 +188,8 @@ class WriteBack:
         if delivery.outcome.kind == "application" and delivery.workitem.retries:
             allowed = await self._rules.maxretries(delivery.workitem.wiq)
             spared = await gives_back(self._pool, delivery.workitem, allowed)
+        if not spared:
+            update = await self._origins.marked(delivery, update)
         if update.nextrun is not None:
             ended = await self._put_back(delivery, update.nextrun, spared=spared)
             if ended is not None:
