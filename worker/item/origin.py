@@ -11,7 +11,7 @@ in it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from worker.item.error_text import MAX_MESSAGE, clip, coded
 from worker.item.metadata import KEY, ORIGIN
@@ -80,6 +80,15 @@ def mark_of(workitem: Workitem, outcome: Outcome) -> JsonObject:
     return {**mark, "error": error}
 
 
+def mark_for(origin: Origin) -> JsonObject:
+    """Return the mark of which an origin is read."""
+    mark: JsonObject = {"id": origin.id, "queue": origin.queue, "attempts": origin.attempts}
+    if not isinstance(origin, DeadLetter):
+        return mark
+    error = {"type": origin.kind, "message": origin.message}
+    return {**mark, "error": {**error, "code": origin.code, "source": origin.source}}
+
+
 def marked(payload: JsonObject, mark: JsonObject) -> JsonObject:
     """Return a payload with a mark, which keeps where the item itself comes from."""
     kept = object_of(payload.get(KEY))
@@ -99,12 +108,11 @@ def origin_of(mark: object, item_id: str) -> Origin | None:
     error = found.get("error")
     if not isinstance(error, Mapping):
         return Origin(id, queue, attempts)
-    kind = BUSINESS if error.get("type") == BUSINESS else APPLICATION
     return DeadLetter(
         id,
         queue,
         attempts,
-        cast("ErrorKind", kind),
+        "business" if error.get("type") == BUSINESS else "application",
         clip(text_of(error.get("message")), MAX_MESSAGE),
         text_of(error.get("code")),
         text_of(error.get("source")),

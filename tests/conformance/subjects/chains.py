@@ -113,8 +113,8 @@ async def copied_files(on: Ground) -> Any:
 
 
 @fact(
-    "What a conditional update sets inside a payload goes along with the copy; an earlier error that"
-    " it takes away is gone, and a success leaves one where it is.",
+    "What a conditional update sets inside a payload goes along with the copy; an earlier error"
+    " that it takes away is gone, and a success leaves one where it is.",
     {"copy": {"n": 1, "own": {"mark": {"a": 1}}}, "gone": True, "kept": "boom"},
     "native",
 )

@@ -1,5 +1,8 @@
 """What an item of a chain tells of the item that it comes from, and what that one keeps."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,11 +12,23 @@ from tests.integration.engine.test_taking_over import Line, log
 from worker import BusinessError, DeadLetter, Item, Origin, Retry, handler
 from worker.engine.delivery.delivery import Delivery
 from worker.engine.delivery.writeback import WriteBack
-from worker.item.outcome import Outcome
+from worker.item.outcome import NOTHING_RAISED, Outcome, failure
+from worker.item.retry import RetryPolicy
 from worker.openiap.client import Client
 from worker.openiap.workitem import Workitem
 
 BOUNDED: dict[str, Any] = {"maxretries": 2, "failed_wiq": "rest"}
+NOW: dict[str, Any] = {
+    "attempt": 2,
+    "policy": RetryPolicy(),
+    "now": datetime.now(UTC),
+    "chance": Random(1),
+}
+
+
+def sender(client: Client) -> WriteBack:
+    line: Any = Line(client)
+    return WriteBack(line, worker_id="me", lease=1e6, log=log())
 
 
 async def test_a_dead_letter_bears_the_error_and_the_id_of_its_item(client: Client, start) -> None:
@@ -127,10 +142,8 @@ async def test_an_item_that_nobody_works_any_more_is_a_dead_letter_too(
         document = await until_one(client, {"_id": popped.id})
         await client.update_one("workitems", {**document, "failed_wiq": "rest"})
     known = Workitem(id=popped.id, wiq="q", payload=None, lastrun=popped.lastrun)
-    line: Any = Line(client)
-    writeback = WriteBack(line, worker_id="me", lease=1e6, log=log())
     dead = Outcome("failed", None, "it was alone in 3 deaths")
-    delivered = await writeback.deliver(Delivery(known, dead))
+    delivered = await sender(client).deliver(Delivery(known, dead))
     assert (delivered.result, delivered.state) == ("applied", "failed")
     copy = await until_one(client, {"wiq": "rest"})
     mark = copy["payload"].pop("openiap_worker")["origin"]
@@ -141,3 +154,32 @@ async def test_an_item_that_nobody_works_any_more_is_a_dead_letter_too(
         "attempts": 1,
         "error": {"type": "application", "message": "it was alone in 3 deaths"},
     }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "source"),
+    [
+        (Outcome("failed", None, "refused", NOTHING_RAISED), NOTHING_RAISED),
+        (failure(Retry(reason="busy"), **NOW), "Retry: busy"),
+        (failure(Retry(after=5, reason="busy"), **NOW), "Retry: busy"),
+    ],
+    ids=["worker", "retry", "retry-after"],
+)
+async def test_message_and_source_are_of_the_same_attempt(
+    client: Client, outcome: Outcome, source: str
+) -> None:
+    await create_queue(client, "q", maxretries=5)
+    await client.push_workitem("q", {"n": 1})
+    popped = await client.pop_workitem("q")
+    assert popped is not None
+    earlier = replace(
+        popped, payload=None, state="retry", errormessage="1", errorsource="of the 1st"
+    )
+    await client.update_workitem(replace(earlier, errortype="application"))
+    again = await client.pop_workitem("q")
+    assert again is not None
+    await sender(client).deliver(Delivery(again, outcome))
+    found = await until_one(client, {"_id": popped.id})
+    assert found["errormessage"] == outcome.message
+    assert source in found["errorsource"]
+    assert "of the 1st" not in found["errorsource"]

@@ -27,7 +27,7 @@ from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.release import handed_back, retried, taken_over
 from worker.engine.delivery.server_clock import ServerClock, Stamp
 from worker.errors import WorkerError
-from worker.item.outcome import Outcome, released, update_of
+from worker.item.outcome import NOTHING_RAISED, Outcome, released, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (
@@ -148,7 +148,9 @@ class WriteBack:
         except LocalFileError as error:
             self._unreadable(delivery, error)
         except FileTransferError as error:
-            delivery.outcome = Outcome("failed", None, f"The item's files: {error.text}")
+            delivery.outcome = Outcome(
+                "failed", None, f"The item's files: {error.text}", NOTHING_RAISED
+            )
             delivery.uploaded = None
             raise _NotYet(error) from error
         except (ServerError, QueueNotFound, AccessDenied, Unsupported) as error:
@@ -270,6 +272,7 @@ class WriteBack:
             update_of(delivery.workitem, delivery.outcome),
             state=RETRY,
             errormessage=delivery.outcome.message or "worker stopped",
+            errorsource=delivery.outcome.source or NOTHING_RAISED,
             errortype="application",
             nextrun=None if waits is None else waits.unparked_until or waits.until,
         )
@@ -299,7 +302,10 @@ class WriteBack:
             payload_bytes=len(json_text(delivery.outcome.payload or {})),
         )
         delivery.outcome = Outcome(
-            "failed", None, f"OpenIAP refused the outcome of the handler: {error.text}"
+            "failed",
+            None,
+            f"OpenIAP refused the outcome of the handler: {error.text}",
+            NOTHING_RAISED,
         )
         delivery.uploaded, delivery.unfit = None, False
         delivery.given_up = True
