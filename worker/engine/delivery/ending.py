@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from worker.engine.delivery.fence import CLOSING, closing, still_open
+from worker.engine.delivery.fence import CLOSING, WORKER, closing, still_open
 from worker.engine.delivery.queue_rules import CHAINS, QueueRules
 from worker.engine.delivery.release import handing_back, parking, taking_over
 from worker.item.metadata import KEY, ORIGIN
@@ -131,6 +131,7 @@ def ending_of(
         "wiq": rules.name,
         "wiqid": rules.id,
         "_version": 0,
+        WORKER: run.over[-1] if run.over else run.by,
     }
     if rules.acl:
         fields["_acl"] = list(rules.acl)
