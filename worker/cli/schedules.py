@@ -41,9 +41,9 @@ Name = Annotated[
 COLUMNS = dict.fromkeys(("schedule", "expression", "state", "next"), "whole")
 
 MISSED_ONES = {
-    "skip": "missed ones are left out",
-    "last": "of missed ones the last is made good",
-    "all": "missed ones are all made good",
+    "skip": "missed: left out",
+    "last": "missed: the last is done",
+    "all": "missed: all are done",
 }
 
 
@@ -196,7 +196,7 @@ def _row(record: Record, now: datetime, *, utc: bool = False) -> tuple[Any, ...]
 def _more(record: Record, *, utc: bool = False) -> str:
     last = _there(record, record.last, utc=utc) if record.last else "never"
     missed = MISSED_ONES.get(record.missed, str(record.missed))
-    return f"last run: {last}; zone {record.tz}; {missed}"
+    return f"last {last}; zone {record.tz}; {missed}"
 
 
 def _state(record: Record) -> str:
