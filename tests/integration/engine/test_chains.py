@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.integration.engine import process_deeds
 from tests.integration.engine.conftest import create_queue, until_finished, until_one
 from tests.integration.engine.test_taking_over import Line, log
 from worker import BusinessError, DeadLetter, Item, Origin, Retry, handler
 from worker.engine.delivery.delivery import Delivery
 from worker.engine.delivery.writeback import WriteBack
+from worker.item.metadata import taken_out
 from worker.item.outcome import NOTHING_RAISED, Outcome, failure
 from worker.item.retry import RetryPolicy
 from worker.openiap.client import Client
@@ -82,6 +84,20 @@ async def test_a_dead_letter_bears_the_error_and_the_id_of_its_item(client: Clie
     assert "how" in letters["invalid"].message
 
 
+async def test_a_process_handler_reads_dead_letters_too(client: Client, start) -> None:
+    @handler("q")
+    async def work(payload: dict) -> None:
+        raise BusinessError("no number")
+
+    await create_queue(client, "q", failed_wiq="rest-in-a-child")
+    await create_queue(client, "rest-in-a-child")
+    pushed = await client.push_workitem("q", {"n": 1})
+    await start(work, process_deeds.sorted_out)
+    (done,) = await until_finished(client, "rest-in-a-child")
+    found = taken_out(done["payload"])[0]
+    assert found == {"n": 1, "of": pushed.id, "because": "no number"}, done
+
+
 async def test_the_next_item_of_a_chain_knows_the_one_before(client: Client, start) -> None:
     origins: list[Origin | None] = []
 
@@ -128,14 +144,18 @@ async def test_an_item_that_succeeds_sheds_the_error_of_an_earlier_attempt(
     assert not {"errormessage", "errorsource", "errortype"} & set(done)
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["queue", "item"])
+@pytest.mark.parametrize(
+    ("own", "odd"),
+    [(False, {}), (True, {}), (False, {"openiap_worker": "odd"})],
+    ids=["queue", "item", "odd"],
+)
 async def test_an_item_that_nobody_works_any_more_is_a_dead_letter_too(
-    client: Client, own: bool
+    client: Client, own: bool, odd: dict[str, str]
 ) -> None:
     """As it is taken over: nothing is known of its payload, which it keeps."""
     await create_queue(client, "rest")
     await create_queue(client, "q", **({} if own else BOUNDED))
-    await client.push_workitem("q", {"n": 1})
+    await client.push_workitem("q", {"n": 1, **odd})
     popped = await client.pop_workitem("q")
     assert popped is not None
     if own:
