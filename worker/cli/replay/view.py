@@ -54,7 +54,7 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
     if run.outcome.message:
         console.print(safe(run.outcome.message), style="red", soft_wrap=True)
     if run.outcome.source:
-        console.print(safe(run.outcome.source), style="dim", soft_wrap=True)
+        console.print(safe(run.outcome.source.rstrip()), style="dim", soft_wrap=True)
     _show_item(console, played)
     _show_held_back(console, played)
     console.print()
