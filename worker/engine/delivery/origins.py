@@ -3,13 +3,15 @@ ends it: the mark goes along in the payload that the update stores and OpenIAP c
 
 1. Of a queue that names none for such items nothing is written. Only an item that fails for good is
    looked at: it may name one itself.
-2. An outcome without a payload keeps the stored one, which is read then. That is tried a few times
-   and no more: a payload may be larger than this link can carry, and the item is to end all the
+2. An outcome without a payload keeps the stored one. Where it is not known as it came, it is read,
+   a few times and no more: it may be larger than this link can carry, and the item is to end all the
    same.
 """
 
 from dataclasses import replace
 from typing import Final
+
+from pydantic_core import from_json
 
 from worker.engine.delivery.delivery import Delivery
 from worker.engine.delivery.ending import state_after
@@ -56,6 +58,9 @@ class Origins:
 
     async def _stored(self, delivery: Delivery) -> JsonObject | None:
         """Return the payload that stands on an item; None where it is none, or does not come."""
+        if delivery.workitem.text:  # as it came, and whatever was stored since is an outcome's own
+            came: JsonObject = from_json(delivery.workitem.text)
+            return came
         if delivery.reads >= READS:
             return None
         delivery.reads += 1
