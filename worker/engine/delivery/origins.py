@@ -4,8 +4,8 @@ ends it: the mark goes along in the payload that the update stores and OpenIAP c
 1. Of a queue that names none for such items nothing is written. Only an item that fails for good is
    looked at: it may name one itself.
 2. An outcome without a payload keeps the stored one. Where it is not known as it came, it is read,
-   a few times and no more: it may be larger than this link can carry, and the item is to end all the
-   same.
+   a few times and no more: it may be larger than this link can carry, and the item is to end all
+   the same.
 """
 
 from dataclasses import replace
