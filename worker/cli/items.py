@@ -8,7 +8,8 @@ import typer
 from worker.cli.shared.client import with_client
 from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import FAILED, CommandError, explain, no_item, no_queue, usage_error
-from worker.cli.shared.item_view import file_sizes, show_item, show_items, shown_item, summary
+from worker.cli.shared.item_page import Holder, holder_of, show_item
+from worker.cli.shared.item_view import file_sizes, show_items, shown_item, summary
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
@@ -86,18 +87,19 @@ def show(
     settings: SettingsFile = None,
     client: ClientName = None,
 ) -> None:
-    """Show one item: state, payload, what went wrong, and its files."""
+    """Show one item: what it waits for, who had it, what went wrong, its payload and files."""
     chosen = settings_of(Options(url, settings, client)).settings
 
-    async def work(signed: Client) -> tuple[JsonObject, dict[str, int]]:
+    async def work(signed: Client) -> tuple[JsonObject, dict[str, int], Holder | None]:
         document = await _item(signed, id)
-        return document, await file_sizes(signed, document)
+        holder = None if as_json else await holder_of(signed, document)
+        return document, await file_sizes(signed, document), holder
 
-    document, sizes = with_client(chosen, work)
+    document, sizes, holder = with_client(chosen, work)
     if as_json:
         print_json(shown_item(document, sizes))
     else:
-        show_item(to_stdout(), document, sizes, utc=utc)
+        show_item(to_stdout(), document, sizes, holder=holder, utc=utc)
 
 
 @app.command("retry")
@@ -106,6 +108,7 @@ def retry(
     force: Annotated[
         bool, typer.Option("--force", help="Also items that are being processed right now.")
     ] = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -128,7 +131,7 @@ def retry(
         await signed.update_workitem(item, ignoremaxretries=True)
         return await _item(signed, id)
 
-    _each(chosen, ids, one, said="Put back to new", key="retried", as_json=as_json)
+    _each(chosen, ids, one, said="Put back to new", key="retried", as_json=as_json, utc=utc)
 
 
 @app.command("delete")
@@ -161,6 +164,7 @@ def _each(
     said: str,
     key: str,
     as_json: bool,
+    utc: bool = False,
 ) -> None:
     """Do something with each item and show what it gives; one that fails does not keep the others
     from it."""
@@ -184,7 +188,7 @@ def _each(
     elif done:
         to_stdout().print(safe(f"{said}: {many(len(done), 'item')}."))
         if shown:
-            show_items(to_stdout(), shown)
+            show_items(to_stdout(), shown, utc=utc)
     for text in errors.values():
         to_stderr().print(safe(text), style="red", soft_wrap=True)
     if errors:

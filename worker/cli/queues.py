@@ -23,7 +23,7 @@ from worker.cli.shared.output import (
     many,
     print_json,
     print_result,
-    show,
+    show_noted,
     to_stderr,
     to_stdout,
 )
@@ -104,8 +104,8 @@ def list_queues(
         to_stdout().print("No queues. To create one: openiap-worker queues create NAME")
         return
     columns = {"queue": "whole", "new": "number", "running": "number", "successful": "number"}
-    columns |= {"failed": "number", "attempts": "number", "delay": "number", "then": "dim"}
-    show(to_stdout(), columns, [_row(queue) for queue in found])
+    columns |= {"failed": "number", "attempts": "number", "delay": "number"}
+    show_noted(to_stdout(), columns, [_row(queue) for queue in found], [_then(q) for q in found])
 
 
 @app.command("create")
@@ -245,11 +245,6 @@ def _shown(document: JsonObject) -> JsonObject:
 
 def _row(queue: JsonObject) -> tuple[Any, ...]:
     items = queue["items"]
-    then = [
-        f"{state}: {queue[key]}"
-        for state, key in (("successful", "success_queue"), ("failed", "failed_queue"))
-        if queue[key]
-    ]
     return (
         queue["name"],
         items["new"],
@@ -258,5 +253,11 @@ def _row(queue: JsonObject) -> tuple[Any, ...]:
         items["failed"],
         queue["max_retries"],
         f"{queue['retry_delay'] or 0} s",
-        ", ".join(then),
     )
+
+
+def _then(queue: JsonObject) -> str:
+    """Return where a queue's items go on to."""
+    ways = (("successful ones", "success_queue"), ("failed ones", "failed_queue"))
+    then = [f"{which} to {queue[key]}" for which, key in ways if queue[key]]
+    return f"then {', '.join(then)}" if then else ""

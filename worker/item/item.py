@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
+from worker.item.origin import DeadLetter, Origin, origin_of
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.item.type_form import form_of
 from worker.openiap.errors import FileTransferError
@@ -161,6 +162,19 @@ class Item:
             return datetime.fromtimestamp(int(self.id[:8], 16), UTC)
         except ValueError:
             return None
+
+    @property
+    def origin(self) -> Origin | None:
+        """The item that this one is a copy of, where a chain made it (``success_wiq``,
+        ``failed_wiq``); None for an item that was pushed."""
+        return None if self._metadata is None else origin_of(self._metadata.origin, self.id)
+
+    @property
+    def dead_letter(self) -> DeadLetter | None:
+        """The failed item that this one is a copy of, with its error, where the queue is one for
+        failed items (``failed_wiq``); else None."""
+        found = self.origin
+        return found if isinstance(found, DeadLetter) else None
 
     @property
     def metadata(self) -> Metadata:

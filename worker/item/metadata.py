@@ -9,11 +9,12 @@
 - ``namespace``: whose work this is; it stays, and goes along a chain.
 - ``unique``: the id under which a unique push is known that could not have it
   (``producer/insert.py``).
+- ``origin``: the item that this one is a copy of, where a chain made it; see ``origin.py``.
 
 Handlers never see the key: it is taken out before the payload is validated.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.errors import WorkerError
@@ -22,6 +23,7 @@ from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
 
 KEY: Final = "openiap_worker"
+ORIGIN: Final = "origin"
 MAX_CHECKPOINT: Final = 1024 * 1024
 """Bytes of JSON; it travels with every write and every pop of the item."""
 
@@ -38,6 +40,7 @@ class Metadata:
     progress: JsonObject | None = None
     namespace: str = ""
     unique: str = ""
+    origin: JsonObject | None = None
 
     def content(self) -> JsonObject:
         """Return what is stored under the key; {} for nothing."""
@@ -50,6 +53,8 @@ class Metadata:
             found["namespace"] = self.namespace
         if self.unique:
             found["unique"] = self.unique
+        if self.origin is not None:
+            found[ORIGIN] = self.origin
         return found
 
 
@@ -60,12 +65,13 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
     if not isinstance(found, dict):
         return rest, Metadata()
     progress, namespace = found.get("progress"), found.get("namespace")
-    unique = found.get("unique")
+    unique, origin = found.get("unique"), found.get(ORIGIN)
     return rest, Metadata(
         checkpoint=found.get("checkpoint"),
         progress=progress if isinstance(progress, dict) else None,
         namespace=namespace if isinstance(namespace, str) else "",
         unique=unique if isinstance(unique, str) else "",
+        origin=origin if isinstance(origin, dict) else None,
     )
 
 
@@ -76,8 +82,8 @@ def joined(payload: JsonObject, metadata: Metadata) -> JsonObject:
 
 
 def after_success(payload: JsonObject, metadata: Metadata) -> JsonObject:
-    """Return what a successful item keeps: of the key, the namespace and the unique push's id."""
-    return joined(payload, Metadata(namespace=metadata.namespace, unique=metadata.unique))
+    """Return what a successful item keeps: all but checkpoint and progress."""
+    return joined(payload, replace(metadata, checkpoint=None, progress=None))
 
 
 def checkpoint_form(state: object, item_id: str) -> Any:

@@ -12,6 +12,7 @@ from worker.app.options import Handler
 from worker.durations import Duration, seconds
 from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import Metadata, joined
+from worker.item.origin import Origin, mark_for
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -50,6 +51,7 @@ class WorkerTest:
         attempt: int = 1,
         maxretries: int = DEFAULT_MAXRETRIES,
         checkpoint: object = None,
+        origin: Origin | None = None,
         resources: Mapping[Any, Any] | None = None,
         around: Sequence[Lifespan | Middleware] = (),
         client: Client | None = None,
@@ -68,6 +70,7 @@ class WorkerTest:
             attempt: 1 for the first.
             maxretries: how many attempts the queue allows, for ``item.attempts_left``.
             checkpoint: what an earlier attempt gave to ``item.checkpoint``.
+            origin: the item that this one is a copy of; a ``DeadLetter`` for ``item.dead_letter``.
             resources: by type, in the place of what lifespans provide; by factory, in the place of
                 what ``Resource(factory)`` would make.
             around: lifespans and middleware to run, as the worker does.
@@ -95,7 +98,7 @@ class WorkerTest:
         workitem = Workitem(
             id=id or f"test-{number}",
             name=name or "New work item",
-            payload=joined(as_json_object(payload), _metadata(checkpoint)),
+            payload=joined(as_json_object(payload), _metadata(checkpoint, origin)),
             priority=priority,
             state="processing",
             wiq=handler.options.queue,
@@ -115,8 +118,11 @@ class WorkerTest:
         return await dry_run(handler, setup)
 
 
-def _metadata(checkpoint: object) -> Metadata:
-    return Metadata(checkpoint=None if checkpoint is None else json_form(checkpoint))
+def _metadata(checkpoint: object, origin: Origin | None) -> Metadata:
+    return Metadata(
+        checkpoint=None if checkpoint is None else json_form(checkpoint),
+        origin=None if origin is None else mark_for(origin),
+    )
 
 
 def as_json_object(payload: object) -> JsonObject:

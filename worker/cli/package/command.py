@@ -20,10 +20,29 @@ from worker.cli.package.publish import Published, existing, publish
 from worker.cli.package.run import Ended, run
 from worker.cli.shared.client import refused, run_async, signed_in, with_client
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.options import AsJson, Options, Set, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import confirm, many, print_json, safe, table, to_stderr, to_stdout
+from worker.cli.shared.item_view import moment
+from worker.cli.shared.options import (
+    AsJson,
+    Options,
+    Set,
+    SettingsFile,
+    Url,
+    Utc,
+    Yes,
+    settings_of,
+)
+from worker.cli.shared.output import (
+    confirm,
+    many,
+    print_json,
+    safe,
+    show_noted,
+    to_stderr,
+    to_stdout,
+)
 from worker.openiap.errors import AccessDenied
 from worker.openiap.factory import make_client
+from worker.openiap.fields import text_of
 from worker.settings import Settings
 
 MEGABYTE = 1024 * 1024
@@ -130,6 +149,7 @@ async def _publish(settings: Settings, built: Built, yes: bool) -> Published | N
 
 @app.command("list")
 def list_command(
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -141,20 +161,23 @@ def list_command(
     if as_json:
         print_json(found)
         return
-    counted = Counter(one.get("id") for one in found)
+    if not found:
+        to_stdout().print("No packages.")
+        return
+    counted = Counter(text_of(one.get("id")) for one in found)
     rows = [
         [
-            one.get("id"),
-            one.get("version"),
-            one.get("_createdby"),
-            one.get("_modified"),
-            one.get("_id"),
-            "" if counted[one.get("id")] == 1 else f"{counted[one.get('id')]} of this name",
+            text_of(one.get("id")),
+            text_of(one.get("version")),
+            text_of(one.get("_createdby")),
+            moment(one.get("_modified"), utc=utc),
+            text_of(one.get("_id")),
         ]
         for one in found
     ]
-    columns = {"name": "", "version": "", "made by": "", "changed": "dim", "document": "whole"}
-    to_stdout().print(table({**columns, "": ""}, rows))
+    notes = [f"{counted[row[0]]} of this name" if counted[row[0]] > 1 else "" for row in rows]
+    columns = dict.fromkeys(("name", "version", "made by", "changed", "document"), "whole")
+    show_noted(to_stdout(), columns, rows, notes)
 
 
 @app.command("delete")

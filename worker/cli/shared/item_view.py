@@ -1,20 +1,20 @@
-"""How items look: a row of a list, a page of one."""
+"""How items look in a list, and what is told of one; ``item_page.py`` has the page."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
-from rich.json import JSON
 from rich.text import Text
 
 from worker.cli.shared.documents import first
-from worker.cli.shared.output import safe, show, show_facts, table
+from worker.cli.shared.output import safe, show, show_noted, table
 from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import number
-from worker.openiap.values import format_bytes, json_text, parse_iso
+from worker.openiap.values import parse_iso
 from worker.openiap.workitem import SUCCESSFUL, JsonObject
 
 ROW: Final = {
@@ -28,19 +28,24 @@ ROW: Final = {
 }
 WIDTH_FOR_NAMES: Final = 110
 LEAST_FOR_ERRORS: Final = 12
+LEAST_FOR_QUEUES: Final = 8
 STYLES: Final = {"successful": "green", "failed": "red", "processing": "cyan", "new": ""}
+_EXACT: Final = re.compile(r"(?<= \d\d:\d\d):\d\d(?= )|(?<=[+-]\d\d):00$")
+"""What is left out of a moment where there is little room: seconds, and an offset's whole hour."""
 
 
 def show_items(console: Console, documents: Sequence[JsonObject], *, utc: bool = False) -> None:
-    """Print a list of items, a line each: names where there is room, errors cut to what is left.
+    """Print a list of items, a line each; where that is too narrow for names and errors, they
+    stand in a second one.
 
     Args:
         utc: moments are UTC instead of this machine's time.
     """
-    columns = dict(ROW)
-    if console.width < WIDTH_FOR_NAMES:
-        del columns["name"]
     rows = [_row(document, utc=utc) for document in documents]
+    if console.width < WIDTH_FOR_NAMES:
+        _show_narrow(console, rows)
+        return
+    columns = dict(ROW)
     before = {name: kind for name, kind in columns.items() if name != "error"}
     taken = console.measure(table(before, [[row[name] for name in before] for row in rows])).maximum
     room = console.width - taken - 2
@@ -51,6 +56,22 @@ def show_items(console: Console, documents: Sequence[JsonObject], *, utc: bool =
     show(console, columns, [[row[name] for name in columns] for row in rows])
 
 
+def _show_narrow(console: Console, rows: Sequence[dict[str, object]]) -> None:
+    columns = {name: kind for name, kind in ROW.items() if name not in ("name", "error")}
+    for row in rows:
+        row["changed"] = _EXACT.sub("", str(row["changed"]))
+    others = {name: kind for name, kind in columns.items() if name != "queue"}
+    taken = console.measure(table(others, [[row[name] for name in others] for row in rows])).maximum
+    room = max(LEAST_FOR_QUEUES, console.width - taken - 2)
+    notes = [": ".join(str(row[name]) for name in ("name", "error") if row[name]) for row in rows]
+    for place, row in enumerate(rows):
+        whole = str(row["queue"])
+        row["queue"] = _cut(whole, room)
+        if row["queue"] != whole:
+            notes[place] = " ".join(one for one in (f"({whole})", notes[place]) if one)
+    show_noted(console, columns, [[row[name] for name in columns] for row in rows], notes)
+
+
 def _row(document: JsonObject, *, utc: bool) -> dict[str, object]:
     return {
         "id": str(document.get("_id", "")),
@@ -58,8 +79,8 @@ def _row(document: JsonObject, *, utc: bool) -> dict[str, object]:
         "queue": str(document.get("wiq", "")),
         "attempts": attempts(document),
         "changed": moment(document.get("_modified"), utc=utc),
-        "name": name_of(document),
-        # OpenIAP keeps the error of an earlier attempt when a later one succeeds.
+        "name": " ".join(name_of(document).split()),
+        # The official client cannot take the error of an earlier attempt away.
         "error": "" if document.get("state") == SUCCESSFUL else _error_of(document),
     }
 
@@ -128,46 +149,6 @@ def shown_item(document: JsonObject, sizes: Mapping[str, int]) -> JsonObject:
         "payload": document.get("payload"),
         "files": [{"name": name, "id": id, "bytes": sizes.get(id)} for name, id in files(document)],
     }
-
-
-def show_item(
-    console: Console, document: JsonObject, sizes: Mapping[str, int], *, utc: bool = False
-) -> None:
-    """Print an item whole for people.
-
-    Args:
-        utc: moments are UTC instead of this machine's time.
-    """
-    facts: list[tuple[str, object]] = [
-        ("id", document.get("_id", "")),
-        ("name", name_of(document)),
-        ("queue", document.get("wiq", "")),
-        ("state", state(document)),
-        ("priority", document.get("priority", "")),
-        ("attempts", attempts(document)),
-        ("pushed", moment(document.get("_created"), utc=utc)),
-        ("last run", moment(document.get("lastrun"), utc=utc)),
-        ("next run", moment(document.get("nextrun"), utc=utc)),
-        ("waits", safe(waits(document) or "")),
-        ("changed", moment(document.get("_modified"), utc=utc)),
-        ("worked by", document.get("username") or ""),
-    ]
-    show_facts(console, [fact for fact in facts if str(fact[1])])
-    if document.get("errormessage") or document.get("errorsource"):
-        earlier = document.get("state") == SUCCESSFUL
-        title = "Error of an earlier attempt" if earlier else "Error"
-        console.print(f"\n[bold]{title}[/bold]", end=" ")
-        console.print(safe(f"({document.get('errortype') or 'no type'})"))
-        console.print(safe(document.get("errormessage") or ""), style="dim" if earlier else "red")
-        if document.get("errorsource"):
-            console.print(safe(document["errorsource"]), style="dim")
-    console.print("\n[bold]Payload[/bold]")
-    console.print(JSON(json_text(document.get("payload")), ensure_ascii=True))
-    found = files(document)
-    if found:
-        console.print("\n[bold]Files[/bold]")
-        rows = [(n, format_bytes(sizes[i]) if i in sizes else "", i) for n, i in found]
-        show(console, {"name": "", "size": "number", "id": "dim"}, rows)
 
 
 def files(document: JsonObject) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.item.new_item import FollowUp
+from worker.item.outcome import NOTHING_RAISED
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
@@ -190,7 +191,12 @@ class FollowUps:
 
         async def tell(client: Client) -> None:
             if client.capabilities.conditional_updates and not self._rights.missing(workitem.wiq):
-                change = {"$set": {"errormessage": text, "errortype": "application"}}
+                error = {
+                    "errormessage": text,
+                    "errortype": "application",
+                    "errorsource": NOTHING_RAISED,
+                }
+                change = {"$set": error}
                 if (await client.update_document("workitems", still, change)).matched == 1:
                     return
             found = await client.query("workitems", still, {"name": 1, "priority": 1}, top=1)
@@ -204,6 +210,7 @@ class FollowUps:
                 wiq=workitem.wiq,
                 wiqid=workitem.wiqid,
                 errormessage=text,
+                errorsource=NOTHING_RAISED,
                 errortype="application",
             )
             await client.update_workitem(update)

@@ -6,6 +6,7 @@ that an item that a client put back to ``new`` is popped again.
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final
 
 from worker.localserver.operations import queues
@@ -363,9 +364,28 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
             for field, value in fields.items():
                 plain[operator](changed, field, value)
         return changed
+    for path in update.get("$set", {}):
+        _require_place(document, path)
     found = asked(lambda: in_mongomock([document]))
     asked(lambda: found.update_one({}, with_timed_patterns(update)))
     return dict(found.find_one({}))
+
+
+def _require_place(document: dict[str, Any], path: str) -> None:
+    """Refuse a field inside of what is no object, as MongoDB does.
+
+    Raises:
+        RefusedError: there is no place for it.
+    """
+    inside: Any = document
+    for name, following in pairwise(path.split(".")):
+        if not isinstance(inside, dict) or name not in inside:
+            return
+        inside = inside[name]
+        if not isinstance(inside, dict | list):
+            raise RefusedError(
+                f"Cannot create field '{following}' in element {{{name}: {json.dumps(inside)}}}"
+            )
 
 
 def _changes_payload(update: dict[str, Any]) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from worker.cli.shared.item_view import show_item, show_items, summary
+from worker.cli.shared.item_page import show_item
+from worker.cli.shared.item_view import show_items, summary
 from worker.engine.delivery.release import handed_back
 from worker.item.outcome import Waits
 
