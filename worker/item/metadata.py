@@ -7,8 +7,8 @@
 - ``progress``: ``{"share": 0.4, "text": "page 3 of 8", "at": "…Z"}``. It goes when the item
   succeeds.
 - ``namespace``: whose work this is; it stays, and goes along a chain.
-- ``unique``: the id under which a unique push is known that could not have it
-  (``producer/insert.py``).
+- ``unique``, ``follow_up``: the id under which a unique push or a follow-up item is known that
+  could not have it (``producer/insert.py``); it stays, for who asks whether the item is there.
 - ``origin``: the item that this one is a copy of, where a chain made it; see ``origin.py``.
 
 Handlers never see the key: it is taken out before the payload is validated.
@@ -40,6 +40,7 @@ class Metadata:
     progress: JsonObject | None = None
     namespace: str = ""
     unique: str = ""
+    follow_up: str = ""
     origin: JsonObject | None = None
 
     def content(self) -> JsonObject:
@@ -53,6 +54,8 @@ class Metadata:
             found["namespace"] = self.namespace
         if self.unique:
             found["unique"] = self.unique
+        if self.follow_up:
+            found["follow_up"] = self.follow_up
         if self.origin is not None:
             found[ORIGIN] = self.origin
         return found
@@ -66,11 +69,13 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         return rest, Metadata()
     progress, namespace = found.get("progress"), found.get("namespace")
     unique, origin = found.get("unique"), found.get(ORIGIN)
+    follow_up = found.get("follow_up")
     return rest, Metadata(
         checkpoint=found.get("checkpoint"),
         progress=progress if isinstance(progress, dict) else None,
         namespace=namespace if isinstance(namespace, str) else "",
         unique=unique if isinstance(unique, str) else "",
+        follow_up=follow_up if isinstance(follow_up, str) else "",
         origin=origin if isinstance(origin, dict) else None,
     )
 
