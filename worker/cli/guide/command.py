@@ -138,7 +138,7 @@ def show_page(console: Console, text: str) -> None:
         return
     os.environ.setdefault("LESS", "-FRX")  # colours, and the text stays when less has gone
     with console.pager(styles=True):
-        console.print(Text.from_ansi(lines))
+        console.print(Text.from_ansi(lines), end="")
 
 
 def rendered(console: Console, text: str) -> str:
