@@ -91,7 +91,7 @@ def test_what_is_not_there_is_refused_with_what_is(arguments: tuple[str, ...], a
         said(*arguments)
 
 
-@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("width", [80, pytest.param(40, marks=pytest.mark.dear)])
 def test_a_terminal_shows_every_page_whole(width: int) -> None:
     for name, path in pages().items():
         text = path.read_text(encoding="utf-8")
