@@ -167,6 +167,14 @@ async def test_declaring(client, start, load, tmp_path) -> None:
     assert done["payload"] == {"pages": 2, "bytes": 4}
 
 
+async def test_names_and_aliases(client, start, load) -> None:
+    application, _ = load("values: Names and aliases")
+    payloads = [{"orderNumber": "A"}, {"order": "B"}]
+    one, two = await ended(client, start, application, "parcels-page", *payloads)
+    assert one["payload"] == {"orderNumber": "A", "weight": 900}
+    assert (two["state"], two["payload"]["orderNumber"]) == ("successful", "B")
+
+
 async def test_retrying(client, start, load) -> None:
     application, _ = load("errors: Retrying")
     states = [{"state": s} for s in ("fine", "down")]
