@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.app.application import Application
+from worker.app.checked import checked
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
 from worker.app.options import Handler
-from worker.app.registry import Registry, chosen
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.delivery.document_rights import DocumentRights
@@ -99,7 +99,7 @@ class Assembly:
         )
         self.log: Final = self.telemetry.log
         self.lifespans: Final = Lifespans(application.lifespans, log=self.log)
-        self.registry: Final = chosen(Registry(application), settings.work_queues())
+        self.registry: Final = checked(application, settings.work_queues())
         self.events: Final = Events(application.hooks, log=self.log)
         self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
         self._version = version

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 import httpx
 
 from worker._version import __version__
-from worker.app.registry import Registry, chosen, load_modules
+from worker.app.checked import checked
+from worker.app.registry import load_modules
 from worker.cli.shared.client import patient, refused, unreachable
 from worker.cli.shared.documents import first
 from worker.cli.shared.rights import NEEDED, RIGHTS, WORKS, rights_of
@@ -138,7 +139,7 @@ def of_handlers(settings: Settings) -> tuple[list[Check], tuple[str, ...]]:
     if not settings.handlers:
         return [Check("handlers", "note", "none set; run takes them from --handlers")], queues
     try:
-        registry = chosen(Registry(load_modules(settings.handlers)), queues)
+        registry = checked(load_modules(settings.handlers), queues)
     except HandlerError as error:
         return [Check("handlers", "failed", str(error))], queues
     checks = [Check("handler", "ok", f"{one.queue}: {one.name}") for one in registry]
