@@ -84,7 +84,7 @@ def test_handlers_that_do_not_import_fail_by_name() -> None:
     assert check.detail == (
         "Module no.such.module does not import: ModuleNotFoundError: No module named 'no'."
     )
-    assert queues == ("q",)
+    assert queues == {"q": None}
 
 
 @pytest.mark.parametrize(
