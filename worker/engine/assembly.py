@@ -33,6 +33,7 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
+from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
@@ -259,7 +260,7 @@ class Assembly:
                 chance=chance,
             ),
             scaling=ScaleEndpoint(
-                workers.slots(), pool=pool, counts=counts.snapshot, now=heartbeat.server_now
+                OwnQueues(workers.slots(), counts.snapshot), pool=pool, now=heartbeat.server_now
             ),
             shutdown=Shutdown(
                 workers.consumers,

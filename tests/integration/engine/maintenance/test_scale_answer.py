@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from worker.engine.maintenance import queue_load as load_module
 from worker.engine.maintenance import scale_endpoint as scaling_module
 from worker.engine.maintenance.autoscale import Load
-from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, load_of, scale_names
+from worker.engine.maintenance.queue_load import load_of
+from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, scale_names
+from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.item.new_item import NewItem
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
@@ -56,7 +59,7 @@ class Clock:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer here is about a server that is slow, and this one may be."""
     monkeypatch.setattr(scaling_module, "PATIENCE", DEADLINE)
-    monkeypatch.setattr(scaling_module, "CALL_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(load_module, "CALL_TIMEOUT", DEADLINE)
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) ->
     await link.client.pop_workitem("slow")
     counts = Counts()
     counts.finished("slow", "successful", "applied", 120.0)
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=counts.snapshot)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, counts.snapshot), pool=link)
     scaling.start()
     status, told = await ask(scaling)
     assert status == 200
@@ -100,7 +103,7 @@ async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) ->
 
 async def test_server_is_asked_once_however_many_ask_here(link: OneLink) -> None:
     clock = Clock()
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link, clock=clock)
     scaling.start()
     await asyncio.gather(*(ask(scaling) for _ in range(20)))
     assert link.asked == 1
@@ -115,7 +118,7 @@ async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> No
     for number in range(5):
         await link.client.push_workitem("slow", {"number": number})
     counts = Counts()
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=counts.snapshot, clock=Clock())
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, counts.snapshot), pool=link, clock=Clock())
     scaling.start()
     _, first = await ask(scaling)
     assert (first["per_second"], first["wished"]) == (None, 1)
@@ -128,7 +131,7 @@ async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> No
 
 async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link: OneLink) -> None:
     clock = Clock()
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link, clock=clock)
     scaling.start()
     link.cut = True
     assert (await ask(scaling))[0] == 503
@@ -150,12 +153,14 @@ async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link
         ({"target": "0"}, 400),
         ({"target": "nan"}, 400),
         ({"target": "soon"}, 400),
+        ({"per_second": "inf"}, 400),
+        ({"slots": "1.5"}, 400),
     ],
 )
 async def test_questions_without_an_answer_are_refused(
     link: OneLink, query: dict[str, str], status: int
 ) -> None:
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link)
     scaling.start()
     assert (await ask(scaling, **query))[0] == status
     assert link.asked == 0
@@ -165,7 +170,7 @@ async def test_questions_without_an_answer_are_refused(
 async def test_scrape_never_waits_and_has_the_next_numbers_fetched(link: OneLink) -> None:
     await link.client.push_workitem("slow", {})
     page = MetricsPage(Counts())
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link)
     page.add(scaling)
     assert link.asked == 0, "registering asks nothing"
     scaling.start()
@@ -184,7 +189,7 @@ async def test_the_page_keeps_the_last_numbers_and_says_how_old_they_are(link: O
     """Whoever scrapes once a minute sees them as well."""
     clock = Clock()
     page = MetricsPage(Counts())
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link, clock=clock)
     page.add(scaling)
     scaling.start()
     assert (await ask(scaling))[0] == 200
