@@ -305,6 +305,8 @@ class Assembly:
             misfits=self.telemetry.misfits,
         )
         heartbeat.on_time_moved = scheduler.trigger
+        self.telemetry.counts.source("missed_ticks", lambda: float(scheduler.missed))
+        self.telemetry.counts.source("schedule_late_seconds", scheduler.late)
         return scheduler
 
     def _pool(self, queues: Queues) -> Pool:

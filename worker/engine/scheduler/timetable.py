@@ -10,7 +10,7 @@ from worker.app.payload import payload_json
 from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
 from worker.engine.scheduler.records import Record, ScheduleKey
-from worker.engine.scheduler.ticks import Due, due
+from worker.engine.scheduler.ticks import Due, due, missed_by
 from worker.openiap.workitem import JsonObject
 
 
@@ -48,6 +48,10 @@ class ScheduleEntry:
     def due(self, now: datetime) -> Due:
         """Return the ticks to do, in the server's time."""
         return due(self.schedule.cron, self.record.cursor, now, self.schedule.missed)
+
+    def missed(self, now: datetime) -> int:
+        """Return how many ticks nobody did in time, in the server's time."""
+        return missed_by(self.schedule.cron, self.record.cursor, now)
 
     @property
     def name(self) -> str:
