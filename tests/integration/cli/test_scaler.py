@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from worker import handler
 from worker.cli.scaler import fleet_queues
 from worker.cli.scaler.scaler import Scaler
 from worker.engine.daemon import Daemon
+from worker.engine.maintenance.scale_endpoint import PATIENCE
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.native import NativeClient
 from worker.openiap.types import ConnectionOptions
@@ -249,6 +251,27 @@ async def test_while_the_server_is_away_every_answer_is_an_error(
         async with again:
             await until(lambda: status(f"{pages}/scale?queue=invoices"), 200)
             await until(keda.replicas, 1)
+
+
+async def test_a_server_that_answers_nothing_costs_two_seconds_and_is_an_error(
+    server: LocalServer, client: NativeClient, tmp_path: Path
+) -> None:
+    await client.push_workitem("invoices", {})
+    async with (
+        scaling(server, tmp_path, "invoices") as (scaler, pages),
+        Keda(scaler.grpc_port, queue="invoices") as keda,
+    ):
+        await until(keda.replicas, 1)
+        server.faults.silent = True
+        await asyncio.sleep(0.1)  # what was told a moment ago is no longer fresh
+        began = time.monotonic()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await keda.metrics()
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert await status(f"{pages}/scale?queue=invoices") == 503
+        assert time.monotonic() - began < 2 * PATIENCE + 10, "and not 30 s each"
+        server.faults.silent = False
+        await until(lambda: status(f"{pages}/scale?queue=invoices"), 200)
 
 
 async def test_a_stream_tells_when_work_comes_and_when_it_is_done(

@@ -4,10 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pytest
 
+from worker import handler
+from worker.engine.daemon import Daemon
 from worker.engine.maintenance import queue_load as load_module
 from worker.engine.maintenance import scale_endpoint as scaling_module
 from worker.engine.maintenance.autoscale import Load
@@ -23,6 +26,7 @@ from worker.openiap.types import ConnectionOptions
 from worker.openiap.values import iso
 from worker.openiap.workitem import WorkItemQueue
 from worker.producer.insert import KnownQueues, insert
+from worker.settings import Settings
 from worker.telemetry.counts import Counts
 from worker.telemetry.prometheus import MetricsPage
 
@@ -222,3 +226,63 @@ async def test_an_item_that_was_put_in_as_a_document_is_as_old_as_it_is(
 
 async def test_what_nobody_waits_for_has_no_age(link: OneLink) -> None:
     assert await load_of(link.client, "slow", now=datetime.now(UTC)) == Load()
+
+
+class Racing:
+    """A client between whose count and query an item comes, or goes."""
+
+    def __init__(self, counted: int, found: list[dict[str, Any]]) -> None:
+        self._counted = counted
+        self._found = found
+
+    async def count(self, collection: str, query: dict[str, Any], **_: Any) -> int:
+        return self._counted
+
+    async def query(self, collection: str, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return self._found
+
+
+async def test_waiting_0_never_stands_beside_an_age() -> None:
+    """The four calls are made one after the other, and items come and go between them."""
+    now = datetime.now(UTC)
+    then = iso(now - timedelta(minutes=5))
+    item = {"nextrun": then, "_created": then, "lastrun": then}
+    comes = await load_of(cast(Client, Racing(0, [item])), "slow", now=now)
+    assert comes == Load(waiting=0, running=0, oldest_waiting=0.0, oldest_running=0.0)
+    goes = await load_of(cast(Client, Racing(1, [])), "slow", now=now)
+    assert goes == Load(waiting=1, running=1, oldest_waiting=0.0, oldest_running=0.0)
+
+
+async def test_a_young_workers_first_scrape_has_the_numbers(tmp_path: Path) -> None:
+    """They were fetched when it began, so that nobody sees a gap until the scrape after."""
+
+    @handler("slow")
+    async def work(payload: dict[str, Any]) -> None: ...
+
+    users = {"tester": "secret"}
+    async with LocalServer(ServerOptions(users=users)) as server:
+        options = ConnectionOptions(url=server.ws_url, username="tester", password="secret")
+        client = NativeClient(options)
+        await client.connect(timeout=DEADLINE)
+        await client.add_workitem_queue(WorkItemQueue(name="slow"))
+        settings = Settings.model_validate(
+            {
+                "url": server.ws_url,
+                "username": "tester",
+                "password": "secret",
+                "client": "native",
+                "state_dir": tmp_path,
+                "health_port": 0,
+            }
+        )
+        daemon = Daemon(settings, [work])
+        await daemon.start()
+        assert daemon._parts is not None
+        async with asyncio.timeout(DEADLINE):
+            while not daemon._parts.scaling._seen:
+                await asyncio.sleep(0.01)
+        page = (await asyncio.to_thread(daemon.telemetry.metrics.render)).decode()
+        await daemon.stop()
+        await client.disconnect()
+    assert 'openiap_worker_queue_waiting{queue="slow"} 0.0' in page
+    assert 'openiap_worker_queue_age_seconds{queue="slow"} ' in page
