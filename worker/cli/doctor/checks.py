@@ -13,6 +13,7 @@ import httpx
 
 from worker._version import __version__
 from worker.app.checked import checked
+from worker.app.contracts import contract_of
 from worker.app.registry import Registered, load_modules
 from worker.cli.doctor.policies import disagreements
 from worker.cli.shared.client import patient, refused, unreachable
@@ -144,6 +145,11 @@ def of_handlers(settings: Settings) -> tuple[list[Check], dict[str, Registered |
     except HandlerError as error:
         return [Check("handlers", "failed", str(error))], queues
     checks = [Check("handler", "ok", f"{one.queue}: {one.name}") for one in registry]
+    for one in registry:
+        try:
+            contract_of(one.handler)
+        except HandlerError as error:  # it works all the same; who pushes to it has no contract
+            checks.append(Check("contract", "note", str(error)))
     return checks, {one.queue: one for one in registry}
 
 
