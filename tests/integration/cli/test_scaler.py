@@ -187,6 +187,7 @@ async def test_slots_are_those_of_the_worker_last_heard_of(
     for name, slots in (("earlier", 9), ("last", 4)):
         told = {"_id": name, "_type": "worker", "slots": {"invoices": slots}, "namespace": ""}
         await client.insert_one("openiap_workers", told)
+        await asyncio.sleep(0.01)  # the server's stamps have whole milliseconds
     elsewhere = {"_type": "worker", "slots": {"invoices": 99}, "namespace": "other"}
     await client.insert_one("openiap_workers", elsewhere)
     async with (
