@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.app.application import Application
+from worker.app.checked import checked
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
 from worker.app.options import Handler
-from worker.app.registry import Registry, chosen
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.delivery.document_rights import DocumentRights
@@ -33,6 +33,7 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
+from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
@@ -99,7 +100,7 @@ class Assembly:
         )
         self.log: Final = self.telemetry.log
         self.lifespans: Final = Lifespans(application.lifespans, log=self.log)
-        self.registry: Final = chosen(Registry(application), settings.work_queues())
+        self.registry: Final = checked(application, settings.work_queues())
         self.events: Final = Events(application.hooks, log=self.log)
         self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
         self._version = version
@@ -259,7 +260,7 @@ class Assembly:
                 chance=chance,
             ),
             scaling=ScaleEndpoint(
-                workers.slots(), pool=pool, counts=counts.snapshot, now=heartbeat.server_now
+                OwnQueues(workers.slots(), counts.snapshot), pool=pool, now=heartbeat.server_now
             ),
             shutdown=Shutdown(
                 workers.consumers,
@@ -304,6 +305,8 @@ class Assembly:
             misfits=self.telemetry.misfits,
         )
         heartbeat.on_time_moved = scheduler.trigger
+        self.telemetry.counts.source("missed_ticks", lambda: float(scheduler.missed))
+        self.telemetry.counts.source("schedule_late_seconds", scheduler.late)
         return scheduler
 
     def _pool(self, queues: Queues) -> Pool:

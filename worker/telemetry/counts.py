@@ -32,6 +32,8 @@ WorkerNumber = Literal[
     "misfits",
     "connected",
     "ready",
+    "missed_ticks",
+    "schedule_late_seconds",
 ]
 """What is told of the worker as a whole; ``metrics.WORKER_METRICS`` says what each means."""
 

@@ -152,6 +152,18 @@ WORKER_METRICS: Final[tuple[WorkerMetric, ...]] = (
         "u64",
         "Documents and rows that do not fit (others wrote them) and were passed over",
     ),
+    WorkerMetric(
+        "missed_ticks",
+        "counter",
+        "u64",
+        "Ticks of schedules that nobody did in time, or whose payload could not be made",
+    ),
+    WorkerMetric(
+        "schedule_late_seconds",
+        "gauge",
+        "f64",
+        "Seconds for which the longest waiting tick of a schedule has been due; 0 without one",
+    ),
 )
 
 

@@ -216,10 +216,10 @@ class Telemetry:
         if self.health is not None:
             self.health.add_condition("state", lambda: reason)
 
-    def ready(self) -> None:
-        """The worker pops."""
+    def ready(self, what: str = "") -> None:
+        """The worker pops, or does what else systemd is told."""
         self._is_ready = True
-        self._systemd.ready(f"working {', '.join(self._consumers)}")
+        self._systemd.ready(what or f"working {', '.join(self._consumers)}")
 
     def stopping(self, *, replaced: bool = False) -> None:
         """The worker pops no more.
