@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.package.archive import unpack
-from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.build import Built, build, contents, read_package, write
 from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import package_json, read_package_json
 from worker.cli.package.project import BuildOptions
@@ -267,3 +267,31 @@ def test_handlers_that_the_package_lacks_are_refused(project: Path) -> None:
     for name in ("no.py", "no", "no/", "/jobs.py", "../jobs.py"):
         with pytest.raises(PackageError, match="is not among the package's files"):
             build(project, BuildOptions(handlers=(name,)))
+
+
+def test_what_workers_and_dev_keep_stays_out_and_is_named_with_its_size(project: Path) -> None:
+    settings = 'handlers = ["handlers.invoices"]\nstate_dir = "var/state"\n'
+    files = {
+        "config/worker.toml": settings,
+        ".openiap/env": "export OPENIAP_PASSWORD=secret\n",
+        "var/state/outbox/x": "12345",
+        "items.sqlite": "123",
+    }
+    write_files(project, files)
+    package = built(project)
+    assert not {path for path in package.files if path in files} - {"config/worker.toml"}
+    for said in (".openiap (31 bytes)", "var/state (5 bytes)", "items.sqlite (3 bytes)"):
+        assert any(note.startswith(f"{said} stays out: it holds items") for note in package.notes)
+    write_files(project, {".npmignore": ".openiap/\nvar/\n*.sqlite\n"})
+    assert built(project).notes == (), "whoever left it out knows of it"
+
+
+def test_what_looks_like_data_goes_in_and_is_doubted_by_name_and_by_size(project: Path) -> None:
+    write_files(project, {"Customers.XLSX": "x", "model.bin": "x" * 1024 * 1024, "a.json": "{}"})
+    package = build(project, BuildOptions())
+    doubts = {file.path: (file.size, file.doubt) for file in contents(package) if file.doubt}
+    assert doubts == {
+        "Customers.XLSX": (1, "looks like data"),
+        "model.bin": (1024 * 1024, "is large"),
+    }
+    assert [file.path for file in contents(package)] == list(package.files)
