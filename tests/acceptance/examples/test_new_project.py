@@ -1,7 +1,10 @@
 """``openiap-worker new``: the commands that it prints work, in a fresh virtual environment."""
 
 import asyncio
+import itertools
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +50,14 @@ async def test_a_new_project_installs_passes_its_tests_and_works(tmp_path: Path)
         python, "-m", "pip", "install", "-q", "--no-compile", "-e", str(ROOT), cwd=tmp_path, env=env
     )
     made = run(python, "-m", "worker", "new", "order-robot", cwd=tmp_path, env=env)
-    assert 'pip install -e ".[test]" && pytest' in made
+    assert 'pip install --find-links wheels -e ".[test]" && pytest' in made
     project = tmp_path / "order-robot"
-    run(python, "-m", "pip", "install", "-q", "-e", ".[test]", cwd=project, env=env)
+    install = ("-m", "pip", "install", "-q", "--find-links", "wheels", "-e", ".[test]")
+    run(python, *install, cwd=project, env=env)
     assert "5 passed" in run(str(venv / SCRIPTS / "pytest"), "-q", cwd=project, env=env)
+    assert "Success" in run(str(venv / SCRIPTS / "mypy"), "--strict", ".", cwd=project, env=env)
+    assert "0 errors" in run(str(venv / SCRIPTS / "pyright"), cwd=project, env=env)
+    image(project, tmp_path / "image")
     doctor = subprocess.run(
         [str(venv / SCRIPTS / "openiap-worker"), "doctor"],
         cwd=project,
@@ -62,6 +69,23 @@ async def test_a_new_project_installs_passes_its_tests_and_works(tmp_path: Path)
     )
     assert "order_robot.orders" in doctor.stdout  # the settings file is found
     await develop(project, env, str(venv / SCRIPTS / "openiap-worker"))
+
+
+def image(project: Path, folder: Path) -> None:
+    """Do what the project's Dockerfile does to build, where no clone of the worker is installed."""
+    lines = (project / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copies = [line.split()[1:-1] for line in lines if re.match("COPY (?!--)", line)]
+    source = folder / "src"
+    for name in itertools.chain.from_iterable(copies):
+        if name != "config":
+            place = source / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (project / name).is_dir() else shutil.copy
+            copy(project / name, place)
+    (step,) = [line.removeprefix("RUN ") for line in lines if line.startswith("RUN python")]
+    env = clean_environment()
+    run("sh", "-ec", step.replace("/opt/worker", f"{folder}/opt"), cwd=source, env=env)
+    run(f"{folder}/opt/bin/openiap-worker", "contract", cwd=project, env=env)
 
 
 async def develop(project: Path, env: dict[str, str], command: str) -> None:
