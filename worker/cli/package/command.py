@@ -23,6 +23,7 @@ from worker.cli.package.run import Ended, run
 from worker.cli.package.view import show_built
 from worker.cli.package.wheel import installed_wheel, own_wheel, save
 from worker.cli.shared.client import refused, run_async, signed_in, with_client
+from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.options import AsJson, Options, Set, SettingsFile, Url, Yes, settings_of
 from worker.cli.shared.output import confirm, print_json, safe, table, to_stderr, to_stdout
@@ -54,7 +55,10 @@ def build_command(
     handlers: Annotated[
         list[str] | None,
         typer.Option(
-            "--handlers", metavar="MODULE", help="Instead of config/worker.toml's handlers."
+            "--handlers",
+            metavar="MODULE",
+            help="Instead of config/worker.toml's handlers.",
+            autocompletion=handler_modules,
         ),
     ] = None,
     wheel: Annotated[
@@ -217,7 +221,13 @@ def run_command(
         ),
     ] = None,
     python: Annotated[
-        str, typer.Option("--python", metavar="FILE", help="Make the fresh interpreter from it.")
+        str,
+        typer.Option(
+            "--python",
+            metavar="FILE",
+            help="Make the fresh interpreter from it. Default: this one.",
+            show_default=False,
+        ),
     ] = sys.executable,
     keep: Annotated[
         Path | None,
