@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from worker.cli.package.build import Built, contents
 from worker.cli.shared.output import many, print_json, safe, show, to_stderr, to_stdout
 
 Rows = list[list[object]]
+LISTED: Final = 200
+"""Files on a terminal; what is doubtful is named whatever its place."""
 
 
 def show_built(built: Built, path: Path, notes: Sequence[str], *, as_json: bool) -> None:
@@ -35,8 +38,10 @@ def show_built(built: Built, path: Path, notes: Sequence[str], *, as_json: bool)
         return
     console, beside = to_stdout(), to_stderr()
     if console.is_terminal:
-        rows: Rows = [[file.path, f"{file.size:,}", file.doubt] for file in files]
+        rows: Rows = [[file.path, f"{file.size:,}", file.doubt] for file in files[:LISTED]]
         show(console, {"file": "", "bytes": "number", "": "dim"}, rows)
+        if len(files) > LISTED:
+            console.print(f"and {len(files) - LISTED:,} more; --json names all", style="dim")
     for note in notes:
         beside.print(safe(note), style="yellow", soft_wrap=True)
     for file in doubtful:

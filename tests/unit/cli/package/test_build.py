@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from worker.cli.package import view
 from worker.cli.package.archive import unpack
 from worker.cli.package.build import Built, build, contents, read_package, write
 from worker.cli.package.errors import PackageError
@@ -295,3 +297,18 @@ def test_what_looks_like_data_goes_in_and_is_doubted_by_name_and_by_size(project
         "model.bin": (1024 * 1024, "is large"),
     }
     assert [file.path for file in contents(package)] == list(package.files)
+
+
+def test_a_terminal_is_shown_the_files_and_what_is_doubtful_of_all(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(view, "LISTED", 3)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
+    write_files(project, {"zz.csv": "1,2\n"})
+    view.show_built(built(project), Path("dist/x.tgz"), ("A note.",), as_json=False)
+    shown, said = (re.sub(r"\x1b\[[0-9;]*m", "", text) for text in capsys.readouterr())
+    assert "handlers/__init__.py" in shown
+    assert "pyproject.toml" not in shown
+    assert "and 5 more; --json names all" in shown
+    assert "A note." in said
+    assert "zz.csv (4 bytes) looks like data and goes into the package." in said
