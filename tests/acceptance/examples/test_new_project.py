@@ -82,7 +82,7 @@ def image(project: Path, folder: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (project / name).is_dir() else shutil.copy
             copy(project / name, place)
-    (step,) = [line.removeprefix("RUN ") for line in lines if line.startswith("RUN python")]
+    (step,) = re.findall(r"^RUN (python(?:.*\\\n)+.*)$", "\n".join(lines), re.MULTILINE)
     env = clean_environment()
     run("sh", "-ec", step.replace("/opt/worker", f"{folder}/opt"), cwd=source, env=env)
     run(f"{folder}/opt/bin/openiap-worker", "contract", cwd=project, env=env)
