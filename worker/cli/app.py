@@ -19,6 +19,7 @@ import typer
 
 from worker._version import __version__
 from worker.cli.shared.errors import FAILED, USAGE_ERROR, CommandError, explain, usage_error
+from worker.cli.shared.flags import without_types
 from worker.cli.shared.usage import as_sentence
 from worker.forks import open_standard_streams
 from worker.settings import is_text
@@ -187,15 +188,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    command = next((argument for argument in given if not argument.startswith("-")), "")
-    if command not in OWN_DEBUG:
+    first = next((argument for argument in given if not argument.startswith("-")), "")
+    if first not in OWN_DEBUG:
         given = [argument for argument in given if argument != "--debug"]
     use_any_encoding()
     try:
         check_text(given)
         check_folder()
-        app = command_line(given[0] if given else "")
-        code = app(args=given, prog_name="openiap-worker", standalone_mode=False)
+        command = without_types(typer.main.get_command(command_line(given[0] if given else "")))
+        code = command(args=given, prog_name="openiap-worker", standalone_mode=False)
         return ending(code if isinstance(code, int) else 0)
     except SystemExit as stop:
         return ending(stop.code if isinstance(stop.code, int) else FAILED)

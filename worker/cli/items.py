@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import STATES, queue_names, states
 from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import FAILED, CommandError, explain, no_item, no_queue, usage_error
 from worker.cli.shared.item_page import Holder, holder_of, show_item
@@ -30,7 +31,6 @@ from worker.settings import Settings
 app = typer.Typer(help="Look at, retry and delete work items.", no_args_is_help=True)
 
 ITEMS: Final = "workitems"
-STATES: Final = ("new", "processing", "successful", "failed")
 LISTED: Final = {"payload": 0, "errorsource": 0, "_acl": 0}
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="The items' ids.")]
@@ -39,10 +39,22 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="The items' ids.
 @app.command("list")
 def list_items(
     queue: Annotated[
-        str | None, typer.Option("--queue", metavar="NAME", help="Only of this queue.")
+        str | None,
+        typer.Option(
+            "--queue",
+            metavar="NAME",
+            help="Only of this queue. Default: of all.",
+            autocompletion=queue_names,
+        ),
     ] = None,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(STATES)}.")
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help=f"One of {', '.join(STATES)}. Default: all.",
+            autocompletion=states,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
     utc: Utc = False,

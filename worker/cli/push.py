@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
 from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
@@ -29,7 +30,10 @@ MOST: Final = 1_000_000
 
 
 def push(
-    queue: Annotated[str, typer.Argument(help="The work item queue.", show_default=False)],
+    queue: Annotated[
+        str,
+        typer.Argument(help="The work item queue.", show_default=False, autocompletion=queue_names),
+    ],
     payload_text: Annotated[
         str | None,
         typer.Option("--payload", metavar="JSON", help="The payload, a JSON object. Default: {}."),

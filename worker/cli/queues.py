@@ -8,6 +8,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import usage_error
 from worker.cli.shared.options import (
     AsJson,
@@ -34,7 +35,9 @@ T = TypeVar("T")
 
 app = typer.Typer(help="Look at and administer work item queues.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The queue's name.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(help="The queue's name.", show_default=False, autocompletion=queue_names)
+]
 MaxRetries = Annotated[
     int | None,
     typer.Option(
@@ -55,11 +58,21 @@ AmqpQueue = Annotated[
 ]
 SuccessQueue = Annotated[
     str | None,
-    typer.Option("--success-queue", metavar="NAME", help="Where successful items go on to."),
+    typer.Option(
+        "--success-queue",
+        metavar="NAME",
+        help="Where successful items go on to.",
+        autocompletion=queue_names,
+    ),
 ]
 FailedQueue = Annotated[
     str | None,
-    typer.Option("--failed-queue", metavar="NAME", help="Where failed items go on to."),
+    typer.Option(
+        "--failed-queue",
+        metavar="NAME",
+        help="Where failed items go on to.",
+        autocompletion=queue_names,
+    ),
 ]
 Roles = Annotated[
     list[str] | None,

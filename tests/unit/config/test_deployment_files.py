@@ -290,7 +290,7 @@ def test_image_of_the_dockerfile_is_what_the_files_expect() -> None:
     assert f"USER {user}:{user}" in text
     assert f"EXPOSE {container['ports'][0]['containerPort']}" in text
     assert "STOPSIGNAL SIGTERM" in text
-    assert 'ENTRYPOINT ["openiap-worker"]' in text
+    assert 'ENTRYPOINT ["tini", "--", "openiap-worker"]' in text
     assert "/livez" in text
 
 
