@@ -36,6 +36,7 @@ from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
+from worker.engine.registration import Registration
 from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
@@ -67,6 +68,7 @@ class Parts:
     pool: Pool
     client: Client
     queues: Queues
+    registration: Registration
     inputs: HandlerInputs
     services: WorkerServices
     heartbeat: Heartbeat
@@ -128,7 +130,14 @@ class Assembly:
             changed=workers.item_changed,
             log=log,
         )
-        pool = self._pool(queues)
+        registration = Registration(
+            queues,
+            lambda: pool.connections[0],
+            registered=lambda: self._registered(queues),
+            log=log,
+            chance=chance,
+        )
+        pool = self._pool(queues, registration)
         rules = QueueRulesReader(pool)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
@@ -199,6 +208,7 @@ class Assembly:
             pool=pool,
             client=client,
             queues=queues,
+            registration=registration,
             inputs=self._inputs(worker_id, pool, client, rights, queues),
             services=WorkerServices(
                 worker_id,
@@ -306,7 +316,11 @@ class Assembly:
         heartbeat.on_time_moved = scheduler.trigger
         return scheduler
 
-    def _pool(self, queues: Queues) -> Pool:
+    def _registered(self, queues: Queues) -> None:
+        self.workers.note_facts(queues)
+        self.workers.wake_all()
+
+    def _pool(self, queues: Queues, registration: Registration) -> Pool:
         settings = self.settings
         times = LinkTimes(
             reconnect_min=settings.reconnect_min,
@@ -320,6 +334,7 @@ class Assembly:
                 self.telemetry.use(connection.client)
                 await queues.register(connection)
                 self.workers.note_facts(queues)
+                registration.trigger()
             self.log.info("signed in to OpenIAP", connection=connection.name)
             self.workers.wake_all()
             self.events.notify_soon(Event("connected", worker=self.events.worker))
