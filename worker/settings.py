@@ -54,6 +54,7 @@ OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "queue": ("queue",),
     "metric_url": ("OTEL_METRIC_URL",),
     "log_url": ("OTEL_LOG_URL",),
+    "trace_url": ("OTEL_TRACE_URL",),
 }
 
 
@@ -155,6 +156,7 @@ class Settings(BaseModel):
     item_log: Literal["all", "failures", "none"] = "all"
     metric_url: str = ""
     log_url: str = ""
+    trace_url: str = ""
     metric_interval: Seconds = Field(default=10.0, ge=0.1, le=600)
     health_host: str = "127.0.0.1"
     health_port: Port | None = None
@@ -170,7 +172,7 @@ class Settings(BaseModel):
             raise ValueError(f"allowed: {', '.join(f'{s}://HOST:PORT' for s in SCHEMES)}")
         return value
 
-    @field_validator("metric_url", "log_url")
+    @field_validator("metric_url", "log_url", "trace_url")
     @classmethod
     def _collector(cls, value: str) -> str:
         if not _has_place(value):

@@ -71,13 +71,19 @@ class Completer:
         """
         running.stage = "delivering"
         workitem = running.workitem
+        span = running.span if outcome.waits is None else None  # one that waits was not worked
+        if span is not None:
+            span.end(outcome, running.failed_as)
         if self.outbox is not None:
             await self.outbox.finished(workitem.id, workitem.retries, outcome, large=running.large)
         attached = outcome.attachments
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
         )
+        settling = None if span is None else span.settle()
         delivered = await self._sender.deliver(delivery)
+        if settling is not None:
+            settling.end(delivered.result, delivered.state)
         outcome = delivery.outcome  # the sender puts another in its place where it must
         unpushed: Sequence[Unpushed] = ()
         if outcome.pushes and self._followups is not None and succeeded(outcome, delivered):

@@ -10,6 +10,7 @@ from worker.engine.concurrency.gate import Admission
 from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
 from worker.openiap.workitem import Workitem
+from worker.telemetry.spans import ItemSpan
 
 Stage = Literal["preparing", "admitting", "handling", "delivering"]
 
@@ -34,6 +35,9 @@ class Running:
         alone: nothing else is in flight in this process until it has ended.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
+        failed_as: the code or the class of that, for metrics; "" for none.
+        ran: seconds that its handler took, once it has ended.
+        span: of the attempt, where this process makes some.
         large: what it holds, or what came of it, is worked in a thread.
     """
 
@@ -51,6 +55,9 @@ class Running:
     on_overdue: Callable[[], None] = _nothing
     admission: Admission | None = None
     error: BaseException | None = None
+    span: ItemSpan | None = None
+    failed_as: str = ""
+    ran: float | None = None
     large: bool = False
 
     def become_overdue(self) -> None:

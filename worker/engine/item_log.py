@@ -12,6 +12,7 @@ from worker.engine.in_flight import Running
 from worker.item.masking import masked
 from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import Outcome
+from worker.item.trace import Trace
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, Workitem
 from worker.telemetry.log import Log
@@ -64,6 +65,7 @@ class ItemLog:
             said.level,
             said.message,
             handler="" if running.item is None else running.item.handler,
+            trace=_place(running),
             queue=workitem.wiq,
             item=workitem.id,
             **_name(workitem),
@@ -100,6 +102,12 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
         "application": "no attempts are left",
     }.get(outcome.kind, "it would fail again")
     return Said("warn", "item failed for good", {"why": why, "error": error})
+
+
+def _place(running: Running) -> Trace | None:
+    if running.span is not None:
+        return running.span.trace
+    return None if running.item is None else running.item.trace
 
 
 def _name(workitem: Workitem) -> dict[str, str]:

@@ -17,7 +17,9 @@ from typing import Final, Protocol
 
 from worker.forks import in_children
 from worker.item.context import current_item
+from worker.item.context import trace as trace_here
 from worker.item.masking import hide
+from worker.item.trace import Trace
 from worker.openiap.errors import OpenIAPError
 from worker.telemetry.log_forms import LEVELS, Entry, Form, Level, bare
 
@@ -202,7 +204,13 @@ class Log:
             self.error(f"{what}: {type(error).__name__}: {error}")
 
     def masked_already(
-        self, level: Level, message: str, *, handler: str = "", **fields: object
+        self,
+        level: Level,
+        message: str,
+        *,
+        handler: str = "",
+        trace: Trace | None = None,
+        **fields: object,
     ) -> None:
         """Say something whose texts were masked where they came from.
 
@@ -210,7 +218,8 @@ class Log:
         """
         if self.enabled(level):
             together = {**self._fields, **fields}
-            self._outlet.write(Entry(level, message, together, clean=True, handler=handler))
+            entry = Entry(level, message, together, clean=True, handler=handler, trace=trace)
+            self._outlet.write(entry)
 
     def heard(self, level: Level, line: str) -> None:
         """Take what was said through a client's own log functions."""
@@ -219,8 +228,8 @@ class Log:
 
     def _write(self, level: Level, message: str, fields: Mapping[str, object]) -> None:
         together = {**self._fields, **fields} if fields else self._fields
-        item, handler = current_item.get(), ""
+        item, handler, place = current_item.get(), "", None
         if item is not None:
             together = {"item": item.id, "queue": item.queue, "attempt": item.attempt, **together}
-            handler = item.handler
-        self._outlet.write(Entry(level, message, together, handler=handler))
+            handler, place = item.handler, trace_here()
+        self._outlet.write(Entry(level, message, together, handler=handler, trace=place))

@@ -17,6 +17,7 @@ from typing import Final, Literal, TextIO
 
 from worker.item.masking import masked
 from worker.item.secret_names import is_secret_name
+from worker.item.trace import Trace
 
 Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]
 LEVELS: Final[tuple[Level, ...]] = ("error", "warn", "info", "verbose", "debug", "trace")
@@ -45,6 +46,7 @@ class Entry:
         fields: what belongs to it, by name.
         clean: the texts were masked where they came from.
         worker, handler: who says it; machines are told, people know it.
+        trace: where in a trace it is said; for machines, too.
     """
 
     level: Level
@@ -53,6 +55,7 @@ class Entry:
     clean: bool = False
     handler: str = ""
     worker: str = ""
+    trace: Trace | None = None
     _line: str | None = None
 
     def line(self) -> str:
@@ -112,6 +115,9 @@ def as_json(entry: Entry) -> str:
         told["worker"] = entry.worker
     if entry.handler:
         told["handler"] = entry.handler
+    if entry.trace is not None:
+        told["trace_id"] = entry.trace.trace_id
+        told["span_id"] = entry.trace.span_id
     room = MAX_LINE
     for key, value in entry.fields.items():
         name = f"{key}_" if key in told else key

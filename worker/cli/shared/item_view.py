@@ -9,11 +9,12 @@ from rich.text import Text
 
 from worker.cli.shared.documents import first
 from worker.cli.shared.output import safe, show, show_facts, table
+from worker.item.metadata import Metadata, taken_out
 from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
-from worker.openiap.fields import number
+from worker.openiap.fields import number, object_of
 from worker.openiap.values import format_bytes, json_text, parse_iso
 from worker.openiap.workitem import SUCCESSFUL, JsonObject
 
@@ -125,6 +126,7 @@ def shown_item(document: JsonObject, sizes: Mapping[str, int]) -> JsonObject:
     """Return an item whole for programs."""
     return summary(document) | {
         "errorsource": document.get("errorsource"),
+        "headers": dict(_kept(document).headers),
         "payload": document.get("payload"),
         "files": [{"name": name, "id": id, "bytes": sizes.get(id)} for name, id in files(document)],
     }
@@ -138,6 +140,7 @@ def show_item(
     Args:
         utc: moments are UTC instead of this machine's time.
     """
+    kept = _kept(document)
     facts: list[tuple[str, object]] = [
         ("id", document.get("_id", "")),
         ("name", name_of(document)),
@@ -151,8 +154,12 @@ def show_item(
         ("waits", safe(waits(document) or "")),
         ("changed", moment(document.get("_modified"), utc=utc)),
         ("worked by", document.get("username") or ""),
+        ("trace", "" if kept.trace is None else kept.trace.trace_id),
     ]
     show_facts(console, [fact for fact in facts if str(fact[1])])
+    if kept.headers:
+        console.print("\n[bold]Headers[/bold]")
+        show_facts(console, [(name, safe(value)) for name, value in kept.headers.items()])
     if document.get("errormessage") or document.get("errorsource"):
         earlier = document.get("state") == SUCCESSFUL
         title = "Error of an earlier attempt" if earlier else "Error"
@@ -168,6 +175,10 @@ def show_item(
         console.print("\n[bold]Files[/bold]")
         rows = [(n, format_bytes(sizes[i]) if i in sizes else "", i) for n, i in found]
         show(console, {"name": "", "size": "number", "id": "dim"}, rows)
+
+
+def _kept(document: JsonObject) -> Metadata:
+    return taken_out(object_of(document.get("payload")))[1]
 
 
 def files(document: JsonObject) -> list[tuple[str, str]]:
