@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.state.conftest import PASSWORD, USER, MakeClient
+from worker.item.metadata import taken_out
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.values import parse_iso
