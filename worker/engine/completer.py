@@ -22,6 +22,7 @@ from worker.engine.outbox.spool import Spool
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import FAILED
 from worker.telemetry.counts import Counts
+from worker.telemetry.histograms import times_of
 from worker.telemetry.log import Log
 from worker.uptime import uptime
 
@@ -119,7 +120,22 @@ class Completer:
             ended = outcome.kind == "application" and delivered.state == FAILED
             kind = "failed" if ended else outcome.kind
             took = uptime() - running.popped
-            self._counts.finished(workitem.wiq, kind, delivered.result, took)
+            self._counts.finished(
+                workitem.wiq,
+                kind,
+                delivered.result,
+                took,
+                error=running.failed_as,
+                times=times_of(
+                    workitem,
+                    popped_at=running.popped_at.timestamp(),
+                    since=took,
+                    ran=running.ran,
+                    due=running.due,
+                    for_good=ended or outcome.kind != "application",
+                ),
+                trace=running.trace,
+            )
         if self._item_log is not None:
             self._item_log.finished(running, outcome, delivered, uptime() - running.popped)
         if delivered.result == "gone":

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from worker.engine.concurrency.gate import Admission
 from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
+from worker.item.trace import Trace
 from worker.openiap.workitem import Workitem
 from worker.telemetry.spans import ItemSpan
 
@@ -59,6 +60,19 @@ class Running:
     failed_as: str = ""
     ran: float | None = None
     large: bool = False
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where in a trace it is worked."""
+        if self.span is not None:
+            return self.span.trace
+        return None if self.item is None else self.item.trace
+
+    @property
+    def due(self) -> float | None:
+        """When it was due, where its push said that: in seconds since 1970."""
+        item = self.item
+        return item.metadata.due if item is not None and item.has_metadata else None
 
     def become_overdue(self) -> None:
         """Give up the slot: the outcome is on disk, and the server refuses it for long."""

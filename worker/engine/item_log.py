@@ -12,7 +12,6 @@ from worker.engine.in_flight import Running
 from worker.item.masking import masked
 from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import Outcome
-from worker.item.trace import Trace
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, Workitem
 from worker.telemetry.log import Log
@@ -30,6 +29,9 @@ class Said:
     level: Level
     message: str
     fields: Mapping[str, object]
+
+
+DONE: Final = Said("info", "item done", {})
 
 
 class ItemLog:
@@ -65,7 +67,7 @@ class ItemLog:
             said.level,
             said.message,
             handler="" if running.item is None else running.item.handler,
-            trace=_place(running),
+            trace=running.trace,
             queue=workitem.wiq,
             item=workitem.id,
             **_name(workitem),
@@ -83,7 +85,7 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
         attempts_left: further attempts by the queue's maxretries; None if unknown.
     """
     if outcome.kind == "successful":
-        return Said("info", "item done", {})
+        return DONE
     if outcome.kind == "released":
         if delivered.parked:
             return Said("verbose", "item waits", {"why": masked(outcome.message)})
@@ -102,12 +104,6 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
         "application": "no attempts are left",
     }.get(outcome.kind, "it would fail again")
     return Said("warn", "item failed for good", {"why": why, "error": error})
-
-
-def _place(running: Running) -> Trace | None:
-    if running.span is not None:
-        return running.span.trace
-    return None if running.item is None else running.item.trace
 
 
 def _name(workitem: Workitem) -> dict[str, str]:

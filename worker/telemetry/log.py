@@ -7,6 +7,7 @@
 4. A line below the level costs a comparison.
 """
 
+import asyncio
 import sys
 import threading
 import time
@@ -62,6 +63,7 @@ class _Outlet:
         self.worker = ""
         self._form = form
         self._write = write
+        self._waiting: list[tuple[Level, str]] = []
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._mutex = threading.Lock()
         in_children(self, _Outlet._of_a_child)
@@ -69,11 +71,39 @@ class _Outlet:
     def _of_a_child(self) -> None:
         """The client is the parent's, and another thread may have held the lock."""
         self.sink = None
+        self._waiting = []
         self._mutex = threading.Lock()
 
     def write(self, entry: Entry) -> None:
         entry.worker = self.worker
-        self._write(entry.level, self._form(entry))
+        line = self._form(entry)
+        if self._waiting:
+            self.write_waiting()
+        self._write(entry.level, line)
+        self._export(entry)
+
+    def write_soon(self, entry: Entry) -> None:
+        """Write a line together with those that the same turn of the loop brings: a system call
+        for each item costs more than its line."""
+        entry.worker = self.worker
+        self._waiting.append((entry.level, self._form(entry)))
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.write_waiting)
+            except RuntimeError:  # in a thread of its own
+                self.write_waiting()
+        self._export(entry)
+
+    def write_waiting(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if self._write is as_it_is and waiting:
+            as_it_is("", "\n".join([line for _, line in waiting]))
+            return
+        for level, line in waiting:
+            self._write(level, line)
+
+    def _export(self, entry: Entry) -> None:
         sink = self.sink
         if sink is not None:
             with suppress(Exception):  # whatever a client does, the line is written
@@ -127,6 +157,7 @@ class Log:
     def use(self, client: Sink | None) -> None:
         """Have a client pass lines on to its collectors from now on; None: nobody does."""
         self._outlet.sink = client
+        self._outlet.write_waiting()
 
     def speak_for(self, worker: str) -> None:
         """Say whose lines these are, in forms that are for machines."""
@@ -219,7 +250,7 @@ class Log:
         if self.enabled(level):
             together = {**self._fields, **fields}
             entry = Entry(level, message, together, clean=True, handler=handler, trace=trace)
-            self._outlet.write(entry)
+            self._outlet.write_soon(entry)
 
     def heard(self, level: Level, line: str) -> None:
         """Take what was said through a client's own log functions."""

@@ -114,7 +114,7 @@ class Telemetry:
         for secret in (settings.password, settings.jwt):
             self.log.hide(secret.get_secret_value())
         self.misfits: Final = Misfits(self.log)
-        self.counts: Final = Counts()
+        self.counts: Final = Counts(bounds=settings.histogram_buckets)
         self.metrics: Final = MetricsPage(self.counts, facts=facts)
         self.health: Final = (
             None
