@@ -76,7 +76,8 @@ class Completer:
         if span is not None:
             span.end(outcome, running.failed_as)
         if self.outbox is not None:
-            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=running.large)
+            large = running.large and outcome.payload is not None and outcome.written is None
+            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large)
         attached = outcome.attachments
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue

@@ -93,6 +93,7 @@ class Item:
         metadata: what is kept for the item beside its payload; see ``worker.item.metadata``.
         trace: where in a trace it is worked: in the worker's span where it makes one, else where
             it came from; None for nowhere.
+        payload_shown: whether anybody was given the payload, and may have changed it.
         log: log lines with the item's id and queue on them.
     """
 
@@ -112,12 +113,13 @@ class Item:
     ) -> None:
         self.handler = handler
         self.trace = trace or (None if metadata is None else metadata.trace)
-        self.workitem = workitem
+        self._workitem = workitem
         self.id = workitem.id
         self.name = workitem.name
         self.queue = workitem.wiq
         self.priority = workitem.priority
-        self.payload: JsonObject = workitem.payload or {}
+        self._payload: JsonObject = workitem.payload or {}
+        self.payload_shown = False
         self.attempt = workitem.retries + 1
         self.attempts_left = None if maxretries is None else max(0, maxretries - self.attempt)
         self.started = started
@@ -138,6 +140,23 @@ class Item:
 
     def __repr__(self) -> str:
         return f"Item({self.id!r}, queue={self.queue!r}, attempt={self.attempt})"
+
+    @property
+    def payload(self) -> JsonObject:
+        """The whole payload as popped."""
+        self.payload_shown = True
+        return self._payload
+
+    @payload.setter
+    def payload(self, payload: JsonObject) -> None:
+        self.payload_shown = True
+        self._payload = payload
+
+    @property
+    def workitem(self) -> Workitem:
+        """The work item as it was popped."""
+        self.payload_shown = True
+        return self._workitem
 
     @property
     def created(self) -> datetime | None:
@@ -355,15 +374,14 @@ class Item:
 
 def follow_up(item: Item, push: Push) -> FollowUp:
     """Return a push as the next follow-up of an item."""
-    workitem = item.workitem
     return FollowUp(
-        id=follow_up_id(workitem.id, workitem.retries, len(item.pushes), item.started),
+        id=follow_up_id(item.id, item.attempt - 1, len(item.pushes), item.started),
         queue=push.queue,
         payload=push.payload,
         name=push.name,
         priority=push.priority,
         nextrun=push.nextrun,
-        parent=workitem.id,
+        parent=item.id,
         unique=push.unique,
     )
 
