@@ -129,7 +129,7 @@ class Completer:
                 error=running.failed_as,
                 times=times_of(
                     workitem,
-                    popped_at=running.popped_at.timestamp(),
+                    popped_at=running.popped_at,
                     since=took,
                     ran=running.ran,
                     due=running.due,

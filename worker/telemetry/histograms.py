@@ -10,6 +10,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from worker.item.trace import Trace
@@ -35,8 +36,7 @@ class Exemplar(NamedTuple):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ItemTimes:
+class ItemTimes(NamedTuple):
     """What is known of the times of an item that has ended an attempt, in seconds; None: not known.
 
     Attributes:
@@ -53,7 +53,7 @@ class ItemTimes:
 def times_of(
     workitem: Workitem,
     *,
-    popped_at: float,
+    popped_at: datetime,
     since: float,
     ran: float | None,
     due: float | None,
@@ -71,7 +71,7 @@ def times_of(
     pushed = _pushed_at(workitem.id)
     if pushed is None:
         return ItemTimes(run=ran)
-    popped = popped_at if workitem.lastrun is None else workitem.lastrun.timestamp()
+    popped = (workitem.lastrun or popped_at).timestamp()
     began = pushed if due is None else max(pushed, due)
     return ItemTimes(
         max(0.0, popped - began) if workitem.retries == 0 else None,

@@ -15,7 +15,7 @@ ID = f"{PUSHED:08x}{'0' * 16}"
 
 def times(workitem: Workitem, **known) -> ItemTimes:
     defaults = {
-        "popped_at": PUSHED + 99.0,
+        "popped_at": datetime.fromtimestamp(PUSHED + 99.0, UTC),
         "since": 2.0,
         "ran": 1.5,
         "due": None,
