@@ -22,7 +22,7 @@ from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.poppers import Poppers
 from worker.engine.runner import Runner, WorkerServices
-from worker.engine.turns import pause_after
+from worker.engine.turns import Pace
 from worker.engine.wakeup import Wakeup
 from worker.openiap.client import Client
 from worker.openiap.errors import (
@@ -46,8 +46,6 @@ SPREAD: Final = 0.1
 """Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
 MAX_OVERDUE: Final = 1_000
 """Items whose outcome the server refuses for long hold no slot, up to so many."""
-SMOOTHING: Final = 0.3
-"""The share of the last pop in what pops usually take."""
 NO_EPOCH: Final = -1
 """Of a pop that nobody knows the moment of: its item is looked at before it is written."""
 
@@ -109,8 +107,7 @@ class Consumer:
         self._wanting = rules.wanting
         self._turn = 0.0
         """When the next pop may be, ``time.monotonic()``."""
-        self._usually = 0.0
-        """What pops took of late, seconds, smoothed."""
+        self._pace = Pace()
         self._finished_in_all = rules.finished
         self._emptied_at = -1
         """What was finished in all when the pop began that found the queue empty."""
@@ -345,9 +342,7 @@ class Consumer:
         self.last_pop = time.monotonic()
         if workitem is None:
             return False
-        self._usually += (self.took - self._usually) * SMOOTHING
-        # The shorter of the two: one slow pop is no slow server.
-        pause = pause_after(min(self.took, self._usually), self._wanting())
+        pause = self._pace.found(self.took, self._wanting())
         self._turn = self.last_pop + pause * self._chance.uniform(0.5, 1.5)
         self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set() or self._closed)
         return True
@@ -429,6 +424,8 @@ class Consumer:
             )
             return
         delivered = task.result()
+        if delivered.took:
+            self._pace.wrote(delivered.took)
         if delivered.state == "new":
             if self._once and delivered.parked and delivered.nextrun is not None:
                 heapq.heappush(self._due, delivered.nextrun)

@@ -3,8 +3,9 @@
 1. A new item: the server tells every worker of it. Each draws the same lots, so that the one with
    the lowest pops at once, and the others in its wake, unless they see the item taken.
 2. A full queue: after a pop that found an item a worker pauses the longer, the more workers want
-   items, so that about ``ABREAST`` pops are in flight over the whole fleet, and it follows the
-   server's speed by itself.
+   items, so that only a few pops are in flight over the whole fleet, and it follows the server's
+   speed by itself. How few, each finds out from what it does anyway: a server that is busy, or far,
+   slows pops and writes alike, pops that disturb each other slow pops alone.
 
 Both are courtesies: who does not know the others pops, and a wrong guess costs a little time.
 """
@@ -15,9 +16,23 @@ from typing import Any, Final
 
 from worker.openiap.fields import moment_of
 
-ABREAST: Final = 4
-"""Pops in flight that OpenIAP gets the most items out of. Fewer leave it idle as soon as what takes
-the time is not the server's work on pops: the network, or a machine that is busy otherwise."""
+ABREAST: Final = 2.0
+"""Pops in flight over the fleet, to begin with."""
+FEWEST: Final = 1.2
+MOST: Final = 8.0
+DISTURBED: Final = 2.5
+"""A pop that takes so many times what one took that took least, by the measure of writes, was
+disturbed by others."""
+FEWER: Final = 0.9
+"""Times what it was, after a disturbed pop."""
+MORE: Final = 0.1
+"""Added after any other."""
+FORGETS: Final = 1.01
+"""The least is so many times as much after each pop, so that it follows a server that changes."""
+SHORTEST: Final = 0.001
+"""Seconds: below that, times tell nothing of a server."""
+SMOOTHING: Final = 0.3
+"""The share of the last pop, or write, in what they usually take."""
 LONGEST_PAUSE: Final = 2.0
 """Seconds: one slow pop does not keep a worker from its queue."""
 STEP: Final = 0.2
@@ -45,14 +60,51 @@ def wait_for(rank: int, took: float) -> float:
     return rank * min(LONGEST_STEP, max(STEP, took * TAKING))
 
 
-def pause_after(took: float, wanting: int) -> float:
-    """Return for how many seconds a worker pauses after a pop that found an item.
+class Pace:
+    """How long one worker leaves the queue to the others after a pop that found an item.
 
-    Args:
-        took: how long the server took for it, seconds.
-        wanting: how many workers of the queue want items, this one included.
+    Attributes:
+        abreast: how many pops are to be in flight over the whole fleet.
+        write: how many seconds a write usually takes; None where there was none.
     """
-    return min(LONGEST_PAUSE, took * max(0.0, wanting / ABREAST - 1.0))
+
+    def __init__(self) -> None:
+        self.abreast = ABREAST
+        self.write: float | None = None
+        self._pop = 0.0
+        self._least: float | None = None
+        """What the pop took that took least of late, in writes."""
+
+    def wrote(self, took: float) -> None:
+        """An outcome was written.
+
+        Args:
+            took: how long the server took for it, seconds; the wait for the limiter is none of it.
+        """
+        self.write = took if self.write is None else _smoothed(self.write, took)
+
+    def found(self, took: float, wanting: int) -> float:
+        """Return for how many seconds the worker pauses after a pop that found an item.
+
+        Args:
+            took: how long the server took for it, seconds.
+            wanting: how many workers of the queue want items, this one included.
+        """
+        self._pop = _smoothed(self._pop, took)
+        if self.write is not None:
+            self._adapt(max(took, SHORTEST) / max(self.write, SHORTEST))
+        # The shorter of the two: one slow pop is no slow server.
+        pause = min(took, self._pop) * max(0.0, wanting / self.abreast - 1.0)
+        return min(LONGEST_PAUSE, pause)
+
+    def _adapt(self, writes: float) -> None:
+        """Aim at more or fewer pops in flight by what a pop took, in writes."""
+        least = writes if self._least is None else min(writes, self._least * FORGETS)
+        if writes > DISTURBED * least:
+            self.abreast = max(FEWEST, self.abreast * FEWER)
+        else:
+            self.abreast = min(MOST, self.abreast + MORE)
+        self._least = least
 
 
 def due_in(document: Mapping[str, Any]) -> float:
@@ -66,3 +118,7 @@ def due_in(document: Mapping[str, Any]) -> float:
 
 def _lot(item: str, worker: str) -> bytes:
     return blake2b(f"{item}/{worker}".encode(), digest_size=8).digest()
+
+
+def _smoothed(usual: float, last: float) -> float:
+    return usual + (last - usual) * SMOOTHING

@@ -141,6 +141,18 @@ async def test_an_outcome_that_is_refused_for_long_holds_no_slot(
     assert daemon.counts()["q"].successful == 3
 
 
+async def test_an_item_tells_how_long_the_server_took_for_its_outcome(client, start) -> None:
+    @handler("q")
+    async def work(payload: dict) -> None: ...
+
+    await create_queue(client, "q")
+    daemon = await start(work)
+    await client.push_workitem("q", {})
+    await until_finished(client, "q")
+    await until_idle(daemon)
+    assert daemon._workers.consumers["q"]._pace.write
+
+
 async def test_a_payload_that_no_link_carries_is_refused_before_it_is_sent(client) -> None:
     await create_queue(client, "q")
     with pytest.raises(PayloadTooLarge) as caught:

@@ -3,13 +3,18 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.engine.turns import (
+    ABREAST,
+    FEWEST,
     LONGEST_PAUSE,
     LONGEST_STEP,
+    MOST,
     STEP,
+    Pace,
     due_in,
-    pause_after,
     rank_for,
     wait_for,
 )
@@ -40,11 +45,79 @@ def test_who_is_missing_moves_the_others_up_in_the_same_order() -> None:
     assert after == {one: rank - 1 for one, rank in before.items() if one != gone}
 
 
+def paced(pops: int, *, pop: float, write: float, wanting: int = 16) -> Pace:
+    """A worker that has popped and written a while."""
+    pace = Pace()
+    go_on(pace, pops, pop=pop, write=write, wanting=wanting)
+    return pace
+
+
+def go_on(pace: Pace, pops: int, *, pop: float, write: float, wanting: int = 16) -> None:
+    for _ in range(pops):
+        pace.wrote(write)
+        pace.found(pop, wanting)
+
+
 @pytest.mark.parametrize(
-    ("wanting", "pause"), [(1, 0.0), (2, 0.0), (4, 0.0), (8, 0.1), (16, 0.3), (1000, LONGEST_PAUSE)]
+    ("wanting", "pause"), [(1, 0.0), (2, 0.0), (4, 0.1), (8, 0.3), (16, 0.7), (1000, LONGEST_PAUSE)]
 )
-def test_about_four_pops_are_in_flight_whatever_the_fleet(wanting: int, pause: float) -> None:
-    assert pause_after(0.1, wanting) == pytest.approx(pause)
+def test_two_pops_are_in_flight_to_begin_with_whatever_the_fleet(
+    wanting: int, pause: float
+) -> None:
+    pace = Pace()
+    for _ in range(50):
+        found = pace.found(0.1, wanting)  # nothing was written yet
+    assert found == pytest.approx(pause)
+
+
+def test_one_slow_pop_is_no_slow_server() -> None:
+    pace = paced(50, pop=0.01, write=0.01)
+    assert pace.found(1.0, 16) < 0.5 * (16 / FEWEST - 1.0)
+
+
+def test_pops_that_do_not_disturb_each_other_become_more() -> None:
+    assert paced(100, pop=0.01, write=0.01).abreast == MOST
+
+
+def test_pops_that_disturb_each_other_become_fewer() -> None:
+    pace = paced(5, pop=0.01, write=0.005)
+    go_on(pace, 60, pop=0.05, write=0.005)
+    assert pace.abreast == FEWEST
+
+
+def test_a_server_that_slows_pops_and_writes_alike_is_no_reason_for_fewer() -> None:
+    pace = paced(5, pop=0.01, write=0.005)
+    before = pace.abreast
+    go_on(pace, 50, pop=0.2, write=0.1)
+    assert pace.abreast > before
+
+
+amounts = st.floats(0.0, 100.0)
+
+
+@given(st.lists(st.tuples(amounts, amounts)), st.integers(1, 1000))
+def test_whatever_it_meets_no_pause_is_too_long_and_a_lone_worker_never_pauses(
+    seen: list[tuple[float, float]], wanting: int
+) -> None:
+    pace, alone = Pace(), Pace()
+    for pop, write in seen:
+        pace.wrote(write)
+        alone.wrote(write)
+        assert 0.0 <= pace.found(pop, wanting) <= LONGEST_PAUSE
+        assert FEWEST <= pace.abreast <= MOST
+        assert alone.found(pop, 1) == 0.0
+
+
+@given(st.lists(st.tuples(amounts, amounts)))
+def test_whatever_it_met_it_is_back_at_more_pops_once_all_is_calm(
+    seen: list[tuple[float, float]],
+) -> None:
+    pace = Pace()
+    for pop, write in seen:
+        pace.wrote(write)
+        pace.found(pop, 16)
+    go_on(pace, 1500, pop=0.01, write=0.005)
+    assert pace.abreast > ABREAST
 
 
 def test_the_first_goes_at_once_and_the_others_give_it_time() -> None:

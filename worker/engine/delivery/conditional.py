@@ -187,7 +187,9 @@ class ConditionalWrite:
             return None
         try:
             result = await self._pool.call(
-                lambda client: client.update_document("workitems", ending.condition, text),
+                lambda client: delivery.timed(
+                    client.update_document("workitems", ending.condition, text)
+                ),
                 turn="first",
             )
         except AccessDenied as error:

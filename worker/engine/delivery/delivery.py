@@ -1,12 +1,15 @@
 """An outcome on its way to the server, and how that ended."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import SUCCESSFUL, Workitem, WorkitemFile
+
+T = TypeVar("T")
 
 DeliveryResult = Literal["applied", "gone", "fenced", "refused"]
 
@@ -27,6 +30,7 @@ class Delivery:
         raises: whether an item that is put back after a death gets a higher number: its worker may
             be alive, and late.
         reads: how often its payload was asked for in vain.
+        took: how many seconds the server took for the last write of it; 0 where none was answered.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
 
@@ -45,13 +49,21 @@ class Delivery:
     unfit: bool = False
     uploaded: list[WorkitemFile] | None = None
     reads: int = 0
+    took: float = 0.0
+
+    async def timed(self, write: Awaitable[T]) -> T:
+        """Make a write of this outcome, and take its time."""
+        since = time.monotonic()
+        answer = await write
+        self.took = time.monotonic() - since
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """How a delivery ended; ``nextrun`` is set where the server put the item back, ``parked`` says
     that it waits until then for its key or a rate, ``unpushed`` why follow-up items could not be
-    pushed, ``cost`` that handing back took an attempt."""
+    pushed, ``cost`` that handing back took an attempt, ``took`` is its delivery's."""
 
     result: DeliveryResult
     reason: str = ""
@@ -60,6 +72,7 @@ class Delivered:
     unpushed: str = ""
     cost: bool = False
     parked: bool = False
+    took: float = field(default=0.0, compare=False)
 
 
 def succeeded(outcome: Outcome, delivered: Delivered) -> bool:

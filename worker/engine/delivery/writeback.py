@@ -130,7 +130,7 @@ class WriteBack:
         longest = 0.0
         while True:
             try:
-                return await self._try(delivery)
+                return replace(await self._try(delivery), took=delivery.took)
             except _NotYet as problem:
                 self._log.warn(
                     f"outcome not delivered yet: {problem}",
@@ -212,7 +212,9 @@ class WriteBack:
         ignoremaxretries: bool = False,
     ) -> Delivered:
         stored = await self._pool.call(
-            lambda client: client.update_workitem(update, files or (), ignoremaxretries),
+            lambda client: delivery.timed(
+                client.update_workitem(update, files or (), ignoremaxretries)
+            ),
             turn="first",
         )
         delivery.sent = True
