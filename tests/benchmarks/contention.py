@@ -39,13 +39,14 @@ NOT_MESSAGES: Final = frozenset(
 )
 
 begun: dict[int, float] = {}
+takes = {"seconds": 0.05}
 
 
 @handler(QUEUES[0], concurrency=4)
 async def work(payload: dict[str, int]) -> None:
-    """Takes 50 ms."""
+    """Takes as long as it was told."""
     begun[payload["number"]] = time.monotonic()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(takes["seconds"])
 
 
 @handler(QUEUES[1])
@@ -164,6 +165,8 @@ async def run(fleets: Sequence[int], items: int, count: int, settle: float, seco
         _say(f"{workers:7}  {rate:7.1f}  {longest:9.3f} s  {lost:19.2f}")
     best, last = max(rates, key=rates.__getitem__), fleets[-1]
     _say(f"{last} workers: {rates[last] / rates[best]:.2f} of the best, which {best} reached\n")
+    if not count:
+        return
     pops, waits = await pushes(10, count)
     _say(f"10 idle workers, {count} pushes: {sum(pops) / count:.2f} pops each, at most {pops[-1]};")
     p99 = waits[min(count - 1, count * 99 // 100)]
@@ -183,12 +186,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fleets", default="1,2,4,8,16", help="numbers of workers")
     parser.add_argument("--items", type=int, default=200)
-    parser.add_argument("--pushes", type=int, default=30)
+    parser.add_argument("--work", type=float, default=0.05, help="seconds that an item takes")
+    parser.add_argument("--pushes", type=int, default=30, help="0: neither these nor idle")
     parser.add_argument(
         "--settle", type=float, default=60, help="seconds before idle messages count"
     )
     parser.add_argument("--seconds", type=float, default=120, help="seconds of idle; 0: not at all")
     asked = parser.parse_args()
+    takes["seconds"] = asked.work
     fleets = [int(one) for one in asked.fleets.split(",")]
     asyncio.run(run(fleets, asked.items, asked.pushes, asked.settle, asked.seconds))
 
