@@ -62,7 +62,7 @@ COMMANDS: Final = (
 """Each is ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
-FOLDERS: Final = frozenset({"demo", "new", "dev", "replay", "doctor", "package", "guide"})
+FOLDERS: Final = frozenset({"demo", "new", "dev", "items", "replay", "doctor", "package", "guide"})
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
 
