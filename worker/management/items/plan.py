@@ -48,7 +48,6 @@ class Plan:
     def __init__(self, store: ItemStore, contracts: Checks | None) -> None:
         self._store = store
         self._contracts = contracts
-        self._clock = ServerClock(store.client)
 
     async def batch(self, payload: BatchPayload, on_progress: OnProgress) -> Batch:
         """Return what does what was asked for; nothing is done yet.
@@ -104,7 +103,9 @@ class Plan:
 
     async def _server_now(self) -> datetime:
         try:
-            return await self._clock.now()
+            # Asked anew each time: what was reckoned from an earlier answer lags behind the server
+            # by the time that the answer took, and what changed in that time would be left alone.
+            return await ServerClock(self._store.client).now()
         except AccessDenied:
             return datetime.now(UTC)
 

@@ -264,9 +264,10 @@ class Items:
         Raises:
             ForbiddenError: this user may not; the message says which they are.
         """
-        there = {str(one.get("name")) for one in await self._store.get_indexes()}
-        missing = [name for name in INDEXES if name not in there]
+        missing = list(INDEXES)
         try:
+            there = {str(one.get("name")) for one in await self._store.get_indexes()}
+            missing = [name for name in INDEXES if name not in there]
             for name in missing:
                 await self._store.create_index(INDEXES[name], name)
         except AccessDenied as error:
