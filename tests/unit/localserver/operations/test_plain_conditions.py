@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.localserver.operations.matching import applies
 from worker.localserver.operations.plain_conditions import (
     NotPlain,
     applies_plainly,
     with_made_dates,
 )
-from worker.localserver.operations.queries import applies
 from worker.localserver.storage import json_text
 
 MOMENT = 1795867200123
