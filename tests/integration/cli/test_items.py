@@ -113,5 +113,5 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 
 
 def test_the_indexes_are_made_once(signed: Cli) -> None:
-    assert len(answer(signed("items", "index", "--json"))["made"]) == 4
+    assert len(answer(signed("items", "index", "--json"))["made"]) == 5
     assert signed("items", "index").stdout == "All indexes are there.\n"

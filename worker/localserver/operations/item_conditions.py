@@ -10,7 +10,7 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -61,7 +61,10 @@ class Sql:
 
 
 def item_condition(
-    query: dict[str, Any], *, dates: bool = True
+    query: dict[str, Any],
+    *,
+    dates: bool = True,
+    indexed: Callable[[str], bool] = lambda path: False,
 ) -> tuple[str, list[Any], dict[str, Any]]:
     """Return the part of a query on items that SQL answers, its values, and the rest.
 
@@ -69,19 +72,39 @@ def item_condition(
         query: MongoDB's query language.
         dates: see ``Queries.matching``; else no text is compared with an item's times, and only
             what names items is SQL.
+        indexed: whether there is an index on a payload's field.
     """
-    sql = Sql()
-    dear = Sql()
+    named, plain, dear = Sql(), Sql(), Sql()
     rest: dict[str, Any] = {}
     for key, wanted in query.items():
         if key == "$or" and names_one(wanted):  # as conditional updates come here
-            sql.add("id = ?", wanted[0]["_id"])
+            named.add("id = ?", wanted[0]["_id"])
         elif key == "_type" and wanted == "workitem":
             continue
-        elif not (_names(sql, key, wanted) or (dates and _says(sql, dear, key, wanted))):
+        elif not (_names(named, key, wanted) or (dates and _says(plain, dear, key, wanted))):
             rest[key] = wanted
+    if any(indexed(path) for path in _looked_up(query)):
+        # A field of the payload tells more than the queue; SQLite thinks otherwise. The plus keeps
+        # it from the queue's index.
+        named.parts = [f"+{part}" for part in named.parts]
     # What has to ask Python comes last: SQLite goes from the left where no index helps.
-    return " AND ".join([*sql.parts, *dear.parts]), [*sql.values, *dear.values], rest
+    found = (named, plain, dear)
+    return (
+        " AND ".join(part for one in found for part in one.parts),
+        [value for one in found for value in one.values],
+        rest,
+    )
+
+
+def _looked_up(query: dict[str, Any]) -> Iterator[str]:
+    """Yield the payload's fields that have to be one of some values."""
+    for key, wanted in query.items():
+        if key.startswith("payload.") and (not isinstance(wanted, dict) or "$in" in wanted):
+            yield key
+        elif key == "$and" and isinstance(wanted, list):
+            for one in wanted:
+                if isinstance(one, dict):
+                    yield from _looked_up(one)
 
 
 def _names(sql: Sql, key: str, wanted: object) -> bool:

@@ -13,7 +13,7 @@ import mongomock
 from mongomock.filtering import resolve_sort_key
 
 from worker.localserver.operations.item_conditions import item_condition
-from worker.localserver.operations.item_orders import item_order
+from worker.localserver.operations.item_orders import item_order, odd_index
 from worker.localserver.operations.matching import applies, asked, prepared
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.plain_conditions import (
@@ -97,13 +97,13 @@ class Queries:
         """Return the items of a page where SQL can tell all of them and their order, else None."""
         if collection != item_table.COLLECTION or not orderby:
             return None
-        where, values, rest = item_condition(query)
+        where, values, rest = item_condition(query, indexed=self._indexed)
         order = None if rest else item_order(orderby)
         if order is None:
             return None
         for odd, index in order.odd:
-            if index and self._items.has_index(index):
-                if self._items.any(odd):
+            if self._items.has_index(index):
+                if self._items.any(odd, index=index):
                     return None
             elif self._items.any(f"{where} AND {odd}" if where else odd, values):
                 return None
@@ -111,6 +111,9 @@ class Queries:
             where, values, payloads=payloads, order=order.text, most=last - first, offset=first
         )
         return [item_table.document_of(item) for item in items]
+
+    def _indexed(self, path: str) -> bool:
+        return self._items.has_index(odd_index(path))
 
     def matching(
         self,
@@ -161,7 +164,7 @@ class Queries:
         """Return how many documents match, of those that a user may read; None reads all."""
         if _sees_all(reader):
             if collection == item_table.COLLECTION:
-                where, values, rest = item_condition(query)
+                where, values, rest = item_condition(query, indexed=self._indexed)
                 if not rest:
                     return self._items.count(where, values)
             elif not query:
@@ -213,7 +216,7 @@ class Queries:
     ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         """Return what of the query is still to be checked, and the documents to check."""
         if collection == item_table.COLLECTION:
-            where, values, rest = item_condition(query, dates=dates)
+            where, values, rest = item_condition(query, dates=dates, indexed=self._indexed)
             # No index changes the order in which they come; a conditional update has no use of one.
             order = "seq" if dates else ""
             items = self._items.select(where, values, payloads=payloads, order=order)

@@ -206,9 +206,14 @@ class ItemTable:
         statement = f"SELECT COUNT(*) FROM workitems{condition}"
         return sum(int(row[0]) for row in self._store.asking(statement, values))
 
-    def any(self, where: str, values: Sequence[Any] = ()) -> bool:
-        """Say whether any item meets an SQL condition written by this package."""
-        statement = f"SELECT 1 FROM workitems WHERE {where} LIMIT 1"
+    def any(self, where: str, values: Sequence[Any] = (), *, index: str = "") -> bool:
+        """Say whether any item meets an SQL condition written by this package.
+
+        Args:
+            index: the index to look into.
+        """
+        by = f" INDEXED BY {index}" if index else ""
+        statement = f"SELECT 1 FROM workitems{by} WHERE {where} LIMIT 1"
         return any(True for _ in self._store.asking(statement, values))
 
     def has_index(self, name: str) -> bool:

@@ -56,9 +56,10 @@ MOST_IN_ORDER: Final = 10_000
 """Items of a group that can be put in order; so many are kept meanwhile."""
 OVER: Final = timedelta(seconds=1)
 INDEXES: Final[Mapping[str, JsonObject]] = {
-    "openiap_worker_queue_state": {"wiq": 1, "state": 1, "_modified": -1},
+    "openiap_worker_queue_changed": {"wiq": 1, "state": 1, "_modified": -1, "_id": -1},
+    "openiap_worker_queue_walked": {"wiq": 1, "state": 1, "_id": 1},
     "openiap_worker_queue_created": {"wiq": 1, "_created": -1, "_id": -1},
-    "openiap_worker_state": {"state": 1, "_modified": -1},
+    "openiap_worker_walked": {"state": 1, "_id": 1},
     "openiap_worker_created": {"_created": -1, "_id": -1},
 }
 """Those that make lists, counts and groups cost the same of a million items as of a thousand."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from worker.localserver.operations import queries as queries_module
 from worker.localserver.operations.item_conditions import item_condition
-from worker.localserver.operations.item_orders import index_statements, item_order
+from worker.localserver.operations.item_orders import index_statements, item_order, odd_index
 from worker.localserver.operations.queries import Queries
 from worker.localserver.storage import json_text
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
@@ -218,7 +218,7 @@ def test_an_error_inside_a_question_reaches_who_asked() -> None:
     ("keys", "query", "orderby"),
     [
         ({"wiq": 1, "_created": -1, "_id": -1}, {"wiq": "q"}, {"_created": -1, "_id": -1}),
-        ({"payload.customer": 1}, {"payload.customer": "acme"}, {}),
+        ({"payload.customer": 1}, {"payload.customer": "acme", "wiq": "q"}, {}),
         ({"wiq": 1, "state": 1, "_modified": -1}, {"wiq": "q", "state": "failed"}, {}),
     ],
 )
@@ -227,10 +227,12 @@ def test_an_index_is_used(
 ) -> None:
     store, _ = stored([])
     statements = index_statements("mine", keys)
+    store.write(index_statements("queue", {"wiq": 1})[0])
     for statement in statements:
         store.write(statement)
     name = statements[0].split()[5]
-    where, values, _ = item_condition(query)
+    indexed = [odd_index(field) for field in keys]
+    where, values, _ = item_condition(query, indexed=lambda path: odd_index(path) in indexed)
     order = item_order(orderby) if orderby else None
     by = f" ORDER BY {order.text}" if order else ""
     numbers = [0 if callable(one) else one for one in values]
