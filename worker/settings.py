@@ -122,7 +122,7 @@ class Settings(BaseModel):
 
     # Popping
     poll_interval: Seconds = Field(default=15.0, ge=0.05, le=3600)
-    pops_in_flight: int = Field(default=1, ge=1, le=64)
+    pops_in_flight: int = Field(default=8, ge=1, le=64)
     rate_limit: RateLimit = "auto"
 
     # Stopping

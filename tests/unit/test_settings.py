@@ -91,7 +91,7 @@ def test_the_command_line_wins_over_environment_file_and_default(tmp_path: Path)
     assert found.settings.poll_interval == 180
     assert found.settings.connections == 4
     assert found.settings.concurrency == 3
-    assert found.settings.pops_in_flight == 1
+    assert found.settings.pops_in_flight == 8
     assert found.sources == {
         "poll_interval": "command line",
         "connections": "environment OPENIAP_WORKER_CONNECTIONS",

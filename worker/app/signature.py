@@ -82,16 +82,26 @@ class Signature:
     validator: TypeForm | None
     returns: Any
 
-    def payload_for(self, payload: JsonObject, *, large: bool | None = None) -> Any:
+    def payload_for(self, payload: JsonObject, *, large: bool | None = None, text: str = "") -> Any:
         """Validate the payload for the handler.
 
         Args:
             large: whether it is, where that is known.
+            text: the same as JSON, where that is known.
 
         Raises:
             pydantic.ValidationError: it does not fit the declared type.
         """
-        return payload if self.validator is None else self.validator.read(payload, large=large)
+        if self.validator is None:
+            return payload
+        return self.validator.read(payload, large=large, text=text)
+
+    @property
+    def shares_payload(self) -> bool:
+        """Whether the handler is given the payload itself, or a part of it, and may change it."""
+        if self.validator is None:
+            return any(parameter.source == "payload" for parameter in self.parameters)
+        return not self.validator.owned
 
     @property
     def winding(self) -> bool:

@@ -66,7 +66,7 @@ def list_schedules(
     if as_json:
         print_json([_shown(record, now) for record in found])
     elif not found:
-        to_stdout().print("No schedules. Workers bring them: see @schedule in handlers/README.md.")
+        to_stdout().print("No schedules. Workers bring them: openiap-worker guide schedules.")
     else:
         show(to_stdout(), COLUMNS, [_row(record, now) for record in found])
 

@@ -72,7 +72,8 @@ class Completer:
         running.stage = "delivering"
         workitem = running.workitem
         if self.outbox is not None:
-            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=running.large)
+            large = running.large and outcome.payload is not None and outcome.written is None
+            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large)
         attached = outcome.attachments
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue

@@ -1,7 +1,7 @@
 """The consumer of one queue: pops as slots free up, and hands each item to the runner.
 
-1. One pop in flight (more only where the server says that its pops do not compete), and never more
-   items than free slots: nothing is fetched ahead.
+1. One pop in flight, and never more items than free slots: nothing is fetched ahead. Where the
+   server says that its pops do not compete, there are more while they find items (``poppers.py``).
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
 3. While the handler's rate lets nothing through, an item runs alone, or the machine lacks what the
@@ -20,6 +20,7 @@ from typing import Final
 
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
+from worker.engine.poppers import Poppers
 from worker.engine.runner import Runner, WorkerServices
 from worker.engine.turns import pause_after
 from worker.engine.wakeup import Wakeup
@@ -124,6 +125,7 @@ class Consumer:
         self._on_change = on_change
         self._quieting = asyncio.Event()
         self._popping = 0
+        self._more = Poppers()
         self._overdue = 0
         self._finished = 0
         self._due: list[datetime] = []
@@ -173,13 +175,14 @@ class Consumer:
         """Begin to pop."""
         count = max(1, self._poppers())
         self._tasks = [
-            asyncio.create_task(self._consume(), name=f"consumer {self.queue}")
-            for _ in range(count)
+            asyncio.create_task(self._consume(number), name=f"consumer {self.queue}")
+            for number in range(count)
         ]
 
     def quiet(self) -> None:
         """Stop popping; items in flight go on."""
         self._quieting.set()
+        self._more.stop()
         self.wakeup.wake()
         self._slot_free.set()
 
@@ -220,9 +223,11 @@ class Consumer:
             hand_back=self.full or self._quieting.is_set(),
         )
 
-    async def _consume(self) -> None:
+    async def _consume(self, number: int) -> None:
         trouble = TROUBLE_FIRST
         while not self._quieting.is_set():
+            if number:
+                await self._more.joins(number)
             if self.full:
                 self._slot_free.clear()
                 if self.full and await self._waited_in_vain():
@@ -238,23 +243,33 @@ class Consumer:
             if (left := self._turn - time.monotonic()) > 0:
                 await self._pause(left)
                 continue
-            self.wakeup.clear()
+            if not number:
+                self.wakeup.clear()
             finished, looked = self._finished, datetime.now(UTC)
             in_all = self._finished_in_all()
             try:
                 found = await self._pop()
             except OpenIAPError as error:
+                self._more.found_none()
                 trouble = await self._wait_after(error, trouble)
                 continue
             except Exception as error:  # whatever it is, the queue must not be left alone
+                self._more.found_none()
                 unexpected = OpenIAPError(f"{type(error).__name__}: {error}", operation="pop")
                 trouble = await self._wait_after(unexpected, trouble)
                 continue
             trouble, self.trouble, self._over = TROUBLE_FIRST, "", False
             if found:
                 self.drained.clear()
+                self._more.found()
+            else:
+                self._more.found_none()
+            if number and (found or self._once):
+                self.wakeup.wake()  # the first goes on, or could not tell the end until now
+            if found or number:
                 continue
-            if self._once and not self.running and self._finished == finished:
+            idle = not self.running and not self._popping
+            if self._once and idle and self._finished == finished:
                 if await self._parked_are_due(looked):
                     continue
                 self._emptied_at = in_all

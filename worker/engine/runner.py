@@ -45,6 +45,7 @@ from worker.item.context import current_namespace
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.item.outcome import (
+    UNCHANGED,
     Outcome,
     invalid_payload,
     released,
@@ -55,7 +56,7 @@ from worker.openiap.client import Client
 from worker.openiap.fields import number
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
-from worker.openiap.workitem import JsonObject, WorkitemFile
+from worker.openiap.workitem import Workitem, WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
@@ -246,6 +247,7 @@ class Runner:
         metadata = None
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
+            workitem.text = ""
             if metadata.namespace:
                 current_namespace.set(metadata.namespace)
         if self._options.files:
@@ -256,17 +258,18 @@ class Runner:
             return None, metadata  # the child validates it, within the handler's limits
         signature = self._registered.signature
         payload, refused = await apart(
-            running.large or signature.winding, self._read, workitem.payload, running.large
+            running.large or signature.winding, self._read, workitem, running.large
         )
         if refused is not None:
             self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
             raise _Refused(refused)
         return payload, metadata
 
-    def _read(self, payload: JsonObject, large: bool) -> tuple[Any, Outcome | None]:
+    def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
         """Return what the handler is given, or the outcome of a payload that does not fit."""
+        signature, payload = self._registered.signature, workitem.payload or {}
         try:
-            return self._registered.signature.payload_for(payload, large=large), None
+            return signature.payload_for(payload, large=large, text=workitem.text), None
         except ValidationError as error:
             return None, invalid_payload(error, handler=self._name)
 
@@ -355,10 +358,20 @@ class Runner:
             self._shortages.done(running.workitem.id)
         self.durations.add(time.monotonic() - began)
         item, workitem = call.item, running.workitem
-        running.large = running.large or is_large(result)
-        outcome = await apart(
-            running.large, success, workitem.payload or {}, result, handler=self._name
-        )
+        changed = item.payload_shown or self._registered.signature.shares_payload
+        if result is None and workitem.text and not changed:
+            outcome = UNCHANGED
+        else:
+            running.large = running.large or is_large(result)
+            outcome = await apart(
+                running.large,
+                success,
+                workitem.payload or {},
+                result,
+                handler=self._name,
+                stored=workitem.text,
+                untouched=not changed,
+            )
         if outcome.kind != "successful":
             self._log.verbose(outcome.message, item=workitem.id, queue=workitem.wiq)
             self._drop_attachments(item)
@@ -371,7 +384,7 @@ class Runner:
         """Remove the copies that no outcome carries; before it is sent, since an item that is
         handed back is popped again under the same number."""
         if item.attachments:
-            self._spool.discard_outputs(item.id, item.workitem.retries)
+            self._spool.discard_outputs(item.id, item.attempt - 1)
 
     async def _run_in_chain(self, chain: MiddlewareChain, call: HandlerCall) -> Any:
         """Run the handler inside its middleware; one that swallows its exception gives None."""

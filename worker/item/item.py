@@ -88,6 +88,7 @@ class Item:
         deadline: when its timeout strikes, UTC; None without one.
         files: the item's files by name, downloaded when asked for.
         metadata: what is kept for the item beside its payload; see ``worker.item.metadata``.
+        payload_shown: whether anybody was given the payload, and may have changed it.
         log: log lines with the item's id and queue on them.
     """
 
@@ -105,12 +106,13 @@ class Item:
         handler: str = "",
     ) -> None:
         self.handler = handler
-        self.workitem = workitem
+        self._workitem = workitem
         self.id = workitem.id
         self.name = workitem.name
         self.queue = workitem.wiq
         self.priority = workitem.priority
-        self.payload: JsonObject = workitem.payload or {}
+        self._payload: JsonObject = workitem.payload or {}
+        self.payload_shown = False
         self.attempt = workitem.retries + 1
         self.attempts_left = None if maxretries is None else max(0, maxretries - self.attempt)
         self.started = started
@@ -131,6 +133,23 @@ class Item:
 
     def __repr__(self) -> str:
         return f"Item({self.id!r}, queue={self.queue!r}, attempt={self.attempt})"
+
+    @property
+    def payload(self) -> JsonObject:
+        """The whole payload as popped."""
+        self.payload_shown = True
+        return self._payload
+
+    @payload.setter
+    def payload(self, payload: JsonObject) -> None:
+        self.payload_shown = True
+        self._payload = payload
+
+    @property
+    def workitem(self) -> Workitem:
+        """The work item as it was popped."""
+        self.payload_shown = True
+        return self._workitem
 
     @property
     def created(self) -> datetime | None:
@@ -343,15 +362,14 @@ class Item:
 
 def follow_up(item: Item, push: Push) -> FollowUp:
     """Return a push as the next follow-up of an item."""
-    workitem = item.workitem
     return FollowUp(
-        id=follow_up_id(workitem.id, workitem.retries, len(item.pushes), item.started),
+        id=follow_up_id(item.id, item.attempt - 1, len(item.pushes), item.started),
         queue=push.queue,
         payload=push.payload,
         name=push.name,
         priority=push.priority,
         nextrun=push.nextrun,
-        parent=workitem.id,
+        parent=item.id,
         unique=push.unique,
     )
 

@@ -7,11 +7,12 @@ payload must be sent; a message without a type counts as ``application``.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from worker.errors import BusinessError, Retry, Skip
 from worker.item.error_chain import ResultError, deciding, message_of, whole_source
@@ -27,7 +28,7 @@ from worker.item.masking import masked, shortened
 from worker.item.new_item import FollowUp
 from worker.item.retry import Backoff, NeverRetry, Retrying, RetryPolicy
 from worker.openiap.errors import PayloadTooLarge
-from worker.openiap.values import checked_payload, iso, json_text, plain_text
+from worker.openiap.values import checked_payload, compact_text, iso, json_text, plain_text
 from worker.openiap.workitem import (
     APPLICATION,
     BUSINESS,
@@ -65,6 +66,14 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A payload and its JSON text, compact and no deeper than whoever reads it takes."""
+
+    payload: JsonObject
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What is to be written back for one attempt.
 
@@ -77,6 +86,7 @@ class Outcome:
         retry_at: when to try again, where the handler or its policy chose a time.
         attachments: name and local path of each file to store with the item.
         pushes: follow-up items, pushed once the server has the outcome; with a success only.
+        written: the payload's JSON text, where it was made already.
         waits: why and until when an item that is handed back is parked; not kept on disk, so one
             that was not parked before a crash is handed back by the next life.
     """
@@ -89,6 +99,12 @@ class Outcome:
     attachments: tuple[tuple[str, str], ...] = ()
     pushes: tuple[FollowUp, ...] = ()
     waits: Waits | None = None
+    written: Written | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Let go of a text that is of another payload."""
+        if self.written is not None and self.written.payload is not self.payload:
+            object.__setattr__(self, "written", None)
 
     @property
     def state(self) -> str:
@@ -105,22 +121,33 @@ class Outcome:
         return BUSINESS if self.kind == "business" else APPLICATION
 
 
-def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
+UNCHANGED: Final = Outcome("successful", None)
+"""What is written back where a handler returned nothing and had no way to change the payload."""
+
+
+def success(
+    payload: JsonObject, result: object, *, handler: str, stored: str = "", untouched: bool = False
+) -> Outcome:
     """Make the outcome of a handler that returned.
 
     Args:
         payload: the item's payload; the result is laid over it.
         result: a model, dataclass or mapping, or None.
         handler: its name, for the error text.
+        stored: the payload as the server has it, where that is known.
+        untouched: whether nobody can have changed the payload since it came.
 
     Returns:
-        ``successful``, or ``failed`` when the result is not a JSON object: doing the work again
-        would give the same, so it is not retried.
+        ``successful``, without a payload where that is what the server has; or ``failed`` when the
+        result is not a JSON object: doing the work again would give the same, so it is not retried.
     """
     try:
         fields = result_fields(result, handler=handler)
+        if fields is None and stored and (untouched or _is_stored(payload, stored)):
+            return UNCHANGED
         merged = payload if fields is None else {**payload, **fields}
-        checked_payload(_text(merged), operation="")
+        text = compact_text(merged) if untouched else ""
+        checked_payload(text or _text(merged), operation="")
     except PayloadTooLarge as error:
         text = f"{handler}: with the result {error.text}"
         return Outcome("failed", None, message=text)
@@ -129,7 +156,13 @@ def success(payload: JsonObject, result: object, *, handler: str) -> Outcome:
     except (TypeError, ValueError, RecursionError) as error:
         text = f"{handler}: the result: {error}"
         return Outcome("failed", None, message=clip(text, MAX_MESSAGE))
-    return Outcome("successful", merged)
+    return Outcome("successful", merged, written=Written(merged, text) if text else None)
+
+
+def _is_stored(payload: JsonObject, stored: str) -> bool:
+    """Whether writing a payload would write what the server has."""
+    text = compact_text(payload)
+    return bool(text) and text == compact_text(from_json(stored))
 
 
 def _text(merged: JsonObject) -> str:

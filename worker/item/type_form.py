@@ -49,6 +49,11 @@ BY_JSON_RULES: Final = frozenset(
 """Kinds that pydantic reads otherwise from JSON than from Python's values."""
 
 
+SHARING: Final = frozenset({"any", "is-instance", "callable", "generator"})
+"""Kinds whose values are handed on as they are."""
+EXTRAS: Final = ("extra_behavior", "extra_fields_behavior")
+
+
 @dataclass(frozen=True)
 class TypeForm:
     """How one type is written and read.
@@ -63,6 +68,7 @@ class TypeForm:
         aliased: it has names besides those of its fields.
         mended: pydantic would write names that it does not read, or leave out what it reads.
         winding: reading it may take any time, however small the value is.
+        owned: what it reads has no part in common with what it was read from.
         names: what its fields are called, and read by.
     """
 
@@ -75,6 +81,7 @@ class TypeForm:
     aliased: bool
     mended: bool
     winding: bool
+    owned: bool
     names: frozenset[str]
 
     def write(self, value: Any, *, whole: bool = False, strict: bool = False) -> Any:
@@ -96,31 +103,34 @@ class TypeForm:
         )
         return _mended(value, dumped, whole) if self.mended else dumped
 
-    def read(self, found: Any, *, large: bool | None = None) -> Any:
+    def read(self, found: Any, *, large: bool | None = None, text: str = "") -> Any:
         """Return the value that JSON values stand for.
 
         Args:
             large: whether they are, where that is known.
+            text: they themselves, where that is known and pydantic's core reads it.
 
         Raises:
             pydantic.ValidationError: they do not fit; of what is large, or has very many problems,
                 a few are named.
         """
-        text = _utf8(found) if self.json_rules else None
+        json: bytes | None = None
+        if self.json_rules:
+            json = text.encode() if text else _utf8(found)
         if large is None:
             large = is_large(found)
         bounded = large or self.winding
         try:
-            return self._read(found, text, bounded)
+            return self._read(found, json, bounded)
         except ValidationError as error:
             problem = error
         if self.aliased:
             try:
-                return self._read(found, text, bounded, by_name=True)
+                return self._read(found, json, bounded, by_name=True)
             except ValidationError:
                 pass
         if problem.error_count() > MOST_PROBLEMS:
-            problem = self._bounded.few(problem, found, text, by_name=None)
+            problem = self._bounded.few(problem, found, json, by_name=None)
         raise problem
 
     def accept(self, value: Any) -> Any:
@@ -194,6 +204,9 @@ def _made(kind: Any) -> TypeForm:
             for name, field in fields
         ),
         winding=nests_unions(adapter.core_schema),
+        owned=not custom
+        and SHARING.isdisjoint(kinds)
+        and not any("allow" in (node.get(name) for name in EXTRAS) for node in nodes),
         names=frozenset(_names(fields)),
     )
 

@@ -63,7 +63,8 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a client can do beyond the official library's abilities (README, two columns).
+    """What a client can do beyond the official library's abilities; the guide's page ``clients``
+    has both side by side.
 
     Attributes:
         conditional_updates: ``update_document`` works, so a fence can be one atomic step.

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 from worker.openiap.errors import PayloadTooLarge, ServerError
 from worker.openiap.workitem import JsonObject, Workitem
@@ -24,6 +25,8 @@ MAX_DEPTH: Final = 500
 """Arrays and objects in each other. Python reads less than 1,000, by how deep its calls are just
 then; OpenIAP's database takes some 100."""
 DEPTH_ALLOWED: Final = f"allowed: {MAX_DEPTH} arrays and objects in each other"
+_NO_NUMBER: Final = re.compile(r"NaN|Infinity")
+"""Also inside of a text, which costs that value a little time."""
 _NO_BRACKETS: Final = re.compile(r'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\[\]{}"]++)++', re.DOTALL)
 
 MAX_PAYLOAD: Final = 16 * 1024 * 1024 - 64 * 1024
@@ -96,6 +99,19 @@ def json_text(value: object) -> str:
     except RecursionError:
         raise ValueError(f"nested too deep; {DEPTH_ALLOWED}") from None
     return checked_depth(text)
+
+
+def compact_text(value: object) -> str:
+    """Return JSON values as text, several times as fast as ``json_text``; "" where that is to do
+    it: half characters, numbers that JSON has none for, and what is nested more than 254 deep.
+
+    Only for what surely is JSON: other values are written as pydantic's core would, and not told.
+    """
+    try:
+        text = to_json(value).decode()
+    except PydanticSerializationError:
+        return ""
+    return "" if _NO_NUMBER.search(text) else text
 
 
 def depth_of(text: str) -> int:

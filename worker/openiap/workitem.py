@@ -42,7 +42,8 @@ class Workitem:
     """A unit of work as OpenIAP holds it (protocol.md, Work items).
 
     ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
-    ``size`` is the length of the payload's text as it came, 0 for an item that did not come.
+    ``size`` is the length of the payload's text as it came, 0 for an item that did not come;
+    ``text`` is that text where it is known and pydantic's core reads it, else "".
     """
 
     id: str = ""
@@ -65,6 +66,7 @@ class Workitem:
     errorsource: str = ""
     errortype: str = ""
     size: int = field(default=0, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""How handlers are tested: the page "Testing" of the README, run.
+"""How handlers are tested: the page "Testing", run.
 
 Everything here is what a project's own tests would hold; the fixtures come with the package.
 """

@@ -1,31 +1,24 @@
 """``openiap-worker new``: the commands that it prints work, in a fresh virtual environment."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.examples.pasting import (
+    PATIENCE,
+    SCRIPTS,
+    Terminal,
+    clean_environment,
+    commands,
+    shown,
+)
 from worker.openiap.factory import make_client
 from worker.settings import load
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPTS = "Scripts" if os.name == "nt" else "bin"
-PATIENCE = 180.0
-
-
-def clean_environment(venv: Path | None = None) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.upper().startswith(("OPENIAP", "PYTHON", "VIRTUAL_ENV", "PYTEST"))
-        and name not in ("jwt", "wiq", "apiurl", "queue")
-    }
-    if venv is not None:
-        kept["PATH"] = f"{venv / SCRIPTS}{os.pathsep}{kept.get('PATH', '')}"
-    return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def run(*command: str, cwd: Path, env: dict[str, str]) -> str:
@@ -41,41 +34,28 @@ def run(*command: str, cwd: Path, env: dict[str, str]) -> str:
 async def test_a_new_project_installs_passes_its_tests_and_works(tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     run(sys.executable, "-m", "venv", str(venv), cwd=tmp_path, env=clean_environment())
-    env = clean_environment(venv)
+    env = clean_environment(venv / SCRIPTS)
     python = str(venv / SCRIPTS / "python")
     run(
         python, "-m", "pip", "install", "-q", "--no-compile", "-e", str(ROOT), cwd=tmp_path, env=env
     )
-    made = run(python, "-m", "worker", "new", "order-robot", cwd=tmp_path, env=env)
-    assert 'pip install -e ".[test]" && pytest' in made
-    project = tmp_path / "order-robot"
-    run(python, "-m", "pip", "install", "-q", "-e", ".[test]", cwd=project, env=env)
-    assert "5 passed" in run(str(venv / SCRIPTS / "pytest"), "-q", cwd=project, env=env)
-    doctor = subprocess.run(
-        [str(venv / SCRIPTS / "openiap-worker"), "doctor"],
-        cwd=project,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert "order_robot.orders" in doctor.stdout  # the settings file is found
-    await develop(project, env, str(venv / SCRIPTS / "openiap-worker"))
+    terminal = Terminal(tmp_path, env)
+    *make, dev = commands(shown("first-hour: A project"))
+    try:
+        made = await terminal.paste("\n".join(make))
+        assert 'pip install -e ".[test]" && pytest' in made
+        assert "5 passed" in made
+        project = Terminal(tmp_path / "order-robot", env)
+        looked = await project.paste("openiap-worker doctor || true")
+        assert "order_robot.orders" in looked  # the settings file is found
+        await develop(project, dev)
+    finally:
+        await terminal.close()
 
 
-async def develop(project: Path, env: dict[str, str], command: str) -> None:
-    """Run ``dev`` in the project, push an item to it, and press Ctrl-C."""
-    process = await asyncio.create_subprocess_exec(
-        command,
-        "dev",
-        "--port",
-        "0",
-        cwd=project,
-        env=env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+async def develop(project: Terminal, dev: str) -> None:
+    """Run ``dev`` in the project, push an item to it from another terminal, and press Ctrl-C."""
+    process = await project.begin(f"{dev} --port 0")
     assert process.stdout is not None
     try:
         async with asyncio.timeout(PATIENCE):
@@ -84,19 +64,13 @@ async def develop(project: Path, env: dict[str, str], command: str) -> None:
                 chunk = await process.stdout.read(4096)
                 assert chunk, output.decode(errors="replace")
                 output += chunk
-        assert 'openiap-worker push orders --payload \'{"number": ' in output.decode(
-            errors="replace"
-        )
-        state = await worked(project)
-        assert state == "successful"
-        process.terminate()
-        async with asyncio.timeout(PATIENCE):
-            await process.stdout.read()
-            assert await process.wait() == 0
+        said = output.decode(errors="replace")
+        assert 'openiap-worker push orders --payload \'{"number": ' in said
+        assert "orders" in await project.paste(shown("first-hour: A project 2"))
+        assert await worked(project.folder) == "successful"
+        assert await project.end(process) == 0
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await project.close()
 
 
 async def worked(project: Path) -> str:

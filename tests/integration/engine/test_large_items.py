@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, field_serializer, field_validator
@@ -134,3 +135,41 @@ async def test_more_files_than_an_item_can_be_given_are_refused_in_a_sentence(
         "more.txt cannot be attached: an item can be given 1,000 files, and has them; put them into"
         " an archive"
     )
+
+
+class Page(BaseModel):
+    lines: list[str]
+
+
+async def test_a_payload_comes_back_changed_exactly_where_a_handler_changed_it(
+    client, start
+) -> None:
+    @handler("left")
+    async def left(page: Page) -> None:
+        page.lines.append("its own")
+
+    @handler("changed")
+    async def changed(page: dict[str, Any]) -> None:
+        page["lines"].append("changed")
+
+    @handler("reached")
+    async def reached(page: Page, item: Item) -> None:
+        item.payload["lines"].append("reached")
+
+    @handler("added")
+    async def added(page: Page) -> dict[str, int]:
+        return {"count": len(page.lines)}
+
+    lines = ["x" * LARGE, "ü"]
+    for queue in ("left", "changed", "reached", "added"):
+        await create_queue(client, queue)
+        await client.push_workitem(queue, {"lines": lines, "else": 1.5})
+    await start(left, changed, reached, added)
+    for queue, expected in {
+        "left": {"lines": lines, "else": 1.5},
+        "changed": {"lines": [*lines, "changed"], "else": 1.5},
+        "reached": {"lines": [*lines, "reached"], "else": 1.5},
+        "added": {"lines": lines, "else": 1.5, "count": 2},
+    }.items():
+        (item,) = await until_finished(client, queue)
+        assert (item["state"], item["payload"]) == ("successful", expected)

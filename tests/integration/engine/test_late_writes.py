@@ -14,6 +14,7 @@ import pytest
 from tests.integration.engine.conftest import create_queue, settings_for, until_finished
 from worker import handler
 from worker.engine.delivery.delivery import Delivered, Delivery
+from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.takeover import Orphan, TakeOver
 from worker.item.outcome import Outcome, Waits
@@ -102,11 +103,18 @@ async def stored(client: Client, item: Workitem) -> dict[str, Any]:
     return document
 
 
-async def taken_over(client: Client, item: Workitem) -> Delivered:
+async def taken_over(client: Client, item: Workitem, *, looks: bool = False) -> Delivered:
+    """Take an item over.
+
+    Args:
+        looks: whether the heir may not write conditionally, and looks at the item before.
+    """
     link = Link(client)
-    take_over = TakeOver(
-        cast(Pool, link), writeback(link, "heir"), worker_id="heir", max_deaths=3, log=log()
-    )
+    rights = DocumentRights(lambda: link.epoch, log())
+    if looks:
+        rights.note_missing("q")
+    sender = WriteBack(cast(Pool, link), worker_id="heir", lease=60, log=log(), rights=rights)
+    take_over = TakeOver(cast(Pool, link), sender, worker_id="heir", max_deaths=3, log=log())
     return await take_over.take(Orphan(item, "first", "fell silent", died=True))
 
 
@@ -244,8 +252,9 @@ async def test_a_chained_outcome_that_arrives_after_a_take_over_changes_nothing(
 
 
 @CHAINS
+@pytest.mark.parametrize("looks", [False, True], ids=["conditional", "looks"])
 async def test_a_chained_outcome_that_was_half_written_is_completed_once(
-    native: Client, outcome: Outcome, chain: str, state: str
+    native: Client, outcome: Outcome, chain: str, state: str, looks: bool
 ) -> None:
     """It stands on the item before OpenIAP's own update is sent, so nobody works the item again,
     and that update says the same whoever sends it."""
@@ -254,7 +263,7 @@ async def test_a_chained_outcome_that_was_half_written_is_completed_once(
     await native.push_workitem("q", {"n": 1})
     item = await popped(native)
     async with Stalled(native, item, outcome, 1) as late:
-        assert (await taken_over(native, item)).result == "fenced"
+        assert (await taken_over(native, item, looks=looks)).result == "fenced"
         before = await stored(native, item)
         assert (before["state"], before["retries"]) == (state, 0)
         assert before["payload"] == (outcome.payload or {"n": 1})

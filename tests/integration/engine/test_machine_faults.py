@@ -9,15 +9,17 @@ import tempfile
 import threading
 from collections import namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from tests.integration.engine import process_deeds
 from tests.integration.engine.conftest import DEADLINE, Make, create_queue, until_finished
 from worker import BusinessError, Item, handler
 from worker.engine import consumer, shortages
 from worker.engine.daemon import EXIT_FAILED, Daemon
 from worker.engine.delivery import conditional, writeback
+from worker.engine.execution import process
 from worker.localserver import LocalServer
 from worker.openiap.client import Client
 
@@ -260,3 +262,25 @@ async def test_without_a_thread_to_run_in_items_are_handed_back(
     await handed_back(daemon, client, "q")
     none = False
     await served_again(daemon, client, "q")
+
+
+async def test_a_worker_that_starts_without_a_process_rests_that_queue_until_there_is_one(
+    client: Client, start: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @handler("q")
+    async def work(payload: dict[str, Any]) -> None:
+        """Need no process."""
+
+    async def none(*_: object) -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    for name in ("q", "typed"):
+        await create_queue(client, name, maxretries=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(process.ChildProcess, "start", none)
+        daemon = await start(work, process_deeds.typed)
+        await client.push_workitem("typed", {"number": 1})
+        await handed_back(daemon, client, "typed")
+        await client.push_workitem("q", {})
+        await until_finished(client, "q")
+    await served_again(daemon, client, "typed")

@@ -17,22 +17,24 @@ from typing import Final, Literal
 
 from worker.engine.delivery.attachments import store_attachments
 from worker.engine.delivery.carried import carried
+from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.ending import Ending, Run, ending_of, release_of
-from worker.engine.delivery.fence import decided_of, run_at, run_of
+from worker.engine.delivery.fence import run_at, run_of
 from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader, chained
 from worker.engine.delivery.server_clock import ServerClock
+from worker.item.outcome import Written
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import objects_of, text_of
-from worker.openiap.large import apart, is_large
+from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
 from worker.openiap.values import json_text
-from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject, Workitem
+from worker.openiap.workitem import NEW, JsonObject
 
 NO_RUN: Final = ("$expr", "$toDate")
 """What a database that cannot compare moments names in its refusal."""
@@ -55,6 +57,7 @@ class ConditionalWrite:
         rights: DocumentRights,
         rules: QueueRulesReader,
         owner: Owner,
+        decided: Decided,
         now: Callable[[], datetime],
         time: ServerClock,
         log: LinkLog,
@@ -64,6 +67,7 @@ class ConditionalWrite:
         self._rights = rights
         self._rules = rules
         self._owner = owner
+        self._decided = decided
         self._now = now
         self._time = time
         self._log = log
@@ -91,8 +95,10 @@ class ConditionalWrite:
         if outcome.attachments and delivery.uploaded is None:
             if look:
                 document = await self._owner.read(workitem.id)
-                ended = None if document is None else self._owner.concluded(delivery, document)
-                if document is None or ended is not None:
+                if document is None:
+                    return None
+                ended = await self._owner.concluded(delivery, document)
+                if ended is not None:
                     return ended
             delivery.uploaded = await store_attachments(self._pool, workitem, outcome.attachments)
         run = Run(
@@ -109,7 +115,7 @@ class ConditionalWrite:
         document = await self._owner.read(workitem.id)
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
-        ended = self._owner.concluded(delivery, document)
+        ended = await self._owner.concluded(delivery, document)
         if ended is not None:
             return ended
         return await self._write_again(delivery, run, document)
@@ -118,9 +124,6 @@ class ConditionalWrite:
         self, delivery: Delivery, run: Run, document: JsonObject
     ) -> Delivered | None:
         """Write what has matched nothing although the run is ours, knowing the item now."""
-        ends = decided_of(document, delivery.workitem.retries)
-        if ends:
-            return await self._complete(delivery, ends)
         known = replace(
             run,
             lastrun=run_of(document),
@@ -133,7 +136,7 @@ class ConditionalWrite:
             if written is not False:
                 return written
             again = await self._owner.read(delivery.workitem.id)
-            ended = None if again is None else self._owner.concluded(delivery, again)
+            ended = None if again is None else await self._owner.concluded(delivery, again)
             if again is None or ended is not None:
                 return ended
         self._rights.note_missing(delivery.workitem.wiq)
@@ -174,7 +177,9 @@ class ConditionalWrite:
     async def _matches(self, delivery: Delivery, ending: Ending) -> bool | None:
         """Send a conditional update, and return whether it met its run; None where it has to go
         the other way."""
-        text = await apart(is_large(ending.change), _text_of, ending.change)
+        written = delivery.outcome.written
+        large = len(written.text) > LARGE if written else is_large(ending.change)
+        text = await apart(large, _text_of, ending.change, written)
         if not text:
             delivery.unfit = True
             return None
@@ -197,37 +202,32 @@ class ConditionalWrite:
     async def _end(self, delivery: Delivery, ending: Ending) -> Delivered:
         if ending.decided:
             delivery.sent = True
-            return await self._send(delivery.workitem, ending.state)
+            return await self._decided.send(delivery.workitem, ending.state)
         waits = delivery.outcome.waits
         if waits is not None:
             return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
         return Delivered("applied", state=ending.state, nextrun=ending.at)
 
-    async def _complete(self, delivery: Delivery, ends: str) -> Delivered:
-        """Send what is left of an outcome that stands on the item already: this one's, or that of
-        a worker that died in between."""
-        sent = await self._send(delivery.workitem, ends)
-        own = SUCCESSFUL if delivery.outcome.kind == "successful" else FAILED
-        if delivery.sent and own == ends:
-            return sent
-        self._log.warn(
-            f"the outcome that stood on the item is completed: it ends as {ends}",
-            item=delivery.workitem.id,
-        )
-        return Delivered("fenced", f"an outcome stood on the item, which ends as {ends}")
 
-    async def _send(self, workitem: Workitem, state: str) -> Delivered:
-        """Send OpenIAP's own update for a decided item, which makes the copy for a chain: only the
-        change of the state does, so a repeat makes no second one."""
-        update = Workitem(id=workitem.id, payload=None, priority=0, state=state, wiq=workitem.wiq)
-        stored = await self._pool.call(lambda client: client.update_workitem(update), turn="first")
-        return Delivered("applied", state=stored.state)
+def _text_of(change: JsonObject, written: Written | None) -> str:
+    """Return a change as it is sent, or "" where it would not arrive as it is.
 
-
-def _text_of(change: JsonObject) -> str:
-    """Return a change as it is sent, or "" where it would not arrive as it is."""
-    text = json_text(change)
+    Args:
+        written: the payload that is to be written with it, as text.
+    """
+    fields = change.get("$set", {})
+    if written is None or fields.get("payload") is not written.payload:
+        text = json_text(change)
+    else:
+        others = {name: value for name, value in fields.items() if name != "payload"}
+        rest = {name: value for name, value in change.items() if name != "$set"}
+        text = _with(json_text(rest), "$set", _with(json_text(others), "payload", written.text))
     return text if carried(text) else ""
+
+
+def _with(text: str, name: str, value: str) -> str:
+    """Return the text of an object with one more field, itself given as text."""
+    return f'{{"{name}":{value}{"" if text == "{}" else ","}{text[1:]}'
 
 
 def names_of(files: object) -> list[str] | None:

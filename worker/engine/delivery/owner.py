@@ -3,6 +3,7 @@
 The judgement is ``fence.py``'s; here it is asked for, believed, counted and said.
 """
 
+from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import (
@@ -10,6 +11,7 @@ from worker.engine.delivery.fence import (
     Judgement,
     closer_of,
     closing_claim,
+    decided_of,
     judge,
     run_of,
 )
@@ -27,11 +29,20 @@ class Owner:
         fenced: how many did not.
     """
 
-    def __init__(self, pool: Pool, *, worker_id: str, rights: DocumentRights, log: LinkLog) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        worker_id: str,
+        rights: DocumentRights,
+        decided: Decided,
+        log: LinkLog,
+    ) -> None:
         self.fenced = 0
         self._pool = pool
         self._worker_id = worker_id
         self._rights = rights
+        self._decided = decided
         self._log = log
 
     async def read(
@@ -44,14 +55,22 @@ class Owner:
         )
         return found[0] if found else None
 
-    def concluded(self, delivery: Delivery, document: JsonObject) -> Delivered | None:
-        """Return how a delivery has ended, by the item's document; None where the run is ours."""
+    async def concluded(self, delivery: Delivery, document: JsonObject) -> Delivered | None:
+        """Return how a delivery has ended, by the item's document; None where the run is ours.
+
+        What is left of an outcome that stands on the item is sent on the way, whatever the client
+        and the user may do otherwise: nobody may work such an item again.
+
+        Raises:
+            OpenIAPError: that could not be sent.
+        """
         workitem = delivery.workitem
         judgement = judge(document, workitem, delivery.outcome, sent=delivery.sent)
         if judgement.verdict == "ours":
             closer = closer_of(document, workitem.retries)
             if closer in ("", self._worker_id, *delivery.over):
-                return None
+                ends = decided_of(document, workitem.retries)
+                return await self._decided.complete(delivery, ends) if ends else None
             judgement = Judgement("lost", f"being closed by {closer}")
         if judgement.verdict == "applied":
             return Delivered("applied", state=str(document.get("state", "")))
@@ -81,14 +100,14 @@ class Owner:
         document = await self.read(delivery.workitem.id)
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
-        ended = self.concluded(delivery, document)
+        ended = await self.concluded(delivery, document)
         if ended is not None or await self._claim(delivery, run_of(document)) is not False:
             return ended
         # Another's claim, a change since, or no right to update.
         document = await self.read(delivery.workitem.id)
         if document is None:
             return None
-        ended = self.concluded(delivery, document)
+        ended = await self.concluded(delivery, document)
         if ended is None:
             self._rights.note_missing(delivery.workitem.wiq)
         return ended

@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from worker.engine.delivery.attachments import store_attachments
 from worker.engine.delivery.conditional import ConditionalWrite
+from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.given_back import gives_back
@@ -100,13 +101,17 @@ class WriteBack:
         self._rights = rights or DocumentRights(lambda: pool.epoch, log)
         self._rules = rules or QueueRulesReader(pool, clock)
         self._time = ServerClock(clock, server_stamp)
-        self._owner = Owner(pool, worker_id=worker_id, rights=self._rights, log=log)
+        decided = Decided(pool, log)
+        self._owner = Owner(
+            pool, worker_id=worker_id, rights=self._rights, decided=decided, log=log
+        )
         self._conditional = ConditionalWrite(
             pool,
             worker_id=worker_id,
             rights=self._rights,
             rules=self._rules,
             owner=self._owner,
+            decided=decided,
             now=now,
             time=self._time,
             log=log,
@@ -224,7 +229,7 @@ class WriteBack:
         document = await self._owner.read(workitem.id, None)
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
-        ended = self._owner.concluded(delivery, document)
+        ended = await self._owner.concluded(delivery, document)
         if ended is not None:
             return ended
         there = self._time.now(delivery, moment_of(document.get("lastrun")))
@@ -246,7 +251,7 @@ class WriteBack:
         waits = delivery.outcome.waits
         document = await self._owner.read(delivery.workitem.id, None)
         if document is not None:
-            ended = self._owner.concluded(delivery, document)
+            ended = await self._owner.concluded(delivery, document)
             if ended is not None:
                 return ended
             now = self._time.by_heartbeat()

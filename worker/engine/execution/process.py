@@ -1,6 +1,7 @@
 """Process handlers: a pool of warm children, each of which can be killed and replaced.
 
-1. As many children as slots; ``start`` returns when all have imported their handler.
+1. As many children as slots; ``start`` returns when all have imported their handler. Where the
+   machine has no process to give, it returns without them: they are started as soon as it has.
 2. A limit that a child cannot be asked to keep (hard timeout, memory, CPU) ends the child, with
    its stack on the item, and another takes its place in the background.
 3. A child that ends by itself fails its item with the signal or the exit code.
@@ -81,13 +82,13 @@ class ProcessExecutor:
         except asyncio.CancelledError:
             await self.stop(0)
             raise
-        error = next((end for end in ends if end is not None), None)
-        if error is None:
-            return
-        await self.stop(0)
-        if isinstance(error, OSError):
-            raise HandlerError(f"Handler {self._limits.name}: no process: {error}.") from error
-        raise error
+        failed = [end for end in ends if end is not None]
+        error = next((one for one in failed if not isinstance(one, OSError)), None)
+        if error is not None:
+            await self.stop(0)
+            raise error
+        if failed:  # the machine's fault, which passes; no reason for a worker not to start
+            self._refill()
 
     async def run(self, call: HandlerCall) -> Any:
         """Run the handler once; the contract stands in ``Executor.run``.

@@ -45,8 +45,6 @@ LOCK_WAIT: Final = 2.0
 """Seconds that ``open`` waits for the lock: a sibling may just be adopting what is in the file."""
 CLOSE_WITHIN: Final = 10.0
 RETRY: Final = 2.0
-CROWD: Final = 4
-"""Items in flight from which commits are shared even if each comes a little later."""
 DAY: Final = 86_400.0
 FINAL: Final = frozenset({"successful", "business", "failed"})
 
@@ -82,7 +80,7 @@ class Outbox:
             keep=keep,
             retry=retry,
             live=lambda: list(self._entries.values()),
-            crowded=lambda: len(self._entries) >= CROWD,
+            in_flight=lambda: len(self._entries),
             loaded=self._load,
             on_trouble=on_trouble,
             on_recovery=on_recovery,
@@ -238,6 +236,7 @@ class Outbox:
         record = (time.time(), item.id, item.retries, workitem_text(item), text, reason)
         with self._writer.mutex:
             self._writer.pending.evidence.append((1, *record))
+            self._writer.nudge()
         self._settle((item_id, retries))
 
     async def pending(self) -> list[OutboxRow]:
@@ -304,7 +303,7 @@ class Outbox:
             writer.pending.entries[entry] = None
             if self._deaths and entry.kind in FINAL and self._deaths.pop(key[0], 0):
                 writer.pending.deaths[key[0]] = 0
-            writer.nudge()
+        writer.nudge_soon()
 
     def _row(self, entry: Entry) -> OutboxRow:
         item = entry.workitem

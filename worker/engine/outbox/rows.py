@@ -120,11 +120,11 @@ def outcome_text(outcome: Outcome, *, accepted: bool = False) -> str:
         ValueError: the payload contains itself.
         RecursionError, ValueError: it is nested too deeply: what is written can be read.
     """
-    at = outcome.retry_at
+    at, written = outcome.retry_at, outcome.written
     text = _encode(
         {
             "kind": outcome.kind,
-            "payload": outcome.payload,
+            **({} if written else {"payload": outcome.payload}),
             "message": outcome.message,
             "source": outcome.source,
             "retry_at": at.isoformat() if at is not None else None,
@@ -133,6 +133,8 @@ def outcome_text(outcome: Outcome, *, accepted: bool = False) -> str:
             **({"accepted": True} if accepted else {}),
         }
     )
+    if written:
+        return f'{{"payload":{written.text},{text[1:]}'
     if depth_of(text) > MAX_DEPTH + AROUND:
         raise ValueError(f"nested too deep to be read again; {DEPTH_ALLOWED}")
     return text

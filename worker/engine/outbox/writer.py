@@ -25,9 +25,15 @@ from worker.openiap.workitem import Workitem
 CHECK_EVERY: Final = 2.0
 """Seconds between checks that the file is still there."""
 FORGET_EVERY: Final = 3600.0
-LINGER: Final = 0.002
-"""Seconds between commits while many items are in flight. Waking a thread costs more than what it
-then commits, so under load it looks by itself, and more goes into each commit."""
+LINGER: Final = 0.000_05
+LONGEST_LINGER: Final = 0.002
+"""Seconds between commits for each item in flight, and at most. Waking a thread costs more than
+what it then commits, so under load it looks by itself, and more goes into each commit; the fewer
+slots there are, the more a slot that waits for its commit counts."""
+SOON: Final = 0.05
+"""Seconds until what nobody waits for is committed, unless another commit takes it along."""
+CROWD: Final = 4
+"""Items in flight from which commits are shared even if each comes a little later."""
 AT_A_TIME: Final = 2
 """Who waited for a commit goes on in twos, a turn of the loop apart: a whole group in one turn
 would keep the answer to a pop waiting, and the server with it."""
@@ -44,7 +50,7 @@ class Writer:
         keep: seconds that evidence is kept.
         retry: seconds between tries while the disk refuses.
         live: returns every entry not gone; called with ``mutex`` held.
-        crowded: whether so many items are in flight that commits are worth waiting for.
+        in_flight: how many items are; with ``CROWD`` of them commits are worth waiting for.
         loaded: called once, in the thread, with what the file held.
         on_trouble, on_recovery: called on the loop, once per change, with one sentence.
     """
@@ -57,7 +63,7 @@ class Writer:
         keep: float,
         retry: float,
         live: Callable[[], list[Entry]],
-        crowded: Callable[[], bool],
+        in_flight: Callable[[], int],
         loaded: Callable[[list[StoredRow], dict[str, int]], None],
         on_trouble: Callable[[str], None],
         on_recovery: Callable[[str], None],
@@ -71,7 +77,8 @@ class Writer:
         self._keep = keep
         self._retry = retry
         self._live = live
-        self._crowded = crowded
+        self._in_flight = in_flight
+        self._soon: asyncio.TimerHandle | None = None
         self._loaded = loaded
         self._on_trouble = on_trouble
         self._on_recovery = on_recovery
@@ -100,6 +107,16 @@ class Writer:
         if self._idle:
             self._idle = False
             self._wake.put(None)
+
+    def nudge_soon(self) -> None:
+        """Tell the thread after a while, unless it is told before; call on the loop."""
+        if self._soon is None:
+            self._soon = self._loop.call_later(SOON, self._nudge_now)
+
+    def _nudge_now(self) -> None:
+        self._soon = None
+        with self.mutex:
+            self.nudge()
 
     async def committed(self) -> None:
         """Wait for the commit of what is pending; returns at once while the disk refuses."""
@@ -130,6 +147,8 @@ class Writer:
         """Write what is pending, once more if the disk refused, and end; whether it ended."""
         if not self._closing:
             self._closing = True
+            if self._soon is not None:
+                self._soon.cancel()
             self._wake.put(None)
         try:
             async with asyncio.timeout(timeout):
@@ -151,8 +170,8 @@ class Writer:
                     self._attempt(batch)
                     if self.failure:
                         self._pause(self._retry)
-                    elif self._crowded():
-                        time.sleep(LINGER)
+                    elif (crowd := self._in_flight()) >= CROWD:
+                        time.sleep(min(LONGEST_LINGER, crowd * LINGER))
                 elif self.failure:
                     self._pause(self._retry)
                     self._attempt(Batch())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic_core import from_json
 
 from worker.openiap.fields import number
 from worker.openiap.values import payload_text
@@ -53,27 +54,36 @@ def moment(stamp: Timestamp) -> datetime | None:
         return None
 
 
-def payload(text: str) -> JsonObject:
+def payload(text: str) -> tuple[JsonObject, bool]:
     """Return an item's payload; what is no JSON object comes as ``{"value": …}``.
 
     An item in hand is never given up for an odd payload: it is in ``processing`` already.
+
+    Returns:
+        The payload, and whether pydantic's core reads the very same from the text: it takes no
+        half characters, and nothing that is nested very deep.
     """
     if not text:
-        return {}
+        return {}, False
     try:
-        found = _decode(text)
-    except (ValueError, RecursionError):
-        return {"value": text}
-    return found if isinstance(found, dict) else {"value": found}
+        found = from_json(text, allow_inf_nan=False)
+    except ValueError:
+        try:
+            found = _decode(text)
+        except (ValueError, RecursionError):
+            return {"value": text}, False
+        return found if isinstance(found, dict) else {"value": found}, False
+    return (found, True) if isinstance(found, dict) else ({"value": found}, False)
 
 
 def workitem(found: pb.Workitem) -> Workitem:
     """Return a work item as the client gives it."""
     files, text = found.files, found.payload
+    content, well_known = payload(text)
     return Workitem(
         id=found._id,
         name=found.name,
-        payload=payload(text),
+        payload=content,
         priority=found.priority,
         nextrun=moment(found.nextrun) if found.HasField("nextrun") else None,
         lastrun=moment(found.lastrun) if found.HasField("lastrun") else None,
@@ -91,6 +101,7 @@ def workitem(found: pb.Workitem) -> Workitem:
         errorsource=found.errorsource,
         errortype=found.errortype,
         size=len(text),
+        text=text if well_known else "",
     )
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
+from tests.pages import PAGES, blocks_of
 from worker.cli.app import command_line
-from worker.cli.guide.command import pages, section_of, title_of
+from worker.cli.guide.command import rendered
+from worker.cli.guide.pages import for_terminal, headings_of, pages, section_of, title_of
 from worker.cli.shared.errors import CommandError
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -37,6 +40,30 @@ def test_a_section_ends_where_the_next_one_of_its_level_begins() -> None:
     assert title_of(text) == "A"
 
 
+def test_a_comment_in_code_is_no_heading() -> None:
+    text = "# A\n## B\n```python\n# C\n```\nb\n## D\n"
+    assert [one.text for one in headings_of(text)] == ["A", "B", "D"]
+    assert section_of(text, "B") == "## B\n```python\n# C\n```\nb"
+
+
+def test_the_heading_that_is_just_the_word_comes_before_one_with_it() -> None:
+    text = "# Rates and keys\n## Keys of customers\nb\n## Keys\nc\n"
+    assert section_of(text, "keys") == "## Keys\nc"
+    assert section_of(text, "#keys-of-customers") == "## Keys of customers\nb"
+    assert section_of(text, "rates") == ""
+
+
+def test_links_are_said_in_the_words_of_the_terminal() -> None:
+    said = for_terminal(
+        "[a](values.md) [b](errors.md#retrying) [c](#here) [d](../../../config/x.toml)"
+        " [`config/y`](../../../config/y) [e](https://x.y)\n```\n[f](values.md)\n```\n"
+    )
+    assert said == (
+        "a (`guide values`) b (`guide errors retrying`) c d (config/x.toml)"
+        " `config/y` [e](https://x.y)\n```\n[f](values.md)\n```\n"
+    )
+
+
 def said(*arguments: str) -> str:
     found = CliRunner().invoke(command_line("guide"), ["guide", *arguments])
     if found.exception is not None and not isinstance(found.exception, SystemExit):
@@ -50,7 +77,39 @@ def test_pages_are_listed_and_shown() -> None:
     assert said("operating").startswith("# Operating")
 
 
-@pytest.mark.parametrize("arguments", [("nosuch",), ("operating", "nosuch")])
-def test_what_is_not_there_is_refused_with_what_is(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError, match="nosuch"):
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (("nosuch",), r"no page nosuch\. Pages: first-hour, .*operating"),
+        (("error",), r"no page error\. Did you mean errors\?"),
+        (("OpenIAPNotReady",), r"Sections with it: operating \(OpenIAPNotReady\)"),
+        (("operating", "nosuch"), r"no section with nosuch .* Sections: .*OpenIAPNotReady"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(arguments: tuple[str, ...], answer: str) -> None:
+    with pytest.raises(CommandError, match=answer):
         said(*arguments)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_terminal_shows_every_page_whole(width: int) -> None:
+    for name, path in pages().items():
+        text = path.read_text(encoding="utf-8")
+        console = Console(width=width, force_terminal=True, color_system=None)
+        shown = rendered(console, text)
+        assert max(map(len, shown.splitlines())) <= width, name
+        assert shown.count("…") == for_terminal(text).count("…"), name
+
+
+def test_code_on_the_pages_fits_a_terminal() -> None:
+    """80 columns, of which the terminal's margin takes two; other libraries' code is as it is."""
+    wide = [
+        f"{block.name}: {line}"
+        for page in PAGES
+        if page != "comparison"
+        for language in ("python", "sh", "text")
+        for block in blocks_of(page, language)
+        for line in block.text.splitlines()
+        if len(line) > 78
+    ]
+    assert wide == []

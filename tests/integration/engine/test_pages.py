@@ -1,7 +1,8 @@
-"""The blocks of handlers/README.md, each run as it stands."""
+"""The blocks of Python on the pages, each run as it stands."""
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,32 +17,41 @@ from tests.integration.engine.conftest import (
     until_finished,
     until_one,
 )
+from tests.pages import PAGES, blocks
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
 
-PAGE = Path(__file__).resolve().parents[3] / "handlers" / "README.md"
-BLOCKS = {
-    section.splitlines()[0]: block[1]
-    for section in PAGE.read_text().split("\n## ")[1:]
-    if (block := re.search(r"```python\n(.*?)```", section, re.DOTALL))
+ALL = blocks("python")
+BLOCKS = {name: block.text for name, block in ALL.items()}
+ELSEWHERE = {
+    "comparison: openiap-worker 2": "behind the first one, whose names it uses",
+    "testing: The fixtures": "tests/acceptance/examples/test_testing_page.py",
 }
+OTHER_LIBRARIES = ("robocorp-workitems", "Celery", "taskiq", "Temporal (Python SDK)")
+
+BANK = """
+from decimal import Decimal
+
+async def book_at_bank(number: str, amount: Decimal) -> tuple[str, bytes]:
+    return f"V-{number}", b"receipt"
+"""
 
 Load = Callable[[str], tuple[Application, ModuleType]]
 
 
 @pytest.fixture
-def load(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch, server, client_name) -> Load:
-    """Import a section's block as a module, in a world where its settings are found."""
+def load(tmp_path: Path, monkeypatch, server, client_name) -> Load:
+    """Import a block as a module, in a world where its settings are found."""
     monkeypatch.setenv("OPENIAP_URL", server.ws_url)
     monkeypatch.setenv("OPENIAP_USERNAME", USER)
     monkeypatch.setenv("OPENIAP_PASSWORD", PASSWORD)
     monkeypatch.setenv("OPENIAP_WORKER_CLIENT", client_name)
     monkeypatch.chdir(tmp_path)
 
-    def imported(title: str) -> tuple[Application, ModuleType]:
-        name = "page_" + re.sub(r"\W+", "_", f"{title}_{client_name}").lower()
-        (tmp_path / f"{name}.py").write_text(BLOCKS[title])
+    def imported(block: str) -> tuple[Application, ModuleType]:
+        name = "page_" + re.sub(r"\W+", "_", f"{block}_{client_name}").lower()
+        (tmp_path / f"{name}.py").write_text(BLOCKS[block])
         application = load_modules([name])
         return application, __import__(name)
 
@@ -60,29 +70,94 @@ async def ended(client, start, application: Application, queue: str, *payloads, 
     return sorted(done, key=lambda d: int(d["name"]))
 
 
-COMPARISON = PAGE.with_name("COMPARISON.md")
-
-
 def test_the_comparison_counts_its_lines() -> None:
-    text = COMPARISON.read_text()
+    text = PAGES["comparison"].read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([^|]+?) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
     assert len(rows) == 5
     for name, *numbers in rows:
-        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
-        blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-        for block in blocks:
+        section = [block.text for block in ALL.values() if block.section == name]
+        for block in section:
             compile(block, name, "exec")
-        counted = [sum(bool(line.strip()) for line in block.splitlines()) for block in blocks]
+        counted = [sum(bool(line.strip()) for line in block.splitlines()) for block in section]
         assert [int(n) for n in numbers] == [*counted, sum(counted)], name
 
 
-def test_every_section_with_code_has_a_test_here() -> None:
-    here = Path(__file__).read_text()
-    assert [title for title in BLOCKS if f'load("{title}")' not in here] == []
+def test_every_block_has_a_test_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    left = {name for name in ALL if f'load("{name}")' not in here and name not in ELSEWHERE}
+    assert left == {name for name, block in ALL.items() if block.section in OTHER_LIBRARIES}
+
+
+async def test_the_first_block(client, start, load) -> None:
+    application, _ = load("README")
+    payloads = [{"number": "1", "amount": "5"}, {"number": "2", "amount": 0}]
+    one, two = await ended(client, start, application, "invoices", *payloads)
+    assert one["payload"]["voucher"] == "V-1"
+    assert (two["state"], two["errormessage"]) == ("failed", "[BAD_AMOUNT] amount must be positive")
+
+
+@pytest.mark.parametrize("page", ["README", "first-hour"])
+async def test_the_first_handler(client, start, load, page: str) -> None:
+    names = {
+        "README": lambda: load("README: Your first handler"),
+        "first-hour": lambda: load("first-hour: A server, a handler, two items"),
+    }
+    application, _ = names[page]()
+    payloads = [{"name": "Ada"}, {"nome": "Bob"}]
+    ada, bob = await ended(client, start, application, "greetings", *payloads)
+    assert ada["payload"]["text"] == "Hello, Ada!"
+    assert (bob["state"], "name" in bob["errormessage"]) == ("failed", True)
+
+
+async def test_a_handler_and_a_program_that_pushes(client, start, load) -> None:
+    application, module = load("README: Your first handler 2")
+    await create_queue(client, "orders")
+    await start(application)
+    async with asyncio.timeout(100):
+        assert await module.program() == 42
+
+
+async def test_files(client, start, load, tmp_path) -> None:
+    application, _ = load("files")
+    (tmp_path / "a.txt").write_text("two words")
+    await create_queue(client, "scans-page")
+    await client.push_workitem("scans-page", {}, name="0", files=[tmp_path / "a.txt"])
+    await start(application)
+    (done,) = await until_finished(client, "scans-page")
+    assert done["payload"]["words"] == 2
+    assert [file["name"] for file in done["files"]] == ["a.txt", "a.txt-words.txt"]
+
+
+async def test_a_def_handler_reads_and_attaches_a_file(client, start, load, tmp_path) -> None:
+    application, _ = load("blocking: Def handlers")
+    (tmp_path / "a.csv").write_text("n,m\n1,2\n3,4\n")
+    await create_queue(client, "sums-page")
+    await client.push_workitem("sums-page", {"column": "m"}, name="0", files=[tmp_path / "a.csv"])
+    await start(application)
+    (done,) = await until_finished(client, "sums-page")
+    assert done["payload"]["total"] == 6
+    assert [file["name"] for file in done["files"]] == ["a.csv", "column.csv"]
+
+
+async def test_the_job_of_the_comparison(client, start, load, tmp_path, monkeypatch) -> None:
+    (tmp_path / "bank.py").write_text(BANK)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bank", raising=False)
+    together = ["comparison: openiap-worker", "comparison: openiap-worker 2"]
+    monkeypatch.setitem(BLOCKS, together[0], "".join(ALL[name].text for name in together))
+    application, module = load("comparison: openiap-worker")
+    for queue in ("invoices", "archive"):
+        await create_queue(client, queue)
+    await start(application)
+    async with asyncio.timeout(100):
+        booking = await module.hand_in(module.Invoice(number="1", amount=5))
+    assert booking.voucher == "V-1"
+    (archived,) = await until_finished(client, "archive")
+    assert archived["payload"] == {"voucher": "V-1"}
 
 
 async def test_declaring(client, start, load, tmp_path) -> None:
-    application, _ = load("Declaring")
+    application, _ = load("handlers: Declaring")
     scan = tmp_path / "a.pdf"
     scan.write_bytes(b"1234")
     await create_queue(client, "scans")
@@ -93,7 +168,7 @@ async def test_declaring(client, start, load, tmp_path) -> None:
 
 
 async def test_retrying(client, start, load) -> None:
-    application, _ = load("Retrying")
+    application, _ = load("errors: Retrying")
     states = [{"state": s} for s in ("fine", "down")]
     done = await ended(client, start, application, "calls", *states, {}, maxretries=1)
     assert [d["state"] for d in done] == ["successful", "failed", "failed"]
@@ -102,14 +177,14 @@ async def test_retrying(client, start, load) -> None:
 
 
 async def test_made_once_made_for_each_item(client, start, load) -> None:
-    application, _ = load("Made once, made for each item")
+    application, _ = load("lifespans: Made once, made for each item")
     texts = [{"text": t} for t in "ab"]
     done = await ended(client, start, application, "bookings", *texts)
     assert {d["state"] for d in done} == {"successful"}
 
 
 async def test_middleware(client, start, load) -> None:
-    application, _ = load("Middleware")
+    application, _ = load("lifespans: Middleware")
     payloads = [{"customer": "Ada"}, {"customer": "nobody"}]
     one, two = await ended(client, start, application, "offers", *payloads)
     assert one["payload"]["offer"] == "for Ada"
@@ -117,7 +192,7 @@ async def test_middleware(client, start, load) -> None:
 
 
 async def test_events(client, start, load) -> None:
-    application, module = load("Events")
+    application, module = load("lifespans: Events")
     await ended(client, start, application, "events", {"n": 1}, {"n": 0}, maxretries=1)
     async with asyncio.timeout(60):
         while len(module.seen) < 3:
@@ -130,7 +205,7 @@ async def test_events(client, start, load) -> None:
 
 
 async def test_routers(client, start, load) -> None:
-    application, _ = load("Routers")
+    application, _ = load("handlers: Routers")
     queues = sorted(one.options.queue for one in application)
     assert queues == ["billing-invoices", "billing-reminders-letters"]
     (done,) = await ended(client, start, application, "billing-reminders-letters", {})
@@ -140,14 +215,14 @@ async def test_routers(client, start, load) -> None:
 
 
 async def test_progress_and_checkpoints(client, start, load) -> None:
-    application, _ = load("Progress and checkpoints")
+    application, _ = load("progress")
     payload = {"pages": 9, "fails_at": 5}
     (done,) = await ended(client, start, application, "imports", payload)
     assert done["payload"] == {**payload, "began_at": 5}
 
 
 async def test_follow_up_items(client, start, load) -> None:
-    application, _ = load("Follow-up items")
+    application, _ = load("follow-ups: Follow-up items")
     (done,) = await ended(client, start, application, "orders", {"order": "A"})
     (shipped,) = await until_finished(client, "shipments")
     assert shipped["_id"] == done["payload"]["shipment"]
@@ -156,14 +231,14 @@ async def test_follow_up_items(client, start, load) -> None:
 
 
 async def test_errors_and_evidence(client, start, load) -> None:
-    application, _ = load("Errors and evidence")
+    application, _ = load("errors: Errors and evidence")
     (done,) = await ended(client, start, application, "claims", {"amount": 2000})
     assert [file["name"] for file in done["files"]] == ["evidence-attempt-1.txt"]
     assert 'code LIMIT, data {"limit":1000.0}' in done["errorsource"]
 
 
 async def test_pushing_from_elsewhere(client, start, load) -> None:
-    application, module = load("Pushing from elsewhere")
+    application, module = load("pushing: Pushing from elsewhere")
     await create_queue(client, "invoices-page")
     await start(application)
     async with asyncio.timeout(100):
@@ -171,7 +246,7 @@ async def test_pushing_from_elsewhere(client, start, load) -> None:
 
 
 async def test_blocking_code(client, start, load) -> None:
-    application, module = load("Blocking code")
+    application, module = load("blocking: Scripts, notebooks, Django")
     await create_queue(client, "rows-page")
     await start(application)
     async with asyncio.timeout(100):
@@ -179,7 +254,7 @@ async def test_blocking_code(client, start, load) -> None:
 
 
 async def test_unique_pushes(client, start, load) -> None:
-    application, module = load("Unique pushes")
+    application, module = load("pushing: Unique pushes")
     for queue in ("reminders-page", "letters-page"):
         await create_queue(client, queue)
     assert await module.program() == [True, False, True, True]
@@ -190,7 +265,7 @@ async def test_unique_pushes(client, start, load) -> None:
 
 
 async def test_shared_state(client, start, load) -> None:
-    application, _ = load("Shared state")
+    application, _ = load("state")
     payloads = [{"to": "a"}, {"to": "a"}, {"to": "b"}]
     done = await ended(client, start, application, "vouchers-page", *payloads)
     found = [d["payload"] for d in done]
@@ -200,7 +275,7 @@ async def test_shared_state(client, start, load) -> None:
 
 
 async def test_keys_and_rates(client, start, load) -> None:
-    application, _ = load("Keys and rates")
+    application, _ = load("ordering")
     payloads = [{"customer": "ab"[n % 2], "number": n} for n in range(6)]
     done = await ended(client, start, application, "orders-page", *payloads)
     assert [d["payload"]["taken"] for d in done] == list(range(6))
@@ -208,7 +283,7 @@ async def test_keys_and_rates(client, start, load) -> None:
 
 
 async def test_schedules(client, start, load) -> None:
-    application, _ = load("Schedules")
+    application, _ = load("schedules")
     await create_queue(client, "reports-page")
     await start(application)
     done = (await until_finished(client, "reports-page"))[0]  # another one comes each 10 s
@@ -219,13 +294,13 @@ async def test_schedules(client, start, load) -> None:
 
 
 async def test_retention(load) -> None:
-    application, _ = load("Retention")
+    application, _ = load("handlers: Retention")
     days = [(rule.state, rule.keep / 86400) for rule in rules_of(application)]
     assert days == [("successful", 30), ("failed", 90)]
 
 
 async def test_whose_work_it_is(client, start, load) -> None:
-    application, module = load("Whose work it is")
+    application, module = load("pushing: Whose work it is")
     for one in application:
         await create_queue(client, one.options.queue)
     from worker import connect
@@ -241,7 +316,7 @@ async def test_whose_work_it_is(client, start, load) -> None:
 
 
 async def test_contracts(client, start, load) -> None:
-    application, module = load("Contracts")
+    application, module = load("contracts")
     await create_queue(client, "tickets")
     assert await module.program() == "tickets"
     assert [one.options.queue for one in application] == ["tickets"]
