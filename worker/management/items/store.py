@@ -14,6 +14,8 @@ LISTED: Final[JsonObject] = {"payload": 0, "errorsource": 0, "_acl": 0}
 PAGE: Final = 500
 """A server gives no more than this to a query that names no limit (server.md, Documents)."""
 MOST_FILES: Final = 1_000
+INDEX_WITHIN: Final = 600.0
+"""Seconds; all items are read for an index."""
 
 
 class ItemStore:
@@ -121,7 +123,7 @@ class ItemStore:
 
     async def create_index(self, keys: JsonObject, name: str) -> None:
         """Make an index of items, unless it is there."""
-        await self.client.create_index(COLLECTION, keys, None, name)
+        await self.client.create_index(COLLECTION, keys, None, name, timeout=INDEX_WITHIN)
 
     async def get_indexes(self) -> list[JsonObject]:
         """Return the indexes of items."""

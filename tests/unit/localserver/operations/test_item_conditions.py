@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from worker.localserver.operations import queries as queries_module
 from worker.localserver.operations.item_conditions import item_condition
 from worker.localserver.operations.item_orders import index_statements, item_order, odd_index
+from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import Queries
 from worker.localserver.storage import json_text
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
@@ -204,6 +205,11 @@ def test_what_operators_ask_is_sql_to_the_last_part(query: dict[str, Any]) -> No
 )
 def test_what_sql_cannot_say_stays_as_it_is(query: dict[str, Any]) -> None:
     assert item_condition(query)[2] == query
+
+
+def test_a_plain_pattern_may_be_asked_of_very_many_items() -> None:
+    (pattern,) = with_timed_patterns({"$regex": "GONE", "$options": "i"}).values()
+    assert not any(pattern.search(f"order {n} is away") for n in range(100_000))
 
 
 def test_an_error_inside_a_question_reaches_who_asked() -> None:
