@@ -6,9 +6,12 @@
 #     --stop-timeout 45 -v worker-state:/var/lib/openiap-worker \
 #     -e apiurl -e OPENIAP_USERNAME -e OPENIAP_PASSWORD openiap-worker run --handlers handlers.invoices
 #
+# What it is made of (CycloneDX):
+#   docker run --rm --entrypoint cat openiap-worker /opt/worker/sbom.cdx.json
+#
 # Debian and not Alpine: openiap-edge brings its native library for glibc alone.
-# For builds that are the same next year, name the base by its digest:
-#   docker build --build-arg PYTHON_IMAGE=python:3.12-slim-bookworm@sha256:… .
+# A tag is another image next week. For one that is the same next year: config/container/release, which
+# refuses a base without its digest and fills in the labels.
 
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
@@ -18,11 +21,13 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 # Every file by its hash. No stage has a compiler, and none is needed: all is wheels but openiap-edge,
 # whose source package brings its native library along.
-COPY config/container/build.txt config/container/requirements.txt ./
+COPY config/container/build.txt config/container/requirements.txt config/container/sbom.txt ./
 RUN python -m venv /opt/worker \
  && /opt/worker/bin/pip install --require-hashes --only-binary :all: -r build.txt \
  && /opt/worker/bin/pip install --require-hashes --only-binary :all: --no-binary openiap-edge \
-      --no-build-isolation -r requirements.txt
+      --no-build-isolation -r requirements.txt \
+ && python -m venv /opt/sbom \
+ && /opt/sbom/bin/pip install --require-hashes --only-binary :all: -r sbom.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY worker worker
 COPY handlers handlers
@@ -33,10 +38,19 @@ RUN /opt/worker/bin/pip install --no-deps --no-build-isolation --no-index . \
     fi \
  && /opt/worker/bin/pip check \
  && /opt/worker/bin/pip uninstall --yes hatchling pathspec pluggy trove-classifiers setuptools wheel pip
+# The list of what is left in there; the version, which pyproject.toml leaves to the package, is put in.
+RUN version=$(/opt/worker/bin/python -c "import worker; print(worker.__version__)") \
+ && sed "s/^dynamic = .*/version = \"$version\"/" pyproject.toml >named.toml \
+ && /opt/sbom/bin/cyclonedx-py environment --pyproject named.toml --output-reproducible --of JSON \
+      -o /opt/worker/sbom.cdx.json /opt/worker/bin/python
 
 FROM ${PYTHON_IMAGE}
-# The base's own pip goes, too: nothing is installed into a running worker.
-RUN groupadd --gid 10001 worker \
+# tini is PID 1: it passes signals on, and takes care of what handlers start and leave behind. The
+# base's own pip goes, too: nothing is installed into a running worker.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends tini=0.19.* \
+ && rm -rf /var/lib/apt/lists/* \
+ && groupadd --gid 10001 worker \
  && useradd --uid 10001 --gid worker --no-create-home --home-dir /app --shell /usr/sbin/nologin worker \
  && install -d -o worker -g worker -m 0700 /var/lib/openiap-worker \
  && pip uninstall --yes pip
@@ -61,5 +75,19 @@ HEALTHCHECK --interval=30s --timeout=6s --start-period=20s --retries=3 \
 # Stops popping and lets items finish, for drain_timeout + cancel_timeout + 2 s: 30 s by default, and
 # Docker kills after 10 s unless it is told to wait (docker stop -t 45, --stop-timeout 45).
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["openiap-worker"]
+ENTRYPOINT ["tini", "--", "openiap-worker"]
 CMD ["run"]
+# Last, so that another commit builds nothing anew.
+ARG VERSION=unreleased
+ARG REVISION=unknown
+ARG SOURCE=unknown
+ARG BASE_NAME=unknown
+ARG BASE_DIGEST=unknown
+LABEL org.opencontainers.image.title="openiap-worker" \
+      org.opencontainers.image.description="The work item worker for OpenIAP" \
+      org.opencontainers.image.licenses="MPL-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE_NAME}" \
+      org.opencontainers.image.base.digest="${BASE_DIGEST}"

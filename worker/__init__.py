@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from worker.item.context import in_namespace
     from worker.item.item import Item
     from worker.item.metadata import CheckpointError
+    from worker.item.origin import DeadLetter, Origin
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
     from worker.openiap.client import Client
@@ -49,6 +50,7 @@ __all__ = [
     "Client",
     "ContractError",
     "Contracts",
+    "DeadLetter",
     "Event",
     "Handler",
     "Item",
@@ -58,6 +60,7 @@ __all__ = [
     "LostItem",
     "Never",
     "NoProducer",
+    "Origin",
     "Producer",
     "Pushed",
     "Resource",
@@ -101,6 +104,7 @@ _ROOMS: Final = {
     "worker.item.context": "in_namespace",
     "worker.item.item": "Item",
     "worker.item.metadata": "CheckpointError",
+    "worker.item.origin": "DeadLetter Origin",
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
     "worker.openiap.client": "Client",

@@ -28,7 +28,9 @@ async def test_items_of_lost_pops_are_worked_after_unclaimed_after(
         taken = [one for one in await outsider.items("items") if one["retries"]]
         # One more for a pop that a halting machine loses with its link.
         assert sum(one["retries"] for one in taken) >= 4
-        assert all("claimed by no worker" in one["errormessage"] for one in taken)
+        # A success sheds what was said of the run before, where the client can.
+        said = [one.get("errormessage", "") for one in taken]
+        assert all("claimed by no worker" in text for text in said) == (client == "official")
 
 
 @pytest.mark.dear

@@ -1,7 +1,7 @@
 """What the type checkers must infer; read by ``tests/unit/test_typing.py``, never run."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypedDict, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 from pydantic import BaseModel
 
@@ -9,6 +9,7 @@ from worker import (
     Client,
     Contracts,
     Item,
+    Origin,
     Producer,
     Pushed,
     Router,
@@ -19,6 +20,7 @@ from worker import (
     sync,
 )
 from worker.app.declared import DeclaredHandler
+from worker.testing import Rehearsed, WorkerTest
 
 
 class Invoice(BaseModel):
@@ -93,12 +95,36 @@ async def calls(item: Item, client: Client, producer: Producer) -> None:
     anything = await producer.push("anywhere", {"a": 1}, delay="5m", unique="1")
     assert_type(anything, Pushed[dict[str, Any]])
     assert_type(await book.push(Invoice(number="1"), via=producer), Pushed[Booking])
+    assert_type(await producer.push(book, Invoice(number="1"), unique="1"), Pushed[Booking])
+    assert_type(await producer.push(book_in_thread, Invoice(number="1")), Pushed[Booking])
+    assert_type(await producer.push(item_first, Invoice(number="1")), Pushed[Booking])
+    assert_type(await producer.push(item_only, {"a": 1}), Pushed[None])
+    assert_type(await producer.push(row, Row(number=1), name="row 1"), Pushed[None])
+    assert_type(await producer.push(queue="anywhere", payload={}), Pushed[dict[str, Any]])
+    assert_type(await producer.push_many(book, [Invoice(number="1")]), list[Pushed[Booking]])
+    assert_type(await producer.push_many("anywhere", [{}]), list[Pushed[dict[str, Any]]])
 
 
 async def program() -> None:
     async with connect(contracts=Contracts(contracts_of([book]))) as producer:
         assert_type(await producer.push("anywhere", {}), Pushed[dict[str, Any]])
         assert_type(context.priority(), int)
+
+
+async def tests(worker_test: WorkerTest, item: Item) -> None:
+    run = await worker_test(book, Invoice(number="1"))
+    assert_type(run, Rehearsed)
+    assert_type(
+        run.outcome.kind,
+        Literal["successful", "business", "application", "failed", "released"],
+    )
+    assert_type(run.outcome.code, str)
+    assert_type(run.outcome.errortype, Literal["", "business", "application"])
+    assert_type(run.log[0].level, Literal["error", "warn", "info", "verbose", "debug", "trace"])
+    assert_type(run.pushes[0].payload, dict[str, Any])
+    assert_type(item.origin, Origin | None)
+    if item.dead_letter:
+        assert_type(item.dead_letter.kind, Literal["business", "application"])
 
 
 def script() -> None:

@@ -1,11 +1,12 @@
 """Calls that the type checkers must refuse: each line that ends in ``# wrong``, and no other."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel
 
 import worker
 from worker import Item, Producer, handler, sync
+from worker.testing import WorkerTest
 
 
 class Invoice(BaseModel):
@@ -56,6 +57,21 @@ async def calls(item: Item, producer: Producer) -> None:
     await item.push(book, Invoice(number="1"), files=["a.pdf"])  # wrong
     await producer.push("anywhere", {}, prio=1)  # wrong
     await producer.push_many("anywhere", [{}], unique="1")  # wrong
+    await producer.push(book, Booking(voucher="1"))  # wrong
+    await producer.push(7, {})  # wrong
+    await producer.push(book, Invoice(number="1"), prio=1)  # wrong
+    await producer.push(book, Invoice(number="1"), via=producer)  # wrong
+    await producer.push_many(book, [{"number": "1"}])  # wrong
+    await producer.push_many(book, [Invoice(number="1")], unique="1")  # wrong
+    (await (await producer.push(book, Invoice(number="1"))).result()).vouchr  # wrong
+
+
+async def tests(worker_test: WorkerTest) -> None:
+    run = await worker_test(book, Invoice(number="1"))
+    kind: Literal["successful", "failed"] = run.outcome.kind  # wrong
+    run.outcom  # wrong
+    run.outcome.cod  # wrong
+    del kind
 
 
 def script() -> None:

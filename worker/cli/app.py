@@ -19,6 +19,7 @@ import typer
 
 from worker._version import __version__
 from worker.cli.shared.errors import FAILED, USAGE_ERROR, CommandError, explain, usage_error
+from worker.cli.shared.flags import without_types
 from worker.cli.shared.usage import as_sentence
 from worker.forks import open_standard_streams
 from worker.settings import is_text
@@ -31,7 +32,7 @@ Try it: [bold]openiap-worker demo[/bold]. Work: [bold]openiap-worker run --handl
 PATHS: Final = frozenset(
     {
         *("--handlers", "--settings", "--data", "--watch", "--file", "--from", "--output", "-o"),
-        *("--check", "--keep", "--python", "--wheel", "--out"),
+        *("--check", "--keep", "--python", "--wheel", "--out", "--contracts"),
     }
 )
 """Options that take paths."""
@@ -55,6 +56,7 @@ COMMANDS: Final = (
     "schedules",
     "retention",
     "package",
+    "scaler",
     "contract",
     "doctor",
     "guide",
@@ -62,7 +64,9 @@ COMMANDS: Final = (
 """Each is ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
-FOLDERS: Final = frozenset({"demo", "new", "dev", "items", "replay", "doctor", "package", "guide"})
+FOLDERS: Final = frozenset(
+    {"demo", "new", "dev", "items", "replay", "doctor", "package", "scaler", "guide"}
+)
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
 
@@ -186,15 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    command = next((argument for argument in given if not argument.startswith("-")), "")
-    if command not in OWN_DEBUG:
+    first = next((argument for argument in given if not argument.startswith("-")), "")
+    if first not in OWN_DEBUG:
         given = [argument for argument in given if argument != "--debug"]
     use_any_encoding()
     try:
         check_text(given)
         check_folder()
-        app = command_line(given[0] if given else "")
-        code = app(args=given, prog_name="openiap-worker", standalone_mode=False)
+        command = without_types(typer.main.get_command(command_line(given[0] if given else "")))
+        code = command(args=given, prog_name="openiap-worker", standalone_mode=False)
         return ending(code if isinstance(code, int) else 0)
     except SystemExit as stop:
         return ending(stop.code if isinstance(stop.code, int) else FAILED)

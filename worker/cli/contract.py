@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from worker.app.checked import checked
 from worker.app.contracts import contracts_of
 from worker.app.registry import load_modules
 from worker.cli.shared.errors import FAILED, usage_error
@@ -41,7 +42,9 @@ def contract(
         raise usage_error("--output and --check: give one of them.")
     given = Options(None, settings, None, assignments)
     chosen = settings_with_handlers(given, both(modules, handlers)).settings
-    text = json.dumps(contracts_of(load_modules(chosen.handlers)), indent=2, ensure_ascii=False)
+    found = checked(load_modules(chosen.handlers))
+    contracts = contracts_of(registered.handler for registered in found)
+    text = json.dumps(contracts, indent=2, ensure_ascii=False)
     if check is not None:
         _compare(check, text)
     elif output is not None:

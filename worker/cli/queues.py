@@ -8,6 +8,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import usage_error
 from worker.cli.shared.options import (
     AsJson,
@@ -23,7 +24,7 @@ from worker.cli.shared.output import (
     many,
     print_json,
     print_result,
-    show,
+    show_noted,
     to_stderr,
     to_stdout,
 )
@@ -34,7 +35,9 @@ T = TypeVar("T")
 
 app = typer.Typer(help="Look at and administer work item queues.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The queue's name.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(help="The queue's name.", show_default=False, autocompletion=queue_names)
+]
 MaxRetries = Annotated[
     int | None,
     typer.Option(
@@ -55,11 +58,21 @@ AmqpQueue = Annotated[
 ]
 SuccessQueue = Annotated[
     str | None,
-    typer.Option("--success-queue", metavar="NAME", help="Where successful items go on to."),
+    typer.Option(
+        "--success-queue",
+        metavar="NAME",
+        help="Where successful items go on to.",
+        autocompletion=queue_names,
+    ),
 ]
 FailedQueue = Annotated[
     str | None,
-    typer.Option("--failed-queue", metavar="NAME", help="Where failed items go on to."),
+    typer.Option(
+        "--failed-queue",
+        metavar="NAME",
+        help="Where failed items go on to.",
+        autocompletion=queue_names,
+    ),
 ]
 Roles = Annotated[
     list[str] | None,
@@ -104,8 +117,8 @@ def list_queues(
         to_stdout().print("No queues. To create one: openiap-worker queues create NAME")
         return
     columns = {"queue": "whole", "new": "number", "running": "number", "successful": "number"}
-    columns |= {"failed": "number", "attempts": "number", "delay": "number", "then": "dim"}
-    show(to_stdout(), columns, [_row(queue) for queue in found])
+    columns |= {"failed": "number", "attempts": "number", "delay": "number"}
+    show_noted(to_stdout(), columns, [_row(queue) for queue in found], [_then(q) for q in found])
 
 
 @app.command("create")
@@ -245,11 +258,6 @@ def _shown(document: JsonObject) -> JsonObject:
 
 def _row(queue: JsonObject) -> tuple[Any, ...]:
     items = queue["items"]
-    then = [
-        f"{state}: {queue[key]}"
-        for state, key in (("successful", "success_queue"), ("failed", "failed_queue"))
-        if queue[key]
-    ]
     return (
         queue["name"],
         items["new"],
@@ -258,5 +266,11 @@ def _row(queue: JsonObject) -> tuple[Any, ...]:
         items["failed"],
         queue["max_retries"],
         f"{queue['retry_delay'] or 0} s",
-        ", ".join(then),
     )
+
+
+def _then(queue: JsonObject) -> str:
+    """Return where a queue's items go on to."""
+    ways = (("successful ones", "success_queue"), ("failed ones", "failed_queue"))
+    then = [f"{which} to {queue[key]}" for which, key in ways if queue[key]]
+    return f"then {', '.join(then)}" if then else ""

@@ -18,6 +18,7 @@ from worker.cli.shared.options import (
     Set,
     SettingsFile,
     Url,
+    Utc,
     Yes,
 )
 from worker.cli.shared.output import confirm, many, print_json, show, to_stderr, to_stdout
@@ -61,14 +62,14 @@ class Expired:
             "bytes": self.bytes,
         }
 
-    def row(self) -> tuple[object, ...]:
+    def row(self, *, utc: bool) -> tuple[object, ...]:
         """Return it as a line of the table."""
         return (
             self.rule.queue,
             self.rule.state,
             duration_text(self.rule.keep),
             f"{self.items:,}",
-            moment(self.oldest) if self.oldest else "",
+            moment(self.oldest, utc=utc) if self.oldest else "",
             f"{self.files:,}",
             format_bytes(self.bytes, 1) if self.files else "",
         )
@@ -80,6 +81,7 @@ def retention(
         bool, typer.Option("--delete", help="Delete them; without it they are only counted.")
     ] = False,
     yes: Yes = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -106,7 +108,7 @@ def retention(
     total = sum(one.items for one in expired)
     gone = 0
     if not as_json and rules:
-        show(to_stdout(), COLUMNS, [one.row() for one in expired])
+        show(to_stdout(), COLUMNS, [one.row(utc=utc) for one in expired])
     if delete and total:
         confirm(f"Delete {many(total, 'item')}?", yes=yes)
         gone = with_client(chosen, clear)

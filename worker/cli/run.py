@@ -9,6 +9,7 @@ import typer
 from worker._version import __version__
 from worker.app.registry import load_modules
 from worker.cli.shared.client import refused, run_async
+from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import CommandError
 from worker.cli.shared.handlers import both, settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile, Url
@@ -28,6 +29,7 @@ def run(
             "--queue",
             metavar="NAME",
             help="Work this queue only; may be given several times. Default: all with a handler.",
+            autocompletion=queue_names,
         ),
     ] = None,
     once: Annotated[

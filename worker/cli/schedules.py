@@ -19,9 +19,10 @@ from worker.cli.shared.options import (
     Set,
     SettingsFile,
     Url,
+    Utc,
     settings_of,
 )
-from worker.cli.shared.output import print_json, print_result, show, to_stdout
+from worker.cli.shared.output import print_json, print_result, show_noted, to_stdout
 from worker.engine.scheduler.records import Record, Records, ScheduleKey
 from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.openiap.client import Client
@@ -37,19 +38,18 @@ Name = Annotated[
     str,
     typer.Argument(help="The schedule: its name, or QUEUE/NAME.", show_default=False),
 ]
-COLUMNS = {
-    "schedule": "whole",
-    "expression": "whole",
-    "tz": "",
-    "state": "whole",
-    "last": "whole",
-    "next": "whole",
-    "missed": "dim",
+COLUMNS = dict.fromkeys(("schedule", "expression", "state", "next"), "whole")
+
+MISSED_ONES = {
+    "skip": "missed: left out",
+    "last": "missed: the last is done",
+    "all": "missed: all are done",
 }
 
 
 @app.command("list")
 def list_schedules(
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -68,7 +68,8 @@ def list_schedules(
     elif not found:
         to_stdout().print("No schedules. Workers bring them: openiap-worker guide schedules.")
     else:
-        show(to_stdout(), COLUMNS, [_row(record, now) for record in found])
+        rows = [_row(record, now, utc=utc) for record in found]
+        show_noted(to_stdout(), COLUMNS, rows, [_more(record, utc=utc) for record in found])
 
 
 @app.command("pause")
@@ -183,16 +184,19 @@ def _shown(record: Record, now: datetime) -> JsonObject:
     }
 
 
-def _row(record: Record, now: datetime) -> tuple[Any, ...]:
+def _row(record: Record, now: datetime, *, utc: bool = False) -> tuple[Any, ...]:
     return (
         "/".join(record.key),
         record.expression,
-        record.tz,
         _state(record),
-        _there(record, record.last),
-        _there(record, _next(record, now)),
-        record.missed,
+        _there(record, _next(record, now), utc=utc),
     )
+
+
+def _more(record: Record, *, utc: bool = False) -> str:
+    last = _there(record, record.last, utc=utc) if record.last else "never"
+    missed = MISSED_ONES.get(record.missed, str(record.missed))
+    return f"last {last}; zone {record.tz}; {missed}"
 
 
 def _state(record: Record) -> str:
@@ -209,10 +213,12 @@ def _next(record: Record, now: datetime) -> datetime | None:
         return None
 
 
-def _there(record: Record, moment: datetime | None) -> str:
-    """Return a moment as the schedule's own clock shows it."""
+def _there(record: Record, moment: datetime | None, *, utc: bool) -> str:
+    """Return a moment as the schedule's own clock shows it, or in UTC."""
     if moment is None:
         return ""
+    moment = moment.astimezone(UTC)
     with suppress(ValueError):  # another version's expression, or a zone that is not known here
-        moment = moment.astimezone(Cron(record.expression, record.tz).zone)
+        if not utc:
+            moment = moment.astimezone(Cron(record.expression, record.tz).zone)
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

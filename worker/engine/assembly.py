@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.app.application import Application
+from worker.app.checked import checked
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
 from worker.app.options import Handler
-from worker.app.registry import Registry, chosen
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.delivery.document_rights import DocumentRights
@@ -33,9 +33,11 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
+from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
+from worker.engine.registration import Registration
 from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
@@ -67,6 +69,7 @@ class Parts:
     pool: Pool
     client: Client
     queues: Queues
+    registration: Registration
     inputs: HandlerInputs
     services: WorkerServices
     heartbeat: Heartbeat
@@ -99,7 +102,7 @@ class Assembly:
         )
         self.log: Final = self.telemetry.log
         self.lifespans: Final = Lifespans(application.lifespans, log=self.log)
-        self.registry: Final = chosen(Registry(application), settings.work_queues())
+        self.registry: Final = checked(application, settings.work_queues())
         self.events: Final = Events(application.hooks, log=self.log)
         self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
         self._version = version
@@ -128,7 +131,14 @@ class Assembly:
             changed=workers.item_changed,
             log=log,
         )
-        pool = self._pool(queues)
+        registration = Registration(
+            queues,
+            lambda: pool.connections[0],
+            registered=lambda: self._registered(queues),
+            log=log,
+            chance=chance,
+        )
+        pool = self._pool(queues, registration)
         rules = QueueRulesReader(pool)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
@@ -199,6 +209,7 @@ class Assembly:
             pool=pool,
             client=client,
             queues=queues,
+            registration=registration,
             inputs=self._inputs(worker_id, pool, client, rights, queues),
             services=WorkerServices(
                 worker_id,
@@ -259,7 +270,7 @@ class Assembly:
                 chance=chance,
             ),
             scaling=ScaleEndpoint(
-                workers.slots(), pool=pool, counts=counts.snapshot, now=heartbeat.server_now
+                OwnQueues(workers.slots(), counts.snapshot), pool=pool, now=heartbeat.server_now
             ),
             shutdown=Shutdown(
                 workers.consumers,
@@ -304,9 +315,15 @@ class Assembly:
             misfits=self.telemetry.misfits,
         )
         heartbeat.on_time_moved = scheduler.trigger
+        self.telemetry.counts.source("missed_ticks", lambda: float(scheduler.missed))
+        self.telemetry.counts.source("schedule_late_seconds", scheduler.late)
         return scheduler
 
-    def _pool(self, queues: Queues) -> Pool:
+    def _registered(self, queues: Queues) -> None:
+        self.workers.note_facts(queues)
+        self.workers.wake_all()
+
+    def _pool(self, queues: Queues, registration: Registration) -> Pool:
         settings = self.settings
         times = LinkTimes(
             reconnect_min=settings.reconnect_min,
@@ -320,6 +337,7 @@ class Assembly:
                 self.telemetry.use(connection.client)
                 await queues.register(connection)
                 self.workers.note_facts(queues)
+                registration.trigger()
             self.log.info("signed in to OpenIAP", connection=connection.name)
             self.workers.wake_all()
             self.events.notify_soon(Event("connected", worker=self.events.worker))

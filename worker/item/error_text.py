@@ -35,6 +35,19 @@ def described(error: BaseException) -> str:
     return shortened(shown, MAX_MESSAGE)
 
 
+def coded(message: str) -> tuple[str, str]:
+    """Take the code apart from an item's message, which ``described`` writes as ``[CODE] text``.
+
+    Returns:
+        The code, or "", and the rest.
+    """
+    if message.startswith("["):
+        code, bracket, rest = message[1:].partition("] ")
+        if bracket and code and " " not in code:
+            return code, rest
+    return "", message
+
+
 def text_of(error: BaseException) -> str:
     """Return an error's own text, or why there is none: it may come from anybody's code."""
     if isinstance(error, ValidationError) and error.error_count() > MOST_PROBLEMS:

@@ -21,6 +21,7 @@ from worker.item.error_text import (
     MAX_SOURCE,
     attribute_of,
     clip,
+    coded,
     problems_of,
 )
 from worker.item.json_form import NotJson, json_form
@@ -40,10 +41,15 @@ from worker.openiap.workitem import (
 )
 
 Kind = Literal["successful", "business", "application", "failed", "released"]
+State = Literal["successful", "failed", "retry"]
+ErrorType = Literal["", "business", "application"]
 
 WAITS: Final = "openiap_worker_waits"
 """Under which an item that waits shows why."""
 MAX_WHY: Final = 200
+NOTHING_RAISED: Final = "no traceback, nothing was raised"
+"""The source of an error without one: OpenIAP keeps that of an earlier attempt where there is none,
+and it would seem to belong to this one's message (server.md, Update)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +84,19 @@ class Outcome:
     """What is to be written back for one attempt.
 
     Attributes:
-        kind: ``successful``; ``business`` (never retried); ``application`` (retried by the
-            queue's rules); ``failed`` (an application error that must not be retried);
-            ``released`` (handed back without costing an attempt).
+        kind: one of five.
+
+            - ``successful``: the handler returned, or raised ``Skip``.
+            - ``business``: it raised ``BusinessError``, or was not called because payload or files
+              do not fit; the item fails and is never retried.
+            - ``application``: another error, or ``Retry``; retried by the queue's rules, and failed
+              where no attempts are left.
+            - ``failed``: an application error that is not retried: the policy says so (``Never``,
+              ``Backoff(attempts=…)``), or the result cannot be kept.
+            - ``released``: handed back without costing an attempt: the worker stops, or the item
+              waits for its key or a rate.
         payload: the JSON object to store, or None to keep the stored one.
-        message, source: for errormessage and errorsource.
+        message, source: for errormessage and errorsource; "" for a success.
         retry_at: when to try again, where the handler or its policy chose a time.
         attachments: name and local path of each file to store with the item.
         pushes: follow-up items, pushed once the server has the outcome; with a success only.
@@ -107,15 +121,21 @@ class Outcome:
             object.__setattr__(self, "written", None)
 
     @property
-    def state(self) -> str:
+    def code(self) -> str:
+        """The error's code, as ``BusinessError(…, code="BAD_AMOUNT")`` has it; "" for an error
+        without one, and where there is no error."""
+        return "" if self.kind in ("successful", "released") else coded(self.message)[0]
+
+    @property
+    def state(self) -> State:
         """The state to send with an update."""
         if self.kind == "successful":
             return SUCCESSFUL
         return FAILED if self.kind == "failed" else RETRY
 
     @property
-    def errortype(self) -> str:
-        """The errortype to send with an update."""
+    def errortype(self) -> ErrorType:
+        """The errortype to send with an update; "" where there is no error."""
         if self.kind in ("successful", "released"):
             return ""
         return BUSINESS if self.kind == "business" else APPLICATION
@@ -281,12 +301,11 @@ def with_facts(
 
 
 def with_attempt(outcome: Outcome, *, worker: str, attempt: int, seconds: float) -> Outcome:
-    """Return a failure whose source says at least which attempt it is of: OpenIAP keeps that of an
-    earlier attempt where there is none, and it would seem to belong to this one's message."""
+    """Return a failure whose source says at least which attempt it is of."""
     if outcome.source or outcome.kind in ("successful", "released"):
         return outcome
     who = f"worker {worker}, " if worker else ""
-    said = f"{who}attempt {attempt}, {seconds:.3g} s: no traceback, nothing was raised"
+    said = f"{who}attempt {attempt}, {seconds:.3g} s: {NOTHING_RAISED}"
     return replace(outcome, source=masked(said))
 
 

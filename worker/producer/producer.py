@@ -6,18 +6,29 @@ A push finds its way by, in this order: the producer that it is given (``via=``)
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Final, Generic, Protocol, TypeVar, Unpack
+from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, overload
 
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
+from worker.item.error_text import coded
+from worker.item.item import (
+    AsyncItemFirst,
+    AsyncItemOnly,
+    AsyncPayloadFirst,
+    ItemFirst,
+    ItemOnly,
+    PayloadFirst,
+)
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sender, Sent
-from worker.item.push import Fields, PushArguments, PushManyArguments, pushes_to
+from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
+from worker.telemetry.spans import sending
 
+M = TypeVar("M")
 T = TypeVar("T")
 
 current_producer: Final[ContextVar["Producer | None"]] = ContextVar("producer", default=None)
@@ -42,7 +53,7 @@ class ItemFailed(WorkerError):
         self.item_id = str(document.get("_id", ""))
         self.queue = str(document.get("wiq", ""))
         self.errortype = str(document.get("errortype") or "application")
-        self.code, self.message = _coded(text)
+        self.code, self.message = coded(text)
         super().__init__(f"item {self.item_id} of {self.queue} failed: {text}")
 
 
@@ -111,32 +122,139 @@ class Producer:
         self.sender: Final = sender
         self._checks = checks
 
+    @overload
+    async def push(
+        self, queue: str, payload: Fields, **options: Unpack[PushArguments]
+    ) -> Pushed[JsonObject]: ...
+
+    @overload
+    async def push(
+        self, target: Target[AsyncItemOnly[T]], /, payload: Fields, **options: Unpack[PushArguments]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self, target: Target[ItemOnly[T]], /, payload: Fields, **options: Unpack[PushArguments]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self, target: Target[AsyncItemFirst[M, T]], /, payload: M, **options: Unpack[PushArguments]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self, target: Target[ItemFirst[M, T]], /, payload: M, **options: Unpack[PushArguments]
+    ) -> Pushed[T]: ...
+
+    @overload
     async def push(
         self,
-        queue: str,
-        payload: Fields,
+        target: Target[AsyncPayloadFirst[M, T]],
+        /,
+        payload: M,
         **options: Unpack[PushArguments],
-    ) -> Pushed[JsonObject]:
-        """Push one item to a queue by name; ``result`` gives the whole payload.
+    ) -> Pushed[T]: ...
 
-        Where the handler can be imported, ``handler.push(…)`` is typed by its model.
+    @overload
+    async def push(
+        self, target: Target[PayloadFirst[M, T]], /, payload: M, **options: Unpack[PushArguments]
+    ) -> Pushed[T]: ...
+
+    async def push(self, queue: Any, payload: Any, **options: Unpack[PushArguments]) -> Pushed[Any]:
+        """Push one item to a handler's queue, or to a queue by name.
+
+        Args:
+            queue: a handler (the payload is checked against its model, ``result`` gives what it
+                returns) or a queue's name (``result`` gives the whole payload).
+            payload: the item's.
+            options: ``name``, ``priority``, ``delay``, ``at``, ``files``, ``namespace``,
+                ``unique``, ``unique_for``, ``unique_update``; see ``PushOptions``.
 
         Raises:
-            ContractError: the payload is no JSON object, or would not come back as it is.
+            ContractError: the payload, or a file that must come along, does not fit the handler,
+                or the payload is no JSON object that would come back as it is.
+            QueueNotFound: no such queue, or no rights.
+            ValueError: a time or a unique key that is not allowed.
         """
-        pushes = await apart(is_large(payload), pushes_to, queue, [payload], options)
-        (pushed,) = await self.send(pushes, whole)
+        (pushed,) = await self._push(queue, [payload], options)
         return pushed
 
+    @overload
+    async def push_many(
+        self, queue: str, payloads: Sequence[Fields], **options: Unpack[PushManyArguments]
+    ) -> list[Pushed[JsonObject]]: ...
+
+    @overload
     async def push_many(
         self,
-        queue: str,
+        target: Target[AsyncItemOnly[T]],
+        /,
         payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
-    ) -> list[Pushed[JsonObject]]:
-        """Push many items; in few messages where the client can."""
-        pushes = await apart(is_large(payloads), pushes_to, queue, payloads, options)
-        return await self.send(pushes, whole)
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[ItemOnly[T]],
+        /,
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[AsyncItemFirst[M, T]],
+        /,
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[ItemFirst[M, T]],
+        /,
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[AsyncPayloadFirst[M, T]],
+        /,
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[PayloadFirst[M, T]],
+        /,
+        payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    async def push_many(
+        self, queue: Any, payloads: Sequence[Any], **options: Unpack[PushManyArguments]
+    ) -> list[Pushed[Any]]:
+        """Push many items; in few messages where the client can.
+
+        Raises:
+            ContractError: one payload does not fit; nothing was pushed.
+        """
+        return await self._push(queue, payloads, options)
+
+    async def _push(
+        self, target: Any, payloads: Sequence[Any], options: PushManyArguments
+    ) -> list[Pushed[Any]]:
+        pushes = await apart(is_large(payloads), pushes_to, target, payloads, options)
+        read = whole if isinstance(target, str) else target.reader()
+        return await self.send(pushes, read)
 
     async def send(
         self, pushes: Sequence[Push], read: Callable[[JsonObject], T]
@@ -153,7 +271,9 @@ class Producer:
         if self._checks is not None:
             for push in pushes:
                 self._checks.check(push)
-        sent = await self.sender.send(pushes)
+        with sending(pushes) as send:
+            sent = await self.sender.send(send.pushes)
+            send.sent(sent)
         return [
             Pushed(one, push.queue, self.sender, read)
             for one, push in zip(sent, pushes, strict=True)
@@ -190,12 +310,3 @@ def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTim
         f"item {item_id} of {queue} has no outcome after {duration_text(timeout)}"
         f" (state {state or 'unknown'})"
     )
-
-
-def _coded(text: str) -> tuple[str, str]:
-    """Take the code apart from a message; the worker writes it as ``[CODE] message``."""
-    if text.startswith("["):
-        code, bracket, rest = text[1:].partition("] ")
-        if bracket and code and " " not in code:
-            return code, rest
-    return "", text

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from worker.item.outcome import Kind, Outcome
     from worker.testing.doubles import Progress
     from worker.testing.dry_run import Attachments, LogLine, PushSeen, Rehearsed
     from worker.testing.idempotence import NotIdempotent, assert_idempotent
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Attachments",
     "ItemView",
+    "Kind",
     "LocalOpenIAP",
     "LogLine",
     "NotIdempotent",
+    "Outcome",
     "Progress",
     "PushSeen",
     "Rehearsed",
@@ -31,9 +34,11 @@ __all__ = [
 _MODULES: Final = {
     "Attachments": "worker.testing.dry_run",
     "ItemView": "worker.testing.item_view",
+    "Kind": "worker.item.outcome",
     "LocalOpenIAP": "worker.testing.local_openiap",
     "LogLine": "worker.testing.dry_run",
     "NotIdempotent": "worker.testing.idempotence",
+    "Outcome": "worker.item.outcome",
     "Progress": "worker.testing.doubles",
     "PushSeen": "worker.testing.dry_run",
     "Rehearsed": "worker.testing.dry_run",

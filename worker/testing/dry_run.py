@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from worker.app.lifespan import Lifespan, Lifespans
 from worker.app.middleware import Middleware
@@ -27,6 +27,7 @@ from worker.engine.execution import make_executor
 from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool
 from worker.engine.runner import HandlerInputs, Runner, WorkerServices
+from worker.item.headers import NONE
 from worker.item.metadata import taken_out
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
@@ -35,6 +36,7 @@ from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.telemetry.log_forms import Level
 from worker.testing.doubles import (
     WORKER,
     ClientPool,
@@ -55,7 +57,7 @@ STOP_TIMEOUT: Final = 1.0
 class LogLine:
     """One line that the handler (or the worker around it) logged."""
 
-    level: str
+    level: Level
     text: str
 
     def __str__(self) -> str:
@@ -72,6 +74,7 @@ class PushSeen:
         nextrun: not before; None for at once.
         follow_up: asked for by ``item.push``: only delivered if the item succeeds.
         unique: its key, or "".
+        headers: what goes along.
     """
 
     queue: str
@@ -82,6 +85,7 @@ class PushSeen:
     nextrun: datetime | None = None
     follow_up: bool = False
     unique: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: NONE)
 
 
 class Attachments(Mapping[str, bytes]):
@@ -121,11 +125,14 @@ class Rehearsed:
     """What a handler did, and what the worker would have written back for it.
 
     Attributes:
-        outcome: kind, message, payload, source, retry_at; see ``worker.item.outcome.Outcome``.
+        outcome: what would be written back: ``kind`` (``successful``, ``business``,
+            ``application``, ``failed`` or ``released``), ``code``, ``message``, ``source``,
+            ``errortype``, ``payload``, ``retry_at``; see ``worker.testing.Outcome``.
         pushes: the items that would be there afterwards; follow-ups only where it succeeded.
         attachments: what would have been stored with the item; nothing unless it succeeded.
         progress, checkpoints: all that were given, in order; a worker stores at most one a second.
-        log: the lines, in order.
+        log: the lines, in order; each with ``level`` (``trace``, ``debug``, ``verbose``,
+            ``info``, ``warn`` or ``error``) and ``text``.
         called: whether the handler was called at all; a payload that does not validate never
             reaches it.
         returned: what it returned, or None.
@@ -199,7 +206,7 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
     lines: list[LogLine] = []
 
     def said(level: str, text: str) -> None:
-        line = LogLine(level, text)
+        line = LogLine(cast("Level", level), text)
         lines.append(line)
         setup.on_log(line)
 
@@ -301,4 +308,5 @@ def _seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
         push.nextrun,
         follow_up,
         "" if push.unique is None else push.unique.key,
+        metadata.headers,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from worker.item.metadata import taken_out
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject
 
@@ -15,7 +16,9 @@ class ItemView:
     Attributes:
         state: ``new``, ``processing``, ``successful`` or ``failed``.
         attempts: how many were begun.
-        errortype, errormessage, errorsource: of the last attempt that failed; they stay.
+        payload: without what the worker itself keeps in it, which ``document`` has.
+        errortype, errormessage, errorsource: of the last attempt that failed; the official client
+            cannot take them away where a later one succeeds.
         files: the names of what is stored with it.
         nextrun: when it is due, in this process's time; None unless it is ``new``.
         document: all of it, as queries see it.
@@ -62,7 +65,7 @@ def view_of(document: JsonObject, nextrun: datetime | None = None) -> ItemView:
         state=state,
         priority=int(document.get("priority") or 0),
         attempts=retries if state == NEW else retries + 1,
-        payload=payload if isinstance(payload, dict) else {"value": payload},
+        payload=taken_out(payload)[0] if isinstance(payload, dict) else {"value": payload},
         errortype=text("errortype"),
         errormessage=text("errormessage"),
         errorsource=text("errorsource"),

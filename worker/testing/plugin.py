@@ -5,9 +5,8 @@ when a fixture is used. ``local_openiap`` is an asynchronous fixture and needs p
 whichever of its modes; ``worker_test`` needs nothing.
 """
 
-from collections.abc import AsyncIterator
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 NO_ASYNCIO = (
     "local_openiap is an asynchronous fixture and needs pytest-asyncio:"
-    " pip install pytest-asyncio. Without it: async with worker.testing.LocalOpenIAP(folder)."
+    " pip install --force-reinstall pytest-asyncio."
+    " Without it: async with worker.testing.LocalOpenIAP(folder)."
 )
 
 
@@ -57,9 +57,25 @@ def _missing() -> None:
     pytest.fail(NO_ASYNCIO, pytrace=False)
 
 
-# By name: pytest-asyncio belongs to the project under test, and may not be there.
-local_openiap: Any = (
-    pytest.fixture(name="local_openiap")(_missing)
-    if find_spec("pytest_asyncio") is None
-    else import_module("pytest_asyncio").fixture(name="local_openiap")(_local_openiap)
-)
+def _asynchronous() -> Callable[..., Any] | None:
+    """Return what makes asynchronous fixtures, or None where pytest-asyncio is not whole.
+
+    Without its metadata pytest does not load it, and its module may be an empty folder, or raise
+    whatever it likes: none of that is to end a run whose tests do not ask for it.
+    """
+    try:
+        metadata.distribution("pytest-asyncio")
+        found: Callable[..., Any] = import_module("pytest_asyncio").fixture
+    except Exception:  # it belongs to somebody else, and is broken
+        return None
+    return found
+
+
+def _declared() -> Any:
+    make = _asynchronous()
+    if make is None:
+        return pytest.fixture(name="local_openiap")(_missing)
+    return make(name="local_openiap")(_local_openiap)
+
+
+local_openiap: Any = _declared()

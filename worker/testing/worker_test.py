@@ -10,8 +10,10 @@ from worker.app.lifespan import Lifespan
 from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.durations import Duration, seconds
+from worker.item.headers import headers_of
 from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import Metadata, joined
+from worker.item.origin import Origin, mark_for
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -50,6 +52,7 @@ class WorkerTest:
         attempt: int = 1,
         maxretries: int = DEFAULT_MAXRETRIES,
         checkpoint: object = None,
+        origin: Origin | None = None,
         resources: Mapping[Any, Any] | None = None,
         around: Sequence[Lifespan | Middleware] = (),
         client: Client | None = None,
@@ -57,6 +60,7 @@ class WorkerTest:
         id: str = "",
         name: str = "",
         priority: int = 2,
+        headers: Mapping[str, str] | None = None,
     ) -> Rehearsed:
         """Run a handler once and return what it did.
 
@@ -68,17 +72,18 @@ class WorkerTest:
             attempt: 1 for the first.
             maxretries: how many attempts the queue allows, for ``item.attempts_left``.
             checkpoint: what an earlier attempt gave to ``item.checkpoint``.
+            origin: the item that this one is a copy of; a ``DeadLetter`` for ``item.dead_letter``.
             resources: by type, in the place of what lifespans provide; by factory, in the place of
                 what ``Resource(factory)`` would make.
             around: lifespans and middleware to run, as the worker does.
             client: what a ``Client`` parameter gets; without one every call to it is refused.
             stop_after: tell the worker to stop so long after the start, as a signal does.
-            id, name, priority: the item's.
+            id, name, priority, headers: the item's.
 
         Raises:
             HandlerError: the handler's signature cannot be filled, or it cannot be run.
             TypeError: no handler, or a payload that is no JSON object.
-            ValueError: an attempt below 1.
+            ValueError: an attempt below 1, or headers that are not allowed.
             FileNotFoundError: a file that is not there.
             FileTransferError: a file name that is not safe.
         """
@@ -95,7 +100,7 @@ class WorkerTest:
         workitem = Workitem(
             id=id or f"test-{number}",
             name=name or "New work item",
-            payload=joined(as_json_object(payload), _metadata(checkpoint)),
+            payload=joined(as_json_object(payload), _metadata(checkpoint, origin, headers)),
             priority=priority,
             state="processing",
             wiq=handler.options.queue,
@@ -115,8 +120,16 @@ class WorkerTest:
         return await dry_run(handler, setup)
 
 
-def _metadata(checkpoint: object) -> Metadata:
-    return Metadata(checkpoint=None if checkpoint is None else json_form(checkpoint))
+def _metadata(
+    checkpoint: object, origin: Origin | None, headers: Mapping[str, str] | None
+) -> Metadata:
+    found, trace = headers_of(headers or {})
+    return Metadata(
+        checkpoint=None if checkpoint is None else json_form(checkpoint),
+        origin=None if origin is None else mark_for(origin),
+        headers=found,
+        trace=trace,
+    )
 
 
 def as_json_object(payload: object) -> JsonObject:

@@ -1,6 +1,9 @@
 """``openiap-worker new``: the commands that it prints work, in a fresh virtual environment."""
 
 import asyncio
+import itertools
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,14 +46,32 @@ async def test_a_new_project_installs_passes_its_tests_and_works(tmp_path: Path)
     *make, dev = commands(shown("first-hour: A project"))
     try:
         made = await terminal.paste("\n".join(make))
-        assert 'pip install -e ".[test]" && pytest' in made
+        assert 'pip install --find-links wheels -e ".[test]" && pytest' in made
         assert "5 passed" in made
         project = Terminal(tmp_path / "order-robot", env)
+        assert "Success" in await project.paste("mypy --strict .")
+        assert "0 errors" in await project.paste("pyright")
+        image(project.folder, tmp_path / "image")
         looked = await project.paste("openiap-worker doctor || true")
         assert "order_robot.orders" in looked  # the settings file is found
         await develop(project, dev)
     finally:
         await terminal.close()
+
+
+def image(project: Path, folder: Path) -> None:
+    """Do what the project's Dockerfile does to build, where no clone of the worker is installed."""
+    text = (project / "Dockerfile").read_text(encoding="utf-8")
+    copies = [line.split()[:-1] for line in re.findall(r"^COPY (?!--)(.*)$", text, re.MULTILINE)]
+    source = folder / "src"
+    source.mkdir(parents=True)
+    for name in itertools.chain.from_iterable(copies):
+        copy = shutil.copytree if (project / name).is_dir() else shutil.copy
+        copy(project / name, source / name)
+    (step,) = re.findall(r"^RUN (python(?:.*\\\n)+.*)$", text, re.MULTILINE)
+    env = clean_environment()
+    run("sh", "-ec", step.replace("/opt/worker", f"{folder}/opt"), cwd=source, env=env)
+    run(f"{folder}/opt/bin/openiap-worker", "contract", cwd=project, env=env)
 
 
 async def develop(project: Terminal, dev: str) -> None:

@@ -28,6 +28,8 @@ NOT_PASTED = {
     "README: Two commands 2": "it is what runs this test",
     "deploying: With systemd": "needs an init: check_config has systemd look at the unit",
     "deploying: In a container": "needs a Docker engine: check_image runs the image's steps",
+    "deploying: In a container 2": "the same",
+    "deploying: In a container 3": "the same; test_release.py has an engine of paper",
     "deploying: In Kubernetes": "needs a cluster: check_config has kustomize build the overlays",
     "first-hour: A project": "test_new_project.py pastes it into a fresh installation",
     "first-hour: A project 2": "the same",

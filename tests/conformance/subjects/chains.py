@@ -110,3 +110,27 @@ async def copied_files(on: Ground) -> Any:
         "wi": (stored.get("metadata") or {}).get("wi"),
         "told": [one.id for one in files] == [file["_id"]],
     }
+
+
+@fact(
+    "What a conditional update sets inside a payload goes along with the copy; an earlier error"
+    " that it takes away is gone, and a success leaves one where it is.",
+    {"copy": {"n": 1, "own": {"mark": {"a": 1}}}, "gone": True, "kept": "boom"},
+    "native",
+)
+async def marked_payload(on: Ground) -> Any:
+    source, target = await chain(on, success_wiq="NEXT")
+    errors: list[Any] = []
+    for sheds in (True, False):
+        item = await on.push(source, {"n": 1})
+        await on.popped(source)
+        await on.update(item.id, "retry", errormessage="boom")
+        await on.popped(source)
+        if sheds:
+            change = {"$set": {"payload.own.mark": {"a": 1}}, "$unset": {"errormessage": ""}}
+            await on.client.update_document("workitems", {"_id": item.id}, change)
+        await on.update(item.id, "successful")
+        errors.append((await on.item(item.id)).get("errormessage"))
+    copies = [one["payload"] for one in await on.items(target)]
+    (copy,) = [one for one in copies if "own" in one]
+    return {"copy": copy, "gone": not errors[0], "kept": errors[1]}

@@ -27,7 +27,10 @@ def test_people_are_shown_a_table(cli: Cli) -> None:
     shown = cli("demo", "--items", "13")
     assert shown.returncode == 0, shown.stderr
     assert "csv-summaries" in shown.stdout
-    assert "13 items, and 3 that they led to, ended as expected, in" in shown.stdout
+    _, _, after = shown.stdout.partition("13 items, and 3 that they led to, ended as expected, in")
+    following = [line for line in after.splitlines()[1:] if line.strip()]
+    assert len(following) == 3, "what to do next"
+    assert following[0].split()[:2] == ["openiap-worker", "new"]
 
 
 def test_an_item_that_ends_otherwise_is_an_exit_code_of_1(

@@ -17,8 +17,9 @@ from tests.integration.cli.commands import (
 
 @pytest.mark.parametrize("client", ["official", "native"])
 def test_a_sound_installation_passes(signed: Cli, tmp_path: Path, client: str) -> None:
+    signed("queues", "create", "dead")
     for queue in ("orders", "shipments"):
-        signed("queues", "create", queue)
+        signed("queues", "create", queue, "--retry-delay", "5", "--failed-queue", "dead")
     found = answer(signed("doctor", "--handlers", "handlers.chain", "--client", client, "--json"))
     assert found["failed"] == 0, found["checks"]
     names = [check["name"] for check in found["checks"]]
@@ -31,6 +32,31 @@ def test_a_sound_installation_passes(signed: Cli, tmp_path: Path, client: str) -
     assert settings["username"]["source"] == "environment OPENIAP_USERNAME"
     assert settings["lease"] == {"name": "lease", "value": "60.0", "source": "default"}
     assert settings["password"]["value"] == "********"
+
+
+def test_a_handler_that_disagrees_with_its_queue_is_noted(signed: Cli, tmp_path: Path) -> None:
+    signed("queues", "create", "impatient")
+    (tmp_path / "eager.py").write_text(
+        "from worker import Backoff, handler\n\n"
+        "@handler('impatient', retry={OSError: Backoff(attempts=20)})\n"
+        "async def work(payload: dict) -> None: ...\n"
+    )
+    found = answer(signed("doctor", "eager", "--json"))
+    said = [one["detail"] for one in found["checks"] if one["name"] == "policy"]
+    assert found["failed"] == 0, found["checks"]
+    assert said == [
+        "impatient: eager.work has Backoff(attempts=20), the queue allows 3, and the smaller number"
+        " holds: openiap-worker queues update impatient --max-retries 20, or attempts=3",
+        "impatient: retrydelay is 0, so what fails is tried 3 times within a moment: openiap-worker"
+        " queues update impatient --retry-delay 30, or retry=Backoff() on eager.work",
+        "impatient: no failed queue, so what fails for good stays in it as failed; to gather such"
+        " items elsewhere: openiap-worker queues update impatient --failed-queue NAME",
+    ]
+    signed("queues", "create", "gathered")
+    more = ("--max-retries", "20", "--retry-delay", "30", "--failed-queue", "gathered")
+    assert signed("queues", "update", "impatient", *more).returncode == 0
+    found = answer(signed("doctor", "eager", "--json"))
+    assert "policy" not in {one["name"] for one in found["checks"]}
 
 
 def test_no_secret_is_shown(signed: Cli) -> None:

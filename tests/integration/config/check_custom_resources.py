@@ -11,7 +11,11 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as operator
 
-MODELS = {"ScaledObject": keda.ScaledObject, "ServiceMonitor": operator.ServiceMonitor}
+MODELS = {
+    "ScaledObject": keda.ScaledObject,
+    "ServiceMonitor": operator.ServiceMonitor,
+    "PrometheusRule": operator.PrometheusRule,
+}
 
 
 def lost(given: Any, kept: Any, where: str = "") -> list[str]:

@@ -62,3 +62,11 @@ def breaks(payload: dict[str, Any], item: Item) -> None:
     divisor = payload["by"]
     assert secret_token
     item.log.info("divided", result=1 / divisor)
+
+
+@handler("rest-in-a-child", process=True, concurrency=1)
+def sorted_out(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Say what the item died of."""
+    assert item.dead_letter is not None
+    assert "openiap_worker" not in {**payload, **item.payload}
+    return {"of": item.dead_letter.id, "because": item.dead_letter.message}

@@ -24,6 +24,7 @@ from worker.item.outcome import Outcome
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client
 from worker.openiap.workitem import Workitem
+from worker.producer.insert import Inserted, insert
 from worker.producer.unique_push import UniquePushes
 from worker.telemetry.log import Log
 from worker.testing.doubles import ClientPool
@@ -213,3 +214,22 @@ async def test_one_life_left_more_refused_follow_ups_than_are_sent_at_once_and_n
             if by_id[behind.id]["state"] == "successful" and again:
                 break
             await asyncio.sleep(0.02)
+
+
+async def test_one_whose_item_was_pushed_and_worked_meanwhile_is_not_pushed_again(
+    client, start
+) -> None:
+    """The answer to a push may be lost for longer than its item takes."""
+
+    @handler("shipments")
+    async def ship(payload: dict) -> dict:
+        return {"shipped": True}
+
+    await create_queue(client, "shipments")
+    push = FollowUp(id="6b0b0866c7bd62e8110b8faa", queue="shipments", payload={"order": 7})
+    assert (await insert(client, push, id_field=follow_ups.ID_FIELD)).fresh
+    await start(ship)
+    (shipped,) = await until_finished(client, "shipments")
+    assert (shipped["state"], shipped["payload"]["shipped"]) == ("successful", True)
+    again = await insert(client, push, id_field=follow_ups.ID_FIELD)
+    assert again == Inserted(shipped["_id"], fresh=False)

@@ -167,6 +167,14 @@ async def test_declaring(client, start, load, tmp_path) -> None:
     assert done["payload"] == {"pages": 2, "bytes": 4}
 
 
+async def test_names_and_aliases(client, start, load) -> None:
+    application, _ = load("values: Names and aliases")
+    payloads = [{"orderNumber": "A"}, {"order": "B"}]
+    one, two = await ended(client, start, application, "parcels-page", *payloads)
+    assert one["payload"] == {"orderNumber": "A", "weight": 900}
+    assert (two["state"], two["payload"]["orderNumber"]) == ("successful", "B")
+
+
 async def test_retrying(client, start, load) -> None:
     application, _ = load("errors: Retrying")
     states = [{"state": s} for s in ("fine", "down")]
@@ -320,3 +328,30 @@ async def test_contracts(client, start, load) -> None:
     await create_queue(client, "tickets")
     assert await module.program() == "tickets"
     assert [one.options.queue for one in application] == ["tickets"]
+
+
+async def test_traces_go_on_to_other_services(client, start, load, monkeypatch) -> None:
+    seen: list[str] = []
+
+    async def post(self: object, url: str, **more: dict[str, dict[str, str]]) -> None:
+        seen.append(more["headers"]["traceparent"])
+
+    monkeypatch.setattr("httpx.AsyncClient.post", post)
+    application, _ = load("observing: Traces")
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    given = {"openiap_worker": {"traceparent": place}, "to": "me"}
+    (done,) = await ended(client, start, application, "orders", given)
+    assert (done["state"], seen) == ("successful", [place])
+
+
+async def test_headers(client, start, load) -> None:
+    application, _ = load("observing: Headers")
+    for queue in ("printing", "archive"):
+        await create_queue(client, queue)
+    given = {"openiap_worker": {"headers": {"order": "4711"}}, "text": "Dear"}
+    await ended(client, start, application, "letters", given)
+    printing = await until_one(client, {"wiq": "printing"})
+    archive = await until_one(client, {"wiq": "archive"})
+    assert printing["payload"]["openiap_worker"]["headers"] == {"order": "4711"}
+    kept = {"order": "4711", "kept": "10y"}
+    assert archive["payload"]["openiap_worker"]["headers"] == kept

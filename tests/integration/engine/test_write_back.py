@@ -68,6 +68,7 @@ async def test_what_is_refused_for_long_ends_as_failed_with_the_reason(
     assert done["errormessage"] == (
         "OpenIAP refused the outcome of the handler: the database does not answer (fault)"
     )
+    assert done["errorsource"] == "no traceback, nothing was raised"
 
 
 async def test_an_unknown_chain_target_is_no_reason_to_repeat(client, start) -> None:

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = """
 import pytest
 from worker import Item, handler
@@ -27,16 +29,19 @@ async def test_with_a_server(local_openiap):
 WITHOUT = """
 def test_it_is_said_what_is_missing(local_openiap):
     pass
+
+
+def test_another(openiap_client):
+    assert openiap_client == "native"
 """
 
 
 def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "pytest.ini").write_text("[pytest]\n")
-    root = Path(__file__).resolve().parents[3]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=folder,
-        env={"PYTHONPATH": f"{folder}:{root}", "PATH": "", "HOME": str(folder)},
+        env={"PYTHONPATH": f"{folder}:{ROOT}", "PATH": "", "HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=180,
@@ -51,18 +56,53 @@ def test_fixtures_work_in_either_mode(tmp_path: Path, mode: str) -> None:
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_without_pytest_asyncio_it_says_what_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "test_without.py").write_text(WITHOUT)
-    # A package that cannot be found, whatever is installed.
-    (tmp_path / "hide.py").write_text(
-        "import importlib.util as u\nfind = u.find_spec\n"
-        "def found(name, *more):\n"
-        "    return None if name == 'pytest_asyncio' else find(name, *more)\n"
-        "u.find_spec = found\n"
+def site_without(folder: Path, *left: str) -> Path:
+    """Return a folder with all that is installed here, and of pytest-asyncio only what is named."""
+    site = folder / "site"
+    site.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        name, dash, _ = entry.name.partition("-")
+        if entry.suffix != ".pth" and (name != "pytest_asyncio" or f"{name}{dash}" in left):
+            (site / entry.name).symlink_to(entry)
+    return site
+
+
+@pytest.mark.parametrize(
+    ("left", "options"),
+    [
+        ("nothing", ()),
+        ("metadata", ("-p", "no:asyncio")),
+        ("module", ()),
+        ("empty folder", ()),
+        ("module that raises", ()),
+    ],
+)
+def test_without_a_whole_pytest_asyncio_it_says_so_and_the_others_run(
+    tmp_path: Path, left: str, options: tuple[str, ...]
+) -> None:
+    """pytest itself ends where metadata name a module that is not there, unless told otherwise."""
+    whole = {"metadata": "pytest_asyncio-", "module": "pytest_asyncio"}
+    site = site_without(tmp_path, *filter(None, [whole.get(left)]))
+    if left in ("empty folder", "module that raises"):
+        (site / "pytest_asyncio").mkdir()
+    if left == "module that raises":
+        (site / "pytest_asyncio" / "__init__.py").write_text("raise LookupError('half of it')")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "test_without.py").write_text(WITHOUT)
+    (project / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+        cwd=project,
+        env={"PYTHONPATH": f"{site}:{ROOT}", "PATH": "", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
-    done = pytest_in(tmp_path, "-p", "hide", "-p", "no:asyncio")
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "local_openiap is an asynchronous fixture and needs pytest-asyncio" in done.stdout
+    assert "1 passed, 1 error" in done.stdout
 
 
 def test_the_plugin_brings_neither_engine_nor_server_along() -> None:

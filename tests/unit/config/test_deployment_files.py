@@ -1,6 +1,7 @@
 """What the files for systemd and Kubernetes say fits what the worker does."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from worker.cli.app import COMMANDS
+from worker.cli.scaler.external import PARAMETERS
 from worker.cli.shared.errors import USAGE_ERROR
 from worker.engine.shutdown import HAND_BACK_TIMEOUT
 from worker.settings import CREDENTIALS, Settings, load
@@ -32,6 +35,11 @@ def documents(path: Path) -> list[dict]:
 
 def base(name: str) -> dict:
     (found,) = documents(KUBERNETES / f"base/{name}.yaml")
+    return found
+
+
+def part(name: str) -> dict:
+    (found,) = documents(KUBERNETES / f"components/{name}.yaml")
     return found
 
 
@@ -126,10 +134,19 @@ def test_selectors_find_the_pods() -> None:
     for selector in selectors:
         assert selector == labels
     (monitor,) = documents(KUBERNETES / "components/monitoring/servicemonitor.yaml")
-    assert (
-        monitor["spec"]["selector"]["matchLabels"].items()
-        <= base("service")["metadata"]["labels"].items()
-    )
+    for service in (base("service"), part("scaler/service")):
+        assert (
+            monitor["spec"]["selector"]["matchLabels"].items()
+            <= service["metadata"]["labels"].items()
+        )
+    of_the_scaler = part("scaler/deployment")["spec"]["template"]["metadata"]["labels"]
+    assert of_the_scaler != labels, "a worker's Service and budget must not have it"
+    for selector in (
+        part("scaler/deployment")["spec"]["selector"]["matchLabels"],
+        part("scaler/service")["spec"]["selector"],
+        part("scaler/networkpolicy")["spec"]["podSelector"]["matchLabels"],
+    ):
+        assert selector == of_the_scaler
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -158,7 +175,7 @@ def test_references_between_resources_exist() -> None:
         (reference,) = source.values()
         assert reference["name"] in generated
     assert pod()["serviceAccountName"] == base("serviceaccount")["metadata"]["name"]
-    for file in ("keda/scaledobject", "hpa/horizontalpodautoscaler"):
+    for file in ("keda/scaledobject", "scaler/scaledobject", "hpa/horizontalpodautoscaler"):
         (scaler,) = documents(KUBERNETES / f"components/{file}.yaml")
         target = scaler["spec"]["scaleTargetRef"]
         assert (target["kind"], target["name"]) == ("Deployment", NAME)
@@ -171,6 +188,88 @@ def test_keda_asks_the_service_for_a_number_that_the_answer_has() -> None:
     assert trigger["metadata"]["url"].startswith(f"http://{NAME}.openiap.svc:{port}/scale?queue=")
     assert trigger["metadata"]["valueLocation"] == "wished"
     assert (trigger["metricType"], trigger["metadata"]["targetValue"]) == ("AverageValue", "1")
+
+
+def test_keda_asks_the_scaler_for_what_it_answers() -> None:
+    (trigger,) = part("scaler/scaledobject")["spec"]["triggers"]
+    (container,) = part("scaler/deployment")["spec"]["template"]["spec"]["containers"]
+    arguments = container["args"]
+    service = part("scaler/service")
+    ports = {one["name"]: one["port"] for one in service["spec"]["ports"]}
+    listening = {one["name"]: one["containerPort"] for one in container["ports"]}
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert (trigger["type"], trigger["metricType"]) == ("external", "AverageValue")
+    metadata = dict(trigger["metadata"])
+    address = metadata.pop("scalerAddress")
+    assert address == f"{service['metadata']['name']}.openiap.svc:{ports['grpc']}"
+    assert metadata.keys() <= PARAMETERS.keys()
+    assert metadata["queue"] in arguments
+    assert arguments[0] in COMMANDS
+    assert arguments[arguments.index("--grpc-port") + 1] == str(listening["grpc"])
+    assert load(environment=environment).settings.health_port == listening["health"]
+    assert part("scaler/scaledobject")["spec"]["minReplicaCount"] == 0
+    assert container["securityContext"] == pod()["containers"][0]["securityContext"]
+
+
+def test_only_the_monitoring_component_needs_the_operator() -> None:
+    for folder in FOLDERS:
+        (kustomization,) = documents(folder / "kustomization.yaml")
+        kinds = {
+            one.get("kind")
+            for name in kustomization.get("resources", [])
+            if (folder / name).is_file()
+            for one in documents(folder / name)
+        }
+        assert folder.name == "monitoring" or not kinds & {"ServiceMonitor", "PrometheusRule"}
+    for name in ("keda", "keda-scaler", "statefulset", "example"):
+        (kustomization,) = documents(KUBERNETES / f"overlays/{name}/kustomization.yaml")
+        assert not any("monitoring" in one for one in kustomization.get("components", []))
+
+
+def test_prometheus_rule_is_that_of_the_alerts() -> None:
+    made = runpy.run_path(str(ROOT / "config/prometheus/make_rule"))
+    alerts = yaml.safe_load((ROOT / "config/prometheus/alerts.yaml").read_text(encoding="utf-8"))
+    rule = KUBERNETES / "components/monitoring/prometheusrule.yaml"
+    assert rule.read_text(encoding="utf-8") == made["text_of"](made["rule_of"](alerts)), (
+        "run config/prometheus/make_rule"
+    )
+
+
+def test_each_alert_has_a_section_in_the_runbook_and_a_link_to_it() -> None:
+    page = (ROOT / "worker/cli/guide/operating.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^### (\w+)$", page, re.MULTILINE)
+    rules = [r for g in part("monitoring/prometheusrule")["spec"]["groups"] for r in g["rules"]]
+    assert sections == [rule["alert"] for rule in rules]
+    for rule in rules:
+        annotations = rule["annotations"]
+        assert annotations["runbook"] == "openiap-worker guide operating"
+        base_name, _, anchor = annotations["runbook_url"].partition("#")
+        assert (base_name, anchor) == ("RUNBOOK_BASE", rule["alert"].lower())
+    assert "RUNBOOK_BASE" in part("monitoring/runbook")["data"]
+
+
+def test_every_container_says_what_it_takes_of_the_nodes_disk() -> None:
+    for deployment in (base("deployment"), part("scaler/deployment")):
+        template = deployment["spec"]["template"]["spec"]
+        resources = template["containers"][0]["resources"]
+        assert {"memory", "ephemeral-storage"} <= resources["requests"].keys()
+        assert {"memory", "ephemeral-storage"} == resources["limits"].keys()
+        volumes = [one["emptyDir"]["sizeLimit"] for one in template["volumes"]]
+        limit = resources["limits"]["ephemeral-storage"]
+        assert sum(map(mebibytes, volumes)) < mebibytes(limit)
+
+
+def mebibytes(text: str) -> int:
+    return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
+
+
+def test_names_are_asked_of_the_cluster_and_of_the_node() -> None:
+    for policy in (base("networkpolicy"), part("scaler/networkpolicy")):
+        names, _ = policy["spec"]["egress"]
+        assert {one["port"] for one in names["ports"]} == {53}
+        assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in names["to"]
+        assert any("podSelector" in one for one in names["to"])
+    assert base("networkpolicy")["spec"]["egress"] == part("scaler/networkpolicy")["spec"]["egress"]
 
 
 def test_image_installs_what_the_package_needs_now() -> None:
@@ -191,7 +290,7 @@ def test_image_of_the_dockerfile_is_what_the_files_expect() -> None:
     assert f"USER {user}:{user}" in text
     assert f"EXPOSE {container['ports'][0]['containerPort']}" in text
     assert "STOPSIGNAL SIGTERM" in text
-    assert 'ENTRYPOINT ["openiap-worker"]' in text
+    assert 'ENTRYPOINT ["tini", "--", "openiap-worker"]' in text
     assert "/livez" in text
 
 

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from worker.engine.maintenance.scale_endpoint import scale_names
 from worker.telemetry.metrics import NOT_READY, prometheus_names
 
@@ -45,6 +47,27 @@ def test_alerts_use_metrics_that_exist() -> None:
 def test_alerts_own_tests_use_metrics_that_exist() -> None:
     text = (CONFIG / "prometheus/alerts_test.yaml").read_text(encoding="utf-8")
     assert names(text) <= known()
+
+
+def test_each_alert_is_seen_to_fire() -> None:
+    """And not to fire, in the first test of all and in the nearly amiss one."""
+    rules = yaml.safe_load((CONFIG / "prometheus/alerts.yaml").read_text(encoding="utf-8"))
+    tests = yaml.safe_load((CONFIG / "prometheus/alerts_test.yaml").read_text(encoding="utf-8"))
+    fired = set()
+    for test in tests["tests"]:
+        for one in test.get("promql_expr_test", []):
+            told = [one["expr"], *(sample["labels"] for sample in one["exp_samples"])]
+            if one["exp_samples"] and one["exp_samples"][0]["value"] > 0:
+                fired |= set(re.findall(r'alertname="(\w+)"', " ".join(told)))
+        fired |= {one["alertname"] for one in test.get("alert_rule_test", []) if one["exp_alerts"]}
+    named = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert fired == named
+    nearly = next(test for test in tests["tests"] if "nearly amiss" in test["name"])
+    shown = names(" ".join(series["series"] for series in nearly["input_series"]))
+    looked_at = {
+        name for group in rules["groups"] for rule in group["rules"] for name in names(rule["expr"])
+    }
+    assert looked_at <= shown
 
 
 def test_dashboard_uses_metrics_that_exist() -> None:

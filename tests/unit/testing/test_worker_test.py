@@ -16,6 +16,7 @@ from worker import (
     Backoff,
     BusinessError,
     Client,
+    DeadLetter,
     Item,
     Never,
     Retry,
@@ -111,7 +112,22 @@ async def test_errors_become_what_the_worker_makes_of_them(worker_test: WorkerTe
     business = await worker_test(book, {"number": "1", "amount": 0})
     assert business.outcome.kind == "business"
     assert business.outcome.message == "[BAD_AMOUNT] amount must be positive"
+    assert business.outcome.code == "BAD_AMOUNT"
+    assert (await worker_test(ship, Order(5))).outcome.code == "E5"
+    assert (await worker_test(ship, Order(4))).outcome.code == ""
     assert isinstance(business.error, BusinessError)
+
+
+async def test_a_dead_letter_can_be_given(worker_test: WorkerTest) -> None:
+    @handler("failed-invoices")
+    async def sort(payload: dict[str, int], item: Item) -> dict[str, str]:
+        assert item.dead_letter is not None
+        assert "openiap_worker" not in item.payload
+        return {"because": item.dead_letter.code, "of": item.dead_letter.id}
+
+    letter = DeadLetter("a", "invoices", 3, "business", "no number", "NO_VAT", "")
+    run = await worker_test(sort, {"n": 1}, origin=letter)
+    assert run.payload == {"n": 1, "because": "NO_VAT", "of": "a"}
 
 
 async def test_the_time_of_a_retry_is_shown(worker_test: WorkerTest) -> None:

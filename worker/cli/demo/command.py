@@ -4,7 +4,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from worker.cli.demo.run import DemoResult
 
 CLIENTS = ("official", "native")
+NEXT: Final = (
+    ("openiap-worker new my-robot", "a project of your own: handlers, settings, tests, an image"),
+    ("cd my-robot", "what to type there is shown, and stands in its README"),
+    ("openiap-worker guide", "the pages: operating, deploying and others"),
+)
+"""What somebody who has seen it work does next."""
 SHOWN_PROBLEMS = 10
 
 
@@ -91,6 +97,8 @@ def _report(result: "DemoResult", pushed: int, took: float, *, as_json: bool) ->
             f"{many(pushed, 'item')}{led_to} ended as expected, in {took:.1f} s.",
             style="bold green",
         )
+        for command, what in NEXT:
+            console.print(f"  [bold]{command:<30}[/bold]{what}")
         return
     for problem in result.problems[:SHOWN_PROBLEMS]:
         console.print(safe(problem), style="red")

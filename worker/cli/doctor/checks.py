@@ -1,7 +1,7 @@
 """The checks of ``doctor``: one question to the installation each, one line as the answer."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,7 +12,10 @@ from typing import Any, Final, Literal
 import httpx
 
 from worker._version import __version__
-from worker.app.registry import Registry, chosen, load_modules
+from worker.app.checked import checked
+from worker.app.contracts import contract_of
+from worker.app.registry import Registered, load_modules
+from worker.cli.doctor.policies import disagreements
 from worker.cli.shared.client import patient, refused, unreachable
 from worker.cli.shared.documents import first
 from worker.durations import text as duration_text
@@ -132,17 +135,22 @@ def of_state(settings: Settings) -> Iterator[Check]:
     yield Check("state_dir", "ok", f"{folder} can be written")
 
 
-def of_handlers(settings: Settings) -> tuple[list[Check], tuple[str, ...]]:
-    """Import the handlers; returns the answers and the queues to look at."""
-    queues = settings.work_queues()
+def of_handlers(settings: Settings) -> tuple[list[Check], dict[str, Registered | None]]:
+    """Import the handlers; returns the answers and the queues to look at, with their handlers."""
+    queues: dict[str, Registered | None] = dict.fromkeys(settings.work_queues())
     if not settings.handlers:
         return [Check("handlers", "note", "none set; run takes them from --handlers")], queues
     try:
-        registry = chosen(Registry(load_modules(settings.handlers)), queues)
+        registry = checked(load_modules(settings.handlers), [*queues])
     except HandlerError as error:
         return [Check("handlers", "failed", str(error))], queues
     checks = [Check("handler", "ok", f"{one.queue}: {one.name}") for one in registry]
-    return checks, tuple(one.queue for one in registry)
+    for one in registry:
+        try:
+            contract_of(one.handler)
+        except HandlerError as error:  # it works all the same; who pushes to it has no contract
+            checks.append(Check("contract", "note", str(error)))
+    return checks, {one.queue: one for one in registry}
 
 
 async def of_server(settings: Settings) -> AsyncIterator[Check]:
@@ -221,7 +229,9 @@ def _apart(difference: float) -> str:
     return f"{abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} the server"
 
 
-async def of_sign_in(settings: Settings, queues: Sequence[str]) -> AsyncIterator[Check]:
+async def of_sign_in(
+    settings: Settings, queues: Mapping[str, Registered | None]
+) -> AsyncIterator[Check]:
     """Sign in and look at the queues."""
     try:
         client = make_client(settings, __version__)
@@ -234,8 +244,12 @@ async def of_sign_in(settings: Settings, queues: Sequence[str]) -> AsyncIterator
         yield Check("sign-in", "ok", _who(client.user, time.monotonic() - began))
         if not queues:
             yield Check("queues", "note", "none to look at: no handlers and no queue set")
-        for queue in queues:
-            yield await _of_queue(patient(client), queue)
+        for queue, handler in queues.items():
+            document = await _document(patient(client), queue)
+            yield await _of_queue(patient(client), queue, document)
+            if handler is not None and isinstance(document, dict):
+                for said in disagreements(handler, document):
+                    yield Check("policy", "note", said)
         for collection, without in RECORDS.items():
             yield await of_records(patient(client), collection, without)
             history = await of_history(patient(client), collection)
@@ -256,23 +270,29 @@ def _who(user: User | None, took: float) -> str:
     return f"{user.username or user.name}{roles}, in {duration_text(took)}"
 
 
-async def _of_queue(client: Client, name: str) -> Check:
+async def _document(client: Client, name: str) -> JsonObject | str:
+    """Return a queue's document, or why there is none to be had."""
     try:
         found = await first(client, "mq", {"_type": "workitemqueue", "name": name})
-        if found is None:
-            return Check(
-                "queue",
-                "failed",
-                f"{name} does not exist, or this user may not see it; to create it: openiap-worker"
-                f" queues create {name}",
-            )
+    except OpenIAPError as error:
+        return f"{name}: {error.text}"
+    return found or (
+        f"{name} does not exist, or this user may not see it; to create it: openiap-worker queues"
+        f" create {name}"
+    )
+
+
+async def _of_queue(client: Client, name: str, document: JsonObject | str) -> Check:
+    if isinstance(document, str):
+        return Check("queue", "failed", document)
+    try:
         counts = {
             state: await client.count("workitems", {"wiq": name, "state": state})
             for state in ("new", "processing")
         }
     except OpenIAPError as error:
         return Check("queue", "failed", f"{name}: {error.text}")
-    rights = rights_of(found, client.user)
+    rights = rights_of(document, client.user)
     waiting = f"{name}: {counts['new']:,} new, {counts['processing']:,} processing"
     if rights is not None and not set(NEEDED) <= rights:
         missing = [f"{right} ({why})" for right, why in NEEDED.items() if right not in rights]

@@ -1,9 +1,9 @@
 """``guide``: the pages that come with the worker, in the terminal."""
 
 import difflib
+import os
 from typing import Annotated, ClassVar, Final
 
-import click
 import typer
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -111,7 +111,7 @@ def guide(
     if not console.is_terminal:
         typer.echo(text.rstrip())
         return
-    _show(console, text)
+    show_page(console, text)
 
 
 def _list(console: Console) -> None:
@@ -130,13 +130,15 @@ def _list(console: Console) -> None:
     console.print(Text(f"Show one: {COMMAND} PAGE [SECTION]", style="dim"))
 
 
-def _show(console: Console, text: str) -> None:
+def show_page(console: Console, text: str) -> None:
     """Print a page; one that is longer than the screen goes through the pager."""
     lines = rendered(console, text)
     if lines.count("\n") < console.height:
         typer.echo(lines, nl=False, color=True)
-    else:
-        click.echo_via_pager(lines, color=True)
+        return
+    os.environ.setdefault("LESS", "-FRX")  # colours, and the text stays when less has gone
+    with console.pager(styles=True):
+        console.print(Text.from_ansi(lines), end="")
 
 
 def rendered(console: Console, text: str) -> str:

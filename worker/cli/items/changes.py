@@ -10,6 +10,7 @@ import typer
 from worker.cli.items.choice import Choice, is_given, with_choice
 from worker.cli.items.many import WHICH, Change, change_many
 from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, CommandError, explain, usage_error
 from worker.cli.shared.item_view import show_items
 from worker.cli.shared.options import (
@@ -18,6 +19,7 @@ from worker.cli.shared.options import (
     Options,
     SettingsFile,
     Url,
+    Utc,
     Yes,
     settings_of,
 )
@@ -66,15 +68,22 @@ def retry(
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="WHEN", help="Then: 5m, or an ISO date and time."),
+        typer.Option(
+            "--at", metavar="WHEN", help="Then: 5m, or an ISO date and time. Default: at once."
+        ),
     ] = None,
     spread: Annotated[
         str | None,
-        typer.Option("--spread", metavar="TIME", help="Over so much time from then, like 1h."),
+        typer.Option(
+            "--spread",
+            metavar="TIME",
+            help="Over so much time from then, like 1h. Default: all together.",
+        ),
     ] = None,
     dry_run: DryRun = False,
     anew: Anew = False,
     yes: Yes = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -91,7 +100,9 @@ def retry(
         async def one(items: Items, id: str) -> ItemResponse:
             return await items.retry_one(ItemRetryPayload.model_construct(id=id, force=force))
 
-        _each(chosen, ids or [], one, said="Put back to new", key="retried", as_json=as_json)
+        _each(
+            chosen, ids or [], one, said="Put back to new", key="retried", as_json=as_json, utc=utc
+        )
         return
     if force:
         raise usage_error("--force: it needs ids; items in processing are not retried by the way.")
@@ -104,7 +115,7 @@ def retry(
 
     change = Change("retry", "Retry", "Put back to new", asked, Items.retry_batch)
     given = {"at": at, "spread": over}
-    change_many(chosen, change, choice, given, dry_run, anew, yes, as_json)
+    change_many(chosen, change, choice, given, dry_run, anew, yes, as_json, utc)
 
 
 @with_choice
@@ -114,6 +125,7 @@ def delete(
     dry_run: DryRun = False,
     anew: Anew = False,
     yes: Yes = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -137,17 +149,21 @@ def delete(
         return ItemsDeleteBatchPayload(filter=filter, before=before)
 
     change = Change("delete", "Delete", "Deleted", asked, Items.delete_batch)
-    change_many(chosen, change, choice, {}, dry_run, anew, yes, as_json)
+    change_many(chosen, change, choice, {}, dry_run, anew, yes, as_json, utc)
 
 
 @with_choice
 def move(
     choice: Choice,
-    to: Annotated[str, typer.Option("--to", metavar="QUEUE", help="Where they go.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="QUEUE", help="Where they go.", autocompletion=queue_names),
+    ],
     ids: Ids = None,
     dry_run: DryRun = False,
     anew: Anew = False,
     yes: Yes = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -160,7 +176,7 @@ def move(
         return ItemsMoveBatchPayload(filter=filter, before=before, to=to)
 
     change = Change("move", f"Move to {to}", f"Moved to {to}", asked, Items.move_batch)
-    change_many(chosen, change, choice, {"to": to}, dry_run, anew, yes, as_json, ids=ids)
+    change_many(chosen, change, choice, {"to": to}, dry_run, anew, yes, as_json, utc, ids=ids)
 
 
 @with_choice
@@ -171,6 +187,7 @@ def priority(
     dry_run: DryRun = False,
     anew: Anew = False,
     yes: Yes = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -183,7 +200,7 @@ def priority(
         return ItemsUpdateBatchPayload(filter=filter, before=before, priority=to)
 
     change = Change("priority", f"Set priority {to} of", "Changed", asked, Items.update_batch)
-    change_many(chosen, change, choice, {"priority": to}, dry_run, anew, yes, as_json, ids=ids)
+    change_many(chosen, change, choice, {"priority": to}, dry_run, anew, yes, as_json, utc, ids=ids)
 
 
 @with_choice
@@ -204,12 +221,14 @@ def edit(
         typer.Option(
             "--contracts",
             metavar="FILE",
-            help="Hold the payloads to these contracts: a file of openiap-worker contract.",
+            help="Hold the payloads to these contracts: a file of openiap-worker contract."
+            " Default: they are not checked.",
         ),
     ] = None,
     dry_run: DryRun = False,
     anew: Anew = False,
     yes: Yes = False,
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -228,7 +247,9 @@ def edit(
         return ItemsUpdateBatchPayload(filter=filter, before=before, patch=fields)
 
     change = Change("edit", "Change the payload of", "Changed", asked, Items.update_batch, checks)
-    change_many(chosen, change, choice, {"patch": fields}, dry_run, anew, yes, as_json, ids=ids)
+    change_many(
+        chosen, change, choice, {"patch": fields}, dry_run, anew, yes, as_json, utc, ids=ids
+    )
 
 
 def _by_id(choice: Choice, ids: list[str] | None, **many: object) -> bool:
@@ -256,6 +277,7 @@ def _each(
     said: str,
     key: str,
     as_json: bool,
+    utc: bool = False,
 ) -> None:
     """Do something with each item and show what it gives; one that fails does not keep the others
     from it."""
@@ -280,7 +302,7 @@ def _each(
     elif done:
         to_stdout().print(safe(f"{said}: {many(len(done), 'item')}."))
         if shown:
-            show_items(to_stdout(), shown)
+            show_items(to_stdout(), shown, utc=utc)
     for text in errors.values():
         to_stderr().print(safe(text), style="red", soft_wrap=True)
     if errors:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 
+from worker.cli.shared.complete import error_kinds, queue_names, states
 from worker.cli.shared.errors import usage_error
 from worker.durations import seconds
 from worker.management.items.filters import attempts_of, condition_of
@@ -24,14 +25,22 @@ class Choice:
 
     queue: Annotated[
         str | None,
-        typer.Option("--queue", metavar="NAME", help="Of this queue.", rich_help_panel=PANEL),
+        typer.Option(
+            "--queue",
+            metavar="NAME",
+            help="Of this queue. Default: of all.",
+            autocompletion=queue_names,
+            rich_help_panel=PANEL,
+        ),
     ] = None
     state: Annotated[
         list[str] | None,
         typer.Option(
             "--state",
             metavar="STATE",
-            help=f"In this state: {', '.join(STATES)}; may be given several times.",
+            help=f"In this state: {', '.join(STATES)}; may be given several times."
+            " Default: those named above, or all.",
+            autocompletion=states,
             rich_help_panel=PANEL,
         ),
     ] = None
@@ -64,7 +73,8 @@ class Choice:
         typer.Option(
             "--error-kind",
             metavar="business|application",
-            help="Of this kind.",
+            help="Of this kind. Default: of both, or of none.",
+            autocompletion=error_kinds,
             rich_help_panel=PANEL,
         ),
     ] = None

@@ -7,8 +7,10 @@ import typer
 from worker.cli.items.changes import delete, edit, move, priority, retry
 from worker.cli.items.choice import Choice, with_choice
 from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import sort_fields
 from worker.cli.shared.errors import usage_error
-from worker.cli.shared.item_view import moment, show_item, show_items
+from worker.cli.shared.item_page import show_item
+from worker.cli.shared.item_view import moment, show_items
 from worker.cli.shared.options import (
     AsJson,
     ClientName,
@@ -40,7 +42,13 @@ SORTS = get_args(SortBy)
 def list_items(
     choice: Choice,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="FIELD", help=f"By: {', '.join(SORTS)}.")
+        str,
+        typer.Option(
+            "--sort",
+            metavar="FIELD",
+            help=f"By: {', '.join(SORTS)}.",
+            autocompletion=sort_fields,
+        ),
     ] = "created",
     ascending: Annotated[
         bool, typer.Option("--ascending", help="The first one first, not the last one.")
@@ -89,7 +97,7 @@ def show_one(
     settings: SettingsFile = None,
     client: ClientName = None,
 ) -> None:
-    """Show one item: state, payload, what went wrong, and its files."""
+    """Show one item: what it waits for, who had it, what went wrong, its payload and files."""
     chosen = settings_of(Options(url, settings, client)).settings
 
     async def work(signed: Client) -> ItemDetailResponse:

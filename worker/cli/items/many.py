@@ -62,6 +62,7 @@ def change_many(
     anew: bool,
     yes: bool,
     as_json: bool,
+    utc: bool,
     *,
     ids: list[str] | None = None,
 ) -> None:
@@ -82,8 +83,8 @@ def change_many(
     if begun is not None:
         to_stderr().print(
             safe(
-                f"Goes on with what was begun at {moment(iso(begun))}; items that changed since"
-                " then are left alone. To begin anew: --anew."
+                f"Goes on with what was begun at {moment(iso(begun), utc=utc)}; items that changed"
+                " since then are left alone. To begin anew: --anew."
             ),
             soft_wrap=True,
         )
@@ -95,7 +96,7 @@ def change_many(
             print_json(preview.model_dump())
             return None
         if not as_json or not yes:
-            _show(change, preview)
+            _show(change, preview, utc=utc)
         if dry_run:
             return None
         if not preview.count:
@@ -124,12 +125,12 @@ def change_many(
         raise typer.Exit(FAILED)
 
 
-def _show(change: Change, preview: BatchPreviewResponse) -> None:
+def _show(change: Change, preview: BatchPreviewResponse, *, utc: bool) -> None:
     console = to_stderr()
     console.print(safe(f"{change.does}: {many(preview.count, 'item')}."), soft_wrap=True)
     if not preview.count:
         return
-    show_items(console, preview.sample)
+    show_items(console, preview.sample, utc=utc)
     if preview.count > len(preview.sample):
         console.print(f"and {preview.count - len(preview.sample):,} more", style="dim")
     for left, count in sorted(preview.attempts_left.items()):

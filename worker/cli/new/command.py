@@ -23,10 +23,13 @@ def new(
     """
     # Here and not above: no other command needs it.
     from worker.cli.new import NameRefused, make_project
+    from worker.cli.package.wheel import own_wheel
 
     parent = Path.cwd()
+    wheel = own_wheel()
     try:
-        project = make_project(name, parent, version=__version__)
+        shipped = (wheel.name, wheel.content) if wheel else None
+        project = make_project(name, parent, version=__version__, wheel=shipped)
     except NameRefused as error:
         raise usage_error(str(error)) from error
     except OSError as error:
@@ -41,6 +44,9 @@ def new(
     console.print(safe(f"Made {name}/"), style="bold green")
     for file in project.files:
         console.print(safe(f"  {file}"), style="dim")
+    if wheel is not None:
+        console.print(safe(f"\n{wheel.told}"), soft_wrap=True)
     console.print("\nIn a virtual environment:")
-    for line in (f"cd {name}", 'pip install -e ".[test]" && pytest', "openiap-worker dev"):
+    found = "--find-links wheels " if wheel else ""
+    for line in (f"cd {name}", f'pip install {found}-e ".[test]" && pytest', "openiap-worker dev"):
         console.print(safe(f"  {line}"), style="bold")

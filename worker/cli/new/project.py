@@ -19,6 +19,7 @@ from worker.openiap.filenames import safe_name
 
 SUFFIX: Final = ".template"
 PACKAGE: Final = "package"
+WHEELS: Final = "wheels"
 HIDDEN: Final = frozenset({"gitignore", "dockerignore"})
 MOST: Final = 60
 _NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9]))*")
@@ -45,12 +46,15 @@ class Project:
     files: tuple[str, ...]
 
 
-def make_project(name: str, parent: Path, *, version: str) -> Project:
+def make_project(
+    name: str, parent: Path, *, version: str, wheel: tuple[str, bytes] | None = None
+) -> Project:
     """Make a project in a new folder below ``parent``.
 
     Args:
         name: the folder's and the distribution's; the package has ``_`` for ``-``.
         version: the least one of this package that it needs.
+        wheel: name and content of this package's own wheel, where no registry has it.
 
     Raises:
         NameRefused: the name cannot be used, or the folder is there already.
@@ -60,15 +64,18 @@ def make_project(name: str, parent: Path, *, version: str) -> Project:
     folder = parent / name
     if folder.exists() or folder.is_symlink():
         raise NameRefused(f"{folder} exists already; nothing was written. Choose another name.")
-    made = rendered({"NAME": name, "PACKAGE": package, "VERSION": version})
+    values = {"NAME": name, "PACKAGE": package, "VERSION": version}
+    made = {path: text.encode() for path, text in rendered(values, clone=bool(wheel)).items()}
+    if wheel is not None:
+        made[f"{WHEELS}/{wheel[0]}"] = wheel[1]
     # Beside its place, and moved there whole: half a project is never left behind.
     half = parent / f".{name}-{uuid4().hex}"
     half.mkdir()
     try:
-        for path, text in made.items():
+        for path, content in made.items():
             target = half / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8", newline="\n")
+            target.write_bytes(content)
         os.rename(half, folder)
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
@@ -104,16 +111,20 @@ def package_of(name: str) -> str:
     return package
 
 
-def rendered(values: Mapping[str, str]) -> dict[str, str]:
+def rendered(values: Mapping[str, str], *, clone: bool = False) -> dict[str, str]:
     """Return the files of a project: path to text, in order of their paths.
 
     Args:
         values: NAME, PACKAGE and VERSION.
+        clone: keep the lines that are for a project with this package's own wheel, and not those
+            for one that finds it in a registry.
     """
+    kept, dropped = ("@CLONE@", "@REGISTRY@") if clone else ("@REGISTRY@", "@CLONE@")
     root = files("worker.cli.new").joinpath("template")
     made: dict[str, str] = {}
     for path, template in sorted(_templates(root, PurePosixPath())):
-        text = template.read_text(encoding="utf-8")
+        lines = template.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = "".join(line.removeprefix(kept) for line in lines if not line.startswith(dropped))
         for key, value in values.items():
             text = text.replace(f"@{key}@", value)
         made[_place(path, values["PACKAGE"])] = text

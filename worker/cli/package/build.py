@@ -15,6 +15,7 @@ from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import PACKAGE_JSON, Manifest, package_json, read_package_json
 from worker.cli.package.project import REQUIREMENTS, BuildOptions, read_project, with_wheel
 from worker.cli.package.requirements import DISTRIBUTION, Installed, pinned
+from worker.cli.package.selection import doubt
 from worker.cli.shared.paths import is_device, shown
 
 _WHEEL: Final = re.compile(r"openiap_worker-([^-]+)-py3-none-any\.whl")
@@ -30,6 +31,7 @@ class Built:
         sha256: their hash, in hex.
         files: the paths in it, sorted.
         notes: what was left out or could not be pinned, as sentences.
+        sizes: of the files, in bytes, in their order.
     """
 
     manifest: Manifest
@@ -37,6 +39,7 @@ class Built:
     sha256: str
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 def build(folder: Path, options: BuildOptions, *, max_bytes: int = MAX_BYTES) -> Built:
@@ -65,6 +68,7 @@ def build(folder: Path, options: BuildOptions, *, max_bytes: int = MAX_BYTES) ->
         hashlib.sha256(archive).hexdigest(),
         tuple(sorted(files)),
         (*project.notes, *pins.notes),
+        tuple(len(files[path]) for path in sorted(files)),
     )
 
 
@@ -106,6 +110,28 @@ def write(built: Built, folder: Path) -> Path:
     return target
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A file in a package: its path, its bytes, and why it may not be meant to be there, or ""."""
+
+    path: str
+    size: int
+    doubt: str
+
+
+def contents(built: Built) -> list[Packed]:
+    """Return what is in a package, by path."""
+    return [
+        Packed(path, size, "" if _WHEEL.fullmatch(path) else doubt(path, size))
+        for path, size in zip(built.files, built.sizes, strict=True)
+    ]
+
+
+def _public(version: str) -> str:
+    """Return a version without the label that tells one build of it from another."""
+    return version.partition("+")[0]
+
+
 def installed(name: str) -> Installed | None:
     """Return a distribution as it is installed in this interpreter, or None."""
     try:
@@ -127,7 +153,7 @@ def check_wheel(wheel: Path) -> None:
             f"{shown(wheel)} is no wheel of {DISTRIBUTION} (openiap_worker-…-any.whl)."
         )
     own = installed(DISTRIBUTION)
-    if own is not None and own.version != match[1]:
+    if own is not None and _public(own.version) != _public(match[1]):
         raise PackageError(
             f"{wheel.name} is not the version that is installed here ({own.version}), whose"
             " requirements would be shipped; build and install it first."

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -17,13 +18,35 @@ from worker.cli.package.build import Built, build, read_package, write
 from worker.cli.package.catalog import chosen, delete, packages, told
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.publish import Published, existing, publish
+from worker.cli.package.requirements import DISTRIBUTION
 from worker.cli.package.run import Ended, run
+from worker.cli.package.view import show_built
+from worker.cli.package.wheel import installed_wheel, own_wheel, save
 from worker.cli.shared.client import refused, run_async, signed_in, with_client
+from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.options import AsJson, Options, Set, SettingsFile, Url, Yes, settings_of
-from worker.cli.shared.output import confirm, many, print_json, safe, table, to_stderr, to_stdout
+from worker.cli.shared.item_view import moment
+from worker.cli.shared.options import (
+    AsJson,
+    Options,
+    Set,
+    SettingsFile,
+    Url,
+    Utc,
+    Yes,
+    settings_of,
+)
+from worker.cli.shared.output import (
+    confirm,
+    print_json,
+    safe,
+    show_noted,
+    to_stderr,
+    to_stdout,
+)
 from worker.openiap.errors import AccessDenied
 from worker.openiap.factory import make_client
+from worker.openiap.fields import text_of
 from worker.settings import Settings
 
 MEGABYTE = 1024 * 1024
@@ -50,7 +73,10 @@ def build_command(
     handlers: Annotated[
         list[str] | None,
         typer.Option(
-            "--handlers", metavar="MODULE", help="Instead of config/worker.toml's handlers."
+            "--handlers",
+            metavar="MODULE",
+            help="Instead of config/worker.toml's handlers.",
+            autocompletion=handler_modules,
         ),
     ] = None,
     wheel: Annotated[
@@ -58,7 +84,8 @@ def build_command(
         typer.Option(
             "--wheel",
             metavar="FILE",
-            help="Ship this wheel of openiap-worker in the package instead of naming a version.",
+            help="Ship this wheel of openiap-worker. Default: its own where it is installed from a"
+            " clone, else its version, from a registry.",
         ),
     ] = None,
     out: Annotated[
@@ -67,22 +94,31 @@ def build_command(
     max_size: Annotated[
         int, typer.Option("--max-size", metavar="MIB", min=1, help="Refuse more, unpacked.")
     ] = MAX_BYTES // MEGABYTE,
+    as_json: AsJson = False,
 ) -> None:
     """Make dist/NAME-VERSION.tgz of a project. The same project gives the same bytes."""
-    options = BuildOptions(name, version, tuple(handlers or ()), wheel)
-    built = build(project, options, max_bytes=max_size * MEGABYTE)
+    said = []
+    with TemporaryDirectory(prefix="openiap-worker-wheel-") as folder:
+        if wheel is None and (own := own_wheel()) is not None:
+            wheel = save(own, Path(folder))
+            said.append(own.told)
+        options = BuildOptions(name, version, tuple(handlers or ()), wheel)
+        built = build(project, options, max_bytes=max_size * MEGABYTE)
     path = write(built, out or project / "dist")
-    console = to_stdout()
-    notes = to_stderr()
-    for note in built.notes:
-        notes.print(safe(note), style="yellow", soft_wrap=True)
-    console.print(
-        safe(
-            f"{path}: {many(len(built.files), 'file')}, {len(built.archive):,} bytes,"
-            f" sha256 {built.sha256}"
-        ),
-        soft_wrap=True,
-    )
+    show_built(built, path, (*said, *built.notes), as_json=as_json)
+
+
+@app.command("wheel")
+def wheel_command(
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where it is put.")] = Path(
+        "dist"
+    ),
+) -> None:
+    """Make the wheel of openiap-worker itself, as it is installed here; no registry is asked."""
+    made = installed_wheel(DISTRIBUTION)
+    if made is None:
+        raise CommandError(f"{DISTRIBUTION} is not installed here as a distribution.")
+    to_stdout().print(safe(save(made, out)), soft_wrap=True)
 
 
 @app.command("publish")
@@ -130,6 +166,7 @@ async def _publish(settings: Settings, built: Built, yes: bool) -> Published | N
 
 @app.command("list")
 def list_command(
+    utc: Utc = False,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -141,20 +178,23 @@ def list_command(
     if as_json:
         print_json(found)
         return
-    counted = Counter(one.get("id") for one in found)
+    if not found:
+        to_stdout().print("No packages.")
+        return
+    counted = Counter(text_of(one.get("id")) for one in found)
     rows = [
         [
-            one.get("id"),
-            one.get("version"),
-            one.get("_createdby"),
-            one.get("_modified"),
-            one.get("_id"),
-            "" if counted[one.get("id")] == 1 else f"{counted[one.get('id')]} of this name",
+            text_of(one.get("id")),
+            text_of(one.get("version")),
+            text_of(one.get("_createdby")),
+            moment(one.get("_modified"), utc=utc),
+            text_of(one.get("_id")),
         ]
         for one in found
     ]
-    columns = {"name": "", "version": "", "made by": "", "changed": "dim", "document": "whole"}
-    to_stdout().print(table({**columns, "": ""}, rows))
+    notes = [f"{counted[row[0]]} of this name" if counted[row[0]] > 1 else "" for row in rows]
+    columns = dict.fromkeys(("name", "version", "made by", "changed", "document"), "whole")
+    show_noted(to_stdout(), columns, rows, notes)
 
 
 @app.command("delete")
@@ -203,7 +243,13 @@ def run_command(
         ),
     ] = None,
     python: Annotated[
-        str, typer.Option("--python", metavar="FILE", help="Make the fresh interpreter from it.")
+        str,
+        typer.Option(
+            "--python",
+            metavar="FILE",
+            help="Make the fresh interpreter from it. Default: this one.",
+            show_default=False,
+        ),
     ] = sys.executable,
     keep: Annotated[
         Path | None,
@@ -211,6 +257,13 @@ def run_command(
             "--keep", metavar="FOLDER", help="Keep the fresh interpreter there for the next start."
         ),
     ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            help="Install from what is installed here, and ask no registry. An agent cannot.",
+        ),
+    ] = False,
     url: Url = None,
     settings: SettingsFile = None,
     assignments: Set = None,
@@ -225,7 +278,7 @@ def run_command(
     def say(line: str) -> None:
         console.print(safe(line), soft_wrap=True)
 
-    ended = run_async(_run(chosen, built, schedule, say, stop_after, python, keep))
+    ended = run_async(_run(chosen, built, schedule, say, stop_after, python, keep, offline))
     notes.print(safe(_told(ended)), style="dim", soft_wrap=True)
     if ended.code:
         raise typer.Exit(ended.code if ended.code > 0 else 128 - ended.code)
@@ -239,6 +292,7 @@ async def _run(
     stop_after: float | None,
     python: str,
     keep: Path | None,
+    offline: bool,
 ) -> Ended:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -249,7 +303,7 @@ async def _run(
         schedule = {"apiurl": settings.url, "jwt": await _token(settings), **schedule}
     if stop_after is not None:
         loop.call_later(stop_after, stop.set)
-    return await run(built, schedule, stop=stop, say=say, python=python, keep=keep)
+    return await run(built, schedule, stop=stop, say=say, python=python, keep=keep, offline=offline)
 
 
 async def _token(settings: Settings) -> str:

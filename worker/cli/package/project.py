@@ -19,7 +19,7 @@ from worker.cli.package.manifest import (
     checked,
     parse_object,
 )
-from worker.cli.package.selection import checked_path, left_out
+from worker.cli.package.selection import KEPT, checked_path, left_out
 from worker.cli.shared.paths import shown
 from worker.settings import SECRETS
 
@@ -74,7 +74,7 @@ def read_project(folder: Path, options: BuildOptions, *, max_bytes: int) -> Proj
     root = Path(os.path.realpath(folder))
     own = _object(root / PACKAGE_JSON)
     pyproject = _toml(root / PYPROJECT).get("project", {})
-    files, notes = _files(root, max_bytes)
+    files, notes = _files(root, max_bytes, _state_folder(root))
     files.pop(PACKAGE_JSON, None)
     main = _main(own, files)
     manifest = checked(
@@ -107,15 +107,16 @@ def read_project(folder: Path, options: BuildOptions, *, max_bytes: int) -> Proj
     return Project(manifest, handlers, lines, files, tuple(notes))
 
 
-def _files(root: Path, max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
+def _files(root: Path, max_bytes: int, state: Path | None) -> tuple[dict[str, bytes], list[str]]:
     rules = _ignore_file(root)
     found: dict[str, bytes] = {}
     notes: list[str] = []
     total = 0
-    for path, relative, reason in _walk(root, rules):
+    for path, relative, reason in _walk(root, rules, state):
         if reason is not None:
             if reason:
-                notes.append(f"{relative} stays out: {reason}.")
+                much = f" ({_size(path):,} bytes)" if reason == KEPT else ""
+                notes.append(f"{relative}{much} stays out: {reason}.")
             continue
         try:
             size = path.stat().st_size
@@ -131,7 +132,9 @@ def _files(root: Path, max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
     return found, notes
 
 
-def _walk(root: Path, rules: IgnoreRules) -> Iterator[tuple[Path, str, str | None]]:
+def _walk(
+    root: Path, rules: IgnoreRules, state: Path | None
+) -> Iterator[tuple[Path, str, str | None]]:
     """Yield each file with its path inside the project, and why it stays out."""
 
     def refuse(error: OSError) -> None:
@@ -145,6 +148,8 @@ def _walk(root: Path, rules: IgnoreRules) -> Iterator[tuple[Path, str, str | Non
             reason = left_out(relative, rules, folder=True)
             if reason is None and (path / "pyvenv.cfg").is_file():
                 reason = ""  # a virtual environment, whatever it is called
+            if reason is None and path == state:
+                reason = KEPT
             if reason is not None:
                 folders.remove(folder)
                 if reason:
@@ -163,12 +168,24 @@ def _walk(root: Path, rules: IgnoreRules) -> Iterator[tuple[Path, str, str | Non
             yield path, relative, reason
 
 
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    found = path.rglob("*") if path.is_dir() else (path,)
+    return sum(one.lstat().st_size for one in found if not one.is_dir())
+
+
 def _check_inside(path: Path, relative: str, root: Path) -> None:
     """Refuse what is no plain file of the project's."""
     if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
         raise PackageError(f"{relative} is a link out of the project; what it shows stays here.")
     if not os.path.isfile(path):
         raise PackageError(f"{relative} is no plain file, or a link to nothing.")
+
+
+def _state_folder(root: Path) -> Path | None:
+    """Return where the project's settings keep outcomes that OpenIAP does not have yet."""
+    said = _toml(root / SETTINGS_FILE).get("state_dir")
+    return Path(os.path.normpath(root / said)) if isinstance(said, str) and said else None
 
 
 def _ignore_file(root: Path) -> IgnoreRules:

@@ -28,6 +28,7 @@ import psutil
 from worker.cli.package.archive import unpack
 from worker.cli.package.build import Built
 from worker.cli.package.errors import PackageError
+from worker.cli.package.offline import save_wheels
 from worker.cli.package.selection import checked_path
 from worker.cli.shared.paths import shown
 
@@ -85,6 +86,7 @@ async def run(
     say: Say,
     python: str = sys.executable,
     keep: Path | None = None,
+    offline: bool = False,
 ) -> Ended:
     """Run a package until it ends or ``stop`` is set.
 
@@ -94,9 +96,11 @@ async def run(
         python: the interpreter to make the fresh one from.
         keep: a folder where the fresh interpreter stays; the next start of the same package uses
             it as it is.
+        offline: install from what is installed here, and not from a registry.
 
     Raises:
-        PackageError: the fresh interpreter or folder cannot be made.
+        PackageError: the fresh interpreter or folder cannot be made, or, offline, something that
+            the package needs is not installed here.
     """
     async with _fresh_folder() as folder:
         package = folder / "package"
@@ -104,7 +108,10 @@ async def run(
         environment = schedule_environment(os.environ, schedule)
         home = keep or folder / "python"
         interpreter = await _interpreter(home, python, environment)
-        install_code = await _install_once(home / DONE, interpreter, package, environment, say)
+        source = folder / "wheels" if offline else None
+        install_code = await _install_once(
+            home / DONE, interpreter, package, environment, say, source
+        )
         say(f"starting {built.manifest.main}")
         process = await asyncio.create_subprocess_exec(
             *(str(interpreter), "-u", built.manifest.main),
@@ -229,29 +236,52 @@ async def _interpreter(folder: Path, python: str, environment: Mapping[str, str]
 
 
 async def _install_once(
-    done: Path, python: Path, package: Path, environment: Mapping[str, str], say: Say
+    done: Path,
+    python: Path,
+    package: Path,
+    environment: Mapping[str, str],
+    say: Say,
+    source: Path | None,
 ) -> int:
-    """Install unless this very ``requirements.txt`` was installed there before."""
+    """Install unless this very ``requirements.txt`` was installed there before.
+
+    Args:
+        source: where to put wheels of what is installed here, and install from; None: a registry.
+    """
     requirements = package / "requirements.txt"
     if not requirements.is_file():
         return 0
     wanted = requirements.read_bytes()
     if done.is_file() and done.read_bytes() == wanted:
         return 0
+    options: tuple[str, ...] = ()
+    if source is not None:
+        say("making wheels of what is installed here")
+        await asyncio.to_thread(save_wheels, wanted.decode("utf-8", "replace"), source)
+        options = ("--no-index", "--find-links", str(source))
     say("pip installs requirements.txt")
-    code = await _install(python, package, environment, say)
+    code = await _install(python, package, environment, say, options)
     if code == 0:
         done.write_bytes(wanted)
     return code
 
 
-async def _install(python: Path, package: Path, environment: Mapping[str, str], say: Say) -> int:
+async def _install(
+    python: Path,
+    package: Path,
+    environment: Mapping[str, str],
+    say: Say,
+    options: tuple[str, ...] = (),
+) -> int:
     """Install as an agent does: the requirements, then the newest protobuf (agent.md)."""
-    code = await _pip(python, package, environment, say, "-r", str(package / "requirements.txt"))
+    listed = str(package / "requirements.txt")
+    code = await _pip(python, package, environment, say, *options, "-r", listed)
     if code:
         say("pip failed; an agent goes on and starts the package all the same, and so does this")
+        if not options:
+            say("without a registry within reach: package run --offline")
         return code
-    await _pip(python, package, environment, say, "--upgrade", "protobuf")
+    await _pip(python, package, environment, say, *options, "--upgrade", "protobuf")
     return 0
 
 

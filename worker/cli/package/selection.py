@@ -3,8 +3,10 @@
 1. What is made by tools or belongs to version control stays out without a word.
 2. What looks like a secret stays out and is told: a package can be read by everybody who may read
    the collection ``agents``.
-3. What would break on an agent stays out and is told (agent.md: ``conda.yaml``).
-4. Names that are not safe on every system refuse the build.
+3. What would break on an agent stays out and is told (agent.md: ``conda.yaml``), and so does what
+   ``dev`` and a worker keep: items, and a password.
+4. What looks like data goes in, and is told: ``doubt``.
+5. Names that are not safe on every system refuse the build.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ _TOOL_FOLDERS: Final = frozenset(
 )
 _TOOL_FILES: Final = (
     *("*.pyc", "*.pyo", "*.swp", "*~", ".DS_Store", "Thumbs.db", ".coverage", ".coverage.*"),
-    *("*.tgz", "*.sqlite", "*.sqlite-*", "*.worker.lock"),
+    *("*.tgz", "*.worker.lock", "openiap_worker-*.whl"),
     *(".gitignore", ".gitattributes", ".npmignore", ".dockerignore"),
     "requirements.txt.done",  # an agent's own mark: with it, it would install nothing
 )
@@ -39,9 +41,21 @@ _SECRET_FILES: Final = (
 )
 _SECRET_FOLDERS: Final = frozenset({".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker"})
 _HARMLESS: Final = (".env.example", ".env.sample", ".env.template", "*.pub")
+_KEPT_FOLDERS: Final = frozenset({".openiap"})
+_KEPT_FILES: Final = ("*.sqlite", "*.sqlite-*")
+_DATA_FILES: Final = (
+    *("*.csv", "*.tsv", "*.xls", "*.xlsx", "*.xlsm", "*.xlsb", "*.ods", "*.parquet", "*.feather"),
+    *("*.jsonl", "*.ndjson", "*.avro", "*.orc", "*.pickle", "*.pkl", "*.npy", "*.npz", "*.h5"),
+    *("*.db", "*.db3", "*.sqlite3", "*.duckdb", "*.mdb", "*.accdb", "*.dump", "*.bak", "*.sql"),
+    *("*.zip", "*.7z", "*.rar", "*.tar", "*.tar.*", "*.gz", "*.bz2", "*.xz", "*.zst"),
+    *("*.log", "*.log.*", "*.pcap", "*.har", "*.eml", "*.msg", "*.pst", "*.pdf", "*.docx"),
+)
+LARGE: Final = 1024 * 1024
+"""Bytes; code and settings are seldom larger."""
 _CONDA_FILES: Final = frozenset({"conda.yaml", "conda.yml", "environment.yml", "environment.yaml"})
 
 TELLTALE: Final = "it looks like a secret"
+KEPT: Final = "it holds items or settings of a worker or server that ran here"
 CONDA: Final = "with it beside requirements.txt an agent without conda starts the package only once"
 
 
@@ -59,7 +73,9 @@ def left_out(path: str, rules: IgnoreRules, *, folder: bool = False) -> str | No
             return TELLTALE
         if name in _TOOL_FOLDERS or name.endswith(".egg-info"):
             return ""
-        return "" if ignored(path, rules, folder=True) else None
+        if ignored(path, rules, folder=True):
+            return ""
+        return KEPT if name in _KEPT_FOLDERS else None
     # Before the ignore file: a secret that it forgets, or takes back, stays out all the same.
     lower = name.lower()
     if _any(lower, _SECRET_FILES) and not _any(lower, _HARMLESS):
@@ -68,7 +84,19 @@ def left_out(path: str, rules: IgnoreRules, *, folder: bool = False) -> str | No
         return CONDA
     if _any(name, _TOOL_FILES) or ignored(path, rules):
         return ""
-    return None
+    return KEPT if _any(lower, _KEPT_FILES) else None
+
+
+def doubt(path: str, size: int) -> str:
+    """Return what makes a packed file look as if it were not meant to be, or "".
+
+    Args:
+        path: relative to the project, with forward slashes.
+        size: in bytes.
+    """
+    if _any(path.rpartition("/")[2].lower(), _DATA_FILES):
+        return "looks like data"
+    return "is large" if size >= LARGE else ""
 
 
 def checked_path(path: str) -> str:

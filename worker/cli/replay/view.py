@@ -5,7 +5,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.shared.item_view import STYLES
+from worker.cli.shared.item_view import STYLES, name_of
 from worker.cli.shared.output import many, safe, show_facts
 from worker.durations import text as duration_text
 from worker.item.metadata import taken_out
@@ -39,7 +39,7 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
         console,
         [
             ("item", played.stored.id),
-            ("name", document.get("name", "")),
+            ("name", name_of(document.get("name"))),
             ("queue", played.stored.queue),
             ("handler", played.handler),
             ("attempt", played.attempt),
@@ -54,7 +54,7 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
     if run.outcome.message:
         console.print(safe(run.outcome.message), style="red", soft_wrap=True)
     if run.outcome.source:
-        console.print(safe(run.outcome.source), style="dim", soft_wrap=True)
+        console.print(safe(run.outcome.source.rstrip()), style="dim", soft_wrap=True)
     _show_item(console, played)
     _show_held_back(console, played)
     console.print()

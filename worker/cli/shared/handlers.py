@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from worker.app.registry import Registry, chosen, load_modules
+from worker.app.checked import checked
+from worker.app.registry import Registry, load_modules
 from worker.cli.shared.errors import usage_error
 from worker.cli.shared.options import Options, settings_of
 from worker.settings import Loaded, Settings
@@ -45,5 +46,4 @@ def handlers_of(given: Options, modules: list[str] | None) -> tuple[Settings, Re
         SettingsError: an unknown or invalid setting.
     """
     settings = settings_with_handlers(given, modules).settings
-    registry = Registry(load_modules(settings.handlers))
-    return settings, chosen(registry, settings.work_queues())
+    return settings, checked(load_modules(settings.handlers), settings.work_queues())

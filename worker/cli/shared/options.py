@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from worker.cli.shared.complete import handler_modules, settings_names
 from worker.cli.shared.errors import usage_error
 from worker.settings import SECRETS, Loaded, load
 
@@ -21,18 +22,25 @@ Handlers = Annotated[
         metavar="MODULE",
         help="A module with handlers: its name, a .py file, or a package's folder; may be given"
         " several times. Default: the setting handlers.",
+        autocompletion=handler_modules,
     ),
 ]
 Modules = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[MODULE]...", help="The same as --handlers.", show_default=False),
+    typer.Argument(
+        metavar="[MODULE]...",
+        help="The same as --handlers.",
+        show_default=False,
+        autocompletion=handler_modules,
+    ),
 ]
 Url = Annotated[
     str | None,
     typer.Option(
         "--url",
         metavar="URL",
-        help="Where OpenIAP is: ws://, wss://, grpc://, http:// or https://.",
+        help="Where OpenIAP is: ws://, wss://, grpc://, http:// or https://."
+        " Default: the setting url.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -41,7 +49,7 @@ SettingsFile = Annotated[
     typer.Option(
         "--settings",
         metavar="FILE",
-        help="A settings file instead of config/worker.toml.",
+        help="The settings file. Default: config/worker.toml.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -50,7 +58,7 @@ ClientName = Annotated[
     typer.Option(
         "--client",
         metavar="official|native",
-        help="Which implementation talks to OpenIAP.",
+        help="Which implementation talks to OpenIAP. Default: the setting client.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -60,6 +68,7 @@ Set = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Any setting of config/worker.toml; may be given several times.",
+        autocompletion=settings_names,
         rich_help_panel=PANEL,
     ),
 ]

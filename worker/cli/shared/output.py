@@ -13,6 +13,7 @@ from typing import Any, Final
 import typer
 from rich import box
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +23,7 @@ from worker.openiap.values import plain
 PIPED_WIDTH: Final = 160
 ROOMY: Final = 10_000
 _CONTROL: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
@@ -40,6 +41,14 @@ def to_stderr() -> Console:
 def safe(text: object) -> Text:
     """Return text that is shown as it is: no markup, no control characters."""
     return Text(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text)))
+
+
+def pretty_json(value: Any, console: Console) -> Text:
+    """Return a JSON value over several lines, in colours. Letters of all languages are themselves
+    where the console has them; what would act on a terminal is escaped, as JSON has it."""
+    ascii_only = not console.encoding.lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=2, default=plain)
+    return JSONHighlighter()(Text(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
 
 
 def print_json(value: Any, *, on_one_line: bool = False) -> None:
@@ -97,8 +106,37 @@ def show(console: Console, columns: Mapping[str, str], rows: Sequence[Sequence[o
         console.print(made)
         return
     for row in rows:
-        show_facts(console, list(zip(columns, row, strict=True)))
+        facts = [(name, cell) for name, cell in zip(columns, row, strict=True) if str(cell)]
+        show_facts(console, facts)
         console.print()
+
+
+def show_noted(
+    console: Console,
+    columns: Mapping[str, str],
+    rows: Sequence[Sequence[object]],
+    notes: Sequence[str],
+) -> None:
+    """Print a table whose cells are not broken, and under a line what else is to be said of it.
+
+    Args:
+        notes: for each row; "" for nothing. They are cut to the width.
+    """
+    made = table({name: kind or "whole" for name, kind in columns.items()}, rows)
+    roomy = console.options.update(width=ROOMY)
+    if console.measure(made, options=roomy).minimum > console.width:
+        more = [safe(note.strip()) for note in notes]
+        blocks = [[*row, note] for row, note in zip(rows, more, strict=True)]
+        show(console, {**columns, "": ""}, blocks)
+        return
+    lines = console.render_lines(made, pad=False)
+    for place, line in enumerate(lines, len(rows) - len(lines)):
+        console.print(Text.assemble(*((one.text, one.style or "") for one in line)))
+        if place >= 0 and notes[place]:
+            note = Text("  ") + safe(" ".join(notes[place].split()))
+            note.truncate(console.width, overflow="ellipsis")
+            note.stylize("dim")
+            console.print(note, no_wrap=True)
 
 
 def show_facts(console: Console, facts: Sequence[tuple[str, object]]) -> None:

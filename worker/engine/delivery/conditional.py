@@ -38,6 +38,8 @@ from worker.openiap.workitem import NEW, JsonObject
 
 NO_RUN: Final = ("$expr", "$toDate")
 """What a database that cannot compare moments names in its refusal."""
+NO_PLACE: Final = "Cannot create field"
+"""How MongoDB refuses a mark inside of what is no object: somebody else's payload."""
 
 
 class ConditionalWrite:
@@ -192,6 +194,9 @@ class ConditionalWrite:
             self._rights.note_missing(delivery.workitem.wiq, error.text)
             return None
         except ServerError as error:
+            if NO_PLACE in error.text:
+                delivery.unfit = True
+                return None
             if any(name in error.text for name in NO_RUN):
                 self._compares_runs = False
             else:

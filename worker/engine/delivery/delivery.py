@@ -26,6 +26,7 @@ class Delivery:
             so that the item need not hold a slot meanwhile.
         raises: whether an item that is put back after a death gets a higher number: its worker may
             be alive, and late.
+        reads: how often its payload was asked for in vain.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
 
@@ -43,6 +44,7 @@ class Delivery:
     given_up: bool = False
     unfit: bool = False
     uploaded: list[WorkitemFile] | None = None
+    reads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

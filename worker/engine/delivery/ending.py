@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from worker.engine.delivery.fence import CLOSING, closing, still_open
+from worker.engine.delivery.fence import CLOSING, WORKER, closing, still_open
 from worker.engine.delivery.queue_rules import CHAINS, QueueRules
 from worker.engine.delivery.release import handing_back, parking, taking_over
+from worker.item.metadata import KEY, ORIGIN
+from worker.item.origin import mark_of, marked
 from worker.item.outcome import WAITS, Outcome
 from worker.openiap.values import iso
 from worker.openiap.workitem import (
@@ -28,6 +30,9 @@ from worker.openiap.workitem import (
     WorkitemFile,
 )
 
+ERROR: Final = ("errormessage", "errorsource", "errortype")
+"""Of an earlier attempt: an item that succeeds has none any more. OpenIAP's own update cannot take
+them away (server.md, Update)."""
 GONE: Final = {"$in": [None, ""]}
 """Matches a field that is not there as well."""
 
@@ -126,11 +131,15 @@ def ending_of(
         "wiq": rules.name,
         "wiqid": rules.id,
         "_version": 0,
+        WORKER: run.over[-1] if run.over else run.by,
     }
     if rules.acl:
         fields["_acl"] = list(rules.acl)
     unset: JsonObject = {"nextrun": ""}
+    if state == SUCCESSFUL:
+        unset |= dict.fromkeys(ERROR, "")
     if decided:
+        _mark(fields, workitem, outcome)
         fields[CLOSING] = closing(retries, run.lastrun, run.by, state)
     else:
         fields["state"] = state
@@ -160,6 +169,17 @@ def _told(outcome: Outcome) -> JsonObject:
     if outcome.source:
         told["errorsource"] = outcome.source
     return told
+
+
+def _mark(fields: JsonObject, workitem: Workitem, outcome: Outcome) -> None:
+    """Let the copy of an item say whose it is. A payload that is not read here keeps the rest of
+    its marks; which item it comes from itself is lost then, and only to an item that is put back by
+    hand."""
+    mark = mark_of(workitem, outcome)
+    if "payload" in fields:
+        fields["payload"] = marked(fields["payload"], mark)
+    else:
+        fields[f"payload.{KEY}.{ORIGIN}"] = mark
 
 
 def _placed(

@@ -21,6 +21,8 @@ SAME_LASTRUN: Final = 1.001
 MAX_SHOWN: Final = 300
 CLOSING: Final = "openiap_worker_closing"
 ENDS: Final = "ends"
+WORKER: Final = "openiap_worker_name"
+"""Under which an item shows who worked its last attempt, for people."""
 PROJECTION: Final[JsonObject] = {
     "state": 1,
     "retries": 1,

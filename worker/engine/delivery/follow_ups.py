@@ -16,6 +16,7 @@ from typing import Final
 
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.item.new_item import FollowUp
+from worker.item.outcome import NOTHING_RAISED
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
@@ -31,6 +32,7 @@ from worker.producer.insert import insert
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes, tried
 from worker.telemetry.log import Log
+from worker.telemetry.spans import sending_later
 from worker.uptime import uptime
 
 WAIT_FIRST: Final = 0.5
@@ -151,17 +153,21 @@ class FollowUps:
         """Push one; returns what was said instead of taking it."""
         try:
             await self._pool.wait_ready()
-            if push.unique is not None:
-                await self._unique.put(push, push.unique)
-            else:
-                await self._pool.call(
-                    lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
-                )
+            with sending_later(push):
+                await self._sent(push)
         except OpenIAPError as error:
             return error
         except Exception as error:  # whatever is odd about this one, the others go on
             return Unsupported(f"{type(error).__name__}: {error}", operation="push_workitem")
         return None
+
+    async def _sent(self, push: FollowUp) -> None:
+        if push.unique is not None:
+            await self._unique.put(push, push.unique)
+        else:
+            await self._pool.call(
+                lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
+            )
 
     def _patience_with(self, error: OpenIAPError) -> float:
         if isinstance(error, PayloadTooLarge):
@@ -190,7 +196,12 @@ class FollowUps:
 
         async def tell(client: Client) -> None:
             if client.capabilities.conditional_updates and not self._rights.missing(workitem.wiq):
-                change = {"$set": {"errormessage": text, "errortype": "application"}}
+                error = {
+                    "errormessage": text,
+                    "errortype": "application",
+                    "errorsource": NOTHING_RAISED,
+                }
+                change = {"$set": error}
                 if (await client.update_document("workitems", still, change)).matched == 1:
                     return
             found = await client.query("workitems", still, {"name": 1, "priority": 1}, top=1)
@@ -204,6 +215,7 @@ class FollowUps:
                 wiq=workitem.wiq,
                 wiqid=workitem.wiqid,
                 errormessage=text,
+                errorsource=NOTHING_RAISED,
                 errortype="application",
             )
             await client.update_workitem(update)

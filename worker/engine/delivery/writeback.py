@@ -22,12 +22,13 @@ from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.given_back import gives_back
+from worker.engine.delivery.origins import Origins
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.release import handed_back, retried, taken_over
 from worker.engine.delivery.server_clock import ServerClock, Stamp
 from worker.errors import WorkerError
-from worker.item.outcome import Outcome, released, update_of
+from worker.item.outcome import NOTHING_RAISED, Outcome, released, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (
@@ -105,6 +106,7 @@ class WriteBack:
         self._owner = Owner(
             pool, worker_id=worker_id, rights=self._rights, decided=decided, log=log
         )
+        self._origins = Origins(self._owner, self._rules)
         self._conditional = ConditionalWrite(
             pool,
             worker_id=worker_id,
@@ -151,7 +153,9 @@ class WriteBack:
         except LocalFileError as error:
             self._unreadable(delivery, error)
         except FileTransferError as error:
-            delivery.outcome = Outcome("failed", None, f"The item's files: {error.text}")
+            delivery.outcome = Outcome(
+                "failed", None, f"The item's files: {error.text}", NOTHING_RAISED
+            )
             delivery.uploaded = None
             raise _NotYet(error) from error
         except (ServerError, QueueNotFound, AccessDenied, Unsupported) as error:
@@ -191,6 +195,8 @@ class WriteBack:
         if delivery.outcome.kind == "application" and delivery.workitem.retries:
             allowed = await self._rules.maxretries(delivery.workitem.wiq)
             spared = await gives_back(self._pool, delivery.workitem, allowed)
+        if not spared:
+            update = await self._origins.marked(delivery, update)
         if update.nextrun is not None:
             ended = await self._put_back(delivery, update.nextrun, spared=spared)
             if ended is not None:
@@ -271,6 +277,7 @@ class WriteBack:
             update_of(delivery.workitem, delivery.outcome),
             state=RETRY,
             errormessage=delivery.outcome.message or "worker stopped",
+            errorsource=delivery.outcome.source or NOTHING_RAISED,
             errortype="application",
             nextrun=None if waits is None else waits.unparked_until or waits.until,
         )
@@ -300,7 +307,10 @@ class WriteBack:
             payload_bytes=len(json_text(delivery.outcome.payload or {})),
         )
         delivery.outcome = Outcome(
-            "failed", None, f"OpenIAP refused the outcome of the handler: {error.text}"
+            "failed",
+            None,
+            f"OpenIAP refused the outcome of the handler: {error.text}",
+            NOTHING_RAISED,
         )
         delivery.uploaded, delivery.unfit = None, False
         delivery.given_up = True

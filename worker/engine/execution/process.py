@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from worker.app.checked import check_process
 from worker.app.options import handlers_in
 from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempts
@@ -40,6 +41,7 @@ class ProcessExecutor:
         slots: int,
         modules: Sequence[str] = (),
         folder: Path | None = None,
+        trace_url: str = "",
         lost_changed: Callable[[], None] = lambda: None,
     ) -> None:
         """Check that a child can run this handler.
@@ -58,6 +60,7 @@ class ProcessExecutor:
             _modules(registered, modules),
             folder,
             options.memory,
+            trace_url,
         )
         self._lost_changed = lost_changed
         self._attempts = Attempts()
@@ -229,20 +232,8 @@ def _modules(registered: Registered, modules: Sequence[str]) -> Sequence[str]:
     Raises:
         HandlerError: no child can import or call the handler.
     """
-    name = registered.name
-    for parameter in registered.signature.parameters:
-        if parameter.source in ("client", "state", "resource"):
-            shown = getattr(parameter.kind, "__name__", parameter.kind)
-            raise HandlerError(
-                f"Handler {name}: parameter {parameter.name} of type {shown} cannot be filled with"
-                " process=True; a process has no connection to OpenIAP and no lifespan."
-            )
+    check_process(registered)
     function = registered.handler.function
-    if function.__module__ == "__main__":
-        raise HandlerError(
-            f"Handler {name} stands in the script that is run; with process=True it must stand in"
-            " a module that other processes can import."
-        )
     if registered.handler in handlers_in(getattr(function, "__globals__", {})):
         return (function.__module__,)
     return tuple(modules) or (function.__module__,)

@@ -21,7 +21,7 @@ from worker.engine.delivery.fence import run_at
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.deaths import Deaths, mark_of, read_deaths
 from worker.engine.fleet.presence import COLLECTION
-from worker.item.outcome import Outcome
+from worker.item.outcome import NOTHING_RAISED, Outcome
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import Told, id_of, ignored, moment_of, number, text_of
@@ -146,7 +146,7 @@ class TakeOver:
             " the pop, and its answer did not come in time; work it with the native client, or put"
             f" the files into an archive (ended by {self._worker_id})"
         )
-        return Outcome("failed", None, text)
+        return Outcome("failed", None, text, NOTHING_RAISED)
 
     async def _count_death(self, orphan: Orphan) -> Deaths:
         """Count one more death for the item; where that cannot be stored, own records tell."""
@@ -188,6 +188,7 @@ def outcome_of(orphan: Orphan, deaths: Deaths, max_deaths: int, by: str) -> Outc
             None,
             f"{text}; it was in flight in {total} worker deaths and alone in {alone} of them, so it"
             f" is not tried again (ended by {by})",
+            mark_of(total),
         )
     if total > UNKNOWN * max_deaths:
         text = f"{text}; it was in flight in {total} worker deaths, so each costs an attempt now"

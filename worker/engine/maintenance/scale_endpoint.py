@@ -2,9 +2,8 @@
 
 1. The server is asked only when somebody asks here, at most once in 5 s for each queue, whoever and
    however many ask; an idle worker asks nothing.
-2. Four small calls for a queue, without payloads: two counts and the two oldest items. How fast
-   this worker is costs no call, so it is told as it is now: the first seconds of a start do not
-   stick.
+2. How fast one worker is costs a worker no call, so it is told as it is now: the first seconds of a
+   start do not stick.
 3. ``/scale`` waits up to 2 s for fresh numbers, then gives the last ones with their age. A scrape
    of ``/metrics`` never waits: it shows the last numbers, with their age, and has new ones fetched
    for the next.
@@ -12,7 +11,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -21,15 +21,12 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from worker.engine.maintenance.autoscale import DEFAULT_TARGET, Load, Sample, Throughput, wished
-from worker.openiap.client import Client
+from worker.engine.maintenance.autoscale import DEFAULT_TARGET, Load, wished
+from worker.engine.maintenance.queue_load import load_of
+from worker.engine.maintenance.worked_queues import Refused, WorkedQueues
 from worker.openiap.errors import OpenIAPError
-from worker.openiap.fields import moment_of
 from worker.openiap.pool import Pool
-from worker.openiap.values import iso
-from worker.openiap.workitem import JsonObject
 from worker.service import cancelled
-from worker.telemetry.counts import QueueCounts
 from worker.telemetry.health import Answer, Query, json_answer
 from worker.telemetry.metrics import PREFIX
 
@@ -38,12 +35,8 @@ FRESH: Final = 5.0
 PATIENCE: Final = 2.0
 STALE: Final = 60.0
 """Seconds after which autoscalers are not told any more; ``/metrics`` tells the age instead."""
-MOST_OLDEST: Final = 50
-"""Waiting items that are looked at for the oldest: those that were put into a queue as documents
-are due a little before they were made, and stand before some that are older."""
-CALL_TIMEOUT: Final = 5.0
 LONGEST_TARGET: Final = 86_400.0
-COLLECTION: Final = "workitems"
+MOST_SLOTS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,21 @@ class Seen:
 
     load: Load
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What somebody asks.
+
+    Attributes:
+        target: seconds that an item may wait.
+        per_second, slots: of one worker, where who asks knows better; None as it is known here.
+    """
+
+    queue: str
+    target: float
+    per_second: float | None = None
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +102,33 @@ class ScaleEndpoint(Collector):
     """Answers autoscalers; shape: ``start``, ``stop``.
 
     Args:
-        slots: for each queue, how many items this worker works at once.
-        counts: what this worker has done, by queue.
+        queues: those that may be asked about.
         now: the server's time, by which items are due.
+        fresh: for how many seconds an answer is given again.
+        stale: for how many the last one is given where the server does not answer; what is fresh
+            is given anyway.
     """
 
     def __init__(
         self,
-        slots: Mapping[str, int],
+        queues: WorkedQueues,
         *,
         pool: Pool,
-        counts: Callable[[], Mapping[str, QueueCounts]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
+        fresh: Callable[[], float] = lambda: FRESH,
+        stale: float = STALE,
     ) -> None:
-        self._slots = dict(slots)
+        self._queues = queues
         self._pool = pool
-        self._counts = counts
         self._now = now
         self._clock = clock
+        self._for = fresh
+        self._stale = stale
         self._seen: dict[str, Seen] = {}
-        self._throughput = {queue: Throughput() for queue in slots}
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._trouble: dict[str, str] = {}
+        """By queue, why the server's last answer was none."""
+        self._asking: dict[str, asyncio.Task[Seen | None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -124,8 +137,9 @@ class ScaleEndpoint(Collector):
 
     def ask_ahead(self) -> None:
         """Have numbers fetched for the first who asks."""
-        for queue in self._slots:
-            self._refresh_soon(queue)
+        for queue in self._queues.names:
+            if self._queues.refusal(queue) is None:
+                self._refresh_soon(queue)
 
     async def stop(self) -> None:
         """Ask the server no more; idempotent."""
@@ -137,23 +151,26 @@ class ScaleEndpoint(Collector):
 
         With one queue its name may be left out; ``target`` is how long an item may wait.
         """
-        queue = query.get("queue") or (next(iter(self._slots)) if len(self._slots) == 1 else "")
-        if queue not in self._slots:
-            return json_answer(
-                HTTPStatus.NOT_FOUND, {"error": "no such queue here", "queues": [*self._slots]}
-            )
-        target = _target(query.get("target", ""))
-        if target is None:
-            return json_answer(
-                HTTPStatus.BAD_REQUEST,
-                {"error": f"target is seconds, above 0 and at most {LONGEST_TARGET:g}"},
-            )
-        seen = self._fresh(queue)
-        if seen is None:
-            return json_answer(
-                HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the server was not asked yet"}
-            )
-        return json_answer(HTTPStatus.OK, self._content(queue, seen, target))
+        question = self._question(query)
+        told = (
+            question
+            if isinstance(question, Refused)
+            else self._told(question, self._fresh(question.queue))
+        )
+        if isinstance(told, Refused):
+            return json_answer(told.status, told.content)
+        return json_answer(HTTPStatus.OK, told)
+
+    async def told(self, query: Query) -> dict[str, object] | Refused:
+        """Answer the same on the loop."""
+        question = self._question(query)
+        if isinstance(question, Refused):
+            return question
+        seen = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                seen = await self._refresh(question.queue)
+        return self._told(question, seen or self._kept(question.queue))
 
     def waiting(self) -> int | None:
         """Return how many items are due in all queues, as far as is known, and have fresh numbers
@@ -169,7 +186,7 @@ class ScaleEndpoint(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the last numbers for ``/metrics`` and have the next ones fetched."""
         now = self._clock()
-        shown = dict(self._seen)
+        shown = {q: s for q, s in dict(self._seen).items() if self._queues.refusal(q) is None}
         self.ask_ahead()
         for metric in SCALE_METRICS:
             family = GaugeMetricFamily(f"{PREFIX}_{metric.name}", metric.help, labels=["queue"])
@@ -178,63 +195,89 @@ class ScaleEndpoint(Collector):
             yield family
         family = GaugeMetricFamily(f"{PREFIX}_{WISHED}", WISHED_HELP, labels=["queue"])
         for queue, seen in shown.items():
-            wish = self._wished(queue, seen, DEFAULT_TARGET, self._per_second(queue))
-            family.add_metric([queue], wish)
+            numbers = self._numbers(Question(queue, DEFAULT_TARGET), seen)
+            family.add_metric([queue], float(numbers.wished))
         yield family
         family = GaugeMetricFamily(f"{PREFIX}_{AGE}", AGE_HELP, labels=["queue"])
         for queue, seen in shown.items():
             family.add_metric([queue], max(0.0, now - seen.at))
         yield family
 
-    def _content(self, queue: str, seen: Seen, target: float) -> dict[str, object]:
-        rate = self._per_second(queue)
+    def _question(self, query: Query) -> Question | Refused:
+        queue = query.get("queue") or self._queues.meant
+        target = _above_0(query.get("target") or f"{DEFAULT_TARGET}", LONGEST_TARGET)
+        if target is None:
+            return _wrong(f"target is seconds, above 0 and at most {LONGEST_TARGET:g}")
+        rate, slots = query.get("per_second", ""), query.get("slots", "")
+        per_second = _above_0(rate, float("inf")) if rate else None
+        if rate and per_second is None:
+            return _wrong("per_second is the number of items that one worker finishes, above 0")
+        at_once = _above_0(slots, MOST_SLOTS) if slots else None
+        if slots and (at_once is None or at_once != int(at_once)):
+            return _wrong(f"slots is a whole number, above 0 and at most {MOST_SLOTS}")
+        refusal = self._queues.refusal(queue)
+        return refusal or Question(queue, target, per_second, int(at_once) if at_once else None)
+
+    def _told(self, question: Question, seen: Seen | None) -> dict[str, object] | Refused:
+        if seen is None:
+            why = self._trouble.get(question.queue, "the server was not asked yet")
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, why)
+        numbers = self._numbers(question, seen)
         return {
-            "queue": queue,
+            "queue": question.queue,
             "waiting": seen.load.waiting,
             "running": seen.load.running,
             "oldest_waiting_seconds": round(seen.load.oldest_waiting, 3),
             "oldest_running_seconds": round(seen.load.oldest_running, 3),
-            "per_second": None if rate is None else round(rate, 3),
-            "slots": self._slots[queue],
-            "target_seconds": target,
-            "wished": self._wished(queue, seen, target, rate),
+            "per_second": None if numbers.per_second is None else round(numbers.per_second, 3),
+            "slots": numbers.slots,
+            "target_seconds": question.target,
+            "wished": numbers.wished,
             "age_seconds": round(max(0.0, self._clock() - seen.at), 3),
         }
 
-    def _wished(self, queue: str, seen: Seen, target: float, rate: float | None) -> int:
-        return wished(seen.load, per_second=rate, slots=self._slots[queue], target=target)
-
-    def _per_second(self, queue: str) -> float | None:
-        counts = self._counts().get(queue, QueueCounts(queue))
-        mean = counts.latency_sum / counts.finished if counts.finished else 0.0
-        return self._throughput[queue].per_second(slots=self._slots[queue], mean_seconds=mean)
+    def _numbers(self, question: Question, seen: Seen) -> "_Numbers":
+        queue = question.queue
+        slots = question.slots or self._queues.slots(queue)
+        rate = question.per_second or self._queues.per_second(queue)
+        wish = wished(seen.load, per_second=rate, slots=slots, target=question.target)
+        return _Numbers(slots, rate, wish)
 
     def _fresh(self, queue: str) -> Seen | None:
         """Return numbers of the last 5 s; older ones where the server does not answer in time."""
-        seen = self._seen.get(queue)
         loop = self._loop
-        if loop is None or (seen is not None and self._clock() - seen.at < FRESH):
-            return seen
+        if loop is None or self._is_fresh(queue):
+            return self._seen.get(queue)
         waiting = asyncio.run_coroutine_threadsafe(self._refresh(queue), loop)
+        seen = None
         try:
-            waiting.result(PATIENCE)
+            seen = waiting.result(PATIENCE)
         except TimeoutError:
             waiting.cancel()
+        return seen or self._kept(queue)
+
+    def _is_fresh(self, queue: str) -> bool:
         seen = self._seen.get(queue)
-        return seen if seen is not None and self._clock() - seen.at <= STALE else None
+        return seen is not None and self._clock() - seen.at < self._for()
+
+    def _kept(self, queue: str) -> Seen | None:
+        seen = self._seen.get(queue)
+        if seen is None or self._is_fresh(queue):
+            return seen
+        return seen if self._clock() - seen.at <= self._stale else None
 
     def _refresh_soon(self, queue: str) -> None:
         loop = self._loop
-        seen = self._seen.get(queue)
-        if loop is not None and (seen is None or self._clock() - seen.at >= FRESH):
+        if loop is not None and not self._is_fresh(queue):
             loop.call_soon_threadsafe(self._ask_once, queue)
 
-    async def _refresh(self, queue: str) -> None:
-        seen = self._seen.get(queue)  # perhaps another thread's question was answered meanwhile
-        if seen is None or self._clock() - seen.at >= FRESH:
-            await asyncio.shield(self._ask_once(queue))
+    async def _refresh(self, queue: str) -> Seen | None:
+        """Return numbers that are fresh, or were so when the server gave them just now."""
+        if self._is_fresh(queue):  # perhaps another thread's question was answered meanwhile
+            return self._seen[queue]
+        return await asyncio.shield(self._ask_once(queue))
 
-    def _ask_once(self, queue: str) -> "asyncio.Task[None]":
+    def _ask_once(self, queue: str) -> "asyncio.Task[Seen | None]":
         """Have one question to the server for a queue under way, whoever wants the answer."""
         task = self._asking.get(queue)
         if task is None or task.done():
@@ -242,68 +285,33 @@ class ScaleEndpoint(Collector):
             self._asking[queue] = task
         return task
 
-    async def _ask(self, queue: str) -> None:
+    async def _ask(self, queue: str) -> Seen | None:
         try:
             load = await self._pool.call(lambda client: load_of(client, queue, now=self._now()))
-        except OpenIAPError:
-            return  # the age of the last numbers tells
-        at = self._clock()
-        counts = self._counts().get(queue, QueueCounts(queue))
-        self._throughput[queue].saw(Sample(at, counts.finished, load.waiting))
-        self._seen[queue] = Seen(load, at)
+            at = self._clock()
+            await self._queues.saw(queue, load, at)
+        except OpenIAPError as error:
+            self._trouble[queue] = error.text  # the age of the last numbers tells, too
+            return None
+        self._trouble.pop(queue, None)
+        self._seen[queue] = seen = Seen(load, at)
+        return seen
 
 
-async def load_of(client: Client, queue: str, *, now: datetime) -> Load:
-    """Return a queue's load.
-
-    Args:
-        now: the server's time.
-
-    Raises:
-        OpenIAPError: the server refused, or did not answer within 5 s.
-    """
-    waiting = {"wiq": queue, "state": "new", "nextrun": {"$lte": iso(now)}}
-    running = {"wiq": queue, "state": "processing"}
-    waits = await client.count(COLLECTION, waiting, timeout=CALL_TIMEOUT)
-    runs = await client.count(COLLECTION, running, timeout=CALL_TIMEOUT)
-    return Load(
-        waiting=waits,
-        running=runs,
-        # The two are asked one after the other: what was counted as none has no age.
-        oldest_waiting=await _oldest_waiting(client, waiting, now) if waits else 0.0,
-        oldest_running=await _oldest_running(client, running, now) if runs else 0.0,
-    )
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    slots: int
+    per_second: float | None
+    wished: int
 
 
-async def _oldest_waiting(client: Client, query: JsonObject, now: datetime) -> float:
-    """Return since how many seconds an item has been due, and there; 0 without one."""
-    found = await client.query(
-        COLLECTION,
-        query,
-        {"nextrun": 1, "_created": 1},
-        {"nextrun": 1},
-        top=MOST_OLDEST,
-        timeout=CALL_TIMEOUT,
-    )
-    since = [
-        max(moments)
-        for one in found
-        if (moments := [m for key in ("nextrun", "_created") if (m := moment_of(one.get(key)))])
-    ]
-    return max(0.0, (now - min(since)).total_seconds()) if since else 0.0
-
-
-async def _oldest_running(client: Client, query: JsonObject, now: datetime) -> float:
-    """Return how many seconds ago the first of them was popped; 0 without one."""
-    first = {"lastrun": 1}
-    found = await client.query(COLLECTION, query, first, first, top=1, timeout=CALL_TIMEOUT)
-    then = moment_of(found[0].get("lastrun")) if found else None
-    return 0.0 if then is None else max(0.0, (now - then).total_seconds())
-
-
-def _target(text: str) -> float | None:
+def _above_0(text: str, most: float) -> float | None:
     try:
-        seconds = float(text or DEFAULT_TARGET)
+        found = float(text)
     except ValueError:
         return None
-    return seconds if 0 < seconds <= LONGEST_TARGET else None
+    return found if 0 < found <= most and found != float("inf") else None
+
+
+def _wrong(error: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, error)

@@ -101,6 +101,8 @@ class Scheduler(Service):
         self._queues = KnownQueues(client)
         self._log = log
         self._chance = chance
+        self.missed = 0
+        """Ticks that nobody did in time, as far as this worker came to see to them."""
         self._readable = True
         """False where the rights for the records are missing."""
         self._begun: datetime | None = None
@@ -126,6 +128,14 @@ class Scheduler(Service):
         if self._begun is None:
             return None
         return min((entry.next for entry in self._entries if not entry.record.paused), default=None)
+
+    def late(self) -> float:
+        """Return for how many seconds the tick that waits longest has been due; 0 without one."""
+        if self._begun is None:
+            return 0.0
+        now = self._fleet.server_now()
+        waits = (now - entry.next for entry in self._entries if not entry.record.paused)
+        return max(0.0, *(wait.total_seconds() for wait in waits), 0.0)
 
     async def push_due(self, *, at_once: bool = False) -> None:
         """Push the items of the ticks that are due, as far as that is this worker's to do.
@@ -275,7 +285,7 @@ class Scheduler(Service):
             rank = self._fleet.rank(entry.key[0]) or 0
             entry.not_before = uptime() + PAUSED * (1 + rank)
             return
-        due = entry.due(now)
+        due, missed = entry.due(now), entry.missed(now)
         if due.missed:
             self._log.info(
                 f"schedule {entry.name}: {due.missed} missed ticks are made good, from"
@@ -285,6 +295,7 @@ class Scheduler(Service):
             if not await self._push(entry, tick):
                 return
         entry.decide(now)
+        self.missed += missed
         entry.share = self._chance.random()
 
     async def _store(self, entry: ScheduleEntry) -> None:
@@ -366,6 +377,7 @@ class Scheduler(Service):
             return None
         self._log.error(f"{text}, its item is left out ({reason})")
         entry.did(tick)
+        self.missed += 1
         return None
 
 

@@ -66,6 +66,14 @@ def due(cron: Cron, cursor: Cursor, now: datetime, missed: Missed) -> Due:
     return Due((*old, *late), len(old))
 
 
+def missed_by(cron: Cron, cursor: Cursor, now: datetime) -> int:
+    """Return how many ticks nobody did in time, at most ``MOST``; those of a pause were not to be
+    done."""
+    begun = cursor.done if cursor.resumed is None else max(cursor.done, cursor.resumed)
+    border = now - GRACE
+    return len(cron.last(begun, border, MOST)) if begun < border else 0
+
+
 def tick_id(namespace: str, queue: str, name: str, tick: datetime) -> str:
     """Return the ``_id`` of a tick's item, the same in every worker."""
     return chosen_id(f"{namespace}/{queue}/{name}/{tick.astimezone(UTC).isoformat()}", tick)

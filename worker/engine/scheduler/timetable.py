@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from worker.app.checked import check_schedule
 from worker.app.options import Handler
-from worker.app.payload import check_files, payload_json
+from worker.app.payload import payload_json
 from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
 from worker.engine.scheduler.records import Record, ScheduleKey
-from worker.engine.scheduler.ticks import Due, due
-from worker.errors import HandlerError
-from worker.item.push import ContractError
+from worker.engine.scheduler.ticks import Due, due, missed_by
+from worker.item.metadata import Metadata, joined
 from worker.openiap.workitem import JsonObject
 
 
@@ -49,6 +49,10 @@ class ScheduleEntry:
     def due(self, now: datetime) -> Due:
         """Return the ticks to do, in the server's time."""
         return due(self.schedule.cron, self.record.cursor, now, self.schedule.missed)
+
+    def missed(self, now: datetime) -> int:
+        """Return how many ticks nobody did in time, in the server's time."""
+        return missed_by(self.schedule.cron, self.record.cursor, now)
 
     @property
     def name(self) -> str:
@@ -112,7 +116,8 @@ class ScheduleEntry:
         Raises:
             Exception: it cannot be made, or does not fit.
         """
-        return _payload(self.handler, await self.schedule.payload_at(tick))
+        made = _payload(self.handler, await self.schedule.payload_at(tick))
+        return joined(made, Metadata(headers=self.schedule.headers))
 
 
 def timetable(handlers: Iterable[Registered], now: datetime) -> list[ScheduleEntry]:
@@ -129,12 +134,7 @@ def timetable(handlers: Iterable[Registered], now: datetime) -> list[ScheduleEnt
 
 
 def _entry(handler: Handler[..., object], schedule: Schedule, now: datetime) -> ScheduleEntry:
-    try:
-        check_files(handler, ())
-        if not callable(schedule.payload):
-            _payload(handler, schedule.payload)
-    except ContractError as error:
-        raise HandlerError(f"Handler {handler.name}: schedule {schedule.name}: {error}") from None
+    check_schedule(handler, schedule)
     cron = schedule.cron
     record = Record(
         handler.options.queue, schedule.name, cron.expression, cron.tz, schedule.missed, now

@@ -6,11 +6,13 @@ that an item that a client put back to ``new`` is popped again.
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final
 
 from worker.localserver.operations import queues
 from worker.localserver.operations.collections import Collections, require_name
 from worker.localserver.operations.matching import asked
+from worker.localserver.operations.paths import MISSING
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import Queries, in_mongomock
 from worker.localserver.operations.queues import NO_UPDATE, Queues
@@ -26,8 +28,8 @@ from worker.localserver.storage.item_rules import NEW
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.user import User, created_by, modified_by
 
-TOLD: Final = ("_type", "state", "wiq", "wiqid")
-"""What is known of an item's change before its payload is read."""
+UNLESS_THERE: Final = {"nextrun": MISSING, "userid": MISSING}
+"""What watches look for, and an item of which all but the payload is known has or has not."""
 AGENTS: Final = "agents"
 PACKAGE: Final = "package"
 CREATED: Final = ("_created", "_createdby", "_createdbyid")
@@ -175,7 +177,8 @@ class Documents:
             known: dict[str, Any] | None = None
             if collection == item_table.COLLECTION:
                 self._items.replace(item_table.item_of(changed), now, payload=writes)
-                known = {field: changed.get(field) for field in TOLD}
+                known = {**UNLESS_THERE, **changed}
+                known.pop("payload", None)
             else:
                 self._documents.replace(collection, changed)
             if self._changes.wanted(collection, "update", known):
@@ -362,9 +365,28 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
             for field, value in fields.items():
                 plain[operator](changed, field, value)
         return changed
+    for path in update.get("$set", {}):
+        _require_place(document, path)
     found = asked(lambda: in_mongomock([document]))
     asked(lambda: found.update_one({}, with_timed_patterns(update)))
     return dict(found.find_one({}))
+
+
+def _require_place(document: dict[str, Any], path: str) -> None:
+    """Refuse a field inside of what is no object, as MongoDB does.
+
+    Raises:
+        RefusedError: there is no place for it.
+    """
+    inside: Any = document
+    for name, following in pairwise(path.split(".")):
+        if not isinstance(inside, dict) or name not in inside:
+            return
+        inside = inside[name]
+        if not isinstance(inside, dict | list):
+            raise RefusedError(
+                f"Cannot create field '{following}' in element {{{name}: {json.dumps(inside)}}}"
+            )
 
 
 def _changes_payload(update: dict[str, Any]) -> bool:

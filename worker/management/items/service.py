@@ -20,6 +20,7 @@ from worker.management.items.errors import (
 )
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
+from worker.management.items.holder import claim_of, named_worker
 from worker.management.items.plan import Plan, require_group
 from worker.management.items.store import LISTED, ItemStore
 from worker.management.items.types import (
@@ -41,13 +42,15 @@ from worker.management.items.types import (
     ItemsMoveBatchPayload,
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
+    ItemWorker,
     detail_of,
     item_of,
+    shown_text,
 )
 from worker.management.paging import Direction, PaginatedResponse
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, ItemNotFound
-from worker.openiap.fields import number, objects_of, text_of
+from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError
+from worker.openiap.fields import id_of, number, objects_of, text_of
 from worker.openiap.workitem import FAILED, NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
 
@@ -90,7 +93,8 @@ class Items:
                 sizes = await self._store.get_sizes([id for id in ids if id])
             except AccessDenied:
                 sizes = {}
-        return detail_of(document, sizes)
+            worker = await self._worker_of(document)
+        return detail_of(document, sizes, worker)
 
     async def get_list(self, payload: ItemsGetListPayload) -> list[ItemResponse]:
         """Return the first so many items.
@@ -293,6 +297,21 @@ class Items:
     async def _require_queue(self, filter: ItemFilter) -> None:
         if filter.queue is not None and await self._store.get_queue(filter.queue) is None:
             raise QueueNotFoundError(filter.queue)
+
+    async def _worker_of(self, document: JsonObject) -> ItemWorker | None:
+        """Return who works an item, or ended its last attempt; None where nothing tells."""
+        name, host = shown_text(named_worker(document)), ""
+        try:
+            claim, found = claim_of(document), None
+            if claim is not None:
+                found = await self._store.get_worker({"items": {"$elemMatch": claim}})
+                name = id_of(found) if found else name
+            if name and not found:
+                found = await self._store.get_worker({"_id": name})
+            host = text_of(found.get("host")) if found else ""
+        except OpenIAPError:
+            pass  # who may not read them is told of the item all the same
+        return ItemWorker(name=shown_text(name), host=shown_text(host)) if name else None
 
     async def _sorted(
         self,

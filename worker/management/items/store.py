@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
+from worker.engine.fleet.presence import COLLECTION as WORKERS
 from worker.openiap.client import Client
 from worker.openiap.item_deletion import delete_files, file_ids
 from worker.openiap.workitem import RETRY, JsonObject, Workitem
@@ -73,6 +74,11 @@ class ItemStore:
     async def get_queue(self, name: str) -> JsonObject | None:
         """Return a queue's document, or None."""
         found = await self.client.query(QUEUES, {"_type": "workitemqueue", "name": name}, top=1)
+        return found[0] if found else None
+
+    async def get_worker(self, query: JsonObject) -> JsonObject | None:
+        """Return ``_id`` and ``host`` of a worker's document, or None."""
+        found = await self.client.query(WORKERS, query, {"host": 1}, top=1)
         return found[0] if found else None
 
     async def get_attempts(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.item.metadata import taken_out
 from worker.item.outcome import WAITS
 from worker.management.paging import Direction, PaginationParams
 from worker.openiap.fields import number, object_of, objects_of, text_of
@@ -192,6 +193,13 @@ class ItemFile(BaseModel):
     bytes: int | None = None
 
 
+class ItemWorker(BaseModel):
+    """A worker; ``host`` is "" where that is not known."""
+
+    name: str
+    host: str = ""
+
+
 class ItemResponse(BaseModel):
     """An item as lists show it; moments as OpenIAP writes them.
 
@@ -218,9 +226,19 @@ class ItemResponse(BaseModel):
 
 
 class ItemDetailResponse(ItemResponse):
-    """An item whole."""
+    """An item whole.
+
+    Attributes:
+        headers: the texts that were pushed beside the payload.
+        trace: the id of the trace that it is of, 32 hexadecimal digits.
+        worker: who works it, or ended its last attempt, where anything tells.
+        payload: as it is stored, with what the worker keeps there (``worker/item/metadata.py``).
+    """
 
     errorsource: str | None = None
+    headers: dict[str, str] = {}
+    trace: str | None = None
+    worker: ItemWorker | None = None
     payload: Any = None
     files: list[ItemFile] = []
 
@@ -307,7 +325,8 @@ def waits_of(document: Mapping[str, Any]) -> str | None:
     found = object_of(document.get(WAITS))
     if not found or document.get("state") != NEW:
         return None
-    return str(found.get("why")) if found.get("until") == document.get("nextrun") else None
+    why = shown_text(str(found.get("why")))
+    return why if found.get("until") == document.get("nextrun") else None
 
 
 def item_of(document: Mapping[str, Any]) -> ItemResponse:
@@ -315,16 +334,20 @@ def item_of(document: Mapping[str, Any]) -> ItemResponse:
     return ItemResponse(**_summary(document))
 
 
-def detail_of(document: Mapping[str, Any], sizes: Mapping[str, int]) -> ItemDetailResponse:
+def detail_of(
+    document: Mapping[str, Any], sizes: Mapping[str, int], worker: ItemWorker | None = None
+) -> ItemDetailResponse:
     """Return an item whole.
 
     Args:
         sizes: of its files by id, where they are known.
+        worker: who has it, or had it.
     """
+    kept = taken_out(object_of(document.get("payload")))[1]
     files = [
         ItemFile(
-            name=text_of(one.get("filename")) or text_of(one.get("name")),
-            id=text_of(one.get("_id")),
+            name=shown_text(text_of(one.get("filename")) or text_of(one.get("name"))),
+            id=shown_text(text_of(one.get("_id"))),
             bytes=sizes.get(text_of(one.get("_id"))),
         )
         for one in objects_of(document.get("files"))
@@ -332,6 +355,9 @@ def detail_of(document: Mapping[str, Any], sizes: Mapping[str, int]) -> ItemDeta
     return ItemDetailResponse(
         **_summary(document),
         errorsource=_text(document, "errorsource"),
+        headers=dict(kept.headers),
+        trace=None if kept.trace is None else kept.trace.trace_id,
+        worker=worker,
         payload=document.get("payload"),
         files=files,
     )
@@ -360,8 +386,9 @@ def _summary(document: Mapping[str, Any]) -> JsonObject:
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
     value = document.get(name)
-    if value is None:
-        return None
-    text = str(value)
-    # Half of a pair of surrogates is no text that could be sent on.
+    return None if value is None else shown_text(str(value))
+
+
+def shown_text(text: str) -> str:
+    """Return text that can be sent on: without halves of surrogate pairs."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,6 +1,7 @@
-"""Makes openiap_pb2.py and openiap_pb2.pyi anew from openiap.proto.
+"""Makes openiap_pb2.py and openiap_pb2.pyi anew from openiap.proto, or those of another schema.
 
-Run with ``python -m worker.openiap.wire.generate``; needs ``grpcio-tools`` (in the extra ``test``).
+Run with ``python -m worker.openiap.wire.generate [FILE]``, from the folder that holds ``worker``;
+needs ``grpcio-tools`` (in the extra ``test``).
 """
 
 import sys
@@ -13,8 +14,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 
 
-def generate(out: Path = ROOT) -> int:
-    """Compile the schema below ``out`` and return protoc's exit code."""
+SCHEMA = HERE / "openiap.proto"
+
+
+def generate(schema: Path = SCHEMA, out: Path = ROOT) -> int:
+    """Compile a schema below ``out`` and return protoc's exit code."""
     include = Path(grpc_tools.__file__).parent / "_proto"
     return int(
         protoc.main(
@@ -24,11 +28,11 @@ def generate(out: Path = ROOT) -> int:
                 f"-I{include}",
                 f"--python_out={out}",
                 f"--pyi_out={out}",
-                str(HERE / "openiap.proto"),
+                str(schema),
             ]
         )
     )
 
 
 if __name__ == "__main__":
-    sys.exit(generate())
+    sys.exit(generate(*(Path(given).resolve() for given in sys.argv[1:2])))

@@ -4,13 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pytest
 
+from worker import handler
+from worker.engine.daemon import Daemon
+from worker.engine.maintenance import queue_load as load_module
 from worker.engine.maintenance import scale_endpoint as scaling_module
 from worker.engine.maintenance.autoscale import Load
-from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, load_of, scale_names
+from worker.engine.maintenance.queue_load import load_of
+from worker.engine.maintenance.scale_endpoint import FRESH, ScaleEndpoint, scale_names
+from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.item.new_item import NewItem
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
@@ -20,6 +26,7 @@ from worker.openiap.types import ConnectionOptions
 from worker.openiap.values import iso
 from worker.openiap.workitem import WorkItemQueue
 from worker.producer.insert import KnownQueues, insert
+from worker.settings import Settings
 from worker.telemetry.counts import Counts
 from worker.telemetry.prometheus import MetricsPage
 
@@ -56,7 +63,7 @@ class Clock:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer here is about a server that is slow, and this one may be."""
     monkeypatch.setattr(scaling_module, "PATIENCE", DEADLINE)
-    monkeypatch.setattr(scaling_module, "CALL_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(load_module, "CALL_TIMEOUT", DEADLINE)
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) ->
     await link.client.pop_workitem("slow")
     counts = Counts()
     counts.finished("slow", "successful", "applied", 120.0)
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=counts.snapshot)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, counts.snapshot), pool=link)
     scaling.start()
     status, told = await ask(scaling)
     assert status == 200
@@ -100,7 +107,7 @@ async def test_answer_tells_what_is_due_what_runs_and_how_long(link: OneLink) ->
 
 async def test_server_is_asked_once_however_many_ask_here(link: OneLink) -> None:
     clock = Clock()
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link, clock=clock)
     scaling.start()
     await asyncio.gather(*(ask(scaling) for _ in range(20)))
     assert link.asked == 1
@@ -115,7 +122,7 @@ async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> No
     for number in range(5):
         await link.client.push_workitem("slow", {"number": number})
     counts = Counts()
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=counts.snapshot, clock=Clock())
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, counts.snapshot), pool=link, clock=Clock())
     scaling.start()
     _, first = await ask(scaling)
     assert (first["per_second"], first["wished"]) == (None, 1)
@@ -128,7 +135,7 @@ async def test_how_fast_this_worker_is_is_told_as_it_is_now(link: OneLink) -> No
 
 async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link: OneLink) -> None:
     clock = Clock()
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link, clock=clock)
     scaling.start()
     link.cut = True
     assert (await ask(scaling))[0] == 503
@@ -150,12 +157,14 @@ async def test_last_numbers_are_given_with_their_age_while_the_link_is_down(link
         ({"target": "0"}, 400),
         ({"target": "nan"}, 400),
         ({"target": "soon"}, 400),
+        ({"per_second": "inf"}, 400),
+        ({"slots": "1.5"}, 400),
     ],
 )
 async def test_questions_without_an_answer_are_refused(
     link: OneLink, query: dict[str, str], status: int
 ) -> None:
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link)
     scaling.start()
     assert (await ask(scaling, **query))[0] == status
     assert link.asked == 0
@@ -165,7 +174,7 @@ async def test_questions_without_an_answer_are_refused(
 async def test_scrape_never_waits_and_has_the_next_numbers_fetched(link: OneLink) -> None:
     await link.client.push_workitem("slow", {})
     page = MetricsPage(Counts())
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link)
     page.add(scaling)
     assert link.asked == 0, "registering asks nothing"
     scaling.start()
@@ -184,7 +193,7 @@ async def test_the_page_keeps_the_last_numbers_and_says_how_old_they_are(link: O
     """Whoever scrapes once a minute sees them as well."""
     clock = Clock()
     page = MetricsPage(Counts())
-    scaling = ScaleEndpoint({"slow": 2}, pool=link, counts=Counts().snapshot, clock=clock)
+    scaling = ScaleEndpoint(OwnQueues({"slow": 2}, Counts().snapshot), pool=link, clock=clock)
     page.add(scaling)
     scaling.start()
     assert (await ask(scaling))[0] == 200
@@ -217,3 +226,63 @@ async def test_an_item_that_was_put_in_as_a_document_is_as_old_as_it_is(
 
 async def test_what_nobody_waits_for_has_no_age(link: OneLink) -> None:
     assert await load_of(link.client, "slow", now=datetime.now(UTC)) == Load()
+
+
+class Racing:
+    """A client between whose count and query an item comes, or goes."""
+
+    def __init__(self, counted: int, found: list[dict[str, Any]]) -> None:
+        self._counted = counted
+        self._found = found
+
+    async def count(self, collection: str, query: dict[str, Any], **_: Any) -> int:
+        return self._counted
+
+    async def query(self, collection: str, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return self._found
+
+
+async def test_waiting_0_never_stands_beside_an_age() -> None:
+    """The four calls are made one after the other, and items come and go between them."""
+    now = datetime.now(UTC)
+    then = iso(now - timedelta(minutes=5))
+    item = {"nextrun": then, "_created": then, "lastrun": then}
+    comes = await load_of(cast(Client, Racing(0, [item])), "slow", now=now)
+    assert comes == Load(waiting=0, running=0, oldest_waiting=0.0, oldest_running=0.0)
+    goes = await load_of(cast(Client, Racing(1, [])), "slow", now=now)
+    assert goes == Load(waiting=1, running=1, oldest_waiting=0.0, oldest_running=0.0)
+
+
+async def test_a_young_workers_first_scrape_has_the_numbers(tmp_path: Path) -> None:
+    """They were fetched when it began, so that nobody sees a gap until the scrape after."""
+
+    @handler("slow")
+    async def work(payload: dict[str, Any]) -> None: ...
+
+    users = {"tester": "secret"}
+    async with LocalServer(ServerOptions(users=users)) as server:
+        options = ConnectionOptions(url=server.ws_url, username="tester", password="secret")
+        client = NativeClient(options)
+        await client.connect(timeout=DEADLINE)
+        await client.add_workitem_queue(WorkItemQueue(name="slow"))
+        settings = Settings.model_validate(
+            {
+                "url": server.ws_url,
+                "username": "tester",
+                "password": "secret",
+                "client": "native",
+                "state_dir": tmp_path,
+                "health_port": 0,
+            }
+        )
+        daemon = Daemon(settings, [work])
+        await daemon.start()
+        assert daemon._parts is not None
+        async with asyncio.timeout(DEADLINE):
+            while not daemon._parts.scaling._seen:
+                await asyncio.sleep(0.01)
+        page = (await asyncio.to_thread(daemon.telemetry.metrics.render)).decode()
+        await daemon.stop()
+        await client.disconnect()
+    assert 'openiap_worker_queue_waiting{queue="slow"} 0.0' in page
+    assert 'openiap_worker_queue_age_seconds{queue="slow"} ' in page

@@ -84,7 +84,23 @@ def test_handlers_that_do_not_import_fail_by_name() -> None:
     assert check.detail == (
         "Module no.such.module does not import: ModuleNotFoundError: No module named 'no'."
     )
-    assert queues == ("q",)
+    assert queues == {"q": None}
+
+
+def test_a_handler_without_a_contract_works_and_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "opaque_payloads.py").write_text(
+        "from pydantic import BaseModel\nfrom worker import handler\n"
+        "class Odd:\n    pass\n"
+        "class Job(BaseModel, arbitrary_types_allowed=True):\n    odd: Odd | None = None\n"
+        "@handler('q')\nasync def work(job: Job) -> None: ...\n"
+    )
+    found, queues = of_handlers(Settings(handlers=("opaque_payloads",)))
+    assert [(one.name, one.verdict) for one in found] == [("handler", "ok"), ("contract", "note")]
+    assert "its payload cannot be described as JSON Schema" in found[1].detail
+    assert [*queues] == ["q"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from tests.pages import PAGES, blocks
 from worker.cli.app import COMMANDS, command_line
 
 INLINE = re.compile(r"`(openiap-worker [^`\n]+|python -m [^`\n]+)`")
-ROOTS = re.compile(r"^(?:export \S.*|cd|pip|pytest|docker|kubectl|systemctl|\.)\b|^\. ")
+ROOTS = re.compile(
+    r"^(?:export \S.*|cd|pip|pytest|docker|kubectl|systemctl|config/container/release|\.)\b|^\. "
+)
 
 
 def written() -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.pages import PAGES, blocks_of
 from worker.cli.app import command_line
-from worker.cli.guide.command import rendered
+from worker.cli.guide.command import rendered, show_page
 from worker.cli.guide.pages import for_terminal, headings_of, pages, section_of, title_of
 from worker.cli.shared.errors import CommandError
 
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_refused_with_what_is(arguments: tuple[str, ...], a
         said(*arguments)
 
 
-@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("width", [80, pytest.param(40, marks=pytest.mark.dear)])
 def test_a_terminal_shows_every_page_whole(width: int) -> None:
     for name, path in pages().items():
         text = path.read_text(encoding="utf-8")
@@ -99,6 +99,20 @@ def test_a_terminal_shows_every_page_whole(width: int) -> None:
         shown = rendered(console, text)
         assert max(map(len, shown.splitlines())) <= width, name
         assert shown.count("…") == for_terminal(text).count("…"), name
+
+
+@pytest.mark.parametrize("height", [10, 1000])
+def test_what_is_longer_than_the_screen_goes_through_the_pager(
+    height: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paged: list[str] = []
+    monkeypatch.setattr("pydoc.pager", paged.append)
+    text = pages()["errors"].read_text(encoding="utf-8")
+    show_page(Console(width=80, height=height, force_terminal=True, color_system=None), text)
+    whole = "".join(paged) or capsys.readouterr().out
+    assert bool(paged) is (height == 10)
+    assert "What the worker or its machine cannot do" in whole
+    assert whole.count("\n") == rendered(Console(width=80), text).count("\n")
 
 
 def test_code_on_the_pages_fits_a_terminal() -> None:

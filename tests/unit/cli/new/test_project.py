@@ -31,11 +31,29 @@ def test_a_project_has_handlers_settings_tests_and_an_image(tmp_path: Path) -> N
         assert "@NAME@" not in text
         assert "@PACKAGE@" not in text
         assert "@VERSION@" not in text
+        assert "CLONE@" not in text
+        assert "REGISTRY@" not in text
+        assert "wheels" not in text, "the registry has this version"
         if name.endswith(".py"):
             ast.parse(text)
         if name.endswith(".toml"):
             tomllib.loads(text)
     assert "invoice_robot.orders" in (made.folder / "config/worker.toml").read_text()
+
+
+def test_a_project_of_a_clone_brings_the_wheel_along_and_builds_from_it(tmp_path: Path) -> None:
+    wheel = ("openiap_worker-0.1.0+clone1-py3-none-any.whl", b"wheel")
+    made = make_project("robot", tmp_path, version="0.1.0", wheel=wheel)
+    assert (made.folder / "wheels" / wheel[0]).read_bytes() == b"wheel"
+    assert f"wheels/{wheel[0]}" in made.files
+    dockerfile = (made.folder / "Dockerfile").read_text()
+    assert "COPY wheels wheels\n" in dockerfile
+    assert dockerfile.count("pip install --find-links wheels . ") == 1
+    assert dockerfile.count("pip install") == 1
+    assert "!wheels\n" in (made.folder / ".dockerignore").read_text()
+    readme = (made.folder / "README.md").read_text()
+    assert "openiap-worker package wheel --out wheels" in readme
+    assert not [line for line in (dockerfile + readme).splitlines() if "@" in line]
 
 
 def test_what_is_there_is_never_touched(tmp_path: Path) -> None:
@@ -50,7 +68,7 @@ def test_what_is_there_is_never_touched(tmp_path: Path) -> None:
 
 
 def test_half_a_project_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "rendered", lambda values: {"a.py": "1", "a.py/b.py": "2"})
+    monkeypatch.setattr(room, "rendered", lambda values, clone: {"a.py": "1", "a.py/b.py": "2"})
     with pytest.raises(OSError, match=r"a\.py"):
         make_project("robot", tmp_path, version="0.1.0")
     assert list(tmp_path.iterdir()) == []

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from worker.cli.package import view
 from worker.cli.package.archive import unpack
-from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.build import Built, build, contents, read_package, write
 from worker.cli.package.errors import PackageError
 from worker.cli.package.manifest import package_json, read_package_json
 from worker.cli.package.project import BuildOptions
@@ -267,3 +269,46 @@ def test_handlers_that_the_package_lacks_are_refused(project: Path) -> None:
     for name in ("no.py", "no", "no/", "/jobs.py", "../jobs.py"):
         with pytest.raises(PackageError, match="is not among the package's files"):
             build(project, BuildOptions(handlers=(name,)))
+
+
+def test_what_workers_and_dev_keep_stays_out_and_is_named_with_its_size(project: Path) -> None:
+    settings = 'handlers = ["handlers.invoices"]\nstate_dir = "var/state"\n'
+    files = {
+        "config/worker.toml": settings,
+        ".openiap/env": "export OPENIAP_PASSWORD=secret\n",
+        "var/state/outbox/x": "12345",
+        "items.sqlite": "123",
+    }
+    write_files(project, files)
+    package = built(project)
+    assert not {path for path in package.files if path in files} - {"config/worker.toml"}
+    for said in (".openiap (31 bytes)", "var/state (5 bytes)", "items.sqlite (3 bytes)"):
+        assert any(note.startswith(f"{said} stays out: it holds items") for note in package.notes)
+    write_files(project, {".npmignore": ".openiap/\nvar/\n*.sqlite\n"})
+    assert built(project).notes == (), "whoever left it out knows of it"
+
+
+def test_what_looks_like_data_goes_in_and_is_doubted_by_name_and_by_size(project: Path) -> None:
+    write_files(project, {"Customers.XLSX": "x", "model.bin": "x" * 1024 * 1024, "a.json": "{}"})
+    package = build(project, BuildOptions())
+    doubts = {file.path: (file.size, file.doubt) for file in contents(package) if file.doubt}
+    assert doubts == {
+        "Customers.XLSX": (1, "looks like data"),
+        "model.bin": (1024 * 1024, "is large"),
+    }
+    assert [file.path for file in contents(package)] == list(package.files)
+
+
+def test_a_terminal_is_shown_the_files_and_what_is_doubtful_of_all(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(view, "LISTED", 3)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
+    write_files(project, {"zz.csv": "1,2\n"})
+    view.show_built(built(project), Path("dist/x.tgz"), ("A note.",), as_json=False)
+    shown, said = (re.sub(r"\x1b\[[0-9;]*m", "", text) for text in capsys.readouterr())
+    assert "handlers/__init__.py" in shown
+    assert "pyproject.toml" not in shown
+    assert "and 5 more; --json names all" in shown
+    assert "A note." in said
+    assert "zz.csv (4 bytes) looks like data and goes into the package." in said

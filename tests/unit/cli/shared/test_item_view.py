@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from worker.cli.shared.item_view import show_item, show_items
+from worker.cli.shared.item_page import show_item
+from worker.cli.shared.item_view import show_items
 from worker.engine.delivery.release import handed_back
 from worker.item.outcome import Waits
 from worker.management.items.types import detail_of, item_of

@@ -17,10 +17,12 @@ from rich.console import Console
 from tests.unit.documents import ANY_JSON, written
 from worker.cli.queues import _row as queue_row
 from worker.cli.queues import _shown as queue_shown
+from worker.cli.schedules import _more as schedule_note
 from worker.cli.schedules import _row as schedule_row
 from worker.cli.schedules import _shown as schedule_shown
+from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import moment as shown_moment
-from worker.cli.shared.item_view import show_item, show_items
+from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import print_json, show
 from worker.engine.scheduler.records import records_of
 from worker.management.items.types import detail_of, item_of
@@ -108,6 +110,7 @@ def test_queues_are_listed_whatever_they_are(document: dict[str, Any]) -> None:
 def test_schedules_are_listed_whatever_they_are(document: dict[str, Any]) -> None:
     for record in records_of([document]).values():
         schedule_row(record, NOW)
+        schedule_note(record)
         json.dumps(schedule_shown(record, NOW))
 
 

@@ -6,7 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from worker.cli.shared.item_view import show_item, show_items
+from worker.cli.shared.item_page import show_item
+from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import many, print_json, safe, show
 from worker.management.items.types import detail_of, item_of
 from worker.openiap.workitem import JsonObject

@@ -74,6 +74,10 @@ def test_every_field_is_as_the_servers_own_rule_has_it(
         "errortype": stored.errortype,
         **ours.change["$set"],
     }
+    if theirs.state == "successful":  # OpenIAP's own update cannot take an earlier error away
+        assert {"errormessage", "errorsource", "errortype"} <= set(ours.change["$unset"])
+        theirs.errormessage = theirs.errortype = theirs.errorsource = ""
+        fields |= dict.fromkeys(ours.change["$unset"], "")
     for name in ("state", "retries", "userid", "username", "errormessage", "errorsource"):
         value = fields[name]
         assert ("" if value is None else value) == getattr(theirs, name), name
@@ -91,7 +95,8 @@ def test_an_item_that_goes_on_is_decided_and_stays_in_processing() -> None:
     assert found.decided
     fields = found.change["$set"]
     assert "state" not in fields
-    assert fields["payload"] == DONE.payload
+    mark = {"id": "1", "queue": "q", "attempts": 2}
+    assert fields["payload"] == {**(DONE.payload or {}), "openiap_worker": {"origin": mark}}
     document = {"lastrun": iso(POPPED), **fields}
     assert decided_of(document, ITEM.retries) == "successful"
     assert decided_of({**document, "lastrun": iso(POPPED + timedelta(seconds=1))}, 1) == ""
@@ -102,6 +107,24 @@ def test_a_chain_for_failures_does_not_hold_up_a_retry() -> None:
     chained = replace(RULES, chained=frozenset({"failed"}))
     assert not ended(Outcome("application", None, "boom"), chained).decided
     assert ended(Outcome("business", None, "no"), chained).decided
+
+
+def test_the_copy_of_a_failed_item_bears_its_error_and_the_rest_of_its_payload() -> None:
+    chained = replace(RULES, chained=frozenset({"failed"}))
+    wrong = Outcome("business", None, "[NO_VAT] no number", "traceback")
+    fields = ended(wrong, chained).change["$set"]
+    assert "payload" not in fields
+    assert fields["payload.openiap_worker.origin"] == {
+        "id": "1",
+        "queue": "q",
+        "attempts": 2,
+        "error": {
+            "type": "business",
+            "message": "no number",
+            "code": "NO_VAT",
+            "source": "traceback",
+        },
+    }
 
 
 def test_an_item_of_which_it_is_not_known_is_to_name_no_queue_of_its_own() -> None:

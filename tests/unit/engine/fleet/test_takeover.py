@@ -48,6 +48,7 @@ def test_who_was_alone_when_workers_died_is_failed_in_the_end(
     assert outcome.kind == kind
     if kind == "failed":
         assert f"in {beside + alone} worker deaths and alone in {alone}" in outcome.message
+        assert outcome.source, "or that of an earlier attempt would stand beside it"
 
 
 def test_one_death_alone_is_enough_where_no_more_are_allowed() -> None:

@@ -150,6 +150,20 @@ async def test_the_next_worker_steps_in_where_the_leader_is_gone() -> None:
     assert "insert workitems" in await looked(second, server, 32)
 
 
+async def test_ticks_that_nobody_did_in_time_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    up = 1000.0
+    monkeypatch.setattr(room, "uptime", lambda: up)
+    server = Server()
+    found = scheduler(server)
+    await looked(found, server)
+    await looked(found, server, 30)
+    assert (found.missed, found.late()) == (0, 0.0)
+    server.now += timedelta(minutes=10)
+    assert found.late() == 9 * 60
+    await looked(found, server)
+    assert (found.missed, found.late()) == (8, 0.0), "younger than 2 minutes is late alone"
+
+
 async def test_who_does_not_know_the_others_waits_for_up_to_three_seconds() -> None:
     server = Server()
     found = scheduler(server, rank=None)

@@ -6,7 +6,7 @@ import pytest
 
 from worker.app.cron import Cron
 from worker.app.schedule_options import Missed
-from worker.engine.scheduler.ticks import MOST, Cursor, due, tick_id
+from worker.engine.scheduler.ticks import MOST, Cursor, due, missed_by, tick_id
 
 NOON = datetime(2026, 5, 4, 12, 0, 30, tzinfo=UTC)
 EVERY_MINUTE = Cron("* * * * *")
@@ -49,6 +49,14 @@ def test_what_fell_into_a_pause_is_missed_however_short_it_is_ago(
     last, resumed = _at("11:57")[0], _at("11:59")[0] + timedelta(seconds=30)
     cursor = Cursor(last, last, resumed)
     assert due(EVERY_MINUTE, cursor, NOON, missed).ticks == _at(*ticks)
+
+
+def test_what_nobody_did_in_time_is_counted_whatever_becomes_of_it() -> None:
+    (last,) = _at("11:54")
+    assert missed_by(EVERY_MINUTE, Cursor(last, last), NOON) == 4
+    assert missed_by(EVERY_MINUTE, Cursor(last, _at("11:59")[0]), NOON) == 0
+    (resumed,) = _at("11:56")
+    assert missed_by(EVERY_MINUTE, Cursor(last, last, resumed), NOON) == 2, "11:57 and 11:58"
 
 
 def test_a_year_of_missed_seconds_is_bounded() -> None:
