@@ -18,9 +18,11 @@ from tests.integration.engine.conftest import (
     until_one,
 )
 from tests.pages import PAGES, blocks
+from worker import BusinessError, handler
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
+from worker.item.origin import DeadLetter, origin_of
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -236,6 +238,24 @@ async def test_follow_up_items(client, start, load) -> None:
     assert shipped["_id"] == done["payload"]["shipment"]
     assert shipped["payload"]["label"] == "L-A"
     await until_one(client, {"wiq": "reviews", "state": "new"})
+
+
+async def test_dead_letters(client, start, load) -> None:
+    @handler("orders")
+    async def refuse(payload: dict) -> None:
+        raise BusinessError("no number", code="NO_VAT")
+
+    _, module = load("follow-ups: Dead letters")
+    await create_queue(client, "orders-failed")
+    await create_queue(client, "orders", failed_wiq="orders-failed")
+    await client.push_workitem("orders", {"n": 1})
+    await start(Application.of(refuse, module.look))
+    assert (await until_finished(client, "orders"))[0]["state"] == "failed"
+    (letter,) = await until_finished(client, "orders-failed")
+    assert (letter["state"], letter["payload"]["n"]) == ("successful", 1)
+    origin = origin_of(letter["payload"]["openiap_worker"]["origin"], letter["_id"])
+    assert isinstance(origin, DeadLetter)
+    assert origin.code == "NO_VAT"
 
 
 async def test_errors_and_evidence(client, start, load) -> None:
