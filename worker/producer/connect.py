@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
 from worker.openiap.limiter import limiter_of
@@ -40,15 +41,27 @@ async def connect(
         AccessDenied: the server refuses the credentials.
     """
     chosen = settings or load(values).settings
-    pool = _pool(chosen)
-    await pool.start()
-    try:
-        producer = Producer(ClientSender(pooled_client(pool), chosen.namespace), checks=contracts)
+    async with connected(chosen) as client:
+        producer = Producer(ClientSender(client, chosen.namespace), checks=contracts)
         token = current_producer.set(producer)
         try:
             yield producer
         finally:
             current_producer.reset(token)
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Client]:
+    """Sign in, and give a client whose calls wait for a link and for the server's rate limit.
+
+    Raises:
+        SettingsError: no URL, or no credentials.
+        AccessDenied: the server refuses the credentials.
+    """
+    pool = _pool(settings)
+    await pool.start()
+    try:
+        yield pooled_client(pool)
     finally:
         await pool.stop()
 

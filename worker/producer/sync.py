@@ -28,9 +28,11 @@ from worker.item.item import (
     PayloadFirst,
 )
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
+from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
 from worker.producer.connect import connect as connect_async
 from worker.producer.producer import Checks, Producer, Pushed, whole
+from worker.producer.sender import ClientSender
 from worker.settings import Settings
 
 M = TypeVar("M")
@@ -151,6 +153,18 @@ class OpenIAP:
             self._producer = producer
             started.set()
             await self._closing.wait()
+
+    @property
+    def client(self) -> Client:
+        """The client of its loop; what it is asked runs by ``wait``.
+
+        Raises:
+            Closed: not connected.
+        """
+        sender = None if self._producer is None else self._producer.sender
+        if not isinstance(sender, ClientSender):
+            raise Closed("not connected: use `with sync.connect() as openiap:`")
+        return sender.client
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the connection's own loop and wait for it.

@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +55,7 @@ def load(tmp_path: Path, monkeypatch, server, client_name) -> Load:
     def imported(block: str) -> tuple[Application, ModuleType]:
         name = "page_" + re.sub(r"\W+", "_", f"{block}_{client_name}").lower()
         (tmp_path / f"{name}.py").write_text(BLOCKS[block])
-        application = load_modules([name])
+        application = load_modules([name]) if "@handler" in BLOCKS[block] else Application()
         return application, __import__(name)
 
     return imported
@@ -348,6 +349,23 @@ async def test_contracts(client, start, load) -> None:
     await create_queue(client, "tickets")
     assert await module.program() == "tickets"
     assert [one.options.queue for one in application] == ["tickets"]
+
+
+async def test_a_group_of_errors_is_retried_from_python(
+    client, load, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    await create_queue(client, "invoices")
+    for number in (1, 2):
+        await client.push_workitem("invoices", {"n": number})
+        popped = await client.pop_workitem("invoices")
+        message = f"order {number} is gone"
+        broken = replace(popped, state="failed", errormessage=message, errortype="business")
+        await client.update_workitem(broken)
+    _, page = load("seeing: From Python")
+    await page.retry_the_largest_group()
+    assert capsys.readouterr().out.split() == ["2", "2"]
+    assert {one["state"] for one in await client.query("workitems", {})} == {"new"}
 
 
 async def test_traces_go_on_to_other_services(client, start, load, monkeypatch) -> None:

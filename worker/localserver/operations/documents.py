@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from worker.localserver.operations import queues
 from worker.localserver.operations.collections import Collections, require_name
+from worker.localserver.operations.matching import asked
 from worker.localserver.operations.paths import MISSING
 from worker.localserver.operations.patterns import with_timed_patterns
-from worker.localserver.operations.queries import Queries, asked, in_mongomock
+from worker.localserver.operations.queries import Queries, in_mongomock
 from worker.localserver.operations.queues import NO_UPDATE, Queues
 from worker.localserver.operations.roles import Roles
 from worker.localserver.storage import files as filestore
