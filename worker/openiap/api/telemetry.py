@@ -23,15 +23,15 @@ class TelemetryCalls(Subject):
         """Return JSON text; dates as ISO, models as their JSON."""
         return json_text(value)
 
-    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None:
+    def set_f64_observable_gauge(self, name: str, value: float, description: str = "") -> None:
         """Set a gauge; a name's type is fixed by its first setter."""
         self._backend.telemetry.set_gauge("f64", name, value, description)
 
-    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None:
+    def set_u64_observable_gauge(self, name: str, value: int, description: str = "") -> None:
         """Set a gauge of non-negative integers."""
         self._backend.telemetry.set_gauge("u64", name, value, description)
 
-    def set_i64_observable_gauge(self, name: str, value: int, description: str) -> None:
+    def set_i64_observable_gauge(self, name: str, value: int, description: str = "") -> None:
         """Set a gauge of integers."""
         self._backend.telemetry.set_gauge("i64", name, value, description)
 

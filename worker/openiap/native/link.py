@@ -88,6 +88,7 @@ class Link:
         self._connecting = asyncio.Lock()
         self._last_heard = time.monotonic()
         self._server = ServerInfo()
+        self.sign_ins = 0
         self.user: User | None = None
         self.credentials = Credentials()
         self.token = ""
@@ -217,6 +218,7 @@ class Link:
             raise
         self._opening = None
         self._session = session
+        self.sign_ins += 1
         self._down.clear()
         self._events.tell("SignedIn")
 
