@@ -18,6 +18,7 @@ from worker.openiap.backend import Signin
 from worker.openiap.callbacks import ConnectionEvents
 from worker.openiap.credentials import Credentials, no_guest
 from worker.openiap.errors import (
+    RATE_WINDOW,
     AccessDenied,
     Disconnected,
     NotConnected,
@@ -40,8 +41,6 @@ from worker.openiap.workitem import JsonObject
 
 CALLBACK_GRACE: Final = 1.0
 """Seconds for callbacks that still run when the link is closed."""
-RATE_WINDOW: Final = 1.0
-"""Seconds of the server's rate limit window (server.md, Errors)."""
 
 
 def waits(
