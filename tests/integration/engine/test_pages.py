@@ -261,6 +261,19 @@ async def test_blocking_code(client, start, load) -> None:
         assert await asyncio.to_thread(module.script) == 42
 
 
+async def test_the_whole_api_from_anywhere(
+    client, client_name, load, tmp_path, monkeypatch
+) -> None:
+    # It has no handlers, so it is imported as any program is.
+    name = f"page_program_{client_name}"
+    (tmp_path / f"{name}.py").write_text(BLOCKS["clients: OpenIAP's whole API, from anywhere"])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = __import__(name)
+    await client.insert_one("people", {"name": "Ada", "box": "B-12"})
+    async with asyncio.timeout(60):
+        assert await module.sort_one_letter() == "B-12"
+
+
 async def test_unique_pushes(client, start, load) -> None:
     application, module = load("pushing: Unique pushes")
     for queue in ("reminders-page", "letters-page"):
