@@ -9,7 +9,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from worker.openiap.client import Client
 from worker.openiap.errors import IN_A_CHILD, NotConnected
@@ -21,6 +21,8 @@ from worker.openiap.pooled_registrations import NOTICED, PooledRegistrations
 _REFUSED = frozenset({"connect", "disconnect", "signin"})
 _ENDS: Final = frozenset(ENDED_BY.values())
 _GAUGES: Final = frozenset(f"set_{kind}_observable_gauge" for kind in ("f64", "u64", "i64"))
+
+T = TypeVar("T")
 
 
 class PooledClient:
@@ -87,18 +89,19 @@ class PooledClient:
 
     def _through_pool(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            while True:
-                await self._pool.wait_ready()
-                try:
-                    return await self._pool.call(
-                        lambda client: getattr(client, name)(*args, **kwargs)
-                    )
-                except NotConnected as error:  # nothing was sent
-                    if error.text == IN_A_CHILD:
-                        raise
-                    await asyncio.sleep(NOTICED)
+            return await self._on_the_pool(lambda client: getattr(client, name)(*args, **kwargs))
 
         return call
+
+    async def _on_the_pool(self, operation: Callable[[Client], Awaitable[T]]) -> T:
+        while True:
+            await self._pool.wait_ready()
+            try:
+                return await self._pool.call(operation)
+            except NotConnected as error:  # nothing was sent
+                if error.text == IN_A_CHILD:
+                    raise
+                await asyncio.sleep(NOTICED)
 
 
 def pooled_client(pool: Pool) -> Client:

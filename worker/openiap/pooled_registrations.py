@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
+from worker.forks import Origin
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.counted import counted
@@ -26,9 +27,11 @@ class PooledRegistrations:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._origin = Origin()
 
     async def register(self, operation: str, *args: Any, **kwargs: Any) -> str:
         """Make a call whose effect is kept; arguments as the client's, returns what it does."""
+        self._refuse_a_child()
         arguments = _bound(operation, args, kwargs)
         timeout = arguments.pop("timeout")
         callback = arguments.pop("callback")
@@ -68,6 +71,7 @@ class PooledRegistrations:
 
     async def end(self, operation: str, *args: Any, **kwargs: Any) -> None:
         """End a queue or a watch on the connection that has it."""
+        self._refuse_a_child()
         arguments = _bound(operation, args, kwargs)
         timeout = arguments.pop("timeout")
         name = next(iter(arguments.values()))
@@ -111,6 +115,10 @@ class PooledRegistrations:
         first = self._pool.connections[0]
         first.keeper.settings.pop(key, None)
         self._apply(first, apply)
+
+    def _refuse_a_child(self) -> None:
+        if self._origin.left:
+            raise NotConnected(IN_A_CHILD)
 
     def _apply(self, connection: Connection, apply: Callable[[Client], None]) -> None:
         if connection.present is not None:

@@ -245,6 +245,27 @@ async def test_with_two_connections_each_registration_stays_with_its_own(
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
+async def test_a_watch_is_ended_on_the_connection_that_it_is_on(
+    server: LocalServer, kind: str
+) -> None:
+    async with site(kind, server, connections=2) as it:
+        got: list[asyncio.Queue[WatchEvent]] = [asyncio.Queue(), asyncio.Queue()]
+        ids = []
+        for number in (0, 1):
+            it.pool.connections[1 - number].in_flight += 5
+            ids.append(await it.client.watch("things", [], got[number].put_nowait))
+            it.pool.connections[1 - number].in_flight -= 5
+        assert [it.owner(id) for id in ids] == [0, 1]
+        it.pool.connections[1].in_flight += 5
+        await it.client.unwatch(ids[1])
+        it.pool.connections[1].in_flight -= 5
+        await it.other.insert_one("things", {"n": 1})
+        assert (await heard(got[0])).document["n"] == 1
+        await asyncio.gather(*(c.call(lambda on: on.count("things")) for c in it.pool.connections))
+        assert got[1].empty()
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
 async def test_what_is_ended_while_the_link_is_down_does_not_come_back(
     server: LocalServer, kind: str
 ) -> None:
