@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from worker.openiap.client import Client
-from worker.producer.connect import connected
-from worker.settings import Settings, load
+from worker.producer.connect import client
+from worker.settings import Settings
 
 
 @asynccontextmanager
@@ -24,5 +24,5 @@ async def connect(settings: Settings | None = None, **values: Any) -> AsyncItera
         SettingsError: no URL, no credentials, or an unknown setting.
         AccessDenied: the server refuses the credentials.
     """
-    async with connected(settings or load(values).settings) as client:
-        yield client
+    async with client(settings, **values) as signed_in:
+        yield signed_in

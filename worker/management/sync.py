@@ -47,7 +47,7 @@ class Items:
 
     def __init__(self, openiap: OpenIAP, *, contracts: Checks | None = None) -> None:
         self._openiap = openiap
-        self._items = AsyncItems(openiap.client, contracts=contracts)
+        self._items = AsyncItems(openiap.present_client(), contracts=contracts)
 
     def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
         """Return an item whole."""

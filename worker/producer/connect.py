@@ -1,4 +1,4 @@
-"""``connect``: a producer for programs that are not workers: web applications, scripts, tests."""
+"""``connect`` and ``client``: pushing and OpenIAP's whole API for programs that are no workers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,8 +41,8 @@ async def connect(
         AccessDenied: the server refuses the credentials.
     """
     chosen = settings or load(values).settings
-    async with connected(chosen) as client:
-        producer = Producer(ClientSender(client, chosen.namespace), checks=contracts)
+    async with client(chosen) as pooled:
+        producer = Producer(ClientSender(pooled, chosen.namespace), checks=contracts, client=pooled)
         token = current_producer.set(producer)
         try:
             yield producer
@@ -51,14 +51,23 @@ async def connect(
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[Client]:
-    """Sign in, and give a client whose calls wait for a link and for the server's rate limit.
+async def client(settings: Settings | None = None, **values: Any) -> AsyncIterator[Client]:
+    """Sign in and make any call that OpenIAP documents, from inside ``async with``::
+
+        async with client() as openiap:
+            invoices = await openiap.query("invoices", {"paid": False})
+
+    The link comes back by itself after a break, what is registered is there again, and calls wait
+    for a link and for their turn under the server's rate limit.
+
+    Args:
+        settings, values: as for ``connect``.
 
     Raises:
-        SettingsError: no URL, or no credentials.
+        SettingsError: no URL, no credentials, or an unknown setting.
         AccessDenied: the server refuses the credentials.
     """
-    pool = _pool(settings)
+    pool = _pool(settings or load(values).settings)
     await pool.start()
     try:
         yield pooled_client(pool)

@@ -23,6 +23,7 @@ from worker import BusinessError, handler
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
+from worker.errors import HandlerError
 from worker.item.origin import DeadLetter, origin_of
 
 ALL = blocks("python")
@@ -280,6 +281,15 @@ async def test_blocking_code(client, start, load) -> None:
     await start(application)
     async with asyncio.timeout(100):
         assert await asyncio.to_thread(module.script) == 42
+
+
+async def test_the_whole_api_from_anywhere(client, client_name, load) -> None:
+    with pytest.raises(HandlerError, match="has no handlers"):  # it is any program
+        load("clients: OpenIAP's whole API, from anywhere")
+    module = sys.modules[f"page_clients_openiap_s_whole_api_from_anywhere_{client_name}"]
+    await client.insert_one("people", {"name": "Ada", "box": "B-12"})
+    async with asyncio.timeout(60):
+        assert await module.sort_one_letter() == "B-12"
 
 
 async def test_unique_pushes(client, start, load) -> None:
