@@ -14,6 +14,7 @@ from typing import Any, Final, TypeGuard
 import mongomock
 from mongomock.filtering import filter_applies, resolve_sort_key
 
+from worker.localserver.operations.bounded import bounded
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.plain_conditions import (
     NotPlain,
@@ -185,7 +186,7 @@ class Queries:
         """Run an aggregation pipeline; a ``$match`` in front narrows down what is loaded.
 
         Raises:
-            RefusedError: mongomock knows no such stage, or finds it wrong.
+            RefusedError: mongomock knows no such stage, finds it wrong, or takes too long.
         """
         first: dict[str, Any] = {}
         rest = stages
@@ -195,9 +196,9 @@ class Queries:
                 raise RefusedError("the match filter must be an expression in an object")
         readable = self.matching(collection, first, user=reader)
         found = in_mongomock(map(json_text.with_dates, readable))
-        results: list[dict[str, Any]] = asked(
-            lambda: list(found.aggregate(with_timed_patterns(json_text.with_dates(rest))))
-        )
+        pipeline = with_timed_patterns(json_text.with_dates(rest))
+        with bounded("aggregation"):
+            results: list[dict[str, Any]] = asked(lambda: list(found.aggregate(pipeline)))
         return results
 
     def _candidates(
