@@ -11,7 +11,9 @@ import pytest
 from tests.integration.engine.conftest import DEADLINE, create_queue, settings_for, until_finished
 from tests.integration.engine.test_taking_over import Line, log, rescuer
 from worker import handler
+from worker.app.application import Application
 from worker.engine.concurrency.waiting_line import WaitingLines
+from worker.engine.daemon import Daemon
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import COLLECTION, Peer, WorkerInfo
@@ -162,6 +164,30 @@ async def test_an_odd_count_of_deaths_holds_up_neither_its_item_nor_the_others(
     claims = frozenset((item.id, 0) for item in items)
     dead = Peer("owner", "host", 1, "1", ("q",), 60, claims)
     assert await rescuer(native, "heir", dead).rescue() == 3
+
+
+async def test_a_count_of_deaths_too_large_for_the_link_keeps_no_outcome_back(
+    native: Client, server: LocalServer, tmp_path: Path
+) -> None:
+    """It is read before an item fails for good: its number may be higher than its attempts."""
+    await create_queue(native, "last", maxretries=2)
+    pushed = await native.push_workitem("last", {})
+    large = {"_id": f"deaths-{pushed.id}", "_type": "deaths", "workers": ["x" * 4_500_000]}
+    await native.insert_one(COLLECTION, large)
+    settings = settings_for(server.grpc_url, tmp_path / "state", client="official")
+
+    @handler("last")
+    async def fail(payload: dict[str, Any]) -> None:
+        raise ValueError("no")
+
+    daemon = Daemon(settings, Application.of(fail))
+    async with asyncio.timeout(DEADLINE):
+        await daemon.start()
+    try:
+        (ended,) = await until_finished(native, "last")
+    finally:
+        await daemon.stop()
+    assert (ended["state"], ended["errormessage"]) == ("failed", "ValueError: no")
 
 
 async def test_a_worker_starts_and_works_whatever_its_own_document_claims(client, start) -> None:
