@@ -7,7 +7,7 @@ queries quick that SQL answers; of other documents there are never many.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.localserver.operations import queues
@@ -35,7 +35,8 @@ class Expiry:
         value = json_text.with_dates(document.get(self.field))
         values = value if isinstance(value, list) else [value]
         times = [one.replace(tzinfo=UTC) for one in values if isinstance(one, datetime)]
-        return bool(times) and min(times) + timedelta(seconds=self.seconds) <= now
+        # Reckoned this way round, no number of seconds is too large for a date.
+        return bool(times) and (now - min(times)).total_seconds() >= self.seconds
 
 
 class Collections:

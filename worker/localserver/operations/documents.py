@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from worker.localserver.operations import queues
+from worker.localserver.operations.bounded import require_places
 from worker.localserver.operations.collections import Collections, require_name
 from worker.localserver.operations.matching import asked
 from worker.localserver.operations.paths import MISSING
@@ -365,6 +366,7 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
             for field, value in fields.items():
                 plain[operator](changed, field, value)
         return changed
+    require_places(document, update)
     for path in update.get("$set", {}):
         _require_place(document, path)
     found = asked(lambda: in_mongomock([document]))

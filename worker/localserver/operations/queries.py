@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard
 import mongomock
 from mongomock.filtering import resolve_sort_key
 
+from worker.localserver.operations.bounded import bounded
 from worker.localserver.operations.item_conditions import item_condition
 from worker.localserver.operations.item_orders import item_order, odd_index
 from worker.localserver.operations.matching import applies, asked, prepared
@@ -190,7 +191,7 @@ class Queries:
         """Run an aggregation pipeline; a ``$match`` in front narrows down what is loaded.
 
         Raises:
-            RefusedError: mongomock knows no such stage, or finds it wrong.
+            RefusedError: mongomock knows no such stage, finds it wrong, or takes too long.
         """
         first: dict[str, Any] = {}
         rest = stages
@@ -200,9 +201,9 @@ class Queries:
                 raise RefusedError("the match filter must be an expression in an object")
         readable = self.matching(collection, first, user=reader)
         found = in_mongomock(map(json_text.with_dates, readable))
-        results: list[dict[str, Any]] = asked(
-            lambda: list(found.aggregate(with_timed_patterns(json_text.with_dates(rest))))
-        )
+        pipeline = with_timed_patterns(json_text.with_dates(rest))
+        with bounded("aggregation"):
+            results: list[dict[str, Any]] = asked(lambda: list(found.aggregate(pipeline)))
         return results
 
     def _candidates(
