@@ -6,6 +6,7 @@ A part that breaks or takes too long is noted on the page with its reason; the o
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -158,6 +159,8 @@ def main() -> int:
         peers=not given.no_peers,
         before=given.against and given.against.resolve(),
     )
+    # As Ctrl-C does: who is asked to end still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return 0 if asyncio.run(_run(plan, only, given.results)) else 1
 
 

@@ -177,8 +177,8 @@ async def _before(plan: Plan) -> Section:
         11,
         "Large payloads, and the tree before",
         notes=[
-            f"As above, native client; {pairs} pairs, this tree and the one before in turns,"
-            " both on this tree's server. The target is the median of the ratios of the pairs."
+            "As above, native client. Pairs of this tree and the one before, in turns, both on this"
+            f" tree's server: {pairs}. The target is the median of the ratios of the pairs."
         ],
         tables=[table],
     )
