@@ -6,10 +6,12 @@ The documented name of ``worker.item.context``.
 from worker.item.context import (
     attempt,
     current_namespace,
+    headers,
     in_namespace,
     item_id,
     namespace,
     priority,
+    traceparent,
 )
 from worker.item.new_item import DEFAULT_PRIORITY
 
@@ -17,8 +19,10 @@ __all__ = [
     "DEFAULT_PRIORITY",
     "attempt",
     "current_namespace",
+    "headers",
     "in_namespace",
     "item_id",
     "namespace",
     "priority",
+    "traceparent",
 ]

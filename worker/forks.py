@@ -6,8 +6,11 @@ that forked.
 
 1. ``guard_signals``: in a child, signals do what they do in any program. The worker's loop hears of
    signals by a descriptor that the child shares: one sent to the child would reach the worker.
-2. ``in_children``: who holds what two must not use says how a child's copy is made harmless.
-3. ``Origin``: a child whose function comes back into the worker's code ends there.
+2. In such a child the standard streams are fresh. Another thread may have been writing at the fork,
+   and a stream that was copied while it was locked stays locked: the child would hang when it ends,
+   as ``multiprocessing`` flushes then, and with it whoever joins it.
+3. ``in_children``: who holds what two must not use says how a child's copy is made harmless.
+4. ``Origin``: a child whose function comes back into the worker's code ends there.
 
 Programs that are started (``subprocess``, spawned children) inherit none of this. Where a system
 cannot fork nothing is done here.
@@ -15,6 +18,7 @@ cannot fork nothing is done here.
 
 import contextlib
 import functools
+import io
 import itertools
 import os
 import signal
@@ -47,6 +51,8 @@ class _Children:
         self._owners: dict[int, tuple[weakref.ref[Any], Callable[[Any], object]]] = {}
         self._numbers = itertools.count()
         self._held = threading.local()
+        self._copies: list[object] = []
+        """Streams of the parent: one that is collected flushes itself, which may hang."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._before, after_in_parent=self._after, after_in_child=self._in_child
@@ -73,6 +79,7 @@ class _Children:
                         forget(alive)
             if self.signals:
                 own_signals()
+                self._copies += [fresh_stream("stdout"), fresh_stream("stderr")]
             interrupted = signal.getsignal(signal.SIGINT)
             # One that came meanwhile ends the child; raised in here, the error would be dropped.
             if interrupted != signal.SIG_IGN:
@@ -110,7 +117,7 @@ def blind(descriptor: int) -> None:
 
 
 def guard_signals() -> None:
-    """From now on children of this process begin with signals of their own."""
+    """From now on children of this process begin with signals and standard streams of their own."""
     _children().signals = True
 
 
@@ -124,6 +131,39 @@ def own_signals() -> None:
             fresh = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             with contextlib.suppress(ValueError, OSError):
                 signal.signal(number, fresh)
+
+
+def fresh_stream(name: str) -> object:
+    """Replace a standard stream by one that nobody has locked and that holds nothing.
+
+    What was in it is the parent's to write. One that is not the program's own, such as one that is
+    captured, stays.
+
+    Args:
+        name: ``stdout`` or ``stderr``.
+
+    Returns:
+        What was replaced, to be kept; None where nothing was.
+    """
+    old = getattr(sys, name)
+    if old is not getattr(sys, f"__{name}__") or not isinstance(old, io.TextIOWrapper):
+        return None
+    if not isinstance(old.buffer, io.BufferedWriter):
+        return None  # unbuffered: there is no lock
+    try:
+        raw = io.FileIO(old.fileno(), "wb", closefd=False)
+        fresh = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=old.encoding,
+            errors=old.errors,
+            line_buffering=old.line_buffering,
+            write_through=old.write_through,
+        )
+    except (OSError, ValueError):  # closed
+        return None
+    setattr(sys, name, fresh)
+    setattr(sys, f"__{name}__", fresh)
+    return old
 
 
 def _is_the_workers(handler: object) -> bool:

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -54,6 +55,7 @@ OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "queue": ("queue",),
     "metric_url": ("OTEL_METRIC_URL",),
     "log_url": ("OTEL_LOG_URL",),
+    "trace_url": ("OTEL_TRACE_URL",),
 }
 
 
@@ -83,6 +85,7 @@ def _seconds(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+Buckets = Annotated[tuple[Seconds, ...], BeforeValidator(_split)]
 RateLimit = Annotated[float, Field(ge=0, le=1_000_000)] | Literal["auto"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -90,6 +93,11 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 RARELY: Final = 2.4
 """Of whose items the server tells, a queue is looked at so much more seldom than
 ``poll_interval`` says: the poll is a net below."""
+BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+)  # fmt: skip
+"""Upper bounds of the histograms' buckets, in seconds, unless others are set."""
+MOST_BUCKETS: Final = 50
 HEARTBEATS: Final = 2
 """At least so many heartbeats have to be missed before a worker counts as dead."""
 
@@ -155,7 +163,9 @@ class Settings(BaseModel):
     item_log: Literal["all", "failures", "none"] = "all"
     metric_url: str = ""
     log_url: str = ""
+    trace_url: str = ""
     metric_interval: Seconds = Field(default=10.0, ge=0.1, le=600)
+    histogram_buckets: Buckets = BUCKETS
     health_host: str = "127.0.0.1"
     health_port: Port | None = None
 
@@ -170,11 +180,19 @@ class Settings(BaseModel):
             raise ValueError(f"allowed: {', '.join(f'{s}://HOST:PORT' for s in SCHEMES)}")
         return value
 
-    @field_validator("metric_url", "log_url")
+    @field_validator("metric_url", "log_url", "trace_url")
     @classmethod
     def _collector(cls, value: str) -> str:
         if not _has_place(value):
             raise ValueError("allowed: http://HOST:PORT, https://HOST:PORT")
+        return value
+
+    @field_validator("histogram_buckets")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        bounds = (0.0, *value)
+        if not 0 < len(value) <= MOST_BUCKETS or any(a >= b for a, b in pairwise(bounds)):
+            raise ValueError(f"allowed: up to {MOST_BUCKETS} times above 0, each above the last")
         return value
 
     @field_validator("namespace")
@@ -205,7 +223,7 @@ class Loaded:
         if isinstance(value, SecretStr):
             return "********" if value.get_secret_value() else ""
         if isinstance(value, tuple):
-            return ", ".join(value)
+            return ", ".join(map(str, value))
         return "" if value is None else str(value)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from worker.forks import blind, in_children
+from worker.item.known_secrets import STARS, KnownSecrets
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 
@@ -122,3 +123,63 @@ asyncio.run(main())
     assert said[0] == str(-signal.SIGTERM)
     assert said[1] in (str(-signal.SIGINT), "1")
     assert said[-2:] == ["stopped", "1"]
+
+
+WRITING = """
+import fcntl, os, signal, struct, sys, termios, threading
+from worker.forks import guard_signals
+guard_signals()
+name, number = sys.argv[1], {"stdout": 1, "stderr": 2}[sys.argv[1]]
+kept = os.dup(number)
+read, write = os.pipe()
+os.dup2(write, number)
+stream = getattr(sys, name)
+stream.write("held back ")  # the parent's own, in its buffer
+def writing():
+    stream.write("x" * 200_000 + chr(10))
+    stream.flush()
+threading.Thread(target=writing, daemon=True).start()
+half = fcntl.fcntl(read, fcntl.F_GETPIPE_SZ) // 2
+while struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))[0] < half:
+    pass  # until the writer is in the middle: the rest does not fit
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    print("said by the child", file=getattr(sys, name), flush=True)
+    os._exit(7)
+said = []
+def draining():
+    while b"child" not in b"".join(said)[-100_000:]:
+        said.append(os.read(read, 65536))
+threading.Thread(target=draining, daemon=True).start()
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+os.write(kept, f"{code} {b''.join(said).count(b'held back')}".encode())
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks how full a pipe is")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_child_that_is_forked_while_another_thread_writes_can_write_and_end(stream: str) -> None:
+    """The copy of the stream is locked, and the thread that would unlock it is not in the child."""
+    said = subprocess.run(
+        [sys.executable, "-c", WRITING, stream],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert getattr(said, stream) == "7 1", said
+
+
+def test_a_child_that_is_forked_while_another_thread_masks_can_mask() -> None:
+    """Each line that a child logs is masked; the lock of the known values may be held then."""
+    secrets = KnownSecrets(dict, lambda text: [])
+    secrets.hide("much-too-secret")
+    with secrets._mutex:
+
+        def masked() -> int:
+            signal.alarm(20)
+            return int(secrets.masked("much-too-secret") != STARS)
+
+        assert child(masked) == 0

@@ -1,6 +1,6 @@
 """``@schedule``: items for a handler, pushed by the clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ from worker.app.cron import Cron
 from worker.app.options import Handler
 from worker.app.schedule_options import MAX_NAME, MISSED, Missed, Schedule, is_name, wants_tick
 from worker.errors import HandlerError, name_of
+from worker.item.headers import headers_of
 
 H = TypeVar("H", bound=Handler[..., Any])
 
@@ -19,6 +20,7 @@ def schedule(
     payload: Any = None,
     missed: Missed = "last",
     name: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Callable[[H], H]:
     """Push an item for a handler at each tick of a cron expression; stands above ``@handler``::
 
@@ -51,6 +53,7 @@ def schedule(
             1,000).
         name: tells several schedules of a handler apart; the function's name by default. A schedule
             is known by its queue and this name: under another name it begins anew.
+        headers: of each item, for ``item.headers``.
 
     Raises:
         HandlerError: an expression that is none or never fires, an unknown time zone, or another
@@ -85,7 +88,11 @@ def schedule(
             raise HandlerError(
                 f"Handler {who}: schedule payload = {name_of(payload)}; {error}."
             ) from None
-        found = Schedule(chosen, cron, payload, takes_tick, missed)
+        try:
+            kept, _ = headers_of(headers or {})
+        except ValueError as error:
+            raise HandlerError(f"Handler {who}: schedule {chosen}: {error}.") from None
+        found = Schedule(chosen, cron, payload, takes_tick, missed, kept)
         # In place: a router above which this stands has the same handler.
         handler.options = replace(handler.options, schedules=(found, *handler.options.schedules))
         return handler

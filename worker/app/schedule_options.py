@@ -1,12 +1,13 @@
 """A schedule as data: what ``@schedule`` declares."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from worker.app.cron import Cron
+from worker.item.headers import NONE
 
 Missed = Literal["skip", "last", "all"]
 MISSED: Final = ("last", "skip", "all")
@@ -22,6 +23,7 @@ class Schedule:
         payload: every item's; or a function that makes one, plain or async.
         takes_tick: whether that function is given the tick.
         missed: what becomes of ticks that were missed.
+        headers: every item's.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Schedule:
     payload: Any
     takes_tick: bool
     missed: Missed
+    headers: Mapping[str, str] = field(default_factory=lambda: NONE)
 
     async def payload_at(self, tick: datetime) -> Any:
         """Return the payload of a tick's item.

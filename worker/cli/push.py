@@ -16,6 +16,7 @@ from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile,
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.paths import shown
 from worker.cli.shared.payloads import UTF_8, moment, payload, payloads_from
+from worker.item.headers import headers_of
 from worker.item.new_item import Sent
 from worker.item.push import ContractError, PushOptions, json_object
 from worker.openiap.client import Client
@@ -95,6 +96,14 @@ def push(
             help="The item that has KEY takes payload, earlier time and priority, if it waits.",
         ),
     ] = False,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header",
+            metavar="NAME=TEXT",
+            help="A header of the items, beside the payload; may be given several times.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     settings: SettingsFile = None,
@@ -115,6 +124,7 @@ def push(
         priority=priority,
         at=None if next_run is None else moment(next_run, now=datetime.now(UTC)),
         files=_files(file or []),
+        headers=_headers(header or []),
         unique=unique,
         unique_for=unique_for,
         unique_update=unique_update,
@@ -222,6 +232,22 @@ def _files(given: list[Path]) -> tuple[Path, ...]:
         if names.count(name) > 1:
             raise usage_error(f"--file: two files are named {name}; an item holds a name once.")
     return tuple(given)
+
+
+def _headers(given: list[str]) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise usage_error(f"--header {text}: allowed: NAME=TEXT.")
+        if name in found:
+            raise usage_error(f"--header: {name} is given twice; an item has a header once.")
+        found[name] = value
+    try:
+        headers_of(found)
+    except ValueError as error:
+        raise usage_error(f"--header: {str(error).removeprefix('headers: ')}.") from None
+    return found or None
 
 
 def _progress(total: int) -> Progress:

@@ -37,6 +37,7 @@ from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
+from worker.engine.registration import Registration
 from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
@@ -68,6 +69,7 @@ class Parts:
     pool: Pool
     client: Client
     queues: Queues
+    registration: Registration
     inputs: HandlerInputs
     services: WorkerServices
     heartbeat: Heartbeat
@@ -129,7 +131,14 @@ class Assembly:
             changed=workers.item_changed,
             log=log,
         )
-        pool = self._pool(queues)
+        registration = Registration(
+            queues,
+            lambda: pool.connections[0],
+            registered=lambda: self._registered(queues),
+            log=log,
+            chance=chance,
+        )
+        pool = self._pool(queues, registration)
         rules = QueueRulesReader(pool)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
@@ -200,6 +209,7 @@ class Assembly:
             pool=pool,
             client=client,
             queues=queues,
+            registration=registration,
             inputs=self._inputs(worker_id, pool, client, rights, queues),
             services=WorkerServices(
                 worker_id,
@@ -309,7 +319,11 @@ class Assembly:
         self.telemetry.counts.source("schedule_late_seconds", scheduler.late)
         return scheduler
 
-    def _pool(self, queues: Queues) -> Pool:
+    def _registered(self, queues: Queues) -> None:
+        self.workers.note_facts(queues)
+        self.workers.wake_all()
+
+    def _pool(self, queues: Queues, registration: Registration) -> Pool:
         settings = self.settings
         times = LinkTimes(
             reconnect_min=settings.reconnect_min,
@@ -323,6 +337,7 @@ class Assembly:
                 self.telemetry.use(connection.client)
                 await queues.register(connection)
                 self.workers.note_facts(queues)
+                registration.trigger()
             self.log.info("signed in to OpenIAP", connection=connection.name)
             self.workers.wake_all()
             self.events.notify_soon(Event("connected", worker=self.events.worker))

@@ -31,6 +31,7 @@ from worker.openiap.workitem import Workitem
 from worker.producer.insert import KnownQueue, KnownQueues
 from worker.state.retrying import passes
 from worker.telemetry.log import Log
+from worker.telemetry.spans import created
 
 INTERVAL: Final = 1.0
 
@@ -102,7 +103,7 @@ class Checkpoints:
             if not _may_do_later(error):
                 raise
             queue = KnownQueue()  # it is pushed the ordinary way, then; the handler goes on
-        return replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl)
+        return created(replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl))
 
     async def write(self, item: Item) -> None:
         """Write the item's metadata, if the attempt is still this worker's.

@@ -22,6 +22,7 @@ from worker.engine.outbox.spool import Spool
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import FAILED
 from worker.telemetry.counts import Counts
+from worker.telemetry.histograms import times_of
 from worker.telemetry.log import Log
 from worker.uptime import uptime
 
@@ -71,6 +72,9 @@ class Completer:
         """
         running.stage = "delivering"
         workitem = running.workitem
+        span = running.span if outcome.waits is None else None  # one that waits was not worked
+        if span is not None:
+            span.end(outcome, running.failed_as)
         if self.outbox is not None:
             large = running.large and outcome.payload is not None and outcome.written is None
             await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large)
@@ -78,7 +82,10 @@ class Completer:
         delivery = Delivery(
             workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
         )
+        settling = None if span is None else span.settle()
         delivered = await self._sender.deliver(delivery)
+        if settling is not None:
+            settling.end(delivered.result, delivered.state)
         outcome = delivery.outcome  # the sender puts another in its place where it must
         unpushed: Sequence[Unpushed] = ()
         if outcome.pushes and self._followups is not None and succeeded(outcome, delivered):
@@ -114,7 +121,22 @@ class Completer:
             ended = outcome.kind == "application" and delivered.state == FAILED
             kind = "failed" if ended else outcome.kind
             took = uptime() - running.popped
-            self._counts.finished(workitem.wiq, kind, delivered.result, took)
+            self._counts.finished(
+                workitem.wiq,
+                kind,
+                delivered.result,
+                took,
+                error=running.failed_as,
+                times=times_of(
+                    workitem,
+                    popped_at=running.popped_at,
+                    since=took,
+                    ran=running.ran,
+                    due=running.due,
+                    for_good=ended or outcome.kind != "application",
+                ),
+                trace=running.trace,
+            )
         if self._item_log is not None:
             self._item_log.finished(running, outcome, delivered, uptime() - running.popped)
         if delivered.result == "gone":

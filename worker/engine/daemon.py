@@ -232,7 +232,13 @@ class Daemon:
         except NameTaken as error:
             raise taken(self.settings, error) from error
         parts.heartbeat.on_namesake = self._yield_name
-        services = (parts.heartbeat, parts.rescuer, parts.shortages, parts.scheduler)
+        services = (
+            parts.heartbeat,
+            parts.registration,
+            parts.rescuer,
+            parts.shortages,
+            parts.scheduler,
+        )
         for service in (*services, *parts.housekeeping):
             if service is not None:
                 await service.start()

@@ -9,7 +9,9 @@ from typing import Final, Literal
 from worker.engine.concurrency.gate import Admission
 from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
+from worker.item.trace import Trace
 from worker.openiap.workitem import Workitem
+from worker.telemetry.spans import ItemSpan
 
 Stage = Literal["preparing", "admitting", "handling", "delivering"]
 
@@ -34,6 +36,9 @@ class Running:
         alone: nothing else is in flight in this process until it has ended.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
+        failed_as: the code or the class of that, for metrics; "" for none.
+        ran: seconds that its handler took, once it has ended.
+        span: of the attempt, where this process makes some.
         large: what it holds, or what came of it, is worked in a thread.
     """
 
@@ -51,7 +56,23 @@ class Running:
     on_overdue: Callable[[], None] = _nothing
     admission: Admission | None = None
     error: BaseException | None = None
+    span: ItemSpan | None = None
+    failed_as: str = ""
+    ran: float | None = None
     large: bool = False
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where in a trace it is worked."""
+        if self.span is not None:
+            return self.span.trace
+        return None if self.item is None else self.item.trace
+
+    @property
+    def due(self) -> float | None:
+        """When it was due, where its push said that: in seconds since 1970."""
+        item = self.item
+        return item.metadata.due if item is not None and item.has_metadata else None
 
     def become_overdue(self) -> None:
         """Give up the slot: the outcome is on disk, and the server refuses it for long."""

@@ -31,6 +31,9 @@ class Said:
     fields: Mapping[str, object]
 
 
+DONE: Final = Said("info", "item done", {})
+
+
 class ItemLog:
     """Writes the lines of one worker.
 
@@ -64,6 +67,7 @@ class ItemLog:
             said.level,
             said.message,
             handler="" if running.item is None else running.item.handler,
+            trace=running.trace,
             queue=workitem.wiq,
             item=workitem.id,
             **_name(workitem),
@@ -81,7 +85,7 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
         attempts_left: further attempts by the queue's maxretries; None if unknown.
     """
     if outcome.kind == "successful":
-        return Said("info", "item done", {})
+        return DONE
     if outcome.kind == "released":
         if delivered.parked:
             return Said("verbose", "item waits", {"why": masked(outcome.message)})

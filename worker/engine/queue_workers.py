@@ -75,6 +75,7 @@ class QueueWorkers:
                 registered,
                 slots=self._slots(registered),
                 modules=self._modules,
+                trace_url=self._settings.trace_url,
                 lost_changed=partial(self.slot_freed, queue),
             )
             await executor.start()

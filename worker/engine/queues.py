@@ -1,12 +1,14 @@
 """The work item queues of this worker as the server has them, and their wake-ups.
 
 After every sign-in each queue is read (its name for messages, its maxretries) and the message queue
-is registered again: registrations are lost with the link (server.md, Connections). A watch is
-believed once an event came through it, and not before: until then the poll keeps its pace.
+is registered again: registrations are lost with the link (server.md, Connections). What the server
+refuses then is owed, and asked for again (``registration.py``). A watch is believed once an event
+came through it, and not before: until then the poll keeps its pace.
 """
 
+import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +30,8 @@ from worker.telemetry.log import Log
 QUEUES: Final = "mq"
 ANY_QUEUE: Final = "$[?(@._type == 'workitemqueue')]"
 PROJECTION: Final = {"name": 1, "maxretries": 1, "retrydelay": 1, "amqpqueue": 1, "_acl": 1}
+
+_Watch = Callable[[Connection], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Queues:
 
     Attributes:
         watched: whether the watch of this sign-in has told of something.
+        sign_ins: how many there were.
     """
 
     def __init__(
@@ -70,7 +75,11 @@ class Queues:
         self.facts: Final[dict[str, QueueFacts]] = {}
         self.unknown: Final[set[str]] = set()
         self.watched = False
-        self._sign_ins = 0
+        self.sign_ins = 0
+        self._turn = asyncio.Lock()
+        self._unread: set[str] = set()
+        self._owed: set[_Watch] = set()
+        self._said: set[str] = set()
         self._watch_test = f"watch-test-{uuid.uuid4().hex}"
         self._listening: set[str] = set()
         self._names = names
@@ -85,25 +94,54 @@ class Queues:
         facts = self.facts.get(name)
         return () if facts is None else facts.acl
 
+    @property
+    def owed(self) -> bool:
+        """Whether something of this sign-in's was refused, or a queue is not there."""
+        missing = self._message_queues() - self._listening
+        return bool(self._unread or self.unknown or self._owed or missing)
+
     async def register(self, connection: Connection) -> None:
         """Read every queue and register what wakes it; to be called after each sign-in.
 
         Raises:
             OpenIAPError: the link broke; unknown queues and missing rights are said, not raised.
         """
-        for name in self._names:
-            facts = await self._read(connection, name)
-            if facts is None:
-                self.unknown.add(name)
-                continue
-            self.unknown.discard(name)
-            self.facts[name] = facts
-        self._listening.clear()
-        for message_queue in sorted(self._message_queues()):
+        async with self._turn:
+            self.sign_ins += 1
+            self.watched = False
+            self._said.clear()
+            self._listening.clear()
+            self._unread = set(self._names)
+            watches = bool(connection.client.server_config.get("supports_watch"))
+            self._owed = {self._watch, self._try_out, self._watch_queues} if watches else set()
+            await self._ask(connection)
+
+    async def register_again(self, connection: Connection, sign_in: int) -> None:
+        """Ask for what is owed since that sign-in; nothing once there was another.
+
+        Raises:
+            OpenIAPError: the link broke.
+        """
+        async with self._turn:
+            if sign_in == self.sign_ins:
+                self._unread |= self.unknown
+                await self._ask(connection)
+
+    async def _ask(self, connection: Connection) -> None:
+        for name in [name for name in self._names if name in self._unread]:
+            await self._read(connection, name)
+        for message_queue in sorted(self._message_queues() - self._listening):
             await self._listen(connection, message_queue)
-        await self._watch(connection)
-        await self._watch_queues(connection)
+        for watch in (self._watch, self._try_out, self._watch_queues):
+            if watch in self._owed and await watch(connection):
+                self._owed.discard(watch)
         self._queues_changed()
+
+    def _say(self, say: Callable[..., None], text: str, **fields: object) -> None:
+        """Say it once a sign-in: it is tried again and again."""
+        if (told := f"{text} {fields}") not in self._said:
+            self._said.add(told)
+            say(text, **fields)
 
     def notified(self, name: str) -> bool:
         """Whether the server tells of a queue's items: a watch at once, a message within 10 s."""
@@ -113,22 +151,29 @@ class Queues:
         heard = {message_queue.lower() for message_queue in self._listening}
         return self.watched or (bool(facts.amqpqueue) and facts.amqpqueue.lower() in heard)
 
-    async def _read(self, connection: Connection, name: str) -> QueueFacts | None:
+    async def _read(self, connection: Connection, name: str) -> None:
         query = {"_type": "workitemqueue", "name": name}
         try:
             found = await connection.call(
                 lambda client: client.query(QUEUES, query, PROJECTION, top=1), turn="first"
             )
         except (AccessDenied, ServerError) as error:
-            self._log.warn(f"the queue cannot be read: {error.text}", queue=name)
-            return QueueFacts("", name, 0, 0, "")
-        if not found:
-            self._log.error(
-                f"Queue {name} does not exist, or this user has no rights on it;"
-                f" create it with: openiap-worker queues create {name}"
-            )
-            return None
-        return facts_of(name, found[0])
+            self._say(self._log.warn, f"the queue cannot be read: {error.text}", queue=name)
+            # What an earlier sign-in has read is a better guess than nothing.
+            self.facts.setdefault(name, QueueFacts("", name, 0, 0, ""))
+            self.unknown.discard(name)
+            return
+        self._unread.discard(name)
+        if found:
+            self.unknown.discard(name)
+            self.facts[name] = facts_of(name, found[0])
+            return
+        self.unknown.add(name)
+        self._say(
+            self._log.error,
+            f"Queue {name} does not exist, or this user has no rights on it;"
+            f" create it with: openiap-worker queues create {name}",
+        )
 
     def _message_queues(self) -> set[str]:
         if self._message_queue:
@@ -142,8 +187,9 @@ class Queues:
         try:
             await connection.call(register, turn="first")
         except (AccessDenied, ServerError, QueueNotFound) as error:
-            self._log.warn(
-                f"no wake-up messages from {message_queue} ({error.text}); polling alone"
+            self._say(
+                self._log.warn,
+                f"no wake-up messages from {message_queue} ({error.text}); polling alone for now",
             )
         else:
             self._listening.add(message_queue)
@@ -154,17 +200,13 @@ class Queues:
             if is_for(event.data, name, facts.id if facts else ""):
                 self._wake(name)
 
-    async def _watch(self, connection: Connection) -> None:
-        """See pushes at once where the client and the server can."""
-        self.watched = False
-        if not connection.client.server_config.get("supports_watch"):
-            return
-        self._sign_ins += 1
-        sign_in = self._sign_ins
+    async def _watch(self, connection: Connection) -> bool:
+        """See pushes at once; returns whether it is done with."""
+        sign_in = self.sign_ins
 
         def changed(event: WatchEvent) -> None:
             state = event.document.get("state")
-            if state == NEW and sign_in == self._sign_ins:
+            if state == NEW and sign_in == self.sign_ins:
                 self.watched = True  # an earlier link's says nothing of this one's
             if state in (NEW, PROCESSING):  # else it has ended, or is deleted
                 self._on_change(event)
@@ -177,8 +219,19 @@ class Queues:
         except OpenIAPError as error:
             if error.maybe_done:
                 raise
-            self._log.info(f"no watch on work items ({error.text}); waiting for messages and polls")
-            return
+            self._say(
+                self._log.info,
+                f"no watch on work items ({error.text}); waiting for messages and polls",
+            )
+            return False
+        return True
+
+    async def _try_out(self, connection: Connection) -> bool:
+        """Have the watch tell of something; returns whether it is done with."""
+        if self.watched:
+            return True
+        if self._watch in self._owed:
+            return False
         try:
             await connection.call(
                 lambda client: write_test_document(client, self._watch_test), turn="first"
@@ -186,15 +239,16 @@ class Queues:
         except OpenIAPError as error:
             if error.maybe_done:
                 raise
-            self._log.info(
+            self._say(
+                self._log.info,
                 f"the watch on work items cannot be tried out ({error.text}); it is relied upon"
-                " once it has told of an item"
+                " once it has told of an item",
             )
+            return False
+        return True
 
-    async def _watch_queues(self, connection: Connection) -> None:
-        """Hear of changed queues at once where the client and the server can."""
-        if not connection.client.server_config.get("supports_watch"):
-            return
+    async def _watch_queues(self, connection: Connection) -> bool:
+        """Hear of changed queues at once; returns whether it is done with."""
 
         def changed(event: WatchEvent) -> None:
             self._queues_changed()
@@ -206,7 +260,12 @@ class Queues:
         except OpenIAPError as error:
             if error.maybe_done:
                 raise
-            self._log.debug(f"no watch on queues ({error.text}); they are read anew now and then")
+            self._say(
+                self._log.debug,
+                f"no watch on queues ({error.text}); they are read anew now and then",
+            )
+            return False
+        return True
 
     def _on_change(self, event: WatchEvent) -> None:
         if is_test_document(event.document):

@@ -59,6 +59,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.workitem import Workitem, WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.telemetry.spans import attempt_span
 from worker.uptime import uptime
 
 T = TypeVar("T")
@@ -250,9 +251,16 @@ class Runner:
             workitem.text = ""
             if metadata.namespace:
                 current_namespace.set(metadata.namespace)
+        running.span = attempt_span(
+            workitem,
+            None if metadata is None else metadata.trace,
+            handler=name,
+            worker=self._worker_id,
+        )
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
+                running.failed_as = "MissingFile"
                 raise _Refused(Outcome("business", None, f"Item of {name} has no file {lacking}"))
         if running.large and self._options.execution == "process" and self.gate is None:
             return None, metadata  # the child validates it, within the handler's limits
@@ -261,6 +269,7 @@ class Runner:
             running.large or signature.winding, self._read, workitem, running.large
         )
         if refused is not None:
+            running.failed_as = "InvalidPayload"
             self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
             raise _Refused(refused)
         return payload, metadata
@@ -313,6 +322,11 @@ class Runner:
         if self._options.timeout is not None:
             deadline = running.popped_at + timedelta(seconds=self._options.timeout)
         log = self._log.bind(item=workitem.id, queue=workitem.wiq)
+        trace = None if running.span is None else running.span.trace
+        if trace is not None:
+            # What has no trace yet gets one here, and keeps it in later attempts.
+            metadata = metadata or Metadata()
+            metadata.trace = metadata.trace or trace
         item = running.item = Item(
             workitem,
             files=files,
@@ -323,6 +337,7 @@ class Runner:
             metadata=metadata,
             store=self._store,
             handler=self._name,
+            trace=trace,
         )
         inputs = self._inputs
         return HandlerCall(self._registered, item, payload, inputs.client, inputs.resources)
@@ -354,9 +369,10 @@ class Runner:
             return await self._failures.weighed(running, error, files)
         finally:
             running.stage = "delivering"
+            running.ran = time.monotonic() - began
         if self._shortages is not None:
             self._shortages.done(running.workitem.id)
-        self.durations.add(time.monotonic() - began)
+        self.durations.add(running.ran)
         item, workitem = call.item, running.workitem
         changed = item.payload_shown or self._registered.signature.shares_payload
         if result is None and workitem.text and not changed:
@@ -373,6 +389,7 @@ class Runner:
                 untouched=not changed,
             )
         if outcome.kind != "successful":
+            running.failed_as = "InvalidResult"
             self._log.verbose(outcome.message, item=workitem.id, queue=workitem.wiq)
             self._drop_attachments(item)
         elif item.attachments or item.pushes:
@@ -402,7 +419,7 @@ class Runner:
             return outcome
         if outcome.kind == "successful":
             payload = item.payload if outcome.payload is None else outcome.payload
-            return replace(outcome, payload=after_success(payload, item.metadata))
+            return replace(outcome, payload=after_success(payload, item.metadata, item.trace))
         return replace(outcome, payload=joined(item.payload, item.metadata))
 
     async def _download(self, file: WorkitemFile, folder: Path) -> Path:

@@ -1,15 +1,19 @@
 """What a piece of code can know of the item that it works for, wherever it is called from.
 
 Set around the handler, carried into its thread, into tasks and ``asyncio.to_thread``, and inherited
-by what is pushed meanwhile: a push without a priority or a namespace of its own takes these.
+by what is pushed meanwhile: a push without a priority, a namespace or headers of its own takes
+these, and is of the same trace.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from worker.item.headers import NONE
 from worker.item.new_item import DEFAULT_PRIORITY, Sender
+from worker.item.trace import Trace, trace_of
 
 
 class CurrentItem(Protocol):
@@ -20,6 +24,14 @@ class CurrentItem(Protocol):
     attempt: int
     priority: int
     handler: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers."""
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where in a trace it is worked."""
 
     @property
     def sender(self) -> Sender | None:
@@ -53,6 +65,50 @@ def priority() -> int:
 def namespace() -> str:
     """Return whose work this is: a free text (a tenant, say) that pushes pass on; "" for none."""
     return current_namespace.get()
+
+
+def headers() -> Mapping[str, str]:
+    """Return the headers of the item being worked; none outside of an item."""
+    item = current_item.get()
+    return NONE if item is None else item.headers
+
+
+def trace() -> Trace | None:
+    """Return where in a trace this code runs: in the span of OpenTelemetry's that is current, else
+    where the item being worked is; None for nowhere."""
+    api = sys.modules.get("opentelemetry.trace")
+    if api is not None:
+        found = span_trace(api)
+        if found is not None:
+            return found
+    item = current_item.get()
+    return None if item is None else item.trace
+
+
+def traceparent() -> str:
+    """Return that as W3C's header ``traceparent``, for calls of other services; "" for none."""
+    found = trace()
+    return "" if found is None else found.traceparent
+
+
+def span_trace(api: Any) -> Trace | None:
+    """Return the place of the current span of OpenTelemetry's.
+
+    Args:
+        api: the module ``opentelemetry.trace``, which this process uses already.
+    """
+    try:
+        return trace_of_span(api.get_current_span().get_span_context())
+    except AttributeError:  # being imported in this moment, by another thread
+        return None
+
+
+def trace_of_span(context: Any) -> Trace | None:
+    """Return the place that a span context of OpenTelemetry's names."""
+    if not context.is_valid:
+        return None
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+    return trace_of(parent, context.trace_state.to_header() if context.trace_state else "")
 
 
 @contextmanager

@@ -9,22 +9,32 @@
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from worker.errors import ApplicationError, BusinessError, Retry, Skip
-from worker.item.error_text import MAX_MESSAGE, MAX_SOURCE, clip, described, source_of
+from worker.item.error_text import (
+    MAX_MESSAGE,
+    MAX_SOURCE,
+    attribute_of,
+    clip,
+    described,
+    source_of,
+)
 from worker.item.retry import Backoff, NeverRetry, RetryPolicy
 
 MOST_TOLD: Final = 12
 MOST_LOOKED_AT: Final = 1_000
 MOST_IN_MESSAGE: Final = 4
+MAX_LABEL: Final = 60
 MAX_SHORT: Final = 400
 MAX_SHORT_SOURCE: Final = 4_000
 
 CAUSED: Final = "caused by"
 WHILE: Final = "while handling"
 WITH: Final = "with"
+_CODE: Final = re.compile(rf"[A-Za-z0-9_.:-]{{1,{MAX_LABEL}}}")
 
 
 class ResultError(ApplicationError):
@@ -50,6 +60,15 @@ def deciding(error: BaseException, policy: RetryPolicy | None = None) -> BaseExc
     if not isinstance(error, BaseExceptionGroup):
         return error
     return min(members(error), key=lambda one: _rank(one, policy))  # the first of equals
+
+
+def label_of(error: BaseException) -> str:
+    """Return what kind of error it is, for metrics: its code, else its class."""
+    decided = deciding(error)
+    code = attribute_of(decided, "code")
+    if isinstance(code, str) and _CODE.fullmatch(code):
+        return code
+    return type(decided).__name__[:MAX_LABEL]
 
 
 def by_weight(errors: Sequence[BaseException]) -> list[BaseException]:

@@ -1,15 +1,18 @@
 """The item that a handler is given: what it is, its files, and what the handler may do with it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
+from worker.item.headers import NONE
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.origin import DeadLetter, Origin, origin_of
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
+from worker.item.trace import Trace
 from worker.item.type_form import form_of
 from worker.openiap.errors import FileTransferError
 from worker.openiap.large import apart, is_large
@@ -89,6 +92,8 @@ class Item:
         deadline: when its timeout strikes, UTC; None without one.
         files: the item's files by name, downloaded when asked for.
         metadata: what is kept for the item beside its payload; see ``worker.item.metadata``.
+        trace: where in a trace it is worked: in the worker's span where it makes one, else where
+            it came from; None for nowhere.
         payload_shown: whether anybody was given the payload, and may have changed it.
         log: log lines with the item's id and queue on them.
     """
@@ -105,8 +110,10 @@ class Item:
         metadata: Metadata | None = None,
         store: ItemStore | None = None,
         handler: str = "",
+        trace: Trace | None = None,
     ) -> None:
         self.handler = handler
+        self.trace = trace or (None if metadata is None else metadata.trace)
         self._workitem = workitem
         self.id = workitem.id
         self.name = workitem.name
@@ -187,6 +194,11 @@ class Item:
     def has_metadata(self) -> bool:
         """Whether anything is kept beside the payload."""
         return self._metadata is not None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that it was pushed with; they cannot be changed."""
+        return NONE if self._metadata is None else MappingProxyType(self._metadata.headers)
 
     @property
     def sender(self) -> Sender | None:
@@ -333,8 +345,8 @@ class Item:
         Args:
             target: a handler (the payload is checked against its model) or a queue's name.
             payload: the new item's.
-            options: ``name``, ``priority``, ``delay``, ``at``, ``namespace``, ``unique``,
-                ``unique_for``, ``unique_update``, as for ``handler.push``.
+            options: ``name``, ``priority``, ``delay``, ``at``, ``namespace``, ``headers``,
+                ``unique``, ``unique_for``, ``unique_update``, as for ``handler.push``.
 
         Returns:
             The id that the new item will have; with ``unique`` another one's item may have the key

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
+from worker.forks import in_children
 from worker.item.secret_names import is_secret_name
 
 STARS: Final = "***"
@@ -55,6 +56,12 @@ class KnownSecrets:
         self._seen: object = None
         self._forms: tuple[str, ...] = ()
         self._mutex = threading.Lock()
+        in_children(self, KnownSecrets._of_a_child)
+
+    def _of_a_child(self) -> None:
+        """Another thread may have held the lock: the child would hang in its first log line."""
+        self._mutex = threading.Lock()
+        self._seen = None
 
     def hide(self, value: str) -> None:
         """Know one more value; the oldest is forgotten where there are very many."""

@@ -7,6 +7,10 @@
 - ``progress``: ``{"share": 0.4, "text": "page 3 of 8", "at": "…Z"}``. It goes when the item
   succeeds.
 - ``namespace``: whose work this is; it stays, and goes along a chain.
+- ``headers``: short texts by name (``headers.py``); they stay, and go along a chain.
+- ``traceparent``, ``tracestate``: the trace that it is of (``trace.py``), as W3C writes them; after
+  a success the place from which a chain goes on.
+- ``due``: when an item that was to wait was due, in seconds since 1970: a pop does not tell it.
 - ``unique``, ``follow_up``: the id under which a unique push or a follow-up item is known that
   could not have it (``producer/insert.py``); it stays, for who asks whether the item is there.
 - ``origin``: the item that this one is a copy of, where a chain made it; see ``origin.py``.
@@ -14,11 +18,15 @@
 Handlers never see the key: it is taken out before the payload is validated.
 """
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from worker.errors import WorkerError
+from worker.item.headers import NONE, stored_headers
 from worker.item.json_form import NotJson, json_form
+from worker.item.trace import Trace, trace_of
 from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
 
@@ -42,6 +50,9 @@ class Metadata:
     unique: str = ""
     follow_up: str = ""
     origin: JsonObject | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: NONE)
+    trace: Trace | None = None
+    due: float | None = None
 
     def content(self) -> JsonObject:
         """Return what is stored under the key; {} for nothing."""
@@ -58,6 +69,14 @@ class Metadata:
             found["follow_up"] = self.follow_up
         if self.origin is not None:
             found[ORIGIN] = self.origin
+        if self.headers:
+            found["headers"] = dict(self.headers)
+        if self.trace is not None:
+            found["traceparent"] = self.trace.traceparent
+            if self.trace.tracestate:
+                found["tracestate"] = self.trace.tracestate
+        if self.due is not None:
+            found["due"] = self.due
         return found
 
 
@@ -77,7 +96,26 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         unique=unique if isinstance(unique, str) else "",
         follow_up=follow_up if isinstance(follow_up, str) else "",
         origin=origin if isinstance(origin, dict) else None,
+        headers=stored_headers(found.get("headers")) or NONE,
+        trace=trace_of(found.get("traceparent"), found.get("tracestate", "")),
+        due=_moment(found.get("due")),
     )
+
+
+def trace_in(payload: JsonObject) -> Trace | None:
+    """Return the trace that a payload is of."""
+    found = payload.get(KEY)
+    if not isinstance(found, dict):
+        return None
+    return trace_of(found.get("traceparent"), found.get("tracestate", ""))
+
+
+def with_trace(payload: JsonObject, trace: Trace) -> JsonObject:
+    """Return a payload that is of another trace, or comes from another span of it."""
+    found = payload.get(KEY)
+    kept = dict(found) if isinstance(found, dict) else {}
+    kept.pop("tracestate", None)
+    return {**payload, KEY: {**kept, **Metadata(trace=trace).content()}}
 
 
 def joined(payload: JsonObject, metadata: Metadata) -> JsonObject:
@@ -86,9 +124,23 @@ def joined(payload: JsonObject, metadata: Metadata) -> JsonObject:
     return {**payload, KEY: content} if content else payload
 
 
-def after_success(payload: JsonObject, metadata: Metadata) -> JsonObject:
-    """Return what a successful item keeps: all but checkpoint and progress."""
-    return joined(payload, replace(metadata, checkpoint=None, progress=None))
+def after_success(
+    payload: JsonObject, metadata: Metadata, trace: Trace | None = None
+) -> JsonObject:
+    """Return what a successful item keeps: what is still true of it, and of what a chain makes.
+
+    Args:
+        trace: from where the trace goes on; None: from where it came.
+    """
+    kept = replace(
+        metadata, checkpoint=None, progress=None, due=None, trace=trace or metadata.trace
+    )
+    return joined(payload, kept)
+
+
+def _moment(found: object) -> float | None:
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    return float(found) if number and math.isfinite(found) else None  # type: ignore[arg-type]
 
 
 def checkpoint_form(state: object, item_id: str) -> Any:

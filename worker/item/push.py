@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypedDict, TypeVar, runtime_checkable
 from worker.durations import Duration, seconds
 from worker.errors import WorkerError
 from worker.item import context
+from worker.item.headers import headers_of
 from worker.item.json_form import NotJson, json_form
-from worker.item.metadata import KEY, Metadata, joined
+from worker.item.metadata import KEY, Metadata
 from worker.item.new_item import Push
 from worker.item.unique import unique_of
 from worker.openiap.workitem import JsonObject
@@ -30,6 +31,7 @@ class _ItemArguments(TypedDict, total=False):
     delay: Duration | None
     at: datetime | None
     namespace: str | None
+    headers: Mapping[str, str] | None
 
 
 class _UniqueArguments(TypedDict, total=False):
@@ -62,6 +64,8 @@ class PushOptions:
         delay, at: not before: seconds or text like ``"5m"``, or a moment with a time zone.
         files: local paths.
         namespace: whose work it is; None: the present one.
+        headers: short texts by name, for ``item.headers`` (``headers.py`` has the bounds); None:
+            those of the item that is being worked. ``traceparent`` among them names the trace.
         unique: a key of 1 to 1,000 bytes, of this queue: while an item with it is not finished, a
             second push makes none and returns it. Not with files.
         unique_for: for how long the key is held after the item's end.
@@ -75,6 +79,7 @@ class PushOptions:
     at: datetime | None = None
     files: Sequence[str | Path] = ()
     namespace: str | None = None
+    headers: Mapping[str, str] | None = None
     unique: str | None = None
     unique_for: Duration | timedelta | None = None
     unique_update: bool = False
@@ -84,7 +89,7 @@ class PushOptions:
 
         Raises:
             ValueError: both a delay and a time, a duration that is none, a time without a zone, or
-                a unique key that is not allowed.
+                headers or a unique key that are not allowed.
         """
         nextrun = self.at
         if nextrun is not None and self.delay is not None:
@@ -93,9 +98,9 @@ class PushOptions:
             raise ValueError(f"push: at = {nextrun.isoformat()} has no time zone")
         if self.delay is not None:
             nextrun = datetime.now(UTC) + timedelta(seconds=seconds(self.delay))
-        namespace = context.namespace() if self.namespace is None else self.namespace
-        if namespace:
-            payload = joined(payload, Metadata(namespace=namespace))
+        content = self._metadata(nextrun).content()
+        if content:
+            payload = {**payload, KEY: content}
         elif KEY in payload:
             payload = {name: value for name, value in payload.items() if name != KEY}
         return Push(
@@ -106,6 +111,17 @@ class PushOptions:
             nextrun,
             tuple(str(path) for path in self.files),
             unique_of(self.unique, self.unique_for, self.unique_update, files=bool(self.files)),
+        )
+
+    def _metadata(self, nextrun: datetime | None) -> Metadata:
+        headers, trace = context.headers(), None
+        if self.headers is not None:
+            headers, trace = headers_of(self.headers)
+        return Metadata(
+            namespace=context.namespace() if self.namespace is None else self.namespace,
+            headers=headers,
+            trace=trace or context.trace(),
+            due=None if nextrun is None else round(nextrun.timestamp(), 3),
         )
 
 

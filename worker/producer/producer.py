@@ -26,6 +26,7 @@ from worker.item.new_item import Push, Sender, Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
+from worker.telemetry.spans import sending
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -270,7 +271,9 @@ class Producer:
         if self._checks is not None:
             for push in pushes:
                 self._checks.check(push)
-        sent = await self.sender.send(pushes)
+        with sending(pushes) as send:
+            sent = await self.sender.send(send.pushes)
+            send.sent(sent)
         return [
             Pushed(one, push.queue, self.sender, read)
             for one, push in zip(sent, pushes, strict=True)

@@ -2,8 +2,8 @@
 
 1. One item is one message; many are few messages where the client can, else several in flight.
    After a refusal nothing more is begun.
-2. An outcome is looked for at growing intervals; a watch on the item, where server and client have
-   one, makes the look happen at once. Looks become rare once the watch has told of something.
+2. An outcome is looked for at growing intervals; a watch (``results.py``), where server and client
+   have one, makes the look happen at once. Looks become rare once the watch has told of something.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing import Final
 from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
-from worker.openiap.types import WatchEvent
 from worker.openiap.values import json_text
-from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject, Workitem
+from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.producer import timed_out
+from worker.producer.results import ENDS, Results
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes
 
@@ -28,7 +28,6 @@ BATCH_BYTES: Final = 1024 * 1024
 FIRST_LOOK: Final = 0.1
 LONGEST: Final = 2.0
 LONGEST_WATCHED: Final = 15.0
-ENDS: Final = (SUCCESSFUL, FAILED)
 PROJECTION: Final[JsonObject] = {
     "state": 1,
     "payload": 1,
@@ -56,6 +55,7 @@ class ClientSender:
     ) -> None:
         self._client = client
         self._unique = UniquePushes(client, namespace)
+        self._results = Results(client)
         self._on_sent = on_sent
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
@@ -130,16 +130,17 @@ class ClientSender:
             OpenIAPError: the server refuses the look.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        told = _Told()
-        watch = await self._watch(item_id, told)
-        wait, state = FIRST_LOOK, ""
-        try:
+        wait, state, looks = FIRST_LOOK, "", 0
+        async with self._results.of(item_id) as told:
             while True:
                 told.ended.clear()
                 document = await self._look(item_id)
                 state = str(document.get("state", "")) if document else "deleted"
                 if document is not None and state in ENDS:
+                    if looks and not told.heard_of_end:
+                        self._results.doubt()
                     return document
+                looks += 1
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise timed_out(item_id, queue, timeout or 0, state)
@@ -147,10 +148,6 @@ class ClientSender:
                     async with asyncio.timeout(wait if left is None else min(wait, left)):
                         await told.ended.wait()
                 wait = min(LONGEST_WATCHED if told.of_anything else LONGEST, wait * 1.5)
-        finally:
-            if watch:
-                with suppress(OpenIAPError):
-                    await self._client.unwatch(watch)
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:
@@ -160,36 +157,6 @@ class ClientSender:
                 return {}
             raise
         return found[0] if found else None
-
-    async def _watch(self, item_id: str, told: "_Told") -> str:
-        """Be told of the item's changes; "" where that cannot be had."""
-        if not self._client.server_config.get("supports_watch"):
-            return ""
-
-        def seen(event: WatchEvent) -> None:
-            state = event.document.get("state")
-            told.of_anything |= bool(state)  # not by a deletion, which no path is asked about
-            if state in ENDS:
-                told.ended.set()
-
-        with suppress(OpenIAPError):
-            # Without a dot before the bracket: that would recurse, and never tell of anything.
-            path = f"$[?(@._id == '{item_id}')]"
-            return await self._client.watch("workitems", [path], seen)
-        return ""
-
-
-class _Told:
-    """What a watch on an item has told so far.
-
-    Attributes:
-        ended: that the item has ended.
-        of_anything: that it changed, the pop included: so the watch does tell.
-    """
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.of_anything = False
 
 
 def _batches(pushes: Sequence[Push]) -> Iterator[tuple[int, int]]:

@@ -5,19 +5,28 @@ Every face of telemetry (gauges, ``/metrics``, the demo's table) reads a snapsho
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
 from worker.item.outcome import Kind
+from worker.item.trace import Trace
+from worker.telemetry.histograms import (
+    BOUNDS,
+    SPANS,
+    Histogram,
+    HistogramSeen,
+    ItemTimes,
+    Span,
+)
 
 WINDOW: Final = 60
 """Seconds that items per second are averaged over."""
 
-BOUNDS: Final = (
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
-)  # fmt: skip
-"""Upper bounds of the latency's buckets, in seconds from pop to finish; a last one has no bound."""
+MOST_ERRORS: Final = 20
+"""Kinds of errors that a queue tells apart; further ones are ``OTHER``."""
+OTHER: Final = "other"
+FAILURES: Final = frozenset({"business", "application", "failed"})
 
 DeliveryResult = Literal["applied", "gone", "fenced", "refused"]
 """What the server made of an outcome: see ``worker.engine.delivery.writeback``."""
@@ -54,6 +63,8 @@ class QueueCounts:
         lost_pops: pops without an answer; the server may have popped an item for them.
         items_per_second: finished, over the last 60 s (or since the start, if that is shorter).
         idle_seconds: since the last item was popped or finished, or since the start.
+        errors: how many attempts ended with an error, by its code or class.
+        histograms: of the items' times.
         latency: how many took at most each of ``BOUNDS`` seconds from pop to finish, and more.
         latency_sum: all of these together, in seconds.
     """
@@ -77,6 +88,8 @@ class QueueCounts:
     idle_seconds: float = 0.0
     latency: tuple[int, ...] = ()
     latency_sum: float = 0.0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    histograms: Mapping[Span, HistogramSeen] = field(default_factory=dict)
 
     @property
     def finished(self) -> int:
@@ -99,6 +112,8 @@ _SUMMED: Final = frozenset(field.name for field in fields(QueueCounts)) - {
     "handler",
     "idle_seconds",
     "latency",
+    "errors",
+    "histograms",
 }
 
 
@@ -117,6 +132,10 @@ class _Queue:
     last: float = 0.0
     latency: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     latency_sum: float = 0.0
+    errors: dict[str, int] = field(default_factory=dict)
+    wait: Histogram = field(default_factory=Histogram)
+    run: Histogram = field(default_factory=Histogram)
+    total: Histogram = field(default_factory=Histogram)
     ring: list[int] = field(default_factory=lambda: [0] * WINDOW)
     stamps: list[int] = field(default_factory=lambda: [-WINDOW] * WINDOW)
 
@@ -131,6 +150,19 @@ class _Queue:
         self.latency[bisect_left(BOUNDS, seconds)] += 1
         self.latency_sum += seconds
 
+    def fail(self, error: str) -> None:
+        if error not in self.errors and len(self.errors) >= MOST_ERRORS:
+            error = OTHER
+        self.errors[error] = self.errors.get(error, 0) + 1
+
+    def observe(self, times: ItemTimes, trace: Trace | None) -> None:
+        if times.wait is not None:
+            self.wait.observe(times.wait, trace)
+        if times.run is not None:
+            self.run.observe(times.run, trace)
+        if times.total is not None:
+            self.total.observe(times.total, trace)
+
     def per_second(self, now: float) -> float:
         oldest = int(now) - WINDOW
         done = sum(n for n, at in zip(self.ring, self.stamps, strict=True) if at > oldest)
@@ -142,10 +174,17 @@ class Counts:
 
     Args:
         clock: seconds, monotonic.
+        bounds: of the histograms' buckets, in seconds.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        bounds: Sequence[float] = BOUNDS,
+    ) -> None:
         self._clock = clock
+        self._bounds = tuple(bounds)
         self._queues: dict[str, _Queue] = {}
         self._sources: dict[WorkerNumber, Callable[[], float]] = {}
 
@@ -169,17 +208,33 @@ class Counts:
         counts = self._queue(queue)
         counts.in_flight = max(0, counts.in_flight - 1)
 
-    def finished(self, queue: str, kind: Kind, result: DeliveryResult, seconds: float) -> None:
+    def finished(
+        self,
+        queue: str,
+        kind: Kind,
+        result: DeliveryResult,
+        seconds: float,
+        *,
+        error: str = "",
+        times: ItemTimes | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         """An attempt's outcome was taken or refused.
 
         Args:
             kind: the outcome's.
             result: what the server made of it.
             seconds: from pop to now.
+            error: what kind of error it ended with.
+            times: of the item, for the histograms; ``trace`` is the one that it is of.
         """
         counts = self._queue(queue)
         if result == "applied":
             counts.kinds[kind] = counts.kinds.get(kind, 0) + 1
+            if kind in FAILURES:
+                counts.fail(error or kind)
+            if times is not None and kind != "released":
+                counts.observe(times, trace)
         else:
             counts.results[result] = counts.results.get(result, 0) + 1
         counts.finish(self._clock(), seconds)
@@ -226,7 +281,9 @@ class Counts:
         found = self._queues.get(name)
         if found is None:
             now = self._clock()
-            found = self._queues[name] = _Queue(began=now, last=now)
+            wait, run, total = (Histogram(self._bounds) for _ in SPANS)
+            found = _Queue(began=now, last=now, wait=wait, run=run, total=total)
+            self._queues[name] = found
         return found
 
 
@@ -252,4 +309,10 @@ def _seen(name: str, counts: _Queue, now: float) -> QueueCounts:
         idle_seconds=max(0.0, now - counts.last),
         latency=tuple(counts.latency),
         latency_sum=counts.latency_sum,
+        errors=dict(counts.errors),
+        histograms={
+            "wait": counts.wait.seen(),
+            "run": counts.run.seen(),
+            "total": counts.total.seen(),
+        },
     )

@@ -14,12 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 from worker.errors import StateError
 from worker.item.masking import masked
 from worker.telemetry.loop_watch import LoopWatch
-from worker.telemetry.prometheus import CONTENT_TYPE, MetricsPage
+from worker.telemetry.prometheus import MetricsPage
 
 if TYPE_CHECKING:
     from worker.telemetry.listener import Listener
 
 JSON: Final = "application/json"
+METRICS: Final = "/metrics"
 
 Query = Mapping[str, str]
 Answer = tuple[int, str, bytes]
@@ -42,7 +43,6 @@ class Health:
         self._routes: dict[str, Route] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
-            "/metrics": self._metrics_route,
         }
         self._slow: set[str] = set()
         self._dead: Callable[[], str] = lambda: ""
@@ -115,18 +115,20 @@ class Health:
                 found[name] = reason
         return found
 
-    def _page(self, target: str) -> tuple[Callable[[], Answer], bool]:
-        return partial(self._answer, target), target.partition("?")[0] in self._slow
+    def _page(self, target: str, accept: str) -> tuple[Callable[[], Answer], bool]:
+        return partial(self._answer, target, accept), target.partition("?")[0] in self._slow
 
-    def _answer(self, target: str) -> Answer:
+    def _answer(self, target: str, accept: str) -> Answer:
         try:
             parts = urlsplit(target)
         except ValueError:
             return json_answer(HTTPStatus.BAD_REQUEST, {"error": "no such address"})
+        if parts.path == METRICS:
+            return (HTTPStatus.OK, *self._metrics.render_for(accept))
         route = self._routes.get(parts.path)
         if route is None:
             return json_answer(
-                HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": [*self._routes]}
+                HTTPStatus.NOT_FOUND, {"error": "no such page", "pages": [*self._routes, METRICS]}
             )
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         try:
@@ -161,9 +163,6 @@ class Health:
         return json_answer(
             HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "reasons": reasons}
         )
-
-    def _metrics_route(self, query: Query) -> Answer:
-        return (HTTPStatus.OK, CONTENT_TYPE, self._metrics.render())
 
 
 def json_answer(status: int, content: Mapping[str, object]) -> Answer:

@@ -39,11 +39,11 @@ class Listener:
     """Listens; shape: ``start``, ``stop``.
 
     Args:
-        find: returns a page by the target of a request, and whether it may take its time; called
-            on the listener's thread.
+        find: returns a page by the target of a request and what its reader takes, and whether it
+            may take its time; called on the listener's thread.
     """
 
-    def __init__(self, host: str, port: int, find: Callable[[str], tuple[Page, bool]]) -> None:
+    def __init__(self, host: str, port: int, find: Callable[[str, str], tuple[Page, bool]]) -> None:
         self._find = find
         self._socket = _listening(host, port)
         self._loop = asyncio.new_event_loop()
@@ -95,10 +95,10 @@ class Listener:
         if len(self._open) > MOST_OPEN:
             next(iter(self._idle or self._open)).end()
 
-    def asked(self, connection: "_Connection", target: str) -> None:
+    def asked(self, connection: "_Connection", target: str, accept: str) -> None:
         """Answer a request."""
         self._idle.pop(connection, None)
-        page, slow = self._find(target)
+        page, slow = self._find(target, accept)
         if not slow:
             connection.answer(page())
             return
@@ -163,7 +163,10 @@ class _Connection(asyncio.Protocol):
         if event.method not in (b"GET", b"HEAD"):
             self.answer(plain(HTTPStatus.NOT_IMPLEMENTED))
             return
-        self._listener.asked(self, event.target.decode("ascii", "replace"))
+        accept = b",".join(value for name, value in event.headers if name == b"accept")
+        self._listener.asked(
+            self, event.target.decode("ascii", "replace"), accept.decode("latin-1")
+        )
 
     def eof_received(self) -> bool:
         # Whoever asked and says that no more will come still wants the answer.

@@ -7,6 +7,7 @@
 4. A line below the level costs a comparison.
 """
 
+import asyncio
 import sys
 import threading
 import time
@@ -17,7 +18,9 @@ from typing import Final, Protocol
 
 from worker.forks import in_children
 from worker.item.context import current_item
+from worker.item.context import trace as trace_here
 from worker.item.masking import hide
+from worker.item.trace import Trace
 from worker.openiap.errors import OpenIAPError
 from worker.telemetry.log_forms import LEVELS, Entry, Form, Level, bare
 
@@ -60,6 +63,7 @@ class _Outlet:
         self.worker = ""
         self._form = form
         self._write = write
+        self._waiting: list[tuple[Level, str]] = []
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._mutex = threading.Lock()
         in_children(self, _Outlet._of_a_child)
@@ -67,11 +71,39 @@ class _Outlet:
     def _of_a_child(self) -> None:
         """The client is the parent's, and another thread may have held the lock."""
         self.sink = None
+        self._waiting = []
         self._mutex = threading.Lock()
 
     def write(self, entry: Entry) -> None:
         entry.worker = self.worker
-        self._write(entry.level, self._form(entry))
+        line = self._form(entry)
+        if self._waiting:
+            self.write_waiting()
+        self._write(entry.level, line)
+        self._export(entry)
+
+    def write_soon(self, entry: Entry) -> None:
+        """Write a line together with those that the same turn of the loop brings: a system call
+        for each item costs more than its line."""
+        entry.worker = self.worker
+        self._waiting.append((entry.level, self._form(entry)))
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.write_waiting)
+            except RuntimeError:  # in a thread of its own
+                self.write_waiting()
+        self._export(entry)
+
+    def write_waiting(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if self._write is as_it_is and waiting:
+            as_it_is("", "\n".join([line for _, line in waiting]))
+            return
+        for level, line in waiting:
+            self._write(level, line)
+
+    def _export(self, entry: Entry) -> None:
         sink = self.sink
         if sink is not None:
             with suppress(Exception):  # whatever a client does, the line is written
@@ -125,6 +157,7 @@ class Log:
     def use(self, client: Sink | None) -> None:
         """Have a client pass lines on to its collectors from now on; None: nobody does."""
         self._outlet.sink = client
+        self._outlet.write_waiting()
 
     def speak_for(self, worker: str) -> None:
         """Say whose lines these are, in forms that are for machines."""
@@ -202,7 +235,13 @@ class Log:
             self.error(f"{what}: {type(error).__name__}: {error}")
 
     def masked_already(
-        self, level: Level, message: str, *, handler: str = "", **fields: object
+        self,
+        level: Level,
+        message: str,
+        *,
+        handler: str = "",
+        trace: Trace | None = None,
+        **fields: object,
     ) -> None:
         """Say something whose texts were masked where they came from.
 
@@ -210,7 +249,8 @@ class Log:
         """
         if self.enabled(level):
             together = {**self._fields, **fields}
-            self._outlet.write(Entry(level, message, together, clean=True, handler=handler))
+            entry = Entry(level, message, together, clean=True, handler=handler, trace=trace)
+            self._outlet.write_soon(entry)
 
     def heard(self, level: Level, line: str) -> None:
         """Take what was said through a client's own log functions."""
@@ -219,8 +259,8 @@ class Log:
 
     def _write(self, level: Level, message: str, fields: Mapping[str, object]) -> None:
         together = {**self._fields, **fields} if fields else self._fields
-        item, handler = current_item.get(), ""
+        item, handler, place = current_item.get(), "", None
         if item is not None:
             together = {"item": item.id, "queue": item.queue, "attempt": item.attempt, **together}
-            handler = item.handler
-        self._outlet.write(Entry(level, message, together, handler=handler))
+            handler, place = item.handler, trace_here()
+        self._outlet.write(Entry(level, message, together, handler=handler, trace=place))

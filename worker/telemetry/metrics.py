@@ -6,17 +6,25 @@
 Dashboards and alerts are tested against this table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from worker.telemetry.counts import QueueCounts, WorkerNumber
+from worker.telemetry.histograms import Span
 
 PREFIX: Final = "openiap_worker"
 NOT_READY: Final = f"{PREFIX}_not_ready"
 NOT_READY_HELP: Final = "1 for each reason why the worker is not ready; /readyz says it in words"
 LATENCY: Final = f"{PREFIX}_item_seconds"
 LATENCY_HELP: Final = "Seconds from an item's pop until the server had its outcome"
+SECONDS_HELP: Final[Mapping[Span, str]] = {
+    "wait": "Seconds from when an item was due to its first pop; its push is known to the second",
+    "run": "Seconds that an item was in its handler",
+    "total": "Seconds from an item's push to its end for good, all attempts included",
+}
+ERRORS: Final = f"{PREFIX}_errors"
+ERRORS_HELP: Final = "Attempts that ended with an error, by its code, else its class"
 
 MetricType = Literal["counter", "gauge"]
 Number = Literal["f64", "u64"]
@@ -173,13 +181,20 @@ def prometheus_name(metric: QueueMetric | WorkerMetric) -> str:
     return f"{PREFIX}_{metric.name}{tail}"
 
 
+def seconds_name(span: Span) -> str:
+    """Return the name of a histogram of items' times."""
+    return f"{PREFIX}_item_{span}_seconds"
+
+
 def prometheus_names() -> tuple[str, ...]:
     """Return every name of the worker's own on ``/metrics``, as queries use them."""
+    histograms = (LATENCY, *map(seconds_name, SECONDS_HELP))
     own = map(prometheus_name, QUEUE_METRICS)
     all_of_it = map(prometheus_name, WORKER_METRICS)
     return (
         *own,
         *all_of_it,
         f"{PREFIX}_info",
-        *(f"{LATENCY}_{tail}" for tail in ("bucket", "count", "sum")),
+        f"{ERRORS}_total",
+        *(f"{name}_{tail}" for name in histograms for tail in ("bucket", "count", "sum")),
     )

@@ -1,6 +1,9 @@
-"""``/metrics``: the counts in Prometheus' text form, read when asked; nothing is paid per item."""
+"""``/metrics``: the counts in Prometheus' text form, read when asked; nothing is paid per item.
 
-from collections.abc import Iterable
+Whoever takes OpenMetrics gets that, with traces as exemplars.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -11,18 +14,26 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
-from worker.telemetry.counts import BOUNDS, Counts, QueueCounts
+from worker.telemetry.counts import Counts, QueueCounts
+from worker.telemetry.histograms import BOUNDS, SPANS, Span
 from worker.telemetry.metrics import (
+    ERRORS,
+    ERRORS_HELP,
     LATENCY,
     LATENCY_HELP,
     PREFIX,
     QUEUE_METRICS,
+    SECONDS_HELP,
     WORKER_METRICS,
+    seconds_name,
 )
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text"
 LABELS: Final = ("queue", "handler")
 
 
@@ -47,6 +58,17 @@ class MetricsPage:
     def render(self) -> bytes:
         """Return the page."""
         return generate_latest(self._registry)
+
+    def render_for(self, accept: str) -> tuple[str, bytes]:
+        """Return the content type and the page for a reader.
+
+        Args:
+            accept: what it takes, as the header of HTTP says.
+        """
+        if OPENMETRICS not in accept:
+            return CONTENT_TYPE, self.render()
+        made: Callable[[CollectorRegistry], bytes] = openmetrics.generate_latest
+        return openmetrics.CONTENT_TYPE_LATEST, made(self._registry)
 
 
 class _CountsCollector(Collector):
@@ -73,6 +95,13 @@ class _CountsCollector(Collector):
                 family.add_metric((), value)
                 yield family
         yield _latency(snapshot)
+        for span in SPANS:
+            yield _seconds(span, snapshot)
+        errors = CounterMetricFamily(ERRORS, ERRORS_HELP, labels=(*LABELS, "error"))
+        for queue in snapshot:
+            for error, count in queue.errors.items():
+                errors.add_metric((*_labels(queue), error), float(count))
+        yield errors
         info = InfoMetricFamily(PREFIX, "This worker")
         info.add_metric((), self._facts)
         yield info
@@ -93,6 +122,24 @@ def _latency(snapshot: list[QueueCounts]) -> HistogramMetricFamily:
             seen += count
             buckets.append((bound, float(seen)))
         family.add_metric(_labels(queue), buckets, queue.latency_sum)
+    return family
+
+
+def _seconds(span: Span, snapshot: list[QueueCounts]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(seconds_name(span), SECONDS_HELP[span], labels=LABELS)
+    for queue in snapshot:
+        seen = queue.histograms[span]
+        buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+        total = 0
+        for bucket, bound in enumerate((*map(str, seen.bounds), "+Inf")):
+            total += seen.counts[bucket]
+            example = seen.exemplars.get(bucket)
+            if example is None:
+                buckets.append((bound, float(total)))
+                continue
+            shown = Exemplar({"trace_id": example.trace_id}, example.seconds, example.at)
+            buckets.append((bound, float(total), shown))
+        family.add_metric(_labels(queue), buckets, seen.sum)
     return family
 
 

@@ -28,6 +28,7 @@ from worker.telemetry.metrics import NOT_READY, NOT_READY_HELP
 from worker.telemetry.misfits import Misfits
 from worker.telemetry.prometheus import MetricsPage
 from worker.telemetry.systemd import Systemd
+from worker.telemetry.tracing import Tracing
 
 STALLED_AFTER: Final = 60.0
 """Seconds without an answered pop, with slots free, after which the worker is not ready."""
@@ -113,7 +114,7 @@ class Telemetry:
         for secret in (settings.password, settings.jwt):
             self.log.hide(secret.get_secret_value())
         self.misfits: Final = Misfits(self.log)
-        self.counts: Final = Counts()
+        self.counts: Final = Counts(bounds=settings.histogram_buckets)
         self.metrics: Final = MetricsPage(self.counts, facts=facts)
         self.health: Final = (
             None
@@ -128,6 +129,12 @@ class Telemetry:
             log=self.log,
         )
         self._systemd = Systemd(environment or {}, log=self.log)
+        self._tracing = Tracing(
+            settings.trace_url,
+            version=(facts or {}).get("version", ""),
+            environment=environment or {},
+            report=self.log.error,
+        )
         self._watch: LoopWatch | None = None
         self._consumers: Mapping[str, WatchedConsumer] = {}
         self._is_ready = False
@@ -142,6 +149,7 @@ class Telemetry:
         Raises:
             StateError: the health port cannot be had.
         """
+        self._tracing.start()
         watch = LoopWatch(
             asyncio.get_running_loop(),
             threading.get_ident(),
@@ -238,6 +246,7 @@ class Telemetry:
         """Let go of everything; idempotent."""
         await self._gauges.stop()
         await self._systemd.stop()
+        await self._tracing.stop()
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.stop()

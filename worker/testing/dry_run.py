@@ -27,6 +27,7 @@ from worker.engine.execution import make_executor
 from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool
 from worker.engine.runner import HandlerInputs, Runner, WorkerServices
+from worker.item.headers import NONE
 from worker.item.metadata import taken_out
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
@@ -73,6 +74,7 @@ class PushSeen:
         nextrun: not before; None for at once.
         follow_up: asked for by ``item.push``: only delivered if the item succeeds.
         unique: its key, or "".
+        headers: what goes along.
     """
 
     queue: str
@@ -83,6 +85,7 @@ class PushSeen:
     nextrun: datetime | None = None
     follow_up: bool = False
     unique: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: NONE)
 
 
 class Attachments(Mapping[str, bytes]):
@@ -305,4 +308,5 @@ def _seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
         push.nextrun,
         follow_up,
         "" if push.unique is None else push.unique.key,
+        metadata.headers,
     )

@@ -10,6 +10,7 @@ from worker.app.lifespan import Lifespan
 from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.durations import Duration, seconds
+from worker.item.headers import headers_of
 from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import Metadata, joined
 from worker.item.origin import Origin, mark_for
@@ -59,6 +60,7 @@ class WorkerTest:
         id: str = "",
         name: str = "",
         priority: int = 2,
+        headers: Mapping[str, str] | None = None,
     ) -> Rehearsed:
         """Run a handler once and return what it did.
 
@@ -76,12 +78,12 @@ class WorkerTest:
             around: lifespans and middleware to run, as the worker does.
             client: what a ``Client`` parameter gets; without one every call to it is refused.
             stop_after: tell the worker to stop so long after the start, as a signal does.
-            id, name, priority: the item's.
+            id, name, priority, headers: the item's.
 
         Raises:
             HandlerError: the handler's signature cannot be filled, or it cannot be run.
             TypeError: no handler, or a payload that is no JSON object.
-            ValueError: an attempt below 1.
+            ValueError: an attempt below 1, or headers that are not allowed.
             FileNotFoundError: a file that is not there.
             FileTransferError: a file name that is not safe.
         """
@@ -98,7 +100,7 @@ class WorkerTest:
         workitem = Workitem(
             id=id or f"test-{number}",
             name=name or "New work item",
-            payload=joined(as_json_object(payload), _metadata(checkpoint, origin)),
+            payload=joined(as_json_object(payload), _metadata(checkpoint, origin, headers)),
             priority=priority,
             state="processing",
             wiq=handler.options.queue,
@@ -118,10 +120,15 @@ class WorkerTest:
         return await dry_run(handler, setup)
 
 
-def _metadata(checkpoint: object, origin: Origin | None) -> Metadata:
+def _metadata(
+    checkpoint: object, origin: Origin | None, headers: Mapping[str, str] | None
+) -> Metadata:
+    found, trace = headers_of(headers or {})
     return Metadata(
         checkpoint=None if checkpoint is None else json_form(checkpoint),
         origin=None if origin is None else mark_for(origin),
+        headers=found,
+        trace=trace,
     )
 
 

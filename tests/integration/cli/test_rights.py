@@ -120,7 +120,11 @@ def test_a_queue_is_given_to_a_role_or_says_how(admin: Cli, on_server: Any, clie
     name, use = f"given-{client}", ("--client", client)
     shown = admin("queues", "create", name, *use)
     assert f"openiap-worker queues update {name} --role NAME" in shown.stdout
-    assert admin("queues", "update", name, "--role", ORDINARY, *use).returncode == 0
+    given = admin("queues", "update", name, "--role", ORDINARY, *use)
+    assert given.returncode == 0
+    assert "Items that wait in it keep their rights" in given.stdout
+    other = admin("queues", "update", name, "--retry-delay", "1", *use)
+    assert "rights" not in other.stdout, "nobody was given any"
 
     async def stored(client: Client) -> Any:
         (user,) = await client.query("users", {"name": ORDINARY})
@@ -178,3 +182,16 @@ def test_missing_rights_end_a_worker_that_ends_with_its_queue(
     ended = ordinary("run", "--handlers", f"mine_{client}.py", "--once", "--client", client)
     assert ended.returncode == 1
     assert on_server(lambda one: one.count("workitems", {"wiq": name, "state": "new"})) == 1
+
+
+@pytest.mark.parametrize("client", ["official", "native"])
+def test_items_that_wait_keep_their_rights_when_a_queue_is_given_to_a_role(
+    admin: Cli, ordinary: Cli, client: str
+) -> None:
+    name, use = f"waiting-{client}", ("--client", client)
+    assert admin("queues", "create", name, *use).returncode == 0
+    assert admin("push", name, "--payload", '{"n": "before"}', *use).returncode == 0
+    assert admin("queues", "update", name, "--role", ORDINARY, *use).returncode == 0
+    assert admin("push", name, "--payload", '{"n": "after"}', *use).returncode == 0
+    listed = ordinary("items", "list", "--queue", name, "--json", *use)
+    assert len(json.loads(listed.stdout)) == 1, "who was given some sees new ones alone"

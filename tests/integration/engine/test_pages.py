@@ -18,9 +18,11 @@ from tests.integration.engine.conftest import (
     until_one,
 )
 from tests.pages import PAGES, blocks
+from worker import BusinessError, handler
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
+from worker.item.origin import DeadLetter, origin_of
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -238,6 +240,24 @@ async def test_follow_up_items(client, start, load) -> None:
     await until_one(client, {"wiq": "reviews", "state": "new"})
 
 
+async def test_dead_letters(client, start, load) -> None:
+    @handler("orders")
+    async def refuse(payload: dict) -> None:
+        raise BusinessError("no number", code="NO_VAT")
+
+    _, module = load("follow-ups: Dead letters")
+    await create_queue(client, "orders-failed")
+    await create_queue(client, "orders", failed_wiq="orders-failed")
+    await client.push_workitem("orders", {"n": 1})
+    await start(Application.of(refuse, module.look))
+    assert (await until_finished(client, "orders"))[0]["state"] == "failed"
+    (letter,) = await until_finished(client, "orders-failed")
+    assert (letter["state"], letter["payload"]["n"]) == ("successful", 1)
+    origin = origin_of(letter["payload"]["openiap_worker"]["origin"], letter["_id"])
+    assert isinstance(origin, DeadLetter)
+    assert origin.code == "NO_VAT"
+
+
 async def test_errors_and_evidence(client, start, load) -> None:
     application, _ = load("errors: Errors and evidence")
     (done,) = await ended(client, start, application, "claims", {"amount": 2000})
@@ -328,3 +348,30 @@ async def test_contracts(client, start, load) -> None:
     await create_queue(client, "tickets")
     assert await module.program() == "tickets"
     assert [one.options.queue for one in application] == ["tickets"]
+
+
+async def test_traces_go_on_to_other_services(client, start, load, monkeypatch) -> None:
+    seen: list[str] = []
+
+    async def post(self: object, url: str, **more: dict[str, dict[str, str]]) -> None:
+        seen.append(more["headers"]["traceparent"])
+
+    monkeypatch.setattr("httpx.AsyncClient.post", post)
+    application, _ = load("observing: Traces")
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    given = {"openiap_worker": {"traceparent": place}, "to": "me"}
+    (done,) = await ended(client, start, application, "orders", given)
+    assert (done["state"], seen) == ("successful", [place])
+
+
+async def test_headers(client, start, load) -> None:
+    application, _ = load("observing: Headers")
+    for queue in ("printing", "archive"):
+        await create_queue(client, queue)
+    given = {"openiap_worker": {"headers": {"order": "4711"}}, "text": "Dear"}
+    await ended(client, start, application, "letters", given)
+    printing = await until_one(client, {"wiq": "printing"})
+    archive = await until_one(client, {"wiq": "archive"})
+    assert printing["payload"]["openiap_worker"]["headers"] == {"order": "4711"}
+    kept = {"order": "4711", "kept": "10y"}
+    assert archive["payload"]["openiap_worker"]["headers"] == kept

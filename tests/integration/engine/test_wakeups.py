@@ -1,13 +1,16 @@
 """Whether the server tells of a queue's items, so that looking at it can be rare."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 
-from tests.integration.engine.conftest import DEADLINE, create_queue
+from tests.integration.engine.conftest import DEADLINE, Make, create_queue
+from worker.app.decorator import handler
 from worker.engine.queues import Queues
+from worker.engine.registration import Registration
 from worker.localserver import LocalServer
 from worker.localserver.operations.watches import Watches
 from worker.openiap.client import Client
@@ -24,6 +27,8 @@ class Line:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.ready = asyncio.Event()
+        self.ready.set()
 
     async def call(self, operation: Callable[[Client], Awaitable[Any]], *, turn: str = "") -> Any:
         return await operation(self.client)
@@ -115,7 +120,7 @@ async def test_the_paths_of_watches_are_ones_that_do_not_recurse(
     await client.update_workitem(popped)
     await waiting
     of_queues = "$[?(@._type == 'workitemqueue')]"
-    assert set(paths.asked) <= {RIGHT_PATH, f"$[?(@._id == '{item.id}')]", of_queues}
+    assert set(paths.asked) <= {RIGHT_PATH, "$.*.userid", of_queues}
     assert RIGHT_PATH in paths.asked
 
 
@@ -183,3 +188,109 @@ async def test_a_user_who_may_not_write_it_relies_on_the_watch_from_its_first_it
     await client.push_workitem("q", {})
     await until(lambda: told.notified("q"))
     assert woken == ["q"]
+
+
+async def registration(told: Queues, client: Client, signed_in: Awaitable[None]) -> Registration:
+    """Look after the registrations, without a second's pause."""
+    connection = line(client)
+    service = Registration(
+        told,
+        lambda: connection,
+        registered=lambda: None,
+        log=Log("error", write=lambda level, line: None),
+        chance=random.Random(1),
+        first=0.01,
+    )
+    await service.start()
+    await signed_in
+    service.trigger()
+    return service
+
+
+@pytest.mark.parametrize("refused", ["watch", "registerqueue", "query", "insertone"])
+async def test_what_is_refused_right_after_a_sign_in_is_asked_for_until_it_is_there(
+    refused: str, server: LocalServer, client: Client
+) -> None:
+    await create_queue(client, "q", amqpqueue="Q-Messages", maxretries=7)
+    woken: list[str] = []
+    told = queues("q", wake=woken.append)
+    server.faults.refuse = {refused: 3}
+    service = await registration(told, client, told.register(line(client)))
+    try:
+        assert told.owed, "it was refused"
+        await until(lambda: not told.owed)
+        await until(lambda: told.watched)
+    finally:
+        await service.stop()
+    assert server.faults.refuse[refused] == 0
+    assert told.facts["q"].maxretries == 7
+    await client.queue_message({"wiq": "q"}, "Q-Messages")
+    await until(lambda: "q" in woken)
+
+
+async def test_a_queue_that_is_made_after_the_sign_in_is_worked_like_any_other(
+    server: LocalServer, client: Client
+) -> None:
+    told = queues("late")
+    service = await registration(told, client, told.register(line(client)))
+    try:
+        assert told.unknown == {"late"}
+        await create_queue(client, "late", amqpqueue="")
+        await until(lambda: not told.unknown)
+    finally:
+        await service.stop()
+    assert told.facts["late"].maxretries == 3
+
+
+async def test_what_earlier_sign_ins_read_of_a_queue_holds_while_it_cannot_be_read(
+    server: LocalServer, client: Client
+) -> None:
+    await create_queue(client, "q", amqpqueue="Q-Messages")
+    told = queues("q")
+    await told.register(line(client))
+    server.faults.refuse = {"query": 1}
+    await told.register(line(client))
+    assert told.facts["q"].amqpqueue == "Q-Messages"
+    assert told.owed
+
+
+async def test_a_worker_whose_registrations_were_refused_hears_of_items_without_a_poll(
+    start: Make, server: LocalServer, client: Client
+) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    done = asyncio.Event()
+
+    @handler("q")
+    async def work(payload: dict[str, Any]) -> None:
+        done.set()
+
+    server.faults.refuse = {"watch": 2, "registerqueue": 1}
+    daemon = await start(work, poll_interval=600)
+    parts = daemon._parts
+    assert parts is not None
+    await until(lambda: parts.queues.watched)
+    await client.push_workitem("q", {})
+    async with asyncio.timeout(DEADLINE):
+        await done.wait()
+
+
+async def test_who_waits_for_many_items_watches_once_and_hears_of_each_at_once(
+    client: Client, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_queue(client, "q")
+    monkeypatch.setattr("worker.producer.sender.LONGEST", DEADLINE)
+    monkeypatch.setattr("worker.producer.sender.FIRST_LOOK", DEADLINE)
+    sender, count = ClientSender(client), 12
+    items = [(await client.push_workitem("q", {"n": n})).id for n in range(count)]
+    waiting = [asyncio.create_task(sender.ended(id, "q", None)) for id in items]
+    await until(lambda: "$.*.userid" in paths.asked)
+    for _ in items:
+        popped = await client.pop_workitem("q")
+        assert popped is not None
+        popped.state = "successful"
+        await client.update_workitem(popped)
+    async with asyncio.timeout(DEADLINE / 2):  # before the second look
+        found = await asyncio.gather(*waiting)
+    assert {one["_id"] for one in found} == set(items)
+    assert paths.asked.count("$.*.userid") == 1
+    assert not [path for path in paths.asked if "?" in path], "no comparison"

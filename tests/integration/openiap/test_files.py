@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.openiap.conftest import Door
-from worker.openiap.errors import FileTransferError
+from worker.openiap.errors import FileTransferError, Unsupported
 from worker.openiap.workitem import MOST_FILES, Workitem, WorkitemFile
 
 
@@ -173,3 +173,21 @@ async def test_more_files_than_an_item_can_be_given_are_refused(door: Door, tmp_
     with pytest.raises(FileTransferError, match=r"1,001 files are more than the 1,000 that"):
         await door.client.push_workitem("q", {}, files=files)
     assert door.server.stats.get("pushworkitem", 0) == 0
+
+
+async def test_files_pushed_by_a_queues_name_go_when_the_queue_is_purged(
+    door: Door, tmp_path: Path
+) -> None:
+    """The server finds them by the queue's id, which who pushes by name does not give."""
+    source = made(tmp_path, "scan.pdf", 1_000)
+    for _ in range(2):  # the second queue of the name has an id of its own
+        await door.queue("q")
+        await door.client.push_workitem("q", {}, files=[source])  # the first may not know that yet
+        pushed = await door.client.push_workitem("q", {}, files=[source])
+        stored = await door.client.query("fs.files", {"_id": pushed.files[0].id})
+        assert stored[0]["metadata"]["wiqid"] == pushed.wiqid
+        try:
+            await door.client.delete_workitem_queue("q", purge=True)
+        except Unsupported:  # the official library never administrates queues
+            return
+        assert await door.client.query("fs.files", {"_id": pushed.files[0].id}) == []

@@ -202,3 +202,42 @@ def test_looks_become_rare_only_once_the_watch_has_told_of_something(
 
     in_virtual_time(wait())
     assert server.looks in looks
+
+
+class Mute(Watched):
+    """A server whose items end in their second look; its first watch tells of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(tells=False)
+        self.watches: list[str] = []
+        self.unwatched: list[str] = []
+        self.looked: set[str] = set()
+
+    async def watch(self, _: str, paths: list[str], told: Callable[[WatchEvent], None]) -> str:
+        self.watches.append(f"w{len(self.watches)}")
+        return self.watches[-1]
+
+    async def unwatch(self, watch: str) -> None:
+        self.unwatched.append(watch)
+
+    async def query(self, _: object, query: dict[str, str], *__: object, **___: object) -> Any:
+        seen, id = query["_id"] in self.looked, query["_id"]
+        self.looked.add(id)
+        return [{"_id": id, "state": "successful" if seen and id != "long" else "processing"}]
+
+
+def test_a_watch_that_missed_an_end_is_begun_anew_by_the_next_that_waits() -> None:
+    server = Mute()
+
+    async def wait() -> None:
+        sender = ClientSender(cast("Client", server))
+        async with asyncio.TaskGroup() as group:
+            long = group.create_task(sender.ended("long", "q", None))
+            await sender.ended("1", "q", None)
+            assert (server.watches, server.unwatched) == (["w0"], []), "one for both"
+            await sender.ended("2", "q", None)
+            assert (server.watches, server.unwatched) == (["w0", "w1"], ["w0"])
+            long.cancel()
+        assert server.unwatched == ["w0", "w1"], "the last one to wait ends it"
+
+    in_virtual_time(wait())

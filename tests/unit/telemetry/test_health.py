@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -75,6 +76,17 @@ def test_metrics_and_registered_routes_are_served(health: Health) -> None:
     assert get(health, "/scale?queue=a%20b&queue=c") == (200, "c=3")
     status, body = get(health, "/scale")
     assert (status, body) == (500, {"error": "KeyError in the page"})
+
+
+def test_a_reader_that_takes_openmetrics_gets_it(health: Health) -> None:
+    for accept, kind in (
+        ("application/openmetrics-text;version=1.0.0", "application/openmetrics-text"),
+        ("text/plain", "text/plain"),
+    ):
+        asked = Request(f"http://127.0.0.1:{health.port}/metrics", headers={"Accept": accept})
+        with urlopen(asked, timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith(kind)
+            assert answer.read().endswith(b"# EOF\n") is (kind != "text/plain")
 
 
 def test_what_is_not_there_says_what_is(health: Health) -> None:

@@ -1,6 +1,8 @@
 """Log lines: one per entry, with context, without secrets, and never forged."""
 
+import asyncio
 import contextvars
+import json
 import threading
 from datetime import UTC, datetime
 
@@ -8,10 +10,12 @@ import pytest
 
 from worker.item.context import current_item
 from worker.item.item import Item
+from worker.item.metadata import Metadata
+from worker.item.trace import Trace
 from worker.openiap.errors import NotConnected
 from worker.openiap.workitem import Workitem
-from worker.telemetry.log import Log, to_stderr
-from worker.telemetry.log_forms import MAX_LINE
+from worker.telemetry.log import Log, as_it_is, to_stderr
+from worker.telemetry.log_forms import MAX_LINE, as_json
 
 
 class Lines(list[tuple[str, str]]):
@@ -190,3 +194,53 @@ def test_a_closed_stderr_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("sys.stderr", Closed())
     to_stderr("info", "x")
+
+
+async def test_lines_of_items_wait_for_each_other_and_for_nothing_else(
+    log: Log, lines: Lines
+) -> None:
+    log.masked_already("info", "item done", item="1")
+    log.masked_already("info", "item done", item="2")
+    assert lines == []
+    log.warn("between")
+    assert [line for _, line in lines] == ["item done item=1", "item done item=2", "between"]
+    log.masked_already("info", "item done", item="3")
+    await asyncio.sleep(0)
+    assert [line for _, line in lines[3:]] == ["item done item=3"]
+    log.masked_already("info", "item done", item="4")
+    log.use(None)  # the worker stops
+    assert [line for _, line in lines[4:]] == ["item done item=4"]
+
+
+def test_without_a_loop_a_line_of_an_item_waits_for_nothing(log: Log, lines: Lines) -> None:
+    log.masked_already("info", "item done", item="1")
+    assert lines == [("info", "item done item=1")]
+
+
+async def test_lines_that_waited_are_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = Log("info", write=as_it_is)
+    log.masked_already("info", "first")
+    log.masked_already("info", "second")
+    log.use(None)
+    assert capsys.readouterr().err == "first\nsecond\n"
+
+
+def test_lines_for_machines_name_the_trace_of_their_item(lines: Lines) -> None:
+    log = Log("info", write=lines, form=as_json)
+    trace = Trace(f"00-{'a' * 32}-{'b' * 16}-01")
+    item = Item(
+        Workitem(id="1", wiq="q"),
+        files=NoFiles(),  # type: ignore[arg-type]
+        log=log,
+        started=datetime.now(UTC),
+        metadata=Metadata(trace=trace),
+    )
+    context = contextvars.copy_context()
+    context.run(current_item.set, item)
+    context.run(log.info, "hello")
+    log.info("of nobody's")
+    told, others = (json.loads(line) for _, line in lines)
+    assert (told["trace_id"], told["span_id"]) == ("a" * 32, "b" * 16)
+    assert "trace_id" not in others

@@ -149,3 +149,16 @@ def test_a_container_is_known_by_its_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     file.touch()
     monkeypatch.setattr(log_forms, "_CONTAINER_FILES", (str(file),))
     assert form_for("auto", {}, None) is as_json
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    ["text", 'ü\u2028\x1b[31m"\\\n', "x" * 300, True, False, None, 0, -1, 2**70, 1.5, 1e300],
+)
+def test_every_value_is_json_as_the_standard_library_writes_it(value, clean: bool) -> None:
+    line = as_json(Entry("info", "m", {"k": value}, clean=clean))
+    told = json.loads(line)
+    assert told["k"] == value
+    assert type(told["k"]) is type(value)
+    assert json.dumps(told) == line

@@ -5,10 +5,15 @@ from typing import Any, get_args
 
 import pytest
 from prometheus_client import REGISTRY
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
+from worker.item.trace import Trace
 from worker.telemetry.counts import Counts, WorkerNumber
 from worker.telemetry.gauges import GaugeNames, Gauges
+from worker.telemetry.histograms import ItemTimes
 from worker.telemetry.log import Log
 from worker.telemetry.metrics import QUEUE_METRICS, WORKER_METRICS, prometheus_names
 from worker.telemetry.prometheus import MetricsPage
@@ -52,6 +57,7 @@ def counts() -> Counts:
 
 
 def test_the_page_shows_the_whole_table_and_nothing_else_of_the_workers(counts: Counts) -> None:
+    counts.finished("payments", "failed", "applied", 0.3, error="BAD_AMOUNT")
     page = MetricsPage(counts, facts={"version": "1.0"}).render().decode()
     names = {
         sample.name
@@ -179,3 +185,31 @@ async def test_a_client_that_raises_does_not_end_the_publishing(counts: Counts) 
     await gauges.stop()
     assert len(lines) == 1
     assert working.set == {}, "a stopped worker reports no gauges"
+
+
+def test_who_takes_openmetrics_gets_traces_as_exemplars() -> None:
+    counts = Counts(bounds=(1.0, 10.0))
+    traced = Trace(f"00-{'a' * 32}-{'b' * 16}-01")
+    counts.finished("q", "successful", "applied", 3.0, times=ItemTimes(0.5, 3.0, 3.5), trace=traced)
+    page = MetricsPage(counts)
+    kind, plain = page.render_for("text/plain;version=0.0.4")
+    assert kind.startswith("text/plain")
+    assert b"trace_id" not in plain
+    kind, told = page.render_for("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert kind.startswith("application/openmetrics-text")
+    samples = {
+        (sample.name, sample.labels.get("le")): sample
+        for family in openmetrics_families(told.decode())
+        for sample in family.samples
+    }
+    run = samples["openiap_worker_item_run_seconds_bucket", "10.0"]
+    assert (run.value, run.exemplar.labels, run.exemplar.value) == (1, {"trace_id": "a" * 32}, 3.0)
+    assert samples["openiap_worker_item_wait_seconds_bucket", "1.0"].exemplar.value == 0.5
+    assert samples["openiap_worker_item_total_seconds_sum", None].value == 3.5
+
+
+def test_a_trace_that_nobody_keeps_is_no_exemplar() -> None:
+    counts = Counts()
+    traced = Trace(f"00-{'a' * 32}-{'b' * 16}-00")
+    counts.finished("q", "successful", "applied", 3.0, times=ItemTimes(run=3.0), trace=traced)
+    assert b"trace_id" not in MetricsPage(counts).render_for("application/openmetrics-text")[1]

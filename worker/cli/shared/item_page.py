@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.shared.item_view import attempts, files, moment, name_of, state, waits
+from worker.cli.shared.item_view import attempts, files, kept, moment, name_of, state, waits
 from worker.cli.shared.output import many, pretty_json, safe, show, show_facts
 from worker.durations import text as duration_text
 from worker.engine.delivery.fence import CLOSING, WORKER
@@ -26,6 +26,13 @@ from worker.openiap.workitem import NEW, PROCESSING, SUCCESSFUL, JsonObject
 
 MAX_SHOWN: Final = 300
 """Characters of a mark."""
+TOLD: Final = frozenset(
+    {
+        *("checkpoint", "progress", "namespace", "unique", "follow_up", ORIGIN),
+        *("headers", "traceparent", "tracestate", "due"),
+    }
+)
+"""Marks that have words of their own, or say nothing to people."""
 SAID_BY: Final = "worker "
 """How the first line of an error's source begins, where a worker wrote it."""
 
@@ -102,9 +109,13 @@ def show_item(
         ("changed", moment(document.get("_modified"), utc=utc)),
         ("worker", _worker(holder)),
         ("user", document.get("username") or ""),
+        ("trace", "" if (trace := kept(document).trace) is None else trace.trace_id),
         *_words(marks, str(document.get("_id", ""))),
     ]
     show_facts(console, [fact for fact in facts if str(fact[1])])
+    if headers := kept(document).headers:
+        console.print("\n[bold]Headers[/bold]")
+        show_facts(console, [(name, safe(value)) for name, value in headers.items()])
     _show_error(console, document)
     if isinstance(payload, dict):
         payload = {name: value for name, value in payload.items() if name != KEY}
@@ -161,18 +172,17 @@ def _words(marks: JsonObject, item_id: str) -> list[tuple[str, object]]:
         else:
             text += f", which succeeded after {tries}"
         told.append(("comes from", text))
-    if (kept := marks.get("checkpoint")) is not None:
-        told.append(("checkpoint", f"kept, {format_bytes(len(json_text(kept).encode()))}"))
+    if (state_kept := marks.get("checkpoint")) is not None:
+        told.append(("checkpoint", f"kept, {format_bytes(len(json_text(state_kept).encode()))}"))
     for name, words in (("namespace", "namespace"), ("unique", "unique push")):
         if text_of(marks.get(name)):
             told.append((words, marks[name]))
-    known = ("checkpoint", "progress", "namespace", "unique", ORIGIN)
-    told += [(name, _shown(value)) for name, value in marks.items() if name not in known]
+    told += [(name, _shown(value)) for name, value in marks.items() if name not in TOLD]
     return told
 
 
 def _shown(value: Any) -> str:
-    """Return another mark in words: such as headers, a line for each."""
+    """Return another mark in words, of an object a line for each field."""
     if isinstance(value, dict):
         text = "\n".join(
             f"{name}: {one if isinstance(one, str) else json_text(one)}"

@@ -9,11 +9,12 @@ from rich.text import Text
 
 from worker.cli.shared.documents import first
 from worker.cli.shared.output import safe, show, show_noted, table
+from worker.item.metadata import Metadata, taken_out
 from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
-from worker.openiap.fields import number
+from worker.openiap.fields import number, object_of
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import SUCCESSFUL, JsonObject
 
@@ -146,9 +147,15 @@ def shown_item(document: JsonObject, sizes: Mapping[str, int]) -> JsonObject:
     """Return an item whole for programs."""
     return summary(document) | {
         "errorsource": document.get("errorsource"),
+        "headers": dict(kept(document).headers),
         "payload": document.get("payload"),
         "files": [{"name": name, "id": id, "bytes": sizes.get(id)} for name, id in files(document)],
     }
+
+
+def kept(document: JsonObject) -> Metadata:
+    """Return what the worker keeps beside an item's payload."""
+    return taken_out(object_of(document.get("payload")))[1]
 
 
 def files(document: JsonObject) -> list[tuple[str, str]]:

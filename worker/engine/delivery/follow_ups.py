@@ -32,6 +32,7 @@ from worker.producer.insert import insert
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes, tried
 from worker.telemetry.log import Log
+from worker.telemetry.spans import sending_later
 from worker.uptime import uptime
 
 WAIT_FIRST: Final = 0.5
@@ -152,17 +153,21 @@ class FollowUps:
         """Push one; returns what was said instead of taking it."""
         try:
             await self._pool.wait_ready()
-            if push.unique is not None:
-                await self._unique.put(push, push.unique)
-            else:
-                await self._pool.call(
-                    lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
-                )
+            with sending_later(push):
+                await self._sent(push)
         except OpenIAPError as error:
             return error
         except Exception as error:  # whatever is odd about this one, the others go on
             return Unsupported(f"{type(error).__name__}: {error}", operation="push_workitem")
         return None
+
+    async def _sent(self, push: FollowUp) -> None:
+        if push.unique is not None:
+            await self._unique.put(push, push.unique)
+        else:
+            await self._pool.call(
+                lambda client: insert(client, push, id_field=ID_FIELD), turn="first"
+            )
 
     def _patience_with(self, error: OpenIAPError) -> float:
         if isinstance(error, PayloadTooLarge):

@@ -25,6 +25,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
+from worker._version import __version__
 from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
 from worker.engine.execution.offspring import Leftovers, adopt, end_below
@@ -42,6 +43,8 @@ from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
 from worker.item.outcome import invalid_payload, result_fields
+from worker.telemetry.spans import within
+from worker.telemetry.tracing import Tracing
 
 if sys.platform == "win32":
     import msvcrt
@@ -197,6 +200,7 @@ class Child:
         arguments = signature.arguments(payload, item, client, {})
         context = copy_context()
         context.run(current_item.set, item)
+        context.run(within, item.trace)
         if item.has_metadata and item.metadata.namespace:
             context.run(current_namespace.set, item.metadata.namespace)
         if not inspect.iscoroutinefunction(function):
@@ -264,8 +268,13 @@ def main() -> None:
         return
     if start["memory"] is not None:
         bound_memory(start["memory"])
+    tracing = Tracing(
+        start["trace_url"], version=__version__, environment=os.environ, report=lambda _: None
+    )
+    tracing.start()
     with asyncio.Runner() as runner:
         Child(channel, registered, start["memory"], runner).serve()
+    tracing.close()
     end_below(os.getpid())
 
 

@@ -41,6 +41,7 @@ class ChildSpec:
         handler, queue: which of the modules' handlers it runs.
         modules, folder: as ``load_modules`` takes them.
         memory: bytes, or None.
+        trace_url: where spans go; "" for nowhere.
     """
 
     handler: str
@@ -48,6 +49,7 @@ class ChildSpec:
     modules: Sequence[str]
     folder: Path | None
     memory: int | None
+    trace_url: str = ""
 
 
 class Listener(Protocol):
@@ -176,6 +178,7 @@ class ChildProcess:
                 "modules": list(spec.modules),
                 "folder": None if spec.folder is None else str(spec.folder),
                 "memory": spec.memory,
+                "trace_url": spec.trace_url,
             }
         )
         waited: set[asyncio.Future[Any]] = {self._greeting, self._ends.exited}

@@ -16,6 +16,7 @@ def make_executor(
     slots: int,
     modules: Sequence[str] = (),
     folder: Path | None = None,
+    trace_url: str = "",
     lost_changed: Callable[[], None] = lambda: None,
 ) -> Executor:
     """Make the executor of a handler.
@@ -25,6 +26,7 @@ def make_executor(
         slots: how many of its items run at once.
         modules, folder: what ``load_modules`` was given; a child imports these where the handler
             does not stand in the module that defines its function.
+        trace_url: where the spans of a child go.
         lost_changed: called on the loop whenever ``lost()`` may have changed.
 
     Raises:
@@ -36,5 +38,10 @@ def make_executor(
     if execution == "thread":
         return ThreadExecutor(registered, slots=slots, lost_changed=lost_changed)
     return ProcessExecutor(
-        registered, slots=slots, modules=modules, folder=folder, lost_changed=lost_changed
+        registered,
+        slots=slots,
+        modules=modules,
+        folder=folder,
+        trace_url=trace_url,
+        lost_changed=lost_changed,
     )

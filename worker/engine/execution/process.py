@@ -41,6 +41,7 @@ class ProcessExecutor:
         slots: int,
         modules: Sequence[str] = (),
         folder: Path | None = None,
+        trace_url: str = "",
         lost_changed: Callable[[], None] = lambda: None,
     ) -> None:
         """Check that a child can run this handler.
@@ -59,6 +60,7 @@ class ProcessExecutor:
             _modules(registered, modules),
             folder,
             options.memory,
+            trace_url,
         )
         self._lost_changed = lost_changed
         self._attempts = Attempts()

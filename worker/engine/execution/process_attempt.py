@@ -117,9 +117,8 @@ class ProcessAttempt(Attempt):
         kind = message["type"]
         if kind == "log":
             if message["level"] in LEVELS:
-                getattr(self.call.item.log, message["level"])(
-                    message["message"], **message["fields"]
-                )
+                say = getattr(self.call.item.log, message["level"])
+                self.context.run(say, message["message"], **message["fields"])
         elif message["run"] != self._number or self.ended:
             return
         elif kind == "ask":

@@ -23,6 +23,7 @@ from worker.item.files import Attachment
 from worker.item.item import Item
 from worker.item.metadata import KEY, taken_out
 from worker.item.new_item import FollowUp, Push, Sent
+from worker.item.trace import Trace
 from worker.item.unique import Unique
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -44,6 +45,7 @@ def item_to_message(item: Item) -> Message:
         "deadline": None if item.deadline is None else item.deadline.isoformat(),
         "files": [{"name": file.name, "id": file.id} for file in item.files.values()],
         "metadata": item.metadata.content() if item.has_metadata else None,
+        "trace": None if item.trace is None else [item.trace.traceparent, item.trace.tracestate],
     }
 
 
@@ -71,6 +73,7 @@ def item_from_message(message: Mapping[str, Any], channel: Channel, files: "Pipe
         maxretries=None if left is None else attempt + int(left),
         metadata=metadata,
         store=PipeStore(files),
+        trace=None if message["trace"] is None else Trace(*message["trace"]),
     )
 
 

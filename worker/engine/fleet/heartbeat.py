@@ -15,6 +15,7 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -227,8 +228,13 @@ class Heartbeat(Service):
         """
         documents = await documents_of_workers(self._pool, self.me.queues)
         now = self.server_now()
-        peers = (peer_of(document, now, self._misfits) for document in documents)
-        self._peers = self._sightings.note(peer for peer in peers if peer is not None)
+        read = (peer_of(document, now, self._misfits) for document in documents)
+        peers = [peer for peer in read if peer is not None]
+        if self.server_time is None:
+            # By this machine's clock, which may be wrong, the living could seem dead for long: they
+            # are silent for as long as this worker has seen them so.
+            peers = [replace(peer, silent=0.0) for peer in peers]
+        self._peers = self._sightings.note(peers)
         self._look_for_namesake(self._peers)
         self._wanting.clear()
         return self._peers

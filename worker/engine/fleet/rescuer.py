@@ -58,6 +58,9 @@ FORGET_DEATHS_AFTER: Final = timedelta(days=7)
 RunId = tuple[str, int, int, str]
 """One run of an item, and who is closing it: what ``run_id`` tells apart."""
 
+MOST_ROUNDS: Final = 3
+"""So many intervals at most count between two looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class RescueTimes:
@@ -113,7 +116,9 @@ class Rescuer(Service):
         self._idle_until = 0.0
         """Before that (``uptime``) this worker leads none of its queues."""
         self._seen: dict[RunId, float] = {}
-        """Since when an item is in processing, unchanged; ``uptime``."""
+        """For how many seconds an item was seen in processing, unchanged."""
+        self._noted = 0.0
+        """When that was brought up to date; ``uptime``."""
 
     async def round(self) -> float:
         """Look, where there is a link, or let it be; returns when the next round is.
@@ -160,8 +165,7 @@ class Rescuer(Service):
         self._note(documents)
         taken = 0
         for document in documents:
-            looked = uptime()
-            seen = looked - self._seen.get(run_id(document), looked)
+            seen = self._seen.get(run_id(document), 0.0)
             orphan = orphan_of(document, peers, own, self._times, now, seen)
             if orphan is None:
                 continue
@@ -207,8 +211,11 @@ class Rescuer(Service):
         return list(found.values())
 
     def _note(self, documents: Iterable[Mapping[str, Any]]) -> None:
-        now = uptime()
-        self._seen = {run: self._seen.get(run, now) for run in map(run_id, documents)}
+        # A clock that leaps ahead, as one does that takes the leap for sleep, makes no item old.
+        since = min(uptime() - self._noted, MOST_ROUNDS * self._times.interval)
+        seen = {run: before + since for run, before in self._seen.items()}
+        self._noted = uptime()
+        self._seen = {run: seen.get(run, 0.0) for run in map(run_id, documents)}
 
     async def _forget(self, peers: Sequence[Peer], documents: Sequence[Mapping[str, Any]]) -> None:
         """Delete what long-dead workers left, once none of their items is in processing."""

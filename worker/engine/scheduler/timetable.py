@@ -11,6 +11,7 @@ from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
 from worker.engine.scheduler.records import Record, ScheduleKey
 from worker.engine.scheduler.ticks import Due, due, missed_by
+from worker.item.metadata import Metadata, joined
 from worker.openiap.workitem import JsonObject
 
 
@@ -115,7 +116,8 @@ class ScheduleEntry:
         Raises:
             Exception: it cannot be made, or does not fit.
         """
-        return _payload(self.handler, await self.schedule.payload_at(tick))
+        made = _payload(self.handler, await self.schedule.payload_at(tick))
+        return joined(made, Metadata(headers=self.schedule.headers))
 
 
 def timetable(handlers: Iterable[Registered], now: datetime) -> list[ScheduleEntry]:

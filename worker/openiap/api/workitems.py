@@ -1,15 +1,18 @@
 """Work items and their queues."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
 from worker.openiap.api.subject import Subject
+from worker.openiap.errors import AccessDenied, ServerError
+from worker.openiap.fields import id_of
 from worker.openiap.large import apart, is_large
 from worker.openiap.types import FileArgument, Payload
-from worker.openiap.values import argument_text, checked_payload, documents_from_text
+from worker.openiap.values import argument_text, checked_payload, documents_from_text, query_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkItemQueue
 
 
@@ -27,6 +30,7 @@ class WorkitemCalls(Subject):
     """
 
     on_late_pop: Callable[[Workitem], None] | None = None
+    _queue_ids: dict[str, str] | None = None
 
     async def push_workitem(
         self,
@@ -58,7 +62,7 @@ class WorkitemCalls(Subject):
         if files:
             files = await self._transfer.stored(
                 files,
-                {"wiq": wiq, "wiqid": wiqid},
+                {"wiq": wiq, "wiqid": wiqid or await self._queue_id(wiq, timeout)},
                 operation="push_workitem",
                 seconds=self._seconds(timeout),
             )
@@ -77,7 +81,34 @@ class WorkitemCalls(Subject):
             priority=priority,
             files=files,
         )
+        if files:
+            self._queue_ids = {**(self._queue_ids or {}), pushed.wiq: pushed.wiqid}
         return pushed
+
+    async def _queue_id(self, wiq: str, timeout: float | None) -> str:
+        """Return a queue's id, by which OpenIAP finds the files that go with it; "" if unknown.
+
+        Asked for once: a push tells whether the queue has been made anew since.
+        """
+        known = (self._queue_ids or {}).get(wiq)
+        if known:
+            return known
+        with suppress(AccessDenied, ServerError):
+            text = await self._call(
+                "query",
+                timeout,
+                collectionname="mq",
+                query=query_text({"_type": "workitemqueue", "name": wiq}),
+                projection=argument_text({"name": 1}),
+                orderby="",
+                queryas="",
+                explain=False,
+                skip=0,
+                top=1,
+            )
+            for found in documents_from_text(text, operation="query"):
+                return id_of(found)
+        return ""
 
     async def push_workitems(
         self,

@@ -68,7 +68,7 @@ class GaugeExport:
         self._gauges = gauges
         self._attributes = origin.attributes()
         reader = export.PeriodicExportingMetricReader(
-            exporter.OTLPMetricExporter(endpoint=url, insecure=_insecure(url)),
+            exporter.OTLPMetricExporter(endpoint=url, insecure=is_insecure(url)),
             export_interval_millis=interval * 1000,
         )
         self._provider = metrics.MeterProvider(
@@ -120,7 +120,7 @@ class LogExport:
         self._provider = logs.LoggerProvider(resource=_resource(origin), shutdown_on_exit=False)
         self._provider.add_log_record_processor(
             export.BatchLogRecordProcessor(
-                exporter.OTLPLogExporter(endpoint=url, insecure=_insecure(url)),
+                exporter.OTLPLogExporter(endpoint=url, insecure=is_insecure(url)),
                 schedule_delay_millis=1000,
             )
         )
@@ -149,5 +149,6 @@ def _resource(origin: Origin) -> Any:
     return resources.Resource.create(origin.resource())
 
 
-def _insecure(url: str) -> bool:
+def is_insecure(url: str) -> bool:
+    """Whether a collector is spoken to without TLS."""
     return not url.startswith("https://")

@@ -376,3 +376,25 @@ async def test_a_last_heartbeat_of_an_earlier_life_ends_nobody_and_a_living_one_
     assert met == [], "that is what it wrote before"
     look(3)
     assert met == [True]
+
+
+@pytest.mark.parametrize("stamp", [None, "today"])
+async def test_a_machines_clock_makes_nobody_seem_dead_where_the_server_tells_no_time(
+    clock: Clock, stamp: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those whose stamps are a day old by this machine's clock may have written just now."""
+    monkeypatch.setattr("worker.engine.fleet.sightings.uptime", clock)
+    store = Store()
+    store.stamp = stamp
+    store.documents = [
+        {**document, "_modified": iso(datetime.now(UTC) - timedelta(days=1))}
+        for document in fleet_of("b", "c")
+    ]
+    alive = heartbeat(store, interval=3600, dead_after=45.0)
+    await alive.start()
+    try:
+        assert [peer.silent for peer in await alive.peers()] == [0.0, 0.0]
+        clock.now += 50
+        assert [peer.silent for peer in await alive.peers()] == [50.0, 50.0], "as they were seen"
+    finally:
+        await alive.stop()

@@ -165,7 +165,7 @@ class House:
 
     usable = ready = True
     me = WorkerInfo("a", "1", {"q": 1})
-    server_time = NOW
+    server_time: datetime | None = NOW
 
     def __init__(self, *, leaps: bool) -> None:
         self.leaps = leaps
@@ -253,3 +253,28 @@ async def test_who_comes_after_another_does_not_look_until_that_one_could_be_pas
     assert now < end + limit
     now += await rescuer.round()
     assert house.looks == 3, "it leads now"
+
+
+async def test_a_clock_that_leaps_a_day_ahead_makes_no_item_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without heartbeats nobody tells the server's time, and an item is as old as it was seen."""
+    now, taken = 1_000_000.0, []
+    monkeypatch.setattr("worker.engine.fleet.rescuer.uptime", lambda: now)
+
+    async def take(orphan: Orphan, *, patient: bool) -> Delivered:
+        taken.append(orphan)
+        return Delivered("applied")
+
+    house = House(leaps=False)
+    house.usable = False
+    house.server_time = None
+    rescuer = looking(house, take)
+    await rescuer.rescue()
+    now += 24 * 3600
+    await rescuer.rescue()
+    assert not taken, "a living worker may have it"
+    for _ in range(int(TIMES.unclaimed_after / TIMES.interval)):
+        now += TIMES.interval
+        await rescuer.rescue()
+    assert taken, "it was seen for as long as that"
