@@ -131,7 +131,6 @@ class Consumer:
         self._due: list[datetime] = []
         """With ``once``: when items that this worker parked may be popped again; a heap."""
         self._slot_free = asyncio.Event()
-        self._next_in_line = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -232,7 +231,8 @@ class Consumer:
                 if self._quieting.is_set():
                     return
             if self.full:
-                if await self._waited_in_vain():
+                self._slot_free.clear()
+                if self.full and await self._waited_in_vain():
                     return
                 continue
             if not self._pool.ready:
@@ -285,18 +285,7 @@ class Consumer:
 
     async def _waited_in_vain(self) -> bool:
         """Wait for a slot; whether there will be none soon: a worker that ends with its queue does
-        not wait for long for what the machine lacks.
-
-        One popper waits for the slot, and the others for its place: a slot that comes free would
-        else wake all of them, for one to pop.
-        """
-        async with self._next_in_line:
-            return await self._no_slot_came()
-
-    async def _no_slot_came(self) -> bool:
-        if not self.full or self._quieting.is_set():
-            return False
-        self._slot_free.clear()
+        not wait for long for what the machine lacks."""
         short = self._shortages is not None and self._shortages.reasons().get(self.queue)
         try:
             async with asyncio.timeout(DRAIN_PATIENCE if short and self._once else None):
