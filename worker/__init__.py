@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
     from worker.openiap.client import Client
-    from worker.producer.connect import connect
+    from worker.producer.connect import client, connect
     from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
     from worker.state.lock import LockLost, LockTimeout
     from worker.state.state import State
@@ -70,6 +70,7 @@ __all__ = [
     "Skip",
     "State",
     "__version__",
+    "client",
     "connect",
     "context",
     "contracts_of",
@@ -108,7 +109,7 @@ _ROOMS: Final = {
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
     "worker.openiap.client": "Client",
-    "worker.producer.connect": "connect",
+    "worker.producer.connect": "client connect",
     "worker.producer.producer": "ItemFailed NoProducer Producer Pushed ResultTimeout",
     "worker.state.lock": "LockLost LockTimeout",
     "worker.state.state": "State",

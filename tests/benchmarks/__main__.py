@@ -6,6 +6,7 @@ A part that breaks or takes too long is noted on the page with its reason; the o
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from tests.benchmarks import (
     memory,
     ordered_keys,
     ordered_schedules,
+    outofbox,
     scale,
     throughput,
 )
@@ -52,6 +54,7 @@ PARTS: Final = (
     Part((7,), "How the cost grows", growth.run, 1500),
     Part((9,), "Schedules", ordered_schedules.run, 1500),
     Part((10,), "Keys and rates", ordered_keys.run, 2400),
+    Part((11,), "Out of the box", outofbox.run, 6000),
 )
 """In the order of the page; a new benchmark is a module with ``run`` and a line here."""
 
@@ -74,8 +77,17 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         default=Path(tempfile.gettempdir()) / "openiap-worker-peers",
         help="keeps the peers' environments between runs",
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="PATH",
+        help="another checkout of this project: the tree before, for what 11 compares with it",
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file to write")
-    return parser.parse_args(given)
+    found = parser.parse_args(given)
+    if found.against and not (found.against / "worker" / "__main__.py").is_file():
+        parser.error(f"--against {found.against}: no checkout of this project, no worker/ in it")
+    return found
 
 
 async def _run(plan: Plan, only: frozenset[int], results: Path) -> bool:
@@ -145,7 +157,10 @@ def main() -> int:
         bench_dir=given.bench_dir,
         peers_dir=given.peers_dir,
         peers=not given.no_peers,
+        before=given.against and given.against.resolve(),
     )
+    # As Ctrl-C does: who is asked to end still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return 0 if asyncio.run(_run(plan, only, given.results)) else 1
 
 

@@ -19,6 +19,7 @@ from tests.benchmarks.stage import (
     lane_started,
     local_server,
     settings_for,
+    written,
 )
 from worker.app.decorator import handler
 from worker.app.options import Handler
@@ -54,7 +55,9 @@ async def child(spec: Mapping[str, Any]) -> list[float]:
 
         return stamp
 
-    more = {"poll_interval": NEVER} if spec["mode"] == "message" else {}
+    more = dict(spec["settings"])
+    if spec["mode"] == "message":
+        more["poll_interval"] = NEVER
     settings = settings_for(spec["url"], "native", Path(spec["folder"]) / spec["mode"], **more)
     options = connection_options(settings, "")
     kind = NativeClient if spec["mode"] == "watch" else _Blind
@@ -73,11 +76,11 @@ async def run(plan: Plan) -> list[Section]:
     p99 = Spread(())
     for mode in MODES:
         if mode == "watch":
-            runs = [await _mode(plan, mode) for _ in range(plan.runs)]
+            runs = [await pushed(plan, mode) for _ in range(plan.runs)]
         else:
-            runs = await asyncio.gather(*(_mode(plan, mode) for _ in range(plan.runs)))
+            runs = await asyncio.gather(*(pushed(plan, mode) for _ in range(plan.runs)))
         halves = Spread.of(statistics.median(found) * 1000 for found in runs)
-        tails = Spread.of(_p99(found) * 1000 for found in runs)
+        tails = Spread.of(p99_of(found) * 1000 for found in runs)
         table.rows.append((mode, str(sum(map(len, runs))), str(halves), str(tails)))
         if mode == "watch":
             p99 = tails
@@ -91,18 +94,26 @@ async def run(plan: Plan) -> list[Section]:
     return [Section(3, "From push to handler start", [note], [table], [target])]
 
 
-def _p99(found: list[float]) -> float:
+def p99_of(found: list[float]) -> float:
+    """Return the 99th percentile."""
     return sorted(found)[min(len(found) - 1, round(0.99 * (len(found) - 1)))]
 
 
-async def _mode(plan: Plan, mode: str) -> list[float]:
+async def pushed(plan: Plan, mode: str, settings: Mapping[str, Any] | None = None) -> list[float]:
+    """Push one by one and return the seconds that each took to its handler.
+
+    Args:
+        settings: the worker's, besides those of every benchmark; None is its default.
+    """
     chance = random.Random(mode)
     async with local_server() as server, connected(server) as client:
         for n in range(QUEUES):
             name = f"{mode}-{n}"
             amqpqueue = name if mode == "message" else ""
             await client.add_workitem_queue(WorkItemQueue(name=name, amqpqueue=amqpqueue))
-        async with lane_started(server, "latency", mode=mode) as process:
+        async with lane_started(
+            server, "latency", mode=mode, settings=dict(settings or {})
+        ) as process:
             await first_line(process)
             await asyncio.sleep(1)
 
@@ -111,20 +122,20 @@ async def _mode(plan: Plan, mode: str) -> list[float]:
                 await client.push_workitem(f"{mode}-{n}", {"at": time.monotonic()})
 
             if mode == "watch":
-                pushed = plan.amount(200, 20)
-                for n in range(pushed):
+                count = plan.amount(200, 20)
+                for n in range(count):
                     await push(n % QUEUES, chance.uniform(0.02, 0.08))
             else:
                 span, rounds = (10.0, 2) if mode == "message" else (15.0, 2)
-                pushed = QUEUES * plan.amount(rounds, 1)
-                for _ in range(pushed // QUEUES):
+                count = QUEUES * plan.amount(rounds, 1)
+                for _ in range(count // QUEUES):
                     pushes = (push(n, chance.uniform(0, span)) for n in range(QUEUES))
                     await asyncio.gather(*pushes)
                     await _all_taken(server)
             await _all_taken(server)
             out, _ = await asyncio.wait_for(process.communicate(b"end"), ROUND_DEADLINE)
     found: list[float] = json.loads(out.splitlines()[-1])
-    assert len(found) == pushed
+    assert len(found) == count
     return found
 
 
@@ -133,6 +144,6 @@ async def _all_taken(server: Server) -> None:
     async with asyncio.timeout(ROUND_DEADLINE):
         while True:
             stats = await server.stats()
-            if stats.get("updateworkitem", 0) >= stats.get("pushworkitem", 0):
+            if written(stats) >= stats.get("pushworkitem", 0):
                 return
             await asyncio.sleep(0.2)

@@ -45,14 +45,22 @@ def why_no_peers(plan: Plan) -> str:
     return ""
 
 
-async def run_peers(plan: Plan, jobs: int) -> Mapping[str, Peer]:
-    """Run all peers once; one that gave no result is left out."""
+async def run_peers(plan: Plan, jobs: int, *, payload: int = 0) -> Mapping[str, Peer]:
+    """Run all peers once; one that gave no result is left out.
+
+    Args:
+        payload: bytes of JSON that each job carries, about.
+    """
     plan.peers_dir.mkdir(parents=True, exist_ok=True)
     command = ["bash", str(plan.bench_dir / "run_peers"), str(jobs), str(SLOTS)]
     log = plan.peers_dir / "log"
     try:
         out = await told(
-            [*command, str(plan.peers_dir)], PEERS_DEADLINE, log, folder=plan.peers_dir
+            [*command, str(plan.peers_dir)],
+            PEERS_DEADLINE,
+            log,
+            environment={"PAYLOAD": str(payload)},
+            folder=plan.peers_dir,
         )
     except BenchmarkFailed:
         _stop_redis(plan.peers_dir / "redis.pid")

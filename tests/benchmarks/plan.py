@@ -14,6 +14,7 @@ class Plan:
         bench_dir: holds ``official_loop.py`` and ``run_peers``; may not exist.
         peers_dir: where ``run_peers`` keeps the peers' environments between runs.
         peers: whether to run them.
+        before: another checkout, for "against the tree before".
     """
 
     runs: int
@@ -21,6 +22,7 @@ class Plan:
     bench_dir: Path
     peers_dir: Path
     peers: bool = True
+    before: Path | None = None
 
     def amount(self, full: int, quick: int) -> int:
         """Return how many, by ``quick``."""

@@ -62,6 +62,12 @@ class Server:
             return found
 
 
+def written(stats: Mapping[str, int]) -> int:
+    """Return how many outcomes came; the native client writes them as documents, on condition that
+    the item is still its own."""
+    return stats.get("updateworkitem", 0) + stats.get("updatedocument", 0)
+
+
 def cpu_of(pid: int) -> float:
     """Return the seconds of CPU that a process has used so far."""
     times = psutil.Process(pid).cpu_times()

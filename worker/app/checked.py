@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from worker.app.options import Handler
-from worker.app.payload import check_files, payload_json
+from worker.app.payload import check_files, item_name, payload_json
 from worker.app.registry import Registered, Registry, chosen
 from worker.app.schedule_options import Schedule
 from worker.app.signature import members_of
@@ -88,12 +88,13 @@ def check_schedule(handler: Handler[..., Any], schedule: Schedule) -> None:
     """Refuse a schedule whose items its handler would not take.
 
     Raises:
-        HandlerError: the payload does not fit, or the handler needs files.
+        HandlerError: the payload does not fit or gives no name, or the handler needs files.
     """
     try:
         check_files(handler, ())
         if not callable(schedule.payload):
-            payload_json(handler, {} if schedule.payload is None else schedule.payload)
+            payload = {} if schedule.payload is None else schedule.payload
+            item_name(handler, payload_json(handler, payload))
     except ContractError as error:
         raise HandlerError(f"Handler {handler.name}: schedule {schedule.name}: {error}") from None
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, get_args
 
 from worker.errors import HandlerError, name_of
 from worker.item.item import Item
+from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 
 EventName = Literal[
@@ -47,6 +48,7 @@ class Event:
         payload: what was stored, for ``success``.
         next_attempt: when the item is due again, for ``retry``; None where the queue decides.
         seconds: from the pop to the accepted outcome.
+        client: of the worker, for ``connected``: what is registered with it stays registered.
     """
 
     name: EventName
@@ -59,6 +61,7 @@ class Event:
     payload: dict[str, Any] | None = None
     next_attempt: datetime | None = None
     seconds: float = 0.0
+    client: Client | None = None
 
 
 EventFunction = Callable[[Event], Awaitable[None] | None]

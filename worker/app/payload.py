@@ -89,6 +89,21 @@ def item_name(handler: Handler[..., Any], stored: JsonObject) -> str:
     return clip(name, MOST_OF_A_NAME)
 
 
+def name_if_it_fits(handler: Handler[..., Any], payload: Any) -> str:
+    """Return ``item_name`` of a payload that nobody has checked; "" for one that does not fit.
+
+    Raises:
+        ContractError: it fits, and the function raised or returned no name.
+    """
+    if handler.options.item_name is None:
+        return ""
+    try:
+        stored = payload_json(handler, payload)
+    except ContractError:
+        return ""
+    return item_name(handler, stored)
+
+
 def check_files(handler: Handler[..., Any], names: Iterable[str]) -> None:
     """Refuse an item that lacks a file which its handler needs.
 

@@ -32,7 +32,7 @@ Try it: [bold]openiap-worker demo[/bold]. Work: [bold]openiap-worker run --handl
 PATHS: Final = frozenset(
     {
         *("--handlers", "--settings", "--data", "--watch", "--file", "--from", "--output", "-o"),
-        *("--check", "--keep", "--python", "--wheel", "--out"),
+        *("--check", "--keep", "--python", "--wheel", "--out", "--contracts"),
     }
 )
 """Options that take paths."""
@@ -64,7 +64,9 @@ COMMANDS: Final = (
 """Each is ``worker.cli.NAME``, in the order of the help."""
 GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
-FOLDERS: Final = frozenset({"demo", "new", "dev", "replay", "doctor", "package", "scaler", "guide"})
+FOLDERS: Final = frozenset(
+    {"demo", "new", "dev", "items", "replay", "doctor", "package", "scaler", "guide"}
+)
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
 

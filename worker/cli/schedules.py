@@ -114,10 +114,10 @@ def fire(
     entries = {entry.key: entry for entry in timetable(registry, now)}
     entry = entries[_one(name, list(entries), "in these handlers")]
 
-    payload = run_async(_payload(entry, now))
+    payload, called = run_async(_content(entry, now))
 
     async def work(signed: Client) -> str:
-        pushed = await signed.push_workitem(entry.key[0], payload, name=entry.schedule.name)
+        pushed = await signed.push_workitem(entry.key[0], payload, name=called)
         return pushed.id
 
     id = with_client(chosen, work)
@@ -125,9 +125,9 @@ def fire(
     print_result(pushed, f"Pushed item {id} to {entry.key[0]}.", as_json=as_json)
 
 
-async def _payload(entry: ScheduleEntry, now: datetime) -> JsonObject:
+async def _content(entry: ScheduleEntry, now: datetime) -> tuple[JsonObject, str]:
     try:
-        return await entry.payload(now)
+        return await entry.content(now)
     except Exception as error:  # a function of the user's makes it: it may raise anything
         raise CommandError(
             f"The payload of schedule {entry.name} cannot be made: {type(error).__name__}: {error}."

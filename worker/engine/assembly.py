@@ -340,7 +340,7 @@ class Assembly:
                 registration.trigger()
             self.log.info("signed in to OpenIAP", connection=connection.name)
             self.workers.wake_all()
-            self.events.notify_soon(Event("connected", worker=self.events.worker))
+            self.events.notify_soon(Event("connected", worker=self.events.worker, client=pooled))
 
         def lost(connection: Connection, reason: str) -> None:
             event = Event("disconnected", worker=self.events.worker, message=reason)
@@ -358,7 +358,9 @@ class Assembly:
             )
             for number in range(settings.connections)
         ]
-        return Pool(connections)
+        pool = Pool(connections)
+        pooled = pooled_client(pool)
+        return pool
 
     def _make_client(self) -> Client:
         client = self._client_factory()

@@ -225,6 +225,8 @@ class Consumer:
         while not self._quieting.is_set():
             if number:
                 await self._more.joins(number)
+                if self._quieting.is_set():
+                    return
             if self.full:
                 self._slot_free.clear()
                 if self.full and await self._waited_in_vain():
@@ -335,10 +337,13 @@ class Consumer:
         """Pop once; whether there was an item."""
         self._popping += 1
         epoch, popped = self._pool.epoch, uptime()
+        workitem = None
         try:
             workitem = await self._pool.call(self._ask)
         finally:
             self._popping -= 1
+            if workitem is None:
+                self._slot_free.set()  # the slot that it was to fill may be another pop's
         self.last_pop = time.monotonic()
         if workitem is None:
             return False

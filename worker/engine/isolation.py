@@ -159,9 +159,7 @@ class Isolation:
         """Return what is counted for an item; where that cannot be read, what its mark says."""
         item = running.workitem.id
         try:
-            found: Deaths = await self._pool.call(
-                lambda client: read_deaths(client, item, self._misfits)
-            )
+            found: Deaths = await read_deaths(self._pool, item, self._misfits)
         except OpenIAPError:
             return said
         return found.total

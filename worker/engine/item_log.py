@@ -58,11 +58,12 @@ class ItemLog:
             return
         if self._choice == "failures" and outcome.kind in ("successful", "released"):
             return
-        left = None if running.item is None else running.item.attempts_left
+        workitem = running.workitem
+        by_queue = None if running.item is None else running.item.attempts_left
+        left = _attempts_left(workitem.retries + 1, by_queue, outcome.allowed)
         said = said_of(outcome, delivered, attempts_left=left)
         if not self._log.enabled(said.level):
             return
-        workitem = running.workitem
         self._log.masked_already(
             said.level,
             said.message,
@@ -82,7 +83,7 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
     """Return what is said of an outcome that the server took.
 
     Args:
-        attempts_left: further attempts by the queue's maxretries; None if unknown.
+        attempts_left: further attempts that queue and policy allow; None if unknown.
     """
     if outcome.kind == "successful":
         return DONE
@@ -99,11 +100,23 @@ def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None
         if attempts_left is not None:
             fields["attempts_left"] = attempts_left
         return Said("info", "item will be tried again", {**fields, "error": error})
-    why = {
-        "business": "a business error is not tried again",
-        "application": "no attempts are left",
-    }.get(outcome.kind, "it would fail again")
-    return Said("warn", "item failed for good", {"why": why, "error": error})
+    return Said("warn", "item failed for good", {"why": _why_final(outcome), "error": error})
+
+
+def _why_final(outcome: Outcome) -> str:
+    if outcome.kind == "business":
+        return "a business error is not tried again"
+    if outcome.kind == "application" or outcome.allowed is not None:
+        return "no attempts are left"
+    return "it would fail again"
+
+
+def _attempts_left(attempt: int, by_queue: int | None, allowed: int | None) -> int | None:
+    """Return what the queue's rule and the handler's leave; the smaller one holds."""
+    if allowed is None:
+        return by_queue
+    by_policy = max(0, allowed - attempt)
+    return by_policy if by_queue is None else min(by_queue, by_policy)
 
 
 def _name(workitem: Workitem) -> dict[str, str]:

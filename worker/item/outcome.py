@@ -101,6 +101,8 @@ class Outcome:
         attachments: name and local path of each file to store with the item.
         pushes: follow-up items, pushed once the server has the outcome; with a success only.
         written: the payload's JSON text, where it was made already.
+        allowed: the attempts that the error's rule allows in all, where it counts them; for the
+            log line of this life, not kept on disk.
         waits: why and until when an item that is handed back is parked; not kept on disk, so one
             that was not parked before a crash is handed back by the next life.
     """
@@ -112,6 +114,7 @@ class Outcome:
     retry_at: datetime | None = None
     attachments: tuple[tuple[str, str], ...] = ()
     pushes: tuple[FollowUp, ...] = ()
+    allowed: int | None = field(default=None, compare=False)
     waits: Waits | None = None
     written: Written | None = field(default=None, compare=False, repr=False)
 
@@ -261,10 +264,11 @@ def failure(
     if isinstance(rule, NeverRetry):
         return Outcome("failed", None, message, source)
     if isinstance(rule, Backoff):
-        if rule.attempts is not None and attempt >= rule.attempts:
-            return Outcome("failed", None, message, source)
+        allowed = rule.attempts
+        if allowed is not None and attempt >= allowed:
+            return Outcome("failed", None, message, source, allowed=allowed)
         at = now + timedelta(seconds=rule.wait(attempt, chance))
-        return Outcome("application", None, message, source, retry_at=at)
+        return Outcome("application", None, message, source, retry_at=at, allowed=allowed)
     return Outcome("application", None, message, source)
 
 

@@ -17,9 +17,9 @@ from worker.openiap.replies import Replies
 from worker.openiap.types import (
     Capabilities,
     ConnectionOptions,
-    QueueCallback,
+    ToldChange,
+    ToldMessage,
     User,
-    WatchCallback,
 )
 from worker.openiap.workitem import JsonObject, Workitem
 
@@ -52,6 +52,10 @@ class LinkBackend(Protocol):
     @property
     def connected(self) -> bool:
         """Signed in, as far as this side knows."""
+
+    @property
+    def sign_ins(self) -> int:
+        """How many links have been signed in so far; what was registered on another is gone."""
 
     @property
     def user(self) -> User | None:
@@ -138,13 +142,13 @@ class FileBackend(Protocol):
 class MessageBackend(Protocol):
     """Message queues, exchanges and watches, with the callbacks that they feed."""
 
-    async def register_queue(self, queue_name: str, callback: QueueCallback, seconds: float) -> str:
+    async def register_queue(self, queue_name: str, callback: ToldMessage, seconds: float) -> str:
         """Receive what is sent to a message queue; returns its name."""
 
     async def register_exchange(
         self,
         exchange_name: str,
-        callback: QueueCallback | None,
+        callback: ToldMessage | None,
         algorithm: str,
         routingkey: str,
         addqueue: bool,
@@ -162,7 +166,7 @@ class MessageBackend(Protocol):
         self,
         collectionname: str,
         paths: list[str],
-        callback: WatchCallback | None,
+        callback: ToldChange | None,
         seconds: float,
     ) -> str:
         """Be told of changes in a collection; returns the watch's id."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-from worker.openiap.types import ClientEvent, EventCallback, EventName
+from worker.openiap.types import ClientEvent, EventName, ToldEvent
 
 E = TypeVar("E")
 
@@ -63,12 +63,26 @@ class ConnectionEvents:
 
     def __init__(self, callbacks: Callbacks) -> None:
         self.callbacks: Final = callbacks
-        self._listeners: dict[str, EventCallback] = {}
+        self._listeners: dict[str, ToldEvent] = {}
+        self._initial: list[ClientEvent] = []
+        self._joining: list[tuple[str, tuple[ClientEvent, ...]]] = []
 
-    def add(self, callback: EventCallback) -> str:
-        """Call ``callback`` on every event from now on; returns an id for ``remove``."""
-        eventid = uuid4().hex
+    @property
+    def signed_in(self) -> bool:
+        """Whether the last that was told is a sign-in."""
+        return bool(self._initial) and self._initial[-1].event == "SignedIn"
+
+    def add(self, callback: ToldEvent, eventid: str = "") -> str:
+        """Call ``callback`` on every event from now on; returns an id for ``remove``.
+
+        ``Connected`` and ``SignedIn`` of the present link, where they came before, are told to it
+        in the loop's next turn.
+        """
+        eventid = eventid or uuid4().hex
         self._listeners[eventid] = callback
+        if self._initial:
+            self._joining.append((eventid, tuple(self._initial)))
+            asyncio.get_running_loop().call_soon(self._tell_joining)
         return eventid
 
     def remove(self, eventid: str) -> None:
@@ -77,6 +91,19 @@ class ConnectionEvents:
 
     def tell(self, event: EventName, reason: str = "") -> None:
         """Tell everyone, in the order in which they came."""
+        self._tell_joining()  # whoever came late hears of what was before this first
         told = ClientEvent(event, reason)
+        if event in ("Connecting", "Disconnected"):
+            self._initial.clear()
+        else:
+            self._initial.append(told)
         for callback in tuple(self._listeners.values()):
             self.callbacks.run(f"the event {event}", callback, told)
+
+    def _tell_joining(self) -> None:
+        joining, self._joining = self._joining, []
+        for eventid, events in joining:
+            for told in events:
+                callback = self._listeners.get(eventid)
+                if callback is not None:
+                    self.callbacks.run(f"the event {told.event}", callback, told)

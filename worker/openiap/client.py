@@ -20,6 +20,7 @@ from worker.openiap.api.messages import MessageCalls
 from worker.openiap.api.telemetry import TelemetryCalls
 from worker.openiap.api.workitems import WorkitemCalls
 from worker.openiap.backend import Signin
+from worker.openiap.counted import counted
 from worker.openiap.credentials import Credentials, credentials_for
 from worker.openiap.types import Capabilities, EventCallback, User
 from worker.openiap.workitem import JsonObject
@@ -41,6 +42,11 @@ class Client(DocumentCalls, FileCalls, WorkitemCalls, MessageCalls, TelemetryCal
     def connected(self) -> bool:
         """Signed in, as far as this side knows."""
         return self._backend.link.connected
+
+    @property
+    def sign_ins(self) -> int:
+        """How many links this client has signed in so far: one, and one for each reconnect."""
+        return self._backend.link.sign_ins
 
     @property
     def user(self) -> User | None:
@@ -127,10 +133,10 @@ class Client(DocumentCalls, FileCalls, WorkitemCalls, MessageCalls, TelemetryCal
     def on_client_event(self, callback: EventCallback) -> str:
         """Call ``callback`` on every connection event; returns an id for ``off_client_event``.
 
-        ``SignedIn`` is told exactly once per sign-in. One that happened before this call is not
-        told again: look at ``connected``.
+        ``SignedIn`` is told exactly once per sign-in; ``Connected`` and ``SignedIn`` of the present
+        link, where they came before this call, are told to this callback in the loop's next turn.
         """
-        return self._backend.events.add(callback)
+        return self._backend.events.add(counted(callback))
 
     def off_client_event(self, eventid: str) -> None:
         """Forget a callback; an unknown id is no error."""

@@ -2,7 +2,8 @@
 
 1. It connects for ever, with growing jittered waits; only wrong credentials at the first attempt
    end it.
-2. After each sign-in it runs ``on_connected`` (register queues, send what waits), then it is ready.
+2. After each sign-in it makes again what user code has registered (``kept.py``) and runs
+   ``on_connected`` (register queues, send what waits), then it is ready.
 3. When nothing was heard for a while it asks; a link that does not answer is replaced.
 """
 
@@ -21,11 +22,14 @@ from worker.openiap.errors import (
     RateLimited,
     RequestTimeout,
 )
+from worker.openiap.kept import Keeper
 from worker.openiap.limiter import Limiter, Turn
-from worker.openiap.types import ClientEvent
+from worker.openiap.types import ClientEvent, EventName
 
 PROBE_TIMEOUT: Final = 10.0
 CLOSE_TIMEOUT: Final = 5.0
+CALLBACK_GRACE: Final = 1.0
+"""Seconds for callbacks of user code that still run at the end."""
 
 T = TypeVar("T")
 
@@ -73,6 +77,8 @@ class Connection:
         """How many sign-ins there were; a write-back that spans two of them is checked first."""
         self.in_flight = 0
         self.ready: Final = asyncio.Event()
+        self.keeper: Final = Keeper(log.error)
+        """What user code has registered here."""
         self._make = make
         self._times = times
         self._log = log
@@ -82,6 +88,7 @@ class Connection:
         self._events: asyncio.Queue[ClientEvent] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
+        self._told: EventName | None = None
 
     @property
     def client(self) -> Client:
@@ -121,6 +128,7 @@ class Connection:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await self._drop()
+        await self.keeper.events.callbacks.stop(CALLBACK_GRACE)
 
     async def call(self, operation: Callable[[Client], Awaitable[T]], *, turn: Turn = "then") -> T:
         """Run one operation on the client, whether or not the connection is ready yet.
@@ -184,6 +192,7 @@ class Connection:
         events = self._events
         client = self._make()
         client.on_client_event(events.put_nowait)
+        client.on_client_event(self._pass_on)
         self._client = client
         try:
             await client.connect(timeout=self._times.connect_timeout)
@@ -248,6 +257,7 @@ class Connection:
     async def _signed_in(self) -> bool:
         """Do what is to be done after a sign-in; False when the link turns out to be dead."""
         self.epoch += 1
+        told = False
         while not self.ready.is_set():
             client = self._client
             if client is None or not client.connected:
@@ -255,6 +265,10 @@ class Connection:
             if client.server_config.get("rate_limited") is False:
                 self.limiter.lift()
             try:
+                await self.keeper.restore(client, self.call)
+                if not told:
+                    told = True
+                    self._tell("SignedIn")
                 await self._on_connected(self)
             except OpenIAPError as error:
                 self._log.warn(f"after the sign-in: {error}", connection=self.name)
@@ -272,7 +286,18 @@ class Connection:
         self.ready.clear()
         if was_ready:
             self._log.warn(f"disconnected from OpenIAP: {reason}", connection=self.name)
+        self._tell("Disconnected", reason)
         self._on_lost(self, reason)
+
+    def _pass_on(self, event: ClientEvent) -> None:
+        """Tell user code; a sign-in only once everything is registered again."""
+        if event.event != "SignedIn":
+            self._tell(event.event, event.reason)
+
+    def _tell(self, event: EventName, reason: str = "") -> None:
+        if event != "Disconnected" or self._told != event:  # the client may have told of it before
+            self._told = event
+            self.keeper.events.tell(event, reason)
 
     def _settle(self, problem: OpenIAPError | None) -> bool:
         """Tell ``start`` how the first attempt went; False when it was told before."""

@@ -5,11 +5,16 @@ them happens here and nowhere else.
 """
 
 import re
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 IN_A_CHILD: Final = (
     "a forked child has no part in the connection of its parent; it can open its own"
 )
+
+
+RATE_WINDOW: Final = 1.0
+"""Seconds of the server's rate limit window (server.md, Errors)."""
+_WORD_START: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class OpenIAPError(Exception):
@@ -20,9 +25,14 @@ class OpenIAPError(Exception):
         item_id: the work item it was about, or "".
         text: what the server or the library said.
         maybe_done: the server may have executed the call although no answer came.
+        code: what happened, for programs: ``"QUEUE_NOT_FOUND"``; one for each class.
     """
 
     maybe_done: ClassVar[bool] = False
+    code: ClassVar[str] = "OPENIAP_ERROR"
+
+    def __init_subclass__(cls) -> None:
+        cls.code = _WORD_START.sub("_", cls.__name__).upper()
 
     def __init__(self, text: str, *, operation: str = "", item_id: str = "") -> None:
         self.text = text
@@ -30,6 +40,17 @@ class OpenIAPError(Exception):
         self.item_id = item_id
         where = f"{operation}({item_id})" if item_id else operation
         super().__init__(f"{where}: {text}" if where else text)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """All that is known, by name, as JSON has it: for log lines and answers of one's own."""
+        return {
+            "code": self.code,
+            "text": self.text,
+            "operation": self.operation,
+            "item_id": self.item_id,
+            "maybe_done": self.maybe_done,
+        }
 
 
 class RateLimited(OpenIAPError):
@@ -40,6 +61,16 @@ class RateLimited(OpenIAPError):
         """How many messages the server counted in its window, this one included; 0 if untold."""
         found = _POINTS.search(self.text)
         return int(found[1]) if found else 0
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which the server takes messages again: the length of its window."""
+        return RATE_WINDOW
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """With ``points`` and ``retry_after``."""
+        return super().details | {"points": self.points, "retry_after": self.retry_after}
 
 
 class QueueNotFound(OpenIAPError):

@@ -111,11 +111,16 @@ class Pool:
             NotConnected: no connection is ready; nothing was sent.
             OpenIAPError: what the operation raised, save for ``RateLimited``.
         """
+        return await self.least_busy().call(operation, turn=turn)
+
+    def least_busy(self) -> Connection:
+        """Return the ready connection over which a call goes first.
+
+        Raises:
+            NotConnected: none is ready.
+        """
         if self._origin.left:
             raise NotConnected(IN_A_CHILD)
-        return await self._least_busy().call(operation, turn=turn)
-
-    def _least_busy(self) -> Connection:
         connections = self._connections
         if len(connections) == 1:
             if not connections[0].ready.is_set():

@@ -1,7 +1,9 @@
-"""The client that handlers are given: the same API, over whatever connection is ready.
+"""The client of handlers and scripts: the same API, over whatever connection is ready.
 
-A handler may hold it for its whole run; reconnects and replaced connections happen behind it, and
-its calls wait for a link, and for their turn at the same limiter as the worker's own.
+1. A handler may hold it for its whole run; reconnects and replaced connections happen behind it,
+   and its calls wait for a link, and for their turn at the same limiter as the worker's own.
+2. What it registers stays registered (``pooled_registrations.py``).
+3. Each class method of ``Client`` is reached by its name; what belongs to one link is refused.
 """
 
 import asyncio
@@ -9,15 +11,16 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
-from worker.forks import Origin
 from worker.openiap.client import Client
 from worker.openiap.errors import IN_A_CHILD, NotConnected
+from worker.openiap.kept import ENDED_BY
 from worker.openiap.pool import Pool
+from worker.openiap.pooled_registrations import NOTICED, PooledRegistrations
 
-NOTICED: Final = 0.05
-"""Seconds until the pool has noticed, too, that a link is down."""
 # What belongs to one link and not to a handler: the worker alone connects and disconnects.
 _REFUSED = frozenset({"connect", "disconnect", "signin"})
+_ENDS: Final = frozenset(ENDED_BY.values())
+_GAUGES: Final = frozenset(f"set_{kind}_observable_gauge" for kind in ("f64", "u64", "i64"))
 
 T = TypeVar("T")
 
@@ -27,40 +30,62 @@ class PooledClient:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._origin = Origin()
-        self._watched: dict[str, Client] = {}
-
-    async def watch(self, *args: Any, **kwargs: Any) -> str:
-        """See ``Client.watch``; the link that it is on is known to ``unwatch``."""
-
-        async def begin(client: Client) -> tuple[str, Client]:
-            return await client.watch(*args, **kwargs), client
-
-        watchid, client = await self._on_the_pool(begin)
-        self._watched = {id: on for id, on in self._watched.items() if on.connected}
-        self._watched[watchid] = client
-        return watchid
-
-    async def unwatch(self, watchid: str, **kwargs: Any) -> None:
-        """See ``Client.unwatch``; a watch whose link is gone went with it."""
-        if self._origin.left:
-            raise NotConnected(IN_A_CHILD)
-        client = self._watched.pop(watchid, None)
-        for connection in self._pool.connections:
-            if client is not None and connection.present is client:
-                await connection.call(lambda client: client.unwatch(watchid, **kwargs))
+        self._registrations = PooledRegistrations(pool)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in _REFUSED:
-            raise AttributeError(f"{name}: the worker owns the connection; handlers only use it")
+            raise AttributeError(f"{name}: the pool owns the connection; calls only use it")
+        if name in ENDED_BY or name in _ENDS:
+            return self._registering(name)
+        if name in _GAUGES:
+            return self._gauge(name)
         if inspect.iscoroutinefunction(getattr(Client, name, None)):
             return self._through_pool(name)
         for connection in self._pool.connections:
             if connection.present is not None:
                 return getattr(connection.present, name)
         raise NotConnected("not connected to OpenIAP", operation=name)
+
+    def on_client_event(self, callback: Any) -> str:
+        """Tell of the events of every connection; see ``Client.on_client_event``."""
+        return self._registrations.listen(callback)
+
+    def off_client_event(self, eventid: str) -> None:
+        """Forget a callback; an unknown id is no error."""
+        self._registrations.listen_no_more(eventid)
+
+    def disable_observable_gauge(self, name: str) -> None:
+        """Stop reporting a gauge, for good."""
+        self._registrations.unset(
+            f"gauge {name}", lambda client: client.disable_observable_gauge(name)
+        )
+
+    def enable_tracing(self, rust_log: str = "", tracing: str = "") -> None:
+        """Let log lines through, those of later clients too."""
+        self._registrations.set("tracing", lambda client: client.enable_tracing(rust_log, tracing))
+
+    def disable_tracing(self) -> None:
+        """Stop log lines."""
+        self._registrations.unset("tracing", lambda client: client.disable_tracing())
+
+    def _registering(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if name in _ENDS:
+                return await self._registrations.end(name, *args, **kwargs)
+            return await self._registrations.register(name, *args, **kwargs)
+
+        return call
+
+    def _gauge(self, operation: str) -> Callable[..., None]:
+        def call(name: str, value: float, *description: str, **more: str) -> None:
+            self._registrations.set(
+                f"gauge {name}",
+                lambda client: getattr(client, operation)(name, value, *description, **more),
+            )
+
+        return call
 
     def _through_pool(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def call(*args: Any, **kwargs: Any) -> Any:

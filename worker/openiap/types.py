@@ -1,9 +1,9 @@
 """The types of the client's API, beside work items (``workitem.py``) and errors (``errors.py``)."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from worker.openiap.workitem import JsonObject, WorkitemFile
 
@@ -13,8 +13,26 @@ FileArgument = str | Path | WorkitemFile
 JsonText = Mapping[str, Any] | Sequence[Any] | str
 
 
+class ReadByName(Mapping[str, Any]):
+    """An event whose fields can be read as those of a dict, too: ``event["data"]``."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.__dataclass_fields__:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dataclass_fields__)
+
+    def __len__(self) -> int:
+        return len(self.__dataclass_fields__)
+
+
 @dataclass(frozen=True, slots=True)
-class ClientEvent:
+class ClientEvent(ReadByName):
     """What happened to the connection; ``reason`` is set with ``Disconnected``."""
 
     event: EventName
@@ -22,7 +40,7 @@ class ClientEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueEvent:
+class QueueEvent(ReadByName):
     """A message on a registered message queue or exchange; ``data`` is the parsed JSON."""
 
     queuename: str
@@ -34,7 +52,7 @@ class QueueEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchEvent:
+class WatchEvent(ReadByName):
     """A change in a watched collection; ``document`` is the document after it."""
 
     id: str
@@ -112,6 +130,11 @@ class ConnectionOptions:
     log_url: str = ""
 
 
-EventCallback = Callable[[ClientEvent], Awaitable[None] | None]
-QueueCallback = Callable[[QueueEvent], Awaitable[Any] | Any]
-WatchCallback = Callable[[WatchEvent], Awaitable[None] | None]
+EventCallback = Callable[[ClientEvent], Any] | Callable[[ClientEvent, int], Any]
+QueueCallback = Callable[[QueueEvent], Any] | Callable[[QueueEvent, int], Any]
+WatchCallback = Callable[[WatchEvent], Any] | Callable[[WatchEvent, int], Any]
+"""Plain or async; one that takes two arguments is given the number of the event, too, from 1."""
+ToldEvent = Callable[[ClientEvent], Any]
+ToldMessage = Callable[[QueueEvent], Any]
+ToldChange = Callable[[WatchEvent], Any]
+"""The same as implementations are given them."""

@@ -1,9 +1,10 @@
-"""``connect``: a producer for programs that are not workers: web applications, scripts, tests."""
+"""``connect`` and ``client``: pushing and OpenIAP's whole API for programs that are no workers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
 from worker.openiap.limiter import limiter_of
@@ -40,15 +41,36 @@ async def connect(
         AccessDenied: the server refuses the credentials.
     """
     chosen = settings or load(values).settings
-    pool = _pool(chosen)
-    await pool.start()
-    try:
-        producer = Producer(ClientSender(pooled_client(pool), chosen.namespace), checks=contracts)
+    async with client(chosen) as pooled:
+        producer = Producer(ClientSender(pooled, chosen.namespace), checks=contracts, client=pooled)
         token = current_producer.set(producer)
         try:
             yield producer
         finally:
             current_producer.reset(token)
+
+
+@asynccontextmanager
+async def client(settings: Settings | None = None, **values: Any) -> AsyncIterator[Client]:
+    """Sign in and make any call that OpenIAP documents, from inside ``async with``::
+
+        async with client() as openiap:
+            invoices = await openiap.query("invoices", {"paid": False})
+
+    The link comes back by itself after a break, what is registered is there again, and calls wait
+    for a link and for their turn under the server's rate limit.
+
+    Args:
+        settings, values: as for ``connect``.
+
+    Raises:
+        SettingsError: no URL, no credentials, or an unknown setting.
+        AccessDenied: the server refuses the credentials.
+    """
+    pool = _pool(settings or load(values).settings)
+    await pool.start()
+    try:
+        yield pooled_client(pool)
     finally:
         await pool.stop()
 

@@ -24,6 +24,7 @@ from worker.item.item import (
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sender, Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
+from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
 from worker.telemetry.spans import sending
@@ -116,11 +117,29 @@ class Producer:
     Args:
         sender: carries them.
         checks: contracts that every push is held to.
+        client: over which it pushes, where it does so over one.
     """
 
-    def __init__(self, sender: Sender, *, checks: Checks | None = None) -> None:
+    def __init__(
+        self, sender: Sender, *, checks: Checks | None = None, client: Client | None = None
+    ) -> None:
         self.sender: Final = sender
         self._checks = checks
+        self._client = client
+
+    @property
+    def client(self) -> Client:
+        """The client of this connection: every call that OpenIAP documents.
+
+        Raises:
+            NoProducer: this producer pushes by way of the worker, which lends no client.
+        """
+        if self._client is None:
+            raise NoProducer(
+                "This producer has no client: take one from `async with worker.client():`, or in a"
+                " handler by a parameter of the type Client."
+            )
+        return self._client
 
     @overload
     async def push(

@@ -53,7 +53,7 @@ class ClientSender:
         *,
         on_sent: Callable[[int, Sequence[Sent]], None] = lambda _first, _sent: None,
     ) -> None:
-        self._client = client
+        self.client: Final = client
         self._unique = UniquePushes(client, namespace)
         self._results = Results(client)
         self._on_sent = on_sent
@@ -66,7 +66,7 @@ class ClientSender:
                 was in flight has ended, and nothing more was begun.
         """
         alone = len(pushes) == 1 or any(push.files or push.unique for push in pushes)
-        bulk = self._client.capabilities.bulk_push and not alone
+        bulk = self.client.capabilities.bulk_push and not alone
         parts = _batches(pushes) if bulk else ((n, n + 1) for n in range(len(pushes)))
         sent: dict[int, list[Sent]] = {}
         refusals: list[OpenIAPError] = []
@@ -103,7 +103,7 @@ class ClientSender:
     async def _one(self, push: Push) -> Sent:
         if push.unique is not None:
             return await self._unique.push(push, push.unique)
-        item = await self._client.push_workitem(
+        item = await self.client.push_workitem(
             push.queue,
             push.payload,
             name=push.name,
@@ -119,7 +119,7 @@ class ClientSender:
             Workitem(name=p.name, payload=p.payload, priority=p.priority, nextrun=p.nextrun)
             for p in pushes
         ]
-        found = await self._client.push_workitems(first.queue, items)
+        found = await self.client.push_workitems(first.queue, items)
         return [Sent(item.id) for item in found]
 
     async def ended(self, item_id: str, queue: str, timeout: float | None) -> JsonObject:
@@ -151,7 +151,7 @@ class ClientSender:
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:
-            found = await self._client.query("workitems", {"_id": item_id}, PROJECTION, top=1)
+            found = await self.client.query("workitems", {"_id": item_id}, PROJECTION, top=1)
         except OpenIAPError as error:
             if passes(error):  # no link, no answer, or too many calls: it is looked at again
                 return {}

@@ -9,13 +9,14 @@ makes its own.
     with sync.connect() as openiap:
         pushed = openiap.push(book_invoice, Invoice(number="4711", amount=12), priority=1)
         booking = pushed.result(timeout="1m")
+        paid = openiap.client.count("invoices", {"paid": True})
 """
 
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from worker.durations import Duration
 from worker.errors import WorkerError
@@ -28,13 +29,18 @@ from worker.item.item import (
     PayloadFirst,
 )
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
+from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
+from worker.producer.blocking_client import BlockingClient
 from worker.producer.connect import connect as connect_async
 from worker.producer.producer import Checks, Producer, Pushed, whole
 from worker.settings import Settings
 
 M = TypeVar("M")
 T = TypeVar("T")
+
+
+NOT_CONNECTED: Final = "not connected: use `with sync.connect() as openiap:`"
 
 
 class Closed(WorkerError):
@@ -89,6 +95,8 @@ class OpenIAP:
         self._producer: Producer | None = None
         self._closing: asyncio.Event | None = None
         self._failure: BaseException | None = None
+        self.client: Final = BlockingClient(self, self.present_client)
+        """Every call that OpenIAP documents, waited for."""
 
     def __enter__(self) -> "OpenIAP":
         self.open()
@@ -152,17 +160,31 @@ class OpenIAP:
             started.set()
             await self._closing.wait()
 
+    def present_client(self) -> Client:
+        """Return the client on the connection's own loop; what it is asked runs by ``wait``.
+
+        Raises:
+            Closed: not connected.
+        """
+        if self._producer is None:
+            raise Closed(NOT_CONNECTED)
+        return self._producer.client
+
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the connection's own loop and wait for it.
 
         Raises:
             Closed: not connected.
+            WorkerError: called on that loop itself, which would wait for itself for ever.
             Exception: whatever the coroutine raises.
         """
         loop, producer = self._loop, self._producer
         if loop is None or producer is None:
             work.close()
-            raise Closed("not connected: use `with sync.connect() as openiap:`")
+            raise Closed(NOT_CONNECTED)
+        if asyncio._get_running_loop() is loop:
+            work.close()
+            raise WorkerError("the blocking client is used in an async callback; make it a def")
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
@@ -285,7 +307,7 @@ class OpenIAP:
     def _send(self, target: str | Target[Any], payloads: Sequence[Any], options: Any) -> Any:
         producer = self._producer
         if producer is None:
-            raise Closed("not connected: use `with sync.connect() as openiap:`")
+            raise Closed(NOT_CONNECTED)
         pushes = pushes_to(target, payloads, options)
         read = whole if isinstance(target, str) else target.reader()
         return [BlockingPushed(one, self) for one in self.wait(producer.send(pushes, read))]

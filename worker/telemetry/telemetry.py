@@ -27,6 +27,7 @@ from worker.telemetry.loop_watch import Blockage, LoopWatch
 from worker.telemetry.metrics import NOT_READY, NOT_READY_HELP
 from worker.telemetry.misfits import Misfits
 from worker.telemetry.prometheus import MetricsPage
+from worker.telemetry.standard_logging import StandardLogging
 from worker.telemetry.systemd import Systemd
 from worker.telemetry.tracing import Tracing
 
@@ -129,6 +130,7 @@ class Telemetry:
             log=self.log,
         )
         self._systemd = Systemd(environment or {}, log=self.log)
+        self._standard_logging = StandardLogging(self.log)
         self._tracing = Tracing(
             settings.trace_url,
             version=(facts or {}).get("version", ""),
@@ -149,6 +151,7 @@ class Telemetry:
         Raises:
             StateError: the health port cannot be had.
         """
+        self._standard_logging.start()
         self._tracing.start()
         watch = LoopWatch(
             asyncio.get_running_loop(),
@@ -247,6 +250,7 @@ class Telemetry:
         await self._gauges.stop()
         await self._systemd.stop()
         await self._tracing.stop()
+        self._standard_logging.stop()
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.stop()

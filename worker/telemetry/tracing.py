@@ -10,8 +10,6 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from worker.openiap.native.otlp import MISSING, Origin, is_insecure
-
 AGENT: Final = "openiap-worker"
 DELAY: Final = 1000
 """Milliseconds for which spans are gathered."""
@@ -45,6 +43,9 @@ class Tracing:
         """Begin to export, where there is a place for it."""
         if not self._url or self._processor is not None:
             return
+        # Here and not above: it brings the native client along, which most starts do without.
+        from worker.openiap.native.otlp import MISSING, is_insecure
+
         try:
             api = importlib.import_module("opentelemetry.trace")
             sdk = importlib.import_module("opentelemetry.sdk.trace")
@@ -72,6 +73,8 @@ class Tracing:
             processor.shutdown()
 
     def _resource(self) -> Any:
+        from worker.openiap.native.otlp import Origin
+
         resources = importlib.import_module("opentelemetry.sdk.resources")
         named = "service.name=" in self._environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
         attributes = Origin(AGENT, self._version).resource()

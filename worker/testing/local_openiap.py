@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from worker.app.application import Application
+from worker.app.options import Handler
+from worker.app.payload import name_if_it_fits
 from worker.durations import Duration, seconds
 from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer
@@ -181,12 +183,16 @@ class LocalOpenIAP:
             target: a queue's name, or a handler of it.
             payload: a dict, model or dataclass; None is ``{}``.
             files: name to path or content.
-            name, priority: as OpenIAP has them.
+            name: without one, the handler's own function names it; a payload that does not fit
+                goes without.
+            priority: as OpenIAP has it.
             delay: from now until it is due; ``at`` instead names the moment.
         """
         queue = queue_of(target)
         if not self._items.has_queue(queue):
             self.queue(queue)
+        if not name and isinstance(target, Handler):
+            name = name_if_it_fits(target, {} if payload is None else payload)
         self._pushed += 1
         given = placed(files or {}, self._folder / "pushed" / str(self._pushed), who="push")
         due = at if delay is None else datetime.now(UTC) + timedelta(seconds=seconds(delay))

@@ -42,7 +42,10 @@ def test_queues_are_those_of_the_server(
     for name in ("invoices", "invoices-late", "orders"):
         signed("queues", "create", name)
     environment = signed_environment(server_url, tmp_path)
-    for line in ("push inv", "items list --queue inv", "queues update inv", "run --queue inv"):
+    for line in (
+        *("push inv", "items list --queue inv", "queues update inv", "run --queue inv"),
+        *("items errors --queue inv", "items move --to inv"),
+    ):
         found = offered(f"openiap-worker {line}", **environment)
         assert found == ["invoices", "invoices-late"], line
     done = subprocess.run(
@@ -64,6 +67,8 @@ def test_states_settings_and_modules_are_offered(offered: Offer, tmp_path: Path)
         "successful",
         "failed",
     ]
+    assert offered("openiap-worker items retry --error-kind b") == ["business"]
+    assert offered("openiap-worker items list --sort err") == ["errortype", "errormessage"]
     assert offered("openiap-worker run --set drain") == ["drain_timeout="]
     assert offered("openiap-worker run --set pass") == []
     files = {

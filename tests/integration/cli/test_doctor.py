@@ -52,6 +52,10 @@ def test_a_handler_that_disagrees_with_its_queue_is_noted(signed: Cli, tmp_path:
         "impatient: no failed queue, so what fails for good stays in it as failed; to gather such"
         " items elsewhere: openiap-worker queues update impatient --failed-queue NAME",
     ]
+    piped = signed("doctor", "eager").stdout.splitlines()
+    assert [f"note   policy    {detail}" for detail in said] == [
+        line for line in piped if line.startswith("note   policy")
+    ]
     signed("queues", "create", "gathered")
     more = ("--max-retries", "20", "--retry-delay", "30", "--failed-queue", "gathered")
     assert signed("queues", "update", "impatient", *more).returncode == 0

@@ -22,12 +22,15 @@ from tests.integration.cli.commands import (
 )
 
 HANDLERS = """
+import logging
+
 from worker import BusinessError, Client, Item, handler
 
 @handler("{queue}")
 async def book(payload: dict, item: Item, client: Client) -> None:
     client.info("through the client")
     item.log.info("through the item", amount=payload["n"])
+    logging.getLogger("foreign").warning("refused, password=%s", "hunter2")
     if payload["n"] == 2:
         raise BusinessError("no VAT id")
     if payload["n"] == 3 and item.attempt == 1:
@@ -69,6 +72,9 @@ def test_lines_have_one_form_from_either_client(
         assert PLAIN.fullmatch(line), line
     assert sum("through the client" in line for line in lines) == 4
     assert sum("through the item" in line for line in lines) == 4
+    foreign = [line for line in lines if "logger=foreign" in line]
+    assert len(foreign) == 4
+    assert "hunter2" not in done.stderr
     ends = [line for line in lines if " outcome=" in line]
     assert len(ends) == 4
     assert sum("item done" in line for line in ends) == 2
@@ -98,6 +104,9 @@ def test_json_lines_say_who_and_what(
         assert line["attempt"] in (1, 2)
         assert line["amount"] in (1, 2, 3)
     assert sum(line.get("outcome") == "successful" for line in told) == 2
+    foreign = [line for line in told if line.get("logger") == "foreign"]
+    assert [line["level"] for line in foreign] == ["warn"] * 4
+    assert all(line["item"] and line["message"] == "refused, password=***" for line in foreign)
 
 
 def test_under_systemd_lines_carry_priorities_and_no_time(

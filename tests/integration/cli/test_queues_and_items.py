@@ -114,7 +114,9 @@ def test_a_file_of_items_arrives_whole_and_in_order(
     assert sorted(item["id"] for item in items) == sorted(pushed["ids"])
     assert {(i["name"], i["priority"], i["state"]) for i in items} == {("bulk", 7, "new")}
     shown = answer(signed("items", "show", pushed["ids"][42], *use))
+    marks = shown["payload"].pop("openiap_worker")
     assert shown["payload"] == {"n": 42, "text": "ä" * 50}
+    assert set(marks) == {"due"}, "a pop does not tell when an item was due"
     assert shown["nextrun"] > shown["created"]
 
 

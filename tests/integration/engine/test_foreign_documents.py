@@ -1,5 +1,6 @@
 """Documents that somebody else wrote: on the real server, in the collections of the fleet."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,19 +8,25 @@ from typing import Any, cast
 
 import pytest
 
-from tests.integration.engine.conftest import create_queue, settings_for, until_finished
+from tests.integration.engine.conftest import DEADLINE, create_queue, settings_for, until_finished
 from tests.integration.engine.test_taking_over import Line, log, rescuer
 from worker import handler
+from worker.app.application import Application
 from worker.engine.concurrency.waiting_line import WaitingLines
+from worker.engine.daemon import Daemon
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import COLLECTION, Peer, WorkerInfo
-from worker.engine.fleet.roster import PAGE
+from worker.engine.fleet.roster import PAGE, Roster
 from worker.localserver import LocalServer
 from worker.openiap.client import Client
+from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import make_client
 from worker.openiap.fields import Misfit
+from worker.openiap.limiter import Limiter
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import Workitem
+from worker.settings import Settings
 from worker.state.cells import COLLECTION as STATE
 from worker.state.cells import Cells
 from worker.state.state import State
@@ -71,6 +78,68 @@ async def test_however_many_documents_others_write_the_living_are_seen(native: C
     assert found["odd-3"].queues == ("q",)
 
 
+def connection(settings: Settings) -> Connection:
+    async def signed_in(connection: Connection) -> None: ...
+
+    return Connection(
+        "1",
+        lambda: make_client(settings),
+        limiter=Limiter(0),
+        times=LinkTimes(reconnect_min=0.05, reconnect_max=0.5),
+        log=log(),
+        on_connected=signed_in,
+        on_lost=lambda connection, reason: None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wire", "size", "count"), [("grpc_url", 4_500_000, 1), ("ws_url", 6_000_000, 3)]
+)
+async def test_documents_too_large_for_the_link_hide_nobody(
+    native: Client, server: LocalServer, tmp_path: Path, wire: str, size: int, count: int
+) -> None:
+    """Their answers break the official client's link, each time that they are asked for."""
+    for n in range(count):
+        large = {"_id": f"large-{n}", "_type": "worker", "queues": ["q"], "items": ["x" * size]}
+        await native.insert_one(COLLECTION, large)
+    others = [{"_id": f"pod-{n:02}", "_type": "worker", "queues": ["q"]} for n in range(20)]
+    await native.insert_many(COLLECTION, others, skipresults=True)
+    told: list[Misfit] = []
+    settings = settings_for(getattr(server, wire), tmp_path / "state", client="official")
+    pool = Pool([connection(settings)])
+    await pool.start()
+    try:
+        roster = Roster(pool, ["q"], told.append)
+        names = {document["_id"] for document in await roster.documents()}
+        breaks = pool.epoch
+        again = {document["_id"] for document in await roster.documents()}
+        assert pool.epoch == breaks  # and no link breaks any more
+    finally:
+        await pool.stop()
+    assert names == again == {document["_id"] for document in others}
+    assert {misfit.id for misfit in told} == {f"large-{n}" for n in range(count)}
+
+
+@pytest.mark.parametrize("field", ["items", "life"])
+async def test_a_document_too_large_for_the_link_does_not_keep_a_worker_from_its_name(
+    native: Client, server: LocalServer, tmp_path: Path, field: str
+) -> None:
+    large = {"_id": "me", "_type": "worker", "queues": ["q"], field: "x" * 4_500_000}
+    await native.insert_one(COLLECTION, large)
+    settings = settings_for(server.grpc_url, tmp_path / "state", client="official")
+    pool = Pool([connection(settings)])
+    await pool.start()
+    me = WorkerInfo("me", "1", {"q": 1}, life="l", lock="here")
+    try:
+        name = OwnName(me, pool, dead_after=1.0, log=log())
+        async with asyncio.timeout(DEADLINE):
+            await name.take({"_id": "me", "_type": "worker", "life": "l", "lock": "here"})
+    finally:
+        await pool.stop()
+    (found,) = await native.query(COLLECTION, {"_id": "me"})
+    assert (found["life"], found["items"]) == ("l", [])
+
+
 DEATHS: list[dict[str, Any]] = [
     {"attempts": None, "workers": None},
     {"attempts": 5, "workers": 5},
@@ -95,6 +164,30 @@ async def test_an_odd_count_of_deaths_holds_up_neither_its_item_nor_the_others(
     claims = frozenset((item.id, 0) for item in items)
     dead = Peer("owner", "host", 1, "1", ("q",), 60, claims)
     assert await rescuer(native, "heir", dead).rescue() == 3
+
+
+async def test_a_count_of_deaths_too_large_for_the_link_keeps_no_outcome_back(
+    native: Client, server: LocalServer, tmp_path: Path
+) -> None:
+    """It is read before an item fails for good: its number may be higher than its attempts."""
+    await create_queue(native, "last", maxretries=2)
+    pushed = await native.push_workitem("last", {})
+    large = {"_id": f"deaths-{pushed.id}", "_type": "deaths", "workers": ["x" * 4_500_000]}
+    await native.insert_one(COLLECTION, large)
+    settings = settings_for(server.grpc_url, tmp_path / "state", client="official")
+
+    @handler("last")
+    async def fail(payload: dict[str, Any]) -> None:
+        raise ValueError("no")
+
+    daemon = Daemon(settings, Application.of(fail))
+    async with asyncio.timeout(DEADLINE):
+        await daemon.start()
+    try:
+        (ended,) = await until_finished(native, "last")
+    finally:
+        await daemon.stop()
+    assert (ended["state"], ended["errormessage"]) == ("failed", "ValueError: no")
 
 
 async def test_a_worker_starts_and_works_whatever_its_own_document_claims(client, start) -> None:
@@ -206,7 +299,7 @@ async def test_an_item_without_a_usable_pop_time_is_put_back_once_it_was_seen_fo
     await native.update_one("workitems", {**stored, "state": "processing", "lastrun": None})
     looking = rescuer(native, "heir", unclaimed_after=5)
     assert await looking.rescue() == 0
-    looking._seen = {run: at - 10 for run, at in looking._seen.items()}
+    looking._seen = {run: seen + 10 for run, seen in looking._seen.items()}
     assert await looking.rescue() == 1
     (found,) = await native.query("workitems", {"_id": stored["_id"]})
     assert found["state"] in ("new", "failed")

@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +19,12 @@ from tests.integration.engine.conftest import (
     until_one,
 )
 from tests.pages import PAGES, blocks
+from worker import BusinessError, handler
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
+from worker.errors import HandlerError
+from worker.item.origin import DeadLetter, origin_of
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -52,7 +56,7 @@ def load(tmp_path: Path, monkeypatch, server, client_name) -> Load:
     def imported(block: str) -> tuple[Application, ModuleType]:
         name = "page_" + re.sub(r"\W+", "_", f"{block}_{client_name}").lower()
         (tmp_path / f"{name}.py").write_text(BLOCKS[block])
-        application = load_modules([name])
+        application = load_modules([name]) if "@handler" in BLOCKS[block] else Application()
         return application, __import__(name)
 
     return imported
@@ -238,6 +242,24 @@ async def test_follow_up_items(client, start, load) -> None:
     await until_one(client, {"wiq": "reviews", "state": "new"})
 
 
+async def test_dead_letters(client, start, load) -> None:
+    @handler("orders")
+    async def refuse(payload: dict) -> None:
+        raise BusinessError("no number", code="NO_VAT")
+
+    _, module = load("follow-ups: Dead letters")
+    await create_queue(client, "orders-failed")
+    await create_queue(client, "orders", failed_wiq="orders-failed")
+    await client.push_workitem("orders", {"n": 1})
+    await start(Application.of(refuse, module.look))
+    assert (await until_finished(client, "orders"))[0]["state"] == "failed"
+    (letter,) = await until_finished(client, "orders-failed")
+    assert (letter["state"], letter["payload"]["n"]) == ("successful", 1)
+    origin = origin_of(letter["payload"]["openiap_worker"]["origin"], letter["_id"])
+    assert isinstance(origin, DeadLetter)
+    assert origin.code == "NO_VAT"
+
+
 async def test_errors_and_evidence(client, start, load) -> None:
     application, _ = load("errors: Errors and evidence")
     (done,) = await ended(client, start, application, "claims", {"amount": 2000})
@@ -259,6 +281,15 @@ async def test_blocking_code(client, start, load) -> None:
     await start(application)
     async with asyncio.timeout(100):
         assert await asyncio.to_thread(module.script) == 42
+
+
+async def test_the_whole_api_from_anywhere(client, client_name, load) -> None:
+    with pytest.raises(HandlerError, match="has no handlers"):  # it is any program
+        load("clients: OpenIAP's whole API, from anywhere")
+    module = sys.modules[f"page_clients_openiap_s_whole_api_from_anywhere_{client_name}"]
+    await client.insert_one("people", {"name": "Ada", "box": "B-12"})
+    async with asyncio.timeout(60):
+        assert await module.sort_one_letter() == "B-12"
 
 
 async def test_unique_pushes(client, start, load) -> None:
@@ -328,6 +359,23 @@ async def test_contracts(client, start, load) -> None:
     await create_queue(client, "tickets")
     assert await module.program() == "tickets"
     assert [one.options.queue for one in application] == ["tickets"]
+
+
+async def test_a_group_of_errors_is_retried_from_python(
+    client, load, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    await create_queue(client, "invoices")
+    for number in (1, 2):
+        await client.push_workitem("invoices", {"n": number})
+        popped = await client.pop_workitem("invoices")
+        message = f"order {number} is gone"
+        broken = replace(popped, state="failed", errormessage=message, errortype="business")
+        await client.update_workitem(broken)
+    _, page = load("seeing: From Python")
+    await page.retry_the_largest_group()
+    assert capsys.readouterr().out.split() == ["2", "2"]
+    assert {one["state"] for one in await client.query("workitems", {})} == {"new"}
 
 
 async def test_traces_go_on_to_other_services(client, start, load, monkeypatch) -> None:

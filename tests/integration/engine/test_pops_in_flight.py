@@ -76,3 +76,31 @@ async def test_it_ends_with_its_queue_however_many_pops_are_in_flight(
     async with asyncio.timeout(DEADLINE):
         assert await daemon.run(signals=False) == 0
     assert await client.count("workitems", {"wiq": "q", "state": "successful"}) == 50
+
+
+async def test_one_slot_is_enough_for_all_that_pop(client, settings: Settings) -> None:
+    """A slot that a pop was to fill, and did not, is another pop's: nobody waits for it."""
+
+    @handler("q", concurrency=1)
+    def one_by_one(payload: dict) -> None: ...
+
+    await create_queue(client, "q")
+    for n in range(12):
+        await client.push_workitem("q", {"n": n})
+    changes = {"once": True, "poll_interval": 3600.0}
+    daemon = Daemon(settings.model_copy(update=changes), Application.of(one_by_one))
+    async with asyncio.timeout(DEADLINE):
+        assert await daemon.run(signals=False) == 0
+    assert await client.count("workitems", {"wiq": "q", "state": "successful"}) == 12
+
+
+async def test_those_that_wait_to_join_keep_no_stop_waiting(client, start) -> None:
+    @handler("q", concurrency=1)
+    def one_by_one(payload: dict) -> None: ...
+
+    await create_queue(client, "q")
+    daemon = await start(one_by_one)
+    await client.push_workitem("q", {})
+    await until_finished(client, "q")
+    async with asyncio.timeout(5):  # of which the drain would take ten
+        await daemon.stop()

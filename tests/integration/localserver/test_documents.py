@@ -432,6 +432,15 @@ async def test_documents_go_when_their_time_is_over_by_the_servers_clock(
     with pytest.raises(Exception, match=r"^IndexOptionsConflict"):
         await client.ask("createindex", index)
 
+    for n, seconds in enumerate(("1e300", "-1e18")):  # no date is so far away
+        index = pb.CreateIndexRequest(
+            collectionname=f"far-{n}",
+            index='{"at": 1}',
+            options=f'{{"expireAfterSeconds": {seconds}}}',
+        )
+        await client.ask("createindex", index)
+        await client.insert(f"far-{n}", {"at": stamps(now[0], 0)})
+
     await other.ask("watch", pb.WatchRequest(collectionname="d"))
     await client.insert("c", {"_id": "old"})
     times = {"past": 30, "later": 90, "text": "soon", "several": [90, 30]}

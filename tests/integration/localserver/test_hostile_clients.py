@@ -23,7 +23,7 @@ from tests.integration.localserver.conftest import (
     WebsocketWire,
 )
 from worker.localserver import LocalServer
-from worker.localserver.operations import sign_ins, users
+from worker.localserver.operations import bounded, sign_ins, users
 from worker.localserver.protocol import http_connection, sessions, websocket
 from worker.localserver.protocol.session import GUEST_MESSAGE, MOST_FAILED_SIGN_INS
 from worker.openiap.wire import openiap_pb2 as pb
@@ -334,6 +334,60 @@ async def test_a_regular_expression_does_not_stop_the_server(
         await client.ask(command, request)
     await other.ask("getelement", pb.GetElementRequest())
     assert time.monotonic() - began < 10
+
+
+NUMBERS = list(range(300))
+DOUBLED = {"$addFields": {"t": {"$concat": ["$t", "$t"]}}}
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("aggregate", [DOUBLED] * 40),
+        ("aggregate", [{"$skip": 0}, *[{"$unwind": field} for field in ("$l", "$m", "$n")]]),
+        ("updatedocument", {"$set": {"l.100000000": 1}}),
+        ("updatedocument", {"$inc": {"o.deep.99999999999999.x": 1}}),
+        ("updatedocument", {"$set": {f"l.{place}": 1 for place in range(90_000, 90_100)}}),
+    ],
+    ids=["text", "documents", "places", "deep", "many"],
+)
+async def test_what_grows_without_bound_does_not_stop_the_server(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, command: str, text: Any
+) -> None:
+    monkeypatch.setattr(bounded, "SECONDS", 0.5)
+    asked = json.dumps(text)
+    request = {
+        "aggregate": lambda: pb.AggregateRequest(collectionname="c", aggregates=asked),
+        "updatedocument": lambda: pb.UpdateDocumentRequest(
+            collectionname="c", query="{}", document=asked
+        ),
+    }[command]()
+    server = await serve()
+    client, other = await connect(server), await connect(server)
+    lists = {"l": NUMBERS, "m": NUMBERS, "n": NUMBERS, "o": {"deep": []}}
+    await client.insert("c", {"_id": "d", "t": "a", **lists})
+    began = time.thread_time()
+    with pytest.raises(ServerSaidError, match=r"aggregation|backfill"):
+        await client.ask(command, request)
+    await other.ask("getelement", pb.GetElementRequest())
+    assert time.thread_time() - began < 5
+    assert [{"_id": "d", "t": "a", **lists}] == [
+        {key: one[key] for key in ("_id", "t", *lists)} for one in await other.query("c", {})
+    ]
+
+
+async def test_numbers_that_are_names_and_places_near_the_end_are_written(
+    serve: Serve, connect: Connect
+) -> None:
+    client = await connect(await serve())
+    await client.insert("c", {"_id": "d", "names": {}, "places": [1]})
+    change = {"$set": {"names.123456789": 1, "places.3": 4}}
+    request = pb.UpdateDocumentRequest(
+        collectionname="c", query='{"_id": "d"}', document=json.dumps(change)
+    )
+    await client.ask("updatedocument", request)
+    (found,) = await client.query("c", {})
+    assert (found["names"], found["places"]) == ({"123456789": 1}, [1, None, None, 4])
 
 
 async def test_ordinary_regular_expressions_work(serve: Serve, connect: Connect) -> None:

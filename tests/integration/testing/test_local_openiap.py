@@ -47,6 +47,18 @@ async def test_an_item_is_pushed_worked_and_looked_at(local_openiap: LocalOpenIA
     assert [item.id for item in local_openiap.items("invoices")] == [id, bad]
 
 
+async def test_an_item_without_a_name_is_named_by_its_handler(local_openiap: LocalOpenIAP) -> None:
+    @handler("named", name=lambda invoice: f"Invoice {invoice.number}")
+    async def named(invoice: Invoice) -> None: ...
+
+    good = {"number": "1", "amount": 2}
+    await local_openiap.push(named, good)
+    await local_openiap.push(named, good, name="mine")
+    await local_openiap.push(named, {"number": "2", "amount": "odd"})
+    names = [item.name for item in local_openiap.items("named")]
+    assert names == ["Invoice 1", "mine", "New work item"]
+
+
 async def test_a_retry_in_an_hour_happens_now(local_openiap: LocalOpenIAP) -> None:
     seen: list[int] = []
 

@@ -81,6 +81,14 @@ def test_dashboard_shows_every_metric_of_the_worker() -> None:
     assert {*prometheus_names(), NOT_READY, *scale_names()} <= used
 
 
+def test_every_panel_follows_the_instance_filter() -> None:
+    shown = [e for e in expressions(dashboard()["panels"]) if "openiap_worker" in e]
+    for expression in shown:
+        taken = re.findall(r"(?:openiap_worker|process)_[a-z0-9_]+(\{[^}]*\})?", expression)
+        assert taken
+        assert all('instance=~"$instance"' in labels for labels in taken), expression
+
+
 def test_hpa_follows_a_metric_that_exists() -> None:
     text = (CONFIG / "kubernetes/components/hpa/horizontalpodautoscaler.yaml").read_text("utf-8")
     assert names(text.partition("spec:")[2]) == {"openiap_worker_queue_wished_workers"}

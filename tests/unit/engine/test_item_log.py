@@ -1,5 +1,6 @@
 """One line for each item: what became of it, and what comes next."""
 
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.item_log import MAX_ERROR, Choice, ItemLog
-from worker.item.outcome import Outcome
+from worker.item.item import Item
+from worker.item.outcome import Outcome, failure
+from worker.item.retry import Backoff, retry_policy
 from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 
@@ -16,12 +19,19 @@ AGAIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def told(
-    outcome: Outcome, delivered: Delivered | None = None, *, choice: Choice = "all", **item: Any
+    outcome: Outcome,
+    delivered: Delivered | None = None,
+    *,
+    choice: Choice = "all",
+    maxretries: int | None = None,
+    **item: Any,
 ) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     log = Log("info", write=lambda level, line: lines.append((level, line)))
     workitem = Workitem(id="5f0c", wiq="invoices", retries=1, **item)
-    running = Running(workitem, popped=0.0, popped_at=datetime.now(UTC), epoch=1)
+    running = Running(workitem, popped=0.0, popped_at=AGAIN, epoch=1)
+    if maxretries is not None:
+        running.item = Item(workitem, files=None, log=log, started=AGAIN, maxretries=maxretries)
     ItemLog(choice, log).finished(running, outcome, delivered or Delivered("applied"), 0.31249)
     return lines
 
@@ -49,6 +59,31 @@ def test_a_retry_says_when_it_comes_again(chosen: str) -> None:
     assert line.startswith("item will be tried again")
     assert "again=2026-01-02T03:04:05.000Z" in line
     assert 'error="ValueError: x"' in line
+
+
+def ended(*, attempts: int | None) -> Outcome:
+    """The outcome of a second attempt whose policy allows so many."""
+    policy = retry_policy(Backoff("5s", attempts=attempts))
+    return failure(
+        ConnectionError("away"), attempt=2, policy=policy, now=AGAIN, chance=random.Random(1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("maxretries", "allowed", "left"), [(5, 3, 1), (3, 6, 1), (4, None, 2), (None, 3, 1)]
+)
+def test_a_retry_says_how_many_attempts_queue_and_policy_leave(
+    maxretries: int | None, allowed: int | None, left: int
+) -> None:
+    delivered = Delivered("applied", state="new")
+    ((_, line),) = told(ended(attempts=allowed), delivered, maxretries=maxretries)
+    assert f" attempts_left={left} " in line
+
+
+def test_attempts_that_the_policy_counts_are_said_to_be_used_up() -> None:
+    ((level, line),) = told(ended(attempts=2), Delivered("applied", state="failed"), maxretries=9)
+    assert level == "warn"
+    assert 'why="no attempts are left"' in line
 
 
 def test_a_retry_without_a_time_says_who_chooses_it() -> None:

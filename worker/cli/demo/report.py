@@ -7,8 +7,8 @@ from datetime import datetime
 from rich.console import Console
 
 from worker.cli.demo.plan import Expected
-from worker.cli.shared.item_view import attempts
 from worker.cli.shared.output import many, show
+from worker.management.items.types import attempts_of as attempts
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 

@@ -18,7 +18,6 @@ from worker.app.registry import Registered, load_modules
 from worker.cli.doctor.policies import disagreements
 from worker.cli.shared.client import patient, refused, unreachable
 from worker.cli.shared.documents import first
-from worker.cli.shared.rights import NEEDED, RIGHTS, WORKS, rights_of
 from worker.durations import text as duration_text
 from worker.engine.fleet.presence import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
@@ -26,6 +25,7 @@ from worker.openiap.address import parse_address
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError
 from worker.openiap.factory import NO_URL, make_client
+from worker.openiap.rights import NEEDED, RIGHTS, WORKS, rights_of
 from worker.openiap.server_info import is_loopback
 from worker.openiap.types import User
 from worker.openiap.upsert import upsert

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -62,7 +63,7 @@ def doctor(
         console = to_stdout()
         show(console, {"setting": "whole", "value": "", "from": "dim"}, shown)
         console.print()
-        checks = run_async(_checks(loaded.settings, lambda check: console.print(_line(check))))
+        checks = run_async(_checks(loaded.settings, lambda check: _tell(console, check)))
     failed = sum(check.verdict == "failed" for check in checks)
     if not as_json:
         text = f"{many(failed, 'check')} failed." if failed else "Everything is there."
@@ -106,12 +107,21 @@ def _settings(loaded: Loaded, *, changed: bool) -> list[tuple[str, str, str]]:
     ]
 
 
-def _line(check: "Check") -> Table:
-    """Return one line in three columns; a long answer is broken inside its own."""
+def _tell(console: Console, check: "Check") -> None:
+    """Write one check. A long answer is broken inside its own column on a terminal; elsewhere it
+    stays one line, so that the commands in it are found and pasted whole."""
+    if not console.is_terminal:
+        console.print(_one_line(check), soft_wrap=True)
+        return
     line = Table.grid(padding=(0, 1))
     line.add_column(width=6)
     line.add_column(width=9)
     line.add_column(overflow="fold")
     verdict = Text(check.verdict, style=STYLES[check.verdict])
     line.add_row(verdict, safe(check.name), safe(check.detail))
-    return line
+    console.print(line)
+
+
+def _one_line(check: "Check") -> Text:
+    verdict = f"{check.verdict:6} "
+    return Text.assemble(verdict, safe(f"{check.name:9} "), safe(check.detail))

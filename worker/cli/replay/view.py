@@ -39,7 +39,7 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
         console,
         [
             ("item", played.stored.id),
-            ("name", name_of(document)),
+            ("name", name_of(document.get("name"))),
             ("queue", played.stored.queue),
             ("handler", played.handler),
             ("attempt", played.attempt),

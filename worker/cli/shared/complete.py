@@ -1,4 +1,4 @@
-"""What the shell is offered for a word that is begun: queues, states, settings, modules.
+"""What the shell is offered for a word that is begun: queues, states, fields, settings, modules.
 
 It is asked while somebody types, so it takes a second at most, and says nothing where it knows
 nothing: a message would land in the middle of the line.
@@ -60,6 +60,18 @@ async def _queues(given: dict[str, Any]) -> list[str]:
 def states(incomplete: str) -> list[str]:
     """Return the states of items that begin so."""
     return [state for state in STATES if state.startswith(incomplete)]
+
+
+def error_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of errors that begin so."""
+    return [kind for kind in ("business", "application") if kind.startswith(incomplete)]
+
+
+def sort_fields(incomplete: str) -> list[str]:
+    """Return what lists of items can be sorted by and begins so."""
+    from worker.management.items.types import SORT_FIELDS
+
+    return [name for name in SORT_FIELDS if name.startswith(incomplete)]
 
 
 def settings_names(incomplete: str) -> list[str]:

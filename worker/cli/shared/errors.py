@@ -3,6 +3,7 @@
 from typing import Final
 
 from worker.errors import HandlerError, SettingsError, WorkerError
+from worker.management.errors import ValidationError
 from worker.openiap.errors import (
     AccessDenied,
     ItemNotFound,
@@ -56,6 +57,8 @@ def explain(error: Exception) -> CommandError:
         return usage_error(str(error))
     if isinstance(error, OpenIAPError):
         return CommandError(_of_openiap(error))
+    if isinstance(error, ValidationError):
+        return usage_error(error.message)
     if isinstance(error, WorkerError):
         return CommandError(str(error))
     if isinstance(error, OSError) and error.strerror:

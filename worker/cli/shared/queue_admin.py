@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from worker.cli.shared.documents import first, pages
 from worker.cli.shared.errors import CommandError, no_queue
-from worker.cli.shared.rights import WORKS, rights_of
 from worker.openiap.client import Client
 from worker.openiap.fields import number, text_of
 from worker.openiap.item_deletion import delete_with_files
+from worker.openiap.rights import WORKS, rights_of
 from worker.openiap.workitem import JsonObject, WorkItemQueue
 
 COLLECTION: Final = "mq"

@@ -15,7 +15,7 @@ async def raised_by(pool: Pool, workitem: Workitem) -> int:
     """
     if not workitem.retries:
         return 0
-    deaths = await pool.call(lambda client: read_deaths(client, workitem.id))
+    deaths = await read_deaths(pool, workitem.id)
     return min(len(deaths.raised), workitem.retries)
 
 

@@ -34,7 +34,7 @@ from worker.engine.fleet.presence import (
     document_of,
     peer_of,
 )
-from worker.engine.fleet.roster import documents_of_workers
+from worker.engine.fleet.roster import Roster
 from worker.engine.fleet.sightings import Sightings
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
@@ -111,6 +111,7 @@ class Heartbeat(Service):
         self._acl = acl
         self._idle_after = idle_after
         self._misfits = misfits
+        self._roster = Roster(pool, me.queues, misfits)
         self._sightings = Sightings()
         self._rounds = 0
         self._free = free
@@ -226,7 +227,7 @@ class Heartbeat(Service):
         Raises:
             OpenIAPError: they cannot be read, or there are more than could be workers.
         """
-        documents = await documents_of_workers(self._pool, self.me.queues)
+        documents = await self._roster.documents()
         now = self.server_now()
         read = (peer_of(document, now, self._misfits) for document in documents)
         peers = [peer for peer in read if peer is not None]

@@ -35,6 +35,11 @@ LOOK_EVERY: Final = 2.0
 LOOKS: Final = 10
 """So often at least one looks whether another speaks."""
 MOST_TRIES: Final = 10
+BREAKS: Final = 2
+"""Links that break over a document until something small of it is asked for first."""
+BARE: Final[JsonObject] = {"_id": 1, "_modified": 1}
+A_LIFE: Final = "^.{1,100}$"
+"""A worker's own."""
 
 T = TypeVar("T")
 
@@ -68,6 +73,8 @@ class OwnName:
         self._log = log
         self._acl = acl
         self._clock = clock
+        self._too_large: set[str] = set()
+        """Names whose documents this client cannot carry."""
         self._server_clock = ServerClock(pooled_client(pool), me.namespace)
 
     async def take(self, fresh: JsonObject) -> JsonObject | None:
@@ -153,11 +160,34 @@ class OwnName:
         return max(0.0, peer.silent)
 
     async def _read(self, name: str) -> JsonObject | None:
+        """Return a document; of one that breaks the link since this client cannot carry it, only
+        when it was written: no worker writes such a one."""
+        breaks, carried = 0, False
+
         async def read(client: Client) -> JsonObject | None:
-            found = await client.query(COLLECTION, {"_id": name}, FIELDS, top=1)
-            return found[0] if found else None
+            nonlocal breaks, carried
+            bare = None
+            if name in self._too_large or breaks >= BREAKS:
+                bare = await self._found(client, name, BARE)
+                carried = True  # so it is not the link
+            if bare is None or name not in self._too_large:
+                try:
+                    return await self._found(client, name, FIELDS)
+                except OpenIAPError as error:
+                    breaks += error.maybe_done
+                    if not error.maybe_done or not carried:
+                        raise
+                self._too_large.add(name)
+                self._log.warn(
+                    f"the document of worker {name} is larger than a worker writes, and passed over"
+                )
+            return bare
 
         return await self._asked(read)
+
+    async def _found(self, client: Client, name: str, fields: JsonObject) -> JsonObject | None:
+        found = await client.query(COLLECTION, {"_id": name}, fields, top=1)
+        return found[0] if found else None
 
     async def _inserted(self, fresh: JsonObject) -> bool:
         acl = list(self._acl())
@@ -176,7 +206,9 @@ class OwnName:
         document = {**fresh, "items": found.get("items", [])}
         mine = _held(found, self._me.lock)
         of_then: JsonObject = {"_id": self._me.id}
-        if found.get("life") is None or text_of(found["life"]):
+        if self._me.id in self._too_large:
+            of_then["life"] = {"$not": {"$regex": A_LIFE}}
+        elif found.get("life") is None or text_of(found["life"]):
             of_then["life"] = found.get("life")
 
         async def replace(client: Client) -> bool:

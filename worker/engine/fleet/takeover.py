@@ -152,9 +152,7 @@ class TakeOver:
         """Count one more death for the item; where that cannot be stored, own records tell."""
         workitem, run = orphan.workitem, run_at(orphan.workitem.lastrun)
         try:
-            known = await self._pool.call(
-                lambda client: read_deaths(client, workitem.id, self._misfits)
-            )
+            known = await read_deaths(self._pool, workitem.id, self._misfits)
             deaths = known.and_(run, orphan.holder, alone=orphan.alone, raised=not orphan.gone)
             document = deaths.document(workitem.wiq, datetime.now(UTC))
             await self._pool.call(

@@ -319,15 +319,15 @@ class Scheduler(Service):
         Raises:
             OpenIAPError: it could not be done, or may be.
         """
-        payload = await self._payload(entry, tick)
-        if payload is None:
+        content = await self._content(entry, tick)
+        if content is None:
             return entry.record.last == tick
         found = await self._queues.of(entry.key[0])
         item = NewItem(
             tick_id(self._records.namespace, *entry.key, tick),
             entry.key[0],
-            payload,
-            name=entry.schedule.name,
+            content[0],
+            name=content[1],
             nextrun=tick,
             wiqid=found.wiqid,
             acl=found.acl,
@@ -363,11 +363,11 @@ class Scheduler(Service):
                 return False
         return not entry.record.paused and entry.record.cursor.done < tick
 
-    async def _payload(self, entry: ScheduleEntry, tick: datetime) -> JsonObject | None:
-        """Return the payload of a tick's item; None when it cannot be made now."""
+    async def _content(self, entry: ScheduleEntry, tick: datetime) -> tuple[JsonObject, str] | None:
+        """Return payload and name of a tick's item; None when they cannot be made now."""
         try:
             async with asyncio.timeout(PAYLOAD_TIMEOUT):
-                return await entry.payload(tick)
+                return await entry.content(tick)
         except Exception as error:  # a user's function, or a model's, may raise anything
             text = f"schedule {entry.name}: the payload for {shown(tick)} cannot be made"
             reason = f"{type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from worker.app.checked import check_schedule
 from worker.app.options import Handler
-from worker.app.payload import payload_json
+from worker.app.payload import item_name, payload_json
 from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
 from worker.engine.scheduler.records import Record, ScheduleKey
@@ -110,14 +110,16 @@ class ScheduleEntry:
         stored = (record.expression, record.tz, record.missed)
         return stored == (cron.expression, cron.tz, self.schedule.missed)
 
-    async def payload(self, tick: datetime) -> JsonObject:
-        """Return the payload of a tick's item, as the handler takes it.
+    async def content(self, tick: datetime) -> tuple[JsonObject, str]:
+        """Return the payload of a tick's item, as the handler takes it, and the item's name: by the
+        handler's own function, else the schedule's.
 
         Raises:
-            Exception: it cannot be made, or does not fit.
+            Exception: one cannot be made, or does not fit.
         """
         made = _payload(self.handler, await self.schedule.payload_at(tick))
-        return joined(made, Metadata(headers=self.schedule.headers))
+        name = item_name(self.handler, made) or self.schedule.name
+        return joined(made, Metadata(headers=self.schedule.headers)), name
 
 
 def timetable(handlers: Iterable[Registered], now: datetime) -> list[ScheduleEntry]:

@@ -1,15 +1,17 @@
 """Collections and their indexes: which there are, and what indexes demand of documents.
 
-Of indexes, ``unique`` and ``expireAfterSeconds`` have an effect here; looking up is fast anyway.
+Of indexes, ``unique`` and ``expireAfterSeconds`` have an effect here, and those of items make
+queries quick that SQL answers; of other documents there are never many.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.localserver.operations import queues
+from worker.localserver.operations.item_orders import index_statements, sql_name
 from worker.localserver.operations.queries import Queries
 from worker.localserver.storage import files, item_table, json_text
 from worker.localserver.storage.document_table import DocumentTable
@@ -33,7 +35,8 @@ class Expiry:
         value = json_text.with_dates(document.get(self.field))
         values = value if isinstance(value, list) else [value]
         times = [one.replace(tzinfo=UTC) for one in values if isinstance(one, datetime)]
-        return bool(times) and min(times) + timedelta(seconds=self.seconds) <= now
+        # Reckoned this way round, no number of seconds is too large for a date.
+        return bool(times) and (now - min(times)).total_seconds() >= self.seconds
 
 
 class Collections:
@@ -104,7 +107,9 @@ class Collections:
             raise RefusedError(f"TTL index '{EXPIRES}' option must be numeric")
         name = name or "_".join(f"{field}_{direction}" for field, direction in keys.items())
         index = {"v": 2, **options, "key": keys, "name": name}
+        there = False
         for present in self.indexes(collection):
+            there = there or present["name"] == name
             if present["name"] == name and present != index:
                 raise RefusedError(
                     f"IndexOptionsConflict: Index with name: {name} already exists with different "
@@ -115,6 +120,9 @@ class Collections:
             (collection, name, json_text.write(keys), json_text.write(options)),
         )
         self._store.write("INSERT OR IGNORE INTO collections (name) VALUES (?)", (collection,))
+        if collection == item_table.COLLECTION and not there:
+            for statement in index_statements(name, keys):
+                self._store.write(statement)
         return name
 
     def drop_index(self, collection: str, name: str) -> None:
@@ -128,6 +136,8 @@ class Collections:
         )
         if gone == 0:
             raise RefusedError(f"index not found with name [{name}]")
+        if collection == item_table.COLLECTION:
+            self._store.write(f"DROP INDEX IF EXISTS {sql_name(name)}")
 
     def check_unique(self, collection: str, document: dict[str, Any]) -> None:
         """See to it that a document may be stored.

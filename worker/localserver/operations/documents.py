@@ -10,10 +10,12 @@ from itertools import pairwise
 from typing import Any, Final
 
 from worker.localserver.operations import queues
+from worker.localserver.operations.bounded import require_places
 from worker.localserver.operations.collections import Collections, require_name
+from worker.localserver.operations.matching import asked
 from worker.localserver.operations.paths import MISSING
 from worker.localserver.operations.patterns import with_timed_patterns
-from worker.localserver.operations.queries import Queries, asked, in_mongomock
+from worker.localserver.operations.queries import Queries, in_mongomock
 from worker.localserver.operations.queues import NO_UPDATE, Queues
 from worker.localserver.operations.roles import Roles
 from worker.localserver.storage import files as filestore
@@ -364,6 +366,7 @@ def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]
             for field, value in fields.items():
                 plain[operator](changed, field, value)
         return changed
+    require_places(document, update)
     for path in update.get("$set", {}):
         _require_place(document, path)
     found = asked(lambda: in_mongomock([document]))

@@ -14,6 +14,9 @@ from worker.localserver.storage.errors import RefusedError
 LONGEST: Final = 1_000
 SECONDS: Final = 0.1
 """For one request, over all documents; the loop stands still meanwhile."""
+FREE: Final = 20e-6
+"""Seconds of one search that cost nothing: to read the document takes as long, and plain patterns
+are asked of 100,000 documents."""
 _OPTIONS: Final = {"i": regex.I, "m": regex.M, "x": regex.X, "s": regex.S}
 
 
@@ -39,18 +42,25 @@ class TimedPattern:
         """
         if not isinstance(text, str):
             return False
-        began = time.monotonic()
         try:
-            if self._clock.left <= 0:
-                raise TimeoutError
-            return self._pattern.search(text, timeout=self._clock.left) is not None
+            found, took = self._timed_search(text)
+            if took > FREE:
+                # Once more: what was only interrupted, on a busy machine, is quick now.
+                found, again = self._timed_search(text)
+                self._clock.left -= min(took, again)
         except (TimeoutError, RecursionError, MemoryError) as error:
             raise RefusedError(
                 f"The regular expression {self._pattern.pattern[:100]!r} takes longer than"
                 f" {SECONDS:g} s; allowed: simpler ones"
             ) from error
-        finally:
-            self._clock.left -= time.monotonic() - began
+        return found
+
+    def _timed_search(self, text: str) -> tuple[bool, float]:
+        if self._clock.left <= 0:
+            raise TimeoutError
+        began = time.perf_counter()
+        found = self._pattern.search(text, timeout=self._clock.left) is not None
+        return found, time.perf_counter() - began
 
 
 class _Clock:

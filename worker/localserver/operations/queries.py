@@ -1,25 +1,25 @@
 """Reading documents: filters, orders, projections, aggregations.
 
 mongomock gives MongoDB's operators their meaning; this module hands it as few documents as it can:
-an ``_id`` is looked up, and items are narrowed down by id, queue, state and times in SQL, so that
-asking for the few items in ``processing`` among many finished ones is cheap, and so is asking for
-the one that has waited longest.
+an ``_id`` is looked up, and items are found, ordered and counted in SQL as far as it says the same
+(``item_conditions.py``, ``item_orders.py``).
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeGuard
 
 import mongomock
-from mongomock.filtering import filter_applies, resolve_sort_key
+from mongomock.filtering import resolve_sort_key
 
+from worker.localserver.operations.bounded import bounded
+from worker.localserver.operations.item_conditions import item_condition
+from worker.localserver.operations.item_orders import item_order, odd_index
+from worker.localserver.operations.matching import applies, asked, prepared
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.plain_conditions import (
     NotPlain,
     applies_plainly,
-    names_one,
-    with_made_dates,
 )
 from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
@@ -28,10 +28,6 @@ from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.user import User
 
 DEFAULT_TOP: Final = 500
-ITEM_TIMES: Final = ("nextrun", "lastrun")
-_EPOCH: Final = datetime(1970, 1, 1)
-"""Without a zone, as ``json_text.with_dates`` makes them."""
-ITEM_COLUMNS: Final = {"_id": "id", "wiq": "wiq", "wiqid": "wiqid", "state": "state"}
 
 
 class Queries:
@@ -75,9 +71,9 @@ class Queries:
         )
         at_once = None
         if _sees_all(reader):
-            at_once = self._ordered_items(collection, query, orderby, last, payloads=needs)
+            at_once = self._ordered_items(collection, query, orderby, first, last, payloads=needs)
         if at_once is not None:
-            found = at_once[first:]
+            found = at_once
         elif orderby and not ordered:
             found = _sorted(list(matching), orderby)[first:last]
         else:
@@ -94,21 +90,31 @@ class Queries:
         collection: str,
         query: dict[str, Any],
         orderby: dict[str, Any] | None,
-        most: int,
+        first: int,
+        last: int,
         *,
         payloads: bool,
     ) -> list[dict[str, Any]] | None:
-        """Return the first items by one of their times where SQL can tell them all, else None."""
-        if collection != item_table.COLLECTION or not orderby or len(orderby) != 1:
+        """Return the items of a page where SQL can tell all of them and their order, else None."""
+        if collection != item_table.COLLECTION or not orderby:
             return None
-        ((field, direction),) = orderby.items()
-        where, values, rest = item_condition(query)
-        if field not in ITEM_TIMES or rest or not isinstance(direction, (int, float)):
+        where, values, rest = item_condition(query, indexed=self._indexed)
+        order = None if rest else item_order(orderby)
+        if order is None:
             return None
-        # Without a time first, as in MongoDB; of the same time in the order they were added.
-        order = f"{field} {'DESC' if direction < 0 else 'ASC'}, seq"
-        items = self._items.select(where, values, payloads=payloads, order=order, most=most)
+        for odd, index in order.odd:
+            if self._items.has_index(index):
+                if self._items.any(odd, index=index):
+                    return None
+            elif self._items.any(f"{where} AND {odd}" if where else odd, values):
+                return None
+        items = self._items.select(
+            where, values, payloads=payloads, order=order.text, most=last - first, offset=first
+        )
         return [item_table.document_of(item) for item in items]
+
+    def _indexed(self, path: str) -> bool:
+        return self._items.has_index(odd_index(path))
 
     def matching(
         self,
@@ -150,7 +156,7 @@ class Queries:
                 met = applies_plainly(rest, document)
             except NotPlain:
                 if full is None:
-                    full = _prepared(rest, dates=dates)
+                    full = prepared(rest, dates=dates)
                 met = applies(full, json_text.with_dates(document))
             if met:
                 yield document
@@ -159,7 +165,7 @@ class Queries:
         """Return how many documents match, of those that a user may read; None reads all."""
         if _sees_all(reader):
             if collection == item_table.COLLECTION:
-                where, values, rest = item_condition(query)
+                where, values, rest = item_condition(query, indexed=self._indexed)
                 if not rest:
                     return self._items.count(where, values)
             elif not query:
@@ -185,7 +191,7 @@ class Queries:
         """Run an aggregation pipeline; a ``$match`` in front narrows down what is loaded.
 
         Raises:
-            RefusedError: mongomock knows no such stage, or finds it wrong.
+            RefusedError: mongomock knows no such stage, finds it wrong, or takes too long.
         """
         first: dict[str, Any] = {}
         rest = stages
@@ -195,9 +201,9 @@ class Queries:
                 raise RefusedError("the match filter must be an expression in an object")
         readable = self.matching(collection, first, user=reader)
         found = in_mongomock(map(json_text.with_dates, readable))
-        results: list[dict[str, Any]] = asked(
-            lambda: list(found.aggregate(with_timed_patterns(json_text.with_dates(rest))))
-        )
+        pipeline = with_timed_patterns(json_text.with_dates(rest))
+        with bounded("aggregation"):
+            results: list[dict[str, Any]] = asked(lambda: list(found.aggregate(pipeline)))
         return results
 
     def _candidates(
@@ -211,8 +217,10 @@ class Queries:
     ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         """Return what of the query is still to be checked, and the documents to check."""
         if collection == item_table.COLLECTION:
-            where, values, rest = item_condition(query, dates=dates)
-            items = self._items.select(where, values, payloads=payloads)
+            where, values, rest = item_condition(query, dates=dates, indexed=self._indexed)
+            # No index changes the order in which they come; a conditional update has no use of one.
+            order = "seq" if dates else ""
+            items = self._items.select(where, values, payloads=payloads, order=order)
             return rest, (item_table.document_of(item) for item in items)
         document_id = query.get("_id")
         if isinstance(document_id, str):
@@ -249,96 +257,12 @@ def _id_order(collection: str, query: dict[str, Any], orderby: dict[str, Any] | 
     return -1 if isinstance(direction, (int, float)) and direction < 0 else 1
 
 
-def item_condition(
-    query: dict[str, Any], *, dates: bool = True
-) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return the part of a query on items that SQL answers, its values, and the rest.
-
-    Args:
-        query: MongoDB's query language.
-        dates: see ``Queries.matching``; else no text is compared with an item's times.
-    """
-    parts: list[str] = []
-    values: list[Any] = []
-    rest: dict[str, Any] = {}
-    for key, wanted in query.items():
-        if key == "$or" and names_one(wanted):  # as conditional updates come here
-            parts.append("id = ?")
-            values.append(wanted[0]["_id"])
-            continue
-        column = ITEM_COLUMNS.get(key)
-        several = wanted.get("$in") if isinstance(wanted, dict) and len(wanted) == 1 else None
-        times = _times(wanted) if key in ITEM_TIMES and dates else {}
-        if key == "_type" and wanted == "workitem":
-            continue
-        if times:
-            parts.extend(f"{key} * 1000 {COMPARISONS[name]} ?" for name in times)
-            values.extend(times.values())
-            continue
-        if column and isinstance(wanted, str):
-            # The unary plus keeps SQLite from the index of finished items by state where one by
-            # queue is better; there is none by state alone but for ``processing``.
-            parts.append(f"{column} = ?" if wanted != "processing" else f"{column} = 'processing'")
-            if wanted != "processing":
-                values.append(wanted)
-        elif (
-            column
-            and isinstance(several, list)
-            and 0 < len(several) <= 500
-            and all(isinstance(one, str) for one in several)
-        ):
-            parts.append(f"{column} IN ({', '.join('?' * len(several))})")
-            values.extend(several)
-        else:
-            rest[key] = wanted
-    return " AND ".join(parts), values, rest
-
-
-def _prepared(query: dict[str, Any], *, dates: bool) -> dict[str, Any]:
-    """Return a query as mongomock is asked it."""
-    asked_for = json_text.with_dates(query) if dates else query
-    prepared: dict[str, Any] = with_timed_patterns(with_made_dates(asked_for))
-    return prepared
-
-
-def _times(wanted: object) -> dict[str, int]:
-    """Return bounds for a time in microseconds since 1970, or {} where this is none."""
-    if not isinstance(wanted, dict) or not all(name in COMPARISONS for name in wanted):
-        return {}
-    moments = {name: json_text.with_dates(text) for name, text in wanted.items()}
-    if not all(isinstance(moment, datetime) for moment in moments.values()):
-        return {}
-    tick = timedelta(microseconds=1)
-    return {name: (moment - _EPOCH) // tick for name, moment in moments.items()}
-
-
-def applies(condition: dict[str, Any], document: dict[str, Any]) -> bool:
-    """Say whether a document matches, dates on both sides being dates."""
-    return bool(
-        asked(lambda: filter_applies(condition, document))  # type: ignore[no-untyped-call]
-    )
-
-
 def in_mongomock(documents: Iterable[dict[str, Any]]) -> Any:
     """Return a collection of mongomock's that holds these documents."""
     collection = mongomock.MongoClient().openiap.documents
     for document in documents:
         collection.insert_one(document)
     return collection
-
-
-def asked(question: Callable[[], Any]) -> Any:
-    """Ask mongomock something.
-
-    Raises:
-        RefusedError: it cannot do this, or finds it wrong; the client is to know.
-    """
-    try:
-        return question()
-    except NotImplementedError as error:
-        raise RefusedError(f"The local server does not support this: {error}") from error
-    except (mongomock.OperationFailure, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise RefusedError(str(error) or type(error).__name__) from error
 
 
 def _fields_read(

@@ -177,28 +177,51 @@ class ItemTable:
         payloads: bool = True,
         order: str = "",
         most: int = -1,
+        offset: int = 0,
     ) -> Iterator[StoredItem]:
         """Yield items, in the order they were added unless another is asked for.
 
         Args:
             where: an SQL condition over the columns, written by this package; "" for all.
-            values: the values of its placeholders.
+            values: the values of its placeholders; a function among them is what ``asked`` asks.
             payloads: without them, big payloads are not even read.
             order: SQL, written by this package, to order by.
             most: at most so many; -1 for all.
+            offset: so many are left out first.
+
+        Raises:
+            RefusedError: what a function among the values raised.
         """
         columns = COLUMNS if payloads else _WITHOUT_PAYLOAD
         condition = f" WHERE {where}" if where else ""
         if order:
-            condition += f" ORDER BY {order} LIMIT {most}"
-        for row in self._store.rows(f"SELECT {columns} FROM workitems{condition}", values):
+            condition += f" ORDER BY {order} LIMIT {most} OFFSET {offset}"
+        statement = f"SELECT {columns} FROM workitems{condition}"
+        for row in self._store.asking(statement, values):
             yield _item(row)
 
     def count(self, where: str, values: Sequence[Any]) -> int:
         """Return how many items meet an SQL condition written by this package."""
         condition = f" WHERE {where}" if where else ""
-        found = self._store.row(f"SELECT COUNT(*) FROM workitems{condition}", values)
-        return int(found[0]) if found else 0
+        statement = f"SELECT COUNT(*) FROM workitems{condition}"
+        return sum(int(row[0]) for row in self._store.asking(statement, values))
+
+    def any(self, where: str, values: Sequence[Any] = (), *, index: str = "") -> bool:
+        """Say whether any item meets an SQL condition written by this package.
+
+        Args:
+            index: the index to look into.
+        """
+        by = f" INDEXED BY {index}" if index else ""
+        statement = f"SELECT 1 FROM workitems{by} WHERE {where} LIMIT 1"
+        return any(True for _ in self._store.asking(statement, values))
+
+    def has_index(self, name: str) -> bool:
+        """Say whether there is an index of this name in SQL."""
+        found = self._store.row(
+            "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)
+        )
+        return found is not None
 
     def _has_woken(self, wiqid: str, now: int) -> bool:
         found = self._store.row(

@@ -7,7 +7,7 @@
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -67,6 +67,8 @@ CREATE INDEX IF NOT EXISTS workitems_due ON workitems (wiqid, priority, seq)
     WHERE state = 'new' AND waiting = 0;
 CREATE INDEX IF NOT EXISTS workitems_waiting ON workitems (wiqid, nextrun)
     WHERE state = 'new' AND waiting = 1;
+CREATE INDEX IF NOT EXISTS workitems_odd_ids ON workitems (seq)
+    WHERE (id GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T*');
 CREATE INDEX IF NOT EXISTS workitems_processing ON workitems (wiq)
     WHERE state = 'processing';
 """
@@ -106,6 +108,9 @@ class Store:
             self._connection.execute("PRAGMA wal_autocheckpoint = 4000")
         self._connection.execute("PRAGMA cache_size = -65536")
         self._connection.executescript(SCHEMA)
+        self._questions: dict[int, Callable[[Any], bool]] = {}
+        self._trouble: Exception | None = None
+        self._connection.create_function("asked", 2, self._ask)
 
     def _take_file(self) -> None:
         # One process has the file: without shared memory and locks a commit costs less.
@@ -181,6 +186,36 @@ class Store:
     def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query, one by one."""
         return self._connection.execute(statement, tuple(values))
+
+    def asking(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query that may ask Python: a function among the values is called by
+        ``asked(?, column)`` with the column's value.
+
+        Raises:
+            Exception: what a function raised.
+        """
+        numbers = [id(one) for one in values if callable(one)]
+        if not numbers:
+            yield from self.rows(statement, values)
+            return
+        self._questions |= {id(one): one for one in values if callable(one)}
+        try:
+            yield from self.rows(statement, [id(o) if callable(o) else o for o in values])
+        except sqlite3.OperationalError:
+            trouble, self._trouble = self._trouble, None
+            if trouble is None:
+                raise
+            raise trouble from None
+        finally:
+            for number in numbers:
+                self._questions.pop(number, None)
+
+    def _ask(self, number: int, value: Any) -> bool:
+        try:
+            return self._questions[number](value)
+        except Exception as error:  # SQLite would tell that there was one, and nothing of it
+            self._trouble = error
+            raise
 
     def row(self, statement: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""

@@ -93,10 +93,17 @@ class DocumentCalls(Subject):
         return answer or ""
 
     async def drop_index(
-        self, collectionname: str, name: str, *, timeout: float | None = None
+        self,
+        collectionname: str,
+        indexname: str = "",
+        *,
+        name: str = "",
+        timeout: float | None = None,
     ) -> None:
-        """Delete an index by name."""
-        await self._call("drop_index", timeout, collectionname=collectionname, name=name)
+        """Delete an index by name; ``name`` is another spelling of ``indexname``."""
+        await self._call(
+            "drop_index", timeout, collectionname=collectionname, name=indexname or name
+        )
 
     async def query(
         self,

@@ -17,7 +17,7 @@ class FileCalls(Subject):
         filename: str = "",
         mimetype: str = "",
         metadata: JsonText | None = None,
-        collectionname: str = FILES,
+        collectionname: str = "",
         *,
         timeout: float | None = None,
     ) -> str:
@@ -32,20 +32,20 @@ class FileCalls(Subject):
             filename,
             mimetype,
             argument_text(metadata),
-            collectionname,
+            collectionname or FILES,
             self._seconds(timeout),
         )
 
     async def download(
         self,
         id: str,
-        folder: str | Path,
+        folder: str | Path = ".",
         filename: str = "",
-        collectionname: str = FILES,
+        collectionname: str = "",
         *,
         timeout: float | None = None,
     ) -> Path:
-        """Fetch a stored file whole into ``folder`` and return its path.
+        """Fetch a stored file whole into ``folder`` (the present one) and return its path.
 
         The length is compared with what is stored; the file appears under its name only when it is
         whole. ``filename`` replaces the stored name.
@@ -54,5 +54,5 @@ class FileCalls(Subject):
             FileTransferError: unknown file, unsafe name, or a length that is not the stored one.
         """
         return await self._transfer.download(
-            id, Path(folder), filename, collectionname, self._seconds(timeout)
+            id, Path(folder), filename, collectionname or FILES, self._seconds(timeout)
         )

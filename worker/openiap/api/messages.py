@@ -7,43 +7,59 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from worker.openiap.api.subject import Subject
+from worker.openiap.counted import counted
 from worker.openiap.errors import OpenIAPError, RequestTimeout
-from worker.openiap.types import Payload, QueueCallback, QueueEvent, WatchCallback
+from worker.openiap.types import Payload, QueueCallback, QueueEvent, ToldMessage, WatchCallback
 from worker.openiap.values import argument_text, from_message
 
 
 class MessageCalls(Subject):
     """The documented calls on messages.
 
-    What is registered is lost with the link with the official client: register again after every
-    sign-in. The native client does so by itself, and a second registration of the same only
-    replaces the callback.
+    The client that a worker, ``worker.client()``, ``connect`` or ``sync`` gives keeps what is
+    registered across cuts. One made by hand loses it with the link with the official client, where
+    it registers again after every sign-in; the native client does so by itself. Registering the
+    same again only replaces the callback.
+
+    A callback takes the event, or the event and its number. ``queue_name`` and ``exchange_name``
+    are other spellings of ``queuename`` and ``exchangename``.
     """
 
     async def register_queue(
-        self, queue_name: str, callback: QueueCallback, *, timeout: float | None = None
+        self,
+        queuename: str = "",
+        callback: QueueCallback | None = None,
+        *,
+        queue_name: str = "",
+        timeout: float | None = None,
     ) -> str:
         """Receive what is sent to a message queue; returns its name ("" makes one up).
 
         A result of the callback other than None is sent back to the message's ``replyto``.
+
+        Raises:
+            TypeError: no callback, or one that takes no event.
         """
+        if callback is None:
+            raise TypeError("register_queue: no callback; allowed: one that takes the event")
         return await self._backend.messages.register_queue(
-            queue_name, self._answering(callback), self._seconds(timeout)
+            queuename or queue_name, self._answering(callback), self._seconds(timeout)
         )
 
     async def register_exchange(
         self,
-        exchange_name: str,
+        exchangename: str = "",
         callback: QueueCallback | None = None,
         *,
         algorithm: Literal["direct", "fanout", "topic", "header"] = "fanout",
         routingkey: str = "",
         addqueue: bool = True,
+        exchange_name: str = "",
         timeout: float | None = None,
     ) -> str:
         """Receive what is sent to an exchange; returns the name of the queue made for it."""
         return await self._backend.messages.register_exchange(
-            exchange_name,
+            exchangename or exchange_name,
             None if callback is None else self._answering(callback),
             algorithm,
             routingkey,
@@ -51,32 +67,38 @@ class MessageCalls(Subject):
             self._seconds(timeout),
         )
 
-    async def unregister_queue(self, queue_name: str, *, timeout: float | None = None) -> None:
+    async def unregister_queue(
+        self, queuename: str = "", *, queue_name: str = "", timeout: float | None = None
+    ) -> None:
         """Stop receiving."""
-        await self._backend.messages.unregister_queue(queue_name, self._seconds(timeout))
+        await self._backend.messages.unregister_queue(
+            queuename or queue_name, self._seconds(timeout)
+        )
 
     async def queue_message(
         self,
         data: Payload,
-        queue_name: str = "",
-        *,
-        exchange_name: str = "",
+        queuename: str = "",
+        exchangename: str = "",
         routingkey: str = "",
         replyto: str = "",
         correlation_id: str = "",
         striptoken: bool = False,
         expiration: int = 0,
+        *,
+        queue_name: str = "",
+        exchange_name: str = "",
         timeout: float | None = None,
     ) -> None:
         """Send a message to a queue or an exchange; ``expiration`` in milliseconds."""
         await self._call(
             "queue_message",
             timeout,
-            queuename=queue_name,
+            queuename=queuename or queue_name,
             correlationId=correlation_id,
             replyto=replyto,
             routingkey=routingkey,
-            exchangename=exchange_name,
+            exchangename=exchangename or exchange_name,
             data=argument_text(data),
             striptoken=striptoken,
             expiration=expiration,
@@ -85,11 +107,13 @@ class MessageCalls(Subject):
     async def rpc(
         self,
         data: Payload,
-        queue_name: str = "",
-        *,
-        exchange_name: str = "",
+        queuename: str = "",
+        exchangename: str = "",
         routingkey: str = "",
         striptoken: bool = False,
+        *,
+        queue_name: str = "",
+        exchange_name: str = "",
         timeout: float | None = None,
     ) -> Any:
         """Send a message and wait for its answer.
@@ -105,8 +129,8 @@ class MessageCalls(Subject):
             async with asyncio.timeout(seconds):
                 await self.queue_message(
                     data,
-                    queue_name,
-                    exchange_name=exchange_name,
+                    queuename or queue_name,
+                    exchangename=exchangename or exchange_name,
                     routingkey=routingkey,
                     replyto=await replies.own_queue(lambda: messages.register_replies(seconds)),
                     correlation_id=correlation_id,
@@ -122,7 +146,7 @@ class MessageCalls(Subject):
     async def watch(
         self,
         collectionname: str,
-        paths: Sequence[str] = (),
+        paths: Sequence[str] | str = (),
         callback: WatchCallback | None = None,
         *,
         timeout: float | None = None,
@@ -132,11 +156,19 @@ class MessageCalls(Subject):
         With the native client, asking again for the same with the same callback returns the watch
         that is there.
 
+        Args:
+            paths: one JSONPath or several; none is every document.
+
         Raises:
+            TypeError: a callback that takes no event.
             Unsupported: a path with a comma, which the official library takes for two.
         """
+        wanted = [paths] if isinstance(paths, str) else list(paths)
         return await self._backend.messages.watch(
-            collectionname, list(paths), callback, self._seconds(timeout)
+            collectionname,
+            [path for path in wanted if path],
+            None if callback is None else counted(callback),
+            self._seconds(timeout),
         )
 
     async def unwatch(self, watchid: str, *, timeout: float | None = None) -> None:
@@ -163,11 +195,12 @@ class MessageCalls(Subject):
         )
         return from_message(text)
 
-    def _answering(self, callback: QueueCallback) -> QueueCallback:
+    def _answering(self, callback: QueueCallback) -> ToldMessage:
         """Wrap a callback so that its result goes back to whoever asked."""
+        tell = counted(callback)
 
         def called(event: QueueEvent) -> Any:
-            result = callback(event)
+            result = tell(event)
             if event.replyto and result is not None:
                 return self._answer(event, result)
             return result

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from worker.openiap.api.subject import Subject
 from worker.openiap.backend import LineListener, LogLevel
+from worker.openiap.json_path import path_of_problem
 from worker.openiap.values import format_bytes, json_text
 
 
@@ -15,23 +16,34 @@ class TelemetryCalls(Subject):
         """Return a fresh id."""
         return uuid4().hex
 
-    def format_bytes(self, bytes: int, decimals: int = 2) -> str:
-        """Return a size for people: ``format_bytes(1536)`` is "1.5 KB"."""
-        return format_bytes(bytes, decimals)
+    def format_bytes(self, bytes_value: int = 0, decimals: int = 2, *, bytes: int = 0) -> str:
+        """Return a size for people: ``format_bytes(1536)`` is "1.5 KB"; ``bytes`` is another
+        spelling of ``bytes_value``."""
+        return format_bytes(bytes_value or bytes, decimals)
 
     def stringify(self, value: Any) -> str:
-        """Return JSON text; dates as ISO, models as their JSON."""
-        return json_text(value)
+        """Return JSON text; dates as ISO, models as their JSON.
 
-    def set_f64_observable_gauge(self, name: str, value: float, description: str) -> None:
+        Raises:
+            TypeError, ValueError: something inside has no JSON form; the text says where it is.
+        """
+        try:
+            return json_text(value)
+        except (TypeError, ValueError) as error:
+            path = path_of_problem(value)
+            if not path:
+                raise
+            raise type(error)(f"{path}: {error}") from error
+
+    def set_f64_observable_gauge(self, name: str, value: float, description: str = "") -> None:
         """Set a gauge; a name's type is fixed by its first setter."""
         self._backend.telemetry.set_gauge("f64", name, value, description)
 
-    def set_u64_observable_gauge(self, name: str, value: int, description: str) -> None:
+    def set_u64_observable_gauge(self, name: str, value: int, description: str = "") -> None:
         """Set a gauge of non-negative integers."""
         self._backend.telemetry.set_gauge("u64", name, value, description)
 
-    def set_i64_observable_gauge(self, name: str, value: int, description: str) -> None:
+    def set_i64_observable_gauge(self, name: str, value: int, description: str = "") -> None:
         """Set a gauge of integers."""
         self._backend.telemetry.set_gauge("i64", name, value, description)
 

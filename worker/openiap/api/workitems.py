@@ -1,15 +1,16 @@
 """Work items and their queues."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from worker.openiap.api.subject import Subject
 from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import id_of
+from worker.openiap.given import Moment, moment_of, workitem_of
 from worker.openiap.large import apart, is_large
 from worker.openiap.types import FileArgument, Payload
 from worker.openiap.values import argument_text, checked_payload, documents_from_text, query_text
@@ -39,7 +40,7 @@ class WorkitemCalls(Subject):
         *,
         wiqid: str = "",
         name: str = "",
-        nextrun: datetime | None = None,
+        nextrun: Moment = None,
         priority: int = 2,
         files: Sequence[FileArgument] = (),
         success_wiqid: str = "",
@@ -51,13 +52,15 @@ class WorkitemCalls(Subject):
         """Add an item to a queue and return it as stored.
 
         Args:
-            nextrun: not before; in whole seconds, rounded up, with the official client.
+            nextrun: not before: a datetime or seconds since 1970 (0: now); in whole seconds,
+                rounded up, with the official client.
 
         Raises:
             QueueNotFound: no such queue, or no rights.
             FileTransferError: a file is missing; nothing was pushed.
             PayloadTooLarge: OpenIAP cannot carry it.
         """
+        not_before = moment_of(nextrun)
         text = await apart(is_large(payload), _payload_text, payload)
         if files:
             files = await self._transfer.stored(
@@ -73,7 +76,7 @@ class WorkitemCalls(Subject):
             wiqid=wiqid,
             name=name,
             payload=text,
-            nextrun=nextrun,
+            nextrun=not_before,
             success_wiqid=success_wiqid,
             failed_wiqid=failed_wiqid,
             success_wiq=success_wiq,
@@ -116,7 +119,7 @@ class WorkitemCalls(Subject):
         items: Sequence[Workitem],
         *,
         wiqid: str = "",
-        nextrun: datetime | None = None,
+        nextrun: Moment = None,
         priority: int = 2,
         timeout: float | None = None,
     ) -> list[Workitem]:
@@ -131,8 +134,9 @@ class WorkitemCalls(Subject):
         Raises:
             Unsupported: the official library has no such call.
         """
+        not_before = moment_of(nextrun)
         filled = [
-            replace(item, nextrun=item.nextrun or nextrun, priority=item.priority or priority)
+            replace(item, nextrun=item.nextrun or not_before, priority=item.priority or priority)
             for item in items
         ]
         pushed: list[Workitem] = []
@@ -171,9 +175,9 @@ class WorkitemCalls(Subject):
     async def pop_workitem(
         self,
         wiq: str = "",
-        *,
         wiqid: str = "",
         downloadfolder: str | Path | None = None,
+        *,
         timeout: float | None = None,
     ) -> Workitem | None:
         """Take the next due item, or None when there is none.
@@ -198,13 +202,16 @@ class WorkitemCalls(Subject):
 
     async def update_workitem(
         self,
-        workitem: Workitem,
+        workitem: Workitem | Mapping[str, Any],
         files: Sequence[FileArgument] = (),
         ignoremaxretries: bool = False,
         *,
         timeout: float | None = None,
     ) -> Workitem:
         """Write an item back and return it as stored.
+
+        A dict with ``_id`` and what is to be changed will do: what it does not name (payload,
+        priority, name) stays as it is stored.
 
         ``files``: paths are uploaded first; ``WorkitemFile(filename, id)`` attaches a stored file,
         ``WorkitemFile(filename)`` removes that file from the item. A ``nextrun`` travels only where
@@ -213,7 +220,9 @@ class WorkitemCalls(Subject):
         Raises:
             ItemNotFound: deleted, or no rights.
             FileTransferError: a file is missing; nothing was sent.
+            ValueError: a dict without an id.
         """
+        workitem = workitem_of(workitem)
         if files:
             files = await self._transfer.stored(
                 files,

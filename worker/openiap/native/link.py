@@ -18,6 +18,7 @@ from worker.openiap.backend import Signin
 from worker.openiap.callbacks import ConnectionEvents
 from worker.openiap.credentials import Credentials, no_guest
 from worker.openiap.errors import (
+    RATE_WINDOW,
     AccessDenied,
     Disconnected,
     NotConnected,
@@ -40,8 +41,6 @@ from worker.openiap.workitem import JsonObject
 
 CALLBACK_GRACE: Final = 1.0
 """Seconds for callbacks that still run when the link is closed."""
-RATE_WINDOW: Final = 1.0
-"""Seconds of the server's rate limit window (server.md, Errors)."""
 
 
 def waits(
@@ -88,6 +87,7 @@ class Link:
         self._connecting = asyncio.Lock()
         self._last_heard = time.monotonic()
         self._server = ServerInfo()
+        self.sign_ins = 0
         self.user: User | None = None
         self.credentials = Credentials()
         self.token = ""
@@ -217,6 +217,7 @@ class Link:
             raise
         self._opening = None
         self._session = session
+        self.sign_ins += 1
         self._down.clear()
         self._events.tell("SignedIn")
 

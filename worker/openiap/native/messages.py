@@ -8,7 +8,7 @@ from worker.openiap.native.registrations import (
     send_queue,
     send_watch,
 )
-from worker.openiap.types import QueueCallback, WatchCallback
+from worker.openiap.types import ToldChange, ToldMessage
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.messages import wire_text
 
@@ -20,7 +20,7 @@ class Messages:
         self._link = link
         self._registrations = link.registrations
 
-    async def register_queue(self, queue_name: str, callback: QueueCallback, seconds: float) -> str:
+    async def register_queue(self, queue_name: str, callback: ToldMessage, seconds: float) -> str:
         """Register a queue; one that is registered already only gets the new callback."""
         known = self._registrations.queues.get(queue_name)
         session = self._link.session_for("register_queue")
@@ -39,7 +39,7 @@ class Messages:
     async def register_exchange(
         self,
         exchange_name: str,
-        callback: QueueCallback | None,
+        callback: ToldMessage | None,
         algorithm: str,
         routingkey: str,
         addqueue: bool,
@@ -72,9 +72,11 @@ class Messages:
         return one.name
 
     async def unregister_queue(self, queue_name: str, seconds: float) -> None:
-        """Stop receiving."""
-        session = self._link.session_for("unregister_queue")
+        """Stop receiving; while the link is down it is enough not to register again."""
         one = self._registrations.queues.pop(queue_name, None)
+        if one is not None and not self._link.connected:
+            return
+        session = self._link.session_for("unregister_queue")
         name = one.current if one is not None and one.current else queue_name
         await session.request(
             "unregister_queue",
@@ -94,7 +96,7 @@ class Messages:
         self,
         collectionname: str,
         paths: list[str],
-        callback: WatchCallback | None,
+        callback: ToldChange | None,
         seconds: float,
     ) -> str:
         """Start a watch; the same with the same callback is started once."""
@@ -114,9 +116,11 @@ class Messages:
         return one.id
 
     async def unwatch(self, watchid: str, seconds: float) -> None:
-        """End a watch."""
-        session = self._link.session_for("unwatch")
+        """End a watch; while the link is down it is enough not to start it again."""
         one = self._registrations.watches.pop(watchid, None)
+        if one is not None and not self._link.connected:
+            return
+        session = self._link.session_for("unwatch")
         await session.request(
             "unwatch",
             "unwatch",

@@ -12,7 +12,7 @@ from worker.openiap.callbacks import Callbacks
 from worker.openiap.errors import OpenIAPError, RateLimited
 from worker.openiap.native.session import Session
 from worker.openiap.replies import Replies
-from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
+from worker.openiap.types import QueueEvent, ToldChange, ToldMessage, WatchEvent
 from worker.openiap.values import from_message, message_data
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -29,7 +29,7 @@ class Registration:
     """
 
     name: str
-    callback: QueueCallback | None
+    callback: ToldMessage | None
     exchange: pb.RegisterExchangeRequest | None = None
     made_up: bool = False
     current: str = ""
@@ -40,7 +40,7 @@ class Watch:
     """One watch; ``id`` is the application's, ``current`` the server's of today."""
 
     id: str
-    callback: WatchCallback | None
+    callback: ToldChange | None
     request: pb.WatchRequest
     current: str = ""
 

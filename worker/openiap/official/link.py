@@ -67,6 +67,7 @@ class Link:
         self._server = ServerInfo()
         self._last_heard = 0.0
         self._sign_in_problem = ""
+        self.sign_ins = 0
         self.user: User | None = None
         self.credentials = Credentials()
         self.token = ""
@@ -245,6 +246,7 @@ class Link:
             raise Disconnected("the link dropped during the sign-in", operation="signin")
         self.token, self.credentials, self.user = token, credentials, user
         self._sign_in_problem = ""
+        self.sign_ins += 1
         client.mark_signed_in()
 
     async def _ask(self, client: LibraryClient, wanted: Signin, seconds: float) -> str:

@@ -20,7 +20,7 @@ from worker.openiap.official.link import Link
 from worker.openiap.official.pending_call import PendingCall
 from worker.openiap.official.subscriptions import Subscriptions
 from worker.openiap.replies import Replies
-from worker.openiap.types import QueueCallback, QueueEvent, WatchCallback, WatchEvent
+from worker.openiap.types import QueueEvent, ToldChange, ToldMessage, WatchEvent
 from worker.openiap.values import from_message, message_data
 
 EVERYTHING: Final = "$"
@@ -39,7 +39,7 @@ class Messages:
         self._callbacks = callbacks
         self._replies = replies
 
-    async def register_queue(self, queue_name: str, callback: QueueCallback, seconds: float) -> str:
+    async def register_queue(self, queue_name: str, callback: ToldMessage, seconds: float) -> str:
         """Receive what is sent to a message queue; returns its name."""
 
         def register(client: LibraryClient, number: int) -> Any:
@@ -53,7 +53,7 @@ class Messages:
     async def register_exchange(
         self,
         exchange_name: str,
-        callback: QueueCallback | None,
+        callback: ToldMessage | None,
         algorithm: str,
         routingkey: str,
         addqueue: bool,
@@ -82,7 +82,7 @@ class Messages:
         self,
         operation: str,
         register: Callable[[LibraryClient, int], Any],
-        callback: QueueCallback | None,
+        callback: ToldMessage | None,
         seconds: float,
     ) -> str:
         library = self._link.signed_in(operation).library
@@ -108,7 +108,7 @@ class Messages:
         self._subscriptions.add_queue(name, number, library)
         return name
 
-    def _received(self, callback: QueueCallback | None, fields: Sequence[str]) -> None:
+    def _received(self, callback: ToldMessage | None, fields: Sequence[str]) -> None:
         queuename, correlation_id, replyto, routingkey, exchangename, data = fields
         event = QueueEvent(
             queuename, correlation_id, replyto, routingkey, exchangename, message_data(data)
@@ -138,7 +138,7 @@ class Messages:
         self,
         collectionname: str,
         paths: list[str],
-        callback: WatchCallback | None,
+        callback: ToldChange | None,
         seconds: float,
     ) -> str:
         """Be told of changes in a collection; returns the watch's id.
@@ -170,7 +170,7 @@ class Messages:
         self._subscriptions.add_watch(watchid, request.request_id, library)
         return watchid
 
-    def _changed(self, callback: WatchCallback | None, fields: Sequence[str]) -> None:
+    def _changed(self, callback: ToldChange | None, fields: Sequence[str]) -> None:
         id, operation, document = fields
         found = from_message(document)
         event = WatchEvent(id, operation, found if isinstance(found, dict) else {})

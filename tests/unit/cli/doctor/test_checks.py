@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.doctor.checks import clock, of_handlers, of_library, of_state
-from worker.cli.shared.rights import rights_of
+from worker.openiap.rights import rights_of
 from worker.openiap.types import User
 from worker.settings import Settings
 

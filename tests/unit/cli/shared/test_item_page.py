@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from worker.cli.shared.item_page import Holder, holder_of, show_item, waiting
-from worker.cli.shared.item_view import show_items, shown_item
+from worker.cli.shared.item_page import show_item, waiting
+from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import show_noted
 from worker.engine.delivery.ending import Run, ending_of
 from worker.engine.delivery.queue_rules import QueueRules
@@ -16,6 +16,14 @@ from worker.engine.delivery.release import handed_back
 from worker.item.metadata import Metadata, joined
 from worker.item.origin import DeadLetter, mark_for
 from worker.item.outcome import Outcome, Waits
+from worker.management.items.service import Items
+from worker.management.items.types import (
+    ItemGetPayload,
+    ItemWorker,
+    detail_of,
+    item_of,
+)
+from worker.openiap.errors import AccessDenied
 from worker.openiap.workitem import Workitem
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -23,9 +31,9 @@ LATER = "2026-11-28T14:00:00.000Z"
 LETTER = DeadLetter("a", "invoices", 3, "business", "no [red]number[/red]\x1b[31m", "NO_VAT", "")
 
 
-def page(document: dict[str, Any], *, width: int = 100, **more: Any) -> str:
+def page(document: dict[str, Any], *, width: int = 100, worker: ItemWorker | None = None) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    show_item(console, document, {}, utc=True, now=NOW, **more)
+    show_item(console, detail_of(document, {}, worker), utc=True, now=NOW)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -40,7 +48,7 @@ def test_marks_are_words_and_no_part_of_the_payload() -> None:
     payload = joined({"größe": 1}, metadata)
     payload["openiap_worker"] |= {"headers": {"x-trace": "7", "evil": "[red]\x1b[0m"}}
     document = {"_id": "b", "state": "processing", "payload": payload}
-    shown = page(document, width=200, holder=Holder("vm-1", "host.example"))
+    shown = page(document, width=200, worker=ItemWorker(name="vm-1", host="host.example"))
     assert "progress    40%, page 3 of 8, 2026-11-28 11:59:00 UTC" in shown
     assert "worker      vm-1 on host.example" in shown
     assert "checkpoint  kept, 10 Bytes" in shown
@@ -49,11 +57,12 @@ def test_marks_are_words_and_no_part_of_the_payload() -> None:
         "comes from  item a of invoices, which failed after 3 attempts: business error:"
         " [NO_VAT] no [red]number[/red]\\x1b[31m" in shown
     )
-    assert "headers     x-trace: 7" in shown
+    assert "Headers" in shown
+    assert "x-trace  7" in shown
     assert "[red]\\x1b[0m" in shown
     assert "openiap_worker" not in shown
     assert '"größe": 1' in shown
-    assert shown_item(document, {})["payload"] == payload, "for programs it is as it is"
+    assert detail_of(document, {}).payload == payload, "for programs it is as it is"
 
 
 @pytest.mark.parametrize("marks", [{"progress": {"share": "x"}}, {"origin": 3}, "odd", [1], None])
@@ -92,30 +101,49 @@ WAITING = Waits("waits for its turn: key Ada", datetime(2026, 11, 28, 13, 0, tzi
     ],
 )
 def test_why_an_item_does_not_run_is_said(document: dict[str, Any], words: str) -> None:
-    assert waiting(document, NOW, utc=True) == words
+    assert waiting(detail_of(document, {}), NOW, utc=True) == words
 
 
-class Presence:
-    """Workers' documents in the place of a client."""
+class Stored:
+    """One item, and workers' documents, in the place of a client."""
 
-    def __init__(self, **found: dict[str, Any]) -> None:
-        self.found = found
+    def __init__(self, item: dict[str, Any], **workers: dict[str, Any]) -> None:
+        self.item = item
+        self.workers = workers
 
     async def query(self, collection: str, query: dict[str, Any], *rest: Any, **more: Any) -> Any:
-        document = self.found.get("claims" if "items" in query else query.get("_id", ""))
+        if collection == "workitems":
+            return [self.item]
+        document = self.workers.get("claims" if "items" in query else query.get("_id", ""))
         return [] if document is None else [document]
 
 
+async def worker_of(client: Any) -> ItemWorker | None:
+    return (await Items(client).get_one(ItemGetPayload(id="a"))).worker
+
+
 async def test_the_worker_that_has_an_item_is_the_one_that_claims_it() -> None:
-    client: Any = Presence(claims={"_id": "vm-2", "host": "here"}, **{"vm-1": {"host": "there"}})
+    workers = {"claims": {"_id": "vm-2", "host": "here"}, "vm-1": {"host": "there"}}
     source = "worker vm-1, attempt 1, 0.1 s\n…"
     item = {"_id": "a", "state": "processing", "retries": 1, "errorsource": source}
-    assert await holder_of(client, item) == Holder("vm-2", "here")
-    assert await holder_of(client, {**item, "state": "failed"}) == Holder("vm-1", "there")
-    nobody: Any = Presence()
-    assert await holder_of(nobody, item) is None, "the source is of an earlier attempt"
-    assert await holder_of(nobody, {**item, "state": "failed"}) == Holder("vm-1")
-    assert await holder_of(nobody, {"_id": "a", "state": "successful"}) is None
+    failed = {**item, "state": "failed"}
+    assert await worker_of(Stored(item, **workers)) == ItemWorker(name="vm-2", host="here")
+    assert await worker_of(Stored(failed, **workers)) == ItemWorker(name="vm-1", host="there")
+    assert await worker_of(Stored(item)) is None, "the source is of an earlier attempt"
+    assert await worker_of(Stored(failed)) == ItemWorker(name="vm-1")
+    assert await worker_of(Stored({"_id": "a", "state": "successful"})) is None
+
+
+async def test_who_may_not_read_workers_is_shown_the_item_with_the_name_that_it_has() -> None:
+    class Refusing(Stored):
+        async def query(self, collection: str, *rest: Any, **more: Any) -> Any:
+            if collection != "workitems":
+                raise AccessDenied("no")
+            return await super().query(collection, *rest, **more)
+
+    failed = {"_id": "a", "state": "failed", "errorsource": "worker vm-1, attempt 1, 0.1 s\n…"}
+    assert await worker_of(Refusing(failed)) == ItemWorker(name="vm-1")
+    assert await worker_of(Refusing({"_id": "a", "state": "processing"})) is None
 
 
 async def test_an_item_that_has_ended_names_its_worker_and_no_rescuer() -> None:
@@ -124,9 +152,8 @@ async def test_an_item_that_has_ended_names_its_worker_and_no_rescuer() -> None:
     for run, name in ((Run(item, 1, "me"), "me"), (Run(item, 1, "rescuer", ("dead",)), "dead")):
         ending = ending_of(run, done, rules, due=NOW, at=NOW)
         assert ending is not None
-        client: Any = Presence()
-        stored = {"state": "successful", **ending.change["$set"]}
-        assert await holder_of(client, stored) == Holder(name)
+        stored = Stored({"_id": "a", "state": "successful", **ending.change["$set"]})
+        assert await worker_of(stored) == ItemWorker(name=name)
 
 
 LONG = "a-queue-whose-name-is-rather-long"
@@ -142,7 +169,8 @@ def test_a_list_fits_eighty_columns_and_leaves_nothing_out() -> None:
         "errormessage": "no number " * 20,
         "_modified": "2026-11-20T10:00:01.000Z",
     }
-    show_items(console, [one, {**one, "wiq": "q", "name": "", "errormessage": ""}], utc=True)
+    plain = {**one, "wiq": "q", "name": "", "errormessage": ""}
+    show_items(console, [item_of(one), item_of(plain)], utc=True)
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from worker.cli.shared.item_page import show_item
-from worker.cli.shared.item_view import show_items, summary
+from worker.cli.shared.item_view import show_items
 from worker.engine.delivery.release import handed_back
 from worker.item.outcome import Waits
+from worker.management.items.types import detail_of, item_of
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,8 @@ from worker.item.outcome import Waits
     [("new", 0, 0), ("new", 2, 2), ("processing", 0, 1), ("successful", 1, 2), ("failed", 2, 3)],
 )
 def test_attempts_are_counted_from_the_first(state: str, retries: int, begun: int) -> None:
-    shown = summary({"_id": "1", "state": state, "retries": retries})
-    assert (shown["attempts"], shown["retries"]) == (begun, retries)
+    shown = item_of({"_id": "1", "state": state, "retries": retries})
+    assert (shown.attempts, shown.retries) == (begun, retries)
 
 
 WAITING = Waits("waits for its turn: key Ada", datetime(2026, 11, 25, 12, 0, tzinfo=UTC))
@@ -28,7 +29,7 @@ PARKED: dict[str, Any] = handed_back({"_id": "1", "retries": 0}, WAITING)
 
 
 def test_a_parked_item_says_why_it_waits() -> None:
-    assert summary(PARKED)["waits"] == "waits for its turn: key Ada"
+    assert item_of(PARKED).waits == "waits for its turn: key Ada"
 
 
 @pytest.mark.parametrize(
@@ -41,12 +42,12 @@ def test_a_parked_item_says_why_it_waits() -> None:
     ],
 )
 def test_an_item_that_is_not_parked_any_more_waits_for_nothing(change: dict[str, Any]) -> None:
-    assert summary({**PARKED, **change})["waits"] is None
+    assert item_of({**PARKED, **change}).waits is None
 
 
 def listed(*documents: dict[str, Any], utc: bool = False) -> str:
     console = Console(file=io.StringIO(), width=200, color_system=None)
-    show_items(console, documents, utc=utc)
+    show_items(console, [item_of(one) for one in documents], utc=utc)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -58,7 +59,7 @@ def test_a_success_is_not_shown_with_the_error_of_an_earlier_attempt() -> None:
     assert "no VAT id" in shown
     assert "no network" not in shown
     console = Console(file=io.StringIO(), width=120, color_system=None)
-    show_item(console, again, {})
+    show_item(console, detail_of(again, {}))
     assert isinstance(console.file, io.StringIO)
     assert "Error of an earlier attempt" in console.file.getvalue()
 

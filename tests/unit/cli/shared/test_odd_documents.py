@@ -22,9 +22,10 @@ from worker.cli.schedules import _row as schedule_row
 from worker.cli.schedules import _shown as schedule_shown
 from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import moment as shown_moment
-from worker.cli.shared.item_view import show_items, shown_item
+from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import print_json, show
 from worker.engine.scheduler.records import records_of
+from worker.management.items.types import detail_of, item_of
 from worker.openiap.values import iso
 
 STATES = ("new", "processing", "successful", "failed")
@@ -87,14 +88,15 @@ def page() -> Console:
 @DRAWN
 @given(st.lists(written(ITEM), max_size=3))
 def test_items_are_listed_whatever_they_are(documents: list[dict[str, Any]]) -> None:
-    show_items(page(), documents)
+    show_items(page(), [item_of(one) for one in documents])
 
 
 @DRAWN
 @given(written(ITEM))
 def test_an_item_is_shown_whatever_it_is(document: dict[str, Any]) -> None:
-    show_item(page(), document, {})
-    json.loads(json.dumps(shown_item(document, {})))
+    shown = detail_of(document, {})
+    show_item(page(), shown)
+    json.loads(json.dumps(shown.model_dump()))
 
 
 @DRAWN

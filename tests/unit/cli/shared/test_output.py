@@ -9,6 +9,7 @@ from rich.console import Console
 from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import many, print_json, safe, show
+from worker.management.items.types import detail_of, item_of
 from worker.openiap.workitem import JsonObject
 
 HOSTILE = "[red]x[/red] \x1b]0;owned\x07\x9b31m \u202eevil"
@@ -55,8 +56,8 @@ def test_a_hostile_item_cannot_drive_the_terminal() -> None:
         payload={HOSTILE: HOSTILE},
         files=[{"filename": HOSTILE, "_id": "1"}],
     )
-    show_item(console, evil, {"1": 2048})
-    show_items(console, [evil])
+    show_item(console, detail_of(evil, {"1": 2048}))
+    show_items(console, [item_of(evil)])
     shown = text_of(console)
     assert "\x1b]0;" not in shown
     assert "\x9b" not in shown
@@ -67,14 +68,14 @@ def test_a_hostile_item_cannot_drive_the_terminal() -> None:
 
 def test_a_hostile_error_type_is_no_markup() -> None:
     console = terminal()
-    show_item(console, item(errormessage="x", errortype=HOSTILE), {})
+    show_item(console, detail_of(item(errormessage="x", errortype=HOSTILE), {}))
     assert "\x1b]0;" not in text_of(console)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_items_fit_the_terminal(width: int) -> None:
     console = terminal(width)
-    show_items(console, [item(errormessage="word " * 60)])
+    show_items(console, [item_of(item(errormessage="word " * 60))])
     lines = text_of(console).splitlines()
     assert max(len(line) for line in lines) <= width
     assert any("6b0122f6b9da5a22be1c58c6" in line for line in lines)

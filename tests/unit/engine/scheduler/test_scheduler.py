@@ -8,10 +8,12 @@ from typing import Any, cast
 import pytest
 
 from worker import handler, schedule
+from worker.app.options import Handler
 from worker.app.registry import Registry
 from worker.engine.scheduler import scheduler as room
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import ScheduleEntry, timetable
+from worker.errors import HandlerError
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
@@ -100,8 +102,12 @@ def scheduler(
     found = handler("jobs")(work)
     for number in range(count):
         schedule("* * * * *", name=f"s{number}", payload=payload, missed="skip")(found)
+    return scheduler_of(server, found, rank=rank)
+
+
+def scheduler_of(server: Server, *handlers: Handler[..., Any], rank: int | None = 0) -> Scheduler:
     return Scheduler(
-        timetable(Registry([found]), server.now),
+        timetable(Registry(handlers), server.now),
         client=cast(Client, server),
         fleet=Fleet(server, rank),
         namespace="",
@@ -412,3 +418,30 @@ async def test_a_refusal_for_the_moment_costs_no_schedule_its_records(monkeypatc
     server.now += timedelta(minutes=1)
     await other.push_due(at_once=True)
     assert len(server.items) == 1
+
+
+async def test_an_item_of_a_tick_is_named_by_its_handler_else_by_its_schedule() -> None:
+    server = Server()
+
+    @schedule("* * * * *", payload={"day": "monday"}, headers={"from": "clock"})
+    @handler("reports", name=lambda payload: f"Report {sorted(payload)} of {payload['day']}")
+    async def report(payload: dict[str, str]) -> None: ...
+
+    @schedule("* * * * *", name="hourly")
+    @handler("plain")
+    async def plain(payload: dict[str, str]) -> None: ...
+
+    found = scheduler_of(server, report, plain)
+    await looked(found, server)
+    await looked(found, server, 30)
+    names = {item["wiq"]: item["name"] for item in server.items.values()}
+    assert names == {"reports": "Report ['day'] of monday", "plain": "hourly"}
+
+
+def test_a_schedule_whose_items_get_no_name_is_refused_at_start() -> None:
+    @schedule("* * * * *", payload={"day": "monday"})
+    @handler("reports", name=lambda payload: payload["month"])
+    async def report(payload: dict[str, str]) -> None: ...
+
+    with pytest.raises(HandlerError, match=r"schedule report: The name .* raised KeyError"):
+        timetable(Registry([report]), BEGIN)

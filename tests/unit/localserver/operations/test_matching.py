@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from worker.localserver.operations.item_conditions import item_condition
 from worker.localserver.operations.messages import topic_fits
 from worker.localserver.operations.options import Faults
 from worker.localserver.operations.paths import MISSING, PathError, path_filter
-from worker.localserver.operations.queries import item_condition
 from worker.localserver.storage.errors import RefusedError
 
 
@@ -114,9 +114,9 @@ def test_what_sql_answers_of_a_query_is_taken_out_of_it() -> None:
             "wiqid": {"$in": [1]},
         }
     )
-    assert where == "id IN (?, ?) AND wiq = ? AND state = 'processing'"
-    assert values == ["1", "2", "q'; DROP TABLE workitems; --"]
-    assert rest == {"retries": 1, "wiqid": {"$in": [1]}}
+    assert where == "id IN (?, ?) AND wiq = ? AND state = 'processing' AND retries = ?"
+    assert values == ["1", "2", "q'; DROP TABLE workitems; --", 1]
+    assert rest == {"wiqid": {"$in": [1]}}
 
 
 def test_faults_change_all_together_or_not_at_all() -> None:

@@ -1,0 +1,189 @@
+"""Many items changed at once: shown first, asked for, done with a bar, and what failed in the end.
+
+A command that is stopped in the middle goes on when it is given again (``unfinished.py``).
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from worker.cli.items.choice import Choice, is_given
+from worker.cli.items.unfinished import Unfinished
+from worker.cli.shared.client import with_client
+from worker.cli.shared.errors import FAILED, usage_error
+from worker.cli.shared.item_view import moment, show_items
+from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
+from worker.management.items.service import Items
+from worker.management.items.types import (
+    BatchPreviewResponse,
+    BatchResponse,
+    ItemFilter,
+)
+from worker.openiap.client import Client
+from worker.openiap.values import iso
+from worker.producer.producer import Checks
+from worker.settings import Settings
+
+MOST_SHOWN: Final = 20
+WHICH: Final = "Which items? Give their ids, or say which, for example --queue NAME."
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command does.
+
+    Attributes:
+        word: what is typed to confirm it, before the number of items.
+        does, done: how it is called before and after.
+        asked: makes what the service is asked for, of the filter and the moment of its beginning.
+        run: the service's method.
+        checks: contracts for the payloads.
+    """
+
+    word: str
+    does: str
+    done: str
+    asked: Callable[[ItemFilter, datetime | None], Any]
+    run: Callable[..., Awaitable[BatchResponse]]
+    checks: Checks | None = None
+
+
+def change_many(
+    settings: Settings,
+    change: Change,
+    choice: Choice,
+    given: Mapping[str, Any],
+    dry_run: bool,
+    anew: bool,
+    yes: bool,
+    as_json: bool,
+    utc: bool,
+    *,
+    ids: list[str] | None = None,
+) -> None:
+    """Show, ask, do, and tell.
+
+    Args:
+        given: what else the command was given, to know it again.
+    """
+    if ids and is_given(choice):
+        raise usage_error("Ids, and options that are for many items: give one of them.")
+    if not ids and not is_given(choice):
+        raise usage_error(WHICH)
+    filter = ItemFilter(ids=list(dict.fromkeys(ids))) if ids else choice.filter()
+    # A filter that says "in the last hour" is another one every time; what was typed is not.
+    typed = {name: getattr(choice, name) for name in Choice.__dataclass_fields__}
+    kept = Unfinished(settings, {"word": change.word, "ids": ids, **typed, **given})
+    begun = None if anew else kept.before()
+    if begun is not None:
+        to_stderr().print(
+            safe(
+                f"Goes on with what was begun at {moment(iso(begun), utc=utc)}; items that changed"
+                " since then are left alone. To begin anew: --anew."
+            ),
+            soft_wrap=True,
+        )
+
+    async def work(signed: Client) -> BatchResponse | None:
+        items = Items(signed, contracts=change.checks)
+        preview = await items.preview_batch(change.asked(filter, begun))
+        if dry_run and as_json:
+            print_json(preview.model_dump())
+            return None
+        if not as_json or not yes:
+            _show(change, preview, utc=utc)
+        if dry_run:
+            return None
+        if not preview.count:
+            kept.end()
+            return BatchResponse(before=preview.before, conditional=preview.conditional)
+        _confirm(change, preview.count, yes=yes)
+        kept.begin(preview.before)
+        with _bar(preview.count) as bar:
+            task = bar.add_task(change.does, total=preview.count)
+
+            def on_progress(response: BatchResponse) -> None:
+                bar.update(task, completed=response.done + response.changed + response.failed)
+
+            response = await change.run(items, change.asked(filter, preview.before), on_progress)
+        kept.end()
+        return response
+
+    response = with_client(settings, work)
+    if response is None:
+        return
+    if as_json:
+        print_json(response.model_dump())
+    else:
+        _tell(change, response)
+    if response.failed:
+        raise typer.Exit(FAILED)
+
+
+def _show(change: Change, preview: BatchPreviewResponse, *, utc: bool) -> None:
+    console = to_stderr()
+    console.print(safe(f"{change.does}: {many(preview.count, 'item')}."), soft_wrap=True)
+    if not preview.count:
+        return
+    show_items(console, preview.sample, utc=utc)
+    if preview.count > len(preview.sample):
+        console.print(f"and {preview.count - len(preview.sample):,} more", style="dim")
+    for left, count in sorted(preview.attempts_left.items()):
+        console.print(f"It leaves {many(left, 'attempt')} to {many(count, 'item')}.")
+    if not preview.conditional:
+        console.print(
+            "The official client cannot change an item on a condition: each is read right before,"
+            " and what changes in that moment is overwritten. With --client native it is not.",
+            soft_wrap=True,
+        )
+
+
+def _confirm(change: Change, count: int, *, yes: bool) -> None:
+    """Have it typed what is to be done, unless ``--yes`` was given.
+
+    Raises:
+        CommandError: there is nobody to ask.
+        typer.Abort: something else was typed.
+    """
+    if yes:
+        return
+    wanted = f"{change.word} {count}"
+    if not sys.stdin.isatty():
+        raise usage_error(
+            f"{change.does}: {many(count, 'item')}? Nobody is there to answer: add --yes."
+        )
+    typed = typer.prompt(f"Type {wanted} to go on", err=True, default="", show_default=False)
+    if typed.strip() != wanted:
+        raise typer.Abort
+
+
+def _bar(total: int) -> Progress:
+    console = to_stderr()
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _tell(change: Change, response: BatchResponse) -> None:
+    to_stdout().print(safe(f"{change.done}: {many(response.done, 'item')}."))
+    if response.changed:
+        verb = "was" if response.changed == 1 else "were"
+        to_stdout().print(
+            f"Left alone: {many(response.changed, 'item')} that {verb} changed meanwhile."
+        )
+    for failure in response.failures[:MOST_SHOWN]:
+        to_stderr().print(safe(f"{failure.id}: {failure.reason}"), style="red", soft_wrap=True)
+    if response.failed > MOST_SHOWN:
+        more = response.failed - MOST_SHOWN
+        to_stderr().print(f"and {more:,} more; all with --json", style="red")

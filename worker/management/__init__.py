@@ -1,0 +1,29 @@
+"""What operators read and do, for Python: ``from worker.management import Items, connect``.
+
+Each name loads its file when it is first asked for; ``worker.management.sync`` is the same for
+blocking code.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from worker.management.connection import connect as connect
+    from worker.management.items.service import Items as Items
+
+__all__ = ["Items", "connect"]
+
+_ROOM_OF: Final = {
+    "Items": "worker.management.items.service",
+    "connect": "worker.management.connection",
+}
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import the file of a name when it is first asked for."""
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_ROOM_OF[name]), name)
+        return found

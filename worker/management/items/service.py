@@ -1,0 +1,360 @@
+"""Items for operators: looked at, counted, grouped by error, and changed one by one or by many."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from worker.management.errors import (
+    ForbiddenError,
+    said_by_openiap,
+)
+from worker.management.items.actions import (
+    attempts_left,
+)
+from worker.management.items.batch import OnProgress, nobody
+from worker.management.items.errors import (
+    FilterError,
+    ItemNotFoundError,
+    ItemStateError,
+    QueueNotFoundError,
+)
+from worker.management.items.filters import query_of
+from worker.management.items.grouping import Groups, group_of
+from worker.management.items.holder import claim_of, named_worker
+from worker.management.items.plan import Plan, require_group
+from worker.management.items.store import LISTED, ItemStore
+from worker.management.items.types import (
+    SORT_FIELDS,
+    BatchPayload,
+    BatchPreviewResponse,
+    BatchResponse,
+    ErrorGroupResponse,
+    ItemDeletePayload,
+    ItemDetailResponse,
+    ItemFilter,
+    ItemGetPayload,
+    ItemResponse,
+    ItemRetryPayload,
+    ItemsDeleteBatchPayload,
+    ItemsGetGroupsPayload,
+    ItemsGetListPayload,
+    ItemsGetPListPayload,
+    ItemsMoveBatchPayload,
+    ItemsRetryBatchPayload,
+    ItemsUpdateBatchPayload,
+    ItemWorker,
+    detail_of,
+    item_of,
+    shown_text,
+)
+from worker.management.paging import Direction, PaginatedResponse
+from worker.openiap.client import Client
+from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError
+from worker.openiap.fields import id_of, number, objects_of, text_of
+from worker.openiap.workitem import FAILED, NEW, PROCESSING, JsonObject
+from worker.producer.producer import Checks
+
+SAMPLE: Final = 5
+MOST_IN_ORDER: Final = 10_000
+"""Items of a group that can be put in order; so many are kept meanwhile."""
+OVER: Final = timedelta(seconds=1)
+INDEXES: Final[Mapping[str, JsonObject]] = {
+    "openiap_worker_queue_changed": {"wiq": 1, "state": 1, "_modified": -1, "_id": -1},
+    "openiap_worker_queue_walked": {"wiq": 1, "state": 1, "_id": 1},
+    "openiap_worker_queue_created": {"wiq": 1, "_created": -1, "_id": -1},
+    "openiap_worker_walked": {"state": 1, "_id": 1},
+    "openiap_worker_created": {"_created": -1, "_id": -1},
+}
+"""Those that make lists, counts and groups cost the same of a million items as of a thousand."""
+
+
+class Items:
+    """What operators do with items, with the rights of a client's user.
+
+    Args:
+        client: signed in.
+        contracts: what patched payloads are held to.
+    """
+
+    def __init__(self, client: Client, *, contracts: Checks | None = None) -> None:
+        self._store = ItemStore(client)
+        self._plan = Plan(self._store, contracts)
+
+    async def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
+        """Return an item whole.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+        """
+        with said_by_openiap():
+            document = await self._found(payload.id)
+            ids = [text_of(one.get("_id")) for one in objects_of(document.get("files"))]
+            try:
+                sizes = await self._store.get_sizes([id for id in ids if id])
+            except AccessDenied:
+                sizes = {}
+            worker = await self._worker_of(document)
+        return detail_of(document, sizes, worker)
+
+    async def get_list(self, payload: ItemsGetListPayload) -> list[ItemResponse]:
+        """Return the first so many items.
+
+        Raises:
+            FilterError: a part of the filter cannot be asked.
+            QueueNotFoundError: it names a queue that there is not.
+        """
+        found = await self._sorted(
+            payload.filter, payload.sort_by, payload.sort_direction, limit=payload.limit
+        )
+        return [item_of(document) for document in found]
+
+    async def get_plist(self, payload: ItemsGetPListPayload) -> PaginatedResponse[ItemResponse]:
+        """Return a page of items, and how many there are.
+
+        Raises: as ``get_list``.
+        """
+        total = await self.get_count(payload.filter)
+        found = []
+        if total:
+            found = await self._sorted(
+                payload.filter,
+                payload.sort_by,
+                payload.sort_direction,
+                limit=payload.limit,
+                offset=payload.offset,
+            )
+        return PaginatedResponse(
+            items=[item_of(document) for document in found],
+            total=total,
+            limit=payload.limit,
+            offset=payload.offset,
+        )
+
+    async def get_count(self, filter: ItemFilter) -> int:
+        """Return how many items there are.
+
+        Raises: as ``get_list``.
+        """
+        with said_by_openiap():
+            if filter.group is None:
+                count = await self._store.count(query_of(filter))
+            else:
+                seen = {"errormessage": 1}
+                count = 0
+                async for page in self._store.stream(query_of(_grouped(filter)), seen):
+                    count += sum(group_of(one) == filter.group for one in page)
+            if not count:
+                await self._require_queue(filter)
+        return count
+
+    async def get_groups(self, payload: ItemsGetGroupsPayload) -> list[ErrorGroupResponse]:
+        """Return the groups of errors, the largest first.
+
+        All items of the filter are read once, page by page, without what is not needed for it.
+
+        Raises: as ``get_list``.
+        """
+        filter = _grouped(payload.filter)
+        groups = Groups()
+        seen: JsonObject = {"errormessage": 1, "wiq": 1, "_modified": 1}
+        with said_by_openiap():
+            async for page in self._store.stream(query_of(filter), seen):
+                for document in page:
+                    if filter.group is None or group_of(document) == filter.group:
+                        groups.add(document)
+            if not groups.found():
+                await self._require_queue(filter)
+        return groups.found()
+
+    async def retry_one(self, payload: ItemRetryPayload) -> ItemResponse:
+        """Put an item back to new, whatever its queue's limit of attempts says.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+            ItemStateError: it is new, or somebody works it.
+        """
+        id = payload.id
+        with said_by_openiap():
+            document = await self._found(id)
+            state = str(document.get("state", ""))
+            if state == NEW:
+                raise ItemStateError(f"Item {id} is new already; nothing to do.", {"state": state})
+            if state == PROCESSING and not payload.force:
+                raise ItemStateError(
+                    f"Item {id} is being processed by {document.get('username') or 'somebody'}; a"
+                    " retry now would run it twice. If nobody works it any more, add --force.",
+                    {"state": state},
+                )
+            await self._store.retry_one(id, number(document.get("priority")))
+            return item_of(await self._found(id))
+
+    async def delete_one(self, payload: ItemDeletePayload) -> None:
+        """Delete an item and its files.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+        """
+        with said_by_openiap():
+            try:
+                await self._store.delete_one(
+                    await self._store.get_one(payload.id) or {"_id": payload.id}
+                )
+            except ItemNotFound as error:
+                raise ItemNotFoundError(payload.id) from error
+
+    async def preview_batch(self, payload: BatchPayload) -> BatchPreviewResponse:
+        """Return what a change of many items would do, and change nothing.
+
+        Raises: as the change itself.
+        """
+        with said_by_openiap():
+            batch = await self._plan.batch(payload, nobody)
+            retries = isinstance(payload, ItemsRetryBatchPayload)
+            most = await self._store.get_attempts() if retries else {}
+            preview = BatchPreviewResponse(
+                count=0,
+                sample=[],
+                conditional=batch.response.conditional,
+                before=batch.response.before,
+            )
+            async for page in batch.pages():
+                preview.count += len(page)
+                preview.sample += [item_of(one) for one in page[: SAMPLE - len(preview.sample)]]
+                for one in page if retries else ():
+                    left = attempts_left(one, most.get(text_of(one.get("wiq"))))
+                    preview.attempts_left[left] = preview.attempts_left.get(left, 0) + 1
+            if not preview.count:
+                await self._require_queue(payload.filter)
+        return preview
+
+    async def retry_batch(
+        self, payload: ItemsRetryBatchPayload, on_progress: OnProgress = nobody
+    ) -> BatchResponse:
+        """Put items back to new; failed ones where the filter names no state.
+
+        Raises:
+            FilterError: nothing is asked for, or something that cannot be.
+            UnavailableError: the link broke; the same again goes on where it was.
+        """
+        return await self._run(payload, on_progress)
+
+    async def delete_batch(
+        self, payload: ItemsDeleteBatchPayload, on_progress: OnProgress = nobody
+    ) -> BatchResponse:
+        """Delete items and their files; none that somebody works. Raises: as ``retry_batch``."""
+        return await self._run(payload, on_progress)
+
+    async def move_batch(
+        self, payload: ItemsMoveBatchPayload, on_progress: OnProgress = nobody
+    ) -> BatchResponse:
+        """Move waiting and failed items to another queue; they keep their ids and take its rights.
+
+        Raises:
+            QueueNotFoundError: there is no such queue.
+            ForbiddenError: this user may not push there.
+            AppError: as ``retry_batch``.
+        """
+        return await self._run(payload, on_progress)
+
+    async def update_batch(
+        self, payload: ItemsUpdateBatchPayload, on_progress: OnProgress = nobody
+    ) -> BatchResponse:
+        """Change the priority or the payload of waiting and failed items. Raises: as
+        ``retry_batch``; a payload that would not fit its contract is one of the failures."""
+        return await self._run(payload, on_progress)
+
+    async def create_indexes(self) -> list[str]:
+        """Make the indexes that help, and return the names of those that were not there.
+
+        Raises:
+            ForbiddenError: this user may not; the message says which they are.
+        """
+        missing = list(INDEXES)
+        try:
+            there = {str(one.get("name")) for one in await self._store.get_indexes()}
+            missing = [name for name in INDEXES if name not in there]
+            for name in missing:
+                await self._store.create_index(INDEXES[name], name)
+        except AccessDenied as error:
+            wanted = "; ".join(f"{name}: {INDEXES[name]}" for name in missing)
+            raise ForbiddenError(
+                f"This user may not make indexes of workitems. An administrator can: {wanted}.",
+                {"indexes": {name: INDEXES[name] for name in missing}},
+            ) from error
+        return missing
+
+    async def _run(self, payload: BatchPayload, on_progress: OnProgress) -> BatchResponse:
+        with said_by_openiap():
+            batch = await self._plan.batch(payload, on_progress)
+        return await batch.run()
+
+    async def _found(self, id: str) -> JsonObject:
+        found = await self._store.get_one(id)
+        if found is None:
+            raise ItemNotFoundError(id)
+        return found
+
+    async def _require_queue(self, filter: ItemFilter) -> None:
+        if filter.queue is not None and await self._store.get_queue(filter.queue) is None:
+            raise QueueNotFoundError(filter.queue)
+
+    async def _worker_of(self, document: JsonObject) -> ItemWorker | None:
+        """Return who works an item, or ended its last attempt; None where nothing tells."""
+        name, host = shown_text(named_worker(document)), ""
+        try:
+            claim, found = claim_of(document), None
+            if claim is not None:
+                found = await self._store.get_worker({"items": {"$elemMatch": claim}})
+                name = id_of(found) if found else name
+            if name and not found:
+                found = await self._store.get_worker({"_id": name})
+            host = text_of(found.get("host")) if found else ""
+        except OpenIAPError:
+            pass  # who may not read them is told of the item all the same
+        return ItemWorker(name=shown_text(name), host=shown_text(host)) if name else None
+
+    async def _sorted(
+        self,
+        filter: ItemFilter,
+        sort_by: str,
+        direction: Direction,
+        *,
+        limit: int,
+        offset: int = 0,
+    ) -> list[JsonObject]:
+        field, sign = SORT_FIELDS[sort_by], 1 if direction == "asc" else -1
+        with said_by_openiap():
+            if filter.group is not None:
+                return (await self._first_of_group(filter, field, sign, offset + limit))[offset:]
+            order = {field: sign, "_id": sign}
+            found = await self._store.get_list(query_of(filter), order, limit=limit, offset=offset)
+            if not found:
+                await self._require_queue(filter)
+        return found
+
+    async def _first_of_group(
+        self, filter: ItemFilter, field: str, sign: int, wanted: int
+    ) -> list[JsonObject]:
+        """Return the first items of a group in an order, with few more of them in memory."""
+        if wanted > MOST_IN_ORDER:
+            raise FilterError("group", filter.group, f"its first {MOST_IN_ORDER:,} items")
+        found: list[JsonObject] = []
+        async for page in self._store.stream(query_of(_grouped(filter)), LISTED):
+            found += [one for one in page if group_of(one) == filter.group]
+            found.sort(key=lambda one: _place(one, field), reverse=sign < 0)
+            del found[wanted:]
+        if not found:
+            await self._require_queue(filter)
+        return found
+
+
+def _grouped(filter: ItemFilter) -> ItemFilter:
+    """Return a filter of failed items where it names no state, as groups are of those."""
+    require_group(filter)
+    return filter if filter.states else filter.model_copy(update={"states": [FAILED]})
+
+
+def _place(document: JsonObject, field: str) -> tuple[bool, str, Any, str]:
+    value = document.get(field)
+    kind = type(value).__name__ if isinstance(value, str | int | float) else ""
+    return value is not None, kind, value if kind else "", str(document["_id"])

@@ -1,0 +1,47 @@
+"""Lists page by page: what is asked for, and what is given."""
+
+from typing import Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+F = TypeVar("F")
+S = TypeVar("S")
+
+MOST: Final = 100
+FURTHEST: Final = 1_000_000
+"""A server walks over all that is left out before a page."""
+
+Direction = Literal["asc", "desc"]
+
+
+class PaginationParams(BaseModel, Generic[F, S]):
+    """Which page of what, in which order.
+
+    Attributes:
+        limit: items on a page, 1 to 100.
+        offset: how many are left out before it.
+        sort_by: one of the fields that the list can be sorted by.
+        filter: what the items fulfil.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=MOST)
+    offset: int = Field(default=0, ge=0, le=FURTHEST)
+    sort_by: S
+    sort_direction: Direction = "desc"
+    filter: F
+
+
+class PaginatedResponse(BaseModel, Generic[T]):
+    """One page.
+
+    Attributes:
+        total: how many there are on all pages.
+    """
+
+    items: list[T]
+    total: int
+    limit: int
+    offset: int
