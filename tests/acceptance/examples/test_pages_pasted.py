@@ -33,6 +33,8 @@ NOT_PASTED = {
     "deploying: In Kubernetes": "needs a cluster: check_config has kustomize build the overlays",
     "first-hour: A project": "test_new_project.py pastes it into a fresh installation",
     "first-hour: A project 2": "the same",
+    "seeing: What fails and why": "needs items that failed: tests/integration/cli/test_items.py",
+    "seeing: Many items at once": "needs the id of a group, and words typed: the same",
 }
 """Blocks that this file does not paste, and where they are tried instead."""
 

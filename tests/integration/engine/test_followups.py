@@ -38,7 +38,7 @@ async def test_follow_ups_are_pushed_when_the_item_has_succeeded_and_only_then(
     async def order(payload: dict, item: Item) -> dict:
         id = await item.push(ship, Shipment(order=payload["order"], weight=2), priority=1)
         await item.push("shipments", {"order": "late", "weight": 1}, delay="1h", name="late")
-        assert await item.sender._client.count("workitems", {"wiq": "shipments"}) == 0
+        assert await item.sender.client.count("workitems", {"wiq": "shipments"}) == 0
         if payload.get("bad"):
             raise BusinessError("no")
         return {"shipment": id}

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from worker.engine.delivery.queue_rules import CHAINS
 from worker.item.outcome import Outcome
-from worker.openiap.fields import moment_of, number
+from worker.openiap.fields import moment_of, number, text_of
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, NEW, PROCESSING, SUCCESSFUL, JsonObject, Workitem
 
@@ -32,6 +32,7 @@ PROJECTION: Final[JsonObject] = {
     "files": 1,
     **{field: 1 for fields in CHAINS.values() for field in fields},
     CLOSING: 1,
+    WORKER: 1,
 }
 
 Verdict = Literal["ours", "applied", "lost"]
@@ -105,6 +106,8 @@ def holder_of(document: Mapping[str, Any]) -> str:
     attempt = number(document.get("retries")) + 1
     by = closer_of(document, attempt - 1)
     who = f", closed by {by}" if by else f", user {user}" if user else ""
+    if not by and (worker := text_of(document.get(WORKER))):
+        who += f", worker {worker}"
     # A take-over leaves the names of both workers in the item's message.
     message = str(document.get("errormessage") or "")[:MAX_SHOWN]
     said = f'; its message: "{message}"' if message else ""
