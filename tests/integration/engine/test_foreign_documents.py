@@ -15,6 +15,7 @@ from worker.app.application import Application
 from worker.engine.concurrency.waiting_line import WaitingLines
 from worker.engine.daemon import Daemon
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.in_processing import ItemsInProcessing
 from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import COLLECTION, Peer, WorkerInfo
 from worker.engine.fleet.roster import PAGE, Roster
@@ -90,6 +91,36 @@ def connection(settings: Settings) -> Connection:
         on_connected=signed_in,
         on_lost=lambda connection, reason: None,
     )
+
+
+@pytest.mark.parametrize(
+    ("wire", "size", "count"), [("grpc_url", 4_500_000, 1), ("ws_url", 9_000_000, 2)]
+)
+async def test_items_too_large_for_the_link_hide_none_of_the_others(
+    native: Client, server: LocalServer, tmp_path: Path, wire: str, size: int, count: int
+) -> None:
+    await create_queue(native, "q")
+    for n in range(count):
+        await native.push_workitem("q", {"n": n}, name="x" * size)
+    for n in range(20):
+        await native.push_workitem("q", {"n": n}, name=f"small {n}")
+    popped = [await native.pop_workitem("q") for _ in range(count + 20)]
+    small = {item.id for item in popped if item is not None and item.name.startswith("small")}
+    told: list[Misfit] = []
+    settings = settings_for(getattr(server, wire), tmp_path / "state", client="official")
+    pool = Pool([connection(settings)])
+    await pool.start()
+    try:
+        items = ItemsInProcessing(pool, told.append)
+        found = {document["_id"] for document in await items.of(["q"])}
+        breaks = pool.epoch
+        again = {document["_id"] for document in await items.of(["q"])}
+        assert wire == "ws_url" or pool.epoch == breaks  # and no link breaks any more
+    finally:
+        await pool.stop()
+    assert found >= small
+    assert again >= small
+    assert len(told) == (1 if wire == "grpc_url" else 0)  # alone it passes there
 
 
 @pytest.mark.parametrize(

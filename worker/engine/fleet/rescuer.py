@@ -19,39 +19,23 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from worker.engine.delivery.fence import CLOSING, closer_of, run_of, same_run
+from worker.engine.delivery.fence import closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.in_processing import MOST, ItemsInProcessing
 from worker.engine.fleet.leadership import idle_after, leads_at_earliest, led_queues
 from worker.engine.fleet.presence import COLLECTION, Peer
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
-from worker.openiap.fields import Misfit, Told, id_of, ignored, number
+from worker.openiap.fields import Told, id_of, ignored, number
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
-from worker.openiap.workitem import PROCESSING, JsonObject
 from worker.service import Service, spread
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
 
-PROJECTION: Final = {
-    "_id": 1,
-    "name": 1,
-    "state": 1,
-    "retries": 1,
-    "lastrun": 1,
-    "username": 1,
-    "priority": 1,
-    "wiq": 1,
-    "wiqid": 1,
-    CLOSING: 1,
-}
-ITEM: Final = "work item"
-PAGE: Final = 500
-"""Items in one answer; OpenIAP gives no more."""
-MOST_PAGES: Final = 20
 FORGET_WORKERS_AFTER: Final = 3600.0
 FORGET_DEATHS_AFTER: Final = timedelta(days=7)
 
@@ -110,7 +94,7 @@ class Rescuer(Service):
         self._counts = counts
         self._log = log
         self._maintain = maintain
-        self._misfits = misfits
+        self._in_processing = ItemsInProcessing(pool, misfits)
         self._tidied = float("-inf")
         self._chance = chance
         self._idle_until = 0.0
@@ -157,7 +141,7 @@ class Rescuer(Service):
         if not led:
             self._heartbeat.worked()
             return 0
-        documents = await self._in_processing(led)
+        documents = await self._in_processing.of(led)
         if not self._may_judge():
             return 0  # the clock leapt while it looked
         own = frozenset(self._own())
@@ -195,21 +179,6 @@ class Rescuer(Service):
         """Tell whether the living had the time to say so: without that they are silent too."""
         return not self._heartbeat.usable or self._heartbeat.steady() >= self._times.dead_after
 
-    async def _in_processing(self, queues: Sequence[str]) -> list[JsonObject]:
-        """Return all items in processing, oldest first: those that nobody may take over must not
-        hide the others."""
-        found: dict[str, JsonObject] = {}
-        for done in range(MOST_PAGES):
-            page = await self._pool.call(partial(_page, queues=queues, skip=done * PAGE))
-            for document in page:
-                if id := id_of(document):
-                    found[id] = document
-                else:
-                    self._misfits(Misfit(ITEM, str(document.get("_id")), "_id is no text"))
-            if len(page) < PAGE:
-                break
-        return list(found.values())
-
     def _note(self, documents: Iterable[Mapping[str, Any]]) -> None:
         # A clock that leaps ahead, as one does that takes the leap for sleep, makes no item old.
         since = min(uptime() - self._noted, MOST_ROUNDS * self._times.interval)
@@ -220,7 +189,7 @@ class Rescuer(Service):
     async def _forget(self, peers: Sequence[Peer], documents: Sequence[Mapping[str, Any]]) -> None:
         """Delete what long-dead workers left, once none of their items is in processing."""
         held = {str(document.get("_id")) for document in documents}
-        if len(documents) >= PAGE * MOST_PAGES:
+        if len(documents) >= MOST:
             return
         await self._forget_others()
         for peer in peers:
@@ -243,17 +212,6 @@ class Rescuer(Service):
         before = iso(self._heartbeat.server_time - timedelta(seconds=FORGET_WORKERS_AFTER))
         query = {"_type": "worker", "items": [], "_modified": {"$lt": before}}
         await self._pool.call(lambda client: client.delete_many(COLLECTION, query))
-
-
-async def _page(client: Client, queues: Sequence[str], skip: int) -> list[JsonObject]:
-    return await client.query(
-        "workitems",
-        {"wiq": {"$in": list(queues)}, "state": PROCESSING},
-        PROJECTION,
-        orderby={"lastrun": 1, "_id": 1},
-        top=PAGE,
-        skip=skip,
-    )
 
 
 async def _delete_worker(client: Client, id: str) -> None:
