@@ -38,7 +38,7 @@ async def test_payloads_are_values_or_functions_with_or_without_the_tick() -> No
     async def report(payload: Report) -> None: ...
 
     tick = datetime(2026, 5, 4, 18, tzinfo=UTC)
-    found = {entry.schedule.name: await entry.payload(tick) for entry in entries(report)}
+    found = {entry.schedule.name: (await entry.content(tick))[0] for entry in entries(report)}
     assert found == {
         "model": {"kind": "model"},
         "dict": {"kind": "dict"},

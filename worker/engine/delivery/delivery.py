@@ -1,6 +1,5 @@
 """An outcome on its way to the server, and how that ended."""
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,6 +7,7 @@ from typing import Literal, TypeVar
 
 from worker.item.outcome import Outcome
 from worker.openiap.workitem import SUCCESSFUL, Workitem, WorkitemFile
+from worker.uptime import uptime
 
 T = TypeVar("T")
 
@@ -53,9 +53,9 @@ class Delivery:
 
     async def timed(self, write: Awaitable[T]) -> T:
         """Make a write of this outcome, and take its time."""
-        since = time.monotonic()
+        since = uptime()
         answer = await write
-        self.took = time.monotonic() - since
+        self.took = uptime() - since
         return answer
 
 
