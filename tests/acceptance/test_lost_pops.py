@@ -61,6 +61,7 @@ async def test_a_pop_that_is_answered_after_a_take_over_does_not_overwrite_the_s
         assert document["payload"]["done"] == 2
 
 
+@pytest.mark.dear
 @both_clients
 async def test_a_foreign_workers_item_is_worked_after_unclaimed_after(
     client: str, tmp_path: Path

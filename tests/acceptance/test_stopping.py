@@ -106,6 +106,7 @@ async def test_a_third_signal_ends_at_once_and_leaves_the_outbox_intact(tmp_path
     assert books.runs == (1,)
 
 
+@pytest.mark.dear
 @both_clients
 async def test_a_stop_without_a_server_keeps_to_its_time_and_loses_nothing(
     client: str, tmp_path: Path

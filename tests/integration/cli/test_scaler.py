@@ -254,6 +254,7 @@ async def test_while_the_server_is_away_every_answer_is_an_error(
             await until(keda.replicas, 1)
 
 
+@pytest.mark.dear
 async def test_a_server_that_answers_nothing_costs_two_seconds_and_is_an_error(
     server: LocalServer, client: NativeClient, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ async def test_a_finished_item_that_was_put_back_is_not_told_of_its_follow_ups(c
     assert "follow-up item" in document["errormessage"]
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
 )

@@ -52,6 +52,7 @@ async def worked(
     return daemon
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
 )

@@ -279,6 +279,7 @@ async def test_a_client_that_does_not_read_is_not_sent_to_without_end(
     assert await sender.query("users", {"username": USER})
 
 
+@pytest.mark.dear
 async def test_who_does_not_read_replies_is_not_listened_to(serve: Serve, connect: Connect) -> None:
     server = await serve()
     user = await connect(server)

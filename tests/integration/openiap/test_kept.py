@@ -143,6 +143,7 @@ async def heard(got: "asyncio.Queue[Any]") -> Any:
         return await got.get()
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("how", ["cut", "half-open", "frozen"])
 @pytest.mark.parametrize("kind", CLIENTS)
 async def test_registrations_are_there_again_after_each_sign_in_and_only_once(

@@ -58,6 +58,7 @@ async def test_a_frozen_holder_comes_back_and_knows_that_it_lost(process) -> Non
     assert await first.ask("hold a 2s") == 3
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("kind", ["native", pytest.param("official", marks=pytest.mark.dear)])
 async def test_a_holder_keeps_it_for_longer_than_its_lease(make: MakeClient) -> None:
     mine, other = State(await make()), State(await make("native"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
@@ -62,6 +62,7 @@ class Plain:
     rows: list[int]
 
 
+@settings(max_examples=30)
 @given(value=OBJECTS)
 def test_the_compact_text_is_read_as_the_same_values(value: dict[str, Any]) -> None:
     text = compact_text(value)
@@ -97,6 +98,7 @@ def test_a_payload_that_was_changed_is_sent(changed: dict[str, Any]) -> None:
     assert success(changed, None, handler="h", stored='{"n":1}').payload == changed
 
 
+@settings(max_examples=20)
 @given(payload=OBJECTS, result=OBJECTS)
 def test_outbox_and_update_hold_what_the_payload_holds(
     payload: dict[str, Any], result: dict[str, Any]

@@ -100,6 +100,7 @@ async def test_it_says_that_new_code_works_once_the_old_code_takes_nothing_more(
     assert (await run.item(await run.push("tasks"))).payload["version"] == "two"
 
 
+@pytest.mark.dear
 async def test_every_generation_starts_clean(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     for generation in (2, 3):

@@ -53,6 +53,7 @@ def granted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[int]]:
     return found
 
 
+@pytest.mark.dear
 async def test_no_window_is_over_its_rate_whoever_works(client, start, granted) -> None:
     started = 0
 
