@@ -57,6 +57,7 @@ def pyright_errors() -> dict[str, dict[int, str]]:
     return found
 
 
+@pytest.mark.dear
 def test_mypy_infers_the_right_calls_and_refuses_the_wrong_ones(tmp_path: Path) -> None:
     found = mypy_errors(tmp_path)
     assert found.get("right.py", {}) == {}

@@ -105,6 +105,7 @@ async def test_seven_hours_in_a_moment(local_openiap: LocalOpenIAP) -> None:
     assert local_openiap.file(id, "receipt.pdf") == b"booked %PDF"
 
 
+@pytest.mark.dear
 async def test_nothing_is_lost_when_the_server_is_restarted(local_openiap: LocalOpenIAP) -> None:
     @handler("numbers")
     async def double(payload: dict[str, Any]) -> dict[str, Any]:

@@ -215,6 +215,7 @@ def test_nobody_at_the_url_is_said(signed: Cli) -> None:
     )
 
 
+@pytest.mark.dear
 def test_a_worker_waits_for_a_server_that_is_down_and_says_so(tmp_path: Path, cli: Cli) -> None:
     """Growing waits; work begins once the server is there; SIGTERM ends it with 0."""
     module(tmp_path, "good", GOOD.format(queue="late"))

@@ -93,6 +93,7 @@ def connection(settings: Settings) -> Connection:
     )
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     ("wire", "size", "count"), [("grpc_url", 4_500_000, 1), ("ws_url", 9_000_000, 2)]
 )
@@ -123,6 +124,7 @@ async def test_items_too_large_for_the_link_hide_none_of_the_others(
     assert len(told) == (1 if wire == "grpc_url" else 0)  # alone it passes there
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     ("wire", "size", "count"), [("grpc_url", 4_500_000, 1), ("ws_url", 6_000_000, 3)]
 )

@@ -112,6 +112,7 @@ async def test_of_two_that_start_at_one_moment_one_works(client, settings, start
     assert "give each worker a worker_id of its own" in str(refused[0])
 
 
+@pytest.mark.dear
 async def test_a_dead_ones_name_is_taken_once_it_was_silent_for_long_and_with_it_its_items(
     client, settings, start, held
 ) -> None:
@@ -158,6 +159,7 @@ async def test_a_restart_in_place_has_its_items_back_at_once(
     assert (done["payload"], done["retries"]) == ({"by": "second"}, 0 if outbox else 1)
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("odd", [{}, {"life": {"$gt": ""}, "lock": ["x"]}])
 async def test_a_document_that_says_no_life_is_a_dead_ones_once_it_was_silent(
     client, start, held, odd: dict
@@ -175,6 +177,7 @@ async def test_a_document_that_says_no_life_is_a_dead_ones_once_it_was_silent(
     assert (done["payload"], done["retries"]) == ({"by": "new"}, 1)
 
 
+@pytest.mark.dear
 async def test_a_copied_state_directory_takes_nothing_from_its_original(
     client, settings, start, held
 ) -> None:

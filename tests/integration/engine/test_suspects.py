@@ -173,6 +173,7 @@ async def test_one_refusal_keeps_no_item_of_a_dead_worker(
     assert (document["state"], marked(document["errorsource"])) == ("new", 1)
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("deaths", [1, 2, 3])
 @pytest.mark.parametrize(
     "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True

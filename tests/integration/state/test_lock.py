@@ -73,6 +73,7 @@ async def test_a_holder_keeps_it_for_longer_than_its_lease(make: MakeClient) -> 
         held.check()
 
 
+@pytest.mark.dear
 async def test_a_lost_answer_does_not_lose_the_lock(
     make: MakeClient, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +93,7 @@ async def test_a_lost_answer_does_not_lose_the_lock(
         held.check()
 
 
+@pytest.mark.dear
 async def test_a_refusal_for_the_moment_does_not_lose_the_lock(
     make: MakeClient, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ async def test_a_refusal_for_the_moment_does_not_lose_the_lock(
         held.check()
 
 
+@pytest.mark.dear
 async def test_a_holder_that_hears_nothing_any_more_loses_it(
     make: MakeClient, server: LocalServer
 ) -> None:

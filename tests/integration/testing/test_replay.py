@@ -184,6 +184,7 @@ async def test_a_debugger_from_outside_is_waited_for(
     assert "Waiting for a debugger on 127.0.0.1:5678." in done.stderr
 
 
+@pytest.mark.dear
 async def test_what_cannot_be_replayed_is_refused_by_name(
     local_openiap: LocalOpenIAP, folder: Path
 ) -> None:

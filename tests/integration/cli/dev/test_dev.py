@@ -179,6 +179,7 @@ async def test_new_queues_and_settings_count_too(dev: Dev, work: Path) -> None:
     await run.until("Unknown setting no_such_setting")
 
 
+@pytest.mark.dear
 async def test_ctrl_c_finishes_what_runs_and_leaves_nothing(dev: Dev, work: Path) -> None:
     run = await dev("--handlers", "work")
     flag = run.project / "flag"
@@ -213,6 +214,7 @@ async def test_a_second_ctrl_c_hands_back(dev: Dev, work: Path) -> None:
     assert (item.state, item.attempts) == ("successful", 1)  # handed back without costing one
 
 
+@pytest.mark.dear
 async def test_a_worker_that_dies_is_told_and_its_item_comes_back(dev: Dev, project: Path) -> None:
     (project / "work.py").write_text(
         "import os\nfrom pathlib import Path\nfrom worker import Item, handler\n\n"

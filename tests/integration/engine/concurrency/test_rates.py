@@ -145,6 +145,7 @@ async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(
     assert await client.count("workitems", {"state": "successful"}) == 2
 
 
+@pytest.mark.dear
 async def test_a_worker_that_ends_with_its_queue_waits_for_the_next_moment(client, start) -> None:
     @handler("mails", rate="3/s", concurrency=9)
     async def mail(payload: dict[str, Any]) -> None: ...
