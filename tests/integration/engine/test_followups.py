@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tests.integration.engine import process_deeds
 from tests.integration.engine.conftest import (
+    DEADLINE,
     create_queue,
     until_finished,
     until_idle,
@@ -64,15 +65,20 @@ async def test_follow_ups_are_pushed_when_the_item_has_succeeded_and_only_then(
 async def test_a_link_that_breaks_while_a_handler_pushes_costs_its_item_nothing(
     client, server, start
 ) -> None:
+    pushed = asyncio.Event()
+
     @handler("orders")
     async def order(payload: dict, item: Item) -> None:
         server.faults.lose_replies["query"] = 1
         await item.push(ship, Shipment(order="A-1", weight=2))
+        pushed.set()
 
     await create_queue(client, "orders", maxretries=1)
     await create_queue(client, "shipments")
     await client.push_workitem("orders", {})
     await start(order, ship, call_timeout=0.5)
+    # The answer that is lost is one to the worker, not to this test's own questions.
+    await asyncio.wait_for(pushed.wait(), DEADLINE)
     (done,) = await until_finished(client, "orders")
     assert (done["state"], done["retries"]) == ("successful", 0)
     (shipped,) = await until_finished(client, "shipments")

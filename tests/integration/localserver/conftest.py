@@ -64,6 +64,8 @@ class GrpcWire:
             options=[
                 ("grpc.max_receive_message_length", 64 * 1024 * 1024),
                 ("grpc.max_send_message_length", 64 * 1024 * 1024),
+                # Another server may have had this port: its link must not be taken over.
+                ("grpc.use_local_subchannel_pool", 1),
             ],
         )
         self._call = self._channel.stream_stream(FLOW_METHOD)()
