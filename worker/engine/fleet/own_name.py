@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from worker.engine.fleet.presence import COLLECTION, FIELDS, KIND, WorkerInfo, peer_of
 from worker.errors import StateError
+from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError, ServerError
 from worker.openiap.fields import Told, ignored, text_of
 from worker.openiap.pool import Pool
@@ -68,15 +69,15 @@ class OwnName:
         misfits: Told = ignored,
     ) -> None:
         self._me = me
-        self._client = pooled_client(pool)
-        self._reader = Reader(self._client, KIND, misfits)
+        self._pool = pool
+        self._reader = Reader(pooled_client(pool), KIND, misfits)
         self._dead_after = dead_after
         self._log = log
         self._acl = acl
         self._clock = clock
         self._too_large: set[str] = set()
         """Names whose documents this client cannot carry."""
-        self._server_clock = ServerClock(self._client, me.namespace)
+        self._server_clock = ServerClock(pooled_client(pool), me.namespace)
 
     async def take(self, fresh: JsonObject) -> JsonObject | None:
         """Make the document of this name this life's; waits while another may live under it.
@@ -178,14 +179,14 @@ class OwnName:
     async def _inserted(self, fresh: JsonObject) -> bool:
         acl = list(self._acl())
 
-        async def insert() -> bool:
+        async def insert(client: Client) -> bool:
             try:
-                await self._client.insert_one(COLLECTION, {**fresh, "_acl": acl} if acl else fresh)
+                await client.insert_one(COLLECTION, {**fresh, "_acl": acl} if acl else fresh)
             except DuplicateKey:
                 return False
             return True
 
-        return await self._asked(insert)
+        return await self._asked(lambda: self._pool.call(insert))
 
     async def _replaced(self, found: JsonObject, fresh: JsonObject) -> bool:
         """Put this life's document in the place of a dead one's; False if another was faster."""
@@ -197,8 +198,7 @@ class OwnName:
         elif found.get("life") is None or text_of(found["life"]):
             of_then["life"] = found.get("life")
 
-        async def replace() -> bool:
-            client = self._client
+        async def replace(client: Client) -> bool:
             if mine:  # nobody else can be the next life of this one
                 await upsert(client, COLLECTION, document, acl=self._acl())
                 return True
@@ -213,7 +213,7 @@ class OwnName:
                 raise AccessDenied("the document is another user's", operation="update_one")
             return False
 
-        return await self._asked(replace)
+        return await self._asked(lambda: self._pool.call(replace))
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call that may be repeated until it is answered.
@@ -225,6 +225,7 @@ class OwnName:
         since: float | None = None
         while True:
             try:
+                await self._pool.wait_ready()
                 return await call()
             except OpenIAPError as error:
                 if not passes(error):
