@@ -6,6 +6,7 @@
    other ``def``; who runs it awaits what it returns.
 """
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,11 @@ def as_function(given: Any, queue: str) -> Callable[..., Any]:
         )
     if not callable(given) or inspect.isclass(given):
         raise HandlerError(f"@handler({queue!r}): {name_of(given)} is not a function.")
+    why = _unfit(given)
+    if why:
+        raise HandlerError(
+            f"@handler({queue!r}): {name_of(given)} {why}; write a function that calls it."
+        )
     named = all(
         isinstance(getattr(given, name, None), str) for name in ("__qualname__", "__name__")
     )
@@ -42,6 +48,21 @@ def as_function(given: Any, queue: str) -> Callable[..., Any]:
             " result."
         )
     return function
+
+
+def _unfit(given: Any) -> str:
+    """Return why something that can be called cannot be a handler, or ""."""
+    if inspect.isfunction(given) and hasattr(given, "registry") and hasattr(given, "dispatch"):
+        return "chooses by its first positional argument, and handlers are called by keyword"
+    if isinstance(given, functools._lru_cache_wrapper):
+        return "is cached, so it would not run for each item"
+    code = getattr(given, "__code__", None)
+    if code is not None and code.co_filename == contextlib.__file__:
+        return "makes a context manager, and a handler returns its result"
+    if inspect.isroutine(given) and not hasattr(given, "__code__"):
+        inside = getattr(given, "__func__", None)
+        return "" if hasattr(inside, "__code__") else "is not written in Python"
+    return ""
 
 
 def _calling(given: Callable[..., Any], queue: str) -> Callable[..., Any]:

@@ -25,7 +25,9 @@ from worker.cli.shared.output import confirm, many, print_json, show, to_stderr,
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
 from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import number
+from worker.openiap.item_deletion import file_ids
 from worker.openiap.values import format_bytes
 from worker.openiap.workitem import JsonObject
 
@@ -124,7 +126,7 @@ async def _expired(client: Client, rule: Rule, now: datetime) -> Expired:
     wanted: JsonObject = {"_modified": 1, "files": 1}
     order: JsonObject = {"_modified": 1, "_id": 1}
     found = await pages(client, "workitems", rule.query(now), wanted, order)
-    ids = [str(file.get("_id", "")) for item in found for file in item.get("files") or ()]
+    ids = [id for item in found for id in file_ids(item.get("files"))]
     size = 0
     for start in range(0, len(ids), PAGE):
         size += await _size(client, ids[start : start + PAGE])
@@ -139,7 +141,9 @@ async def _size(client: Client, ids: list[str]) -> int:
 
 
 async def _delete(client: Client, rule: Rule, now: datetime) -> int:
-    gone = 0
-    while some := await delete_batch(client, rule, now):
+    gone, refused = 0, dict[str, OpenIAPError]()
+    while some := await delete_batch(client, rule, now, refused):
         gone += some
+    for error in refused.values():
+        raise error  # the first one; the others are gone
     return gone

@@ -223,6 +223,17 @@ class Consumer:
     async def _consume(self, number: int) -> None:
         trouble = TROUBLE_FIRST
         while not self._quieting.is_set():
+            try:
+                await self._pop_on(number)
+                return
+            except Exception as error:  # whatever it is, the queue must not be left alone
+                self._more.found_none()
+                unexpected = OpenIAPError(f"{type(error).__name__}: {error}", operation="pop")
+                trouble = await self._wait_after(unexpected, trouble)
+
+    async def _pop_on(self, number: int) -> None:
+        trouble = TROUBLE_FIRST
+        while not self._quieting.is_set():
             if number:
                 await self._more.joins(number)
                 if self._quieting.is_set():
@@ -251,11 +262,6 @@ class Consumer:
             except OpenIAPError as error:
                 self._more.found_none()
                 trouble = await self._wait_after(error, trouble)
-                continue
-            except Exception as error:  # whatever it is, the queue must not be left alone
-                self._more.found_none()
-                unexpected = OpenIAPError(f"{type(error).__name__}: {error}", operation="pop")
-                trouble = await self._wait_after(unexpected, trouble)
                 continue
             trouble, self.trouble, self._over = TROUBLE_FIRST, "", False
             if found:

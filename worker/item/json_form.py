@@ -25,6 +25,7 @@ from uuid import UUID
 from pydantic import BaseModel, PydanticUserError, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from worker.item.error_text import clip, problems_of
 from worker.item.type_form import TypeForm, form_of
 
 EXACT: Final = 2**53
@@ -32,6 +33,8 @@ MAX_DEPTH: Final = 90
 """Objects and arrays inside each other; OpenIAP's database takes 100 around everything."""
 UNWRITABLE: Final = (PydanticSerializationError, ValueError, TypeError, RecursionError)
 MAX_SHOWN: Final = 60
+MOST_SAID: Final = 300
+INSTEAD: Final = "declare a type that JSON carries, or write text"
 STARS: Final = "**********"
 SECRETS: Final = (SecretStr, SecretBytes, Secret)
 OF_SECRETS: Final = "stars would be stored; pass the name by which it is found, or plain text"
@@ -70,15 +73,21 @@ def typed_form(form: TypeForm, value: object) -> Any:
     """Return a value of a type as JSON values, from which the type reads the very same value.
 
     Raises:
-        NotJson: it would not come back as it is.
-        pydantic.ValidationError: the type does not read what it writes.
+        NotJson: it would not come back as it is, or its type does not read what it writes.
     """
     try:
         written = form.write(value, whole=True, strict=True)
     except UNWRITABLE as error:
         raise _without_form(error, value) from None
     stored = _form(written, 0)
-    _compare(form, value, form.read(stored))
+    try:
+        read = form.read(stored)
+    except ValidationError as error:
+        _refuse_secrets(value)
+        raise NotJson(
+            f"its type does not read what it writes ({problems_of(error)}); {INSTEAD}"
+        ) from None
+    _compare(form, value, read)
     return stored
 
 
@@ -236,7 +245,7 @@ def _difference(
         pairs = _parts(given, read, left_out)
         if pairs is not None:
             for name, one, other in pairs:
-                _difference(one, other, (*path, name), untyped, left_out)
+                _difference(one, other, (*path, name) if name else path, untyped, left_out)
             return
         if given == read or getattr(type(given), "__eq__", None) is object.__eq__:
             return
@@ -248,7 +257,7 @@ def _difference(
             raise NotJson(error.why, (*path, *error.path)) from None
     raise NotJson(
         f"{_shown(given)} ({type(given).__name__}) would be read as {_shown(read)}"
-        f" ({type(read).__name__}); declare a type that JSON carries, or write text",
+        f" ({type(read).__name__}); {INSTEAD}",
         path,
     )
 
@@ -284,8 +293,14 @@ def _without_form(error: Exception, value: Any) -> NotJson:
         try:
             to_jsonable_python(one)
         except (ValueError, RecursionError):
-            return NotJson(f"no JSON form: {error}", (name,) if name else ())
-    return NotJson(f"no JSON form: {error}")
+            return NotJson(_said(error), (name,) if name else ())
+    return NotJson(_said(error))
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError) or "invalid utf-8" in str(error):
+        return "no JSON form: bytes that are no text; attach them as a file, or write them as text"
+    return f"no JSON form: {clip(str(error), MOST_SAID).rstrip('.')}; {INSTEAD}"
 
 
 def _is_nan(value: Any) -> bool:

@@ -31,7 +31,7 @@ _LONGEST_NAME: Final = 80
 _CAPITALS: Final = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
 _STEMS: Final = (
     "pass|pw|secret|token|key|cred|auth|cookie|sess|jwt|dsn|salt|otp|sig|bearer|basic|sid|pin|psk"
-    "|mfa|adgangskode|contrasena|haslo|heslo|kennwort|losenord|parola|senha|wachtwoord"
+    "|mfa|mdp|adgangskode|contrasena|haslo|heslo|kennwort|losenord|parola|senha|wachtwoord"
 )
 _FOREIGN_STEMS: Final = "contraseña|hasło|lösenord|пароль|密码|密碼|パスワード|비밀번호"
 _BOUND_BY: Final = (
@@ -41,8 +41,9 @@ _BOUND_BY: Final = (
     r"|(?P<pair>\\{0,8}[\"'`]\s{0,8},\s{0,8}(?=b?\\{0,8}[\"']))"
     r"|(?P<form>[\"'](?:\r?\n|\\r\\n|\\n){2})"
     r"|(?P<given>\n[ ]{2}[^\n\[]{0,200}+\[type=[^\n,]{1,60}+,[ ]input_value=)"
-    r"|(?P<sign>(?:(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27])[\])]{0,2})?[ \t\xa0]{0,16}"
-    r"(?:=>|:=|==|->|→|=|:|\uff1d|\uff1a|%3d|%3a)[ \t\xa0]{0,16}"
+    r"|(?P<sign>(?:(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27]|%(?:25){0,2}2[27])[\])]{0,2})?"
+    r"[ \t\xa0]{0,16}"
+    r"(?:=>|:=|==|->|→|=|:|\uff1d|\uff1a|%(?:25){0,2}3[da])(?:[ \t\xa0]|%(?:25){0,2}20){0,16}"
     r"(?:\\{0,8}[\"'](?=[bfru]{1,2}[\"']))?"
     r"(?:(?:str|string|bytes|secretstr|any)(?:[ ]?\|[ ]?none)?[ ]=[ ])?)"
     r"|(?P<element>(?:[ \"'][^<>\n]{0,100}+)?>|&gt;)"
@@ -56,7 +57,7 @@ _KEY_OF: Final = re.compile(
 )
 _CALLED: Final = re.compile(r"(?i)passw|secret|token|credential|api_?key")
 _PROSE: Final = re.compile(
-    r"\w{0,20}pass(?:word|wd|phrase|code)?s?|pwd|auth|secret|token|jwt|bearer|basic|pin"
+    r"\w{0,20}pass(?:word|wd|phrase|code)?s?|pwd|auth|t?otp|secret|token|jwt|bearer|basic|pin"
     r"|credentials?|apikey"
 )
 

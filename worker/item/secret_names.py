@@ -20,8 +20,8 @@ _SECRET: Final = re.compile(
 )
 _SECRET_WORDS: Final = frozenset(
     {
-        "pass", "pw", "auth", "oauth", "cred", "creds", "pin", "otp", "totp", "mfa", "salt", "dsn",
-        "sid", "sig", "signature", "session", "psk",
+        "pass", "passe", "mdp", "pw", "auth", "oauth", "cred", "creds", "pin", "otp", "totp", "mfa",
+        "salt", "dsn", "sid", "sig", "signature", "session", "psk",
     }
 )  # fmt: skip
 _HARMLESS_LAST: Final = frozenset(

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _OPENS: Final = re.compile(r"([bBrRuUfF]{0,2})(\\{0,8})(\"\"\"|'''|[\"'`])")
-_ENTITY: Final = re.compile(r"&quot;|&#3[49];|\\u002[27]")
+_ENTITY: Final = re.compile(r"&quot;|&#3[49];|\\u002[27]|%(?:25){0,2}2[27]")
 _NESTED: Final = re.compile(r"(?:\r?\n([ \t]+)[^\r\n]*+)")
 _TO_QUOTE: Final = {
     quote: re.compile(rf"(?:[^{quote}\\\n]|\\.)*+", re.DOTALL) for quote in ('"', "'", "`")
@@ -59,7 +59,7 @@ def end_of_value(text: str, start: int, *, name: str, kind: str, start_of_name: 
     if kind == "form":
         return _LINE.match(text, start).end()  # type: ignore[union-attr]
     if kind == "call":
-        if text[start] not in "\"'bBrRuUfF" and not _looks_random(_WORD.match(text, start)[0]):  # type: ignore[index]
+        if text[start] not in "\"'bBrRuUfF" and not looks_random(_WORD.match(text, start)[0]):  # type: ignore[index]
             return start
         return _bracket(text, start - 1, ")") - 1
     entity = _ENTITY.match(text, start)
@@ -176,17 +176,17 @@ def _prose(text: str, start: int, name: str) -> int:
     shown = word[0].rstrip(".,:;!?)]}")
     if name.startswith("--"):
         return start if shown.startswith("-") or _HARMLESS.fullmatch(shown) else word.end()
-    if _looks_random(shown):
+    if looks_random(shown):
         return start + len(shown)
     later = _LATER.match(text, start)  # "password for user bob: …"
     word = _WORD.match(text, later.end()) if later is not None else None
     if later is None or word is None or "://" in word[0]:
         return start
     shown = word[0].rstrip(".,:;!?)]}")
-    return later.end() + len(shown) if _looks_random(shown) else start
+    return later.end() + len(shown) if looks_random(shown) else start
 
 
-def _looks_random(word: str) -> bool:
+def looks_random(word: str) -> bool:
     """Say whether a word is none of a language's."""
     if len(word) < 4 or _HARMLESS.fullmatch(word) or "=" in word.rstrip("="):
         return False

@@ -13,6 +13,7 @@ import grpc
 import uvicorn
 
 from worker.localserver.operations.options import Faults, ServerOptions
+from worker.localserver.operations.repeated import Repeated
 from worker.localserver.operations.services import Services
 from worker.localserver.operations.sweep import Sweep
 from worker.localserver.operations.users import generated_user
@@ -72,6 +73,7 @@ class LocalServer:
         self._port = options.port
         self._grpc_port = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._repeated: list[Repeated] = []
         self.credentials: tuple[str, str] = ("", "")
         """A user and password that may sign in; known once the server has started."""
 
@@ -142,6 +144,7 @@ class LocalServer:
             OSError: the data's files cannot be kept from others.
         """
         options = self._options
+        log = options.log
         if not options.users and not is_loopback(options.host):
             raise ServerStartError(
                 f"{options.host} can be reached from other machines: "
@@ -157,17 +160,19 @@ class LocalServer:
         except BaseException:
             await self.stop()
             raise
-        wakeups = WakeUps(self._services)
-        self._tasks += [
-            asyncio.create_task(self._sessions.keep_alive()),
-            asyncio.create_task(wakeups.run()),
-            asyncio.create_task(Sweep(self._services).run()),
+        self._repeated = [
+            Repeated("keeping sessions", options.ping_interval, self._sessions.keep_alive, log),
+            Repeated("waking", options.wakeup_interval, WakeUps(self._services).round, log),
+            Repeated("the sweep", options.sweep_interval, Sweep(self._services).round, log),
         ]
+        for one in self._repeated:
+            await one.start()
 
     async def stop(self) -> None:
         """Cut all links, stop listening, close the data. What was answered is on disk."""
-        for task in self._tasks[1:]:
-            task.cancel()
+        for one in self._repeated:
+            await one.stop()
+        self._repeated = []
         if self._sessions is not None:
             self._sessions.drop_all()
         if self._grpc is not None:

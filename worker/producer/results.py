@@ -6,9 +6,12 @@
 2. It begins with the first item and ends with the last.
 3. It is a hint. Who waits looks as well, and where a look found what no event had told, the watch
    may have gone with its link: the next one to wait begins it anew.
+4. It tells of items whole, of whoever's: one that is larger than the client carries breaks the
+   link. Where links break one after another there is no watch for a while, and who waits looks.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -17,9 +20,15 @@ from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.types import WatchEvent
 from worker.openiap.workitem import FAILED, SUCCESSFUL
+from worker.uptime import uptime
 
 ENDS: Final = (SUCCESSFUL, FAILED)
 POPPED_ITEMS: Final = "$.*.userid"
+MOST_BREAKS: Final = 4
+WITHIN: Final = 300.0
+"""Seconds for so many breaks."""
+NONE_FOR: Final = 3600.0
+"""Seconds."""
 
 
 class Told:
@@ -45,6 +54,11 @@ class Results:
         self._waiting: dict[str, set[Told]] = {}
         self._watch = ""
         self._doubted = False
+        self._made_on = 0
+        """The sign-in that the watch was last seen on."""
+        self._breaks: deque[float] = deque(maxlen=MOST_BREAKS)
+        """When links had gone under it (``uptime``)."""
+        self._none_before = 0.0
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -66,8 +80,25 @@ class Results:
         """A look found what the watch had not told of."""
         self._doubted = True
 
+    async def look(self) -> None:
+        """Have a look at the watch itself, which may be what breaks the links."""
+        async with self._turn:
+            if self._watch and self._breaks_links():
+                self._none_before = uptime() + NONE_FOR
+                await self._let_go()
+
+    def _breaks_links(self) -> bool:
+        try:
+            sign_ins = self._client.sign_ins
+        except OpenIAPError:
+            return False
+        if sign_ins != self._made_on:
+            self._made_on = sign_ins
+            self._breaks.append(uptime())
+        return len(self._breaks) == MOST_BREAKS and uptime() - self._breaks[0] < WITHIN
+
     async def _begin(self) -> None:
-        if not self._client.server_config.get("supports_watch"):
+        if not self._client.server_config.get("supports_watch") or self._none_before > uptime():
             return
         async with self._turn:
             if self._doubted:
@@ -75,6 +106,7 @@ class Results:
             if not self._watch:
                 with suppress(OpenIAPError):
                     self._watch = await self._client.watch("workitems", [POPPED_ITEMS], self._seen)
+                    self._made_on = self._client.sign_ins
 
     async def _end(self) -> None:
         async with self._turn:

@@ -14,7 +14,8 @@ from typing import Final
 
 from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError
+from worker.openiap.errors import OpenIAPError, PayloadTooLarge
+from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.producer import timed_out
@@ -28,6 +29,7 @@ BATCH_BYTES: Final = 1024 * 1024
 FIRST_LOOK: Final = 0.1
 LONGEST: Final = 2.0
 LONGEST_WATCHED: Final = 15.0
+ENDED: Final[JsonObject] = {"state": 1}
 PROJECTION: Final[JsonObject] = {
     "state": 1,
     "payload": 1,
@@ -55,6 +57,8 @@ class ClientSender:
     ) -> None:
         self.client: Final = client
         self._unique = UniquePushes(client, namespace)
+        self._too_large: set[str] = set()
+        self._reader = Reader(client, "work item", lambda misfit: self._too_large.add(misfit.id))
         self._results = Results(client)
         self._on_sent = on_sent
 
@@ -141,6 +145,7 @@ class ClientSender:
                         self._results.doubt()
                     return document
                 looks += 1
+                await self._results.look()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise timed_out(item_id, queue, timeout or 0, state)
@@ -151,12 +156,24 @@ class ClientSender:
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:
-            found = await self.client.query("workitems", {"_id": item_id}, PROJECTION, top=1)
+            found = await self._reader.query(
+                "workitems", {"_id": item_id}, PROJECTION, top=1, about=item_id, needed=ENDED
+            )
         except OpenIAPError as error:
             if passes(error):  # no link, no answer, or too many calls: it is looked at again
                 return {}
             raise
-        return found[0] if found else None
+        if not found:
+            return None
+        if found[0].get("state") in ENDS and item_id in self._too_large:
+            raise PayloadTooLarge(
+                f"the item is {found[0]['state']}, and its result is larger than this client"
+                " carries over this address",
+                operation="query",
+                item_id=item_id,
+            )
+        document: JsonObject = found[0]
+        return document
 
 
 def _batches(pushes: Sequence[Push]) -> Iterator[tuple[int, int]]:

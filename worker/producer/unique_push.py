@@ -28,6 +28,7 @@ from worker.item.new_item import DUE_AT_ONCE, NewItem, Push, Sent, chosen_id
 from worker.item.unique import Unique, cell_name, ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.fields import moment_of, number, object_of, text_of
+from worker.openiap.reader import Reader
 from worker.openiap.values import checked_payload, iso, json_text
 from worker.openiap.workitem import NEW, JsonObject, Workitem
 from worker.producer.insert import COLLECTION, Inserted, KnownQueues, insert
@@ -53,6 +54,7 @@ PROJECTION: Final[JsonObject] = {
     "_modified": 1,
     f"payload.{KEY}": 1,
 }
+NEEDED: Final[JsonObject] = {"state": 1, "priority": 1, "nextrun": 1, "_modified": 1}
 
 
 class UniquePushes:
@@ -65,6 +67,7 @@ class UniquePushes:
 
     def __init__(self, client: Client, namespace: str = "") -> None:
         self._client = client
+        self._reader = Reader(client, "work item")
         self._cells = Cells(client, namespace)
         self._clock = ServerClock(client, namespace)
         self._queues = KnownQueues(client)
@@ -149,10 +152,14 @@ class UniquePushes:
         return await tried(lambda: insert(self._client, item, id_field=ID_FIELD))
 
     async def _look(self, queue: str, id: str) -> JsonObject | None:
-        found = await self._client.query(COLLECTION, {"_id": id}, PROJECTION, top=1)
+        found = await self._reader.query(
+            COLLECTION, {"_id": id}, PROJECTION, top=1, about=id, needed=NEEDED
+        )
         if not found:
             elsewhere = {"wiq": queue, f"payload.{KEY}.{ID_FIELD}": id}
-            found = await self._client.query(COLLECTION, elsewhere, PROJECTION, top=1)
+            found = await self._reader.query(
+                COLLECTION, elsewhere, PROJECTION, top=1, about=id, needed=NEEDED
+            )
         return found[0] if found else None
 
     async def _update(self, document: JsonObject, item: NewItem) -> bool:

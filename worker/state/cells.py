@@ -33,6 +33,7 @@ from typing import Any, Final, TypeVar
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError, ServerError
 from worker.openiap.fields import id_of, moment_of, object_of, objects_of, text_of
+from worker.openiap.reader import Reader
 from worker.openiap.workitem import JsonObject
 from worker.state.retrying import PATIENCE, tried
 from worker.uptime import uptime
@@ -48,6 +49,16 @@ LATE: Final = 1800.0
 """Seconds after which a version is looked at again before something is built on it."""
 TRIES: Final = 5
 PAGE: Final = 100
+STORED: Final[JsonObject] = {"token": 1, "_created": 1}
+FIELDS: Final[JsonObject] = {
+    **STORED,
+    "kind": 1,
+    "name": 1,
+    "content": 1,
+    "removed": 1,
+    "_acl": 1,
+}
+"""What ``version_of`` reads, so that whatever else stands in a document does not travel."""
 MOST_PAGES: Final = 20
 
 T = TypeVar("T")
@@ -102,6 +113,7 @@ class Cells:
         rights: Callable[[], Sequence[JsonObject]] = tuple,
     ) -> None:
         self._client = client
+        self._reader = Reader(client, "cell", timeout=timeout)
         self.namespace: Final = namespace
         self._patience = patience
         self._timeout = timeout
@@ -118,7 +130,7 @@ class Cells:
         id = cell_id(self.namespace, kind, name)
         numbers, top = numbers_of(id), 1
         for _ in range(MOST_PAGES):
-            page = await self._tried(partial(self._newest, numbers, top))
+            page = await self._tried(partial(self._newest, id, numbers, top))
             for document in page:
                 version = version_of(document)
                 if version is not None:
@@ -129,9 +141,10 @@ class Cells:
             numbers, top = {"$gte": numbers["$gte"], "$lt": page[-1]["_id"]}, PAGE
         raise ServerError(f"the cell {id} is buried in documents that are none", operation="query")
 
-    async def _newest(self, numbers: JsonObject, top: int) -> list[JsonObject]:
-        return await self._client.query(
-            COLLECTION, {"_id": numbers}, orderby={"_id": -1}, top=top, timeout=self._timeout
+    async def _newest(self, id: str, numbers: JsonObject, top: int) -> list[JsonObject]:
+        # One that is too large has a number as well, and nothing else.
+        return await self._reader.query(
+            COLLECTION, {"_id": numbers}, FIELDS, {"_id": -1}, top=top, about=id
         )
 
     async def read(self, kind: str, name: str) -> Version | None:
@@ -245,7 +258,7 @@ class Cells:
     async def _ours(self, document: JsonObject) -> JsonObject | None:
         """Return the stored document if an earlier try of ours stored it."""
         query = {"_id": document["_id"]}
-        found = await self._client.query(COLLECTION, query, top=1, timeout=self._timeout)
+        found = await self._reader.query(COLLECTION, query, STORED, top=1, about="ours")
         return found[0] if found and found[0].get("token") == document["token"] else None
 
     async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -114,7 +114,12 @@ class Held:
                 async with asyncio.timeout(due - self._clock()):
                     await self._closing.wait()
                     return
-            if not await self._renewed():
+            try:
+                renewed = await self._renewed()
+            except BaseException:  # nobody renews it any more
+                self.lost.set()
+                raise
+            if not renewed:
                 self.lost.set()
                 return
 

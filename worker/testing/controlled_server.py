@@ -79,7 +79,7 @@ class ControlledServer:
         """Move its clock ahead by so many seconds, and offer to the workers what is due then."""
         self.clock.advance(by)
         services = self.running.services
-        Sweep(services).round()
+        await Sweep(services).round()
         await WakeUps(services).round()
 
     def lose_replies(self, command: str, times: int) -> None:

@@ -1,6 +1,7 @@
 """Whatever can be called is a handler, or is refused at the decorator with what to write."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,6 +173,10 @@ class Pages:
         (7, "7 is not a function"),
         (None, "None is not a function"),
         (property(lambda self: 1), "is not a function"),
+        (dict.update, "dict.update is not written in Python; write a function"),
+        (functools.singledispatch(logged(pages)), "first positional argument"),
+        (functools.lru_cache(logged(pages)), "is cached, so it would not run for each item"),
+        (contextlib.contextmanager(pages), "makes a context manager"),
     ],
 )
 def test_what_cannot_be_a_handler_is_refused(given: Any, text: str | None) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from pydantic import (
     Json,
     PrivateAttr,
     RootModel,
+    Secret,
     SecretStr,
     computed_field,
     field_serializer,
@@ -317,6 +319,20 @@ class Shown(BaseModel):
         return f"{amount} EUR"
 
 
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Direction(Enum):
+    UP = (0, 1)
+
+
+class Odd(BaseModel):
+    way: Direction | None = None
+    pin: Secret[int] | None = None
+    code: type | None = None
+
+
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: Login(user="u", password=SecretStr("hunter2")), "password: "),
     (lambda: Blob(raw=b"\xff"), "raw: no JSON form"),
@@ -340,6 +356,25 @@ def test_what_would_be_read_otherwise_is_refused(make: Callable[[], Any], text: 
     assert outcome.kind == "failed"
     assert f"h: the result: {text}" in outcome.message
     assert "hunter2" not in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Open.model_validate({"at": date(2026, 1, 1)}), "at: datetime.date(2026, 1, 1)"),
+        (lambda: Odd(way=Direction.UP), "its type does not read what it writes (way"),
+        (lambda: Odd(pin=Secret[int](5)), "pin: stars would be stored"),
+        (lambda: Odd(code=int), "code: no JSON form: Unable to serialize unknown type"),
+    ],
+)
+def test_what_no_type_would_read_back_is_refused_with_what_to_write(
+    make: Callable[[], Any], text: str
+) -> None:
+    value = make()
+    with pytest.raises(ContractError) as caught:
+        payload_json(handler_of(type(value)), value)
+    assert f"has no JSON form: {text}" in str(caught.value)
+    assert "write text" in str(caught.value) or "plain text" in str(caught.value)
 
 
 def test_a_validator_that_changes_what_it_reads_again_is_told_to_who_pushes() -> None:

@@ -168,6 +168,22 @@ FORMS = [
     f"password={S}, user=bob",
     f"password=a,{S} b",
     f"password=x&{S}",
+    # Encoded once more, or cut
+    f"%7B%22password%22%3A%20%22{S}%22%7D",
+    f"body=%257B%2522password%2522%253A%2522{S}%2522%257D",
+    f"password%3D{S}%26user%3Dx",
+    f"https://x.example/cb?next=https%3A%2F%2Fu%3A{S}%40h.example%2F",
+    f"MIIEv{S}\nQIBADAN\n-----END RSA PRIVATE KEY-----",
+    f"PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 2\n{S}\nAbCd\nPublic: x",
+    # Without a name of their own
+    f"ConvertTo-SecureString '{S}' -AsPlainText -Force",
+    f"net use Z: \\\\host\\share {S} /user:dom\\bob",
+    f"smbclient //host/share -U bob%{S}",
+    f"<Cookie sessionid={S} for .example.com/>",
+    f"AUTH PLAIN {S}",
+    f'a1 LOGIN bob "{S}"',
+    f"Mot de passe : {S}",
+    f"mdp={S}",
 ]
 TOKENS = [
     f"ghp_{LONG}",
@@ -211,6 +227,31 @@ TOKENS = [
     PEM.format("OPENSSH ", LONG),
     PEM.format("EC ", LONG).replace("\n", "\\n"),
     f"-----BEGIN PRIVATE KEY-----\n{LONG}",
+    f"xai-{LONG}{LONG}",
+    f"HRKU-AA{HEX}_{LONG}",
+    f"vercel_blob_rw_{LONG}",
+    f"vcp_{LONG}{LONG}",
+    f"sbp_{LONG}{LONG}",
+    f"dp.pt.{LONG}{LONG}",
+    f"pcsk_{LONG}_{LONG}",
+    f"patHwg2KDInTEGbOY.{HEX}{HEX}",
+    f"AAAAe7N3x4V:APA91b{LONG}{LONG}",
+    f"access_token$production$abcdefghijklmnop${HEX}",
+    f"cfut_{LONG}{LONG}",
+    f"nfp_{LONG}",
+    f"rnd_{LONG}",
+    f"tvly-{LONG}",
+    f"tgp_v1_{LONG}{LONG}",
+    f"fc-{HEX}",
+    f"jina_{LONG}{LONG}",
+    f"mdb_sa_sk_{LONG}",
+    f"dt0c01.{'ABC234' * 4}.{'ABC234' * 10}",
+    f"LTAI5t{LONG}",
+    f"ATBB{LONG}",
+    f"CCIPAT_{LONG}_{HEX}",
+    f"EAAG{LONG}{LONG}",
+    f"pul-{HEX}abcdef01",
+    f"csk-{LONG}{LONG}",
 ]
 HARMLESS = [
     "the password is wrong: see https://host/docs/x1 for more",
@@ -235,6 +276,9 @@ HARMLESS = [
     '{"amount": "12.50", "lines": [{"sku": "A-1", "n": 2}], "when": "2026-01-01T10:00:00Z"}',
     'File "/app/handlers/invoices.py", line 12, in book\n    raise ValueError("no amount")',
     "KeyError: 'amount'; TypeError: 'NoneType' object is not subscriptable",
+    "LOGIN failed for the user bob",
+    "AUTH failed because the server is away",
+    "the keys d, p and q of a map",
 ]
 
 
@@ -266,6 +310,15 @@ def test_a_token_is_known_by_its_shape(token: str, around: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"AUTH default {S}", f"your OTP is 482913 until noon (password {S})", f"LOGIN bob {S}"],
+)
+def test_what_looks_like_none_of_a_languages_words_is_masked_behind_a_command(text: str) -> None:
+    assert S not in masked(text)
+    assert "482913" not in masked(text)
 
 
 @pytest.mark.parametrize("text", [*FORMS, *TOKENS])

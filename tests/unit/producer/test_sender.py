@@ -170,6 +170,7 @@ class Watched:
 
     def __init__(self, *, tells: bool) -> None:
         self.server_config = {"supports_watch": True}
+        self.sign_ins = 1
         self.looks = 0
         self._tells = tells
 
@@ -202,6 +203,38 @@ def test_looks_become_rare_only_once_the_watch_has_told_of_something(
 
     in_virtual_time(wait())
     assert server.looks in looks
+
+
+class Breaking(Watched):
+    """A server whose watch tells, again and again, of an item too large for a link."""
+
+    watches = unwatched = 0
+
+    async def watch(self, _: str, paths: list[str], told: Callable[[WatchEvent], None]) -> str:
+        self.watches += 1
+        return "w"
+
+    async def unwatch(self, _: str) -> None:
+        self.unwatched += 1
+
+    async def query(self, *_: object, **__: object) -> list[dict[str, str]]:
+        if self.watches > self.unwatched:
+            self.sign_ins += 1
+        return await super().query()
+
+
+def test_a_watch_that_breaks_link_after_link_is_done_without_for_a_while() -> None:
+    server = Breaking(tells=False)
+
+    async def wait() -> None:
+        sender = ClientSender(cast("Client", server))
+        for _ in range(2):
+            with pytest.raises(ResultTimeout):
+                await sender.ended("1", "q", 1)
+
+    in_virtual_time(wait())
+    assert (server.watches, server.unwatched) == (1, 1)
+    assert server.sign_ins < 10
 
 
 class Mute(Watched):

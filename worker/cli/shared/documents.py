@@ -2,7 +2,10 @@
 
 from typing import Final
 
+from worker.cli.shared.output import to_stderr
 from worker.openiap.client import Client
+from worker.openiap.fields import Misfit
+from worker.openiap.reader import Reader, is_bare
 from worker.openiap.workitem import JsonObject
 
 PAGE: Final = 500
@@ -20,12 +23,17 @@ async def pages(
 ) -> list[JsonObject]:
     """Return all documents that match, or the first ``limit``; the order should be a total one."""
     found: list[JsonObject] = []
+    large: list[Misfit] = []
+    reader = Reader(client, "document", large.append)
     while True:
         top = PAGE if limit is None else min(PAGE, limit - len(found))
-        page = await client.query(collection, query, projection, orderby, skip=len(found), top=top)
+        page = await reader.query(collection, query, projection, orderby, skip=len(found), top=top)
         found += page
         if len(page) < top or len(found) == limit:
-            return found
+            break
+    for misfit in large:
+        to_stderr().print(f"{misfit.id} of {collection} is left out: {misfit.why}.", style="yellow")
+    return [one for one in found if not large or not is_bare(one)]
 
 
 async def first(client: Client, collection: str, query: JsonObject) -> JsonObject | None:

@@ -21,6 +21,7 @@ from worker.engine.delivery.fence import run_at
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
 from worker.openiap.fields import Misfit, Told, ignored, moment_of, text_of, whole
+from worker.openiap.reader import Reader
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.state.cells import COLLECTION, cell_id
 
@@ -29,6 +30,8 @@ TYPE: Final = "place"
 BOUND: Final = "$"
 """Comes right after ``#`` in the order of texts."""
 AFTER_SLASH: Final = "0"
+PLACE: Final = "place in a waiting line"
+FIELDS: Final[JsonObject] = {"line": 1, "name": 1, "item": 1, "retries": 1, "_created": 1}
 PAGE: Final = 100
 MAX_PRIORITY: Final = 10**9
 
@@ -72,6 +75,7 @@ class WaitingLines:
         misfits: Told = ignored,
     ) -> None:
         self._client = client
+        self._reader = Reader(client, PLACE, misfits)
         self._misfits = misfits
         self._namespace = namespace
         self._queue = queue
@@ -130,7 +134,7 @@ class WaitingLines:
         Raises:
             OpenIAPError: the server could not be asked.
         """
-        found = await self._client.query(COLLECTION, {"_id": id}, top=1)
+        found = await self._reader.query(COLLECTION, {"_id": id}, FIELDS, top=1, about=id)
         return waiter_of(found[0], self._misfits) if found else None
 
     async def first(self, line: str, most: int) -> list[Waiter]:
@@ -143,11 +147,13 @@ class WaitingLines:
         found: list[Waiter] = []
         start = f"{prefix}#"
         while len(found) < most:
-            page = await self._client.query(
+            page = await self._reader.query(
                 COLLECTION,
                 {"_id": {"$gt": start, "$lt": f"{prefix}{BOUND}"}},
-                orderby={"_id": 1},
+                FIELDS,
+                {"_id": 1},
                 top=most,
+                about=line,
             )
             waiters = (waiter_of(document, self._misfits) for document in page)
             found += [one for one in waiters if one is not None and one.line == line]
@@ -168,9 +174,8 @@ class WaitingLines:
         found: dict[str, Waiter] = {}
         start = f"{self._prefix(after)}{BOUND}" if after else queue
         while len(found) < most:
-            page = await self._client.query(
-                COLLECTION, {"_id": {"$gt": start, "$lt": end}}, orderby={"_id": 1}, top=PAGE
-            )
+            query = {"_id": {"$gt": start, "$lt": end}}
+            page = await self._reader.query(COLLECTION, query, FIELDS, {"_id": 1}, top=PAGE)
             for waiter in (waiter_of(document, self._misfits) for document in page):
                 if waiter is not None:
                     found.setdefault(waiter.line, waiter)

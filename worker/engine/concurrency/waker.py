@@ -19,6 +19,8 @@ from worker.item.outcome import WAITS
 from worker.openiap.client import Client
 from worker.openiap.fields import number
 from worker.openiap.pool import Pool
+from worker.openiap.pooled_client import pooled_client
+from worker.openiap.reader import Reader
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.uptime import uptime
 
@@ -50,6 +52,7 @@ class Waker:
 
     def __init__(self, pool: Pool, *, queue: str) -> None:
         self._pool = pool
+        self._reader = Reader(pooled_client(pool), "work item")
         self._queue = queue
 
     async def status(self, item: str, retries: int) -> AttemptStatus:
@@ -59,17 +62,17 @@ class Waker:
             OpenIAPError: the server could not be asked.
         """
 
-        async def read(client: Client) -> AttemptStatus:
-            whole = not client.capabilities.conditional_updates
+        async def read(client: Client) -> AttemptStatus | None:
+            if client.capabilities.conditional_updates:
+                return None
             asked = uptime()
-            found = await client.query(
-                "workitems", {"_id": item}, None if whole else PROJECTION, top=1
-            )
+            found = await client.query("workitems", {"_id": item}, top=1)
             document = found[0] if found else {}
             return AttemptStatus(self._state(document, retries), document, asked)
 
         await self._pool.wait_ready()
-        return await self._pool.call(read)
+        whole = await self._pool.call(read)
+        return whole or (await self._statuses([(item, retries)]))[0]
 
     async def statuses(self, waiters: Sequence[Waiter]) -> list[AttemptStatus]:
         """Look at several in one message; their payloads are not read.
@@ -79,17 +82,18 @@ class Waker:
         """
         if not waiters:
             return []
-        query: JsonObject = {"_id": {"$in": [waiter.item for waiter in waiters]}}
+        return await self._statuses([(waiter.item, waiter.retries) for waiter in waiters])
+
+    async def _statuses(self, attempts: Sequence[tuple[str, int]]) -> list[AttemptStatus]:
         await self._pool.wait_ready()
         read = uptime()
-        found = await self._pool.call(
-            lambda client: client.query("workitems", query, PROJECTION, top=len(waiters))
-        )
+        ids = [item for item, _ in attempts]
+        query: JsonObject = {"_id": {"$in": ids} if len(ids) > 1 else ids[0]}
+        found = await self._reader.query("workitems", query, PROJECTION, top=len(ids))
         by_id = {str(document.get("_id")): document for document in found}
-        documents = [by_id.get(waiter.item, {}) for waiter in waiters]
         return [
-            AttemptStatus(self._state(document, waiter.retries), document, read)
-            for document, waiter in zip(documents, waiters, strict=True)
+            AttemptStatus(self._state(document, retries), document, read)
+            for document, retries in ((by_id.get(item, {}), retries) for item, retries in attempts)
         ]
 
     async def wake(self, item: str, retries: int, seen: AttemptStatus | None = None) -> bool:

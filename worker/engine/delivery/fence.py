@@ -35,6 +35,9 @@ PROJECTION: Final[JsonObject] = {
     WORKER: 1,
 }
 
+NEEDED: Final[JsonObject] = {"state": 1, "retries": 1, "lastrun": 1}
+"""What tells whose attempt it is."""
+
 Verdict = Literal["ours", "applied", "lost"]
 
 

@@ -25,7 +25,6 @@ from worker.openiap.errors import (
     QueueNotFound,
     Unsupported,
 )
-from worker.openiap.fields import number
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import SUCCESSFUL, JsonObject, Workitem
 from worker.producer.insert import insert
@@ -204,14 +203,14 @@ class FollowUps:
                 change = {"$set": error}
                 if (await client.update_document("workitems", still, change)).matched == 1:
                     return
-            found = await client.query("workitems", still, {"name": 1, "priority": 1}, top=1)
+            found = await client.query("workitems", still, {"_id": 1}, top=1)
             if not found:
                 return
             update = Workitem(
                 id=workitem.id,
                 name=workitem.name,
                 payload=None,
-                priority=number(found[0].get("priority")) or workitem.priority,
+                priority=workitem.priority,
                 wiq=workitem.wiq,
                 wiqid=workitem.wiqid,
                 errormessage=text,

@@ -7,6 +7,7 @@ from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import (
+    NEEDED,
     PROJECTION,
     Judgement,
     closer_of,
@@ -19,6 +20,7 @@ from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import AccessDenied, ServerError, Unsupported
 from worker.openiap.pool import Pool
+from worker.openiap.reader import FirstTurn, Reader
 from worker.openiap.workitem import JsonObject
 
 
@@ -40,6 +42,7 @@ class Owner:
     ) -> None:
         self.fenced = 0
         self._pool = pool
+        self._reader = Reader(FirstTurn(pool), "work item")
         self._worker_id = worker_id
         self._rights = rights
         self._decided = decided
@@ -49,10 +52,15 @@ class Owner:
         self, item_id: str, projection: JsonObject | None = PROJECTION
     ) -> JsonObject | None:
         """Return an item's document; None where it is gone, or not readable for this user."""
-        found = await self._pool.call(
-            lambda client: client.query("workitems", {"_id": item_id}, projection, top=1),
-            turn="first",
-        )
+        query = {"_id": item_id}
+        if projection is PROJECTION:  # others may have written megabytes into it
+            found = await self._reader.query(
+                "workitems", query, projection, top=1, about=item_id, needed=NEEDED
+            )
+        else:
+            found = await self._pool.call(
+                lambda client: client.query("workitems", query, projection, top=1), turn="first"
+            )
         return found[0] if found else None
 
     async def concluded(self, delivery: Delivery, document: JsonObject) -> Delivered | None:

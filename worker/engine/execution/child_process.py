@@ -207,10 +207,13 @@ class ChildProcess:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self.killed = True  # nobody is to be handed over to it now
         await asyncio.wait(ends, timeout=LAST_SECONDS)
-        self._kill_all()
-        await self._ends.exited
-        if not self._tended:
-            await asyncio.to_thread(end_marked, self._mark)
+        try:
+            self._kill_all()
+            await self._ends.exited
+            if not self._tended:
+                await asyncio.to_thread(end_marked, self._mark)
+        except (OSError, RuntimeError, psutil.Error):
+            pass  # what cannot be looked for; the slot has to come back all the same
         transport.close()
         listener, self.listener = self.listener, None
         if listener is not None:

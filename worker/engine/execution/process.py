@@ -25,7 +25,7 @@ from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.child_process import ChildProcess, ChildSpec
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.process_attempt import ProcessAttempt
-from worker.errors import HandlerError, WorkerFault
+from worker.errors import WorkerFault
 
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
@@ -198,8 +198,8 @@ class ProcessExecutor:
             try:
                 await self._spawn()
                 wait = FIRST_WAIT
-            except (HandlerError, OSError) as error:
-                self._fail_waiting(str(error))
+            except Exception as error:  # whatever it is, the slots must come back
+                self._fail_waiting(str(error) or type(error).__name__)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
 

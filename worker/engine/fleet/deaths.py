@@ -9,21 +9,18 @@ outside, or by one of the others. It says much of an item that was alone; ``take
 what follows, and ``engine/isolation.py`` sees to it that a suspect is alone.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from worker.engine.fleet.presence import COLLECTION
-from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import Misfit, Told, id_of, ignored, texts_of, whole
 from worker.openiap.pool import Pool
+from worker.openiap.pooled_client import pooled_client
+from worker.openiap.reader import Reader
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
-from worker.state.retrying import passes
 
 TYPE: Final = "deaths"
 KIND: Final = "deaths document"
@@ -32,9 +29,7 @@ MOST: Final = 100
 WORKERS: Final = 10
 SECOND: Final = 1000
 """Milliseconds."""
-BREAKS: Final = 2
-MOST_ERRORS: Final = 10
-PAUSE: Final = 0.05
+FIELDS: Final[JsonObject] = {"runs": 1, "alone": 1, "raised": 1, "attempts": 1, "workers": 1}
 MARK: Final = "openiap-worker: put back, worker deaths: "
 """Begins the errorsource of an item whose worker was gone; it comes with every pop."""
 
@@ -120,39 +115,14 @@ def deaths_of(item: str, document: Mapping[str, Any] | None, told: Told = ignore
 
 
 async def read_deaths(pool: Pool, item: str, told: Told = ignored) -> Deaths:
-    """Return what is counted for an item.
-
-    A document that is larger than the client carries breaks the link each time that it is asked
-    for, and is nobody's: where that happens thrice, and the link carries its id in between, it does
-    not fit.
+    """Return what is counted for an item; of a document that is too large, nothing is.
 
     Raises:
         OpenIAPError: it cannot be read.
     """
-    query, breaks, errors = {"_id": deaths_id(item)}, 0, 0
-    while breaks <= BREAKS:
-        try:
-            if breaks == BREAKS:
-                await pool.call(partial(_is_there, query=query))
-            return deaths_of(item, await pool.call(partial(_found, query=query)), told)
-        except OpenIAPError as error:
-            breaks += error.maybe_done
-            errors += 1
-            if not passes(error) or errors >= MOST_ERRORS:
-                raise
-        await asyncio.sleep(PAUSE)  # a link that breaks is ready for a moment yet
-        await pool.wait_ready()
-    told(Misfit(KIND, deaths_id(item), "it is larger than this client carries"))
-    return Deaths(item)
-
-
-async def _found(client: Client, query: JsonObject) -> JsonObject | None:
-    found = await client.query(COLLECTION, query, top=1)
-    return found[0] if found else None
-
-
-async def _is_there(client: Client, query: JsonObject) -> bool:
-    return bool(await client.query(COLLECTION, query, {"_id": 1}, top=1))
+    reader = Reader(pooled_client(pool), KIND, told)
+    found = await reader.query(COLLECTION, {"_id": deaths_id(item)}, FIELDS, top=1)
+    return deaths_of(item, found[0] if found else None, told)
 
 
 def mark_of(total: int) -> str:

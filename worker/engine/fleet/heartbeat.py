@@ -102,7 +102,7 @@ class Heartbeat(Service):
         self.on_namesake: Callable[[Peer, bool], None] = lambda peer, yields: None
         """Told of another living worker with this one's name, and whether this one, which began
         later, is to end."""
-        self._own_name = OwnName(me, pool, dead_after=dead_after, log=log, acl=acl)
+        self._own_name = OwnName(me, pool, dead_after=dead_after, log=log, acl=acl, misfits=misfits)
         self._pool = pool
         self._interval = interval
         self._dead_after = dead_after

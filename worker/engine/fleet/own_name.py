@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from worker.engine.fleet.presence import COLLECTION, FIELDS, WorkerInfo, peer_of
+from worker.engine.fleet.presence import COLLECTION, FIELDS, KIND, WorkerInfo, peer_of
 from worker.errors import StateError
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError, ServerError
-from worker.openiap.fields import text_of
+from worker.openiap.fields import Told, ignored, text_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
+from worker.openiap.reader import Reader
 from worker.openiap.upsert import upsert
 from worker.openiap.workitem import JsonObject
 from worker.state.retrying import passes
@@ -35,8 +36,6 @@ LOOK_EVERY: Final = 2.0
 LOOKS: Final = 10
 """So often at least one looks whether another speaks."""
 MOST_TRIES: Final = 10
-BREAKS: Final = 2
-"""Links that break over a document until something small of it is asked for first."""
 BARE: Final[JsonObject] = {"_id": 1, "_modified": 1}
 A_LIFE: Final = "^.{1,100}$"
 """A worker's own."""
@@ -55,6 +54,7 @@ class OwnName:
         dead_after: seconds of silence after which a worker counts as dead.
         acl: the rights of a new document.
         clock: seconds.
+        misfits: hears of documents that are larger than a worker writes.
     """
 
     def __init__(
@@ -66,9 +66,11 @@ class OwnName:
         log: Log,
         acl: Callable[[], Sequence[JsonObject]] = tuple,
         clock: Callable[[], float] = uptime,
+        misfits: Told = ignored,
     ) -> None:
         self._me = me
         self._pool = pool
+        self._reader = Reader(pooled_client(pool), KIND, misfits)
         self._dead_after = dead_after
         self._log = log
         self._acl = acl
@@ -160,34 +162,19 @@ class OwnName:
         return max(0.0, peer.silent)
 
     async def _read(self, name: str) -> JsonObject | None:
-        """Return a document; of one that breaks the link since this client cannot carry it, only
-        when it was written: no worker writes such a one."""
-        breaks, carried = 0, False
+        """Return a document; of one that is larger than a worker writes, only when it was
+        written."""
 
-        async def read(client: Client) -> JsonObject | None:
-            nonlocal breaks, carried
-            bare = None
-            if name in self._too_large or breaks >= BREAKS:
-                bare = await self._found(client, name, BARE)
-                carried = True  # so it is not the link
-            if bare is None or name not in self._too_large:
-                try:
-                    return await self._found(client, name, FIELDS)
-                except OpenIAPError as error:
-                    breaks += error.maybe_done
-                    if not error.maybe_done or not carried:
-                        raise
+        async def read() -> JsonObject | None:
+            query = {"_id": name}
+            found = await self._reader.query(
+                COLLECTION, query, FIELDS, top=1, about=name, needed=BARE
+            )
+            if found and found[0].keys() <= BARE.keys():
                 self._too_large.add(name)
-                self._log.warn(
-                    f"the document of worker {name} is larger than a worker writes, and passed over"
-                )
-            return bare
+            return found[0] if found else None
 
         return await self._asked(read)
-
-    async def _found(self, client: Client, name: str, fields: JsonObject) -> JsonObject | None:
-        found = await client.query(COLLECTION, {"_id": name}, fields, top=1)
-        return found[0] if found else None
 
     async def _inserted(self, fresh: JsonObject) -> bool:
         acl = list(self._acl())
@@ -199,7 +186,7 @@ class OwnName:
                 return False
             return True
 
-        return await self._asked(insert)
+        return await self._asked(lambda: self._pool.call(insert))
 
     async def _replaced(self, found: JsonObject, fresh: JsonObject) -> bool:
         """Put this life's document in the place of a dead one's; False if another was faster."""
@@ -226,9 +213,9 @@ class OwnName:
                 raise AccessDenied("the document is another user's", operation="update_one")
             return False
 
-        return await self._asked(replace)
+        return await self._asked(lambda: self._pool.call(replace))
 
-    async def _asked(self, call: Callable[[Client], Awaitable[T]]) -> T:
+    async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call that may be repeated until it is answered.
 
         Raises:
@@ -239,7 +226,7 @@ class OwnName:
         while True:
             try:
                 await self._pool.wait_ready()
-                return await self._pool.call(call)
+                return await call()
             except OpenIAPError as error:
                 if not passes(error):
                     since = self._clock() if since is None else since

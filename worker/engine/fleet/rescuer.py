@@ -32,11 +32,15 @@ from worker.openiap.fields import Told, id_of, ignored, number
 from worker.openiap.pool import Pool
 from worker.openiap.values import iso
 from worker.service import Service, spread
+from worker.state.retrying import passes
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
 from worker.uptime import uptime
 
 FORGET_WORKERS_AFTER: Final = 3600.0
+FORGET_AGAIN: Final = 6 * 3600.0
+MOST_FORGOTTEN: Final = 100
+"""In one look."""
 FORGET_DEATHS_AFTER: Final = timedelta(days=7)
 
 RunId = tuple[str, int, int, str]
@@ -54,6 +58,14 @@ class RescueTimes:
     interval: float
     dead_after: float
     unclaimed_after: float
+
+
+@dataclass(slots=True)
+class _Stays:
+    """A document that was to be deleted: not asked for again before (``uptime``), whether said."""
+
+    until: float
+    said: bool
 
 
 class Rescuer(Service):
@@ -96,6 +108,9 @@ class Rescuer(Service):
         self._maintain = maintain
         self._in_processing = ItemsInProcessing(pool, misfits)
         self._tidied = float("-inf")
+        self._deaths_tidied = float("-inf")
+        self._stays: dict[str, _Stays] = {}
+        """Workers' documents that were to go."""
         self._chance = chance
         self._idle_until = 0.0
         """Before that (``uptime``) this worker leads none of its queues."""
@@ -188,21 +203,63 @@ class Rescuer(Service):
 
     async def _forget(self, peers: Sequence[Peer], documents: Sequence[Mapping[str, Any]]) -> None:
         """Delete what long-dead workers left, once none of their items is in processing."""
+        there = {peer.id for peer in peers}
+        self._stays = {id: stays for id, stays in self._stays.items() if id in there}
         held = {str(document.get("_id")) for document in documents}
         if len(documents) >= MOST:
             return
         await self._forget_others()
+        asked, stay = 0, list[str]()
         for peer in peers:
             if peer.silent < FORGET_WORKERS_AFTER or held & {item for item, _ in peer.claims}:
                 continue
-            await self._pool.call(partial(_delete_worker, id=peer.id))
-        if any(peer.silent >= FORGET_WORKERS_AFTER for peer in peers):
+            asked += await self._forget_one(peer, stay)
+            if asked >= MOST_FORGOTTEN:
+                break
+        if stay:
+            self._log.warn(
+                f"{len(stay)} documents of workers that are long dead stay in {COLLECTION}, the"
+                f" first one: {stay[0]}; this user may not delete them"
+            )
+        if any(peer.silent >= FORGET_WORKERS_AFTER for peer in peers) and self._deaths_are_due():
             before = iso(self._heartbeat.server_now() - FORGET_DEATHS_AFTER)
             await self._pool.call(
                 lambda client: client.delete_many(
                     COLLECTION, {"_type": "deaths", "_modified": {"$lt": before}}
                 )
             )
+
+    async def _forget_one(self, peer: Peer, stay: list[str]) -> bool:
+        """Delete a long-dead worker's document, and ask again rarely where it stays: it may be one
+        that this user may not delete, which a server says or does not.
+
+        Args:
+            stay: gets those of which that is found out now.
+
+        Returns:
+            Whether the server was asked.
+        """
+        now = uptime()
+        stays = self._stays.get(peer.id)
+        if stays is not None and not stays.said:
+            stays.said = True
+            stay.append(peer.id)
+        if stays is not None and stays.until > now:
+            return False
+        self._stays[peer.id] = _Stays(now + FORGET_AGAIN, said=stays is not None)
+        try:
+            await self._pool.call(partial(_delete_worker, id=peer.id))
+        except OpenIAPError as error:
+            if passes(error):
+                del self._stays[peer.id]
+                raise
+        return True
+
+    def _deaths_are_due(self) -> bool:
+        due = uptime() - self._deaths_tidied >= FORGET_WORKERS_AFTER
+        if due:
+            self._deaths_tidied = uptime()
+        return due
 
     async def _forget_others(self) -> None:
         """Delete, once an hour, what workers of any queue left an hour ago that claims nothing."""

@@ -22,10 +22,13 @@ from worker.app.options import Handler
 from worker.durations import text as duration_text
 from worker.engine.fleet.leadership import Fleet
 from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.item_deletion import delete_with_files
+from worker.openiap.reader import Reader
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 from worker.service import Service
+from worker.state.retrying import passes
 from worker.telemetry.log import Log
 
 FIRST: Final = 300.0
@@ -33,6 +36,7 @@ EVERY: Final = 3600.0
 BETWEEN: Final = 1.0
 """Seconds between two batches."""
 BATCH: Final = 25
+MOST_REFUSED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,30 @@ def rules_of(handlers: Iterable[Handler[..., Any]]) -> list[Rule]:
     return found
 
 
-async def delete_batch(client: Client, rule: Rule, now: datetime) -> int:
+async def delete_batch(
+    client: Client, rule: Rule, now: datetime, refused: dict[str, OpenIAPError]
+) -> int:
     """Delete some of the items that may go, the oldest first; returns how many there were.
 
+    Args:
+        refused: the items, by id, that the server would not delete, and what it said. They are left
+            alone, and do not hide those behind them.
+
     Raises:
-        OpenIAPError: the server could not be asked, or refuses.
+        OpenIAPError: the server could not be asked.
     """
-    found = await client.query(
-        "workitems", rule.query(now), {"_id": 1, "files": 1}, orderby={"_modified": 1}, top=BATCH
-    )
+    query = rule.query(now)
+    if refused:
+        query["_id"] = {"$nin": sorted(refused)}
+    reader = Reader(client, "work item")
+    found = await reader.query("workitems", query, {"files": 1}, {"_modified": 1}, top=BATCH)
     for document in found:
-        await delete_with_files(client, document)
+        try:
+            await delete_with_files(client, document)
+        except OpenIAPError as error:
+            if passes(error):
+                raise
+            refused[str(document["_id"])] = error
     return len(found)
 
 
@@ -127,12 +144,20 @@ class Retention(Service):
                 self._log.failed(f"{rule} could not be deleted", error)
 
     async def _apply(self, rule: Rule) -> None:
-        gone = 0
-        while not self._fleet.rank(rule.queue):
-            some = await delete_batch(self._client, rule, self._fleet.server_now())
+        gone, refused = 0, dict[str, OpenIAPError]()
+        while not self._fleet.rank(rule.queue) and len(refused) < MOST_REFUSED:
+            some = await delete_batch(self._client, rule, self._fleet.server_now(), refused)
             gone += some
             if some < BATCH:
                 break
             await asyncio.sleep(self._between)
+        gone -= len(refused)
         if gone:
             self._log.info(f"deleted {gone} {rule}", queue=rule.queue)
+        if refused:
+            id, error = next(iter(refused.items()))
+            self._log.warn(
+                f"{len(refused)} {rule} could not be deleted, the first one: {error.text}",
+                queue=rule.queue,
+                item=id,
+            )

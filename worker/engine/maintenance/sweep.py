@@ -26,12 +26,22 @@ from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
 from worker.openiap.fields import duration_of, object_of
+from worker.openiap.reader import Reader
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE
 from worker.service import Service
-from worker.state.cells import COLLECTION, KEPT, TYPE, Cells, Version, document_id, version_of
+from worker.state.cells import (
+    COLLECTION,
+    FIELDS,
+    KEPT,
+    TYPE,
+    Cells,
+    Version,
+    document_id,
+    version_of,
+)
 from worker.state.once import KIND as ONCE
 from worker.state.server_clock import ServerClock
 from worker.telemetry.log import Log
@@ -44,7 +54,8 @@ more than one sweep takes."""
 PAGE: Final = 250
 MOST_PAGES: Final = 40
 MARKED: Final = f"payload.{KEY}.{ID_FIELD}"
-PROJECTION: Final[JsonObject] = {"state": 1, "_modified": 1, MARKED: 1}
+ENDED: Final[JsonObject] = {"state": 1, "_modified": 1}
+PROJECTION: Final[JsonObject] = {**ENDED, MARKED: 1}
 
 
 @dataclass(slots=True)
@@ -115,6 +126,8 @@ class Sweep(Service):
         )
         self._queues = tuple(queues)
         self._client = client
+        self._cell_reader = Reader(client, "cell")
+        self._items_reader = Reader(client, "work item")
         self._cells = Cells(client, namespace)
         self._clock = ServerClock(client, namespace)
         self._fleet = fleet
@@ -168,7 +181,7 @@ class Sweep(Service):
             "_created": {"$lt": iso(before)},
             "_id": {"$gt": self._after},  # text: whatever else stands there is nobody's version
         }
-        return await self._client.query(COLLECTION, query, orderby={"_id": 1}, top=PAGE)
+        return await self._cell_reader.query(COLLECTION, query, FIELDS, {"_id": 1}, top=PAGE)
 
     async def _swept(self, plan: Plan, now: datetime) -> int:
         gone = 0
@@ -194,7 +207,12 @@ class Sweep(Service):
     async def _used(self, dead: dict[str, list[Version]]) -> set[str]:
         """Return the cells that have versions beside these."""
         ids = [document_id(version) for known in dead.values() for version in known]
-        query = {"cell": {"$in": list(dead)}, "_id": {"$nin": ids}, "number": {"$gt": 1}}
+        query: JsonObject = {
+            "cell": {"$in": list(dead)},
+            "cell.0": {"$exists": False},  # a list that names one may hold whatever else
+            "_id": {"$nin": ids},
+            "number": {"$gt": 1},
+        }
         return set(await self._client.distinct(COLLECTION, "cell", query))
 
     async def _put_back(self, version: Version) -> None:
@@ -229,13 +247,17 @@ class Sweep(Service):
         if not ids:
             return {}
         query: JsonObject = {"_id": {"$in": ids}}
-        found = await self._client.query("workitems", query, PROJECTION, top=PAGE)
+        found = await self._items_reader.query(
+            "workitems", query, PROJECTION, top=PAGE, needed=ENDED
+        )
         items = {str(document["_id"]): document for document in found}
         missing = [id for id in ids if id not in items]
         if missing:
             queues = list({str(version.content.get("queue")) for version in versions})
             query = {"wiq": {"$in": queues}, MARKED: {"$in": missing}}
-            for document in await self._client.query("workitems", query, PROJECTION, top=PAGE):
+            for document in await self._items_reader.query(
+                "workitems", query, PROJECTION, top=PAGE
+            ):
                 mark = object_of(object_of(document.get("payload")).get(KEY)).get(ID_FIELD)
                 items[str(mark)] = document
         return items

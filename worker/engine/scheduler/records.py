@@ -20,6 +20,7 @@ from worker.engine.scheduler.ticks import Cursor
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey
 from worker.openiap.fields import Misfit, Told, id_of, ignored, moment_of, text_of
+from worker.openiap.reader import Reader
 from worker.openiap.upsert import upsert
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
@@ -28,6 +29,21 @@ from worker.state.cells import COLLECTION, cell_id
 TYPE: Final = "schedule"
 SWITCH: Final = "schedule_switch"
 KIND: Final = "schedule record"
+FIELDS: Final[JsonObject] = dict.fromkeys(
+    (
+        "_type",
+        "queue",
+        "schedule",
+        "expression",
+        "tz",
+        "missed",
+        "since",
+        "last",
+        "paused",
+        "_modified",
+    ),
+    1,
+)
 AHEAD: Final = timedelta(days=1)
 """By so much a record may lie ahead: the server's clock may have been set back since."""
 MOST_SHOWN: Final = 100
@@ -76,6 +92,7 @@ class Records:
 
     def __init__(self, client: Client, namespace: str = "", *, misfits: Told = ignored) -> None:
         self._client = client
+        self._reader = Reader(client, KIND, misfits)
         self._misfits = misfits
         self.namespace: Final = namespace
 
@@ -94,7 +111,7 @@ class Records:
         for some in _pages(keys):
             ids = [self._id(kind, key) for key in some for kind in (TYPE, SWITCH)]
             query = {"_id": {"$in": ids}}
-            found += await self._client.query(COLLECTION, query, top=len(ids))
+            found += await self._reader.query(COLLECTION, query, FIELDS, top=len(ids))
         return records_of(found, now, self._misfits)
 
     async def all(self) -> list[Record]:
@@ -106,8 +123,8 @@ class Records:
         query = {"_type": {"$in": [TYPE, SWITCH]}, "namespace": self.namespace}
         found: list[JsonObject] = []
         while True:
-            page = await self._client.query(
-                COLLECTION, query, orderby={"_id": 1}, skip=len(found), top=2 * PAGE
+            page = await self._reader.query(
+                COLLECTION, query, FIELDS, {"_id": 1}, skip=len(found), top=2 * PAGE
             )
             found += page
             if len(page) < 2 * PAGE:

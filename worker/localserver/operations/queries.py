@@ -21,6 +21,7 @@ from worker.localserver.operations.plain_conditions import (
     NotPlain,
     applies_plainly,
 )
+from worker.localserver.operations.size_conditions import size_condition
 from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
@@ -138,9 +139,14 @@ class Queries:
             descending: the greatest ``_id`` first, where the query has bounds for it.
             user, right: only what this user has this right on; None has every right.
         """
+        weighed = size_condition(query.get("$expr"))
+        if weighed is not None:
+            query = {key: value for key, value in query.items() if key != "$expr"}
         rest, candidates = self._candidates(
             collection, query, payloads=payloads, dates=dates, descending=descending
         )
+        if weighed is not None:
+            candidates = filter(weighed.met_by, candidates)
         if user is not None and not user.is_admin:
             candidates = (
                 one for one in candidates if rights.may(user, rights.acl_of(collection, one), right)
@@ -269,6 +275,9 @@ def _fields_read(
     query: dict[str, Any], projection: dict[str, Any] | None, orderby: dict[str, Any] | None
 ) -> bool:
     """Say whether payloads are needed; when in doubt they are."""
+    weighed = size_condition(query.get("$expr"))
+    if weighed is not None and not weighed.needs_payload:
+        query = {key: value for key, value in query.items() if key != "$expr"}
     if any(key.startswith(("payload", "$")) for key in (*query, *(orderby or {}))):
         return True
     if not projection:

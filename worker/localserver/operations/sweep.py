@@ -3,7 +3,6 @@
 As MongoDB does it: once a minute, so a document may stay for a minute longer.
 """
 
-import asyncio
 from datetime import UTC, datetime
 
 from worker.localserver.operations.services import Services
@@ -15,13 +14,7 @@ class Sweep:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def run(self) -> None:
-        """Sweep again and again, for ever."""
-        while True:
-            await asyncio.sleep(self._services.options.sweep_interval)
-            self.round()
-
-    def round(self) -> None:
+    async def round(self) -> None:
         """Remove what is over now."""
         services = self._services
         now = datetime.fromtimestamp(services.options.clock(), UTC)

@@ -17,12 +17,6 @@ class WakeUps:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def run(self) -> None:
-        """Send one round after another, for ever."""
-        while True:
-            await asyncio.sleep(self._services.options.wakeup_interval)
-            await self.round()
-
     async def round(self) -> None:
         """Tell everybody who waits for due items, one after another."""
         services = self._services

@@ -1,6 +1,5 @@
 """Who is connected, over whatever transport; drops the silent and the strangers."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,19 +55,25 @@ class Sessions:
         """Renew tokens, drop who did not sign in, and ping those who asked for it.
 
         Asked is at the sign-in. As on OpenIAP nobody else is pinged, or dropped for being silent.
+        Whatever is odd about one session costs that one.
         """
+        now = time.monotonic()
+        for session in tuple(self._sessions):
+            try:
+                self._keep_alive(session, now)
+            except Exception as error:  # the others are to be kept as well
+                self.log(f"connection closed: {type(error).__name__}: {error}")
+                session.disconnect()
+
+    def _keep_alive(self, session: Session, now: float) -> None:
         options = self._services.options
-        while True:
-            await asyncio.sleep(options.ping_interval)
-            now = time.monotonic()
-            for session in tuple(self._sessions):
-                if session.pinged and now - session.heard > options.silence_limit:
-                    options.log("connection closed: the client was silent for too long")
-                    session.disconnect()
-                elif session.user is None and now - session.opened > options.signin_limit:
-                    options.log("connection closed: the client did not sign in")
-                    session.disconnect()
-                else:
-                    session.renew()
-                    if session.pinged:
-                        session.ping()
+        if session.pinged and now - session.heard > options.silence_limit:
+            self.log("connection closed: the client was silent for too long")
+            session.disconnect()
+        elif session.user is None and now - session.opened > options.signin_limit:
+            self.log("connection closed: the client did not sign in")
+            session.disconnect()
+        else:
+            session.renew()
+            if session.pinged:
+                session.ping()

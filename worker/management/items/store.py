@@ -6,12 +6,17 @@ from typing import Any, Final
 from worker.engine.fleet.presence import COLLECTION as WORKERS
 from worker.openiap.client import Client
 from worker.openiap.item_deletion import delete_files, file_ids
+from worker.openiap.reader import Reader
 from worker.openiap.workitem import RETRY, JsonObject, Workitem
 
 COLLECTION: Final = "workitems"
 QUEUES: Final = "mq"
 FILES: Final = "fs.files"
 LISTED: Final[JsonObject] = {"payload": 0, "errorsource": 0, "_acl": 0}
+NEEDED: Final[JsonObject] = dict.fromkeys(
+    ("wiq", "state", "priority", "retries", "nextrun", "lastrun", "_created", "_modified"), 1
+)
+"""What is shown of an item that is too large for a list."""
 PAGE: Final = 500
 """A server gives no more than this to a query that names no limit (server.md, Documents)."""
 MOST_FILES: Final = 1_000
@@ -24,6 +29,7 @@ class ItemStore:
 
     def __init__(self, client: Client) -> None:
         self.client: Final = client
+        self._reader = Reader(client, "work item")
 
     async def get_one(self, id: str) -> JsonObject | None:
         """Return an item's whole document, or None."""
@@ -37,8 +43,8 @@ class ItemStore:
         found: list[JsonObject] = []
         while len(found) < limit:
             top = min(PAGE, limit - len(found))
-            page = await self.client.query(
-                COLLECTION, query, LISTED, order, skip=offset + len(found), top=top
+            page = await self._reader.query(
+                COLLECTION, query, LISTED, order, skip=offset + len(found), top=top, needed=NEEDED
             )
             found += page
             if len(page) < top:
@@ -62,8 +68,8 @@ class ItemStore:
             behind: JsonObject = {"_id": {"$gt": last}} if last else {}
             if "_id" in query and behind:
                 behind = {"_id": {**query["_id"], **behind["_id"]}}
-            found = await self.client.query(
-                COLLECTION, {**query, **behind}, projection, {"_id": 1}, top=page
+            found = await self._reader.query(
+                COLLECTION, {**query, **behind}, projection, {"_id": 1}, top=page, needed=NEEDED
             )
             if found:
                 yield found

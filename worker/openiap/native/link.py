@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ssl import SSLContext
 from typing import Final
 
@@ -177,14 +178,16 @@ class Link:
             await self._down.wait()
             if self._dropped is not None:
                 # Its tasks and its channel end before the next one's begin.
-                await self._dropped.close(self._times.close)
-                self._dropped = None
+                dropped, self._dropped = self._dropped, None
+                with suppress(Exception):  # it is gone either way
+                    await dropped.close(self._times.close)
             for pause in waits(self._times):
                 await asyncio.sleep(pause)
                 try:
                     await self._attempt(self._times.attempt)
-                except OpenIAPError as error:
-                    self._telemetry.log("warn", (f"OpenIAP cannot be reached: {error.text}",))
+                except Exception as error:  # whatever it is, who calls is not left without a link
+                    said = error.text if isinstance(error, OpenIAPError) else repr(error)
+                    self._telemetry.log("warn", (f"OpenIAP cannot be reached: {said}",))
                     continue
                 break
 

@@ -3,12 +3,14 @@
 import asyncio
 import random
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from worker import BusinessError, handler
-from worker.engine.maintenance.retention import Retention, rules_of
+from worker.engine.maintenance.retention import BATCH, Retention, rules_of
+from worker.openiap.client import Client
+from worker.openiap.errors import AccessDenied
 from worker.telemetry.log import Log
 from worker.testing import LocalOpenIAP
 
@@ -116,6 +118,35 @@ async def test_more_than_a_batch_goes_at_one_look(local_openiap: LocalOpenIAP) -
     await service.start()
     await until_gone(local_openiap, *ids)
     await service.stop()
+
+
+async def test_items_that_may_not_be_deleted_hide_none_of_those_behind_them(
+    local_openiap: LocalOpenIAP,
+) -> None:
+    worker = await local_openiap.start_worker(bill)
+    ids = [await local_openiap.push(bill, {}) for _ in range(2 * BATCH)]
+    await local_openiap.settled(timeout="100s")
+    await worker.stop()
+    await local_openiap.advance("31d")
+    foreign = ids[: BATCH + 5]
+
+    class Refusing:
+        """A client whose user may not delete the oldest ones."""
+
+        query = staticmethod(local_openiap.client.query)
+
+        async def delete_workitem(self, id: str, **more: Any) -> None:
+            if id in foreign:
+                raise AccessDenied("no")
+            await local_openiap.client.delete_workitem(id)
+
+    said: list[str] = []
+    service = retention(local_openiap)
+    service._client = cast(Client, Refusing())
+    service._log = Log("warn", write=lambda level, line: said.append(line))
+    await service.round()
+    assert {item.id for item in local_openiap.items()} == set(foreign)
+    assert [line for line in said if f"{BATCH + 5} successful items" in line] == said
 
 
 async def test_a_worker_knows_its_place_from_the_rescuer(local_openiap: LocalOpenIAP) -> None:
