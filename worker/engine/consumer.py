@@ -352,12 +352,8 @@ class Consumer:
             return False
         pause = self._pace.found(self.took, self._wanting())
         self._turn = self.last_pop + pause * self._chance.uniform(0.5, 1.5)
-        self._begin(
-            workitem,
-            popped,
-            epoch,
-            hand_back=self._quieting.is_set() or self._services.closed(self.queue),
-        )
+        back = self._quieting.is_set() or bool(self._services.closed(self.queue))
+        self._begin(workitem, popped, epoch, hand_back=back)
         return True
 
     async def _ask(self, client: Client) -> Workitem | None:

@@ -144,6 +144,11 @@ class Queues:
                 self._is(name, named)
         self._queues_changed()
 
+    def doubt(self) -> None:
+        """What was read of a queue is known to be old: it is read once more, soon."""
+        self.unsure = True
+        self._queues_changed()
+
     @property
     def owed(self) -> bool:
         """Whether something of this sign-in's was refused, or a queue is not there."""

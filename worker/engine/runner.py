@@ -112,6 +112,7 @@ class Runner:
         self._isolation = services.isolation
         self._shortages = services.shortages
         self._breakers = services.breakers
+        self._closed = services.closed
         self._failures = Failures(
             self._options,
             worker_id=services.worker_id,
@@ -173,10 +174,11 @@ class Runner:
             files.discard_inputs()
 
     async def hand_back(self, running: Running) -> Delivered:
-        """Give an item back that was popped although the worker is stopping."""
+        """Give an item back that was popped although the worker stops, or its queue is closed."""
         if self._outbox is not None:
             await self._outbox.popped(running.workitem, running.popped_at)
-        return await self._completer.complete(running, released(STOPPED), self._events)
+        why = self._closed(running.workitem.wiq) or STOPPED
+        return await self._completer.complete(running, released(why), self._events)
 
     # Admit.
 

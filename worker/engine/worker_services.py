@@ -68,13 +68,17 @@ class WorkerServices:
     breakers: Breakers | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def closed(self, queue: str) -> bool:
-        """Whether nothing of a queue is to be popped: an item runs alone, the machine lacks what
-        the handler needs, the queue is paused, or a system that it needs is away."""
+    def closed(self, queue: str) -> str:
+        """Return why nothing of a queue is to be popped now, or ""."""
         if self.isolation is not None and self.isolation.closed:
-            return True
-        kinds = (self.shortages, self.pauses, self.breakers)
-        return any(kind is not None and kind.closed(queue) for kind in kinds)
+            return "another item runs alone"
+        if self.shortages is not None and self.shortages.closed(queue):
+            return "this machine lacks what the handler needs"
+        if self.paused(queue):
+            return "the queue is paused"
+        if self.breakers is not None and self.breakers.closed(queue):
+            return "a system that the handler needs is away"
+        return ""
 
     def paused(self, queue: str) -> bool:
         """Whether somebody has paused the queue."""

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -112,6 +112,8 @@ class Breakers(Service):
         self._log = log
         self._unsent: dict[tuple[str, str], int] = {}
         """Circuits that were changed here, and the number that they were made of."""
+        self._doubted: set[tuple[str, str]] = set()
+        """Circuits that another has changed meanwhile, in a way that is not known here yet."""
         self._handed_back: dict[str, int] = {}
 
     # What may be popped.
@@ -282,9 +284,12 @@ class Breakers(Service):
                 continue
             for breaker in line.breakers:
                 mine, theirs = line.of(breaker.name), told.get(breaker.name, CLOSED)
-                if (queue, breaker.name) in self._unsent and theirs.number <= mine.number:
+                key = (queue, breaker.name)
+                newer = theirs.number > mine.number
+                if not newer and (key in self._unsent or key in self._doubted):
                     continue
-                self._unsent.pop((queue, breaker.name), None)
+                self._unsent.pop(key, None)
+                self._doubted.discard(key)
                 if theirs != mine:
                     self._is(queue, breaker.name, theirs)
         self.trigger()
@@ -360,9 +365,7 @@ class Breakers(Service):
             self._unsent[queue, name] = circuit.number  # changed meanwhile
             self.trigger()
         elif done == "changed":
-            # Another's change holds: it is told, or read again.
-            line.circuits[name] = CLOSED
-            self.note()
+            self._doubt(queue, name, before, circuit)
 
     async def _claimed(
         self, queue: str, line: _Line, name: str, before: Circuit, claimed: Circuit
@@ -375,9 +378,17 @@ class Breakers(Service):
             self._log.debug(f"breaker {name} is not written: {error}", queue=queue)
             return False
         if done == "changed":
+            self._doubt(queue, name, based_on, claimed)
             return False
         line.circuits[name] = claimed
         return True
+
+    def _doubt(self, queue: str, name: str, before: int, circuit: Circuit) -> None:
+        """Another's change holds, and is told or read soon: until then it is what was wanted here,
+        under a number that gives way to it."""
+        self._lines[queue].circuits[name] = replace(circuit, number=before)
+        self._doubted.add((queue, name))
+        self.note()
 
     async def _written(self, queue: str, name: str, before: int, circuit: Circuit) -> Written:
         line = self._lines[queue]

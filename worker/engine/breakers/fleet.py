@@ -2,6 +2,7 @@
 queues."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from worker.app.registry import Registry
 from worker.engine.breakers.breakers import Breakers
@@ -32,9 +33,16 @@ def breakers_for(
 
     async def write(queue: str, name: str, before: int, circuit: Circuit) -> Written:
         id = queues.facts[queue].id
-        return await pool.call(
+        done = await pool.call(
             lambda client: write_circuit(client, id, name, before, circuit), turn="first"
         )
+        facts = queues.facts[queue]
+        if done == "done" and facts.id == id and not _newer(facts.circuits.get(name), circuit):
+            # What was known of the document is older than this; the watch tells the same.
+            queues.facts[queue] = replace(facts, circuits={**facts.circuits, name: circuit})
+        if done == "changed":
+            queues.doubt()
+        return done
 
     async def times(item: str) -> int:
         return await pool.call(lambda client: times_handed_back(client, item))
@@ -49,3 +57,7 @@ def breakers_for(
         told=told,
         on_over=workers.resumed,
     )
+
+
+def _newer(known: Circuit | None, written: Circuit) -> bool:
+    return known is not None and known.number > written.number
