@@ -10,6 +10,7 @@ from worker._version import __version__
 
 if TYPE_CHECKING:
     from worker import context, sync
+    from worker.app.breaker import Breaker
     from worker.app.contracts import Contracts, contracts_of
     from worker.app.decorator import handler
     from worker.app.events import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from worker.app.router import Router
     from worker.app.schedule import schedule
     from worker.app.signature import Resource
-    from worker.errors import ApplicationError, BusinessError, LostItem, Retry, Skip
+    from worker.errors import ApplicationError, BusinessError, LostItem, Outage, Retry, Skip
     from worker.item.context import in_namespace
     from worker.item.item import Item
     from worker.item.metadata import CheckpointError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ApplicationError",
     "Backoff",
+    "Breaker",
     "BusinessError",
     "CheckpointError",
     "Client",
@@ -61,6 +63,7 @@ __all__ = [
     "Never",
     "NoProducer",
     "Origin",
+    "Outage",
     "Producer",
     "Pushed",
     "Resource",
@@ -91,6 +94,7 @@ __all__ = [
 ]
 
 _ROOMS: Final = {
+    "worker.app.breaker": "Breaker",
     "worker.app.contracts": "Contracts contracts_of",
     "worker.app.decorator": "handler",
     "worker.app.events": "Event on_connected on_disconnected on_exhausted on_failed on_retry"
@@ -101,7 +105,7 @@ _ROOMS: Final = {
     "worker.app.router": "Router",
     "worker.app.schedule": "schedule",
     "worker.app.signature": "Resource",
-    "worker.errors": "ApplicationError BusinessError LostItem Retry Skip",
+    "worker.errors": "ApplicationError BusinessError LostItem Outage Retry Skip",
     "worker.item.context": "in_namespace",
     "worker.item.item": "Item",
     "worker.item.metadata": "CheckpointError",

@@ -89,6 +89,24 @@ class Skip(WorkerError):
     """Nothing is to be done for this item: it ends as successful with its payload unchanged."""
 
 
+class Outage(ApplicationError):
+    """A system is away, and its breaker is to open at once: nothing is popped that needs it.
+
+    The item is handed back and costs no attempt. Where the handler has no breaker of that name, it
+    is an error like any other.
+
+    Args:
+        breaker: the name of one of the handler's breakers.
+        after: when to try again: seconds, or text like ``"5m"``; None leaves it to the breaker.
+        reason: one sentence.
+    """
+
+    def __init__(self, breaker: str, after: Duration | None = None, reason: str = "") -> None:
+        super().__init__(reason or f"{breaker} is away")
+        self.breaker = breaker
+        self.after = None if after is None else seconds(after)
+
+
 class LostItem(ApplicationError):
     """Another worker has the item by now; what this attempt still does is refused at its end."""
 

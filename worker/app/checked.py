@@ -4,19 +4,21 @@
 2. What they say they return can be kept on an item.
 3. With ``process=True`` a child can import and call them.
 4. Their schedules make payloads that they take.
+5. A breaker is the same for all that need it.
 
 Whatever is refused here would fail item after item, or tick after tick.
 """
 
 import inspect
 import typing
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
+from worker.app.breaker import Breaker
 from worker.app.options import Handler
 from worker.app.payload import check_files, item_name, payload_json
 from worker.app.registry import Registered, Registry, chosen
@@ -40,6 +42,7 @@ def checked(handlers: Sequence[Handler[..., Any]], queues: Sequence[str] = ()) -
             sentence that names it.
     """
     registry = Registry(handlers)
+    check_breakers(registry)
     for registered in registry:
         check_result(registered)
         if registered.handler.options.execution == "process":
@@ -47,6 +50,23 @@ def checked(handlers: Sequence[Handler[..., Any]], queues: Sequence[str] = ()) -
         for schedule in registered.handler.options.schedules:
             check_schedule(registered.handler, schedule)
     return chosen(registry, queues)
+
+
+def check_breakers(registry: Iterable[Registered]) -> None:
+    """Refuse two breakers of one name that differ: they would be one system's.
+
+    Raises:
+        HandlerError: there are such.
+    """
+    known: dict[str, tuple[Breaker, str]] = {}
+    for registered in registry:
+        for breaker in registered.handler.options.breakers:
+            other, whose = known.setdefault(breaker.name, (breaker, registered.name))
+            if other != breaker:
+                raise HandlerError(
+                    f"Handler {registered.name}: its breaker {breaker.name} is another than that of"
+                    f" {whose}; make it once, and give it to both."
+                )
 
 
 def check_result(registered: Registered) -> None:

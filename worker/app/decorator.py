@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from worker.app.breaker import Breaker, breakers_of
 from worker.app.callables import as_function
 from worker.app.declared import DeclaredHandler
 from worker.app.events import EventFunction, checked
@@ -49,6 +50,7 @@ def handler(
     keep: Duration | None = None,
     keep_failed: Duration | None = None,
     name: NameFunction | None = None,
+    breakers: Sequence[Breaker] = (),
 ) -> Callable[[F], DeclaredHandler[F]]:
     """Declare a function as the handler of a work item queue.
 
@@ -86,6 +88,8 @@ def handler(
             not changed for so long: seconds or text like ``"30d"``; default None, never.
         name: a function of the validated payload that returns what people call the item, where
             it is pushed without a name: ``name=lambda invoice: f"Invoice {invoice.number}"``.
+        breakers: of the systems that it needs: while one is away nothing of the queue is popped;
+            see ``Breaker``.
 
     Raises:
         HandlerError: an option that cannot be; the text names the handler, the option, its value
@@ -146,6 +150,7 @@ def handler(
             keep=_duration(called, "keep", keep),
             keep_failed=_duration(called, "keep_failed", keep_failed),
             item_name=_item_name(called, name),
+            breakers=breakers_of(called, breakers),
         )
         return DeclaredHandler(plain, options)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
 
+from worker.app.breaker import Breaker
 from worker.app.by_path import shown_name
 from worker.app.events import EventFunction
 from worker.app.middleware import Middleware
@@ -48,6 +49,7 @@ class HandlerOptions:
         keep, keep_failed: seconds for which successful and failed items are kept; None = for ever.
         schedules: what is pushed for it by the clock.
         item_name: from the validated payload to the name of an item that is pushed without one.
+        breakers: of the systems that it needs.
     """
 
     queue: str
@@ -72,6 +74,7 @@ class HandlerOptions:
     keep_failed: float | None = None
     schedules: tuple[Schedule, ...] = ()
     item_name: NameFunction | None = None
+    breakers: tuple[Breaker, ...] = ()
 
 
 class Handler(Generic[P, R]):

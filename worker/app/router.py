@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 
+from worker.app.breaker import Breaker
 from worker.app.declared import DeclaredHandler
 from worker.app.decorator import handler, texts
 from worker.app.events import EventFunction
@@ -39,6 +40,7 @@ class HandlerArguments(TypedDict, total=False):
     rate_per_key: str | None
     keep: Duration | None
     keep_failed: Duration | None
+    breakers: Sequence[Breaker]
 
 
 class Router:

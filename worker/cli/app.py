@@ -53,6 +53,7 @@ COMMANDS: Final = (
     "items",
     "replay",
     "queues",
+    "breakers",
     "schedules",
     "retention",
     "package",
@@ -62,10 +63,10 @@ COMMANDS: Final = (
     "guide",
 )
 """Each is ``worker.cli.NAME``, in the order of the help."""
-GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
+GROUPS: Final = frozenset({"items", "queues", "breakers", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
 FOLDERS: Final = frozenset(
-    {"demo", "new", "dev", "items", "replay", "doctor", "package", "scaler", "guide"}
+    {"demo", "new", "dev", "items", "replay", "queues", "doctor", "package", "scaler", "guide"}
 )
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 

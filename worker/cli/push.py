@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.cli.shared.asking import bar
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
@@ -142,12 +142,12 @@ def push(
     """What the server has for certain, by the place of its push; also when the others fail."""
 
     async def work(signed: Client) -> None:
-        with _progress(len(pushes)) as bar:
-            task = bar.add_task(queue, total=len(pushes))
+        with bar(len(pushes)) as shown_bar:
+            task = shown_bar.add_task(queue, total=len(pushes))
 
             def on_sent(first: int, found: Sequence[Sent]) -> None:
                 sent.update(enumerate(found, first))
-                bar.advance(task, len(found))
+                shown_bar.advance(task, len(found))
 
             door = ClientSender(signed, chosen.namespace, on_sent=on_sent)
             await Producer(door).send(pushes, whole)
@@ -248,17 +248,3 @@ def _headers(given: list[str]) -> dict[str, str] | None:
     except ValueError as error:
         raise usage_error(f"--header: {str(error).removeprefix('headers: ')}.") from None
     return found or None
-
-
-def _progress(total: int) -> Progress:
-    """Return a bar on stderr, so that stdout stays for results; none for a single item."""
-    console = to_stderr()
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=total < 2 or not console.is_terminal,
-    )

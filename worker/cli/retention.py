@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.documents import PAGE, pages
 from worker.cli.shared.handlers import handlers_of
@@ -21,7 +22,7 @@ from worker.cli.shared.options import (
     Utc,
     Yes,
 )
-from worker.cli.shared.output import confirm, many, print_json, show, to_stderr, to_stdout
+from worker.cli.shared.output import many, print_json, show, to_stderr, to_stdout
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
 from worker.openiap.client import Client

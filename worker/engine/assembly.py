@@ -17,6 +17,8 @@ from worker.app.checked import checked
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
 from worker.app.options import Handler
+from worker.engine.breakers.breakers import Breakers
+from worker.engine.breakers.fleet import breakers_for
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.delivery.document_rights import DocumentRights
@@ -35,14 +37,15 @@ from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.engine.outbox.state_dir import StateDirectory
+from worker.engine.pauses import Pauses
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
 from worker.engine.registration import Registration
-from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
 from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
+from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
@@ -74,6 +77,8 @@ class Parts:
     services: WorkerServices
     heartbeat: Heartbeat
     shortages: Shortages
+    pauses: Pauses
+    breakers: Breakers
     recovery: Recovery
     rescuer: Rescuer
     scheduler: Scheduler | None
@@ -123,13 +128,20 @@ class Assembly:
         settings, log, chance, workers = self.settings, self.log, self._chance, self.workers
         worker_id, counts = state.worker_id, self.telemetry.counts
         queue_names = tuple(registered.queue for registered in self.registry)
+
+        def queues_changed() -> None:
+            rules.forget()
+            pauses.note()
+            breakers.note()
+
         queues = Queues(
             queue_names,
             message_queue=settings.queue,
             wake=workers.wake,
-            queues_changed=lambda: rules.forget(),
+            queues_changed=queues_changed,
             changed=workers.item_changed,
             log=log,
+            misfits=self.telemetry.misfits,
         )
         registration = Registration(
             queues,
@@ -205,6 +217,21 @@ class Assembly:
             acl=lambda: acl_over(queues.facts.values()),
         )
         shortages = Shortages(workers.slot_freed, log=log)
+        pauses = Pauses(
+            queues,
+            lambda: queues.look(pool.connections[0]),
+            interval=settings.heartbeat_interval,
+            now=heartbeat.server_now,
+            on_over=workers.resumed,
+            log=log,
+        )
+        breakers = breakers_for(
+            self.registry, pool, queues, heartbeat, workers, worker_id=worker_id, log=log
+        )
+
+        def paused(queue: str) -> str:
+            return pauses.of(queue) or breakers.of(queue)
+
         return Parts(
             pool=pool,
             client=client,
@@ -220,6 +247,8 @@ class Assembly:
                 chance,
                 self.events,
                 shortages=shortages,
+                pauses=pauses,
+                breakers=breakers,
                 isolation=Isolation(
                     workers.in_flight,
                     slots=sum(workers.slots().values()),
@@ -235,6 +264,8 @@ class Assembly:
             ),
             heartbeat=heartbeat,
             shortages=shortages,
+            pauses=pauses,
+            breakers=breakers,
             recovery=Recovery(
                 state.outbox,
                 state.spool,
@@ -270,7 +301,9 @@ class Assembly:
                 chance=chance,
             ),
             scaling=ScaleEndpoint(
-                OwnQueues(workers.slots(), counts.snapshot), pool=pool, now=heartbeat.server_now
+                OwnQueues(workers.slots(), counts.snapshot, paused),
+                pool=pool,
+                now=heartbeat.server_now,
             ),
             shutdown=Shutdown(
                 workers.consumers,

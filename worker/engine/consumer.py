@@ -4,8 +4,8 @@
    server says that its pops do not compete, there are more while they find items (``poppers.py``).
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
-3. While the handler's rate lets nothing through, an item runs alone, or the machine lacks what the
-   handler needs, it does not pop.
+3. While the handler's rate lets nothing through, or something closes the queue
+   (``worker_services.py``), it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
@@ -21,9 +21,10 @@ from typing import Final
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.poppers import Poppers
-from worker.engine.runner import Runner, WorkerServices
+from worker.engine.runner import Runner
 from worker.engine.turns import Pace
 from worker.engine.wakeup import Wakeup
+from worker.engine.worker_services import WorkerServices
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     Disconnected,
@@ -113,8 +114,7 @@ class Consumer:
         """What was finished in all when the pop began that found the queue empty."""
         self._over = False
         """With ``once``: that it cannot or need not be popped further."""
-        self._isolation = services.isolation
-        self._shortages = services.shortages
+        self._services = services
         self._pool = services.pool
         self._counts = services.counts
         self._log = services.log
@@ -132,17 +132,12 @@ class Consumer:
 
     @property
     def free(self) -> int:
-        """Slots that a pop could fill now; abandoned threads hold theirs, and an item that runs
-        alone, or a shortage, holds all."""
-        if self._closed:
+        """Slots that a pop could fill now; abandoned threads hold theirs, a closed queue all."""
+        if self._services.closed(self.queue):
             return 0
         overdue = min(self._overdue, MAX_OVERDUE)
-        return self.slots - len(self.running) + overdue - self._popping - self._lost()
-
-    @property
-    def _closed(self) -> bool:
-        alone = self._isolation is not None and self._isolation.closed
-        return alone or (self._shortages is not None and self._shortages.closed(self.queue))
+        free = self.slots - len(self.running) + overdue - self._popping - self._lost()
+        return min(free, self._services.most(self.queue) - self._popping)
 
     @property
     def wanted(self) -> int:
@@ -166,6 +161,11 @@ class Consumer:
 
     def slot_freed(self) -> None:
         """A slot may have come free."""
+        self._slot_free.set()
+
+    def resumed(self) -> None:
+        """The queue may be popped again."""
+        self.last_pop = time.monotonic()
         self._slot_free.set()
 
     def start(self) -> None:
@@ -287,14 +287,17 @@ class Consumer:
         self.drained.set()
 
     async def _waited_in_vain(self) -> bool:
-        """Wait for a slot; whether there will be none soon: a worker that ends with its queue does
-        not wait for long for what the machine lacks."""
-        short = self._shortages is not None and self._shortages.reasons().get(self.queue)
+        """Wait for a slot; whether there will be none soon: who ends with the queue waits for long
+        for nothing that closes it, and not at all where it is paused."""
+        if self._once and not self.running and self._services.paused(self.queue):
+            self._end()
+            return True
+        short = self._services.held_up(self.queue)
         try:
             async with asyncio.timeout(DRAIN_PATIENCE if short and self._once else None):
                 await self._slot_free.wait()
         except TimeoutError:
-            self.trouble = str(short)
+            self.trouble = short
             self._end()
             return True
         return False
@@ -355,7 +358,8 @@ class Consumer:
             return False
         pause = self._pace.found(self.took, self._wanting())
         self._turn = self.last_pop + pause * self._chance.uniform(0.5, 1.5)
-        self._begin(workitem, popped, epoch, hand_back=self._quieting.is_set() or self._closed)
+        back = self._quieting.is_set() or bool(self._services.closed(self.queue))
+        self._begin(workitem, popped, epoch, hand_back=back)
         return True
 
     async def _ask(self, client: Client) -> Workitem | None:
@@ -407,6 +411,8 @@ class Consumer:
         running.on_overdue = self._became_overdue
         self.running.add(running)
         self._counts.popped(self.queue)
+        if self._services.breakers is not None and not hand_back:
+            self._services.breakers.popped(running)
         work = self.runner.hand_back(running) if hand_back else self.runner.work(running)
         running.task = asyncio.create_task(work)
         running.task.add_done_callback(lambda task: self._ended(running, task))

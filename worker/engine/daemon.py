@@ -212,7 +212,13 @@ class Daemon:
             stack=stack,
         )
         self.telemetry.watch(
-            parts.pool, state.outbox, workers.consumers, parts.queues, parts.shortages.reasons
+            parts.pool,
+            state.outbox,
+            workers.consumers,
+            parts.queues,
+            parts.shortages.reasons,
+            parts.pauses.reasons,
+            parts.breakers,
         )
         if self.telemetry.health is not None:
             self.telemetry.health.alive_if(self._lost_slots.dead)
@@ -237,6 +243,8 @@ class Daemon:
             parts.registration,
             parts.rescuer,
             parts.shortages,
+            parts.pauses,
+            parts.breakers,
             parts.scheduler,
         )
         for service in (*services, *parts.housekeeping):

@@ -2,7 +2,9 @@
 
 1. The worker's own fault, a full disk say, hands the item back without an attempt (``faults.py``),
    and its queue rests (``shortages.py``).
-2. Else the error, the attempt and the handler's policy decide (``item/outcome.py``); an attempt
+2. An error that says that a system is away hands it back, too, unless it has said so often enough
+   while others found that system there (``breakers/``).
+3. Else the error, the attempt and the handler's policy decide (``item/outcome.py``); an attempt
    that a worker's death took is given back.
 """
 
@@ -13,6 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from worker.app.options import HandlerOptions
+from worker.engine.breakers.breakers import Breakers
 from worker.engine.delivery.given_back import raised_by
 from worker.engine.faults import fault_behind
 from worker.engine.in_flight import Running
@@ -34,6 +37,7 @@ class Failures:
         options: the handler's, with its policy.
         worker_id: who worked.
         shortages: None where the worker's faults are the items'.
+        breakers: None where systems that are away are the items' bad luck.
         now: the server's time as far as it is known.
         keep: whether somebody asks for the errors later.
     """
@@ -46,6 +50,7 @@ class Failures:
         pool: Pool,
         spool: Spool,
         shortages: Shortages | None,
+        breakers: Breakers | None,
         log: Log,
         chance: random.Random,
         now: Callable[[], datetime],
@@ -56,6 +61,7 @@ class Failures:
         self._pool = pool
         self._spool = spool
         self._shortages = shortages
+        self._breakers = breakers
         self._log = log
         self._chance = chance
         self._now = now
@@ -66,6 +72,10 @@ class Failures:
         unserved = await self._unserved(running, error, files)
         if unserved is not None:
             return unserved
+        if self._breakers is not None:
+            away = await self._breakers.weigh(running, error)
+            if away is not None:
+                return away
         workitem, raised = running.workitem, 0
         if spent(error, attempt=workitem.retries + 1, policy=self._policy):
             with suppress(OpenIAPError):  # it counts as it stands then

@@ -20,9 +20,10 @@ from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.in_flight import Running
 from worker.engine.queues import Queues, pops_compete
-from worker.engine.runner import HandlerInputs, Runner, WorkerServices
+from worker.engine.runner import Runner
 from worker.engine.turns import due_in, rank_for, wait_for
 from worker.engine.wakeup import Wakeup
+from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.workitem import NEW, JsonObject, Workitem
@@ -178,6 +179,11 @@ class QueueWorkers:
     def slot_freed(self, queue: str) -> None:
         """Items may be popped again, of one queue."""
         self.consumers[queue].slot_freed()
+
+    def resumed(self, queue: str) -> None:
+        """One queue may be popped again."""
+        if queue in self.consumers:
+            self.consumers[queue].resumed()
 
     def slots_freed(self) -> None:
         """Items may be popped again, of every queue."""

@@ -4,14 +4,19 @@ After every sign-in each queue is read (its name for messages, its maxretries) a
 is registered again: registrations are lost with the link (server.md, Connections). What the server
 refuses then is owed, and asked for again (``registration.py``). A watch is believed once an event
 came through it, and not before: until then the poll keeps its pace.
+
+Anybody may store a document in ``mq`` that has the name of a queue. The queue is the one that
+OpenIAP itself takes for it, the first in its own order; the others count for nothing.
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from worker.engine.breakers.circuit import BREAKERS, Circuit, circuits_of
+from worker.engine.pause import PAUSE, Pause, pause_of
 from worker.engine.watch_test import (
     COLLECTION,
     NEW_ITEMS,
@@ -22,21 +27,31 @@ from worker.engine.watch_test import (
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.errors import AccessDenied, OpenIAPError, QueueNotFound, ServerError
-from worker.openiap.fields import id_of, number, objects_of, text_of
+from worker.openiap.fields import Misfit, Told, id_of, ignored, number, objects_of, text_of
 from worker.openiap.types import QueueEvent, WatchEvent
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.telemetry.log import Log
 
 QUEUES: Final = "mq"
 ANY_QUEUE: Final = "$[?(@._type == 'workitemqueue')]"
-PROJECTION: Final = {"name": 1, "maxretries": 1, "retrydelay": 1, "amqpqueue": 1, "_acl": 1}
+PROJECTION: Final = {
+    "name": 1,
+    "maxretries": 1,
+    "retrydelay": 1,
+    "amqpqueue": 1,
+    "_acl": 1,
+    PAUSE: 1,
+    BREAKERS: 1,
+}
+MOST_TWINS: Final = 100
 
 _Watch = Callable[[Connection], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """What the server says of a work item queue; ``acl`` is its list of rights."""
+    """What the server says of a work item queue; ``acl`` is its list of rights, ``pause`` why it is
+    not to be popped, ``circuits`` those of its breakers."""
 
     id: str
     name: str
@@ -44,6 +59,8 @@ class QueueFacts:
     retrydelay: int
     amqpqueue: str
     acl: tuple[JsonObject, ...] = ()
+    pause: Pause | None = None
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)
 
 
 class Queues:
@@ -54,6 +71,7 @@ class Queues:
         message_queue: the setting ``queue``: a message queue for all of them, or "".
         wake: called with a queue's name when there may be work in it.
         queues_changed: called when what a queue says may be another than before.
+        misfits: hears of documents that are none of a queue's.
         changed: called with a queue's name and the document of an item of it that is new, or, where
             pops compete, in processing; without it new items are told by ``wake``.
 
@@ -71,6 +89,7 @@ class Queues:
         log: Log,
         queues_changed: Callable[[], None] = lambda: None,
         changed: Callable[[str, JsonObject], None] | None = None,
+        misfits: Told = ignored,
     ) -> None:
         self.facts: Final[dict[str, QueueFacts]] = {}
         self.unknown: Final[set[str]] = set()
@@ -87,12 +106,48 @@ class Queues:
         self._wake = wake
         self._queues_changed = queues_changed
         self._changed = changed
+        self._misfits = misfits
+        self._changes = 0
+        self.unsure = False
+        """Whether another document may be the queue than the one that was read."""
         self._log = log
 
     def rights(self, name: str) -> tuple[JsonObject, ...]:
         """Return a queue's list of rights; () where it is not known."""
         facts = self.facts.get(name)
         return () if facts is None else facts.acl
+
+    @property
+    def told(self) -> bool:
+        """Whether a change of a queue is told at once: the watch on queues is registered, and
+        watches are known to work here."""
+        return self.watched and not self.unsure and self._watch_queues not in self._owed
+
+    async def look(self, connection: Connection) -> None:
+        """Read all queues once more, in one message.
+
+        Raises:
+            OpenIAPError: the link broke, or the server refuses.
+        """
+        query: JsonObject = {"_type": "workitemqueue", "name": {"$in": list(self._names)}}
+        most = len(self._names) + MOST_TWINS
+        changes = self._changes
+        found = await connection.call(
+            lambda client: client.query(QUEUES, query, PROJECTION, top=most), turn="first"
+        )
+        if changes != self._changes:
+            return  # what was told meanwhile may be newer; the next look tells
+        self.unsure = False
+        for name in self._names:
+            named = [document for document in found if text_of(document.get("name")) == name]
+            if named:
+                self._is(name, named)
+        self._queues_changed()
+
+    def doubt(self) -> None:
+        """What was read of a queue is known to be old: it is read once more, soon."""
+        self.unsure = True
+        self._queues_changed()
 
     @property
     def owed(self) -> bool:
@@ -128,11 +183,14 @@ class Queues:
                 await self._ask(connection)
 
     async def _ask(self, connection: Connection) -> None:
+        # First: whoever changes a queue after it was read is heard of.
+        if self._watch_queues in self._owed and await self._watch_queues(connection):
+            self._owed.discard(self._watch_queues)
         for name in [name for name in self._names if name in self._unread]:
             await self._read(connection, name)
         for message_queue in sorted(self._message_queues() - self._listening):
             await self._listen(connection, message_queue)
-        for watch in (self._watch, self._try_out, self._watch_queues):
+        for watch in (self._watch, self._try_out):
             if watch in self._owed and await watch(connection):
                 self._owed.discard(watch)
         self._queues_changed()
@@ -153,9 +211,10 @@ class Queues:
 
     async def _read(self, connection: Connection, name: str) -> None:
         query = {"_type": "workitemqueue", "name": name}
+        changes = self._changes
         try:
             found = await connection.call(
-                lambda client: client.query(QUEUES, query, PROJECTION, top=1), turn="first"
+                lambda client: client.query(QUEUES, query, PROJECTION, top=2), turn="first"
             )
         except (AccessDenied, ServerError) as error:
             self._say(self._log.warn, f"the queue cannot be read: {error.text}", queue=name)
@@ -166,7 +225,9 @@ class Queues:
         self._unread.discard(name)
         if found:
             self.unknown.discard(name)
-            self.facts[name] = facts_of(name, found[0])
+            known = self.facts.get(name)
+            if changes == self._changes or known is None or known.id != id_of(found[0]):
+                self._is(name, found)
             return
         self.unknown.add(name)
         self._say(
@@ -174,6 +235,25 @@ class Queues:
             f"Queue {name} does not exist, or this user has no rights on it;"
             f" create it with: openiap-worker queues create {name}",
         )
+
+    def _is(self, name: str, found: Sequence[JsonObject]) -> None:
+        """The queue is the first of these documents."""
+        self.facts[name] = facts_of(name, found[0])
+        for twin in found[1:]:
+            self._misfits(Misfit("queue", id_of(twin), f"the queue {name} is another document"))
+
+    def _told_of(self, document: JsonObject, *, gone: bool) -> None:
+        """A document of ``mq`` has changed; of those that bear a queue's name one is the queue."""
+        name = text_of(document.get("name"))
+        for known, facts in self.facts.items():
+            if facts.id and facts.id == id_of(document):
+                self._changes += 1
+                if name == known and not gone:
+                    self.facts[name] = facts_of(name, document)
+                else:
+                    self.unsure = True
+            elif name == known:
+                self.unsure = True
 
     def _message_queues(self) -> set[str]:
         if self._message_queue:
@@ -251,6 +331,7 @@ class Queues:
         """Hear of changed queues at once; returns whether it is done with."""
 
         def changed(event: WatchEvent) -> None:
+            self._told_of(event.document, gone=event.operation == "delete")
             self._queues_changed()
 
         try:
@@ -302,6 +383,8 @@ def facts_of(name: str, document: Mapping[str, Any]) -> QueueFacts:
         retrydelay=number(document.get("retrydelay")),
         amqpqueue=text_of(document.get("amqpqueue")),
         acl=tuple(objects_of(document.get("_acl"))),
+        pause=pause_of(document),
+        circuits=circuits_of(document),
     )
 
 

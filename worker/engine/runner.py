@@ -7,30 +7,26 @@
 4. Run: the handler runs under its limits; whatever it does becomes an outcome.
 5. The outcome is completed (``completer.py``), and the gate is told that the item's turn is over.
 
-An item that was in flight when workers died may have to wait until it can run apart from others
+An item whose handler needs a system that is away is handed back (``breakers/``). One that was in
+flight when workers died may have to wait until it can run apart from others
 (``isolation.py``), before anything of it is touched. One that the worker could not serve is handed
 back (``faults.py``), and its queue rests until it can (``shortages.py``).
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from worker.app.events import Events
-from worker.app.middleware import Middleware
 from worker.app.middleware_chain import MiddlewareChain, chain_of
 from worker.app.payload import missing_file
 from worker.app.registry import Registered
-from worker.engine.checkpoints import Checkpoints
-from worker.engine.completer import Completer
 from worker.engine.concurrency.gate import Admission, Gate
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution import Executor, HandlerCall
@@ -40,7 +36,7 @@ from worker.engine.in_flight import DurationEstimate, Running
 from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
-from worker.engine.shortages import Shortages
+from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.item.context import current_namespace
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
@@ -52,13 +48,9 @@ from worker.item.outcome import (
     success,
     with_attempt,
 )
-from worker.openiap.client import Client
 from worker.openiap.fields import number
 from worker.openiap.large import LARGE, apart, is_large
-from worker.openiap.pool import Pool
 from worker.openiap.workitem import Workitem, WorkitemFile
-from worker.telemetry.counts import Counts
-from worker.telemetry.log import Log
 from worker.telemetry.spans import attempt_span
 from worker.uptime import uptime
 
@@ -67,49 +59,6 @@ T = TypeVar("T")
 STOPPED: Final = "worker stopped"
 DOWNLOAD_TIMEOUT: Final = 3600.0
 """Seconds; a link that dies meanwhile is noticed long before."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandlerInputs:
-    """What the handlers of one worker are given, and what is entered around them.
-
-    Attributes:
-        client: for ``Client`` parameters.
-        resources: what lifespans provide, by type; filled before the first item is popped.
-        lifespans: the types that lifespans provide.
-        middleware: entered around every handler, before its own.
-        checkpoints: takes progress, checkpoints and pushes; None leaves them on the item.
-    """
-
-    client: Client
-    resources: Mapping[Any, Any]
-    lifespans: frozenset[Any] = field(default_factory=frozenset)
-    middleware: tuple[Middleware, ...] = ()
-    checkpoints: Checkpoints | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerServices:
-    """What the consumers and runners of one worker share.
-
-    Attributes:
-        worker_id: who works, for the errors and the evidence on items.
-        events: tells hooks; None where there are none.
-        isolation: keeps suspects apart; None where nobody is to be protected from them.
-        shortages: what the machine lacks; None where its faults are the items'.
-        now: the server's time as far as it is known: an item waits by the server's clock.
-    """
-
-    worker_id: str
-    pool: Pool
-    completer: Completer
-    counts: Counts
-    log: Log
-    chance: random.Random
-    events: Events | None = None
-    isolation: Isolation | None = None
-    shortages: Shortages | None = None
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class _Refused(Exception):
@@ -162,12 +111,15 @@ class Runner:
         self._events = item_events_of(self._options, services.events)
         self._isolation = services.isolation
         self._shortages = services.shortages
+        self._breakers = services.breakers
+        self._closed = services.closed
         self._failures = Failures(
             self._options,
             worker_id=services.worker_id,
             pool=services.pool,
             spool=services.completer.spool,
             shortages=services.shortages,
+            breakers=services.breakers,
             log=services.log,
             chance=services.chance,
             now=services.now,
@@ -187,6 +139,8 @@ class Runner:
                 payload, metadata = await self._validate(running)
                 if self.gate is not None:
                     await self._admit(self.gate, running, payload)
+                if self._breakers is not None and (shut := await self._breakers.admit(running)):
+                    raise _Refused(shut)
                 call = self._prepare(running, payload, metadata, files)
                 outcome = await self._run(running, call, files)
             except _Refused as refused:
@@ -215,13 +169,16 @@ class Runner:
                 self.gate.forget(running.admission)
             if self._isolation is not None:
                 self._isolation.left(running)
+            if self._breakers is not None:
+                self._breakers.left(running)
             files.discard_inputs()
 
     async def hand_back(self, running: Running) -> Delivered:
-        """Give an item back that was popped although the worker is stopping."""
+        """Give an item back that was popped although the worker stops, or its queue is closed."""
         if self._outbox is not None:
             await self._outbox.popped(running.workitem, running.popped_at)
-        return await self._completer.complete(running, released(STOPPED), self._events)
+        why = self._closed(running.workitem.wiq) or STOPPED
+        return await self._completer.complete(running, released(why), self._events)
 
     # Admit.
 
@@ -372,6 +329,8 @@ class Runner:
             running.ran = time.monotonic() - began
         if self._shortages is not None:
             self._shortages.done(running.workitem.id)
+        if self._breakers is not None:
+            self._breakers.answered(running)
         self.durations.add(running.ran)
         item, workitem = call.item, running.workitem
         changed = item.payload_shown or self._registered.signature.shares_payload

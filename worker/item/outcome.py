@@ -60,15 +60,18 @@ class Waits:
         why: for people: which key, or which rate.
         until: when it is popped again whatever happens, UTC.
         unparked_until: the same for an item that cannot be parked, where that is another.
+        times: how often it was handed back for a breaker that stays closed.
     """
 
     why: str
     until: datetime
     unparked_until: datetime | None = None
+    times: int = 0
 
     def document(self) -> JsonObject:
         """Return what stands on the item while it waits."""
-        return {"why": self.why[:MAX_WHY], "until": iso(self.until)}
+        times = {"times": self.times} if self.times else {}
+        return {"why": self.why[:MAX_WHY], "until": iso(self.until), **times}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What operators read and do, for Python: ``from worker.management import Items, connect``.
+"""What operators read and do, for Python: ``from worker.management import Items, Queues, connect``.
 
 Each name loads its file when it is first asked for; ``worker.management.sync`` is the same for
 blocking code.
@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from worker.management.connection import connect as connect
     from worker.management.items.service import Items as Items
+    from worker.management.queues.breakers import Breakers as Breakers
+    from worker.management.queues.service import Queues as Queues
 
-__all__ = ["Items", "connect"]
+__all__ = ["Breakers", "Items", "Queues", "connect"]
 
 _ROOM_OF: Final = {
+    "Breakers": "worker.management.queues.breakers",
     "Items": "worker.management.items.service",
+    "Queues": "worker.management.queues.service",
     "connect": "worker.management.connection",
 }
 

@@ -31,10 +31,34 @@ from worker.management.items.types import (
     ItemsUpdateBatchPayload,
 )
 from worker.management.paging import PaginatedResponse
+from worker.management.queues.breakers import (
+    BreakerResponse,
+    BreakersGetListPayload,
+    BreakerUpdatePayload,
+)
+from worker.management.queues.breakers import Breakers as AsyncBreakers
+from worker.management.queues.service import OnGone
+from worker.management.queues.service import Queues as AsyncQueues
+from worker.management.queues.service import nobody as nobody_counts
+from worker.management.queues.types import (
+    QueueCreatePayload,
+    QueueDeletePayload,
+    QueueDetailResponse,
+    QueueGetPayload,
+    QueueItemsPayload,
+    QueuePausePayload,
+    QueuePurgePayload,
+    QueuePurgeResponse,
+    QueueResponse,
+    QueueResumePayload,
+    QueuesGetListPayload,
+    QueuesGetPListPayload,
+    QueueUpdatePayload,
+)
 from worker.producer.producer import Checks
 from worker.producer.sync import OpenIAP
 
-__all__ = ["Items"]
+__all__ = ["Breakers", "Items", "Queues"]
 
 
 class Items:
@@ -108,3 +132,77 @@ class Items:
     def create_indexes(self) -> list[str]:
         """Make the indexes that help."""
         return self._openiap.wait(self._items.create_indexes())
+
+
+class Queues:
+    """``worker.management.Queues``, with calls that block; each raises what that one raises.
+
+    Args:
+        openiap: connected.
+    """
+
+    def __init__(self, openiap: OpenIAP) -> None:
+        self._openiap = openiap
+        self._queues = AsyncQueues(openiap.present_client())
+
+    def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
+        """Return a queue whole."""
+        return self._openiap.wait(self._queues.get_one(payload))
+
+    def get_list(self, payload: QueuesGetListPayload) -> list[QueueResponse]:
+        """Return all queues that this user sees."""
+        return self._openiap.wait(self._queues.get_list(payload))
+
+    def get_plist(self, payload: QueuesGetPListPayload) -> PaginatedResponse[QueueResponse]:
+        """Return a page of queues, and how many there are."""
+        return self._openiap.wait(self._queues.get_plist(payload))
+
+    def count(self, payload: QueueItemsPayload) -> int:
+        """Return how many items a queue holds."""
+        return self._openiap.wait(self._queues.count(payload))
+
+    def create_one(self, payload: QueueCreatePayload) -> QueueResponse:
+        """Make a queue."""
+        return self._openiap.wait(self._queues.create_one(payload))
+
+    def update_one(self, payload: QueueUpdatePayload) -> QueueResponse:
+        """Change a queue."""
+        return self._openiap.wait(self._queues.update_one(payload))
+
+    def delete_one(self, payload: QueueDeletePayload, on_gone: OnGone = nobody_counts) -> None:
+        """Delete a queue with all its items; ``on_gone`` is called in the connection's thread."""
+        self._openiap.wait(self._queues.delete_one(payload, on_gone))
+
+    def purge(
+        self, payload: QueuePurgePayload, on_gone: OnGone = nobody_counts
+    ) -> QueuePurgeResponse:
+        """Delete items of a queue and their files."""
+        return self._openiap.wait(self._queues.purge(payload, on_gone))
+
+    def pause(self, payload: QueuePausePayload) -> QueueResponse:
+        """Have no worker of the fleet pop a queue."""
+        return self._openiap.wait(self._queues.pause(payload))
+
+    def resume(self, payload: QueueResumePayload) -> QueueResponse:
+        """Let a queue be popped again."""
+        return self._openiap.wait(self._queues.resume(payload))
+
+
+class Breakers:
+    """``worker.management.Breakers``, with calls that block; each raises what that one raises.
+
+    Args:
+        openiap: connected.
+    """
+
+    def __init__(self, openiap: OpenIAP) -> None:
+        self._openiap = openiap
+        self._breakers = AsyncBreakers(openiap.present_client())
+
+    def get_list(self, payload: BreakersGetListPayload) -> list[BreakerResponse]:
+        """Return the breakers that workers have brought."""
+        return self._openiap.wait(self._breakers.get_list(payload))
+
+    def update_one(self, payload: BreakerUpdatePayload) -> list[BreakerResponse]:
+        """Force a breaker, or leave it to itself."""
+        return self._openiap.wait(self._breakers.update_one(payload))

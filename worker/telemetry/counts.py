@@ -36,6 +36,7 @@ WorkerNumber = Literal[
     "outbox_healthy",
     "lost_threads",
     "short_queues",
+    "paused_queues",
     "rate_limited",
     "loop_silent_seconds",
     "misfits",

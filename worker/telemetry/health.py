@@ -40,6 +40,7 @@ class Health:
         self._metrics = metrics
         self._watch: LoopWatch | None = None
         self._conditions: dict[str, Callable[[], str]] = {}
+        self._notes: dict[str, Callable[[], Mapping[str, str]]] = {}
         self._routes: dict[str, Route] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -65,6 +66,14 @@ class Health:
                 threads, so it only reads, and quickly.
         """
         self._conditions[name] = check
+
+    def add_note(self, name: str, read: Callable[[], Mapping[str, str]]) -> None:
+        """Have readiness say something beside its answer, where there is something to say.
+
+        Args:
+            read: as ``check`` of ``add_condition``; {} for nothing.
+        """
+        self._notes[name] = read
 
     def alive_if(self, check: Callable[[], str]) -> None:
         """Make liveness depend on something, too; ``check`` is as for ``add_condition``."""
@@ -158,10 +167,11 @@ class Health:
 
     def _readyz(self, query: Query) -> Answer:
         reasons = self.reasons()
+        notes = {name: said for name, read in list(self._notes.items()) if (said := dict(read()))}
         if not reasons:
-            return json_answer(HTTPStatus.OK, {"status": "ready"})
+            return json_answer(HTTPStatus.OK, {"status": "ready", **notes})
         return json_answer(
-            HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "reasons": reasons}
+            HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "reasons": reasons, **notes}
         )
 
 

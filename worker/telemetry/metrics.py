@@ -16,6 +16,8 @@ from worker.telemetry.histograms import Span
 PREFIX: Final = "openiap_worker"
 NOT_READY: Final = f"{PREFIX}_not_ready"
 NOT_READY_HELP: Final = "1 for each reason why the worker is not ready; /readyz says it in words"
+BREAKER: Final = f"{PREFIX}_breaker_open"
+BREAKER_HELP: Final = "1 while the breaker is open for the queue, or lets one item through, else 0"
 LATENCY: Final = f"{PREFIX}_item_seconds"
 LATENCY_HELP: Final = "Seconds from an item's pop until the server had its outcome"
 SECONDS_HELP: Final[Mapping[Span, str]] = {
@@ -147,6 +149,7 @@ WORKER_METRICS: Final[tuple[WorkerMetric, ...]] = (
         "u64",
         "Queues that are not popped, since the machine lacks room, a thread or a process for them",
     ),
+    WorkerMetric("paused_queues", "gauge", "u64", "Queues that are paused, and not popped"),
     WorkerMetric("rate_limited", "counter", "u64", "Messages that the server's rate limit refused"),
     WorkerMetric(
         "loop_silent_seconds",

@@ -2,7 +2,8 @@
 
 Readiness is red, with the reason, while one of these holds: not signed in; a queue is unknown; the
 disk does not take the outbox; the machine lacks what a handler needs; a thread that cannot be
-stopped holds a slot; slots are free and no pop was answered for a while.
+stopped holds a slot; slots are free and no pop was answered for a while. A paused queue is no
+reason: it is said beside.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from worker.telemetry.health import Health
 from worker.telemetry.log import Log, Sink, as_it_is
 from worker.telemetry.log_forms import Level, form_for
 from worker.telemetry.loop_watch import Blockage, LoopWatch
-from worker.telemetry.metrics import NOT_READY, NOT_READY_HELP
+from worker.telemetry.metrics import BREAKER, BREAKER_HELP, NOT_READY, NOT_READY_HELP
 from worker.telemetry.misfits import Misfits
 from worker.telemetry.prometheus import MetricsPage
 from worker.telemetry.standard_logging import StandardLogging
@@ -92,6 +93,16 @@ class WatchedQueues(Protocol):
     @property
     def unknown(self) -> set[str]:
         """Those that the server does not have."""
+
+
+class WatchedBreakers(Protocol):
+    """The breakers of all queues; read from any thread."""
+
+    def reasons(self) -> Mapping[str, str]:
+        """Return how those stand that are not simply closed, by queue."""
+
+    def gauges(self) -> Iterable[tuple[str, str, float]]:
+        """Yield queue, breaker, and 1 unless the queue is popped as far as it goes."""
 
 
 class Telemetry:
@@ -188,11 +199,15 @@ class Telemetry:
         consumers: Mapping[str, WatchedConsumer],
         queues: WatchedQueues,
         shortages: Callable[[], Mapping[str, str]] = dict,
+        pauses: Callable[[], Mapping[str, str]] = dict,
+        breakers: WatchedBreakers | None = None,
     ) -> None:
         """Say what the numbers of the whole worker and readiness are read from.
 
         Args:
             shortages: returns which queues are not popped for want of something, and of what.
+            breakers: of systems that handlers need.
+            pauses: returns which are not popped since somebody said so, and who, why, until when.
         """
         counts = self.counts
         self._consumers = consumers
@@ -201,6 +216,7 @@ class Telemetry:
         counts.source("rate_limited", lambda: pool.refusals)
         counts.source("lost_threads", self._lost)
         counts.source("short_queues", lambda: float(len(shortages())))
+        counts.source("paused_queues", lambda: float(len(pauses())))
         counts.source("loop_silent_seconds", self._loop_silent)
         counts.source(
             "misfits",
@@ -213,6 +229,10 @@ class Telemetry:
         if health is None:
             return
         counts.source("ready", lambda: float(not health.reasons()))
+        health.add_note("paused", pauses)
+        if breakers is not None:
+            health.add_note("breakers", breakers.reasons)
+            self.metrics.add(_Breakers(breakers))
         self.metrics.add(_Reasons(health))
         health.add_condition("link", lambda: "" if pool.ready else "not signed in to OpenIAP")
         health.add_condition("queues", lambda: _unknown(queues.unknown))
@@ -302,6 +322,22 @@ class _Reasons(Collector):
         family = GaugeMetricFamily(NOT_READY, NOT_READY_HELP, labels=["reason"])
         for name in self._health.reasons():
             family.add_metric([name], 1.0)
+        yield family
+
+
+class _Breakers(Collector):
+    """Which breakers are open."""
+
+    def __init__(self, breakers: WatchedBreakers) -> None:
+        self._breakers = breakers
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(BREAKER, BREAKER_HELP, labels=["queue", "breaker"])
+        for queue, breaker, value in self._breakers.gauges():
+            family.add_metric([queue, breaker], value)
         yield family
 
 

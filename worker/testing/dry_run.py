@@ -22,11 +22,13 @@ from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.app.registry import Registered
 from worker.app.signature import signature_of
+from worker.engine.breakers.breakers import Breakers
 from worker.engine.completer import Completer
 from worker.engine.execution import make_executor
 from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool
-from worker.engine.runner import HandlerInputs, Runner, WorkerServices
+from worker.engine.runner import Runner
+from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.item.headers import NONE
 from worker.item.metadata import taken_out
 from worker.item.new_item import FollowUp, Push, Sender
@@ -253,6 +255,12 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
                 counts,
                 log,
                 random.Random(SEED),  # noqa: S311 (jitter, no secret)
+                breakers=Breakers(
+                    {setup.workitem.wiq: handler.options.breakers},
+                    worker_id=WORKER,
+                    now=lambda: datetime.now(UTC),
+                    log=log,
+                ),
             ),
         )
         runner.maxretries = setup.maxretries

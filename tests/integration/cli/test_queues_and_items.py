@@ -21,7 +21,9 @@ def test_a_queue_is_created_changed_and_deleted(signed: Cli, client: str) -> Non
             *("--initial-delay", "1", "--amqp-queue", "mq1", "--success-queue", then, *use),
         )
     )
+    assert len(made.pop("advice")) == 1
     assert {k: v for k, v in made.items() if k != "id"} == {
+        "paused": None,
         "name": name,
         "max_retries": 5,
         "retry_delay": 7,

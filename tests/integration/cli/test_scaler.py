@@ -165,6 +165,7 @@ async def test_answers_are_those_of_a_worker(
         "slots": 2,
         "target_seconds": 60.0,
         "wished": 2,
+        "paused": None,
     }
     assert 'openiap_worker_queue_waiting{queue="orders"} 5.0' in metrics
 

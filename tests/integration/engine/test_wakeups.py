@@ -79,10 +79,10 @@ async def test_a_queue_counts_as_told_of_only_while_something_tells(
     await create_queue(client, "mute", amqpqueue="")
     told = queues("q", "mute")
     assert not told.notified("q")
-    server.faults.refuse = {"watch": 1, "registerqueue": 2}
+    server.faults.refuse = {"watch": 2, "registerqueue": 2}
     await told.register(line(client))
     assert (told.notified("q"), told.notified("mute")) == (False, False)
-    server.faults.refuse = {"watch": 1}
+    server.faults.refuse = {"watch": 2}
     await told.register(line(client))
     assert (told.notified("q"), told.notified("mute")) == (True, False), "by messages alone"
     server.faults.refuse = {}

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from worker.engine.maintenance.scale_endpoint import scale_names
-from worker.telemetry.metrics import NOT_READY, prometheus_names
+from worker.telemetry.metrics import BREAKER, NOT_READY, prometheus_names
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 NAME = re.compile(r"\b(?:openiap|process|python)_[a-z0-9_]+")
@@ -16,7 +16,7 @@ OF_THE_PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
 
 
 def known() -> set[str]:
-    return {*prometheus_names(), NOT_READY, *scale_names(), *OF_THE_PROCESS}
+    return {*prometheus_names(), NOT_READY, BREAKER, *scale_names(), *OF_THE_PROCESS}
 
 
 def expressions(node: Any) -> list[str]:
@@ -78,7 +78,7 @@ def test_dashboard_uses_metrics_that_exist() -> None:
 
 def test_dashboard_shows_every_metric_of_the_worker() -> None:
     used = {name for expression in expressions(dashboard()) for name in names(expression)}
-    assert {*prometheus_names(), NOT_READY, *scale_names()} <= used
+    assert {*prometheus_names(), NOT_READY, BREAKER, *scale_names()} <= used
 
 
 def test_every_panel_follows_the_instance_filter() -> None:

@@ -128,6 +128,7 @@ async def test_readiness_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> Non
         "rate_limited": 3.0,
         "lost_threads": 0.0,
         "short_queues": 0.0,
+        "paused_queues": 0.0,
         "misfits": 0.0,
         "outbox_size": 4.0,
         "outbox_healthy": 1.0,

@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from worker.cli.shared.queue_admin import QueueChange
+from worker.management.queues.types import QueueCreatePayload
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 
 MODULES: Final = ("invoices", "http_call", "csv_summary", "chain")
-QUEUES: Final[Mapping[str, QueueChange]] = {
-    "invoices": QueueChange(maxretries=3),
-    "http-calls": QueueChange(maxretries=3, retrydelay=1),
-    "csv-summaries": QueueChange(maxretries=3),
-    "shipments": QueueChange(maxretries=3),
-    "orders": QueueChange(maxretries=3, success_wiq="shipments"),
-}
+QUEUES: Final = (
+    QueueCreatePayload(name="invoices", max_retries=3),
+    QueueCreatePayload(name="http-calls", max_retries=3, retry_delay=1),
+    QueueCreatePayload(name="csv-summaries", max_retries=3),
+    QueueCreatePayload(name="shipments", max_retries=3),
+    QueueCreatePayload(name="orders", max_retries=3, success_queue="shipments"),
+)
 """In the order in which they are made: a queue comes after the one that it leads to."""
 
 CSV_NAME: Final = "sales.csv"

@@ -17,10 +17,10 @@ from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
 from worker.cli.shared.client import signed_in
 from worker.cli.shared.documents import pages
-from worker.cli.shared.queue_admin import QueueAdministration
 from worker.engine.daemon import Daemon
 from worker.item.push import PushOptions
 from worker.localserver import LocalServer, ServerOptions
+from worker.management.queues.service import Queues
 from worker.openiap.client import Client
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 from worker.producer.sender import ClientSender
@@ -66,9 +66,9 @@ async def run_demo(
         server = await stack.enter_async_context(LocalServer(ServerOptions(grpc_enabled=False)))
         settings = _settings(server, client, folder)
         mine = await stack.enter_async_context(signed_in(settings))
-        admin = QueueAdministration(mine)
-        for name, change in QUEUES.items():
-            await admin.create(name, change)
+        admin = Queues(mine)
+        for queue in QUEUES:
+            await admin.create_one(queue)
         daemon = Daemon(settings, handlers, version=__version__)
         await daemon.start()
         stack.push_async_callback(daemon.stop)
@@ -85,7 +85,7 @@ async def run_demo(
             result.problems.append(f"not everything was finished within {patience:g} s")
         result.documents = {
             name: await pages(mine, "workitems", {"wiq": name}, orderby={"_id": 1})
-            for name in sorted(QUEUES)
+            for name in sorted(queue.name for queue in QUEUES)
         }
         await _compare(mine, planned, ids, result, folder)
         there = sum(map(len, result.documents.values()))

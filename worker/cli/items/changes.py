@@ -9,6 +9,7 @@ import typer
 
 from worker.cli.items.choice import Choice, is_given, with_choice
 from worker.cli.items.many import WHICH, Change, change_many
+from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, CommandError, explain, usage_error
@@ -23,7 +24,7 @@ from worker.cli.shared.options import (
     Yes,
     settings_of,
 )
-from worker.cli.shared.output import confirm, many, print_json, safe, to_stderr, to_stdout
+from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload
 from worker.durations import seconds
 from worker.management.errors import AppError

@@ -3,17 +3,16 @@
 A command that is stopped in the middle goes on when it is given again (``unfinished.py``).
 """
 
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.cli.items.choice import Choice, is_given
 from worker.cli.items.unfinished import Unfinished
+from worker.cli.shared.asking import bar, confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.item_view import moment, show_items
@@ -102,13 +101,17 @@ def change_many(
         if not preview.count:
             kept.end()
             return BatchResponse(before=preview.before, conditional=preview.conditional)
-        _confirm(change, preview.count, yes=yes)
+        confirm(
+            f"{change.does}: {many(preview.count, 'item')}?",
+            yes=yes,
+            typed=f"{change.word} {preview.count}",
+        )
         kept.begin(preview.before)
-        with _bar(preview.count) as bar:
-            task = bar.add_task(change.does, total=preview.count)
+        with bar(preview.count) as shown:
+            task = shown.add_task(change.does, total=preview.count)
 
             def on_progress(response: BatchResponse) -> None:
-                bar.update(task, completed=response.done + response.changed + response.failed)
+                shown.update(task, completed=response.done + response.changed + response.failed)
 
             response = await change.run(items, change.asked(filter, preview.before), on_progress)
         kept.end()
@@ -141,38 +144,6 @@ def _show(change: Change, preview: BatchPreviewResponse, *, utc: bool) -> None:
             " and what changes in that moment is overwritten. With --client native it is not.",
             soft_wrap=True,
         )
-
-
-def _confirm(change: Change, count: int, *, yes: bool) -> None:
-    """Have it typed what is to be done, unless ``--yes`` was given.
-
-    Raises:
-        CommandError: there is nobody to ask.
-        typer.Abort: something else was typed.
-    """
-    if yes:
-        return
-    wanted = f"{change.word} {count}"
-    if not sys.stdin.isatty():
-        raise usage_error(
-            f"{change.does}: {many(count, 'item')}? Nobody is there to answer: add --yes."
-        )
-    typed = typer.prompt(f"Type {wanted} to go on", err=True, default="", show_default=False)
-    if typed.strip() != wanted:
-        raise typer.Abort
-
-
-def _bar(total: int) -> Progress:
-    console = to_stderr()
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _tell(change: Change, response: BatchResponse) -> None:

@@ -22,6 +22,7 @@ from worker.cli.package.requirements import DISTRIBUTION
 from worker.cli.package.run import Ended, run
 from worker.cli.package.view import show_built
 from worker.cli.package.wheel import installed_wheel, own_wheel, save
+from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import refused, run_async, signed_in, with_client
 from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import CommandError, usage_error
@@ -37,7 +38,6 @@ from worker.cli.shared.options import (
     settings_of,
 )
 from worker.cli.shared.output import (
-    confirm,
     print_json,
     safe,
     show_noted,

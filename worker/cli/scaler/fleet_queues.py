@@ -3,7 +3,9 @@
 1. Which queues there are is read once a minute: of one that does not exist nothing is told.
 2. A worker's slots are those that the worker last heard of tells in its presence document (once a
    minute); until one was heard of, 1.
-3. Its items per second are its slots ÷ the median seconds from pop to end of the last 20 items that
+3. Whether it is paused, or a system that it needs is away, is read along with its numbers, for all
+   queues in one message.
+4. Its items per second are its slots ÷ the median seconds from pop to end of the last 20 items that
    ended well, in the last week (once in five minutes while there is anything to do). So it is known
    where no worker lives, and unknown where none ever worked.
 """
@@ -16,12 +18,14 @@ from statistics import median
 from typing import Any, Final
 
 from worker.cli.shared.documents import pages
+from worker.engine.breakers.circuit import BREAKERS, Circuit, circuits_of
 from worker.engine.fleet.presence import COLLECTION as WORKERS
 from worker.engine.maintenance.autoscale import Load
 from worker.engine.maintenance.queue_load import CALL_TIMEOUT, MOST_CALLS
 from worker.engine.maintenance.queue_load import COLLECTION as ITEMS
 from worker.engine.maintenance.scale_endpoint import FRESH
 from worker.engine.maintenance.worked_queues import Refused
+from worker.engine.pause import PAUSE, Pause, pause_of
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import moment_of, object_of, text_of, whole
 from worker.openiap.pool import Pool
@@ -40,6 +44,7 @@ SPEED_EVERY: Final = 300.0
 LATEST: Final = 20
 RECENT: Final = timedelta(days=7)
 MOST_WORKERS: Final = 100
+MOST_PAUSED: Final = 500
 
 
 class FleetQueues(Service):
@@ -69,6 +74,9 @@ class FleetQueues(Service):
         self._asked: dict[str, None] = {}
         self._slots: dict[str, int] = {}
         self._slots_at = float("-inf")
+        self._pauses: dict[str, Pause] = {}
+        self._circuits: dict[str, dict[str, Circuit]] = {}
+        self._pauses_at = float("-inf")
         self._seconds: dict[str, float] = {}
         self._seconds_at: dict[str, float] = {}
         self.unknown: set[str] = set()
@@ -109,8 +117,22 @@ class FleetQueues(Service):
         seconds = self._seconds.get(queue)
         return None if not seconds else self.slots(queue) / seconds
 
+    def paused(self, queue: str) -> str:
+        """Return who paused it, why and until when, or which system is away, as of its numbers."""
+        now, pause = datetime.now(UTC), self._pauses.get(queue)
+        if pause is not None and pause.holds(now):
+            return str(pause)
+        circuits = self._circuits.get(queue, {}).items()
+        return "; ".join(one.text(name) for name, one in circuits if one.stands(now) == "shut")
+
     async def saw(self, queue: str, load: Load, at: float) -> None:
-        """Look how fast its workers are, where there is anything to do and it is time to."""
+        """Look whether it is paused, and how fast its workers are, where there is anything to do
+        and it is time to."""
+        try:
+            if at - self._pauses_at >= FRESH:
+                await self._read_pauses(at)
+        except OpenIAPError as error:  # what was known of them stays
+            self._log.once_a_while("pauses", f"pauses cannot be read: {error.text}")
         if not load.waiting and not load.running:
             return
         try:
@@ -139,6 +161,25 @@ class FleetQueues(Service):
             self._log.error(f"Queue {name} does not exist, or this user has no rights on it")
         self.unknown = unknown
         return None
+
+    async def _read_pauses(self, at: float) -> None:
+        names = list(self.names)[:MOST_PAUSED]
+        query: JsonObject = {"_type": "workitemqueue", "name": {"$in": names}}
+        found = await self._pool.call(
+            lambda client: client.query(
+                "mq",
+                query,
+                {"name": 1, PAUSE: 1, BREAKERS: 1},
+                top=MOST_PAUSED,
+                timeout=CALL_TIMEOUT,
+            )
+        )
+        # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
+        named = {text_of(one.get("name")): one for one in reversed(found)}
+        pauses = {name: pause_of(one) for name, one in named.items()}
+        self._pauses = {name: pause for name, pause in pauses.items() if pause is not None}
+        self._circuits = {name: circuits_of(one) for name, one in named.items()}
+        self._pauses_at = at
 
     async def _read_slots(self, at: float) -> None:
         found = await self._pool.call(

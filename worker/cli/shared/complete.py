@@ -38,7 +38,7 @@ def queue_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 async def _queues(given: dict[str, Any]) -> list[str]:
     # Here and not above: no command needs it to run.
-    from worker.cli.shared.queue_admin import COLLECTION, TYPE
+    from worker.management.queues.store import COLLECTION, TYPE
     from worker.openiap.factory import make_client
     from worker.settings import load
 

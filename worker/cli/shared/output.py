@@ -1,4 +1,4 @@
-"""What commands write: tables and lines for people, one JSON value for programs; and ask.
+"""What commands write: tables and lines for people, one JSON value for programs.
 
 Names, payloads and error texts come from elsewhere and are hostile: they are never read as markup,
 and no control character of theirs reaches the terminal.
@@ -6,7 +6,6 @@ and no control character of theirs reaches the terminal.
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.shared.errors import usage_error
 from worker.openiap.values import plain
 
 PIPED_WIDTH: Final = 160
@@ -156,18 +154,3 @@ def _cell(value: object) -> Text:
 def many(number: int, one: str, several: str = "") -> str:
     """Return "1 item", "2 items"."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something is lost, unless ``yes`` was given; a no ends the command.
-
-    Raises:
-        CommandError: there is nobody to ask.
-        typer.Abort: the answer is no.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise usage_error(f"{question} Nobody is there to answer: add --yes.")
-    if not typer.confirm(question, err=True):
-        raise typer.Abort

@@ -207,13 +207,14 @@ def _all_good(found: list[JsonObject], problems: list[str], name: str) -> list[J
     return found
 
 
-def moment(text: str, *, now: datetime) -> datetime:
+def moment(text: str, *, now: datetime, option: str = "--next-run") -> datetime:
     """Read when an item is to run first.
 
     Args:
         text: a duration from now (``5m``, ``+1h30m``), or an ISO date and time; without a zone it
             is this machine's.
         now: the present, with its zone.
+        option: what it was given with, for the error's text.
 
     Raises:
         CommandError: neither.
@@ -228,6 +229,6 @@ def moment(text: str, *, now: datetime) -> datetime:
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise usage_error(
-            f"--next-run {text}: allowed: a wait like 90s, 5m or 1h30m, or a date and time like"
+            f"{option} {text}: allowed: a wait like 90s, 5m or 1h30m, or a date and time like"
             " 2026-12-24T18:00 or 2026-12-24T18:00+01:00."
         ) from error

@@ -20,6 +20,8 @@ KEPT: Final = 5.0
 """Seconds for which what was read is believed."""
 USED: Final = 60.0
 """Seconds after its last use for which a queue is read along with others."""
+MOST_TWINS: Final = 100
+"""Documents that have a queue's name and are none of it."""
 CHAINS: Final[Mapping[str, tuple[str, str]]] = {
     SUCCESSFUL: ("success_wiq", "success_wiqid"),
     FAILED: ("failed_wiq", "failed_wiqid"),
@@ -134,14 +136,17 @@ class QueueRulesReader:
         self._used = {name: used for name, used in self._used.items() if now - used < USED}
         names = sorted(self._used)
         query = {"_type": "workitemqueue", "name": {"$in": names}}
+        most = len(names) + MOST_TWINS
         try:
             found = await self._pool.call(
-                lambda client: client.query("mq", query, PROJECTION, top=len(names)), turn="first"
+                lambda client: client.query("mq", query, PROJECTION, top=most), turn="first"
             )
         except (AccessDenied, ServerError):
             found = []
         self._rules = dict.fromkeys(names) | {
-            text_of(document.get("name")): rules_of(document) for document in found
+            # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
+            text_of(document.get("name")): rules_of(document)
+            for document in reversed(found)
         }
         # What changed while it was read may be in it or not.
         self._read_at = now if changes == self._changes else float("-inf")

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -87,6 +87,8 @@ SCALE_METRICS: Final[tuple[ScaleMetric, ...]] = (
         lambda load: load.oldest_running,
     ),
 )
+PAUSED: Final = "queue_paused"
+PAUSED_HELP: Final = "1 while the queue is paused, 0 while it is popped"
 AGE: Final = "queue_age_seconds"
 AGE_HELP: Final = "Seconds since the server was asked for the numbers of this queue"
 WISHED: Final = "queue_wished_workers"
@@ -95,7 +97,9 @@ WISHED_HELP: Final = f"Workers for the queue, so that items wait {DEFAULT_TARGET
 
 def scale_names() -> tuple[str, ...]:
     """Return the names that this adds to ``/metrics``."""
-    return tuple(f"{PREFIX}_{name}" for name in (*(m.name for m in SCALE_METRICS), WISHED, AGE))
+    return tuple(
+        f"{PREFIX}_{name}" for name in (*(m.name for m in SCALE_METRICS), WISHED, PAUSED, AGE)
+    )
 
 
 class ScaleEndpoint(Collector):
@@ -198,6 +202,10 @@ class ScaleEndpoint(Collector):
             numbers = self._numbers(Question(queue, DEFAULT_TARGET), seen)
             family.add_metric([queue], float(numbers.wished))
         yield family
+        family = GaugeMetricFamily(f"{PREFIX}_{PAUSED}", PAUSED_HELP, labels=["queue"])
+        for queue in shown:
+            family.add_metric([queue], float(bool(self._queues.paused(queue))))
+        yield family
         family = GaugeMetricFamily(f"{PREFIX}_{AGE}", AGE_HELP, labels=["queue"])
         for queue, seen in shown.items():
             family.add_metric([queue], max(0.0, now - seen.at))
@@ -233,6 +241,7 @@ class ScaleEndpoint(Collector):
             "slots": numbers.slots,
             "target_seconds": question.target,
             "wished": numbers.wished,
+            "paused": self._queues.paused(question.queue) or None,
             "age_seconds": round(max(0.0, self._clock() - seen.at), 3),
         }
 
@@ -240,7 +249,11 @@ class ScaleEndpoint(Collector):
         queue = question.queue
         slots = question.slots or self._queues.slots(queue)
         rate = question.per_second or self._queues.per_second(queue)
-        wish = wished(seen.load, per_second=rate, slots=slots, target=question.target)
+        load = seen.load
+        if self._queues.paused(queue):
+            # What nobody may pop needs nobody; who is busy with the queue is left to finish.
+            load = replace(load, waiting=0, oldest_waiting=0.0)
+        wish = wished(load, per_second=rate, slots=slots, target=question.target)
         return _Numbers(slots, rate, wish)
 
     def _fresh(self, queue: str) -> Seen | None:

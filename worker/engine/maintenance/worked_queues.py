@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.engine.maintenance.autoscale import Load, Sample, Throughput
 from worker.telemetry.counts import QueueCounts
@@ -43,6 +43,10 @@ class WorkedQueues(Protocol):
     def per_second(self, queue: str) -> float | None:
         """Return how many items one worker finishes per second; None while that is not known."""
 
+    def paused(self, queue: str) -> str:
+        """Return why none of a queue's items is popped, by somebody's word, or ""; called in any
+        thread."""
+
     async def saw(self, queue: str, load: Load, at: float) -> None:
         """Learn from a moment, in monotonic seconds.
 
@@ -57,11 +61,16 @@ class OwnQueues:
     Args:
         slots: for each queue, how many items this worker works at once.
         counts: what it has done, by queue.
+        paused: why a queue is not popped by somebody's word, or "".
     """
 
     def __init__(
-        self, slots: Mapping[str, int], counts: Callable[[], Mapping[str, QueueCounts]]
+        self,
+        slots: Mapping[str, int],
+        counts: Callable[[], Mapping[str, QueueCounts]],
+        paused: Callable[[str], str] = lambda queue: "",
     ) -> None:
+        self.paused: Final = paused
         self._slots = dict(slots)
         self._counts = counts
         self._throughput = {queue: Throughput() for queue in slots}

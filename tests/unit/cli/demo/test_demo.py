@@ -39,10 +39,10 @@ def test_any_number_of_items_can_be_planned() -> None:
 
 
 def test_a_queue_is_made_after_the_one_it_leads_to() -> None:
-    names = list(QUEUES)
-    for name, change in QUEUES.items():
-        if change.success_wiq:
-            assert names.index(change.success_wiq) < names.index(name)
+    names = [queue.name for queue in QUEUES]
+    for queue in QUEUES:
+        if queue.success_queue:
+            assert names.index(queue.success_queue) < names.index(queue.name)
 
 
 GOOD: JsonObject = {"state": "successful", "retries": 1, "payload": {"a": 1, "b": 2}}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import typer
 
-from worker.cli.items.many import Change, _confirm
 from worker.cli.items.unfinished import Unfinished
+from worker.cli.shared.asking import confirm
 from worker.cli.shared.errors import CommandError
 from worker.settings import Settings
 
-CHANGE = Change("retry", "Retry", "Put back", lambda *_: None, lambda *_: None)  # type: ignore[arg-type, return-value]
+QUESTION = {"question": "Retry: 2,000 items?", "typed": "retry 2000"}
 
 
 class Typed(io.StringIO):
@@ -28,16 +28,16 @@ def test_anything_else_than_what_is_asked_for_changes_nothing(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Typed(f"{typed}\n"))
     with pytest.raises(typer.Abort):
-        _confirm(CHANGE, 2_000, yes=False)
+        confirm(**QUESTION, yes=False)
 
 
 def test_what_is_asked_for_is_typed_or_said_by_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Typed("retry 2000\n"))
-    _confirm(CHANGE, 2_000, yes=False)
+    confirm(**QUESTION, yes=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    _confirm(CHANGE, 2_000, yes=True)
+    confirm(**QUESTION, yes=True)
     with pytest.raises(CommandError, match="add --yes"):
-        _confirm(CHANGE, 2_000, yes=False)
+        confirm(**QUESTION, yes=False)
 
 
 def test_a_command_is_known_again_by_all_that_it_was_given(tmp_path: Path) -> None:

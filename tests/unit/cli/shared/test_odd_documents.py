@@ -15,17 +15,20 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.unit.documents import ANY_JSON, written
-from worker.cli.queues import _row as queue_row
-from worker.cli.queues import _shown as queue_shown
+from worker.cli.queues.shown import COLUMNS as QUEUE_COLUMNS
+from worker.cli.queues.shown import note as queue_note
+from worker.cli.queues.shown import row as queue_row
+from worker.cli.queues.shown import shown as queue_shown
 from worker.cli.schedules import _more as schedule_note
 from worker.cli.schedules import _row as schedule_row
 from worker.cli.schedules import _shown as schedule_shown
 from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import moment as shown_moment
 from worker.cli.shared.item_view import show_items
-from worker.cli.shared.output import print_json, show
+from worker.cli.shared.output import print_json, show_noted
 from worker.engine.scheduler.records import records_of
 from worker.management.items.types import detail_of, item_of
+from worker.management.queues.types import queue_of
 from worker.openiap.values import iso
 
 STATES = ("new", "processing", "successful", "failed")
@@ -102,8 +105,9 @@ def test_an_item_is_shown_whatever_it_is(document: dict[str, Any]) -> None:
 @DRAWN
 @given(written(QUEUE))
 def test_queues_are_listed_whatever_they_are(document: dict[str, Any]) -> None:
-    shown = {**queue_shown(document), "items": dict.fromkeys(STATES, 0)}
-    show(page(), {str(n): "" for n in range(len(queue_row(shown)))}, [queue_row(shown)])
+    queue = queue_of(document, NOW)
+    show_noted(page(), QUEUE_COLUMNS, [queue_row(queue)], [queue_note(queue)])
+    print_json(queue_shown(queue))
 
 
 @given(written(RECORD))

@@ -1,0 +1,253 @@
+"""``queues``: list, show, create, update; what else changes queues is in ``changes.py``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.queues.changes import delete, pause, purge, resume
+from worker.cli.queues.shown import COLUMNS, Name, note, pause_text, row, shown, with_queues
+from worker.cli.shared.complete import queue_names
+from worker.cli.shared.errors import usage_error
+from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, Utc
+from worker.cli.shared.output import (
+    many,
+    print_json,
+    print_result,
+    safe,
+    show_facts,
+    show_noted,
+    to_stderr,
+    to_stdout,
+)
+from worker.durations import text as duration_text
+from worker.management.queues.service import Queues
+from worker.management.queues.types import (
+    QueueCreatePayload,
+    QueueDetailResponse,
+    QueueGetPayload,
+    QueueResponse,
+    QueuesGetListPayload,
+    QueueUpdatePayload,
+)
+from worker.openiap.client import Client
+
+app = typer.Typer(help="Look at, pause and administer work item queues.", no_args_is_help=True)
+
+MaxRetries = Annotated[
+    int | None,
+    typer.Option(
+        "--max-retries",
+        min=1,
+        help="Attempts in all, the first one included: the queue's maxretries.",
+    ),
+]
+RetryDelay = Annotated[
+    int | None, typer.Option("--retry-delay", min=0, help="Seconds before the next attempt.")
+]
+InitialDelay = Annotated[
+    int | None, typer.Option("--initial-delay", min=0, help="Seconds before the first attempt.")
+]
+AmqpQueue = Annotated[
+    str | None,
+    typer.Option("--amqp-queue", metavar="NAME", help="Message queue that tells of waiting items."),
+]
+SuccessQueue = Annotated[
+    str | None,
+    typer.Option(
+        "--success-queue",
+        metavar="NAME",
+        help="Where successful items go on to.",
+        autocompletion=queue_names,
+    ),
+]
+FailedQueue = Annotated[
+    str | None,
+    typer.Option(
+        "--failed-queue",
+        metavar="NAME",
+        help="Where failed items go on to.",
+        autocompletion=queue_names,
+    ),
+]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="NAME",
+        help="A role or user who may work the queue (read, update, invoke); repeatable.",
+    ),
+]
+
+
+@app.command("list")
+def list_queues(
+    utc: Utc = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """List the queues with what waits in them, and which are paused."""
+
+    async def work(queues: Queues, signed: Client) -> list[QueueResponse]:
+        return await queues.get_list(QueuesGetListPayload())
+
+    found = with_queues(Options(url, settings, client), work)
+    if as_json:
+        print_json([queue.model_dump() for queue in found])
+        return
+    if not found:
+        to_stdout().print("No queues. To create one: openiap-worker queues create NAME")
+        return
+    rows, notes = [row(queue) for queue in found], [note(queue, utc=utc) for queue in found]
+    show_noted(to_stdout(), COLUMNS, rows, notes)
+
+
+@app.command("show")
+def show_queue(
+    name: Name,
+    utc: Utc = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Show one queue: what waits and runs, who works it, what fails, and what is unwise."""
+
+    async def work(queues: Queues, signed: Client) -> QueueDetailResponse:
+        return await queues.get_one(QueueGetPayload(name=name))
+
+    queue = with_queues(Options(url, settings, client), work)
+    if as_json:
+        print_json(queue.model_dump())
+        return
+    items = queue.items.model_dump() if queue.items else {}
+    facts: list[tuple[str, object]] = [
+        ("queue", queue.name),
+        ("popped", pause_text(queue, utc=utc) if queue.paused else "yes"),
+        ("items", ", ".join(f"{count:,} {state}" for state, count in items.items())),
+        ("due", f"{queue.due:,}{_since(queue.oldest_waiting, 'the oldest for')}"),
+        ("running", f"{items.get('processing', 0):,}{_since(queue.oldest_processing, 'one for')}"),
+        ("items/s", f"{queue.items_per_second:.3g} in the last minute"),
+        ("workers", f"{many(queue.workers or 0, 'worker')}, {many(queue.slots or 0, 'slot')}"),
+        ("attempts", f"{queue.max_retries}, {queue.retry_delay} s between two"),
+        ("then", note(queue.model_copy(update={"paused": None})).removeprefix("then ")),
+    ]
+    if queue.last_hour is not None:
+        hour = queue.last_hour
+        facts.append(
+            (
+                "last hour",
+                f"{many(hour.items, 'item')}; waited {_seconds(hour.wait_median)}, 95 %:"
+                f" {_seconds(hour.wait_95)}; ran {_seconds(hour.run_median)}, 95 %:"
+                f" {_seconds(hour.run_95)}",
+            )
+        )
+    facts += [("fails", f"{group.count:,} x {group.message}") for group in queue.errors]
+    show_facts(to_stdout(), [fact for fact in facts if fact[1]])
+    _advise(queue)
+
+
+@app.command("create")
+def create(
+    name: Name,
+    max_retries: MaxRetries = None,
+    retry_delay: RetryDelay = None,
+    initial_delay: InitialDelay = None,
+    amqp_queue: AmqpQueue = None,
+    success_queue: SuccessQueue = None,
+    failed_queue: FailedQueue = None,
+    role: Roles = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Create a queue; 3 attempts without delay unless told otherwise."""
+    if not name.strip():
+        raise usage_error("A queue needs a name.")
+    asked = QueueCreatePayload(
+        name=name,
+        max_retries=max_retries,
+        retry_delay=retry_delay,
+        initial_delay=initial_delay,
+        amqp_queue=amqp_queue,
+        success_queue=success_queue,
+        failed_queue=failed_queue,
+        workers=role or [],
+    )
+
+    async def work(queues: Queues, signed: Client) -> QueueResponse:
+        return await queues.create_one(asked)
+
+    made = with_queues(Options(url, settings, client), work)
+    text = f"Created queue {name}."
+    if not role:
+        text += (
+            " You and the administrators may work it; for others:"
+            f" openiap-worker queues update {name} --role NAME"
+        )
+    print_result(shown(made), text, as_json=as_json)
+    _advise(made)
+
+
+@app.command("update")
+def update(
+    name: Name,
+    max_retries: MaxRetries = None,
+    retry_delay: RetryDelay = None,
+    initial_delay: InitialDelay = None,
+    amqp_queue: AmqpQueue = None,
+    success_queue: SuccessQueue = None,
+    failed_queue: FailedQueue = None,
+    role: Roles = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Change a queue; what is not given stays. An empty name takes a chained queue away."""
+    asked = QueueUpdatePayload(
+        name=name,
+        max_retries=max_retries,
+        retry_delay=retry_delay,
+        initial_delay=initial_delay,
+        amqp_queue=amqp_queue,
+        success_queue=success_queue,
+        failed_queue=failed_queue,
+        workers=role or [],
+    )
+    if asked.is_empty:
+        raise usage_error(
+            "Nothing to change: give at least one option, for example --max-retries 5."
+        )
+
+    async def work(queues: Queues, signed: Client) -> QueueResponse:
+        return await queues.update_one(asked)
+
+    changed = with_queues(Options(url, settings, client), work)
+    said = f"Changed queue {name}."
+    if asked.workers:  # server.md, Rights: an item has those of its queue when it was pushed
+        said += " Items that wait in it keep their rights: who was given some sees new ones alone."
+    print_result(shown(changed), said, as_json=as_json)
+    _advise(changed)
+
+
+app.command("purge")(purge)
+app.command("delete")(delete)
+app.command("pause")(pause)
+app.command("resume")(resume)
+
+
+def _advise(queue: QueueResponse) -> None:
+    """Say what is unwise about a queue; to stderr, since it is no result."""
+    for advice in queue.advice:
+        to_stderr().print(safe(advice), style="yellow", soft_wrap=True)
+
+
+def _since(seconds: float | None, what: str) -> str:
+    return "" if seconds is None else f", {what} {duration_text(round(seconds))}"
+
+
+def _seconds(value: Any) -> str:
+    return "?" if value is None else f"{value:.3g} s"

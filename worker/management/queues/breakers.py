@@ -1,0 +1,166 @@
+"""Breakers for operators: how they stand, and forced open or closed by hand."""
+
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.engine.breakers.circuit import Circuit, Forced, Stands, circuits_of
+from worker.engine.breakers.store import write_circuit
+from worker.management.errors import ConflictError, NotFoundError, said_by_openiap
+from worker.management.queues.errors import QueueForbiddenError
+from worker.management.queues.store import QueueStore
+from worker.management.queues.types import MOST_NAME, MOST_REASON
+from worker.openiap.client import Client
+from worker.openiap.fields import id_of, text_of
+from worker.openiap.workitem import JsonObject
+
+TRIES: Final = 5
+"""Of a change, while workers change the same."""
+To = Literal["open", "close", "auto"]
+FORCED: Final[dict[To, Forced]] = {"open": "open", "close": "closed", "auto": ""}
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class BreakersGetListPayload(_Asked):
+    """Breakers by name, by queue, or all."""
+
+    name: str | None = Field(default=None, max_length=MOST_NAME)
+    queue: str | None = Field(default=None, max_length=MOST_NAME)
+
+
+class BreakerUpdatePayload(_Asked):
+    """A breaker that is to be open, or closed, whatever happens; or to be what it is by itself.
+
+    Attributes:
+        queue: for this one alone; None for all that need it.
+        reason: for those who look.
+    """
+
+    name: str = Field(max_length=MOST_NAME)
+    to: To
+    queue: str | None = Field(default=None, max_length=MOST_NAME)
+    reason: str = Field(default="", max_length=MOST_REASON)
+
+
+class BreakerResponse(BaseModel):
+    """How a breaker stands for one queue.
+
+    Attributes:
+        stands: what is popped: everything, one item that tries, or nothing.
+        forced: by hand; None where it is what it is by itself.
+        since, until: of its state; the pause is that of last time, in seconds.
+        by: the worker or the user that changed it last, and why.
+    """
+
+    name: str
+    queue: str
+    stands: Stands
+    state: Literal["closed", "open", "probing"]
+    forced: Literal["open", "closed"] | None
+    since: datetime | None
+    until: datetime | None
+    pause: float
+    by: str
+    why: str
+
+
+class Breakers:
+    """What operators do with breakers, with the rights of a client's user.
+
+    Args:
+        client: signed in.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._store = QueueStore(client)
+
+    async def get_list(self, payload: BreakersGetListPayload) -> list[BreakerResponse]:
+        """Return the breakers that workers have brought, for each queue that needs them."""
+        now = datetime.now(UTC)
+        with said_by_openiap():
+            found = await self._found(payload.name, payload.queue)
+        return [
+            _response(name, text_of(document.get("name")), circuit, now)
+            for document, name, circuit in found
+        ]
+
+    async def update_one(self, payload: BreakerUpdatePayload) -> list[BreakerResponse]:
+        """Force a breaker, or leave it to itself; returns how it stands for each queue.
+
+        Raises:
+            NotFoundError: no worker has brought it, or none that this user may see.
+            QueueForbiddenError: this user may not update a queue; the others are done.
+            ConflictError: workers change it all the time.
+        """
+        done: list[BreakerResponse] = []
+        refused = ""
+        with said_by_openiap():
+            found = await self._found(payload.name, payload.queue)
+            if not found:
+                raise await self._not_found(payload)
+            for document, _, _ in found:
+                queue = text_of(document.get("name"))
+                circuit = await self._forced(document, payload)
+                if circuit is None:
+                    refused = queue
+                else:
+                    done.append(_response(payload.name, queue, circuit, datetime.now(UTC)))
+        if refused:
+            raise QueueForbiddenError(refused, f"changed in its breaker {payload.name}", "update")
+        return done
+
+    async def _forced(self, document: JsonObject, payload: BreakerUpdatePayload) -> Circuit | None:
+        """Write it; None without the right to."""
+        user, id = self._store.client.user, id_of(document)
+        by = "" if user is None else user.username or user.name
+        for _ in range(TRIES):
+            before = circuits_of(document).get(payload.name, Circuit())
+            circuit = before.force(
+                FORCED[payload.to], datetime.now(UTC), why=payload.reason.strip(), by=by
+            )
+            done = await write_circuit(self._store.client, id, payload.name, before.number, circuit)
+            if done != "changed":
+                return circuit if done == "done" else None
+            document = await self._store.get_one(text_of(document.get("name"))) or document
+        raise ConflictError(f"Breaker {payload.name} is being changed by workers; try again.")
+
+    async def _found(
+        self, name: str | None, queue: str | None
+    ) -> list[tuple[JsonObject, str, Circuit]]:
+        documents: dict[str, JsonObject] = {}
+        for document in await self._store.get_list():
+            documents.setdefault(text_of(document.get("name")), document)
+        return [
+            (document, called, circuit)
+            for document in sorted(documents.values(), key=lambda one: text_of(one.get("name")))
+            for called, circuit in sorted(circuits_of(document).items())
+            if name in (None, called) and queue in (None, text_of(document.get("name")))
+        ]
+
+    async def _not_found(self, payload: BreakerUpdatePayload) -> NotFoundError:
+        names = sorted({name for _, name, _ in await self._found(None, payload.queue)})
+        where = "" if payload.queue is None else f" for queue {payload.queue}"
+        return NotFoundError(
+            f"There is no breaker {payload.name}{where} that a worker has brought, or this user has"
+            f" no rights on its queue; there are: {', '.join(names) or 'none'}.",
+            {"name": payload.name[:200]},
+        )
+
+
+def _response(name: str, queue: str, circuit: Circuit, now: datetime) -> BreakerResponse:
+    return BreakerResponse(
+        name=name,
+        queue=queue,
+        stands=circuit.stands(now),
+        state=circuit.state,
+        forced=circuit.forced or None,
+        since=circuit.since,
+        until=circuit.until,
+        pause=circuit.pause,
+        by=circuit.by,
+        why=circuit.why,
+    )

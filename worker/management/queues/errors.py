@@ -1,0 +1,48 @@
+"""What goes wrong with queues."""
+
+from worker.management.errors import ConflictError, ForbiddenError, NotFoundError
+from worker.management.items.errors import QueueNotFoundError
+
+__all__ = [
+    "PrincipalNotFoundError",
+    "QueueExistsError",
+    "QueueForbiddenError",
+    "QueueKeptError",
+    "QueueNotFoundError",
+]
+
+
+class QueueExistsError(ConflictError):
+    """There is one of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Queue {name} exists already. To change it: openiap-worker queues update {name}.",
+            {"queue": name[:200]},
+        )
+
+
+class QueueForbiddenError(ForbiddenError):
+    """This user may see the queue, and may not do that to it."""
+
+    def __init__(self, name: str, what: str, right: str, more: str = "") -> None:
+        super().__init__(
+            f"Queue {name} cannot be {what}: this user lacks the right to {right} it."
+            f"{f' {more}' if more else ''}",
+            {"queue": name[:200], "right": right},
+        )
+
+
+class QueueKeptError(ForbiddenError):
+    """Its items, or the queue itself, are still there: OpenIAP did not delete them."""
+
+
+class PrincipalNotFoundError(NotFoundError):
+    """There is no such role or user, or none that this user may see."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no role or user {name}, or this user may not see it. Names are"
+            " case-sensitive.",
+            {"name": name[:200]},
+        )

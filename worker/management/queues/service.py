@@ -1,0 +1,428 @@
+"""Queues for operators: looked at, made, changed, purged, deleted, paused and resumed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from worker.engine.pause import PAUSE, Pause
+from worker.management.errors import ValidationError, said_by_openiap
+from worker.management.items.service import Items
+from worker.management.items.types import (
+    BatchResponse,
+    ItemFilter,
+    ItemsDeleteBatchPayload,
+    ItemsGetGroupsPayload,
+)
+from worker.management.paging import PaginatedResponse
+from worker.management.queues.errors import (
+    PrincipalNotFoundError,
+    QueueExistsError,
+    QueueForbiddenError,
+    QueueKeptError,
+    QueueNotFoundError,
+)
+from worker.management.queues.last_hour import last_hour
+from worker.management.queues.store import QueueStore
+from worker.management.queues.types import (
+    QueueCreatePayload,
+    QueueDeletePayload,
+    QueueDetailResponse,
+    QueueFilter,
+    QueueGetPayload,
+    QueueItemsPayload,
+    QueueItemsResponse,
+    QueuePausePayload,
+    QueuePurgePayload,
+    QueuePurgeResponse,
+    QueueResponse,
+    QueueResumePayload,
+    QueuesGetListPayload,
+    QueuesGetPListPayload,
+    QueueUpdatePayload,
+    SortBy,
+    queue_of,
+)
+from worker.openiap.client import Client
+from worker.openiap.errors import AccessDenied
+from worker.openiap.fields import id_of, number, object_of, text_of, whole
+from worker.openiap.rights import WORKS, rights_of
+from worker.openiap.values import iso
+from worker.openiap.workitem import JsonObject
+from worker.state.server_clock import ServerClock
+
+MINUTE: Final = timedelta(minutes=1)
+HOUR: Final = timedelta(hours=1)
+MOST_GROUPS: Final = 5
+OnGone = Callable[[int], None]
+
+
+def nobody(number: int) -> None:
+    """Tell nobody how many items are gone."""
+
+
+class Queues:
+    """What operators do with queues, with the rights of a client's user.
+
+    Args:
+        client: signed in.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._store = QueueStore(client)
+        self._items = Items(client)
+
+    async def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
+        """Return a queue whole.
+
+        Raises:
+            QueueNotFoundError: there is none, or none for this user.
+        """
+        with said_by_openiap():
+            document = await self._found(payload.name)
+            now = datetime.now(UTC)
+            workers = await self._workers(now - HOUR)
+            listed = await self._listed(document, now, workers)
+            load = await self._store.load(payload.name, now)
+            ended = await self._store.ended_within(payload.name, now, MINUTE)
+        errors = await self._items.get_groups(
+            ItemsGetGroupsPayload(filter=ItemFilter(queue=payload.name))
+        )
+        return QueueDetailResponse(
+            **listed.model_dump(exclude={"oldest_waiting"}),
+            oldest_waiting=load.oldest_waiting if load.waiting else None,
+            due=load.waiting,
+            oldest_processing=load.oldest_running if load.running else None,
+            items_per_second=ended / MINUTE.total_seconds(),
+            last_hour=last_hour(workers, payload.name),
+            errors=errors[:MOST_GROUPS],
+        )
+
+    async def get_list(self, payload: QueuesGetListPayload) -> list[QueueResponse]:
+        """Return all queues that this user sees."""
+        with said_by_openiap():
+            return await self._all(payload.filter, payload.sort_by, payload.sort_direction)
+
+    async def get_plist(self, payload: QueuesGetPListPayload) -> PaginatedResponse[QueueResponse]:
+        """Return a page of queues, and how many there are."""
+        with said_by_openiap():
+            by_name = payload.sort_by == "name"
+            found = await self._all(
+                payload.filter, payload.sort_by, payload.sort_direction, count=not by_name
+            )
+            page = found[payload.offset : payload.offset + payload.limit]
+            if by_name:  # what is not shown is not counted
+                now = datetime.now(UTC)
+                workers = await self._workers(now - MINUTE)
+                page = [await self._counted(queue, now, workers) for queue in page]
+        return PaginatedResponse(
+            items=page, total=len(found), limit=payload.limit, offset=payload.offset
+        )
+
+    async def count(self, payload: QueueItemsPayload) -> int:
+        """Return how many items a queue holds, in whatever state.
+
+        Raises:
+            QueueNotFoundError: there is none.
+        """
+        with said_by_openiap():
+            await self._found(payload.name)
+            return sum((await self._store.count(payload.name)).values())
+
+    async def create_one(self, payload: QueueCreatePayload) -> QueueResponse:
+        """Make a queue; the answer says what is unwise about it.
+
+        Raises:
+            ValidationError: no name.
+            QueueExistsError: there is one.
+            QueueNotFoundError: a queue to go on to is not there.
+            PrincipalNotFoundError: a role or user is not there.
+        """
+        name = payload.name
+        if not name.strip():
+            raise ValidationError("A queue needs a name.")
+        with said_by_openiap():
+            if await self._store.get_one(name) is not None:
+                raise QueueExistsError(name)
+            chain, entries = await self._chain(payload), await self._entries(payload.workers)
+            await self._store.create_one(name, _values(payload), chain)
+            made = await self._found(name)
+            # Rights are written once there are some, so that those of the maker stay.
+            later = chain if self._store.administers else {}
+            return await self._written(made, {**later, **_granted(made, entries)})
+
+    async def update_one(self, payload: QueueUpdatePayload) -> QueueResponse:
+        """Change a queue; the answer says what is unwise about it.
+
+        Raises:
+            QueueNotFoundError: it, or a queue to go on to, is not there.
+            PrincipalNotFoundError: a role or user is not there.
+            ForbiddenError: this user may not change it.
+        """
+        with said_by_openiap():
+            document = await self._found(payload.name)
+            chain, entries = await self._chain(payload), await self._entries(payload.workers)
+            granted = _granted(document, entries)
+            return await self._written(document, {**_values(payload), **chain, **granted})
+
+    async def delete_one(self, payload: QueueDeletePayload, on_gone: OnGone = nobody) -> None:
+        """Delete a queue with all its items.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueForbiddenError: this user may not delete it; then its items stay.
+            QueueKeptError: OpenIAP did not delete it.
+        """
+        with said_by_openiap():
+            name = payload.name
+            document = await self._found(name)
+            rights = rights_of(document, self._store.client.user)
+            if rights is not None and "delete" not in rights:
+                raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+            await self._purge(name, on_gone)
+            await self._store.delete_one(name, id_of(document))
+            if not self._store.administers and await self._store.get_one(name) is not None:
+                raise QueueKeptError(
+                    f"Queue {name} is empty now and still there: OpenIAP does not let this client"
+                    " delete it. Use the native one: --client native."
+                )
+
+    async def purge(
+        self, payload: QueuePurgePayload, on_gone: OnGone = nobody
+    ) -> QueuePurgeResponse:
+        """Delete items of a queue and their files; those that are pushed meanwhile may or may not
+        be among them.
+
+        Args:
+            payload: which.
+            on_gone: called with how many more were deleted.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueKeptError: this user may not delete its items.
+            FilterError: the filter cannot be.
+        """
+        name, filter = payload.name, payload.filter
+        with said_by_openiap():
+            await self._found(name)
+            if filter.is_empty:
+                return QueuePurgeResponse(queue=name, deleted=await self._purge(name, on_gone))
+        if filter.queue not in (None, name):
+            raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
+        told = 0
+
+        def on_progress(response: BatchResponse) -> None:
+            nonlocal told
+            on_gone(response.done - told)
+            told = response.done
+
+        done = await self._items.delete_batch(
+            ItemsDeleteBatchPayload(
+                filter=filter.model_copy(update={"queue": name}), before=payload.before
+            ),
+            on_progress,
+        )
+        return QueuePurgeResponse(
+            queue=name, deleted=done.done, changed=done.changed, failed=done.failed
+        )
+
+    async def pause(self, payload: QueuePausePayload) -> QueueResponse:
+        """Have no worker of the fleet pop a queue, until it is resumed or the pause is over; items
+        in flight finish. A pause that is there already is replaced.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueForbiddenError: this user may not update the queue.
+            ValidationError: an end that is over, or two.
+        """
+        if payload.until is not None and payload.seconds is not None:
+            raise ValidationError("A pause ends at a time, or after so long: give one of them.")
+        with said_by_openiap():
+            document = await self._found(payload.name)
+            now, until = await self._server_now(), payload.until
+            if payload.seconds is not None:
+                until = now + timedelta(seconds=payload.seconds)
+            if until is not None and until.tzinfo is None:
+                until = until.replace(tzinfo=UTC)
+            if until is not None and until <= now:
+                raise ValidationError(
+                    f"The pause would be over: {until:%Y-%m-%d %H:%M:%S %Z}; it is"
+                    f" {now:%Y-%m-%d %H:%M:%S} UTC."
+                )
+            user = self._store.client.user
+            by = "" if user is None else user.username or user.name
+            pause = Pause(payload.reason.strip(), by, now, until)
+            return await self._set_pause(document, pause, now)
+
+    async def resume(self, payload: QueueResumePayload) -> QueueResponse:
+        """Let a queue be popped again; nothing is done to one that is not paused.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueForbiddenError: this user may not update the queue.
+        """
+        with said_by_openiap():
+            document = await self._found(payload.name)
+            now = datetime.now(UTC)
+            if PAUSE not in document:
+                return queue_of(document, now)
+            return await self._set_pause(document, None, now)
+
+    async def _set_pause(
+        self, document: JsonObject, pause: Pause | None, now: datetime
+    ) -> QueueResponse:
+        name, what = text_of(document.get("name")), "paused" if pause else "resumed"
+        value = None if pause is None else pause.document()
+        try:
+            done = await self._store.set_field(id_of(document), PAUSE, value)
+        except AccessDenied:
+            done = False
+        if not done:
+            raise QueueForbiddenError(name, what, "update")
+        rest = {key: one for key, one in document.items() if key != PAUSE}
+        return queue_of(rest if value is None else {**rest, PAUSE: value}, now)
+
+    async def _all(
+        self, filter: QueueFilter, sort_by: SortBy, direction: str, *, count: bool = True
+    ) -> list[QueueResponse]:
+        now = datetime.now(UTC)  # looking writes nothing, and asking for the server's time does
+        documents: dict[str, JsonObject] = {}
+        for document in await self._store.get_list():
+            # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
+            documents.setdefault(text_of(document.get("name")), document)
+        found = [queue_of(one, now) for name, one in documents.items() if name]
+        found = [queue for queue in found if _fits(queue, filter)]
+        if count:
+            workers = await self._workers(now - MINUTE)
+            found = [await self._counted(queue, now, workers) for queue in found]
+        found.sort(key=lambda queue: queue.name)
+        found.sort(key=lambda queue: _rank(queue, sort_by), reverse=direction == "desc")
+        return found
+
+    async def _listed(
+        self, document: JsonObject, now: datetime, workers: Sequence[JsonObject]
+    ) -> QueueResponse:
+        return await self._counted(queue_of(document, now), now, workers, oldest=False)
+
+    async def _counted(
+        self,
+        queue: QueueResponse,
+        now: datetime,
+        workers: Sequence[JsonObject],
+        *,
+        oldest: bool = True,
+    ) -> QueueResponse:
+        items = await self._store.count(queue.name)
+        waiting = None
+        if oldest and items["new"]:
+            load = await self._store.load(queue.name, now)
+            waiting = load.oldest_waiting if load.waiting else None
+        living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
+        slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
+        working = [one for one in slots if one]
+        return queue.model_copy(
+            update={
+                "items": QueueItemsResponse(**items),
+                "oldest_waiting": waiting,
+                "workers": len(working),
+                "slots": sum(working),
+            }
+        )
+
+    async def _workers(self, since: datetime) -> list[JsonObject]:
+        try:
+            return await self._store.get_workers(since)
+        except AccessDenied:
+            return []
+
+    async def _found(self, name: str) -> JsonObject:
+        document = await self._store.get_one(name)
+        if document is None:
+            raise QueueNotFoundError(name)
+        return document
+
+    async def _purge(self, name: str, on_gone: OnGone) -> int:
+        gone = 0
+        while items := await self._store.get_some_items(name):
+            deleted = await self._store.delete_items(items)
+            if not deleted:
+                raise QueueKeptError(
+                    f"The items of queue {name} are there and cannot be deleted: this user has no"
+                    " right to delete them."
+                )
+            gone += deleted
+            on_gone(deleted)
+        return gone
+
+    async def _chain(self, payload: QueueCreatePayload | QueueUpdatePayload) -> dict[str, str]:
+        """Return the fields for the success and failed queues: names, and the ids that go along."""
+        fields: dict[str, str] = {}
+        for key, target in (
+            ("success_wiq", payload.success_queue),
+            ("failed_wiq", payload.failed_queue),
+        ):
+            if target is not None:
+                fields[key] = target
+                fields[f"{key}id"] = id_of(await self._found(target)) if target else ""
+        return fields
+
+    async def _entries(self, names: Sequence[str]) -> list[JsonObject]:
+        """Return the access list's entries for roles and users."""
+        entries: list[JsonObject] = []
+        for name in names:
+            found = await self._store.get_principal(name)
+            if found is None:
+                raise PrincipalNotFoundError(name)
+            entries.append({"_id": id_of(found), "name": name, "rights": WORKS})
+        return entries
+
+    async def _written(self, document: JsonObject, values: Mapping[str, Any]) -> QueueResponse:
+        if values:
+            await self._store.replace_one({**document, **values})
+        name = text_of(document.get("name"))
+        return queue_of(await self._found(name), datetime.now(UTC))
+
+    async def _server_now(self) -> datetime:
+        try:
+            return await ServerClock(self._store.client).now()
+        except AccessDenied:
+            return datetime.now(UTC)
+
+
+def _values(payload: QueueCreatePayload | QueueUpdatePayload) -> dict[str, Any]:
+    """Return what the protocol carries."""
+    found = {
+        "maxretries": payload.max_retries,
+        "retrydelay": payload.retry_delay,
+        "initialdelay": payload.initial_delay,
+        "amqpqueue": payload.amqp_queue,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _granted(document: JsonObject, entries: Sequence[JsonObject]) -> dict[str, Any]:
+    """Return a queue's whole access list with these entries; {} without any. Rights that somebody
+    has beyond them stay."""
+    if not entries:
+        return {}
+    acl = [dict(ace) for ace in document.get("_acl") or ()]
+    for entry in entries:
+        mine = next((ace for ace in acl if ace.get("_id") == entry["_id"]), None)
+        if mine is None:
+            acl.append(dict(entry))
+        else:
+            mine["rights"] = number(mine.get("rights")) | WORKS
+    return {"_acl": acl}
+
+
+def _fits(queue: QueueResponse, filter: QueueFilter) -> bool:
+    if filter.name is not None and filter.name.casefold() not in queue.name.casefold():
+        return False
+    return filter.paused is None or filter.paused is (queue.paused is not None)
+
+
+def _rank(queue: QueueResponse, sort_by: SortBy) -> Any:
+    if sort_by == "name":
+        return queue.name
+    if sort_by == "oldest":
+        return queue.oldest_waiting or 0.0
+    return 0 if queue.items is None else getattr(queue.items, sort_by)
