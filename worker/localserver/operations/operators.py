@@ -59,6 +59,9 @@ def _quickly(document: Document, update: Document) -> Document:
         act = _OPERATORS.get(operator)
         if act is None:
             raise _NotHereError
+        if operator == "$set" and not any("." in path for path in fields):
+            result.update(fields)
+            continue
         for path, value in fields.items():
             above, _, name = path.rpartition(".")
             place = _place(result, above, copied, make=operator != "$unset") if above else result
