@@ -63,8 +63,11 @@ def _quickly(document: Document, update: Document) -> Document:
             result.update(fields)
             continue
         for path, value in fields.items():
+            if "." not in path:
+                act(result, path, value, path)
+                continue
             above, _, name = path.rpartition(".")
-            place = _place(result, above, copied, make=operator != "$unset") if above else result
+            place = _place(result, above, copied, make=operator != "$unset")
             if place is not None:
                 act(place, name, value, path)
     return result
