@@ -155,15 +155,17 @@ def _about_extra(sql: Sql, key: str, wanted: object) -> bool:
     """Take what a field that workers put beside the others is."""
     if not _SEGMENT.fullmatch(key) or not _is_text(wanted):
         return False
-    extra = "CASE extra WHEN '' THEN '{}' ELSE extra END"
-    value, kind = (f"json_{what}({extra}, '$.\"{key}\"')" for what in ("extract", "type"))
+    value, kind = (f"json_{what}(extra, '$.\"{key}\"')" for what in ("extract", "type"))
     condition = prepared({key: wanted}, dates=True)
 
     def meets(found: Any) -> bool:
         return applies(condition, json_text.with_dates(json_text.parse(found)))
 
     odd = f"ifnull({kind}, '') = 'array'"
-    sql.add(f"(({value} = ? AND NOT {odd}) OR ({odd} AND asked(?, {extra})))", wanted, meets)
+    # Most have no such field, and are not read for it.
+    there = f"instr(extra, '\"{key}\"') > 0"
+    is_it = f"({value} = ? AND NOT {odd}) OR ({odd} AND asked(?, extra))"
+    sql.add(f"CASE WHEN {there} THEN ({is_it}) ELSE 0 END", wanted, meets)
     return True
 
 
