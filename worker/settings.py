@@ -161,6 +161,7 @@ class Settings(BaseModel):
     log_level: Literal["error", "warn", "info", "verbose", "debug", "trace"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     item_log: Literal["all", "failures", "none"] = "all"
+    history: int = Field(default=20, ge=0, le=200)
     metric_url: str = ""
     log_url: str = ""
     trace_url: str = ""

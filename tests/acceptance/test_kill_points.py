@@ -22,6 +22,8 @@ from tests.acceptance.processes import WAIT, until
 from tests.acceptance.proxy import pops, updates
 from tests.acceptance.results import table, write_section
 from tests.acceptance.stage import Stage
+from worker.item.history import FIELD, history_of
+from worker.openiap.workitem import JsonObject
 
 ASKED: Final = "asked"
 SENT: Final = "sent"
@@ -244,6 +246,8 @@ async def one_accident(accident: Accident, client: str, folder: Path, cells: Cel
             found[queue] = await stage.settled(queue, held.ids[queue], DEADLINE)
         for queue, books in found.items():
             cells[accident.name, queue, client] = books
+        ids = {"$in": [id for queue in POINTS for id in held.ids[queue]]}
+        ends = {one["_id"]: told(one) for one in await outsider.query("workitems", {"_id": ids})}
     wrong = {
         queue: books
         for queue, books in found.items()
@@ -252,6 +256,14 @@ async def one_accident(accident: Accident, client: str, folder: Path, cells: Cel
     assert not wrong
     assert {queue: books.runs[-1] for queue, books in found.items()} == accident.runs
     assert all(books.runs[:-1] == (1,) * OTHERS for books in found.values())
+    if client == "native":  # the timeline tells each outcome once: it is the very same write
+        assert set(ends.values()) == {1}, ends
+
+
+def told(document: JsonObject) -> int:
+    """Return how many successes an item's timeline tells."""
+    entries = history_of(document["_id"], document.get(FIELD)).entries
+    return sum(entry.what == "succeeded" for entry in entries)
 
 
 def page(cells: Cells) -> str:

@@ -169,6 +169,7 @@ class Assembly:
             chance=chance,
             server_stamp=lambda: heartbeat.last_stamp,
             now=now,
+            history=settings.history,
         )
         followups = FollowUps(
             pool,
@@ -186,6 +187,7 @@ class Assembly:
             counts=counts,
             log=log,
             item_log=ItemLog(settings.item_log, log),
+            history=settings.history > 0,
         )
         heartbeat = Heartbeat(
             WorkerInfo(

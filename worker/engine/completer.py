@@ -41,6 +41,7 @@ class Completer:
         outbox: None where the disk does not take it.
         followups: pushes what succeeded items asked for; None where nothing is pushed.
         item_log: says what became of each item; None where nobody reads it.
+        history: whether the items' timelines are kept.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Completer:
         counts: Counts,
         log: Log,
         item_log: ItemLog | None = None,
+        history: bool = False,
     ) -> None:
         self.outbox: Final = outbox
         self.spool: Final = spool
@@ -61,6 +63,7 @@ class Completer:
         self._counts = counts
         self._log = log
         self._item_log = item_log
+        self._history = history
 
     async def complete(
         self, running: Running, outcome: Outcome, events: ItemEvents | None = None
@@ -75,12 +78,21 @@ class Completer:
         span = running.span if outcome.waits is None else None  # one that waits was not worked
         if span is not None:
             span.end(outcome, running.failed_as)
+        if self._history and running.failed_as:
+            outcome = replace(outcome, error_class=running.error_class or running.failed_as)
         if self.outbox is not None:
             large = running.large and outcome.payload is not None and outcome.written is None
-            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large)
+            ran = running.ran if self._history else None
+            await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large, ran=ran)
         attached = outcome.attachments
         delivery = Delivery(
-            workitem, outcome, running.popped, running.epoch, on_overdue=running.become_overdue
+            workitem,
+            outcome,
+            running.popped,
+            running.epoch,
+            on_overdue=running.become_overdue,
+            copy_of=running.copy_of,
+            ran=running.ran,
         )
         settling = None if span is None else span.settle()
         delivered = await self._sender.deliver(delivery)

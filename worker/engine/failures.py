@@ -22,7 +22,7 @@ from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool, SpooledFiles
 from worker.engine.shortages import Shortages
 from worker.errors import Skip
-from worker.item.error_chain import label_of
+from worker.item.error_chain import class_of, label_of
 from worker.item.outcome import Outcome, failure, released, spent, with_facts
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.pool import Pool
@@ -98,6 +98,7 @@ class Failures:
         )
         if outcome.kind != "successful":
             running.failed_as = label_of(error)
+            running.error_class = class_of(error)
             if self._keep:
                 running.error = error
             outcome = with_facts(

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from worker.engine.concurrency.gate import Admission
 from worker.engine.delivery.delivery import Delivered
 from worker.item.item import Item
+from worker.item.origin import origin_of
 from worker.item.trace import Trace
 from worker.openiap.workitem import Workitem
 from worker.telemetry.spans import ItemSpan
@@ -37,6 +38,7 @@ class Running:
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
         failed_as: the code or the class of that, for metrics; "" for none.
+        error_class: its class; "" where that is not known apart.
         ran: seconds that its handler took, once it has ended.
         span: of the attempt, where this process makes some.
         large: what it holds, or what came of it, is worked in a thread.
@@ -58,6 +60,7 @@ class Running:
     error: BaseException | None = None
     span: ItemSpan | None = None
     failed_as: str = ""
+    error_class: str = ""
     ran: float | None = None
     large: bool = False
 
@@ -73,6 +76,15 @@ class Running:
         """When it was due, where its push said that: in seconds since 1970."""
         item = self.item
         return item.metadata.due if item is not None and item.has_metadata else None
+
+    @property
+    def copy_of(self) -> str:
+        """The id of the item that a chain copied; "" where it is no copy, or that is not known."""
+        item = self.item
+        if item is None or not item.has_metadata or item.metadata.origin is None:
+            return ""
+        found = origin_of(item.metadata.origin, self.workitem.id)
+        return "" if found is None else found.id
 
     def become_overdue(self) -> None:
         """Give up the slot: the outcome is on disk, and the server refuses it for long."""

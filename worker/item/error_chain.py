@@ -71,6 +71,11 @@ def label_of(error: BaseException) -> str:
     return type(decided).__name__[:MAX_LABEL]
 
 
+def class_of(error: BaseException) -> str:
+    """Return the name of the class of the error that decides."""
+    return type(deciding(error)).__name__[:MAX_LABEL]
+
+
 def by_weight(errors: Sequence[BaseException]) -> list[BaseException]:
     """Return errors with those first that decide whatever the rules are."""
     return sorted(errors, key=lambda one: _rank(deciding(one), None))

@@ -14,6 +14,10 @@
 - ``unique``, ``follow_up``: the id under which a unique push or a follow-up item is known that
   could not have it (``producer/insert.py``); it stays, for who asks whether the item is there.
 - ``origin``: the item that this one is a copy of, where a chain made it; see ``origin.py``.
+- ``parent``: the item that asked for this one, a follow-up that cannot have it elsewhere.
+- ``schedule``: the schedule and the tick that this item is of, where that is so.
+- ``history``: what became of earlier runs, where it has no place beside the payload
+  (``history.py``). It does not go along a chain.
 
 Handlers never see the key: it is taken out before the payload is validated.
 """
@@ -26,12 +30,14 @@ from typing import Any, Final
 from worker.errors import WorkerError
 from worker.item.headers import NONE, stored_headers
 from worker.item.json_form import NotJson, json_form
+from worker.item.new_item import PARENT, SCHEDULE
 from worker.item.trace import Trace, trace_of
 from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
 
 KEY: Final = "openiap_worker"
 ORIGIN: Final = "origin"
+HISTORY: Final = "history"
 MAX_CHECKPOINT: Final = 1024 * 1024
 """Bytes of JSON; it travels with every write and every pop of the item."""
 
@@ -53,6 +59,9 @@ class Metadata:
     headers: Mapping[str, str] = field(default_factory=lambda: NONE)
     trace: Trace | None = None
     due: float | None = None
+    parent: str = ""
+    schedule: JsonObject | None = None
+    history: JsonObject | None = None
 
     def content(self) -> JsonObject:
         """Return what is stored under the key; {} for nothing."""
@@ -77,6 +86,12 @@ class Metadata:
                 found["tracestate"] = self.trace.tracestate
         if self.due is not None:
             found["due"] = self.due
+        if self.parent:
+            found[PARENT] = self.parent
+        if self.schedule is not None:
+            found[SCHEDULE] = self.schedule
+        if self.history is not None:
+            found[HISTORY] = self.history
         return found
 
 
@@ -88,7 +103,8 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         return rest, Metadata()
     progress, namespace = found.get("progress"), found.get("namespace")
     unique, origin = found.get("unique"), found.get(ORIGIN)
-    follow_up = found.get("follow_up")
+    follow_up, parent = found.get("follow_up"), found.get(PARENT)
+    schedule, history = found.get(SCHEDULE), found.get(HISTORY)
     return rest, Metadata(
         checkpoint=found.get("checkpoint"),
         progress=progress if isinstance(progress, dict) else None,
@@ -99,6 +115,9 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         headers=stored_headers(found.get("headers")) or NONE,
         trace=trace_of(found.get("traceparent"), found.get("tracestate", "")),
         due=_moment(found.get("due")),
+        parent=parent if isinstance(parent, str) else "",
+        schedule=schedule if isinstance(schedule, dict) else None,
+        history=history if isinstance(history, dict) else None,
     )
 
 

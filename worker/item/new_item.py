@@ -17,6 +17,10 @@ from worker.openiap.workitem import JsonObject
 
 DEFAULT_NAME: Final = "New work item"
 DEFAULT_PRIORITY: Final = 2
+PARENT_FIELD: Final = "openiap_worker_parent"
+SCHEDULE_FIELD: Final = "openiap_worker_schedule"
+PARENT: Final = "parent"
+SCHEDULE: Final = "schedule"
 DUE_AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """When an item is due that waits for nothing. No clock has a part in it: an item of a machine whose
 clock is ahead of the server's would wait for as long."""
@@ -110,6 +114,34 @@ class NewItem:
             document["_acl"] = list(self.acl)
         return document
 
+    def marks(self) -> JsonObject:
+        """Return what of it stands in the payload where its document cannot be written."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class TickItem(NewItem):
+    """An item to be, of a tick of a schedule.
+
+    Attributes:
+        schedule: its name.
+        tick: UTC.
+    """
+
+    schedule: str = ""
+    tick: datetime = DUE_AT_ONCE
+
+    def document(self) -> JsonObject:
+        """Return the document of the new item, with whose it is."""
+        return {**NewItem.document(self), SCHEDULE_FIELD: self._mark()}
+
+    def marks(self) -> JsonObject:
+        """Return whose it is."""
+        return {SCHEDULE: self._mark()}
+
+    def _mark(self) -> JsonObject:
+        return {"name": self.schedule, "tick": round(self.tick.timestamp() * 1000)}
+
 
 @dataclass(frozen=True, slots=True)
 class FollowUp(NewItem):
@@ -128,7 +160,11 @@ class FollowUp(NewItem):
 
     def document(self) -> JsonObject:
         """Return the document of the new item, with its parent's id."""
-        return {**NewItem.document(self), "openiap_worker_parent": self.parent}
+        return {**NewItem.document(self), PARENT_FIELD: self.parent}
+
+    def marks(self) -> JsonObject:
+        """Return its parent's id."""
+        return {PARENT: self.parent}
 
     def kept(self) -> JsonObject:
         """Return it as JSON, for the outbox."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from worker.item.error_text import MAX_MESSAGE, clip, coded
-from worker.item.metadata import KEY, ORIGIN
+from worker.item.metadata import HISTORY, KEY, ORIGIN
 from worker.item.outcome import Outcome
 from worker.openiap.fields import number, object_of, text_of
 from worker.openiap.workitem import APPLICATION, BUSINESS, JsonObject, Workitem
@@ -94,6 +94,7 @@ def marked(payload: JsonObject, mark: JsonObject) -> JsonObject:
     kept = object_of(payload.get(KEY))
     own = _own(kept.get(ORIGIN), mark["id"])
     new = {**mark, BEFORE: {k: v for k, v in own.items() if k != BEFORE}} if own else mark
+    kept.pop(HISTORY, None)  # the copy has one of its own
     return {**payload, KEY: {**kept, ORIGIN: new}}
 
 

@@ -106,6 +106,8 @@ class Outcome:
         written: the payload's JSON text, where it was made already.
         allowed: the attempts that the error's rule allows in all, where it counts them; for the
             log line of this life, not kept on disk.
+        ran: seconds that the handler took, where that is known.
+        error_class: of the exception that decided it, or "".
         waits: why and until when an item that is handed back is parked; not kept on disk, so one
             that was not parked before a crash is handed back by the next life.
     """
@@ -118,6 +120,8 @@ class Outcome:
     attachments: tuple[tuple[str, str], ...] = ()
     pushes: tuple[FollowUp, ...] = ()
     allowed: int | None = field(default=None, compare=False)
+    ran: float | None = field(default=None, compare=False)
+    error_class: str = field(default="", compare=False)
     waits: Waits | None = None
     written: Written | None = field(default=None, compare=False, repr=False)
 

@@ -9,8 +9,10 @@
 A thread of its own holds the connection and an event loop; see ``worker.sync``.
 """
 
+from worker.item.history import USUAL
 from worker.management.items.batch import OnProgress, nobody
 from worker.management.items.service import Items as AsyncItems
+from worker.management.items.timeline import ItemHistoryResponse
 from worker.management.items.types import (
     BatchPayload,
     BatchPreviewResponse,
@@ -19,6 +21,7 @@ from worker.management.items.types import (
     ItemDeletePayload,
     ItemDetailResponse,
     ItemFilter,
+    ItemGetHistoryPayload,
     ItemGetPayload,
     ItemResponse,
     ItemRetryPayload,
@@ -67,15 +70,23 @@ class Items:
     Args:
         openiap: connected.
         contracts: what patched payloads are held to.
+        history: entries that an item's timeline keeps; see the setting of that name.
     """
 
-    def __init__(self, openiap: OpenIAP, *, contracts: Checks | None = None) -> None:
+    def __init__(
+        self, openiap: OpenIAP, *, contracts: Checks | None = None, history: int = USUAL
+    ) -> None:
         self._openiap = openiap
-        self._items = AsyncItems(openiap.present_client(), contracts=contracts)
+        client = openiap.present_client()
+        self._items = AsyncItems(client, contracts=contracts, history=history)
 
     def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
         """Return an item whole."""
         return self._openiap.wait(self._items.get_one(payload))
+
+    def get_history(self, payload: ItemGetHistoryPayload) -> ItemHistoryResponse:
+        """Return an item's timeline, what it comes from and what came of it."""
+        return self._openiap.wait(self._items.get_history(payload))
 
     def get_list(self, payload: ItemsGetListPayload) -> list[ItemResponse]:
         """Return the first so many items."""

@@ -14,6 +14,8 @@ FAILED: Final = "failed"
 RETRY: Final = "retry"
 ABANDONED: Final = "abandoned"
 
+SMALL: Final = 64 * 1024
+"""Characters of a payload's text that is small enough to be kept, and sent again."""
 MOST_FILES: Final = 1_000
 """Files that are given to an item: each is an upload of its own, and the official library fetches
 all of them whenever the item is popped."""
@@ -43,7 +45,8 @@ class Workitem:
 
     ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
     ``size`` is the length of the payload's text as it came, 0 for an item that did not come;
-    ``text`` is that text where it is known and pydantic's core reads it, else "".
+    ``text`` is that text where it is known and pydantic's core reads it, else ""; ``came`` is the
+    same of a small one that the official library brought.
     """
 
     id: str = ""
@@ -67,6 +70,7 @@ class Workitem:
     errortype: str = ""
     size: int = field(default=0, compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
+    came: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -130,7 +130,7 @@ async def _pushed(client: Client, item: NewItem, id_field: str) -> Inserted:
     found = await client.query(COLLECTION, query, {"_id": 1}, top=1)
     if found:
         return Inserted(str(found[0]["_id"]), fresh=False)
-    metadata = {**object_of(item.payload.get(KEY)), id_field: item.id}
+    metadata = {**object_of(item.payload.get(KEY)), **item.marks(), id_field: item.id}
     pushed = await client.push_workitem(
         item.queue,
         {**item.payload, KEY: metadata},

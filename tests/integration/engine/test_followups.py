@@ -168,7 +168,7 @@ async def test_process_handlers_checkpoint_and_push_over_their_pipe(
     await client.push_workitem("asks", {})
     await start(process_deeds.sliced, process_deeds.asks, process_deeds.sums)
     (done,) = await until_finished(client, "slices", 1)
-    assert (done["_id"], done["payload"]) == (pushed.id, {"began_at": 3})
+    assert (done["_id"], taken_out(done["payload"])[0]) == (pushed.id, {"began_at": 3})
     # One after the other, and all after the outcome: the last one's arrival is waited for.
     follow = await until_one(client, {"wiq": "next"})
     assert follow["payload"] == {"from": 3}

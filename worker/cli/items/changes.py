@@ -287,7 +287,7 @@ def _each(
     errors: dict[str, str] = {}
 
     async def work(signed: Client) -> None:
-        items = Items(signed)
+        items = Items(signed, history=settings.history)
         for id in dict.fromkeys(ids):
             try:
                 item = await one(items, id)

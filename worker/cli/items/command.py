@@ -1,4 +1,5 @@
-"""``items``: list, show, errors, index; what changes items is in ``changes.py``."""
+"""``items``: list, show, errors, index; what changes items is in ``changes.py``, and all else has a
+file of its own."""
 
 from typing import Annotated, get_args
 
@@ -6,6 +7,10 @@ import typer
 
 from worker.cli.items.changes import delete, edit, move, priority, retry
 from worker.cli.items.choice import Choice, with_choice
+from worker.cli.items.download import download
+from worker.cli.items.history import history
+from worker.cli.items.watch import watch
+from worker.cli.push import push
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import sort_fields
 from worker.cli.shared.errors import usage_error
@@ -175,6 +180,10 @@ def index(
         to_stdout().print(f"Made: {', '.join(made)}." if made else "All indexes are there.")
 
 
+app.command("history")(history)
+app.command("download")(download)
+app.command("watch")(watch)
+app.command("push")(push)
 app.command("retry")(retry)
 app.command("delete")(delete)
 app.command("move")(move)

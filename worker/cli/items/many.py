@@ -89,7 +89,7 @@ def change_many(
         )
 
     async def work(signed: Client) -> BatchResponse | None:
-        items = Items(signed, contracts=change.checks)
+        items = Items(signed, contracts=change.checks, history=settings.history)
         preview = await items.preview_batch(change.asked(filter, begun))
         if dry_run and as_json:
             print_json(preview.model_dump())

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.cli.shared.item_view import moment, name_of, state
+from worker.cli.shared.links_view import show_links
 from worker.cli.shared.output import many, pretty_json, safe, show, show_facts
 from worker.durations import text as duration_text
-from worker.item.metadata import KEY, ORIGIN
+from worker.item.metadata import HISTORY, KEY, ORIGIN
+from worker.item.new_item import PARENT, SCHEDULE
 from worker.item.origin import DeadLetter, origin_of
 from worker.management.items.types import ItemDetailResponse, ItemWorker
 from worker.openiap.fields import moment_of, object_of, text_of
@@ -21,10 +23,12 @@ from worker.openiap.workitem import NEW, SUCCESSFUL, JsonObject
 
 MAX_SHOWN: Final = 300
 """Characters of a mark."""
+COPIES: Final = ("chain", "dead letter")
 TOLD: Final = frozenset(
     {
         *("checkpoint", "progress", "namespace", "unique", "follow_up", ORIGIN),
         *("headers", "traceparent", "tracestate", "due"),
+        *(HISTORY, PARENT, SCHEDULE),
     }
 )
 """Marks that have words of their own, or say nothing to people."""
@@ -79,6 +83,9 @@ def show_item(
             for one in item.files
         ]
         show(console, {"name": "", "size": "number", "id": "dim"}, rows)
+    # A copy's original is told above, with its error.
+    parent = None if item.parent is None or item.parent.how in COPIES else item.parent
+    show_links(console, parent, item.children, more=item.more_children, utc=utc)
 
 
 def waiting(item: ItemDetailResponse, now: datetime, *, utc: bool = False) -> str:

@@ -26,6 +26,7 @@ from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader, chained
 from worker.engine.delivery.server_clock import ServerClock
+from worker.engine.delivery.timeline import Timelines
 from worker.item.outcome import Written
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
@@ -62,6 +63,7 @@ class ConditionalWrite:
         decided: Decided,
         now: Callable[[], datetime],
         time: ServerClock,
+        timelines: Timelines,
         log: LinkLog,
     ) -> None:
         self._pool = pool
@@ -72,6 +74,7 @@ class ConditionalWrite:
         self._decided = decided
         self._now = now
         self._time = time
+        self._timelines = timelines
         self._log = log
         self._able: bool | None = None
         self._compares_runs = True
@@ -180,8 +183,9 @@ class ConditionalWrite:
         """Send a conditional update, and return whether it met its run; None where it has to go
         the other way."""
         written = delivery.outcome.written
+        change = self._timelines.in_change(delivery, ending)
         large = len(written.text) > LARGE if written else is_large(ending.change)
-        text = await apart(large, _text_of, ending.change, written)
+        text = await apart(large, _text_of, change, written)
         if not text:
             delivery.unfit = True
             return None
@@ -196,6 +200,8 @@ class ConditionalWrite:
             self._rights.note_missing(delivery.workitem.wiq, error.text)
             return None
         except ServerError as error:
+            if self._timelines.refused(delivery, error.text):
+                return await self._matches(delivery, ending)
             if NO_PLACE in error.text:
                 delivery.unfit = True
                 return None

@@ -30,6 +30,10 @@ class Delivery:
         raises: whether an item that is put back after a death gets a higher number: its worker may
             be alive, and late.
         reads: how often its payload was asked for in vain.
+        by: who ends the run where that is not who had it; "" else.
+        copy_of: the item that this one is a copy of, as far as that is known.
+        ran: seconds that the handler took, where they are known and the outcome does not say.
+        anew: whether what stands there as the item's history was refused, so that it begins anew.
         took: how many seconds the server took for the last write of it; 0 where none was answered.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
@@ -49,6 +53,10 @@ class Delivery:
     unfit: bool = False
     uploaded: list[WorkitemFile] | None = None
     reads: int = 0
+    by: str = ""
+    copy_of: str = ""
+    ran: float | None = None
+    anew: bool = False
     took: float = 0.0
 
     async def timed(self, write: Awaitable[T]) -> T:

@@ -21,12 +21,14 @@ from worker.engine.delivery.conditional import ConditionalWrite
 from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery, due_for_certain
 from worker.engine.delivery.document_rights import DocumentRights
+from worker.engine.delivery.ending import state_after
 from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.origins import Origins
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.release import handed_back, retried, taken_over
 from worker.engine.delivery.server_clock import ServerClock, Stamp
+from worker.engine.delivery.timeline import Timelines
 from worker.errors import WorkerError
 from worker.item.outcome import NOTHING_RAISED, Outcome, released, update_of
 from worker.openiap.client import Client
@@ -73,6 +75,7 @@ class WriteBack:
         clock: seconds that go on while the machine sleeps.
         server_stamp: the server's last on a heartbeat, or None where there was none.
         now: what times of retries are reckoned from.
+        history: entries that an item's timeline keeps.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class WriteBack:
         server_stamp: Callable[[], Stamp | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: random.Random | None = None,
+        history: int = 0,
     ) -> None:
         self._pool = pool
         self._worker_id = worker_id
@@ -102,6 +106,7 @@ class WriteBack:
         self._rights = rights or DocumentRights(lambda: pool.epoch, log)
         self._rules = rules or QueueRulesReader(pool, clock)
         self._time = ServerClock(clock, server_stamp)
+        self._timelines = Timelines(worker_id, history, now)
         decided = Decided(pool, log)
         self._owner = Owner(
             pool, worker_id=worker_id, rights=self._rights, decided=decided, log=log
@@ -116,6 +121,7 @@ class WriteBack:
             decided=decided,
             now=now,
             time=self._time,
+            timelines=self._timelines,
             log=log,
         )
         self._carries_times: bool | None = None
@@ -195,6 +201,7 @@ class WriteBack:
         if delivery.outcome.kind == "application" and delivery.workitem.retries:
             allowed = await self._rules.maxretries(delivery.workitem.wiq)
             spared = await gives_back(self._pool, delivery.workitem, allowed)
+        update = await self._told(delivery, update, spared=spared)
         if not spared:
             update = await self._origins.marked(delivery, update)
         if update.nextrun is not None:
@@ -202,6 +209,16 @@ class WriteBack:
             if ended is not None:
                 return ended
         return await self._update(delivery, update, files, ignoremaxretries=spared)
+
+    async def _told(self, delivery: Delivery, update: Workitem, *, spared: bool) -> Workitem:
+        """Return an update with what becomes of the run; see ``Timelines``."""
+        if not self._timelines.kept:
+            return update
+        rules = None if spared else await self._rules.of(delivery.workitem)
+        state = NEW
+        if rules is not None:
+            state = state_after(delivery.outcome, delivery.workitem.retries, rules)
+        return self._timelines.in_payload(delivery, update, state)
 
     async def _update(
         self,
@@ -242,7 +259,9 @@ class WriteBack:
             return ended
         there = self._time.now(delivery, moment_of(document.get("lastrun")))
         due = at if there is None else there + (at - self._now())
-        back = retried(document, delivery.outcome, due)
+        back = self._timelines.in_document(
+            delivery, retried(document, delivery.outcome, due), at=at
+        )
         try:
             await self._pool.call(lambda client: client.update_one("workitems", back), turn="first")
         except AccessDenied as error:  # any other refusal is waited out
@@ -267,6 +286,7 @@ class WriteBack:
                 back = taken_over(document, delivery.outcome, now, raises=delivery.raises)
             else:
                 back = handed_back(document, waits, now)
+            back = self._timelines.in_document(delivery, back)
             try:
                 await self._pool.call(partial(_replaced, document=back), turn="first")
             except (AccessDenied, Unsupported) as error:  # any other refusal is waited out
@@ -283,6 +303,7 @@ class WriteBack:
             errortype="application",
             nextrun=None if waits is None else waits.unparked_until or waits.until,
         )
+        update = self._timelines.in_payload(delivery, update, NEW)
         # Nobody must end as failed for being handed back.
         delivered = await self._update(delivery, update, ignoremaxretries=True)
         return replace(delivered, cost=True)

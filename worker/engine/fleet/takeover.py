@@ -116,6 +116,7 @@ class TakeOver:
             patient=patient,
             on_overdue=on_overdue,
             overdue_after=0.0,
+            by=self._worker_id,
         )
         delivered = await self._writeback.deliver(delivery)
         if delivered.result == "applied":

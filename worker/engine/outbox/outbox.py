@@ -172,11 +172,22 @@ class Outbox:
         await writer.committed()
 
     async def finished(
-        self, item_id: str, retries: int, outcome: Outcome, *, large: bool = False
+        self,
+        item_id: str,
+        retries: int,
+        outcome: Outcome,
+        *,
+        large: bool = False,
+        ran: float | None = None,
     ) -> None:
-        """Record an outcome; returns when it is on disk. To be called before it is sent."""
+        """Record an outcome; returns when it is on disk. To be called before it is sent.
+
+        Args:
+            large: it is made text in a thread.
+            ran: seconds that the handler took, where they are to be known later.
+        """
         try:
-            text = await apart(large, outcome_text, outcome)
+            text = await apart(large, outcome_text, outcome, False, ran)
         except (ValueError, RecursionError) as error:
             self._on_trouble(f"The outcome of {item_id} cannot be kept on disk: {error}.")
             return

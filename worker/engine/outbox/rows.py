@@ -11,7 +11,7 @@ from typing import Any, Final, cast, get_args
 
 from worker.item.new_item import FollowUp
 from worker.item.outcome import Kind, Outcome
-from worker.openiap.fields import moment_of, number, text_of, whole
+from worker.openiap.fields import duration_of, moment_of, number, text_of, whole
 from worker.openiap.values import DEPTH_ALLOWED, MAX_DEPTH, depth_of, plain
 from worker.openiap.workitem import Workitem
 
@@ -110,17 +110,19 @@ def workitem_from(text: str) -> Workitem:
     )
 
 
-def outcome_text(outcome: Outcome, *, accepted: bool = False) -> str:
+def outcome_text(outcome: Outcome, accepted: bool = False, ran: float | None = None) -> str:
     """Return an outcome, payload and all, as JSON text.
 
     Args:
         accepted: the server has it; what is left are its follow-up items.
+        ran: seconds that the handler took; None: as the outcome says.
 
     Raises:
         ValueError: the payload contains itself.
         RecursionError, ValueError: it is nested too deeply: what is written can be read.
     """
     at, written = outcome.retry_at, outcome.written
+    ran = outcome.ran if ran is None else ran
     text = _encode(
         {
             "kind": outcome.kind,
@@ -131,6 +133,8 @@ def outcome_text(outcome: Outcome, *, accepted: bool = False) -> str:
             "attachments": outcome.attachments,
             **({"pushes": [push.kept() for push in outcome.pushes]} if outcome.pushes else {}),
             **({"accepted": True} if accepted else {}),
+            **({} if ran is None else {"ran": ran}),
+            **({"error_class": outcome.error_class} if outcome.error_class else {}),
         }
     )
     if written:
@@ -161,6 +165,8 @@ def outcome_from(text: str) -> Outcome:
         retry_at=moment_of(found.get("retry_at")),
         attachments=_attachments(found.get("attachments")),
         pushes=tuple(map(FollowUp.read, pushes)),
+        ran=duration_of(found.get("ran")),
+        error_class=text_of(found.get("error_class")),
     )
 
 

@@ -29,7 +29,7 @@ from worker.engine.fleet.leadership import Fleet
 from worker.engine.scheduler.records import Record, Records, ScheduleKey
 from worker.engine.scheduler.ticks import GRACE, tick_id
 from worker.engine.scheduler.timetable import ScheduleEntry
-from worker.item.new_item import NewItem
+from worker.item.new_item import TickItem
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     AccessDenied,
@@ -323,7 +323,7 @@ class Scheduler(Service):
         if content is None:
             return entry.record.last == tick
         found = await self._queues.of(entry.key[0])
-        item = NewItem(
+        item = TickItem(
             tick_id(self._records.namespace, *entry.key, tick),
             entry.key[0],
             content[0],
@@ -331,6 +331,8 @@ class Scheduler(Service):
             nextrun=tick,
             wiqid=found.wiqid,
             acl=found.acl,
+            schedule=entry.key[1],
+            tick=tick,
         )
         if not await self._still_due(entry, tick):
             return False

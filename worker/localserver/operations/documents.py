@@ -5,17 +5,13 @@ that an item that a client put back to ``new`` is popped again.
 """
 
 import json
-from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, Final
 
 from worker.localserver.operations import queues
-from worker.localserver.operations.bounded import require_places
 from worker.localserver.operations.collections import Collections, require_name
-from worker.localserver.operations.matching import asked
+from worker.localserver.operations.operators import changed, changes_payload
 from worker.localserver.operations.paths import MISSING
-from worker.localserver.operations.patterns import with_timed_patterns
-from worker.localserver.operations.queries import Queries, in_mongomock
+from worker.localserver.operations.queries import Queries
 from worker.localserver.operations.queues import NO_UPDATE, Queues
 from worker.localserver.operations.roles import Roles
 from worker.localserver.storage import files as filestore
@@ -164,7 +160,7 @@ class Documents:
         stamped = {**update, "$set": {**update.get("$set", {}), **modified_by(user, now)}}
         # Items are changed for every one that a worker finishes; a payload, which may be large, is
         # neither read nor written where nothing asks for it.
-        payloads = collection != item_table.COLLECTION or (asks_payload or _changes_payload(update))
+        payloads = collection != item_table.COLLECTION or (asks_payload or changes_payload(update))
         writes = payloads or "payload" in stamped["$set"]
         found = list(
             self._queries.matching(
@@ -172,19 +168,19 @@ class Documents:
             )
         )
         for document in found:
-            changed = _changed(document, stamped)
-            if changed.get("_id") != document["_id"]:
+            after = changed(document, stamped)
+            if after.get("_id") != document["_id"]:
                 raise RefusedError("Performing an update on the path '_id' would modify it")
             known: dict[str, Any] | None = None
             if collection == item_table.COLLECTION:
-                self._items.replace(item_table.item_of(changed), now, payload=writes)
-                known = {**UNLESS_THERE, **changed}
+                self._items.replace(item_table.item_of(after), now, payload=writes)
+                known = {**UNLESS_THERE, **after}
                 known.pop("payload", None)
             else:
-                self._documents.replace(collection, changed)
+                self._documents.replace(collection, after)
             if self._changes.wanted(collection, "update", known):
-                whole = changed if writes else self._get(collection, str(changed["_id"]))
-                self._changes.publish(collection, "update", whole or changed)
+                whole = after if writes else self._get(collection, str(after["_id"]))
+                self._changes.publish(collection, "update", whole or after)
         return len(found)
 
     def insert_or_replace(
@@ -350,54 +346,6 @@ class Documents:
             self._items.replace(item_table.item_of(document), now)
         else:
             self._documents.replace(collection, document)
-
-
-def _changed(document: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
-    """Return a document after MongoDB's update operators; plain ``$set`` and ``$unset`` fast."""
-    plain: dict[str, Callable[[dict[str, Any], str, Any], None]] = {
-        "$set": dict.__setitem__,
-        "$unset": lambda changed, field, _: changed.pop(field, None) and None,
-    }
-    if all(operator in plain for operator in update) and not any(
-        "." in field for fields in update.values() for field in fields
-    ):
-        changed = dict(document)
-        for operator, fields in update.items():
-            for field, value in fields.items():
-                plain[operator](changed, field, value)
-        return changed
-    require_places(document, update)
-    for path in update.get("$set", {}):
-        _require_place(document, path)
-    found = asked(lambda: in_mongomock([document]))
-    asked(lambda: found.update_one({}, with_timed_patterns(update)))
-    return dict(found.find_one({}))
-
-
-def _require_place(document: dict[str, Any], path: str) -> None:
-    """Refuse a field inside of what is no object, as MongoDB does.
-
-    Raises:
-        RefusedError: there is no place for it.
-    """
-    inside: Any = document
-    for name, following in pairwise(path.split(".")):
-        if not isinstance(inside, dict) or name not in inside:
-            return
-        inside = inside[name]
-        if not isinstance(inside, dict | list):
-            raise RefusedError(
-                f"Cannot create field '{following}' in element {{{name}: {json.dumps(inside)}}}"
-            )
-
-
-def _changes_payload(update: dict[str, Any]) -> bool:
-    """Say whether an update has to know payloads to change them; when in doubt it does."""
-    if not set(update) <= {"$set", "$unset"}:
-        return True
-    if "payload" in update.get("$unset", {}):
-        return True
-    return any(path.startswith("payload.") for fields in update.values() for path in fields)
 
 
 def _id_text(value: object) -> str:

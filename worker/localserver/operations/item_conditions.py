@@ -25,6 +25,8 @@ ITEM_COLUMNS: Final = {"_id": "id", "wiq": "wiq", "wiqid": "wiqid", "state": "st
 TEXTS: Final = ("name", "errormessage", "errorsource", "errortype", "username")
 """Columns of text; of all but the name, "" is a field that is not there."""
 NUMBERS: Final = ("priority", "retries")
+OF_CLIENTS: Final = "openiap_worker_"
+"""How the names of fields begin that this package puts beside those of OpenIAP."""
 DATE_LIKE: Final = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T*"
 """Every text that is a date to OpenIAP is like this, and few others."""
 DATE: Final = (
@@ -144,7 +146,27 @@ def _says(sql: Sql, dear: Sql, key: str, wanted: object) -> bool:
         return _about_number(sql, key, wanted)
     if key.startswith("payload."):
         return _about_payload(dear, key, wanted)
+    if key.startswith(OF_CLIENTS):
+        return _about_extra(sql, key, wanted)
     return False
+
+
+def _about_extra(sql: Sql, key: str, wanted: object) -> bool:
+    """Take what a field that workers put beside the others is."""
+    if not _SEGMENT.fullmatch(key) or not _is_text(wanted):
+        return False
+    value, kind = (f"json_{what}(extra, '$.\"{key}\"')" for what in ("extract", "type"))
+    condition = prepared({key: wanted}, dates=True)
+
+    def meets(found: Any) -> bool:
+        return applies(condition, json_text.with_dates(json_text.parse(found)))
+
+    odd = f"ifnull({kind}, '') = 'array'"
+    # Most have no such field, and are not read for it.
+    there = f"instr(extra, '\"{key}\"') > 0"
+    is_it = f"({value} = ? AND NOT {odd}) OR ({odd} AND asked(?, extra))"
+    sql.add(f"CASE WHEN {there} THEN ({is_it}) ELSE 0 END", wanted, meets)
+    return True
 
 
 def _combined(sql: Sql, key: str, wanted: object) -> bool:

@@ -226,7 +226,10 @@ class WorkItems:
         new = NewItem(payload=item.payload, name=item.name, priority=item.priority)
         copy = self._new_item(queue, new, user, now)
         acl = rights.merged(_acl(item), _acl(copy))
-        copy.extra = _with_acl(copy.extra, json_text.write(acl))
+        # OpenIAP copies the document whole, fields of clients and all.
+        copy.extra = json_text.write(
+            {**json.loads(item.extra or "{}"), **json.loads(copy.extra), "_acl": acl}
+        )
         metadata = _metadata(copy)
         del metadata["wi"]  # OpenIAP copies the files before the copy has an id
         for file in item.files:

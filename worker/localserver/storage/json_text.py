@@ -22,6 +22,8 @@ ISO_DATE: Final = re.compile(
 _DATE_INSIDE: Final = re.compile(
     r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d+(?:[+-][0-2]\d:[0-5]\d|Z)"
 )
+_MAYBE_DATE: Final = re.compile(r"T[0-2]\d:[0-5]\d:[0-5]\d\.\d")
+"""Stands in every one, and is found much faster."""
 _EXPRESSION: Final = "__REGEXP "
 
 
@@ -111,7 +113,7 @@ def _encodes(text: str) -> bool:
 def write_date(milliseconds: int) -> str:
     """Return milliseconds since 1970 as ISO text, the way JavaScript writes dates."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03d}Z"
 
 
 def read_date(value: object) -> int | None:
@@ -158,7 +160,9 @@ def misread(text: str, value: Any) -> Any:
     Raises:
         RefusedError: it is no such expression.
     """
-    if _EXPRESSION not in text and _DATE_INSIDE.search(text) is None:
+    if _EXPRESSION not in text and (
+        _MAYBE_DATE.search(text) is None or _DATE_INSIDE.search(text) is None
+    ):
         return value
     return _misread(value)
 

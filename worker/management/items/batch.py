@@ -11,15 +11,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from worker.engine.delivery.carried import carried
+from worker.item.history import USUAL, refused
 from worker.management.errors import AppError, ForbiddenError, from_openiap
 from worker.management.items.actions import Action, Change, as_seen, still
+from worker.management.items.entries import Noted, entry_of
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import group_of
-from worker.management.items.store import ItemStore
+from worker.management.items.store import ItemStore, user_name
 from worker.management.items.types import BatchResponse, ItemFailure, ItemFilter
 from worker.openiap.errors import (
     ItemNotFound,
@@ -57,6 +59,7 @@ class Batch:
     Args:
         before: see above.
         on_progress: told after each item.
+        history: entries that an item's timeline keeps.
     """
 
     def __init__(
@@ -66,12 +69,16 @@ class Batch:
         filter: ItemFilter,
         before: datetime,
         on_progress: OnProgress = nobody,
+        *,
+        history: int = USUAL,
     ) -> None:
         self._store = store
         self._action = action
         self._filter = filter
         self._before = before
         self._on_progress = on_progress
+        self._history = history
+        self._by = user_name(store.client)
         self._compares_moments = True
         self._able = store.client.capabilities.conditional_updates
         self.response: Final = BatchResponse(before=before, conditional=self._able)
@@ -153,12 +160,26 @@ class Batch:
         if self._action.deletes:
             return await self._delete(document)
         change = self._action.change(document)
-        text = await apart(is_large(document), json_text, change.update())
+        entry = entry_of(self._action, document, datetime.now(UTC), self._by)
+        noted = Noted(str(document["_id"]), change, entry, self._history)
+        text = await apart(is_large(document), json_text, noted.update())
         if not self._able or not carried(text):
-            return await self._read_and_write(document, change)
-        if await self._if_still(document, lambda it: self._store.update_if(it, change.update())):
+            return await self._read_and_write(document, change, noted)
+        if await self._changed(document, noted):
             return "done"
         return await self._why(document, "change")
+
+    async def _changed(self, document: JsonObject, noted: Noted) -> bool:
+        try:
+            return await self._if_still(
+                document, lambda it: self._store.update_if(it, noted.update())
+            )
+        except ServerError as error:
+            if not refused(error.text, str(document["_id"])):
+                raise
+        return await self._if_still(
+            document, lambda it: self._store.update_if(it, noted.update(anew=True))
+        )
 
     async def _delete(self, document: JsonObject) -> Ended:
         if not self._able:
@@ -185,7 +206,7 @@ class Batch:
             self._compares_moments = False
         return await write(still(document, to_the_moment=False))
 
-    async def _read_and_write(self, document: JsonObject, change: Change) -> Ended:
+    async def _read_and_write(self, document: JsonObject, change: Change, noted: Noted) -> Ended:
         now = await self._store.get_one(str(document["_id"]))
         if now is None or not as_seen(document, now):
             return "changed"
@@ -194,12 +215,12 @@ class Batch:
             await self._store.client.update_workitem(
                 Workitem(
                     id=str(document["_id"]),
-                    payload=change.set["payload"],
+                    payload=noted.payload(),
                     priority=int(now.get("priority") or 0),
                 )
             )
         else:
-            await self._store.replace_one(change.on(now))
+            await self._store.replace_one(noted.on(now))
         return "done"
 
     async def _why(self, document: JsonObject, what: str) -> Ended:

@@ -43,10 +43,12 @@ class Plan:
 
     Args:
         contracts: what patched payloads are held to.
+        history: entries that an item's timeline keeps.
     """
 
-    def __init__(self, store: ItemStore, contracts: Checks | None) -> None:
+    def __init__(self, store: ItemStore, contracts: Checks | None, history: int) -> None:
         self._store = store
+        self._history = history
         self._contracts = contracts
 
     async def batch(self, payload: BatchPayload, on_progress: OnProgress) -> Batch:
@@ -67,7 +69,7 @@ class Plan:
         action = await self._action(payload, before)
         filter = _narrowed(payload.filter, action)
         query_of(filter)  # what cannot be asked is refused before anything is done
-        return Batch(self._store, action, filter, before, on_progress)
+        return Batch(self._store, action, filter, before, on_progress, history=self._history)
 
     async def _action(self, payload: BatchPayload, now: datetime) -> Action:
         if isinstance(payload, ItemsRetryBatchPayload):

@@ -1,9 +1,12 @@
 """Items for operators: looked at, counted, grouped by error, and changed one by one or by many."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from worker.item.history import USUAL
+from worker.item.metadata import KEY, ORIGIN
+from worker.item.new_item import PARENT, PARENT_FIELD
 from worker.management.errors import (
     ForbiddenError,
     said_by_openiap,
@@ -21,8 +24,12 @@ from worker.management.items.errors import (
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
 from worker.management.items.holder import claim_of, named_worker
+from worker.management.items.links import children_of
 from worker.management.items.plan import Plan, require_group
+from worker.management.items.putting_back import put_back
+from worker.management.items.shown import shown_text
 from worker.management.items.store import LISTED, ItemStore
+from worker.management.items.timeline import ItemHistoryResponse, timeline_of
 from worker.management.items.types import (
     SORT_FIELDS,
     BatchPayload,
@@ -32,6 +39,7 @@ from worker.management.items.types import (
     ItemDeletePayload,
     ItemDetailResponse,
     ItemFilter,
+    ItemGetHistoryPayload,
     ItemGetPayload,
     ItemResponse,
     ItemRetryPayload,
@@ -42,15 +50,16 @@ from worker.management.items.types import (
     ItemsMoveBatchPayload,
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
+    ItemsWatchPayload,
     ItemWorker,
     detail_of,
     item_of,
-    shown_text,
 )
+from worker.management.items.watching import changes
 from worker.management.paging import Direction, PaginatedResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError
-from worker.openiap.fields import id_of, number, objects_of, text_of
+from worker.openiap.fields import id_of, objects_of, text_of
 from worker.openiap.workitem import FAILED, NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
 
@@ -64,8 +73,22 @@ INDEXES: Final[Mapping[str, JsonObject]] = {
     "openiap_worker_queue_created": {"wiq": 1, "_created": -1, "_id": -1},
     "openiap_worker_walked": {"state": 1, "_id": 1},
     "openiap_worker_created": {"_created": -1, "_id": -1},
+    "openiap_worker_copies": {f"payload.{KEY}.{ORIGIN}.id": 1},
+    "openiap_worker_older_copies": {f"payload.{KEY}.{ORIGIN}.before.id": 1},
+    "openiap_worker_follow_ups": {PARENT_FIELD: 1},
+    "openiap_worker_pushed_follow_ups": {f"payload.{KEY}.{PARENT}": 1},
 }
-"""Those that make lists, counts and groups cost the same of a million items as of a thousand."""
+"""Those that make lists, counts, groups and looking for what came of an item cost the same of a
+million items as of a thousand."""
+SPARSE: Final = frozenset(
+    {
+        "openiap_worker_copies",
+        "openiap_worker_older_copies",
+        "openiap_worker_follow_ups",
+        "openiap_worker_pushed_follow_ups",
+    }
+)
+"""Those that have no entry for the many items without such a field."""
 
 
 class Items:
@@ -74,11 +97,15 @@ class Items:
     Args:
         client: signed in.
         contracts: what patched payloads are held to.
+        history: entries that an item's timeline keeps; see the setting of that name.
     """
 
-    def __init__(self, client: Client, *, contracts: Checks | None = None) -> None:
+    def __init__(
+        self, client: Client, *, contracts: Checks | None = None, history: int = USUAL
+    ) -> None:
         self._store = ItemStore(client)
-        self._plan = Plan(self._store, contracts)
+        self._plan = Plan(self._store, contracts, history)
+        self._history = history
 
     async def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
         """Return an item whole.
@@ -94,7 +121,18 @@ class Items:
             except AccessDenied:
                 sizes = {}
             worker = await self._worker_of(document)
-        return detail_of(document, sizes, worker)
+            children, more = await children_of(self._store, payload.id)
+        detail = detail_of(document, sizes, worker)
+        return detail.model_copy(update={"children": children, "more_children": more})
+
+    async def get_history(self, payload: ItemGetHistoryPayload) -> ItemHistoryResponse:
+        """Return an item's timeline, what it comes from and what came of it.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+        """
+        with said_by_openiap():
+            return await timeline_of(self._store, await self._found(payload.id))
 
     async def get_list(self, payload: ItemsGetListPayload) -> list[ItemResponse]:
         """Return the first so many items.
@@ -166,6 +204,15 @@ class Items:
                 await self._require_queue(filter)
         return groups.found()
 
+    def watch(self, payload: ItemsWatchPayload) -> AsyncIterator[ItemResponse]:
+        """Yield items whenever they change, until nobody asks any more.
+
+        Raises:
+            FilterError: a part of the filter cannot be asked.
+            OpenIAPError: the link broke.
+        """
+        return changes(self._store, payload.filter)
+
     async def retry_one(self, payload: ItemRetryPayload) -> ItemResponse:
         """Put an item back to new, whatever its queue's limit of attempts says.
 
@@ -185,7 +232,7 @@ class Items:
                     " retry now would run it twice. If nobody works it any more, add --force.",
                     {"state": state},
                 )
-            await self._store.retry_one(id, number(document.get("priority")))
+            await put_back(self._store, document, self._history)
             return item_of(await self._found(id))
 
     async def delete_one(self, payload: ItemDeletePayload) -> None:
@@ -274,7 +321,7 @@ class Items:
             there = {str(one.get("name")) for one in await self._store.get_indexes()}
             missing = [name for name in INDEXES if name not in there]
             for name in missing:
-                await self._store.create_index(INDEXES[name], name)
+                await self._store.create_index(INDEXES[name], name, sparse=name in SPARSE)
         except AccessDenied as error:
             wanted = "; ".join(f"{name}: {INDEXES[name]}" for name in missing)
             raise ForbiddenError(

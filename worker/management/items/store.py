@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from worker.engine.fleet.presence import COLLECTION as WORKERS
+from worker.item.history import FIELD as HISTORY
+from worker.item.metadata import KEY, ORIGIN
+from worker.item.new_item import PARENT, PARENT_FIELD
 from worker.openiap.client import Client
 from worker.openiap.item_deletion import delete_files, file_ids
 from worker.openiap.reader import Reader
@@ -12,16 +15,23 @@ from worker.openiap.workitem import RETRY, JsonObject, Workitem
 COLLECTION: Final = "workitems"
 QUEUES: Final = "mq"
 FILES: Final = "fs.files"
-LISTED: Final[JsonObject] = {"payload": 0, "errorsource": 0, "_acl": 0}
+LISTED: Final[JsonObject] = {"payload": 0, "errorsource": 0, "_acl": 0, HISTORY: 0}
 NEEDED: Final[JsonObject] = dict.fromkeys(
     ("wiq", "state", "priority", "retries", "nextrun", "lastrun", "_created", "_modified"), 1
 )
 """What is shown of an item that is too large for a list."""
+LINKED: Final[JsonObject] = {"name": 1, "state": 1, "wiq": 1, f"payload.{KEY}.{ORIGIN}": 1}
 PAGE: Final = 500
 """A server gives no more than this to a query that names no limit (server.md, Documents)."""
 MOST_FILES: Final = 1_000
 INDEX_WITHIN: Final = 600.0
 """Seconds; all items are read for an index."""
+
+
+def user_name(client: Client) -> str:
+    """Return who a client is signed in as."""
+    user = client.user
+    return "" if user is None else user.name or user.username
 
 
 class ItemStore:
@@ -76,6 +86,17 @@ class ItemStore:
                 last = str(found[-1]["_id"])
             if len(found) < page:
                 return
+
+    async def get_copies(self, id: str, top: int) -> list[JsonObject]:
+        """Return what a chain made of an item; itself as well, where it bears its own mark."""
+        origin = f"payload.{KEY}.{ORIGIN}"
+        query = {"$or": [{f"{origin}.id": id}, {f"{origin}.before.id": id}]}
+        return await self.client.query(COLLECTION, query, LINKED, {"_id": 1}, top=top)
+
+    async def get_follow_ups(self, id: str, top: int) -> list[JsonObject]:
+        """Return the items that an item asked for, and copies of those."""
+        query = {"$or": [{PARENT_FIELD: id}, {f"payload.{KEY}.{PARENT}": id}]}
+        return await self.client.query(COLLECTION, query, LINKED, {"_id": 1}, top=top)
 
     async def get_queue(self, name: str) -> JsonObject | None:
         """Return a queue's document, or None."""
@@ -133,9 +154,14 @@ class ItemStore:
         """Write an item's whole document over it."""
         await self.client.update_one(COLLECTION, document)
 
-    async def create_index(self, keys: JsonObject, name: str) -> None:
-        """Make an index of items, unless it is there."""
-        await self.client.create_index(COLLECTION, keys, None, name, timeout=INDEX_WITHIN)
+    async def create_index(self, keys: JsonObject, name: str, *, sparse: bool = False) -> None:
+        """Make an index of items, unless it is there.
+
+        Args:
+            sparse: of those alone that have the field.
+        """
+        options = {"sparse": True} if sparse else None
+        await self.client.create_index(COLLECTION, keys, options, name, timeout=INDEX_WITHIN)
 
     async def get_indexes(self) -> list[JsonObject]:
         """Return the indexes of items."""

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.item.metadata import taken_out
 from worker.item.outcome import WAITS
+from worker.management.items.links import ItemLink, parent_of
+from worker.management.items.shown import shown_field, shown_text
 from worker.management.paging import Direction, PaginationParams
 from worker.openiap.fields import number, object_of, objects_of, text_of
 from worker.openiap.workitem import NEW, JsonObject
@@ -104,6 +106,12 @@ class ItemGetPayload(_Asked):
     id: str = Field(max_length=MOST_TEXT)
 
 
+class ItemGetHistoryPayload(_Asked):
+    """The timeline of one item."""
+
+    id: str = Field(max_length=MOST_TEXT)
+
+
 class ItemsGetListPayload(_Asked):
     """The first so many items, all at once."""
 
@@ -122,6 +130,12 @@ class ItemsGetPListPayload(PaginationParams[ItemFilter, SortBy]):
 
 class ItemsGetGroupsPayload(_Asked):
     """Groups of errors; of failed items where no state is given."""
+
+    filter: ItemFilter = ItemFilter()
+
+
+class ItemsWatchPayload(_Asked):
+    """Items that are to be shown whenever they change."""
 
     filter: ItemFilter = ItemFilter()
 
@@ -232,6 +246,8 @@ class ItemDetailResponse(ItemResponse):
         headers: the texts that were pushed beside the payload.
         trace: the id of the trace that it is of, 32 hexadecimal digits.
         worker: who works it, or ended its last attempt, where anything tells.
+        parent: what it comes from.
+        children: what came of it, at most 100; ``more_children``: there are others.
         payload: as it is stored, with what the worker keeps there (``worker/item/metadata.py``).
     """
 
@@ -241,6 +257,9 @@ class ItemDetailResponse(ItemResponse):
     worker: ItemWorker | None = None
     payload: Any = None
     files: list[ItemFile] = []
+    parent: ItemLink | None = None
+    children: list[ItemLink] = []
+    more_children: bool = False
 
 
 class ErrorSample(BaseModel):
@@ -354,41 +373,32 @@ def detail_of(
     ]
     return ItemDetailResponse(
         **_summary(document),
-        errorsource=_text(document, "errorsource"),
+        errorsource=shown_field(document, "errorsource"),
         headers=dict(kept.headers),
         trace=None if kept.trace is None else kept.trace.trace_id,
         worker=worker,
         payload=document.get("payload"),
         files=files,
+        parent=parent_of(document),
     )
 
 
 def _summary(document: Mapping[str, Any]) -> JsonObject:
     priority = document.get("priority")
     return {
-        "id": _text(document, "_id") or "",
-        "name": _text(document, "name"),
-        "queue": _text(document, "wiq"),
-        "state": _text(document, "state"),
+        "id": shown_field(document, "_id") or "",
+        "name": shown_field(document, "name"),
+        "queue": shown_field(document, "wiq"),
+        "state": shown_field(document, "state"),
         "priority": None if priority is None else number(priority),
         "attempts": attempts_of(document),
         "retries": number(document.get("retries")),  # its name until now, for one version
-        "nextrun": _text(document, "nextrun"),
-        "lastrun": _text(document, "lastrun"),
-        "username": _text(document, "username"),
-        "created": _text(document, "_created"),
-        "modified": _text(document, "_modified"),
-        "errortype": _text(document, "errortype"),
-        "errormessage": _text(document, "errormessage"),
+        "nextrun": shown_field(document, "nextrun"),
+        "lastrun": shown_field(document, "lastrun"),
+        "username": shown_field(document, "username"),
+        "created": shown_field(document, "_created"),
+        "modified": shown_field(document, "_modified"),
+        "errortype": shown_field(document, "errortype"),
+        "errormessage": shown_field(document, "errormessage"),
         "waits": waits_of(document),
     }
-
-
-def _text(document: Mapping[str, Any], name: str) -> str | None:
-    value = document.get(name)
-    return None if value is None else shown_text(str(value))
-
-
-def shown_text(text: str) -> str:
-    """Return text that can be sent on: without halves of surrogate pairs."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.openiap.official import abi as abi
 from worker.openiap.values import payload_text
-from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.openiap.workitem import SMALL, JsonObject, Workitem, WorkitemFile
 
 
 def native_text(text: str) -> bytes:
@@ -82,6 +82,7 @@ def decoded_workitem(found: Any) -> Workitem | None:
         errorsource=text(native.errorsource),
         errortype=text(native.errortype),
         size=len(payload),
+        came=text(payload) if len(payload) <= SMALL else "",
     )
 
 

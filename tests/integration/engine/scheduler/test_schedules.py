@@ -10,6 +10,9 @@ from worker import handler, schedule
 from worker.app.options import Handler
 from worker.app.schedule_options import Missed
 from worker.engine.scheduler.records import Records
+from worker.management.items.service import Items
+from worker.management.items.types import ItemGetHistoryPayload
+from worker.openiap.fields import moment_of
 from worker.openiap.values import iso
 from worker.testing import LocalOpenIAP
 
@@ -49,6 +52,18 @@ async def test_what_no_worker_did_is_made_good_by_policy(
     assert len(local_openiap.items()) == 1 + made_good
     await local_openiap.advance("1h")
     assert len(local_openiap.items()) == 2 + made_good
+
+
+async def test_the_item_of_a_tick_says_whose_it_is(local_openiap: LocalOpenIAP) -> None:
+    await local_openiap.start_worker(hourly())
+    await local_openiap.advance("1h")
+    (item,) = local_openiap.items()
+    found = await Items(local_openiap.client).get_history(ItemGetHistoryPayload(id=item.id))
+    assert found.parent is not None
+    assert (found.parent.how, found.parent.name) == ("schedule", "work")
+    tick = moment_of(found.parent.tick)
+    assert tick is not None
+    assert (tick.second, tick.microsecond) == (0, 0)
 
 
 @pytest.mark.parametrize("missed", get_args(Missed))

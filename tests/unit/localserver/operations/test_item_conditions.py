@@ -30,6 +30,7 @@ PLAIN = [
 ODD = [True, False, *DATES[:2], "2026-11-28T12:00:00.5+01:00", [], {}, [1], ["a", 1], [[1]]]
 ODD += [[{"b": 1}], [{"b": "a"}, {"b": 2}], {"b": [1, "a"]}, {"0": "a"}, ["a", "b"], [True]]
 SCALARS = st.sampled_from([one for one in [*PLAIN, *ODD] if not isinstance(one, list | dict)])
+BESIDE = "openiap_worker_parent"
 TEXT = ["", "a", "A1", "b 17 c", "ä", "x\ny"]
 
 
@@ -58,6 +59,7 @@ def corpus(seed: int, *, odd: bool) -> list[dict[str, Any]]:
             "lastrun": chance.choice([None, *DATES]),
             "_created": chance.choice(created),
             **chance.choice([{}, {"odd": 1}]),
+            **chance.choice([{}, *({BESIDE: one} for one in inner)]),
         }
         for payload in payloads
     ]
@@ -94,6 +96,7 @@ PARTS = st.one_of(
     st.sampled_from(
         [
             *({"state": "failed"}, {"state": {"$ne": "new"}}, {"wiq": {"$in": ["q"]}}, {"odd": 1}),
+            *({BESIDE: "a"}, {BESIDE: "ä"}, {BESIDE: DATES[0]}, {BESIDE: {"$ne": "a"}}),
             *({"_id": {"$gt": "i3"}}, {"_id": {"$in": ["i1", "i2"], "$gt": "i1"}}),
         ]
     ),
