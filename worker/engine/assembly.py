@@ -38,6 +38,7 @@ from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
 from worker.engine.registration import Registration
+from worker.engine.reporter import Reporter, ReportSources
 from worker.engine.runner import HandlerInputs, WorkerServices
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
@@ -175,6 +176,8 @@ class Assembly:
             log=log,
             item_log=ItemLog(settings.item_log, log),
         )
+        shortages = Shortages(workers.slot_freed, log=log)
+        reporter = self._reporter(state, shortages)
         heartbeat = Heartbeat(
             WorkerInfo(
                 worker_id,
@@ -193,6 +196,7 @@ class Assembly:
             idle_after=idle_after(settings.rescue_interval, settings.dead_after),
             misfits=self.telemetry.misfits,
             free=workers.free,
+            report=reporter,
         )
         heartbeat.usable = settings.presence
         take_over = TakeOver(
@@ -204,7 +208,6 @@ class Assembly:
             misfits=self.telemetry.misfits,
             acl=lambda: acl_over(queues.facts.values()),
         )
-        shortages = Shortages(workers.slot_freed, log=log)
         return Parts(
             pool=pool,
             client=client,
@@ -279,6 +282,19 @@ class Assembly:
                 log=log,
                 on_left=heartbeat.keep,
             ),
+        )
+
+    def _reporter(self, state: StateDirectory, shortages: Shortages) -> Reporter:
+        return Reporter(
+            ReportSources(
+                workers=self.workers,
+                counts=self.telemetry.counts,
+                timeouts={one.queue: one.handler.options.timeout for one in self.registry},
+                not_ready=self.telemetry.reasons,
+                short=shortages.reasons,
+                outbox=lambda: 0 if state.outbox is None else state.outbox.size(),
+                level=lambda: self.log.level,
+            )
         )
 
     def _inputs(

@@ -1,7 +1,10 @@
 """Each kind of document is read at one place, which takes whatever anybody may have written."""
 
+import base64
 import json
 import math
+import zlib
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +20,7 @@ from worker.engine.delivery.fence import closer_of, judge, run_of
 from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
 from worker.engine.fleet.leadership import leads_at_earliest, rank_of
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
+from worker.engine.fleet.report import COUNTS, MOST_ANSWERS, MOST_PROGRESS, report_of
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
 from worker.engine.fleet.sightings import Sightings
 from worker.engine.fleet.takeover import outcome_of, workitem_of
@@ -37,13 +41,28 @@ from worker.state.cells import version_of
 from worker.state.counter import _value as value_of
 from worker.state.lock import _lease as lease_of
 from worker.state.lock import number_of
+from worker.telemetry.minutes import HOUR, LAST_BUCKET, Minute, hours_of, packed, quantile, together
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 RIGHTS = [{"_id": "role", "rights": 65535, "deny": False}]
 
+HOUR_TOLD = packed([Minute(5, 1, 1, 1, Counter({3: 4}), Counter({9: 7})), None, Minute(1)])
+REPORT = {
+    "queues": {"q": {"handler": "h", "timeout": 5.0, "popped": 3, "trouble": "t"}},
+    "progress": {"i": [0.5, "half"]},
+    "outbox": 1,
+    "not_ready": {"link": "no"},
+    "quiet": "quiet",
+    "level": "info",
+    "mailbox": "m",
+    "minutes": {"into": 5, "queues": {"q": HOUR_TOLD}},
+    "answers": [{"id": "c", "action": "quiet", "done": True, "text": "", "at": iso(NOW)}],
+}
 WORKER = {
-    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False),
+    **document_of(
+        WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False, report=REPORT
+    ),
     "_modified": iso(NOW),
     "items": [{"id": "i", "queue": "q", "retries": 0, "lastrun": iso(NOW)}],
 }
@@ -109,6 +128,33 @@ OUTCOME = json.loads(outcome_text(Outcome("successful", {"a": 1}, attachments=((
     "pushes": [FOLLOW_UP]
 }
 POPPED = json.loads(workitem_text(Workitem(id="i", wiq="q", lastrun=NOW)))
+
+
+@given(written(WORKER))
+def test_reports_of_workers(document: dict[str, Any]) -> None:
+    report = report_of(document, NOW)
+    if report is None:
+        return
+    json.dumps([report.outbox, report.level, report.quiet, report.mailbox, dict(report.not_ready)])
+    assert len(report.progress) <= MOST_PROGRESS
+    assert all(0 <= share <= 1 for share, _ in report.progress.values())
+    assert len(report.answers) <= MOST_ANSWERS
+    for queue in report.queues:
+        assert set(queue.counts) <= set(COUNTS)
+        assert len(queue.hour) <= HOUR
+        assert quantile(together(queue.hour).run, 0.5) is None or queue.hour
+
+
+@given(st.binary(max_size=200), st.booleans(), ANY_JSON)
+def test_hours_that_no_worker_has_written(plain: bytes, zipped: bool, other: Any) -> None:
+    text = base64.b64encode(zlib.compress(plain) if zipped else plain).decode()
+    for told in ({"into": other, "queues": {"q": text, "p": other}}, other):
+        into, hours = hours_of(told)
+        assert 0 <= into < 60
+        for hour in hours.values():
+            assert len(hour) <= HOUR
+            summed = together(hour)
+            assert all(0 <= bucket <= LAST_BUCKET for bucket in summed.run | summed.wait)
 
 
 @given(st.lists(written(WORKER), max_size=3))
