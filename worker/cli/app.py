@@ -53,6 +53,7 @@ COMMANDS: Final = (
     "items",
     "replay",
     "queues",
+    "workers",
     "schedules",
     "retention",
     "package",
@@ -62,7 +63,7 @@ COMMANDS: Final = (
     "guide",
 )
 """Each is ``worker.cli.NAME``, in the order of the help."""
-GROUPS: Final = frozenset({"items", "queues", "schedules", "package"})
+GROUPS: Final = frozenset({"items", "queues", "workers", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
 FOLDERS: Final = frozenset(
     {"demo", "new", "dev", "items", "replay", "doctor", "package", "scaler", "guide"}

@@ -25,6 +25,7 @@ from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.leadership import idle_after
+from worker.engine.fleet.mailbox import Mailbox
 from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
@@ -44,6 +45,7 @@ from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
 from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
+from worker.engine.steering import Steering
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
@@ -65,6 +67,7 @@ class Parts:
     Attributes:
         scaling: answers autoscalers where there is a health port.
         scheduler: None without schedules.
+        mailbox: None where nobody steers it.
     """
 
     pool: Pool
@@ -81,6 +84,7 @@ class Parts:
     housekeeping: tuple[Service, ...]
     scaling: ScaleEndpoint
     shutdown: Shutdown
+    mailbox: Mailbox | None
 
 
 class Assembly:
@@ -106,6 +110,7 @@ class Assembly:
         self.registry: Final = checked(application, settings.work_queues())
         self.events: Final = Events(application.hooks, log=self.log)
         self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
+        self._commands: Mailbox | None = None
         self._version = version
         self._middleware = tuple(application.middleware)
         self._client_factory = client_factory or client_maker(settings, version)
@@ -115,11 +120,12 @@ class Assembly:
         # A worker that ends when its queues are empty is not there at the ticks.
         self._timetable = [] if settings.once else timetable(self.registry, datetime.now(UTC))
 
-    def complete(self, state: StateDirectory) -> Parts:
+    def complete(self, state: StateDirectory, stop: Callable[[], None]) -> Parts:
         """Make the rest.
 
         Args:
             state: what the worker keeps on disk, opened.
+            stop: begins the worker's stop.
         """
         settings, log, chance, workers = self.settings, self.log, self._chance, self.workers
         worker_id, counts = state.worker_id, self.telemetry.counts
@@ -282,7 +288,37 @@ class Assembly:
                 log=log,
                 on_left=heartbeat.keep,
             ),
+            mailbox=self._mailbox(heartbeat, client, pool, reporter, stop),
         )
+
+    def _mailbox(
+        self,
+        heartbeat: Heartbeat,
+        client: Client,
+        pool: Pool,
+        reporter: Reporter,
+        stop: Callable[[], None],
+    ) -> Mailbox | None:
+        settings = self.settings
+        if not settings.steering or settings.once:  # over before somebody could steer it
+            return None
+        steering = Steering(
+            self.workers, stop=stop, tell=heartbeat.beat, now=heartbeat.server_now, log=self.log
+        )
+        mailbox = self._commands = Mailbox(
+            heartbeat.me,
+            client=client,
+            pool=pool,
+            operators=settings.operators,
+            every=settings.heartbeat_interval,
+            now=lambda: heartbeat.server_time,
+            usable=lambda: heartbeat.usable,
+            obey=steering.obey,
+            log=self.log,
+        )
+        steering.mailbox = lambda: mailbox.id
+        reporter.steered = steering.told
+        return mailbox
 
     def _reporter(self, state: StateDirectory, shortages: Shortages) -> Reporter:
         return Reporter(
@@ -354,6 +390,8 @@ class Assembly:
                 await queues.register(connection)
                 self.workers.note_facts(queues)
                 registration.trigger()
+                if self._commands is not None:
+                    self._commands.signed_in()
             self.log.info("signed in to OpenIAP", connection=connection.name)
             self.workers.wake_all()
             self.events.notify_soon(Event("connected", worker=self.events.worker, client=pooled))

@@ -4,8 +4,8 @@
    server says that its pops do not compete, there are more while they find items (``poppers.py``).
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
-3. While the handler's rate lets nothing through, an item runs alone, or the machine lacks what the
-   handler needs, it does not pop.
+3. While the handler's rate lets nothing through, an item runs alone, the machine lacks what the
+   handler needs, or an operator holds it, it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
@@ -60,6 +60,7 @@ class PopRules:
         once: whether the end of the queue is the end of the work.
         finished: how many items left, of all queues of this worker: each may bring others.
         wanting: how many workers pop it side by side, with this one; 1 where that is no harm.
+        held: whether nothing is popped for now, as an operator wants it.
     """
 
     slots: int
@@ -67,6 +68,7 @@ class PopRules:
     once: bool = False
     finished: Callable[[], int] = lambda: 0
     wanting: Callable[[], int] = lambda: 1
+    held: Callable[[], bool] = lambda: False
 
 
 class Consumer:
@@ -89,7 +91,8 @@ class Consumer:
         gate = runner.gate
         self.queue: Final = queue
         self.runner: Final = runner
-        self.slots: Final = rules.slots
+        self.slots = rules.slots
+        """How many items may be in flight."""
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
         self.drained: Final = asyncio.Event()
@@ -102,6 +105,7 @@ class Consumer:
         """Seconds that the server took for the last pop."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
+        self._held = rules.held
         self._poppers = rules.poppers
         self._once = rules.once
         self._wanting = rules.wanting
@@ -142,7 +146,8 @@ class Consumer:
     @property
     def _closed(self) -> bool:
         alone = self._isolation is not None and self._isolation.closed
-        return alone or (self._shortages is not None and self._shortages.closed(self.queue))
+        short = self._shortages is not None and self._shortages.closed(self.queue)
+        return alone or short or self._held()
 
     @property
     def wanted(self) -> int:

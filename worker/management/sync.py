@@ -31,10 +31,21 @@ from worker.management.items.types import (
     ItemsUpdateBatchPayload,
 )
 from worker.management.paging import PaginatedResponse
+from worker.management.workers.service import Workers as AsyncWorkers
+from worker.management.workers.types import (
+    HourResponse,
+    WorkerDetailResponse,
+    WorkerGetPayload,
+    WorkerResponse,
+    WorkersGetHourPayload,
+    WorkersGetPListPayload,
+    WorkersSteerPayload,
+    WorkersSteerResponse,
+)
 from worker.producer.producer import Checks
 from worker.producer.sync import OpenIAP
 
-__all__ = ["Items"]
+__all__ = ["Items", "Workers"]
 
 
 class Items:
@@ -108,3 +119,31 @@ class Items:
     def create_indexes(self) -> list[str]:
         """Make the indexes that help."""
         return self._openiap.wait(self._items.create_indexes())
+
+
+class Workers:
+    """``worker.management.Workers``, with calls that block; each raises what that one raises.
+
+    Args:
+        openiap: connected.
+    """
+
+    def __init__(self, openiap: OpenIAP) -> None:
+        self._openiap = openiap
+        self._workers = AsyncWorkers(openiap.present_client())
+
+    def get_one(self, payload: WorkerGetPayload) -> WorkerDetailResponse:
+        """Return a worker whole."""
+        return self._openiap.wait(self._workers.get_one(payload))
+
+    def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
+        """Return a page of workers, and how many there are."""
+        return self._openiap.wait(self._workers.get_plist(payload))
+
+    def get_hour(self, payload: WorkersGetHourPayload) -> list[HourResponse]:
+        """Return the last hour of each queue."""
+        return self._openiap.wait(self._workers.get_hour(payload))
+
+    def steer(self, payload: WorkersSteerPayload) -> WorkersSteerResponse:
+        """Tell workers to do something, and wait for their answers."""
+        return self._openiap.wait(self._workers.steer(payload))

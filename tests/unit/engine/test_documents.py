@@ -19,6 +19,16 @@ from worker.engine.concurrency.waiting_line import waiter_of
 from worker.engine.delivery.fence import closer_of, judge, run_of
 from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
 from worker.engine.fleet.leadership import leads_at_earliest, rank_of
+from worker.engine.fleet.mailbox import (
+    FULL,
+    LONGEST,
+    Command,
+    Seal,
+    commands_of,
+    is_over,
+    refusal_of,
+)
+from worker.engine.fleet.mailbox import MOST as MOST_COMMANDS
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
 from worker.engine.fleet.report import COUNTS, MOST_ANSWERS, MOST_PROGRESS, report_of
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
@@ -47,6 +57,20 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 RIGHTS = [{"_id": "role", "rights": 65535, "deny": False}]
 
+MAILBOX = {
+    "_id": "m",
+    "_type": "mailbox",
+    "worker": "a",
+    "seal": "s",
+    "commands": [
+        Command("seen", "quiet", NOW).document(),
+        Command("c", "concurrency", NOW + timedelta(seconds=9), "q", 3).document(),
+    ],
+    "_acl": [{"_id": "me", "name": "me", "rights": 65535}],
+    "_modified": iso(NOW),
+    "_modifiedby": "boss",
+    "_modifiedbyid": "b",
+}
 HOUR_TOLD = packed([Minute(5, 1, 1, 1, Counter({3: 4}), Counter({9: 7})), None, Minute(1)])
 REPORT = {
     "queues": {"q": {"handler": "h", "timeout": 5.0, "popped": 3, "trouble": "t"}},
@@ -128,6 +152,19 @@ OUTCOME = json.loads(outcome_text(Outcome("successful", {"a": 1}, attachments=((
     "pushes": [FOLLOW_UP]
 }
 POPPED = json.loads(workitem_text(Workitem(id="i", wiq="q", lastrun=NOW)))
+
+
+@given(written(MAILBOX))
+def test_mailboxes(document: dict[str, Any]) -> None:
+    if not refusal_of(document, Seal("m", "s", {"me": FULL})):
+        assert document["seal"] == "s"
+        assert all(entry["_id"] == "me" for entry in document["_acl"])
+    commands = commands_of(document, ["seen"])
+    assert len(commands) <= MOST_COMMANDS
+    for command in commands:
+        assert command.id != "seen"
+        if not is_over(command, NOW, NOW):
+            assert NOW < command.expires <= NOW + LONGEST
 
 
 @given(written(WORKER))

@@ -62,7 +62,7 @@ class OwnQueues:
     def __init__(
         self, slots: Mapping[str, int], counts: Callable[[], Mapping[str, QueueCounts]]
     ) -> None:
-        self._slots = dict(slots)
+        self._slots = slots
         self._counts = counts
         self._throughput = {queue: Throughput() for queue in slots}
 
