@@ -282,6 +282,35 @@ async def test_each_command_is_done_once_and_none_whose_time_is_over(
     assert len(worker.answers) == before + 1
 
 
+async def test_of_what_may_carry_a_forged_stamp_nobody_is_named(
+    openiap: LocalOpenIAP, daemon: Daemon
+) -> None:
+    """A conditional update is not always stamped by OpenIAP; a replacement is."""
+    admin, box = openiap.client, await mailbox_of(openiap.client)
+    expires = (await Workers(admin)._store.now()).timestamp() + 60
+    command = {"id": "c", "action": "quiet", "expires": int(expires * 1000)}
+    await admin.update_document(MAILBOXES, {"_id": box["_id"]}, {"$push": {"commands": command}})
+
+    async def is_quiet() -> bool:
+        return (await shown(admin)).state == "quiet"
+
+    await until(is_quiet)
+    (answer,) = (await shown(admin)).answers
+    assert (answer.done, answer.by) == (True, "")
+
+
+async def test_two_who_steer_in_the_same_moment_are_both_heard(
+    openiap: LocalOpenIAP, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await asyncio.gather(
+        steer(openiap.client, "quiet"),
+        steer(openiap.client, "log_level", value="error"),
+        steer(openiap.client, "concurrency", queue="jobs", value=4),
+    )
+    assert [done for done, _ in told] == [True, True, True]
+    assert len((await shown(openiap.client)).answers) == 3
+
+
 async def test_without_watches_commands_come_with_the_heartbeat(
     openiap: LocalOpenIAP, monkeypatch: pytest.MonkeyPatch
 ) -> None:

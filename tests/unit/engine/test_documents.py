@@ -21,13 +21,13 @@ from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
 from worker.engine.fleet.leadership import leads_at_earliest, rank_of
 from worker.engine.fleet.mailbox import (
     FULL,
-    LONGEST,
     Command,
     Seal,
     commands_of,
     is_over,
     refusal_of,
 )
+from worker.engine.fleet.mailbox import LONGEST as LONGEST_COMMAND
 from worker.engine.fleet.mailbox import MOST as MOST_COMMANDS
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
 from worker.engine.fleet.report import COUNTS, MOST_ANSWERS, MOST_PROGRESS, report_of
@@ -164,7 +164,7 @@ def test_mailboxes(document: dict[str, Any]) -> None:
     for command in commands:
         assert command.id != "seen"
         if not is_over(command, NOW, NOW):
-            assert NOW < command.expires <= NOW + LONGEST
+            assert NOW < command.expires <= NOW + LONGEST_COMMAND
 
 
 @given(written(WORKER))

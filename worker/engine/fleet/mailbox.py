@@ -8,9 +8,11 @@ who may write it:
    another id or without the seal, or whose list of rights names others, is nobody's: what stands in
    it counts for nothing. That its maker is this user proves nothing: OpenIAP lets the owner of a
    document change that by a conditional update.
-2. Who gave a command is who wrote the document last, as the server says: that is the one field of
-   it that nobody can write. Of several commands that came between two looks, only the last one's
-   giver is known.
+2. Who gave a command is who replaced the document last, as the server stamps it. A conditional
+   update may carry a stamp of its writer's own making (OpenIAP lets a pipeline pass unstamped), so
+   of what the watch tells as one nobody is named; neither are the givers of several commands at
+   once, but for the last. Where no watch tells, the stamp is taken as it is: those who could have
+   written it may steer the worker.
 3. Each command is handed on once in a life of the worker, and none whose time is over by the
    server's clock, or that would hold for longer than an hour.
 4. It is watched where the server has watches and the watch has told of the document's making; else
@@ -131,11 +133,14 @@ def refusal_of(document: Mapping[str, Any], seal: Seal) -> str:
     return ""
 
 
-def commands_of(document: Mapping[str, Any], seen: Iterable[str] = ()) -> list[Command]:
+def commands_of(
+    document: Mapping[str, Any], seen: Iterable[str] = (), *, stamped: bool = True
+) -> list[Command]:
     """Return the commands of a mailbox that are new, oldest first; what is none is left out. Pure.
 
     Args:
         seen: the ids of those that were handed on.
+        stamped: whether the server's stamp says who gave the last one.
     """
     known = set(seen)
     found: dict[str, Command] = {}
@@ -150,7 +155,7 @@ def commands_of(document: Mapping[str, Any], seen: Iterable[str] = ()) -> list[C
             value = text_of(value) if isinstance(value, str) else whole(value)
             found[id] = Command(id, action, expires, text_of(one.get("queue")), value)
     commands = list(found.values())
-    if commands:
+    if commands and stamped:
         by, byid = text_of(document.get("_modifiedby")), text_of(document.get("_modifiedbyid"))
         commands[-1] = replace(commands[-1], by=by, byid=byid)
     return commands
@@ -214,7 +219,7 @@ class Mailbox(Service):
         """Whether something may have been written that it did not tell of."""
         self._looked = 0.0
         """When it was read last; ``uptime``."""
-        self._arrived: list[JsonObject] = []
+        self._arrived: list[tuple[JsonObject, bool]] = []
         self._seen: list[str] = []
         self._said: set[str] = set()
 
@@ -261,8 +266,8 @@ class Mailbox(Service):
                 return SELDOM
             return self._every
         arrived, self._arrived = self._arrived, []
-        for document in arrived:
-            await self._take(document)
+        for document, stamped in arrived:
+            await self._take(document, stamped=stamped)
         silent = not arrived and uptime() - self._looked > SELDOM
         if self._missed or not self._heard or silent:
             await self._look()
@@ -334,7 +339,7 @@ class Mailbox(Service):
         if event.operation == "delete":
             self._lose(id)
         else:
-            self._arrived.append(event.document)
+            self._arrived.append((event.document, event.operation == "replace"))
         self.trigger()
 
     def _lose(self, id: str) -> None:
@@ -356,11 +361,16 @@ class Mailbox(Service):
         found = await self._client.query(COLLECTION, {"_id": seal.id}, top=1)
         self._missed, self._looked = False, uptime()
         if found:
-            await self._take(found[0])
+            await self._take(found[0], stamped=not self._heard)
         else:
             self._lose(seal.id)
 
-    async def _take(self, document: JsonObject) -> None:
+    async def _take(self, document: JsonObject, *, stamped: bool) -> None:
+        """Hand on what is new in a mailbox.
+
+        Args:
+            stamped: whether it is certain, or cannot be known, that the server stamped its writer.
+        """
         seal = self._seal
         if seal is None or not document.get("commands"):
             return
@@ -375,7 +385,7 @@ class Mailbox(Service):
             self._missed = True
             return
         written = moment_of(document.get("_modified"))
-        for command in commands_of(document, self._seen):
+        for command in commands_of(document, self._seen, stamped=stamped):
             self._seen = [*self._seen[-10 * MOST :], command.id]
             await self._obey(command, is_over(command, written, now))
 

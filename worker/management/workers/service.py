@@ -43,6 +43,8 @@ DEAD_AFTER: Final = 45.0
 LOOK_EVERY: Final = 0.5
 LOOKS_SLOWER: Final = 1.5
 LONGEST_PAUSE: Final = 3.0
+AGAIN: Final = 3
+"""Each so many looks it is seen to that commands still stand in their mailboxes."""
 PATIENCE: Final = 2.0
 """Seconds beyond a command's time in which an answer may still come."""
 
@@ -127,7 +129,7 @@ class Workers:
         boxes = await self._store.get_mailboxes([one.mailbox for one in reports if one.mailbox])
         mailboxes = {id_of(one): one for one in boxes}
         answers: dict[str, SteeredResponse] = {}
-        waiting: dict[str, str] = {}
+        waiting: dict[str, Command] = {}
         for report in reports:
             name = report.peer.id
             command = Command(
@@ -137,8 +139,9 @@ class Workers:
             if why:
                 answers[name] = SteeredResponse(worker=name, done=False, text=why)
             else:
-                waiting[name] = command.id
-        answers |= await self._answers(waiting, payload.action, payload.within)
+                waiting[name] = command
+        boxed = {report.peer.id: report.mailbox for report in reports}
+        answers |= await self._answers(waiting, boxed, payload.action, payload.within)
         return [answers[report.peer.id] for report in reports]
 
     async def _sent(
@@ -156,12 +159,19 @@ class Workers:
         return ""
 
     async def _answers(
-        self, waiting: dict[str, str], action: str, within: float
+        self, waiting: dict[str, Command], boxed: dict[str, str], action: str, within: float
     ) -> dict[str, SteeredResponse]:
-        """Wait for what workers answer."""
+        """Wait for what workers answer; a command that another one has overwritten is sent again,
+        which is the same one to the worker."""
         answers: dict[str, SteeredResponse] = {}
-        left, pause = within + PATIENCE, LOOK_EVERY
+        left, pause, looks = within + PATIENCE, LOOK_EVERY, 0
         while waiting and left > 0:
+            looks += 1
+            if looks % AGAIN == 0:
+                ids = {command.id for command in waiting.values()}
+                for box in await self._store.lost([boxed[name] for name in waiting], ids):
+                    await self._store.send(box, waiting[text_of(box.get("worker"))])
+
             await asyncio.sleep(min(pause, left))
             left -= pause
             pause = min(LONGEST_PAUSE, pause * LOOKS_SLOWER)
@@ -169,7 +179,7 @@ class Workers:
             for document in await self._store.get_answers(list(waiting)):
                 name = id_of(document)
                 there.add(name)
-                said = _said(document, waiting[name], name)
+                said = _said(document, waiting[name].id, name)
                 if said is None and is_gone(document):
                     there.discard(name)
                 elif said is not None:

@@ -1,6 +1,6 @@
 """Workers in OpenIAP: their documents and mailboxes, and nothing else; errors go through."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -72,19 +72,21 @@ class WorkerStore:
     async def send(self, mailbox: JsonObject, command: Command) -> bool:
         """Put a command into a mailbox, and say whether this user may.
 
-        With the official client two that write in the same moment overwrite each other: the
-        command that is lost is not answered.
+        The document is replaced, since of a replacement alone it is certain that the server stamps
+        who made it. So two that write in the same moment overwrite each other: see ``lost``.
         """
-        id = id_of(mailbox)
-        if self.client.capabilities.conditional_updates:
-            put = {"$each": [command.document()], "$slice": -MOST}
-            result = await self.client.update_document(
-                MAILBOXES, {"_id": id, "_type": TYPE}, {"$push": {"commands": put}}
-            )
-            return result.matched > 0
         commands = [*objects_of(mailbox.get("commands")), command.document()][-MOST:]
         try:
             await self.client.update_one(MAILBOXES, {**mailbox, "commands": commands})
         except DocumentNotFound:
             return False
         return True
+
+    async def lost(self, mailboxes: Sequence[str], commands: Collection[str]) -> list[JsonObject]:
+        """Return those mailboxes in which none of these commands stands any more."""
+        found = await self.get_mailboxes(mailboxes)
+        return [
+            one
+            for one in found
+            if not any(each.get("id") in commands for each in objects_of(one.get("commands")))
+        ]
