@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from worker.management.connection import connect as connect
     from worker.management.items.service import Items as Items
+    from worker.management.schedules.service import Schedules as Schedules
     from worker.management.workers.service import Workers as Workers
 
-__all__ = ["Items", "Workers", "connect"]
+__all__ = ["Items", "Schedules", "Workers", "connect"]
 
 _ROOM_OF: Final = {
     "Items": "worker.management.items.service",
+    "Schedules": "worker.management.schedules.service",
     "Workers": "worker.management.workers.service",
     "connect": "worker.management.connection",
 }

@@ -9,6 +9,9 @@
 A thread of its own holds the connection and an event loop; see ``worker.sync``.
 """
 
+from collections.abc import Sequence
+
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.management.items.batch import OnProgress, nobody
 from worker.management.items.service import Items as AsyncItems
 from worker.management.items.types import (
@@ -31,6 +34,13 @@ from worker.management.items.types import (
     ItemsUpdateBatchPayload,
 )
 from worker.management.paging import PaginatedResponse
+from worker.management.schedules.service import Schedules as AsyncSchedules
+from worker.management.schedules.types import (
+    FiredResponse,
+    ScheduleGetPayload,
+    ScheduleResponse,
+    SchedulesGetPListPayload,
+)
 from worker.management.workers.service import Workers as AsyncWorkers
 from worker.management.workers.types import (
     HourResponse,
@@ -45,7 +55,7 @@ from worker.management.workers.types import (
 from worker.producer.producer import Checks
 from worker.producer.sync import OpenIAP
 
-__all__ = ["Items", "Workers"]
+__all__ = ["Items", "Schedules", "Workers"]
 
 
 class Items:
@@ -147,3 +157,42 @@ class Workers:
     def steer(self, payload: WorkersSteerPayload) -> WorkersSteerResponse:
         """Tell workers to do something, and wait for their answers."""
         return self._openiap.wait(self._workers.steer(payload))
+
+
+class Schedules:
+    """``worker.management.Schedules``, with calls that block; each raises what that one raises.
+
+    Args:
+        openiap: connected.
+        namespace: of the workers that bring them.
+    """
+
+    def __init__(self, openiap: OpenIAP, *, namespace: str = "") -> None:
+        self._openiap = openiap
+        self._schedules = AsyncSchedules(openiap.present_client(), namespace=namespace)
+
+    def get_list(self) -> list[ScheduleResponse]:
+        """Return all schedules."""
+        return self._openiap.wait(self._schedules.get_list())
+
+    def get_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+        """Return a schedule."""
+        return self._openiap.wait(self._schedules.get_one(payload))
+
+    def get_plist(self, payload: SchedulesGetPListPayload) -> PaginatedResponse[ScheduleResponse]:
+        """Return a page of schedules, and how many there are."""
+        return self._openiap.wait(self._schedules.get_plist(payload))
+
+    def pause_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+        """Let no tick happen until it is resumed."""
+        return self._openiap.wait(self._schedules.pause_one(payload))
+
+    def resume_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+        """Let it go on."""
+        return self._openiap.wait(self._schedules.resume_one(payload))
+
+    def fire_one(
+        self, payload: ScheduleGetPayload, entries: Sequence[ScheduleEntry]
+    ) -> FiredResponse:
+        """Push one item as the schedule would, now."""
+        return self._openiap.wait(self._schedules.fire_one(payload, entries))

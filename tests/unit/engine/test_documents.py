@@ -39,6 +39,7 @@ from worker.engine.outbox.rows import outcome_from, outcome_text, workitem_from,
 from worker.engine.outbox.sqlite import StoredRow
 from worker.engine.queues import acl_over, facts_of, is_for
 from worker.engine.scheduler.records import records_of
+from worker.engine.scheduler.switches import FIELD, Switch, switched, switches_of
 from worker.item.metadata import KEY, joined, taken_out
 from worker.item.new_item import FollowUp
 from worker.item.outcome import Outcome
@@ -117,6 +118,11 @@ RECORD = {
     "last": iso(NOW),
 }
 SWITCH = {**RECORD, "_type": "schedule_switch", "paused": True, "_modified": iso(NOW)}
+SWITCHED = {
+    "_id": "w",
+    "name": "q",
+    FIELD: [{"namespace": "", "name": "s", "paused": True, "at": 1_795_894_442_873}],
+}
 PLACE = {
     "_id": "/line/q/k#0000000002/i/0",
     "_type": "place",
@@ -247,11 +253,28 @@ def test_schedule_records(documents: list[dict[str, Any]]) -> None:
 
 
 @given(ANY_JSON)
-def test_a_schedule_is_paused_by_true_and_by_nothing_else(odd: Any) -> None:
+def test_a_schedule_is_paused_by_true_in_its_queue_and_by_nothing_else(odd: Any) -> None:
     told: list[Misfit] = []
+    queue = {"name": "q", FIELD: [{"namespace": "", "name": "s", "paused": odd}]}
+    for switches in (switches_of([queue]), switches_of([{"name": "q", FIELD: odd}])):
+        records = records_of([RECORD], NOW, told.append, switches)
+        (record,) = records.values()
+        assert record.paused is (odd is True and bool(switches))
     (record,) = records_of([RECORD, {**SWITCH, "paused": odd}], NOW, told.append).values()
-    assert record.paused is (odd is True)
-    assert bool(told) is not isinstance(odd, bool)
+    assert not record.paused
+    assert bool(told) is (odd is True)
+
+
+@given(st.lists(written(SWITCHED), max_size=3))
+def test_switches_of_schedules(queues: list[dict[str, Any]]) -> None:
+    for (queue, name), switch in switches_of(queues).items():
+        assert isinstance(queue, str)
+        assert isinstance(name, str)
+        assert isinstance(switch.paused, bool)
+    for document in queues:
+        again = {**document, FIELD: list(switched(document, "", "s", Switch(True, NOW)))}
+        if isinstance(document.get("name"), str) and len(document["name"]) < 1_000:
+            assert switches_of([again])[document["name"], "s"] == Switch(True, NOW)
 
 
 @given(written(PLACE))
