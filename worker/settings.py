@@ -149,6 +149,8 @@ class Settings(BaseModel):
     lease: Seconds = Field(default=60.0, ge=1, le=86_400)
     presence: bool = True
     heartbeat_interval: Seconds = Field(default=10.0, ge=0.1, le=600)
+    steering: bool = True
+    operators: Names = ()
     dead_after: Seconds = Field(default=45.0, ge=0.3, le=3600)
     rescue_interval: Seconds = Field(default=30.0, ge=0.1, le=3600)
     unclaimed_after: Seconds = Field(default=900.0, ge=0, le=30 * 86_400)

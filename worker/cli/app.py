@@ -54,6 +54,7 @@ COMMANDS: Final = (
     "replay",
     "queues",
     "breakers",
+    "workers",
     "schedules",
     "retention",
     "package",
@@ -63,7 +64,7 @@ COMMANDS: Final = (
     "guide",
 )
 """Each is ``worker.cli.NAME``, in the order of the help."""
-GROUPS: Final = frozenset({"items", "queues", "breakers", "schedules", "package"})
+GROUPS: Final = frozenset({"items", "queues", "breakers", "workers", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
 FOLDERS: Final = frozenset(
     {"demo", "new", "dev", "items", "replay", "queues", "doctor", "package", "scaler", "guide"}

@@ -1,6 +1,6 @@
-"""``schedules``: list, pause, resume, fire."""
+"""``schedules``: list, show, pause, resume, fire."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -8,8 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from worker.app.cron import Cron
-from worker.cli.shared.client import run_async, with_client
-from worker.cli.shared.errors import CommandError, usage_error
+from worker.cli.shared.client import with_client
 from worker.cli.shared.handlers import handlers_of
 from worker.cli.shared.options import (
     AsJson,
@@ -22,13 +21,23 @@ from worker.cli.shared.options import (
     Utc,
     settings_of,
 )
-from worker.cli.shared.output import print_json, print_result, show_noted, to_stdout
-from worker.engine.scheduler.records import Record, Records, ScheduleKey
-from worker.engine.scheduler.timetable import ScheduleEntry, timetable
+from worker.cli.shared.output import (
+    print_json,
+    print_result,
+    show_facts,
+    show_noted,
+    to_stdout,
+)
+from worker.engine.scheduler.timetable import timetable
+from worker.management.schedules.service import Schedules
+from worker.management.schedules.types import (
+    FiredResponse,
+    ScheduleGetPayload,
+    ScheduleResponse,
+)
 from worker.openiap.client import Client
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
-from worker.producer.insert import KnownQueues
 
 T = TypeVar("T")
 
@@ -57,19 +66,47 @@ def list_schedules(
     assignments: Set = None,
 ) -> None:
     """List the schedules that workers have brought, with last and next run on their own clock."""
-
-    async def work(_: Client, records: Records) -> list[Record]:
-        return await records.all()
-
-    found = _with_records(Options(url, settings, client, assignments), work)
-    now = datetime.now(UTC)
+    given = Options(url, settings, client, assignments)
+    found = _with_schedules(given, lambda schedules: schedules.get_list())
     if as_json:
-        print_json([_shown(record, now) for record in found])
+        print_json([_shown(one) for one in found])
     elif not found:
         to_stdout().print("No schedules. Workers bring them: openiap-worker guide schedules.")
     else:
-        rows = [_row(record, now, utc=utc) for record in found]
-        show_noted(to_stdout(), COLUMNS, rows, [_more(record, utc=utc) for record in found])
+        rows = [_row(one, utc=utc) for one in found]
+        show_noted(to_stdout(), COLUMNS, rows, [_more(one, utc=utc) for one in found])
+
+
+@app.command("show")
+def show_one(
+    name: Name,
+    utc: Utc = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Show one schedule: last and next run, and what was missed."""
+    asked = ScheduleGetPayload.model_construct(name=name)
+    given = Options(url, settings, client, assignments)
+    found = _with_schedules(given, lambda schedules: schedules.get_one(asked))
+    if as_json:
+        print_json(_shown(found))
+        return
+    show_facts(
+        to_stdout(),
+        [
+            ("schedule", found.full_name),
+            ("expression", f"{found.expression} ({found.tz})"),
+            ("state", found.state),
+            ("last", _there(found, found.last, utc=utc) if found.last else "never"),
+            ("next", _there(found, found.next, utc=utc)),
+            ("not done in time", f"{found.missed_ticks:,} so far"),
+            ("missed", MISSED_ONES.get(found.missed, found.missed).removeprefix("missed: ")),
+            ("since", _there(found, found.since, utc=utc)),
+        ],
+    )
 
 
 @app.command("pause")
@@ -81,8 +118,11 @@ def pause(
     client: ClientName = None,
     assignments: Set = None,
 ) -> None:
-    """Let no tick happen until it is resumed."""
-    _switch(name, Options(url, settings, client, assignments), paused=True, as_json=as_json)
+    """Let no tick happen until it is resumed; takes the right to update its queue."""
+    asked = ScheduleGetPayload.model_construct(name=name)
+    given = Options(url, settings, client, assignments)
+    found = _with_schedules(given, lambda schedules: schedules.pause_one(asked))
+    print_result(_shown(found), f"Paused {found.full_name}.", as_json=as_json)
 
 
 @app.command("resume")
@@ -95,7 +135,10 @@ def resume(
     assignments: Set = None,
 ) -> None:
     """Let it go on; what it missed is made good as it is declared, within a minute."""
-    _switch(name, Options(url, settings, client, assignments), paused=False, as_json=as_json)
+    asked = ScheduleGetPayload.model_construct(name=name)
+    given = Options(url, settings, client, assignments)
+    found = _with_schedules(given, lambda schedules: schedules.resume_one(asked))
+    print_result(_shown(found), f"Resumed {found.full_name}.", as_json=as_json)
 
 
 @app.command("fire")
@@ -109,116 +152,51 @@ def fire(
     assignments: Set = None,
 ) -> None:
     """Push one item as the schedule would, now, whatever its ticks and whether it is paused."""
-    now = datetime.now(UTC)
     chosen, registry = handlers_of(Options(url, settings, client, assignments), handlers)
-    entries = {entry.key: entry for entry in timetable(registry, now)}
-    entry = entries[_one(name, list(entries), "in these handlers")]
+    entries = timetable(registry, datetime.now(UTC))
+    asked = ScheduleGetPayload.model_construct(name=name)
 
-    payload, called = run_async(_content(entry, now))
+    async def work(signed: Client) -> FiredResponse:
+        return await Schedules(signed, namespace=chosen.namespace).fire_one(asked, entries)
 
-    async def work(signed: Client) -> str:
-        pushed = await signed.push_workitem(entry.key[0], payload, name=called)
-        return pushed.id
-
-    id = with_client(chosen, work)
-    pushed = {"queue": entry.key[0], "schedule": entry.schedule.name, "id": id}
-    print_result(pushed, f"Pushed item {id} to {entry.key[0]}.", as_json=as_json)
+    fired = with_client(chosen, work)
+    text = f"Pushed item {fired.id} to {fired.queue}."
+    print_result(fired.model_dump(), text, as_json=as_json)
 
 
-async def _content(entry: ScheduleEntry, now: datetime) -> tuple[JsonObject, str]:
-    try:
-        return await entry.content(now)
-    except Exception as error:  # a function of the user's makes it: it may raise anything
-        raise CommandError(
-            f"The payload of schedule {entry.name} cannot be made: {type(error).__name__}: {error}."
-        ) from error
-
-
-def _switch(name: str, given: Options, *, paused: bool, as_json: bool) -> None:
-    async def work(client: Client, records: Records) -> Record:
-        found = {record.key: record for record in await records.all()}
-        record = found[_one(name, list(found), "that a worker has brought")]
-        if record.paused != paused:
-            rights = (await KnownQueues(client).of(record.queue)).acl
-            await (records.pause if paused else records.resume)(record.key, rights)
-        return (await records.read([record.key]))[record.key]
-
-    record = _with_records(given, work)
-    text = f"{'Paused' if paused else 'Resumed'} {'/'.join(record.key)}."
-    print_result(_shown(record, datetime.now(UTC)), text, as_json=as_json)
-
-
-def _with_records(given: Options, work: Callable[[Client, Records], Awaitable[T]]) -> T:
+def _with_schedules(given: Options, work: Callable[[Schedules], Awaitable[T]]) -> T:
     chosen = settings_of(given).settings
-    return with_client(chosen, lambda one: work(one, Records(one, chosen.namespace)))
+    return with_client(chosen, lambda one: work(Schedules(one, namespace=chosen.namespace)))
 
 
-def _one(name: str, keys: Sequence[ScheduleKey], where: str) -> ScheduleKey:
-    """Return the schedule that is meant.
-
-    Raises:
-        CommandError: there is none, or there are several.
-    """
-    found = [key for key in keys if name in (key[1], "/".join(key))]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join("/".join(key) for key in found)
-        raise usage_error(f"There are several schedules called {name}: {names}. Name one of them.")
-    names = ", ".join(sorted("/".join(key) for key in keys)) or "none"
-    raise CommandError(f"There is no schedule {name} {where}; there are: {names}.")
+def _shown(schedule: ScheduleResponse) -> JsonObject:
+    moments = {name: getattr(schedule, name) for name in ("since", "last", "next")}
+    told = {name: None if one is None else iso(one) for name, one in moments.items()}
+    return {**schedule.model_dump(), **told}
 
 
-def _shown(record: Record, now: datetime) -> JsonObject:
-    next_run = _next(record, now)
-    return {
-        "queue": record.queue,
-        "name": record.name,
-        "expression": record.expression,
-        "tz": record.tz,
-        "missed": record.missed,
-        "state": _state(record),
-        "since": iso(record.since),
-        "last": None if record.last is None else iso(record.last),
-        "next": None if next_run is None else iso(next_run),
-    }
-
-
-def _row(record: Record, now: datetime, *, utc: bool = False) -> tuple[Any, ...]:
+def _row(schedule: ScheduleResponse, *, utc: bool = False) -> tuple[Any, ...]:
     return (
-        "/".join(record.key),
-        record.expression,
-        _state(record),
-        _there(record, _next(record, now), utc=utc),
+        schedule.full_name,
+        schedule.expression,
+        schedule.state,
+        _there(schedule, schedule.next, utc=utc),
     )
 
 
-def _more(record: Record, *, utc: bool = False) -> str:
-    last = _there(record, record.last, utc=utc) if record.last else "never"
-    missed = MISSED_ONES.get(record.missed, str(record.missed))
-    return f"last {last}; zone {record.tz}; {missed}"
+def _more(schedule: ScheduleResponse, *, utc: bool = False) -> str:
+    last = _there(schedule, schedule.last, utc=utc) if schedule.last else "never"
+    missed = MISSED_ONES.get(schedule.missed, schedule.missed)
+    late = f"; {schedule.missed_ticks:,} not done in time" if schedule.missed_ticks else ""
+    return f"last {last}; zone {schedule.tz}; {missed}{late}"
 
 
-def _state(record: Record) -> str:
-    return "paused" if record.paused else "active"
-
-
-def _next(record: Record, now: datetime) -> datetime | None:
-    """Return the next run; None while it is paused, or where this machine cannot tell."""
-    if record.paused:
-        return None
-    try:
-        return Cron(record.expression, record.tz).after(now)
-    except (ValueError, LookupError):
-        return None
-
-
-def _there(record: Record, moment: datetime | None, *, utc: bool) -> str:
+def _there(schedule: ScheduleResponse, moment: datetime | None, *, utc: bool) -> str:
     """Return a moment as the schedule's own clock shows it, or in UTC."""
     if moment is None:
         return ""
     moment = moment.astimezone(UTC)
     with suppress(ValueError):  # another version's expression, or a zone that is not known here
         if not utc:
-            moment = moment.astimezone(Cron(record.expression, record.tz).zone)
+            moment = moment.astimezone(Cron(schedule.expression, schedule.tz).zone)
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

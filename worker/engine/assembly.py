@@ -27,6 +27,7 @@ from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.leadership import idle_after
+from worker.engine.fleet.mailbox import Mailbox
 from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
@@ -41,10 +42,12 @@ from worker.engine.pauses import Pauses
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
 from worker.engine.registration import Registration
+from worker.engine.reporter import Reporter, ReportSources
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
 from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
+from worker.engine.steering import Steering
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
@@ -67,6 +70,7 @@ class Parts:
     Attributes:
         scaling: answers autoscalers where there is a health port.
         scheduler: None without schedules.
+        mailbox: None where nobody steers it.
     """
 
     pool: Pool
@@ -85,6 +89,7 @@ class Parts:
     housekeeping: tuple[Service, ...]
     scaling: ScaleEndpoint
     shutdown: Shutdown
+    mailbox: Mailbox | None
 
 
 class Assembly:
@@ -110,6 +115,7 @@ class Assembly:
         self.registry: Final = checked(application, settings.work_queues())
         self.events: Final = Events(application.hooks, log=self.log)
         self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
+        self._commands: Mailbox | None = None
         self._version = version
         self._middleware = tuple(application.middleware)
         self._client_factory = client_factory or client_maker(settings, version)
@@ -119,11 +125,12 @@ class Assembly:
         # A worker that ends when its queues are empty is not there at the ticks.
         self._timetable = [] if settings.once else timetable(self.registry, datetime.now(UTC))
 
-    def complete(self, state: StateDirectory) -> Parts:
+    def complete(self, state: StateDirectory, stop: Callable[[], None]) -> Parts:
         """Make the rest.
 
         Args:
             state: what the worker keeps on disk, opened.
+            stop: begins the worker's stop.
         """
         settings, log, chance, workers = self.settings, self.log, self._chance, self.workers
         worker_id, counts = state.worker_id, self.telemetry.counts
@@ -189,6 +196,8 @@ class Assembly:
             item_log=ItemLog(settings.item_log, log),
             history=settings.history > 0,
         )
+        shortages = Shortages(workers.slot_freed, log=log)
+        reporter = self._reporter(state, shortages)
         heartbeat = Heartbeat(
             WorkerInfo(
                 worker_id,
@@ -207,6 +216,7 @@ class Assembly:
             idle_after=idle_after(settings.rescue_interval, settings.dead_after),
             misfits=self.telemetry.misfits,
             free=workers.free,
+            report=reporter,
         )
         heartbeat.usable = settings.presence
         take_over = TakeOver(
@@ -218,7 +228,6 @@ class Assembly:
             misfits=self.telemetry.misfits,
             acl=lambda: acl_over(queues.facts.values()),
         )
-        shortages = Shortages(workers.slot_freed, log=log)
         pauses = Pauses(
             queues,
             lambda: queues.look(pool.connections[0]),
@@ -314,6 +323,49 @@ class Assembly:
                 log=log,
                 on_left=heartbeat.keep,
             ),
+            mailbox=self._mailbox(heartbeat, client, pool, reporter, stop),
+        )
+
+    def _mailbox(
+        self,
+        heartbeat: Heartbeat,
+        client: Client,
+        pool: Pool,
+        reporter: Reporter,
+        stop: Callable[[], None],
+    ) -> Mailbox | None:
+        settings = self.settings
+        if not settings.steering or settings.once:  # over before somebody could steer it
+            return None
+        steering = Steering(
+            self.workers, stop=stop, tell=heartbeat.beat, now=heartbeat.server_now, log=self.log
+        )
+        mailbox = self._commands = Mailbox(
+            heartbeat.me,
+            client=client,
+            pool=pool,
+            operators=settings.operators,
+            every=settings.heartbeat_interval,
+            now=lambda: heartbeat.server_time,
+            usable=lambda: heartbeat.usable,
+            obey=steering.obey,
+            log=self.log,
+        )
+        steering.mailbox = lambda: mailbox.id
+        reporter.steered = steering.told
+        return mailbox
+
+    def _reporter(self, state: StateDirectory, shortages: Shortages) -> Reporter:
+        return Reporter(
+            ReportSources(
+                workers=self.workers,
+                counts=self.telemetry.counts,
+                timeouts={one.queue: one.handler.options.timeout for one in self.registry},
+                not_ready=self.telemetry.reasons,
+                short=shortages.reasons,
+                outbox=lambda: 0 if state.outbox is None else state.outbox.size(),
+                level=lambda: self.log.level,
+            )
         )
 
     def _inputs(
@@ -373,6 +425,8 @@ class Assembly:
                 await queues.register(connection)
                 self.workers.note_facts(queues)
                 registration.trigger()
+                if self._commands is not None:
+                    self._commands.signed_in()
             self.log.info("signed in to OpenIAP", connection=connection.name)
             self.workers.wake_all()
             self.events.notify_soon(Event("connected", worker=self.events.worker, client=pooled))

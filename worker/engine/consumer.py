@@ -4,8 +4,8 @@
    server says that its pops do not compete, there are more while they find items (``poppers.py``).
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
-3. While the handler's rate lets nothing through, or something closes the queue
-   (``worker_services.py``), it does not pop.
+3. While the handler's rate lets nothing through, an operator holds it, or something closes the
+   queue (``worker_services.py``), it does not pop.
 4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
@@ -61,6 +61,7 @@ class PopRules:
         once: whether the end of the queue is the end of the work.
         finished: how many items left, of all queues of this worker: each may bring others.
         wanting: how many workers pop it side by side, with this one; 1 where that is no harm.
+        held: whether nothing is popped for now, as an operator wants it.
     """
 
     slots: int
@@ -68,6 +69,7 @@ class PopRules:
     once: bool = False
     finished: Callable[[], int] = lambda: 0
     wanting: Callable[[], int] = lambda: 1
+    held: Callable[[], bool] = lambda: False
 
 
 class Consumer:
@@ -90,7 +92,8 @@ class Consumer:
         gate = runner.gate
         self.queue: Final = queue
         self.runner: Final = runner
-        self.slots: Final = rules.slots
+        self.slots = rules.slots
+        """How many items may be in flight."""
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
         self.drained: Final = asyncio.Event()
@@ -103,6 +106,7 @@ class Consumer:
         """Seconds that the server took for the last pop."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
+        self._held = rules.held
         self._poppers = rules.poppers
         self._once = rules.once
         self._wanting = rules.wanting
@@ -133,7 +137,7 @@ class Consumer:
     @property
     def free(self) -> int:
         """Slots that a pop could fill now; abandoned threads hold theirs, a closed queue all."""
-        if self._services.closed(self.queue):
+        if self._held() or self._services.closed(self.queue):
             return 0
         overdue = min(self._overdue, MAX_OVERDUE)
         free = self.slots - len(self.running) + overdue - self._popping - self._lost()

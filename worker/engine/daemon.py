@@ -203,7 +203,7 @@ class Daemon:
             self.telemetry.trouble(state.trouble)
         self._events.worker = state.worker_id
         self._log.speak_for(state.worker_id)
-        parts = self._assembly.complete(state)
+        parts = self._assembly.complete(state, self.quiet)
         await workers.build(
             services=parts.services,
             inputs=parts.inputs,
@@ -239,6 +239,7 @@ class Daemon:
             raise taken(self.settings, error) from error
         parts.heartbeat.on_namesake = self._yield_name
         services = (
+            parts.mailbox,
             parts.heartbeat,
             parts.registration,
             parts.rescuer,

@@ -49,6 +49,8 @@ class QueueWorkers:
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
+        self._slots_of: Final = {one.queue: self._declared(one) for one in registry}
+        self._is_held = False
 
     async def build(
         self,
@@ -96,6 +98,7 @@ class QueueWorkers:
                     once=self._settings.once,
                     finished=self.finished,
                     wanting=partial(self._wanting, queue),
+                    held=lambda: self._is_held,
                 ),
                 services=services,
                 wakeup=Wakeup(
@@ -148,8 +151,32 @@ class QueueWorkers:
                 consumer.look_again()
 
     def slots(self) -> dict[str, int]:
-        """Return how many items of each queue may be in flight."""
-        return {registered.queue: self._slots(registered) for registered in self._registry}
+        """Return how many items of each queue may be in flight; it changes as they do."""
+        return self._slots_of
+
+    def hold(self, held: bool) -> None:
+        """Pop nothing, of any queue, until it is let go again; items in flight go on."""
+        self._is_held = held
+        self.slots_freed()
+
+    def resize(self, queue: str, slots: int) -> None:
+        """Have so many items of a queue in flight from now on; what runs is left alone."""
+        self._slots_of[queue] = slots
+        consumer = self.consumers[queue]
+        consumer.slots = slots
+        consumer.runner.executor.resize(slots)
+        consumer.slot_freed()
+
+    def in_processes(self, queue: str) -> bool:
+        """Whether each slot of a queue is a process."""
+        return self._registry.for_queue(queue).handler.options.execution == "process"
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are that run now, by the ids of their items."""
+        found: dict[str, str] = {}
+        for consumer in self.consumers.values():
+            found |= await consumer.runner.executor.stacks()
+        return found
 
     def wake(self, queue: str) -> None:
         """There may be work in a queue."""
@@ -282,6 +309,9 @@ class QueueWorkers:
         return 1 if pops_compete(pool.connections[0].present) else self._settings.pops_in_flight
 
     def _slots(self, registered: Registered) -> int:
+        return self._slots_of[registered.queue]
+
+    def _declared(self, registered: Registered) -> int:
         return self._settings.concurrency or registered.handler.options.concurrency
 
 

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from worker.management.items.service import Items as Items
     from worker.management.queues.breakers import Breakers as Breakers
     from worker.management.queues.service import Queues as Queues
+    from worker.management.schedules.service import Schedules as Schedules
+    from worker.management.workers.service import Workers as Workers
 
-__all__ = ["Breakers", "Items", "Queues", "connect"]
+__all__ = ["Breakers", "Items", "Queues", "Schedules", "Workers", "connect"]
 
 _ROOM_OF: Final = {
     "Breakers": "worker.management.queues.breakers",
     "Items": "worker.management.items.service",
     "Queues": "worker.management.queues.service",
+    "Schedules": "worker.management.schedules.service",
+    "Workers": "worker.management.workers.service",
     "connect": "worker.management.connection",
 }
 

@@ -9,6 +9,9 @@
 A thread of its own holds the connection and an event loop; see ``worker.sync``.
 """
 
+from collections.abc import Sequence
+
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.history import USUAL
 from worker.management.items.batch import OnProgress, nobody
 from worker.management.items.service import Items as AsyncItems
@@ -58,10 +61,28 @@ from worker.management.queues.types import (
     QueuesGetPListPayload,
     QueueUpdatePayload,
 )
+from worker.management.schedules.service import Schedules as AsyncSchedules
+from worker.management.schedules.types import (
+    FiredResponse,
+    ScheduleGetPayload,
+    ScheduleResponse,
+    SchedulesGetPListPayload,
+)
+from worker.management.workers.service import Workers as AsyncWorkers
+from worker.management.workers.types import (
+    HourResponse,
+    WorkerDetailResponse,
+    WorkerGetPayload,
+    WorkerResponse,
+    WorkersGetHourPayload,
+    WorkersGetPListPayload,
+    WorkersSteerPayload,
+    WorkersSteerResponse,
+)
 from worker.producer.producer import Checks
 from worker.producer.sync import OpenIAP
 
-__all__ = ["Breakers", "Items", "Queues"]
+__all__ = ["Breakers", "Items", "Queues", "Schedules", "Workers"]
 
 
 class Items:
@@ -217,3 +238,70 @@ class Breakers:
     def update_one(self, payload: BreakerUpdatePayload) -> list[BreakerResponse]:
         """Force a breaker, or leave it to itself."""
         return self._openiap.wait(self._breakers.update_one(payload))
+
+
+class Workers:
+    """``worker.management.Workers``, with calls that block; each raises what that one raises.
+
+    Args:
+        openiap: connected.
+    """
+
+    def __init__(self, openiap: OpenIAP) -> None:
+        self._openiap = openiap
+        self._workers = AsyncWorkers(openiap.present_client())
+
+    def get_one(self, payload: WorkerGetPayload) -> WorkerDetailResponse:
+        """Return a worker whole."""
+        return self._openiap.wait(self._workers.get_one(payload))
+
+    def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
+        """Return a page of workers, and how many there are."""
+        return self._openiap.wait(self._workers.get_plist(payload))
+
+    def get_hour(self, payload: WorkersGetHourPayload) -> list[HourResponse]:
+        """Return the last hour of each queue."""
+        return self._openiap.wait(self._workers.get_hour(payload))
+
+    def steer(self, payload: WorkersSteerPayload) -> WorkersSteerResponse:
+        """Tell workers to do something, and wait for their answers."""
+        return self._openiap.wait(self._workers.steer(payload))
+
+
+class Schedules:
+    """``worker.management.Schedules``, with calls that block; each raises what that one raises.
+
+    Args:
+        openiap: connected.
+        namespace: of the workers that bring them.
+    """
+
+    def __init__(self, openiap: OpenIAP, *, namespace: str = "") -> None:
+        self._openiap = openiap
+        self._schedules = AsyncSchedules(openiap.present_client(), namespace=namespace)
+
+    def get_list(self) -> list[ScheduleResponse]:
+        """Return all schedules."""
+        return self._openiap.wait(self._schedules.get_list())
+
+    def get_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+        """Return a schedule."""
+        return self._openiap.wait(self._schedules.get_one(payload))
+
+    def get_plist(self, payload: SchedulesGetPListPayload) -> PaginatedResponse[ScheduleResponse]:
+        """Return a page of schedules, and how many there are."""
+        return self._openiap.wait(self._schedules.get_plist(payload))
+
+    def pause_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+        """Let no tick happen until it is resumed."""
+        return self._openiap.wait(self._schedules.pause_one(payload))
+
+    def resume_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+        """Let it go on."""
+        return self._openiap.wait(self._schedules.resume_one(payload))
+
+    def fire_one(
+        self, payload: ScheduleGetPayload, entries: Sequence[ScheduleEntry]
+    ) -> FiredResponse:
+        """Push one item as the schedule would, now."""
+        return self._openiap.wait(self._schedules.fire_one(payload, entries))

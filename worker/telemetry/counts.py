@@ -19,6 +19,7 @@ from worker.telemetry.histograms import (
     ItemTimes,
     Span,
 )
+from worker.telemetry.minutes import Minutes
 
 WINDOW: Final = 60
 """Seconds that items per second are averaged over."""
@@ -176,6 +177,9 @@ class Counts:
     Args:
         clock: seconds, monotonic.
         bounds: of the histograms' buckets, in seconds.
+
+    Attributes:
+        minutes: the last hour.
     """
 
     def __init__(
@@ -186,6 +190,7 @@ class Counts:
     ) -> None:
         self._clock = clock
         self._bounds = tuple(bounds)
+        self.minutes: Final = Minutes()
         self._queues: dict[str, _Queue] = {}
         self._sources: dict[WorkerNumber, Callable[[], float]] = {}
 
@@ -236,6 +241,10 @@ class Counts:
                 counts.fail(error or kind)
             if times is not None and kind != "released":
                 counts.observe(times, trace)
+            if times is None:
+                self.minutes.count(queue, kind, None, None)
+            else:
+                self.minutes.count(queue, kind, times.wait, times.run)
         else:
             counts.results[result] = counts.results.get(result, 0) + 1
         counts.finish(self._clock(), seconds)

@@ -115,14 +115,7 @@ class Health:
         watch = self._watch
         if watch is not None and not watch.alive:
             found["loop"] = f"the loop has not answered for {watch.silent_for():.1f} s"
-        for name, check in list(self._conditions.items()):
-            try:
-                reason = check()
-            except Exception as error:  # a condition that cannot be told is not met
-                reason = f"cannot be told ({type(error).__name__})"
-            if reason:
-                found[name] = reason
-        return found
+        return found | reasons_of(self._conditions)
 
     def _page(self, target: str, accept: str) -> tuple[Callable[[], Answer], bool]:
         return partial(self._answer, target, accept), target.partition("?")[0] in self._slow
@@ -173,6 +166,19 @@ class Health:
         return json_answer(
             HTTPStatus.SERVICE_UNAVAILABLE, {"status": "not ready", "reasons": reasons, **notes}
         )
+
+
+def reasons_of(conditions: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """Return which conditions are not met, and why."""
+    found: dict[str, str] = {}
+    for name, check in list(conditions.items()):
+        try:
+            reason = check()
+        except Exception as error:  # a condition that cannot be told is not met
+            reason = f"cannot be told ({type(error).__name__})"
+        if reason:
+            found[name] = reason
+    return found
 
 
 def json_answer(status: int, content: Mapping[str, object]) -> Answer:

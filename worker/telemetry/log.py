@@ -167,6 +167,15 @@ class Log:
         """Replace this text by stars in every line, and in all else that is masked."""
         hide(secret)
 
+    @property
+    def level(self) -> Level:
+        """The most that is written."""
+        return LEVELS[self._outlet.rank]
+
+    def set_level(self, level: Level) -> None:
+        """Write up to this level from now on, also through what was bound before."""
+        self._outlet.rank = LEVELS.index(level)
+
     def enabled(self, level: Level) -> bool:
         """Return whether lines of this level are written."""
         return LEVELS.index(level) <= self._outlet.rank

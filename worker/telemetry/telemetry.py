@@ -21,7 +21,7 @@ from worker.openiap.pool import Pool
 from worker.settings import RARELY, Settings
 from worker.telemetry.counts import Counts
 from worker.telemetry.gauges import GaugeClient, Gauges
-from worker.telemetry.health import Health
+from worker.telemetry.health import Health, reasons_of
 from worker.telemetry.log import Log, Sink, as_it_is
 from worker.telemetry.log_forms import Level, form_for
 from worker.telemetry.loop_watch import Blockage, LoopWatch
@@ -151,6 +151,7 @@ class Telemetry:
         self._watch: LoopWatch | None = None
         self._consumers: Mapping[str, WatchedConsumer] = {}
         self._is_ready = False
+        self._conditions: dict[str, Callable[[], str]] = {}
 
     async def start(self, describe: Callable[[], str]) -> None:
         """Watch the loop, and listen if a port is set.
@@ -170,9 +171,9 @@ class Telemetry:
             describe,
             on_blocked=self._blocked,
         )
+        self._condition("started", lambda: "" if self._is_ready else NOT_YET)
         if self.health is not None:
             self.health.use_watch(watch)
-            self.health.add_condition("started", lambda: "" if self._is_ready else NOT_YET)
             self.health.start()
             url = f"http://{self._settings.health_host}:{self.health.port}/readyz"
             self.log.info("the health listener answers", url=url)
@@ -225,27 +226,35 @@ class Telemetry:
         if outbox is not None:
             counts.source("outbox_size", lambda: float(outbox.size()))
             counts.source("outbox_healthy", lambda: float(outbox.healthy))
-        health = self.health
-        if health is None:
-            return
-        counts.source("ready", lambda: float(not health.reasons()))
-        health.add_note("paused", pauses)
-        if breakers is not None:
-            health.add_note("breakers", breakers.reasons)
-            self.metrics.add(_Breakers(breakers))
-        self.metrics.add(_Reasons(health))
-        health.add_condition("link", lambda: "" if pool.ready else "not signed in to OpenIAP")
-        health.add_condition("queues", lambda: _unknown(queues.unknown))
-        health.add_condition("threads", self._lost_threads)
-        health.add_condition("shortages", lambda: _unserved(shortages()))
-        health.add_condition("popping", self._stalled)
+        self._condition("link", lambda: "" if pool.ready else "not signed in to OpenIAP")
+        self._condition("queues", lambda: _unknown(queues.unknown))
+        self._condition("threads", self._lost_threads)
+        self._condition("shortages", lambda: _unserved(shortages()))
+        self._condition("popping", self._stalled)
         if outbox is not None:
-            health.add_condition("outbox", lambda: outbox.failure)
+            self._condition("outbox", lambda: outbox.failure)
+        health = self.health
+        if health is not None:
+            counts.source("ready", lambda: float(not health.reasons()))
+            health.add_note("paused", pauses)
+            if breakers is not None:
+                health.add_note("breakers", breakers.reasons)
+                self.metrics.add(_Breakers(breakers))
+            self.metrics.add(_Reasons(health))
+
+    def reasons(self) -> dict[str, str]:
+        """Return why the worker is not ready, by the conditions' names; {} when it is. The same as
+        ``/readyz`` tells, whether somebody listens there or not."""
+        return reasons_of(self._conditions)
 
     def trouble(self, reason: str) -> None:
         """Something is wrong for as long as this process lives; readiness says so."""
+        self._condition("state", lambda: reason)
+
+    def _condition(self, name: str, check: Callable[[], str]) -> None:
+        self._conditions[name] = check
         if self.health is not None:
-            self.health.add_condition("state", lambda: reason)
+            self.health.add_condition(name, check)
 
     def ready(self, what: str = "") -> None:
         """The worker pops, or does what else systemd is told."""

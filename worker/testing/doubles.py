@@ -64,6 +64,14 @@ class RecordingExecutor:
         """Return how many slots are lost."""
         return self._executor.lost()
 
+    def resize(self, slots: int) -> None:
+        """Run so many at once."""
+        self._executor.resize(slots)
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are that run now."""
+        return await self._executor.stacks()
+
     async def stop(self, timeout: float) -> None:
         """Stop the executor; what runs has so many seconds."""
         await self._executor.stop(timeout)

@@ -377,6 +377,15 @@ async def test_a_group_of_errors_is_retried_from_python(
     assert {one["state"] for one in await client.query("workitems", {})} == {"new"}
 
 
+async def test_workers_are_steered_from_python(client, start, load, capsys) -> None:
+    application, _ = load("README")
+    await ended(client, start, application, "invoices", {"number": "1", "amount": "5"})
+    _, page = load("steering: For programs")
+    await page.calm_down("invoices")
+    said = capsys.readouterr().out
+    assert "0 ['concurrency of invoices:" in said
+
+
 async def test_traces_go_on_to_other_services(client, start, load, monkeypatch) -> None:
     seen: list[str] = []
 

@@ -1,7 +1,10 @@
 """Each kind of document is read at one place, which takes whatever anybody may have written."""
 
+import base64
 import json
 import math
+import zlib
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +19,18 @@ from worker.engine.concurrency.waiting_line import waiter_of
 from worker.engine.delivery.fence import closer_of, judge, run_of
 from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
 from worker.engine.fleet.leadership import leads_at_earliest, rank_of
+from worker.engine.fleet.mailbox import (
+    FULL,
+    Command,
+    Seal,
+    commands_of,
+    is_over,
+    refusal_of,
+)
+from worker.engine.fleet.mailbox import LONGEST as LONGEST_COMMAND
+from worker.engine.fleet.mailbox import MOST as MOST_COMMANDS
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
+from worker.engine.fleet.report import COUNTS, MOST_ANSWERS, MOST_PROGRESS, report_of
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
 from worker.engine.fleet.sightings import Sightings
 from worker.engine.fleet.takeover import outcome_of, workitem_of
@@ -25,6 +39,7 @@ from worker.engine.outbox.rows import outcome_from, outcome_text, workitem_from,
 from worker.engine.outbox.sqlite import StoredRow
 from worker.engine.queues import acl_over, facts_of, is_for
 from worker.engine.scheduler.records import records_of
+from worker.engine.scheduler.switches import FIELD, Switch, switched, switches_of
 from worker.item.metadata import KEY, joined, taken_out
 from worker.item.new_item import FollowUp
 from worker.item.outcome import Outcome
@@ -37,13 +52,42 @@ from worker.state.cells import version_of
 from worker.state.counter import _value as value_of
 from worker.state.lock import _lease as lease_of
 from worker.state.lock import number_of
+from worker.telemetry.minutes import HOUR, LAST_BUCKET, Minute, hours_of, packed, quantile, together
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TIMES = RescueTimes(interval=30, dead_after=45, unclaimed_after=900)
 RIGHTS = [{"_id": "role", "rights": 65535, "deny": False}]
 
+MAILBOX = {
+    "_id": "m",
+    "_type": "mailbox",
+    "worker": "a",
+    "seal": "s",
+    "commands": [
+        Command("seen", "quiet", NOW).document(),
+        Command("c", "concurrency", NOW + timedelta(seconds=9), "q", 3).document(),
+    ],
+    "_acl": [{"_id": "me", "name": "me", "rights": 65535}],
+    "_modified": iso(NOW),
+    "_modifiedby": "boss",
+    "_modifiedbyid": "b",
+}
+HOUR_TOLD = packed([Minute(5, 1, 1, 1, Counter({3: 4}), Counter({9: 7})), None, Minute(1)])
+REPORT = {
+    "queues": {"q": {"handler": "h", "timeout": 5.0, "popped": 3, "trouble": "t"}},
+    "progress": {"i": [0.5, "half"]},
+    "outbox": 1,
+    "not_ready": {"link": "no"},
+    "quiet": "quiet",
+    "level": "info",
+    "mailbox": "m",
+    "minutes": {"into": 5, "queues": {"q": HOUR_TOLD}},
+    "answers": [{"id": "c", "action": "quiet", "done": True, "text": "", "at": iso(NOW)}],
+}
 WORKER = {
-    **document_of(WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False),
+    **document_of(
+        WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False, report=REPORT
+    ),
     "_modified": iso(NOW),
     "items": [{"id": "i", "queue": "q", "retries": 0, "lastrun": iso(NOW)}],
 }
@@ -74,6 +118,11 @@ RECORD = {
     "last": iso(NOW),
 }
 SWITCH = {**RECORD, "_type": "schedule_switch", "paused": True, "_modified": iso(NOW)}
+SWITCHED = {
+    "_id": "w",
+    "name": "q",
+    FIELD: [{"namespace": "", "name": "s", "paused": True, "at": 1_795_894_442_873}],
+}
 PLACE = {
     "_id": "/line/q/k#0000000002/i/0",
     "_type": "place",
@@ -109,6 +158,46 @@ OUTCOME = json.loads(outcome_text(Outcome("successful", {"a": 1}, attachments=((
     "pushes": [FOLLOW_UP]
 }
 POPPED = json.loads(workitem_text(Workitem(id="i", wiq="q", lastrun=NOW)))
+
+
+@given(written(MAILBOX))
+def test_mailboxes(document: dict[str, Any]) -> None:
+    if not refusal_of(document, Seal("m", "s", {"me": FULL})):
+        assert document["seal"] == "s"
+        assert all(entry["_id"] == "me" for entry in document["_acl"])
+    commands = commands_of(document, ["seen"])
+    assert len(commands) <= MOST_COMMANDS
+    for command in commands:
+        assert command.id != "seen"
+        if not is_over(command, NOW, NOW):
+            assert NOW < command.expires <= NOW + LONGEST_COMMAND
+
+
+@given(written(WORKER))
+def test_reports_of_workers(document: dict[str, Any]) -> None:
+    report = report_of(document, NOW)
+    if report is None:
+        return
+    json.dumps([report.outbox, report.level, report.quiet, report.mailbox, dict(report.not_ready)])
+    assert len(report.progress) <= MOST_PROGRESS
+    assert all(0 <= share <= 1 for share, _ in report.progress.values())
+    assert len(report.answers) <= MOST_ANSWERS
+    for queue in report.queues:
+        assert set(queue.counts) <= set(COUNTS)
+        assert len(queue.hour) <= HOUR
+        assert quantile(together(queue.hour).run, 0.5) is None or queue.hour
+
+
+@given(st.binary(max_size=200), st.booleans(), ANY_JSON)
+def test_hours_that_no_worker_has_written(plain: bytes, zipped: bool, other: Any) -> None:
+    text = base64.b64encode(zlib.compress(plain) if zipped else plain).decode()
+    for told in ({"into": other, "queues": {"q": text, "p": other}}, other):
+        into, hours = hours_of(told)
+        assert 0 <= into < 60
+        for hour in hours.values():
+            assert len(hour) <= HOUR
+            summed = together(hour)
+            assert all(0 <= bucket <= LAST_BUCKET for bucket in summed.run | summed.wait)
 
 
 @given(st.lists(written(WORKER), max_size=3))
@@ -164,11 +253,28 @@ def test_schedule_records(documents: list[dict[str, Any]]) -> None:
 
 
 @given(ANY_JSON)
-def test_a_schedule_is_paused_by_true_and_by_nothing_else(odd: Any) -> None:
+def test_a_schedule_is_paused_by_true_in_its_queue_and_by_nothing_else(odd: Any) -> None:
     told: list[Misfit] = []
+    queue = {"name": "q", FIELD: [{"namespace": "", "name": "s", "paused": odd}]}
+    for switches in (switches_of([queue]), switches_of([{"name": "q", FIELD: odd}])):
+        records = records_of([RECORD], NOW, told.append, switches)
+        (record,) = records.values()
+        assert record.paused is (odd is True and bool(switches))
     (record,) = records_of([RECORD, {**SWITCH, "paused": odd}], NOW, told.append).values()
-    assert record.paused is (odd is True)
-    assert bool(told) is not isinstance(odd, bool)
+    assert not record.paused
+    assert bool(told) is (odd is True)
+
+
+@given(st.lists(written(SWITCHED), max_size=3))
+def test_switches_of_schedules(queues: list[dict[str, Any]]) -> None:
+    for (queue, name), switch in switches_of(queues).items():
+        assert isinstance(queue, str)
+        assert isinstance(name, str)
+        assert isinstance(switch.paused, bool)
+    for document in queues:
+        again = {**document, FIELD: list(switched(document, "", "s", Switch(True, NOW)))}
+        if isinstance(document.get("name"), str) and len(document["name"]) < 1_000:
+            assert switches_of([again])[document["name"], "s"] == Switch(True, NOW)
 
 
 @given(written(PLACE))

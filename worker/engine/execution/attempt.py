@@ -63,6 +63,10 @@ class Attempt(ABC):
     def give_up(self, reason: Reason) -> None:
         """End this attempt now or soon, whatever the handler does."""
 
+    @abstractmethod
+    async def stack(self) -> str:
+        """Return where the handler is."""
+
     def arm(self) -> None:
         """Start the clock of the limits."""
         limits = self.limits
@@ -148,6 +152,12 @@ class Attempts:
 
     def __len__(self) -> int:
         return len(self._attempts)
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are, by the ids of their items."""
+        attempts = list(self)
+        texts = await asyncio.gather(*(attempt.stack() for attempt in attempts))
+        return {one.call.item.id: text for one, text in zip(attempts, texts, strict=True)}
 
     async def run(self, attempt: Attempt) -> Any:
         """Wait for the attempt's result, and keep it here meanwhile."""

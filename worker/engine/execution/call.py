@@ -62,5 +62,11 @@ class Executor(Protocol):
     def lost(self) -> int:
         """Return how many abandoned runs still occupy a task, thread or process."""
 
+    def resize(self, slots: int) -> None:
+        """Run so many at once from now on; what runs is left alone."""
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are that run now, by the ids of their items; masked."""
+
     async def stop(self, timeout: float) -> None:
         """Ask what runs to end, wait ``timeout`` seconds, then abandon or kill the rest."""

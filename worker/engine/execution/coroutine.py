@@ -14,7 +14,7 @@ from worker.engine.execution.attempt import Attempt, Attempts, Reason
 from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
-from worker.engine.execution.stacks import stack_of_task
+from worker.engine.execution.stacks import UNKNOWN, stack_of_task
 from worker.forks import Origin, awaited_here
 
 FATE: Final = "it swallows its cancellation and was abandoned on the loop"
@@ -43,6 +43,13 @@ class CoroutineExecutor:
     def lost(self) -> int:
         """Return how many abandoned tasks still run."""
         return len(self._lost)
+
+    def resize(self, slots: int) -> None:
+        """The loop runs as many as are begun."""
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are; see ``Executor.stacks``."""
+        return await self._attempts.stacks()
 
     async def stop(self, timeout: float) -> None:
         """Cancel what runs, wait ``timeout`` seconds, abandon the rest."""
@@ -102,6 +109,9 @@ class _CoroutineAttempt(Attempt):
         # The task may have been cancelled before its first step, which _guarded never sees.
         if not self.ended:
             self.fail(self.interrupted())
+
+    async def stack(self) -> str:
+        return UNKNOWN if self._task is None else stack_of_task(self._task)
 
     def ask(self, reason: Reason) -> None:
         super().ask(reason)

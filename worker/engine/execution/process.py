@@ -121,6 +121,18 @@ class ProcessExecutor:
         """Return how many killed children have not ended yet."""
         return len(self._dying)
 
+    def resize(self, slots: int) -> None:
+        """Start more children in the background, or end those that are idle."""
+        self._slots = slots
+        while self._idle and len(self._children) > slots:
+            self._retire(self._idle.popleft())
+        if len(self._children) < slots:
+            self._refill()
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are; see ``Executor.stacks``."""
+        return await self._attempts.stacks()
+
     async def stop(self, timeout: float) -> None:
         """Ask what runs to end, wait ``timeout`` seconds, then end all children."""
         await self._attempts.end(timeout)
@@ -161,7 +173,16 @@ class ProcessExecutor:
             if not turn.done():
                 turn.set_result(child)
                 return
-        self._idle.append(child)
+        if len(self._children) > self._slots:
+            self._retire(child)
+        else:
+            self._idle.append(child)
+
+    def _retire(self, child: ChildProcess) -> None:
+        """End a child that is idle, and one too many."""
+        self._children.discard(child)
+        self._dying.add(child)
+        child.kill()
 
     def _discard(self, child: ChildProcess) -> None:
         """Kill a child; it counts as lost until it is gone."""

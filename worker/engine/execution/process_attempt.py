@@ -41,6 +41,7 @@ class ProcessAttempt(Attempt):
         "_asks",
         "_child",
         "_cpu",
+        "_curious",
         "_discard",
         "_make_error",
         "_memory",
@@ -71,6 +72,8 @@ class ProcessAttempt(Attempt):
         self._make_error: Callable[[str], LimitError] | None = None
         """Makes the error once the stack is known; set while the child is being given up."""
         self._next: asyncio.TimerHandle | None = None
+        self._curious: set[asyncio.Future[str]] = set()
+        """Who wants to know where the handler is, and does not end it."""
 
     def start(self) -> None:
         """Hand the item to the child."""
@@ -89,6 +92,19 @@ class ProcessAttempt(Attempt):
         """Ask the handler to end; the child passes it on."""
         super().ask(reason)
         self._child.send({"type": "stop", "run": self._number})
+
+    async def stack(self) -> str:
+        """Return where the handler is, as the child says."""
+        waits: asyncio.Future[str] = self.loop.create_future()
+        self._curious.add(waits)
+        try:
+            self._child.send({"type": "stack", "run": self._number})
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await waits
+        except TimeoutError:
+            return UNKNOWN
+        finally:
+            self._curious.discard(waits)
 
     def give_up(self, reason: Reason) -> None:
         """Kill the child: at once, or when it has said where its handler is."""
@@ -128,6 +144,9 @@ class ProcessAttempt(Attempt):
         elif kind == "stack":
             if self._make_error is not None:
                 self._finish(message["stack"])
+            for waits in self._curious:
+                if not waits.done():
+                    waits.set_result(message["stack"])
         elif kind == "result":
             self.succeed(message["value"])
         elif kind == "stopped":

@@ -73,6 +73,16 @@ class ThreadExecutor:
         """Return how many abandoned threads still run."""
         return sum(thread.is_alive() for thread in self._lost)
 
+    def resize(self, slots: int) -> None:
+        """More threads are made when there is work for them; too many end once they are idle."""
+        self._slots = slots
+        for _ in range(len(self._threads) - slots):
+            self._inbox.put(None)
+
+    async def stacks(self) -> dict[str, str]:
+        """Return where the handlers are; see ``Executor.stacks``."""
+        return await self._attempts.stacks()
+
     async def stop(self, timeout: float) -> None:
         """Ask what runs to end, wait ``timeout`` seconds, abandon the rest."""
         await self._attempts.end(timeout)
@@ -219,6 +229,11 @@ class _ThreadAttempt(Attempt):
             self._thread = None
         _call_on_loop(self.loop, end, value)
         return True
+
+    async def stack(self) -> str:
+        with self._lock:
+            thread = self._thread
+        return UNKNOWN if thread is None else stack_of_thread(thread.ident)
 
     def give_up(self, reason: Reason) -> None:
         if self.ended:

@@ -2,7 +2,8 @@
 
 1. Written every heartbeat, and at once when the set of long-running items changes. Who has nothing
    in flight and leads no queue writes every second one: nothing hangs on it.
-2. Removed on a clean stop that leaves nothing in processing.
+2. On a clean stop that leaves nothing in processing it is removed, or, where items were worked,
+   says that its worker is gone and what it did (``report.py``).
 3. A worker without the rights for it says so once and goes on without.
 4. Who else is there is known from the last look, for whatever reason: two at the start, then those
    of the rescuer.
@@ -32,6 +33,7 @@ from worker.engine.fleet.presence import (
     WorkerInfo,
     claims_of,
     document_of,
+    farewell_of,
     peer_of,
 )
 from worker.engine.fleet.roster import Roster
@@ -74,6 +76,7 @@ class Heartbeat(Service):
         idle_after: see ``rank_of``.
         misfits: hears of documents that do not fit.
         free: by queue, how many items pops could bring now.
+        report: what there is to tell operators; {} for nothing.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Heartbeat(Service):
         idle_after: float = float("inf"),
         misfits: Told = ignored,
         free: Callable[[], Mapping[str, int]] = dict,
+        report: Callable[[], JsonObject] = dict,
     ) -> None:
         super().__init__(
             "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
@@ -115,6 +119,7 @@ class Heartbeat(Service):
         self._sightings = Sightings()
         self._rounds = 0
         self._free = free
+        self._report = report
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
         """What the server stamped on the last heartbeat, and when (``uptime``)."""
@@ -175,7 +180,7 @@ class Heartbeat(Service):
             await self._beat_once()
 
     async def stop(self) -> None:
-        """Stop, and remove the document; a link that is down leaves it to be found dead."""
+        """Stop, and take leave; a link that is down leaves the document to be found dead."""
         if not self.running:
             return
         await super().stop()
@@ -183,7 +188,14 @@ class Heartbeat(Service):
             return
         with suppress(OpenIAPError, TimeoutError):
             async with asyncio.timeout(GOODBYE_TIMEOUT):
-                await self._pool.call(lambda client: client.delete_one(COLLECTION, self.me.id))
+                await self._take_leave()
+
+    async def _take_leave(self) -> None:
+        document = farewell_of(self._document(()))
+        if self._report().get("minutes"):
+            await self._pool.call(lambda client: client.update_one(COLLECTION, document))
+        else:
+            await self._pool.call(lambda client: client.delete_one(COLLECTION, self.me.id))
 
     def changed(self) -> None:
         """Items began or ended; tells the server soon when long-running ones are among them."""
@@ -362,14 +374,7 @@ class Heartbeat(Service):
         if not self.usable or self._kept:
             return False
         running = list(self._in_flight())[:MAX_CLAIMS]
-        document = document_of(
-            self.me,
-            self._started,
-            running,
-            self._free(),
-            rounds=self._rounds,
-            first=self._beaten is None,
-        )
+        document = self._document(running)
         try:
             # Bounded, so that one lost reply does not make this worker look dead.
             async with asyncio.timeout(max(BEAT_TIMEOUT, self._interval)):
@@ -400,6 +405,17 @@ class Heartbeat(Service):
             if thought is not None and abs(stamped - thought) > MOVED:
                 self.on_time_moved()
         return True
+
+    def _document(self, running: Iterable[Claim]) -> JsonObject:
+        return document_of(
+            self.me,
+            self._started,
+            running,
+            self._free(),
+            rounds=self._rounds,
+            first=self._beaten is None,
+            report=self._report(),
+        )
 
     def _leapt(self, stamped: datetime, now: float) -> bool:
         """Tell whether the server's time went ahead so far that the living may seem dead."""

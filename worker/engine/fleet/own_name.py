@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from worker.engine.fleet.presence import COLLECTION, FIELDS, KIND, WorkerInfo, peer_of
+from worker.engine.fleet.presence import COLLECTION, FIELDS, KIND, WorkerInfo, is_gone, peer_of
 from worker.errors import StateError
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError, ServerError
@@ -36,7 +36,7 @@ LOOK_EVERY: Final = 2.0
 LOOKS: Final = 10
 """So often at least one looks whether another speaks."""
 MOST_TRIES: Final = 10
-BARE: Final[JsonObject] = {"_id": 1, "_modified": 1}
+BARE: Final[JsonObject] = {"_id": 1, "_type": 1, "_modified": 1}
 A_LIFE: Final = "^.{1,100}$"
 """A worker's own."""
 
@@ -151,6 +151,8 @@ class OwnName:
 
     async def _silent(self, document: JsonObject) -> float:
         """Return for how many seconds it is silent, as far as the server tells what time it is."""
+        if is_gone(document):
+            return self._dead_after
         try:
             now: datetime = await self._server_clock.now()
         except OpenIAPError:

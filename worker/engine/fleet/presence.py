@@ -29,14 +29,21 @@ from worker.openiap.workitem import JsonObject, Workitem
 
 COLLECTION: Final = "openiap_workers"
 KIND: Final = "worker document"
+TYPE: Final = "worker"
+GONE: Final = "worker_gone"
+"""The type of a document whose worker has said goodbye: it claims and works nothing any more, and
+stays for an hour to tell what was done."""
 SCHEMA: Final = 1
 MAX_CLAIMS: Final = 5_000
 MOST_SHOWN: Final = 100
 FIELDS: Final[JsonObject] = dict.fromkeys(
     (
         "_id",
+        "_type",
         "_modified",
-        "lastseen",
+        "lastseen.at",
+        "lastseen.rounds",
+        "lastseen.free",
         "rounds",
         "host",
         "pid",
@@ -137,6 +144,7 @@ def document_of(
     *,
     rounds: int,
     first: bool,
+    report: Mapping[str, Any] | None = None,
 ) -> JsonObject:
     """Return a worker's document as it is written now.
 
@@ -149,10 +157,12 @@ def document_of(
         free: by queue, how many items pops could bring it now.
         rounds: how often it has looked after its queues in this life.
         first: whether it is the first of this life.
+        report: what it tells operators (``report.py``).
     """
+    seen = {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": dict(free)}
     return {
         "_id": me.id,
-        "_type": "worker",
+        "_type": TYPE,
         "name": me.id,
         "schema": SCHEMA,
         "version": me.version,
@@ -165,7 +175,7 @@ def document_of(
         "slots": dict(me.queues),
         "started": iso(started),
         "state": "starting" if first else "working",
-        "lastseen": {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": dict(free)},
+        "lastseen": {**seen, "report": dict(report)} if report else seen,
         "items": [
             {
                 "id": claim.workitem.id,
@@ -177,6 +187,16 @@ def document_of(
             for claim in claims
         ],
     }
+
+
+def farewell_of(document: JsonObject) -> JsonObject:
+    """Return what stays of a worker's document once it has ended and holds nothing."""
+    return {**document, "_type": GONE, "state": "gone", "items": []}
+
+
+def is_gone(document: Mapping[str, Any]) -> bool:
+    """Whether a document's worker has said goodbye."""
+    return document.get("_type") == GONE
 
 
 @dataclass(frozen=True, slots=True)

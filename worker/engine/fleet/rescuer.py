@@ -23,7 +23,8 @@ from worker.engine.delivery.fence import closer_of, run_of, same_run
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.in_processing import MOST, ItemsInProcessing
 from worker.engine.fleet.leadership import idle_after, leads_at_earliest, led_queues
-from worker.engine.fleet.presence import COLLECTION, Peer
+from worker.engine.fleet.mailbox import forget_mailboxes
+from worker.engine.fleet.presence import COLLECTION, GONE, TYPE, Peer
 from worker.engine.fleet.takeover import Orphan, TakeOver, workitem_of
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.client import Client
@@ -266,9 +267,11 @@ class Rescuer(Service):
         if uptime() - self._tidied < FORGET_WORKERS_AFTER or self._heartbeat.server_time is None:
             return
         self._tidied = uptime()
-        before = iso(self._heartbeat.server_time - timedelta(seconds=FORGET_WORKERS_AFTER))
-        query = {"_type": "worker", "items": [], "_modified": {"$lt": before}}
+        moment = self._heartbeat.server_time - timedelta(seconds=FORGET_WORKERS_AFTER)
+        before = iso(moment)
+        query = {"_type": {"$in": [TYPE, GONE]}, "items": [], "_modified": {"$lt": before}}
         await self._pool.call(lambda client: client.delete_many(COLLECTION, query))
+        await self._pool.call(partial(forget_mailboxes, before=moment))
 
 
 async def _delete_worker(client: Client, id: str) -> None:

@@ -71,7 +71,7 @@ class OwnQueues:
         paused: Callable[[str], str] = lambda queue: "",
     ) -> None:
         self.paused: Final = paused
-        self._slots = dict(slots)
+        self._slots = slots
         self._counts = counts
         self._throughput = {queue: Throughput() for queue in slots}
 

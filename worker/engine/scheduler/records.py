@@ -4,21 +4,23 @@
    Whoever did a tick writes it. It may lag behind, when somebody died before writing or two wrote
    at once, and then the ids of the ticks' items protect; it is never ahead of a tick that is not
    done.
-2. Whether it is paused stands in another document, which only people write, so that neither undoes
-   the other. When it went on after a pause is when the server stored that.
+2. Whether it is paused stands in its queue's own document (``switches.py``), which only those may
+   write who may update the queue. What an earlier version wrote of that beside the schedule counts
+   for nothing: anybody could have put it there.
 
-Both are written whole and without a condition, so that costs one message, with either client. They
-have the rights of their queue: whoever works it, also as another user, is to see them.
+The document of a schedule is written whole and without a condition, so that costs one message, with
+either client. It has the rights of its queue: whoever works it, also as another user, is to see it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
+from worker.engine.scheduler.switches import FIELD, ScheduleKey, Switch, switched, switches_of
 from worker.engine.scheduler.ticks import Cursor
 from worker.openiap.client import Client
-from worker.openiap.errors import DuplicateKey
+from worker.openiap.errors import AccessDenied, DocumentNotFound, DuplicateKey
 from worker.openiap.fields import Misfit, Told, id_of, ignored, moment_of, text_of
 from worker.openiap.reader import Reader
 from worker.openiap.upsert import upsert
@@ -27,7 +29,10 @@ from worker.openiap.workitem import JsonObject
 from worker.state.cells import COLLECTION, cell_id
 
 TYPE: Final = "schedule"
-SWITCH: Final = "schedule_switch"
+OLD_SWITCH: Final = "schedule_switch"
+"""The type of a document by which earlier versions paused a schedule."""
+QUEUES: Final = "mq"
+SWITCHES: Final[JsonObject] = {"name": 1, FIELD: 1}
 KIND: Final = "schedule record"
 FIELDS: Final[JsonObject] = dict.fromkeys(
     (
@@ -48,12 +53,14 @@ AHEAD: Final = timedelta(days=1)
 """By so much a record may lie ahead: the server's clock may have been set back since."""
 MOST_SHOWN: Final = 100
 PAGE: Final = 250
-"""Schedules in one question: two documents each, and OpenIAP answers 500."""
+"""Schedules in one question: up to two documents each, and OpenIAP answers 500."""
+
+NOT_OBEYED: Final = (
+    "a pause outside of its queue's own document is not obeyed, since anybody could have put it"
+    " there; pause the schedule again"
+)
 
 T = TypeVar("T")
-
-ScheduleKey = tuple[str, str]
-"""A schedule's queue and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class Records:
     async def read(
         self, keys: Sequence[ScheduleKey], now: datetime | None = None
     ) -> dict[ScheduleKey, Record]:
-        """Return what is stored of some schedules; one message for each 250.
+        """Return what is stored of some schedules; two messages for each 250.
 
         Args:
             now: the server's time; what lies far ahead of it is no record.
@@ -109,10 +116,11 @@ class Records:
         """
         found: list[JsonObject] = []
         for some in _pages(keys):
-            ids = [self._id(kind, key) for key in some for kind in (TYPE, SWITCH)]
+            ids = [self._id(kind, key) for key in some for kind in (TYPE, OLD_SWITCH)]
             query = {"_id": {"$in": ids}}
             found += await self._reader.query(COLLECTION, query, FIELDS, top=len(ids))
-        return records_of(found, now, self._misfits)
+        switches = await self._switches({queue for queue, _ in keys})
+        return records_of(found, now, self._misfits, switches)
 
     async def all(self) -> list[Record]:
         """Return all schedules of the namespace, by queue and name.
@@ -120,7 +128,7 @@ class Records:
         Raises:
             OpenIAPError: they cannot be read.
         """
-        query = {"_type": {"$in": [TYPE, SWITCH]}, "namespace": self.namespace}
+        query = {"_type": {"$in": [TYPE, OLD_SWITCH]}, "namespace": self.namespace}
         found: list[JsonObject] = []
         while True:
             page = await self._reader.query(
@@ -128,7 +136,9 @@ class Records:
             )
             found += page
             if len(page) < 2 * PAGE:
-                records = records_of(found, told=self._misfits)
+                named = {text_of(one.get("queue")) for one in found}
+                switches = await self._switches(named)
+                records = records_of(found, told=self._misfits, switches=switches)
                 return sorted(records.values(), key=lambda record: record.key)
 
     async def begin(self, record: Record, acl: Sequence[JsonObject] = ()) -> None:
@@ -159,25 +169,48 @@ class Records:
         """
         await upsert(self._client, COLLECTION, self._document(record), acl=acl)
 
-    async def pause(self, key: ScheduleKey, acl: Sequence[JsonObject] = ()) -> None:
-        """No tick is done from now on.
+    async def pause(self, key: ScheduleKey, at: datetime) -> bool:
+        """No tick is done from now on; False where this user may not update the queue.
+
+        Args:
+            at: the server's time.
 
         Raises:
             OpenIAPError: it cannot be stored.
         """
-        await self._switch(key, acl, paused=True)
+        return await self._switch(key, Switch(paused=True, at=at))
 
-    async def resume(self, key: ScheduleKey, acl: Sequence[JsonObject] = ()) -> None:
-        """Go on; what ticked meanwhile was missed.
+    async def resume(self, key: ScheduleKey, at: datetime) -> bool:
+        """Go on; what ticked meanwhile was missed. As ``pause``."""
+        return await self._switch(key, Switch(paused=False, at=at))
 
-        Raises:
-            OpenIAPError: it cannot be stored.
-        """
-        await self._switch(key, acl, paused=False)
+    async def _switch(self, key: ScheduleKey, switch: Switch) -> bool:
+        queue, name = key
+        query = {"_type": "workitemqueue", "name": queue}
+        found = await self._client.query(QUEUES, query, top=1)
+        if not found:
+            return False
+        document = found[0]
+        change = {FIELD: switched(document, self.namespace, name, switch)}
+        if self._client.capabilities.conditional_updates:
+            same = {"_id": document["_id"], FIELD: document.get(FIELD)}
+            result = await self._client.update_document(QUEUES, same, {"$set": change})
+            return result.matched > 0
+        try:
+            await self._client.update_one(QUEUES, {**document, **change})
+        except DocumentNotFound:
+            return False
+        return True
 
-    async def _switch(self, key: ScheduleKey, acl: Sequence[JsonObject], *, paused: bool) -> None:
-        document = {**self._named(SWITCH, key), "paused": paused}
-        await upsert(self._client, COLLECTION, document, acl=acl)
+    async def _switches(self, queues: Collection[str]) -> dict[ScheduleKey, Switch]:
+        found: list[JsonObject] = []
+        for some in _pages(sorted(queues)):
+            query = {"_type": "workitemqueue", "name": {"$in": list(some)}}
+            try:
+                found += await self._client.query(QUEUES, query, SWITCHES, top=2 * PAGE)
+            except AccessDenied:
+                break  # who may not see the queues is told nothing by them
+        return switches_of(found, self.namespace)
 
     def _id(self, kind: str, key: ScheduleKey) -> str:
         return cell_id(self.namespace, kind, "/".join(key))
@@ -204,7 +237,10 @@ class Records:
 
 
 def records_of(
-    documents: Iterable[Mapping[str, Any]], now: datetime | None = None, told: Told = ignored
+    documents: Iterable[Mapping[str, Any]],
+    now: datetime | None = None,
+    told: Told = ignored,
+    switches: Mapping[ScheduleKey, Switch] | None = None,
 ) -> dict[ScheduleKey, Record]:
     """Read stored documents, in any order; what is not readable counts as not there.
 
@@ -212,25 +248,22 @@ def records_of(
         now: the server's time; what lies more than ``AHEAD`` after it is not readable either: no
             tick would come until then.
         told: hears of what does not fit.
+        switches: which are paused, as their queues say.
     """
     found: dict[ScheduleKey, Record] = {}
-    switches: dict[ScheduleKey, Mapping[str, Any]] = {}
     for document in documents:
         key = (text_of(document.get("queue")), text_of(document.get("schedule")))
-        if document.get("_type") == SWITCH:
-            switches[key] = document
+        if document.get("_type") == OLD_SWITCH and document.get("paused") is True:
+            told(Misfit(KIND, id_of(document), NOT_OBEYED))
         elif document.get("_type") == TYPE:
             record = record_of(document, now, told)
             if record is not None:
                 found[key] = record
-    for key, switch in switches.items():
-        paused = switch.get("paused")
-        if not isinstance(paused, bool):
-            why = f"paused = {str(paused)[:MOST_SHOWN]!r} is neither true nor false"
-            told(Misfit(KIND, id_of(switch), why))
-        elif key in found:
-            resumed = None if paused else _moment(switch.get("_modified"), now)
-            found[key] = replace(found[key], paused=paused, resumed=resumed)
+    for key, switch in (switches or {}).items():
+        if key in found:
+            at = switch.at if switch.at is None or now is None or switch.at <= now + AHEAD else None
+            resumed = None if switch.paused else at
+            found[key] = replace(found[key], paused=switch.paused, resumed=resumed)
     return found
 
 

@@ -26,7 +26,8 @@ from functools import partial
 from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
-from worker.engine.scheduler.records import Record, Records, ScheduleKey
+from worker.engine.scheduler.records import Record, Records
+from worker.engine.scheduler.switches import ScheduleKey
 from worker.engine.scheduler.ticks import GRACE, tick_id
 from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.new_item import TickItem

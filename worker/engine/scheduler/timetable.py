@@ -9,7 +9,8 @@ from worker.app.options import Handler
 from worker.app.payload import item_name, payload_json
 from worker.app.registry import Registered
 from worker.app.schedule_options import Schedule
-from worker.engine.scheduler.records import Record, ScheduleKey
+from worker.engine.scheduler.records import Record
+from worker.engine.scheduler.switches import ScheduleKey
 from worker.engine.scheduler.ticks import Due, due, missed_by
 from worker.item.metadata import Metadata, joined
 from worker.openiap.workitem import JsonObject

@@ -66,6 +66,10 @@ async def test_the_item_of_a_tick_says_whose_it_is(local_openiap: LocalOpenIAP) 
     assert (tick.second, tick.microsecond) == (0, 0)
 
 
+def server_now(local_openiap: LocalOpenIAP) -> datetime:
+    return datetime.fromtimestamp(local_openiap.clock(), UTC)
+
+
 @pytest.mark.parametrize("missed", get_args(Missed))
 async def test_a_paused_schedule_rests_and_goes_on(
     local_openiap: LocalOpenIAP, missed: Missed
@@ -73,10 +77,10 @@ async def test_a_paused_schedule_rests_and_goes_on(
     records = Records(local_openiap.client)
     await local_openiap.start_worker(hourly(missed))
     await local_openiap.advance("1h")
-    await records.pause(KEY)
+    assert await records.pause(KEY, server_now(local_openiap))
     await local_openiap.advance("3h")
     assert len(local_openiap.items()) == 1
-    await records.resume(KEY)
+    assert await records.resume(KEY, server_now(local_openiap))
     await local_openiap.advance("1m")
     made_good = {"skip": 0, "last": 1, "all": 3}[missed]
     assert len(local_openiap.items()) == 1 + made_good

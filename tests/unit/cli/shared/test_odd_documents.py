@@ -29,6 +29,7 @@ from worker.cli.shared.output import print_json, show_noted
 from worker.engine.scheduler.records import records_of
 from worker.management.items.types import detail_of, item_of
 from worker.management.queues.types import queue_of
+from worker.management.schedules.types import schedule_of
 from worker.openiap.values import iso
 
 STATES = ("new", "processing", "successful", "failed")
@@ -113,9 +114,10 @@ def test_queues_are_listed_whatever_they_are(document: dict[str, Any]) -> None:
 @given(written(RECORD))
 def test_schedules_are_listed_whatever_they_are(document: dict[str, Any]) -> None:
     for record in records_of([document]).values():
-        schedule_row(record, NOW)
-        schedule_note(record)
-        json.dumps(schedule_shown(record, NOW))
+        schedule = schedule_of(record, NOW)
+        schedule_row(schedule)
+        schedule_note(schedule)
+        json.dumps(schedule_shown(schedule))
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows has one time zone")

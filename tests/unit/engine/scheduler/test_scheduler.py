@@ -12,6 +12,7 @@ from worker.app.options import Handler
 from worker.app.registry import Registry
 from worker.engine.scheduler import scheduler as room
 from worker.engine.scheduler.scheduler import Scheduler
+from worker.engine.scheduler.switches import FIELD
 from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.errors import HandlerError
 from worker.openiap.client import Client
@@ -46,6 +47,7 @@ class Server:
         self.documents: dict[str, dict[str, Any]] = {}
         self.items: dict[str, dict[str, Any]] = {}
         self.closed: set[str] = set()
+        self.switches: list[dict[str, Any]] = []
         self.broken: dict[str, OpenIAPError] = {}
 
     def _open(self, call: str, collection: str) -> None:
@@ -58,7 +60,7 @@ class Server:
     async def query(self, collection: str, query: Mapping[str, Any], *_: Any, **__: Any) -> Any:
         self._open("query", collection)
         if collection == "mq":
-            return [{"_id": "q1", "_acl": []}]
+            return [{"_id": "q1", "name": "jobs", "_acl": [], FIELD: self.switches}]
         return [self.documents[id] for id in query["_id"]["$in"] if id in self.documents]
 
     async def insert_one(self, collection: str, document: dict[str, Any], **_: Any) -> Any:
@@ -132,7 +134,7 @@ async def test_nothing_is_sent_between_ticks_and_few_at_them() -> None:
     at_tick = await looked(found, server, 1)
     assert at_tick[0] == f"query {STATE}"
     assert at_tick.count("insert workitems") == at_tick.count(f"update {STATE}") == 5
-    assert len(at_tick) == 11
+    assert len(at_tick) == 12
     assert len(server.items) == 5
     assert await looked(found, server, 59.9) == []
 
@@ -144,7 +146,7 @@ async def test_the_next_worker_looks_two_seconds_later_and_finds_it_done() -> No
     await looked(second, server)
     await looked(leader, server, 30)
     assert await looked(second, server, 1.9) == []
-    assert await looked(second, server, 0.1) == [f"query {STATE}"]
+    assert await looked(second, server, 0.1) == [f"query {STATE}", "query mq"]
     assert await looked(second, server, 55) == []
 
 
@@ -186,6 +188,19 @@ async def test_a_paused_schedule_is_looked_at_once_a_minute(
     server = Server()
     found = scheduler(server)
     await looked(found, server)
+    server.switches = [{"namespace": "", "name": "s0", "paused": True}]
+    assert await looked(found, server, 30) == [f"query {STATE}", "query mq"]
+    up += 59
+    assert await looked(found, server, 59) == []
+    up += 1
+    assert await looked(found, server, 1) == [f"query {STATE}", "query mq"]
+    assert server.items == {}
+
+
+async def test_a_pause_that_anybody_could_have_written_is_not_obeyed() -> None:
+    server = Server()
+    found = scheduler(server)
+    await looked(found, server)
     server.documents["/schedule_switch/jobs/s0"] = {
         "_id": "/schedule_switch/jobs/s0",
         "_type": "schedule_switch",
@@ -193,12 +208,7 @@ async def test_a_paused_schedule_is_looked_at_once_a_minute(
         "schedule": "s0",
         "paused": True,
     }
-    assert await looked(found, server, 30) == [f"query {STATE}"]
-    up += 59
-    assert await looked(found, server, 59) == []
-    up += 1
-    assert await looked(found, server, 1) == [f"query {STATE}"]
-    assert server.items == {}
+    assert "insert workitems" in await looked(found, server, 30)
 
 
 async def test_what_was_read_too_long_ago_is_read_again_before_anything_is_pushed(
@@ -308,7 +318,8 @@ async def test_how_far_it_has_come_is_stored_once_the_link_is_back(
     assert (len(server.items), server.documents["/schedule/jobs/s0"]["last"]) == (1, None)
     monkeypatch.setattr(server, "update_one", updating)
     up += room.SOON
-    assert await looked(found, server, 1) == [f"query {STATE}", f"update {STATE}"]
+    asked = [f"query {STATE}", "query mq", f"update {STATE}"]
+    assert await looked(found, server, 1) == asked
     assert server.documents["/schedule/jobs/s0"]["last"] is not None
     assert await looked(found, server, 1) == []
 

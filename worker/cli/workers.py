@@ -1,0 +1,400 @@
+"""``workers``: list, show, quiet, resume, stop, set, stacks."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from worker.cli.shared.asking import confirm
+from worker.cli.shared.client import with_client
+from worker.cli.shared.complete import queue_names
+from worker.cli.shared.errors import FAILED, usage_error
+from worker.cli.shared.item_view import moment
+from worker.cli.shared.options import (
+    AsJson,
+    ClientName,
+    Options,
+    SettingsFile,
+    Url,
+    Utc,
+    Yes,
+    settings_of,
+)
+from worker.cli.shared.output import (
+    many,
+    print_json,
+    safe,
+    show,
+    show_facts,
+    show_noted,
+    to_stderr,
+    to_stdout,
+)
+from worker.durations import seconds, text
+from worker.management.workers.service import Workers
+from worker.management.workers.types import (
+    Action,
+    HourResponse,
+    WorkerDetailResponse,
+    WorkerFilter,
+    WorkerGetPayload,
+    WorkerResponse,
+    WorkersGetPListPayload,
+    WorkersSteerPayload,
+    WorkersSteerResponse,
+)
+from worker.openiap.client import Client
+from worker.openiap.values import iso
+from worker.settings import Settings
+
+app = typer.Typer(help="Look at workers that run, and steer them.", no_args_is_help=True)
+
+MOST: Final = 100
+WITHIN: Final = "30s"
+
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID]...", help="The workers' ids; or --all, --queue.", show_default=False
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="All workers that this user sees.")]
+Queue = Annotated[
+    str | None,
+    typer.Option("--queue", metavar="NAME", help="Those of a queue.", autocompletion=queue_names),
+]
+Within = Annotated[
+    str,
+    typer.Option(
+        "--within", metavar="TIME", help="What no worker has seen by then is not done any more."
+    ),
+]
+
+
+@app.command("list")
+def list_workers(
+    queue: Queue = None,
+    trouble: Annotated[bool, typer.Option("--trouble", help="Those with trouble.")] = False,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Also those that ended within the last hour.")
+    ] = False,
+    utc: Utc = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """List workers: what each works, how much, and what is amiss."""
+    chosen = settings_of(Options(url, settings, client)).settings
+    filter = WorkerFilter(
+        queue=queue,
+        states=[] if gone else ["working", "quiet", "dead"],
+        trouble=True if trouble else None,
+    )
+
+    async def work(signed: Client) -> list[WorkerResponse]:
+        workers, found = _workers(signed, chosen), list[WorkerResponse]()
+        while True:
+            page = await workers.get_plist(
+                WorkersGetPListPayload(filter=filter, limit=MOST, offset=len(found))
+            )
+            found += page.items
+            if len(found) >= page.total or not page.items:
+                return found
+
+    found = with_client(chosen, work)
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+    elif not found:
+        to_stdout().print("No workers.")
+    else:
+        columns = dict.fromkeys(("worker", "state", "queues"), "whole")
+        columns |= {"in flight": "number", "per second": "number", "seen": "whole"}
+        rows = [
+            (
+                one.id,
+                one.state,
+                ", ".join(f"{queue.name}:{queue.concurrency}" for queue in one.queues),
+                f"{one.in_flight:,}",
+                f"{one.per_second:.1f}",
+                _moment(one.seen, utc=utc),
+            )
+            for one in found
+        ]
+        show_noted(to_stdout(), columns, rows, [_note(one) for one in found])
+
+
+@app.command("show")
+def show_one(
+    id: Annotated[str, typer.Argument(help="The worker's id.", show_default=False)],
+    utc: Utc = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Show one worker: what it does now, its last hour, and what it was told."""
+    chosen = settings_of(Options(url, settings, client)).settings
+
+    async def work(signed: Client) -> WorkerDetailResponse:
+        return await _workers(signed, chosen).get_one(WorkerGetPayload.model_construct(id=id))
+
+    found = with_client(chosen, work)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _show(found, utc=utc)
+
+
+@app.command("quiet")
+def quiet(
+    ids: Ids = None,
+    all_of_them: All = False,
+    queue: Queue = None,
+    within: Within = WITHIN,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Have workers take no more items; those in flight go on, and so does all else."""
+    chosen = settings_of(Options(url, settings, client)).settings
+    _steer(chosen, "quiet", _which(ids, all_of_them, queue), within, as_json=as_json)
+
+
+@app.command("resume")
+def resume(
+    ids: Ids = None,
+    all_of_them: All = False,
+    queue: Queue = None,
+    within: Within = WITHIN,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Have workers that are quiet take items again."""
+    chosen = settings_of(Options(url, settings, client)).settings
+    _steer(chosen, "resume", _which(ids, all_of_them, queue), within, as_json=as_json)
+
+
+@app.command("stop")
+def stop(
+    ids: Ids = None,
+    all_of_them: All = False,
+    queue: Queue = None,
+    within: Within = WITHIN,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Have workers finish what they have and end, as with a signal; what runs them may start them
+    again."""
+    chosen = settings_of(Options(url, settings, client)).settings
+    which = _which(ids, all_of_them, queue)
+    confirm(f"Stop {_named(which)}?", yes=yes)
+    _steer(chosen, "stop", which, within, as_json=as_json)
+
+
+@app.command("set")
+def set_value(
+    ids: Ids = None,
+    all_of_them: All = False,
+    queue: Queue = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option("--concurrency", min=1, help="Items of --queue at once, in each worker."),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="error, warn, info, …")
+    ] = None,
+    within: Within = WITHIN,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Change a setting of workers until they end: concurrency of a queue, or the log level."""
+    if (concurrency is None) == (log_level is None):
+        raise usage_error("Give --concurrency N or --log-level LEVEL, one of them.")
+    if concurrency is not None and queue is None:
+        raise usage_error("--concurrency: it needs --queue NAME.")
+    chosen = settings_of(Options(url, settings, client)).settings
+    which = _which(ids, all_of_them, queue)
+    if concurrency is not None:
+        more = {"queue": queue, "value": concurrency}
+        _steer(chosen, "concurrency", which, within, as_json=as_json, **more)
+    else:
+        _steer(chosen, "log_level", which, within, as_json=as_json, value=log_level)
+
+
+@app.command("stacks")
+def stacks(
+    ids: Ids = None,
+    all_of_them: All = False,
+    queue: Queue = None,
+    within: Within = WITHIN,
+    as_json: AsJson = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+) -> None:
+    """Show where the handlers are that run now, by item."""
+    chosen = settings_of(Options(url, settings, client)).settings
+    _steer(chosen, "stacks", _which(ids, all_of_them, queue), within, as_json=as_json)
+
+
+def _workers(client: Client, settings: Settings) -> Workers:
+    return Workers(client, dead_after=settings.dead_after, namespace=settings.namespace)
+
+
+def _which(ids: list[str] | None, everybody: bool, queue: str | None) -> WorkerFilter:
+    """Return which workers are meant; there is no default for what changes them.
+
+    Raises:
+        CommandError: none is named, or too much is.
+    """
+    if everybody and (ids or queue is not None):
+        raise usage_error("--all: no ids and no --queue beside it.")
+    if not ids and not everybody and queue is None:
+        raise usage_error("Which workers? Give their ids, --queue NAME or --all.")
+    return WorkerFilter.model_construct(ids=list(ids or []), queue=queue, states=[], trouble=None)
+
+
+def _named(which: WorkerFilter) -> str:
+    if which.ids:
+        return many(len(which.ids), "worker")
+    return "all workers" if which.queue is None else f"all workers of queue {which.queue}"
+
+
+def _steer(
+    chosen: Settings,
+    action: Action,
+    which: WorkerFilter,
+    within: str,
+    *,
+    as_json: bool,
+    **more: Any,
+) -> None:
+    asked = WorkersSteerPayload(action=action, filter=which, within=_seconds(within), **more)
+
+    async def work(signed: Client) -> WorkersSteerResponse:
+        return await _workers(signed, chosen).steer(asked)
+
+    answered = with_client(chosen, work)
+    if as_json:
+        print_json(answered.model_dump(mode="json"))
+    else:
+        for one in answered.workers:
+            to_stdout().print(safe(f"{one.worker}: {'' if one.done else 'not done: '}{one.text}"))
+    if answered.failed:
+        to_stderr().print(f"{answered.failed} of {many(len(answered.workers), 'worker')} did not.")
+        raise typer.Exit(FAILED)
+
+
+def _seconds(given: str) -> float:
+    try:
+        found = seconds(given)
+    except ValueError as error:
+        raise usage_error(f"--within {given}: {error}.") from error
+    if not 1 <= found <= 3_600:
+        raise usage_error(f"--within {given}: allowed: 1s to 1h.")
+    return found
+
+
+def _show(worker: WorkerDetailResponse, *, utc: bool) -> None:
+    console = to_stdout()
+    facts: list[tuple[str, object]] = [
+        ("worker", worker.id),
+        ("state", f"{worker.state} {worker.quiet}".strip()),
+        ("where", f"{worker.host}, pid {worker.pid}, version {worker.version}"),
+        ("since", _moment(worker.since, utc=utc)),
+        ("seen", _moment(worker.seen, utc=utc)),
+        ("outbox", worker.outbox),
+        ("log level", worker.log_level),
+    ]
+    if worker.trouble:
+        facts.append(("trouble", worker.trouble))
+    show_facts(console, facts)
+    columns = {"queue": "", "handler": "", "at once": "number", "in flight": "number"}
+    columns |= {"per second": "number", "done": "number", "failed": "number", "retried": "number"}
+    console.print()
+    show(
+        console,
+        columns,
+        [
+            (
+                queue.name,
+                queue.handler,
+                f"{queue.concurrency:,}",
+                f"{queue.in_flight:,}",
+                f"{queue.per_second:.1f}",
+                *(f"{queue.counts.get(name, 0):,}" for name in ("successful", "failed", "retried")),
+            )
+            for queue in worker.queues
+        ],
+    )
+    if worker.items:
+        console.print()
+        columns = {"item": "whole", "queue": "", "attempt": "number", "runs for": "number"}
+        columns |= {"until": "whole", "progress": ""}
+        show(
+            console,
+            columns,
+            [
+                (
+                    item.id,
+                    item.queue,
+                    item.attempt,
+                    "" if item.seconds is None else text(max(0.0, item.seconds)),
+                    _moment(item.deadline, utc=utc),
+                    "" if item.progress is None else f"{item.progress:.0%} {item.text}".strip(),
+                )
+                for item in worker.items
+            ],
+        )
+    if worker.hour:
+        console.print()
+        show_hours(worker.hour)
+    if worker.answers:
+        console.print()
+        rows = [
+            (_moment(one.at, utc=utc), one.action, one.by, "yes" if one.done else "no", one.text)
+            for one in worker.answers
+        ]
+        show(console, {"told": "whole", "what": "", "by": "", "done": "", "": ""}, rows)
+
+
+def show_hours(hours: list[HourResponse]) -> None:
+    """Print the last hour of queues."""
+    columns = {"last hour": "", "done": "number", "failed": "number", "retried": "number"}
+    columns |= dict.fromkeys(("wait", "wait 95 %", "run", "run 95 %"), "number")
+    rows = [
+        (
+            hour.queue,
+            f"{hour.successful:,}",
+            f"{hour.failed:,}",
+            f"{hour.retried:,}",
+            *(
+                "" if value is None else f"{value:.3g} s"
+                for value in (hour.wait_median, hour.wait_95, hour.run_median, hour.run_95)
+            ),
+        )
+        for hour in hours
+    ]
+    show(to_stdout(), columns, rows)
+
+
+def _note(worker: WorkerResponse) -> str:
+    parts = [f"{worker.host}, pid {worker.pid}", worker.version]
+    if worker.quiet:
+        parts.append(f"quiet {worker.quiet}")
+    if worker.trouble:
+        parts.append(worker.trouble)
+    return "; ".join(part for part in parts if part)
+
+
+def _moment(value: datetime | None, *, utc: bool) -> str:
+    return "" if value is None else moment(iso(value), utc=utc)
