@@ -23,6 +23,7 @@ from worker import BusinessError, handler
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
+from worker.item.metadata import taken_out
 from worker.item.origin import DeadLetter, origin_of
 
 ALL = blocks("python")
@@ -231,7 +232,7 @@ async def test_progress_and_checkpoints(client, start, load) -> None:
     application, _ = load("progress")
     payload = {"pages": 9, "fails_at": 5}
     (done,) = await ended(client, start, application, "imports", payload)
-    assert done["payload"] == {**payload, "began_at": 5}
+    assert taken_out(done["payload"])[0] == {**payload, "began_at": 5}
 
 
 async def test_follow_up_items(client, start, load) -> None:
@@ -384,6 +385,19 @@ async def test_workers_are_steered_from_python(client, start, load, capsys) -> N
     await page.calm_down("invoices")
     said = capsys.readouterr().out
     assert "0 ['concurrency of invoices:" in said
+
+
+async def test_the_errors_of_an_item_are_read_from_its_timeline(
+    client, load, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    await create_queue(client, "invoices")
+    await client.push_workitem("invoices", {})
+    popped = await client.pop_workitem("invoices")
+    broken = replace(popped, state="failed", errormessage="it is gone", errortype="business")
+    await client.update_workitem(broken)
+    _, page = load("timeline: From Python")
+    assert await page.last_errors(popped.id) == ["it is gone"]
 
 
 async def test_traces_go_on_to_other_services(client, start, load, monkeypatch) -> None:
