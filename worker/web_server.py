@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import ipaddress
+import signal
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -53,6 +54,28 @@ class WebServer(uvicorn.Server):
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), TICK)
+
+
+@contextlib.contextmanager
+def told_to_stop() -> Iterator[asyncio.Event]:
+    """Give an event, inside ``with``, that SIGTERM and SIGINT set instead of ending the process."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGTERM, signal.SIGINT)
+    before: dict[signal.Signals, Any] = {}
+    for one in caught:
+        if sys.platform == "win32":
+            before[one] = signal.signal(one, lambda *_: loop.call_soon_threadsafe(stopping.set))
+        else:
+            loop.add_signal_handler(one, stopping.set)
+    try:
+        yield stopping
+    finally:
+        for one in caught:
+            if sys.platform == "win32":
+                signal.signal(one, before[one])
+            else:
+                loop.remove_signal_handler(one)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -33,6 +33,7 @@ PATHS: Final = frozenset(
     {
         *("--handlers", "--settings", "--data", "--watch", "--file", "--from", "--output", "-o"),
         *("--check", "--keep", "--python", "--wheel", "--out", "--contracts"),
+        *("--certificate", "--key"),
     }
 )
 """Options that take paths."""
@@ -54,6 +55,7 @@ COMMANDS: Final = (
     "replay",
     "queues",
     "schedules",
+    "api",
     "retention",
     "package",
     "scaler",

@@ -74,7 +74,9 @@ class Plan:
             at = payload.at
             if at is not None and at.tzinfo is None:
                 at = at.replace(tzinfo=UTC)
-            return Retry(due=at or now - OVER, spread=payload.spread)
+            due = at or now - OVER
+            _check_moment(due, payload.spread)
+            return Retry(due=due, spread=payload.spread)
         if isinstance(payload, ItemsDeleteBatchPayload):
             return Delete()
         if isinstance(payload, ItemsMoveBatchPayload):
@@ -118,6 +120,19 @@ def require_group(filter: ItemFilter) -> None:
     """
     if filter.group == OTHER:
         raise FilterError("group", OTHER, "the id of one group; narrow the filter to see more")
+
+
+def _check_moment(due: datetime, spread: float) -> None:
+    """Refuse what would be due at a time that there is not.
+
+    Raises:
+        ValidationError: it would.
+    """
+    try:
+        due.astimezone(UTC)
+        (due + timedelta(seconds=spread)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValidationError(f"at = {due}: allowed: a moment that UTC has.") from None
 
 
 def _narrowed(filter: ItemFilter, action: Action) -> ItemFilter:
