@@ -1,4 +1,4 @@
-"""Changes of many items in the background: bounded, their user's alone, stopped with the session."""
+"""Many items changed in the background: bounded, their user's alone, ended with the session."""
 
 import asyncio
 from typing import Any
@@ -107,28 +107,26 @@ async def test_batches_are_bounded_stopped_and_gone_on_with(openiap: LocalOpenIA
     await four_failures(openiap)
     async with api_on(openiap, Limits(jobs_of_user=1)) as stage:
         async with stage.signed_in(stage.boss) as http, stage.signed_in(stage.boss) as other:
-            openiap.faults.silent = True  # it goes on for as long as the test wants
-            openiap.faults.silent = False
-            openiap.faults.delay = 0.2
+            openiap.faults.delay["updatedocument"] = 0.2  # it goes on for a while
             first = await http.post("/items/batches", json=RETRY)
             assert first.status_code == 202
             refused = await http.post("/items/batches", json=RETRY)
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
             stopped = await other.delete(f"/batches/{first.json()['id']}")
             assert stopped.json()["state"] == "stopped"
-            openiap.faults.delay = 0
+            openiap.faults.delay.clear()
             again = {**RETRY, "before": stopped.json()["progress"]["before"]}
             job = await ended(http, await http.post("/items/batches", json=again))
             assert job["state"] == "done"
             states = await states_of(openiap.client, "orders")
             assert set(states.values()) == {("new", 3)}  # each retried once
             await fail_items(openiap.client, "orders", [{}] * 20, "it failed")
-            openiap.faults.delay = 0.2
+            openiap.faults.delay["updatedocument"] = 0.2
             assert (await http.post("/items/batches", json=RETRY)).status_code == 202
             await http.delete("/session")
             assert stage.api.jobs.running == 1  # the user has another session
             await other.delete("/session")
             assert stage.api.jobs.running == 0
-            openiap.faults.delay = 0
+            openiap.faults.delay.clear()
         async with stage.signed_in(stage.boss) as http:
             assert (await http.get("/batches")).json() == []
