@@ -3,21 +3,23 @@
 1. A request for a name that is not this machine's is refused.
 2. A body is read whole before anything is done with it: within a size and a time. Where a file is
    carried, whoever takes it counts.
-3. What is not answered in time is given up.
-4. What nobody expected is answered without details, and logged.
+3. Who is answered before all was sent is not listened to any more.
+4. What is not answered in time is given up.
+5. What nobody expected is answered without details, and logged.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.management.api.options import ApiOptions
 from worker.management.api.problems import plain, unexpected
 from worker.telemetry.log import Log
 
+BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _NO_MORE: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -63,19 +65,27 @@ class Bounds:
             )
             await answer(scope, receive, send)
             return
-        begun = False
+        begun, whole = False, scope["method"] in BODILESS
 
         async def begin(message: Message) -> None:
             nonlocal begun
             begun = True
+            if message["type"] == "http.response.start" and not whole:
+                # Who is answered before all was sent would go on sending.
+                MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
+
+        async def watched() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = whole or not message.get("more_body", False)
+            return message
 
         is_file = self._carries_file(scope["path"])
         try:
             async with asyncio.timeout(limits.transfer if is_file else limits.request) as limit:
-                if not is_file:
-                    receive = await self._read(headers, receive)
-                await self._app(scope, receive, begin)
+                taken = watched if is_file else await self._read(headers, watched)
+                await self._app(scope, taken, begin)
             return
         except _Gone:
             return
@@ -97,7 +107,7 @@ class Bounds:
                 )
                 answer = unexpected()
         if not begun:
-            await answer(scope, receive, send)
+            await answer(scope, receive, begin)
 
     async def _read(self, headers: Headers, receive: Receive) -> Receive:
         """Return what gives the body, which is read already."""

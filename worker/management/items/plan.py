@@ -63,7 +63,8 @@ class Plan:
                 " be all items of this OpenIAP."
             )
         require_group(payload.filter)
-        before = payload.before or await self._server_now()
+        given = payload.before
+        before = await self._server_now() if given is None else _moment("before", given)
         action = await self._action(payload, before)
         filter = _narrowed(payload.filter, action)
         query_of(filter)  # what cannot be asked is refused before anything is done
@@ -71,11 +72,7 @@ class Plan:
 
     async def _action(self, payload: BatchPayload, now: datetime) -> Action:
         if isinstance(payload, ItemsRetryBatchPayload):
-            at = payload.at
-            if at is not None and at.tzinfo is None:
-                at = at.replace(tzinfo=UTC)
-            due = at or now - OVER
-            _check_moment(due, payload.spread)
+            due = now - OVER if payload.at is None else _moment("at", payload.at, payload.spread)
             return Retry(due=due, spread=payload.spread)
         if isinstance(payload, ItemsDeleteBatchPayload):
             return Delete()
@@ -122,17 +119,22 @@ def require_group(filter: ItemFilter) -> None:
         raise FilterError("group", OTHER, "the id of one group; narrow the filter to see more")
 
 
-def _check_moment(due: datetime, spread: float) -> None:
-    """Refuse what would be due at a time that there is not.
+def _moment(name: str, moment: datetime, spread: float = 0.0) -> datetime:
+    """Return a moment in UTC, as which one without a zone is taken.
+
+    Args:
+        spread: seconds after it that must be moments, too.
 
     Raises:
-        ValidationError: it would.
+        FilterError: there is no such moment, or none beside it.
     """
     try:
-        due.astimezone(UTC)
-        (due + timedelta(seconds=spread)).astimezone(UTC)
+        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if aware - OVER < aware + timedelta(seconds=spread):
+            return aware
     except (ValueError, OverflowError):
-        raise ValidationError(f"at = {due}: allowed: a moment that UTC has.") from None
+        pass
+    raise FilterError(name, moment, "a moment that UTC has")
 
 
 def _narrowed(filter: ItemFilter, action: Action) -> ItemFilter:

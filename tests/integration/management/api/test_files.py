@@ -3,8 +3,10 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.management.api.stage import ApiStage, api_on
@@ -70,11 +72,12 @@ async def test_uploads_are_bounded(openiap: LocalOpenIAP, temporary: Path) -> No
     async with api_on(openiap, Limits(upload=1_000)) as stage, stage.signed_in(stage.boss) as http:
         said = await http.put(f"/items/{id}/files/a", content=b"x" * 1_001)
         assert (said.status_code, said.json()["error"]) == (413, "TooLargeError")
-        unsaid = await http.put(f"/items/{id}/files/a", content=endless())
-        assert unsaid.status_code == 413
+        with suppress(httpx.TransportError):  # or the connection ends before it is read
+            unsaid = await http.put(f"/items/{id}/files/a", content=endless())
+            assert unsaid.status_code == 413
         for name in NAMES:
             answer = await http.put(f"{http.base_url}items/{id}/files/{name}", content=b"x")
-            assert answer.status_code in (404, 422), name
+            assert answer.status_code in (404, 405, 422), name
         assert (await http.get(f"/items/{id}")).json()["files"] == []
         assert (await http.put(f"/items/{id}/files/a", content=b"x" * 1_000)).status_code == 201
     assert list(temporary.iterdir()) == []
