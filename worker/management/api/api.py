@@ -22,7 +22,7 @@ from worker.settings import Settings
 from worker.telemetry.log import Log
 
 SWEEP: Final = 15.0
-CLOSED_WITHIN: Final = 0.7
+CLOSED_WITHIN: Final = 0.5
 
 
 class Api:

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from worker.http_connection import bounded_http
 from worker.web_server import WebServer, is_loopback, listening_socket
 
-STOPPED_WITHIN: Final = 1
+STOPPED_WITHIN: Final = 0.5
+"""Seconds that requests have when it stops."""
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -141,7 +142,7 @@ class ApiServer:
             lifespan="on",
             ssl_certfile=serving.certificate,
             ssl_keyfile=serving.key,
-            timeout_graceful_shutdown=STOPPED_WITHIN,
+            timeout_graceful_shutdown=STOPPED_WITHIN,  # type: ignore[arg-type]
         )
         self._server = WebServer(config)
         self._task = asyncio.create_task(self._server.serve([listening]))

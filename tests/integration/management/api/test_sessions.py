@@ -284,3 +284,11 @@ async def test_no_answer_of_a_server_that_is_away_is_told_soon(openiap: LocalOpe
         assert (answer.status_code, answer.json()["error"]) == (503, "UnavailableError")
         answer = await http.post(f"{stage.url}{PREFIX}/session", json=stage.boss)
         assert answer.status_code == 503
+
+
+async def test_nothing_is_left_once_it_has_stopped(openiap: LocalOpenIAP) -> None:
+    async with api_on(openiap) as stage:
+        await stage.token(stage.boss)
+        await stage.token(stage.ordinary)
+        assert stage.api.links.open == len(stage.api.sessions) == 2
+    assert stage.api.links.open == len(stage.api.sessions) == 0
