@@ -19,12 +19,14 @@ GROUND = [
     "errors",
     "durations",
     "forks",
+    "http_connection",
     "import_path",
     "package_path",
     "runloop",
     "service",
     "settings",
     "uptime",
+    "web_server",
 ]
 FLOORS: tuple[tuple[str, ...], ...] = (
     tuple(GROUND),

@@ -33,6 +33,7 @@ PATHS: Final = frozenset(
     {
         *("--handlers", "--settings", "--data", "--watch", "--file", "--from", "--output", "-o"),
         *("--check", "--keep", "--python", "--wheel", "--out", "--contracts"),
+        *("--certificate", "--key"),
     }
 )
 """Options that take paths."""
@@ -56,6 +57,7 @@ COMMANDS: Final = (
     "breakers",
     "workers",
     "schedules",
+    "api",
     "retention",
     "package",
     "scaler",

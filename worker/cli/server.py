@@ -94,7 +94,7 @@ def server(
     # Here and not above: gRPC, FastAPI and mongomock are for this command alone.
     from worker.localserver import ServerOptions, ServerStartError, serve
     from worker.localserver.serve import addresses, parse_users
-    from worker.localserver.server import is_loopback
+    from worker.web_server import is_loopback
 
     try:
         users = parse_users(user or [])

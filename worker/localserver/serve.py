@@ -1,15 +1,13 @@
 """The local server as a process of its own: runs until it is told to stop."""
 
-import asyncio
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from worker.localserver.operations.options import ServerOptions
 from worker.localserver.server import LocalServer
+from worker.web_server import told_to_stop
 
 MOST_BYTES: Final = 1024 * 1024
 """Of a file with users; a device would never end."""
@@ -28,25 +26,10 @@ async def serve(
         ServerStartError: a port is taken.
         sqlite3.Error: the data cannot be opened.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    caught = (signal.SIGTERM, signal.SIGINT)
-    before: dict[signal.Signals, Any] = {}
-    for one in caught:
-        if sys.platform == "win32":
-            before[one] = signal.signal(one, lambda *_: loop.call_soon_threadsafe(stopping.set))
-        else:
-            loop.add_signal_handler(one, stopping.set)
-    try:
+    with told_to_stop() as stopping:
         async with LocalServer(options) as server:
             on_ready(server)
             await stopping.wait()
-    finally:
-        for one in caught:
-            if sys.platform == "win32":
-                signal.signal(one, before[one])
-            else:
-                loop.remove_signal_handler(one)
 
 
 def parse_users(given: Iterable[str]) -> dict[str, str]:

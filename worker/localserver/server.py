@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
-import sys
-from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import grpc
 import uvicorn
 
+from worker.http_connection import bounded_http
 from worker.localserver.operations.options import Faults, ServerOptions
 from worker.localserver.operations.repeated import Repeated
 from worker.localserver.operations.services import Services
@@ -20,44 +18,13 @@ from worker.localserver.operations.users import generated_user
 from worker.localserver.operations.wakeups import WakeUps
 from worker.localserver.protocol import grpc as grpc_transport
 from worker.localserver.protocol import http
-from worker.localserver.protocol.http_connection import bounded_http
 from worker.localserver.protocol.sessions import Sessions
 from worker.localserver.protocol.websocket import websocket_protocol
-
-TICK: Final = 1.0
+from worker.web_server import WebServer, is_loopback, listening_socket
 
 
 class ServerStartError(Exception):
     """The server cannot listen where it was told to."""
-
-
-class _WebServer(uvicorn.Server):
-    """uvicorn inside another program: it leaves the process's signals alone."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-        self._leaving = asyncio.Event()
-
-    def leave(self) -> None:
-        """Stop serving."""
-        self.should_exit = True
-        self._leaving.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    async def main_loop(self) -> None:
-        # uvicorn's own loop looks ten times a second; this one costs nothing while idle and
-        # stops at once. The tick renews the Date header.
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), TICK)
 
 
 class LocalServer:
@@ -68,7 +35,7 @@ class LocalServer:
         self._services: Services | None = None
         self._sessions: Sessions | None = None
         self._socket: socket.socket | None = None
-        self._web_server: _WebServer | None = None
+        self._web_server: WebServer | None = None
         self._grpc: grpc.aio.Server | None = None
         self._port = options.port
         self._grpc_port = 0
@@ -150,7 +117,12 @@ class LocalServer:
                 f"{options.host} can be reached from other machines: "
                 "name a user and a password for the server"
             )
-        self._socket = _listening_socket(options.host, options.port)
+        try:
+            self._socket = listening_socket(options.host, options.port)
+        except OSError as error:
+            raise ServerStartError(
+                f"cannot listen on {options.host}:{options.port}: {error}"
+            ) from error
         self._port = int(self._socket.getsockname()[1])
         try:
             self._services = Services(options)
@@ -180,7 +152,7 @@ class LocalServer:
             self._grpc = None
         if self._web_server is not None:
             self._web_server.leave()
-            self._abort_links()
+            self._web_server.abort_links()
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -198,16 +170,9 @@ class LocalServer:
         """Cut every client's link at once; they may come again."""
         if self._sessions is not None:
             self._sessions.drop_all()
-        self._abort_links()
+        if self._web_server is not None:
+            self._web_server.abort_links()
         await asyncio.sleep(0)
-
-    def _abort_links(self) -> None:
-        if self._web_server is None:
-            return
-        for connection in tuple(self._web_server.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
 
     async def _make_users(self, services: Services) -> None:
         users = dict(self._options.users)
@@ -229,7 +194,7 @@ class LocalServer:
             lifespan="off",
             timeout_graceful_shutdown=1,
         )
-        self._web_server = _WebServer(config)
+        self._web_server = WebServer(config)
         assert self._socket is not None
         self._tasks.append(asyncio.create_task(self._web_server.serve([self._socket])))
         await self._web_server.up.wait()
@@ -249,31 +214,5 @@ class LocalServer:
         return _in_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _listening_socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    # A restarted server must get its port back at once; Windows means something else by this.
-    if sys.platform != "win32":
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise ServerStartError(f"cannot listen on {host}:{port}: {error}") from error
-    listener.setblocking(False)
-    return listener

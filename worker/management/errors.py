@@ -74,6 +74,12 @@ class ConflictError(AppError):
     status_code = 409
 
 
+class TooLargeError(AppError):
+    """More than is carried."""
+
+    status_code = 413
+
+
 class RateLimitError(AppError):
     """Too much at once.
 

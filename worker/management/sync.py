@@ -36,6 +36,14 @@ from worker.management.items.types import (
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
 )
+from worker.management.items.types_of_changes import (
+    ItemCreatedResponse,
+    ItemCreatePayload,
+    ItemMovePayload,
+    ItemsCreateBatchPayload,
+    ItemsCreateBatchResponse,
+    ItemUpdatePayload,
+)
 from worker.management.paging import PaginatedResponse
 from worker.management.queues.breakers import (
     BreakerResponse,
@@ -90,16 +98,20 @@ class Items:
 
     Args:
         openiap: connected.
-        contracts: what patched payloads are held to.
-        history: entries that an item's timeline keeps; see the setting of that name.
+        contracts, history, namespace: as there.
     """
 
     def __init__(
-        self, openiap: OpenIAP, *, contracts: Checks | None = None, history: int = USUAL
+        self,
+        openiap: OpenIAP,
+        *,
+        contracts: Checks | None = None,
+        history: int = USUAL,
+        namespace: str = "",
     ) -> None:
         self._openiap = openiap
         client = openiap.present_client()
-        self._items = AsyncItems(client, contracts=contracts, history=history)
+        self._items = AsyncItems(client, contracts=contracts, history=history, namespace=namespace)
 
     def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
         """Return an item whole."""
@@ -132,6 +144,22 @@ class Items:
     def delete_one(self, payload: ItemDeletePayload) -> None:
         """Delete an item and its files."""
         self._openiap.wait(self._items.delete_one(payload))
+
+    def create_one(self, payload: ItemCreatePayload) -> ItemCreatedResponse:
+        """Push an item, or find the one that has its key."""
+        return self._openiap.wait(self._items.create_one(payload))
+
+    def create_batch(self, payload: ItemsCreateBatchPayload) -> ItemsCreateBatchResponse:
+        """Push items, and tell of each what became of it."""
+        return self._openiap.wait(self._items.create_batch(payload))
+
+    def update_one(self, payload: ItemUpdatePayload) -> ItemResponse:
+        """Change the priority or the payload of a waiting or failed item."""
+        return self._openiap.wait(self._items.update_one(payload))
+
+    def move_one(self, payload: ItemMovePayload) -> ItemResponse:
+        """Move a waiting or failed item to another queue."""
+        return self._openiap.wait(self._items.move_one(payload))
 
     def preview_batch(self, payload: BatchPayload) -> BatchPreviewResponse:
         """Return what a change of many items would do."""

@@ -1,7 +1,7 @@
 """One connection that stays: sign-in, what is to be done after each, and a watchdog.
 
 1. It connects for ever, with growing jittered waits; only wrong credentials at the first attempt
-   end it.
+   end it, or later ones where somebody wants to know (``on_refused``).
 2. After each sign-in it makes again what user code has registered (``kept.py``) and runs
    ``on_connected`` (register queues, send what waits), then it is ready.
 3. When nothing was heard for a while it asks; a link that does not answer is replaced.
@@ -70,6 +70,7 @@ class Connection:
         log: LinkLog,
         on_connected: Callable[["Connection"], Awaitable[None]],
         on_lost: Callable[["Connection", str], None],
+        on_refused: Callable[[AccessDenied], None] | None = None,
     ) -> None:
         self.name: Final = name
         self.limiter: Final = limiter
@@ -84,6 +85,7 @@ class Connection:
         self._log = log
         self._on_connected = on_connected
         self._on_lost = on_lost
+        self._on_refused = on_refused
         self._client: Client | None = None
         self._events: asyncio.Queue[ClientEvent] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -163,8 +165,12 @@ class Connection:
             if problem is None:
                 wait = self._times.reconnect_min
                 continue
-            if isinstance(problem, AccessDenied) and self._settle(problem):
-                return
+            if isinstance(problem, AccessDenied):
+                if self._settle(problem):
+                    return
+                if self._on_refused is not None:
+                    self._on_refused(problem)
+                    return
             pause = wait * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, no secret)
             self._log.warn(
                 f"OpenIAP cannot be reached ({problem.text}); trying again in {pause:.1f} s",

@@ -106,6 +106,18 @@ async def test_chains(signed_in: Terminal) -> None:
 
 
 @pytest.mark.dear
+async def test_the_api(signed_in: Terminal) -> None:
+    await signed_in.paste("openiap-worker queues create greetings")
+    port = free_port()
+    begin, ask = shown("api: Begin").strip(), shown("api: Ask")
+    await signed_in.begin(begin.replace("8090", str(port)))
+    await answers(port)
+    told = await signed_in.paste(ask.replace("8090", str(port)))
+    assert '"total":1' in told
+    assert '"state":"done"' in told or '"state":"running"' in told
+
+
+@pytest.mark.dear
 async def test_dead_letters(signed_in: Terminal) -> None:
     await signed_in.paste(shown("follow-ups: Dead letters"))
     assert "orders-failed" in await signed_in.paste("openiap-worker queues list")

@@ -22,9 +22,10 @@ from tests.integration.localserver.conftest import (
     ServerSaidError,
     WebsocketWire,
 )
+from worker import http_connection
 from worker.localserver import LocalServer
 from worker.localserver.operations import bounded, sign_ins, users
-from worker.localserver.protocol import http_connection, sessions, websocket
+from worker.localserver.protocol import sessions, websocket
 from worker.localserver.protocol.session import GUEST_MESSAGE, MOST_FAILED_SIGN_INS
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.wire.envelope import build

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, Any, Final
 
@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from worker.cli.shared.complete import error_kinds, queue_names, states
 from worker.cli.shared.errors import usage_error
-from worker.durations import seconds
-from worker.management.items.filters import attempts_of, condition_of
+from worker.management.items.filters import attempts_of, condition_of, past_of
 from worker.management.items.types import STATES, ItemFilter
 
 PANEL: Final = "Which items"
@@ -191,18 +190,10 @@ def past(option: str, text: str, now: datetime) -> datetime:
     Raises:
         CommandError: it is neither.
     """
-    bare = text.strip().removesuffix("ago").strip()
     try:
-        return now - timedelta(seconds=seconds(bare))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return datetime.fromisoformat(text.strip()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise usage_error(
-            f"{option} {text}: allowed: a time ago like 90s, 2h or 3d, or a date and time like"
-            " 2026-12-24T18:00 or 2026-12-24T18:00+01:00."
-        ) from error
+        return past_of(text, now)
+    except ValueError as error:
+        raise usage_error(f"{option} {text}: allowed: {error}.") from error
 
 
 def with_choice(command: Callable[..., None]) -> Callable[..., None]:

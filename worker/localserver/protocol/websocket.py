@@ -17,7 +17,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from worker.localserver.protocol.http_connection import address_of
+from worker.http_connection import address_of
 from worker.localserver.protocol.session import (
     GUEST_MESSAGE,
     MAX_MESSAGE,

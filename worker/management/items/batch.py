@@ -82,6 +82,23 @@ class Batch:
         self._compares_moments = True
         self._able = store.client.capabilities.conditional_updates
         self.response: Final = BatchResponse(before=before, conditional=self._able)
+        self.error: AppError | None = None
+        """What was wrong with the last item that failed."""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Those of items that it touches."""
+        return self._action.states
+
+    async def count(self) -> int | None:
+        """Return how many items it is about; None for a group, of which all would be read.
+
+        Raises:
+            OpenIAPError: the server does not say.
+        """
+        if self._filter.group is not None:
+            return None
+        return await self._store.count(query_of(self._filter, before=self._before))
 
     async def run(self) -> BatchResponse:
         """Do it.
@@ -124,18 +141,19 @@ class Batch:
         except OpenIAPError as error:
             if error.maybe_done:
                 raise
-            self._failed(document, from_openiap(error).message)
+            self._failed(document, from_openiap(error))
         except AppError as error:
-            self._failed(document, error.message)
+            self._failed(document, error)
         else:
             self.response.done += ended == "done"
             self.response.changed += ended == "changed"
         self._on_progress(self.response)
 
-    def _failed(self, document: JsonObject, reason: str) -> None:
+    def _failed(self, document: JsonObject, error: AppError) -> None:
         self.response.failed += 1
+        self.error = error
         if len(self.response.failures) < MOST_FAILURES:
-            failure = ItemFailure(id=str(document["_id"]), reason=reason)
+            failure = ItemFailure(id=str(document["_id"]), reason=error.message)
             self.response.failures.append(failure)
 
     async def _patiently(self, document: JsonObject) -> Ended:

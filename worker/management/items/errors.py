@@ -14,6 +14,13 @@ class ItemNotFoundError(NotFoundError):
         )
 
 
+class ItemFileNotFoundError(NotFoundError):
+    """The item has no such file."""
+
+    def __init__(self, id: str, file: str) -> None:
+        super().__init__(f"Item {id} has no file {file}.", {"id": id[:200], "file": file[:200]})
+
+
 class QueueNotFoundError(NotFoundError):
     """There is no such queue, or this user has no rights on it."""
 

@@ -10,9 +10,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.durations import seconds
 from worker.item.outcome import WAITS
 from worker.management.items.errors import FilterError
 from worker.management.items.patterns import trouble_with
@@ -20,6 +21,10 @@ from worker.management.items.types import ItemFilter, PayloadCondition
 from worker.openiap.values import iso
 from worker.openiap.workitem import NEW, JsonObject
 
+PAST: Final = (
+    "a time ago like 90s, 2h or 3d, or a date and time like 2026-12-24T18:00 or"
+    " 2026-12-24T18:00+01:00"
+)
 DEEPEST: Final = 10
 MOST_VALUES: Final = 100
 LONGEST: Final = 1_000
@@ -124,6 +129,23 @@ def attempts_of(text: str) -> tuple[int | None, int | None]:
         case "<":
             return None, max(most - 1, 0)
     return least, most
+
+
+def past_of(text: str, now: datetime) -> datetime:
+    """Read a moment that is over: ``2h`` (ago), or an ISO date and time.
+
+    Raises:
+        ValueError: it is neither; the message says what is allowed.
+    """
+    bare = text.strip().removesuffix("ago").strip()
+    try:
+        return now - timedelta(seconds=seconds(bare))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(PAST) from error
 
 
 def _read(text: str) -> list[Any]:

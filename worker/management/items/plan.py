@@ -65,7 +65,8 @@ class Plan:
                 " be all items of this OpenIAP."
             )
         require_group(payload.filter)
-        before = payload.before or await self._server_now()
+        given = payload.before
+        before = await self._server_now() if given is None else _moment("before", given)
         action = await self._action(payload, before)
         filter = _narrowed(payload.filter, action)
         query_of(filter)  # what cannot be asked is refused before anything is done
@@ -73,10 +74,8 @@ class Plan:
 
     async def _action(self, payload: BatchPayload, now: datetime) -> Action:
         if isinstance(payload, ItemsRetryBatchPayload):
-            at = payload.at
-            if at is not None and at.tzinfo is None:
-                at = at.replace(tzinfo=UTC)
-            return Retry(due=at or now - OVER, spread=payload.spread)
+            due = now - OVER if payload.at is None else _moment("at", payload.at, payload.spread)
+            return Retry(due=due, spread=payload.spread)
         if isinstance(payload, ItemsDeleteBatchPayload):
             return Delete()
         if isinstance(payload, ItemsMoveBatchPayload):
@@ -120,6 +119,24 @@ def require_group(filter: ItemFilter) -> None:
     """
     if filter.group == OTHER:
         raise FilterError("group", OTHER, "the id of one group; narrow the filter to see more")
+
+
+def _moment(name: str, moment: datetime, spread: float = 0.0) -> datetime:
+    """Return a moment in UTC, as which one without a zone is taken.
+
+    Args:
+        spread: seconds after it that must be moments, too.
+
+    Raises:
+        FilterError: there is no such moment, or none beside it.
+    """
+    try:
+        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if aware - OVER < aware + timedelta(seconds=spread):
+            return aware
+    except (ValueError, OverflowError):
+        pass
+    raise FilterError(name, moment, "a moment that UTC has")
 
 
 def _narrowed(filter: ItemFilter, action: Action) -> ItemFilter:

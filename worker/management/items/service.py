@@ -1,5 +1,6 @@
 """Items for operators: looked at, counted, grouped by error, and changed one by one or by many."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -14,7 +15,8 @@ from worker.management.errors import (
 from worker.management.items.actions import (
     attempts_left,
 )
-from worker.management.items.batch import OnProgress, nobody
+from worker.management.items.batch import Batch, OnProgress, nobody
+from worker.management.items.creation import Creation, made
 from worker.management.items.errors import (
     FilterError,
     ItemNotFoundError,
@@ -54,6 +56,14 @@ from worker.management.items.types import (
     ItemWorker,
     detail_of,
     item_of,
+)
+from worker.management.items.types_of_changes import (
+    ItemCreatedResponse,
+    ItemCreatePayload,
+    ItemMovePayload,
+    ItemsCreateBatchPayload,
+    ItemsCreateBatchResponse,
+    ItemUpdatePayload,
 )
 from worker.management.items.watching import changes
 from worker.management.paging import Direction, PaginatedResponse
@@ -96,16 +106,23 @@ class Items:
 
     Args:
         client: signed in.
-        contracts: what patched payloads are held to.
+        contracts: what payloads are held to that are made or patched.
         history: entries that an item's timeline keeps; see the setting of that name.
+        namespace: whose items those are that are made; see the setting of that name.
     """
 
     def __init__(
-        self, client: Client, *, contracts: Checks | None = None, history: int = USUAL
+        self,
+        client: Client,
+        *,
+        contracts: Checks | None = None,
+        history: int = USUAL,
+        namespace: str = "",
     ) -> None:
         self._store = ItemStore(client)
         self._plan = Plan(self._store, contracts, history)
         self._history = history
+        self._creation = Creation(client, namespace, contracts)
 
     async def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
         """Return an item whole.
@@ -249,6 +266,60 @@ class Items:
             except ItemNotFound as error:
                 raise ItemNotFoundError(payload.id) from error
 
+    async def create_one(self, payload: ItemCreatePayload) -> ItemCreatedResponse:
+        """Push an item, or find the one that has its key.
+
+        Raises:
+            ValidationError: it cannot be pushed, or does not fit its contract.
+            NotFoundError: there is no such queue.
+            UnavailableError: the answer was lost; with a key it can be sent again.
+        """
+        push = self._creation.push_of(payload.queue, payload)
+        with said_by_openiap():
+            return made(await self._creation.one(push))
+
+    async def create_batch(self, payload: ItemsCreateBatchPayload) -> ItemsCreateBatchResponse:
+        """Push items, and tell of each what became of it; refusals are no errors here."""
+        ends = await self._creation.many(payload.queue, payload.items)
+        counts = Counter(one.result for one in ends)
+        return ItemsCreateBatchResponse(
+            created=counts["created"],
+            existing=counts["existing"],
+            refused=counts["refused"],
+            unknown=counts["unknown"],
+            items=ends,
+        )
+
+    async def update_one(self, payload: ItemUpdatePayload) -> ItemResponse:
+        """Change the priority or the payload of a waiting or failed item.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+            ConflictError: it is in another state, has these values, or was changed meanwhile.
+            ValidationError: it cannot be done.
+            ForbiddenError: this user may not.
+        """
+        change = ItemsUpdateBatchPayload(
+            filter=ItemFilter(ids=[payload.id]), priority=payload.priority, patch=payload.patch
+        )
+        return await self._alone(payload.id, change)
+
+    async def move_one(self, payload: ItemMovePayload) -> ItemResponse:
+        """Move a waiting or failed item to another queue.
+
+        Raises: as ``update_one``; QueueNotFoundError: there is no such queue.
+        """
+        change = ItemsMoveBatchPayload(filter=ItemFilter(ids=[payload.id]), to=payload.to)
+        return await self._alone(payload.id, change)
+
+    async def plan_batch(self, payload: BatchPayload, on_progress: OnProgress = nobody) -> Batch:
+        """Return what changes many items once it is run; nothing is done yet.
+
+        Raises: as ``retry_batch``.
+        """
+        with said_by_openiap():
+            return await self._plan.batch(payload, on_progress)
+
     async def preview_batch(self, payload: BatchPayload) -> BatchPreviewResponse:
         """Return what a change of many items would do, and change nothing.
 
@@ -331,9 +402,23 @@ class Items:
         return missing
 
     async def _run(self, payload: BatchPayload, on_progress: OnProgress) -> BatchResponse:
+        return await (await self.plan_batch(payload, on_progress)).run()
+
+    async def _alone(self, id: str, payload: BatchPayload) -> ItemResponse:
         with said_by_openiap():
-            batch = await self._plan.batch(payload, on_progress)
-        return await batch.run()
+            state = text_of((await self._found(id)).get("state"))
+        batch = await self.plan_batch(payload)
+        if state not in batch.states:
+            raise ItemStateError(
+                f"Item {id} is {state}; allowed: {', '.join(batch.states)}.", {"state": state}
+            )
+        response = await batch.run()
+        if batch.error is not None:
+            raise batch.error
+        if not response.done:
+            raise ItemStateError(f"Item {id} was changed meanwhile; nothing was done.")
+        with said_by_openiap():
+            return item_of(await self._found(id))
 
     async def _found(self, id: str) -> JsonObject:
         found = await self._store.get_one(id)

@@ -1,7 +1,8 @@
 """HTTP connections as uvicorn has them, bounded: in number per address, and in time for a request.
 
 uvicorn bounds the size of a request's head and not its time, so that a client which sends a byte
-now and then would keep its connection for ever.
+now and then would keep its connection for ever. A body is bounded in the same time, unless whoever
+serves it does that.
 """
 
 import asyncio
@@ -21,9 +22,10 @@ MOST_PER_ADDRESS: Final = 256
 class BoundedHttp(H11Protocol):
     """One HTTP connection, or a websocket's before its upgrade."""
 
-    def __init__(self, counted: Counter[str], *arguments: Any, **named: Any) -> None:
+    def __init__(self, counted: Counter[str], bodies: bool, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._counted = counted
+        self._unfinished = (h11.IDLE, h11.SEND_BODY) if bodies else (h11.IDLE,)
         self._address: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -59,7 +61,7 @@ class BoundedHttp(H11Protocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self.transport.is_closing():
+        if self.conn.their_state in self._unfinished and not self.transport.is_closing():
             self.transport.abort()
 
     def _leave(self) -> None:
@@ -73,12 +75,16 @@ class BoundedHttp(H11Protocol):
             self._address = None
 
 
-def bounded_http() -> Callable[..., BoundedHttp]:
-    """Return what uvicorn makes its connections with; each server counts its own."""
+def bounded_http(*, bodies: bool = True) -> Callable[..., BoundedHttp]:
+    """Return what uvicorn makes its connections with; each server counts its own.
+
+    Args:
+        bodies: whether a request's body has to come in the time of its head.
+    """
     counted: Counter[str] = Counter()
 
     def make(config: uvicorn.Config, **named: Any) -> BoundedHttp:
-        return BoundedHttp(counted, config, **named)
+        return BoundedHttp(counted, bodies, config, **named)
 
     return make
 

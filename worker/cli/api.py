@@ -1,0 +1,135 @@
+"""``api``: what operators see and do, over HTTP."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from worker.cli.shared.client import run_async
+from worker.cli.shared.errors import usage_error
+from worker.cli.shared.options import ClientName, Options, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.output import print_json, show_facts, to_stdout
+
+PORT: Final = 8090
+
+
+def api(
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Address to listen on; beyond this machine with --certificate or --behind-proxy.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="PORT", help="0 takes a free one.")
+    ] = PORT,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", metavar="FILE", help="Serve https: a certificate, PEM."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="The certificate's key, PEM, unencrypted."),
+    ] = None,
+    behind_proxy: Annotated[
+        bool,
+        typer.Option(
+            "--behind-proxy",
+            help="A proxy with https stands in front, passes Host on and writes X-Forwarded-For.",
+        ),
+    ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Refuse whatever would change anything.")
+    ] = False,
+    contracts: Annotated[
+        Path | None,
+        typer.Option(
+            "--contracts",
+            metavar="FILE",
+            help="Hold payloads that are pushed or patched to these contracts: a file of"
+            " openiap-worker contract. Default: they are not checked.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the address as JSON once it listens.")
+    ] = False,
+    url: Url = None,
+    settings: SettingsFile = None,
+    client: ClientName = None,
+    assignments: Set = None,
+) -> None:
+    """Serve what operators see and do as an API over HTTP, with OpenAPI under /api/v1.
+
+    Who asks signs in as a user of OpenIAP, and every call has that user's rights. The credentials
+    of the settings are used for nobody.
+    """
+    # Here and not above: FastAPI is for this command and the server alone.
+    from worker.management.api.api import Api
+    from worker.management.api.app import application
+    from worker.management.api.options import ApiOptions
+    from worker.management.api.server import ApiServer, Serving, ServingError
+    from worker.openiap.factory import NO_URL
+    from worker.telemetry.log import Log, as_it_is
+    from worker.telemetry.log_forms import form_for
+    from worker.telemetry.standard_logging import StandardLogging
+    from worker.web_server import told_to_stop
+
+    loaded = settings_of(Options(url, settings, client, assignments))
+    chosen = loaded.settings
+    if not chosen.url:
+        raise usage_error(NO_URL)
+    if "client" not in loaded.sources:  # it alone changes items on a condition
+        chosen = chosen.model_copy(update={"client": "native"})
+    serving = Serving(host, port, certificate, key, behind_proxy)
+    checks = None
+    if contracts is not None:
+        from worker.app.contracts import Contracts  # brings jsonschema along
+
+        checks = Contracts.read(contracts)
+    log = Log(
+        chosen.log_level,
+        form=form_for(chosen.log_format, loaded.environment, sys.stderr),
+        write=as_it_is,
+    )
+
+    async def serve() -> None:
+        options = ApiOptions(
+            read_only=read_only,
+            https=serving.https,
+            behind_proxy=behind_proxy,
+            hosts=serving.hosts,
+        )
+        state = Api(chosen, options, log, contracts=checks)
+        spoken = StandardLogging(log)
+        spoken.start()
+        try:
+            with told_to_stop() as stop:
+                async with ApiServer(application(state), serving) as server:
+                    _announce(server.url, chosen.url, as_json=as_json, read_only=read_only)
+                    await stop.wait()
+        finally:
+            spoken.stop()
+
+    try:
+        serving.check()
+        run_async(serve(), busy=True)
+    except ServingError as error:
+        raise usage_error(str(error)) from error
+
+
+def _announce(address: str, openiap: str, *, as_json: bool, read_only: bool) -> None:
+    if as_json:
+        print_json({"url": f"{address}/api/v1", "openiap": openiap}, on_one_line=True)
+        return
+    console = to_stdout()
+    console.print("[bold]API of openiap-worker[/bold]" + (" (read-only)" if read_only else ""))
+    rows = [
+        ("address", f"{address}/api/v1"),
+        ("OpenAPI", f"{address}/api/v1/openapi.json"),
+        ("OpenIAP", openiap),
+    ]
+    show_facts(console, rows)
+    console.print("Ctrl-C stops it.", style="dim")

@@ -1,0 +1,1 @@
+"""The services over HTTP: sessions, limits, errors, and what serves them."""
