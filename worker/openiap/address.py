@@ -1,5 +1,6 @@
 """Addresses: where the protocol is spoken, and where the same server answers plain HTTP."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from worker.openiap.errors import NotConnected
 
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss", "grpc": "grpc"}
+_ALLOWED: Final = "ws(s)://, grpc:// or http(s):// with a host"
+_NO_HOST: Final = re.compile(r"[\s\\\"'<>|^`{}]")
 _GRPC_PORT: Final = 50051
 _WEB_PORT: Final = 3000
 
@@ -38,15 +41,25 @@ def parse_address(url: str) -> Address:
     """
     if not url:
         raise NotConnected("no URL is set", operation="connect")
+    # What Python says of a URL that it cannot take apart may hold a piece of the password.
     try:
-        parts = urlsplit(url if "://" in url else f"ws://{url}")
-        port = parts.port
-    except ValueError as error:
-        raise NotConnected(f"the URL is not valid: {error}", operation="connect") from None
-    scheme = _SCHEMES.get(parts.scheme.lower())
-    if scheme is None or not parts.hostname:
+        parts = urlsplit(url if "://" in url else f"ws://{url.removeprefix('//')}")
+    except ValueError:
         raise NotConnected(
-            f"the URL {_shown(parts)!r} is not ws(s)://, grpc:// or http(s):// with a host",
+            f"the URL is not valid; allowed: {_ALLOWED}", operation="connect"
+        ) from None
+    try:
+        port = parts.port
+    except ValueError:
+        raise NotConnected(
+            "the URL is not valid: its port is no number from 0 to 65535; in a password / ? # @ and"
+            " % are written %2F %3F %23 %40 and %25",
+            operation="connect",
+        ) from None
+    scheme = _SCHEMES.get(parts.scheme.lower())
+    if scheme is None or not parts.hostname or _NO_HOST.search(parts.hostname):
+        raise NotConnected(
+            f"the URL {_shown(parts)} is not {_ALLOWED}",
             operation="connect",
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -71,4 +84,5 @@ def _web(scheme: str, host: str, port: int | None) -> str:
 
 
 def _shown(parts: SplitResult) -> str:
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    host = "" if "@" in parts.path else parts.netloc.rpartition("@")[2]
+    return repr(f"{parts.scheme}://{host}{'/…' if parts.path.strip('/') else ''}")

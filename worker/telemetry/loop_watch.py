@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import dropwhile
 from types import FrameType
@@ -118,10 +119,11 @@ class LoopWatch:
                 except RuntimeError:
                     return  # the loop is closed
             elif not self._said and self._on_blocked is not None:
-                blocked = self.blockage()
-                if blocked is not None:
-                    self._said = True
-                    self._on_blocked(blocked)
+                with suppress(Exception):  # of the loop's data, while it changes; it is asked again
+                    blocked = self.blockage()
+                    if blocked is not None:
+                        self._said = True
+                        self._on_blocked(blocked)
 
     def _answered(self) -> None:
         self._asked = None

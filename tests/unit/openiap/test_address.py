@@ -39,7 +39,21 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         parse_address(url)
 
 
-def test_a_refused_address_hides_its_password() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://user:hidden@host/?jwt=hidden",
+        "ws://user:hidden/x@host:80",
+        "ws://user:hidden#x@host",
+        "ws://user:hidden?x@host",
+        "ws://user:hidden@[::1",
+        "ws:///user:hidden@host",
+        "ws://user:hidden@h\u2100st",
+        "ws://user:hidden@ho st",
+        "ftp://host/hidden",
+    ],
+)
+def test_a_refused_address_hides_its_password(url: str) -> None:
     with pytest.raises(NotConnected) as caught:
-        parse_address("ftp://user:hidden@host/?jwt=hidden")
+        parse_address(url)
     assert "hidden" not in str(caught.value)

@@ -16,6 +16,8 @@ from worker.durations import seconds
 from worker.openiap.workitem import JsonObject
 
 MOST_PROBLEMS: Final = 10
+MOST_LOOKED: Final = 65_536
+MOST_LINES: Final = 20
 CSV_FIELD: Final = 64 * 1024 * 1024
 UTF_8: Final = "utf-8"
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -102,7 +104,7 @@ def payloads_from(
 
 def _decoded(data: bytes, encoding: str, name: str) -> str:
     try:
-        return data.decode(encoding).removeprefix("\ufeff")
+        text = data.decode(encoding).removeprefix("\ufeff")
     except LookupError as error:
         raise usage_error(
             f"--encoding {encoding}: there is no such encoding; allowed: utf-8, cp1252, utf-16 and"
@@ -114,8 +116,25 @@ def _decoded(data: bytes, encoding: str, name: str) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise usage_error(
             f"{name} line {line} is not {encoding}: {error.reason}. Say what it is with --encoding,"
-            " for example --encoding cp1252. Nothing was pushed."
+            f" for example --encoding {_likely(data)}. Nothing was pushed."
         ) from error
+    if "\0" in text:  # UTF-16 reads as UTF-8, every second character of which is none
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise usage_error(
+            f"{name} line {line} is not {encoding}: it has NUL characters. Say what it is with"
+            f" --encoding, for example --encoding {_likely(data)}. Nothing was pushed."
+        )
+    return text
+
+
+def _likely(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if 3 * data[:MOST_LOOKED].count(0) > len(data[:MOST_LOOKED]):
+        return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    return "cp1252"
 
 
 def _delimiter(given: str) -> str:
@@ -132,8 +151,16 @@ def _separated(text: str, given: str) -> tuple[str, str]:
         text = text[said.end() :]
     if given or said is not None:
         return text, given or said[1]  # type: ignore[index]
-    first = _QUOTED.sub("", text.partition("\n")[0])
-    return text, max(DELIMITERS, key=first.count)
+    lines = _QUOTED.sub("", text[:MOST_LOOKED]).splitlines()[:MOST_LINES]
+    if len(text) > MOST_LOOKED and len(lines) > 1:
+        lines.pop()  # cut
+    lines = [line for line in lines if line.strip()] or [""]
+
+    def fits(delimiter: str) -> tuple[bool, int]:
+        counts = [line.rstrip(f"{delimiter} \r").count(delimiter) for line in lines]
+        return counts[0] > 0 and min(counts) == max(counts), counts[0]
+
+    return text, max(DELIMITERS, key=fits)
 
 
 def _json_lines(lines: Iterable[str], name: str) -> list[JsonObject]:

@@ -91,6 +91,7 @@ class Writer:
         self._has_loaded = False
         self._idle = False
         self._closing = False
+        self._said = ""
         self._checked = self._forgot = 0.0
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -165,22 +166,36 @@ class Writer:
             self._attempt(Batch())
             self._post(_finish, [self._ready])
             while not self._closing:
-                batch = self._take()
-                if batch:
-                    self._attempt(batch)
-                    if self.failure:
-                        self._pause(self._retry)
-                    elif (crowd := self._in_flight()) >= CROWD:
-                        time.sleep(min(LONGEST_LINGER, crowd * LINGER))
-                elif self.failure:
-                    self._pause(self._retry)
-                    self._attempt(Batch())
-                else:
-                    self._pause(FORGET_EVERY)
+                try:
+                    self._round()
+                except Exception as error:  # whatever it is, nobody else writes this file
+                    self._stumbled(error)
             self._last()
         finally:
             self.closed = True
             self._post(_finish, [self._ready, self._ended])
+
+    def _round(self) -> None:
+        batch = self._take()
+        if batch:
+            self._attempt(batch)
+            if self.failure:
+                self._pause(self._retry)
+            elif (crowd := self._in_flight()) >= CROWD:
+                time.sleep(min(LONGEST_LINGER, crowd * LINGER))
+        elif self.failure:
+            self._pause(self._retry)
+            self._attempt(Batch())
+        else:
+            self._pause(FORGET_EVERY)
+
+    def _stumbled(self, error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"
+        if said != self._said:
+            self._say(self._on_trouble, f"The outbox's writer failed, and goes on: {said}.")
+        self._said = said
+        with suppress(Exception):
+            self._pause(min(1.0, self._retry))
 
     def _pause(self, seconds: float) -> None:
         try:
@@ -283,8 +298,8 @@ class Writer:
     def _set_aside(self, why: str) -> None:
         try:
             set_aside(self._path, why, time.time())
-        except OSError:
-            return  # the next opening finds it again
+        except Exception:  # whatever it is, the next opening finds the file again
+            return
 
     def _succeeded(self) -> None:
         if not self.failure:
@@ -308,7 +323,7 @@ class Writer:
     def _drop(self) -> None:
         ledger, self._ledger = self._ledger, None
         if ledger is not None:
-            with suppress(sqlite3.Error):  # it failed already; a new connection is made
+            with suppress(Exception):  # it failed already; a new connection is made
                 ledger.close()
 
     def _last(self) -> None:

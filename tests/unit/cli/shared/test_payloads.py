@@ -187,3 +187,36 @@ def test_what_is_no_moment_is_refused() -> None:
         "--next-run tomorrow: allowed: a wait like 90s, 5m or 1h30m, or a date and time like"
         " 2026-12-24T18:00 or 2026-12-24T18:00+01:00."
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_never_read_as_if_it_were_utf_8(tmp_path: Path, encoding: str) -> None:
+    source = tmp_path / "items.csv"
+    source.write_bytes("name;town\nAda;London\n".encode(encoding))
+    with pytest.raises(CommandError) as caught:
+        payloads_from(str(source))
+    hint = str(caught.value).partition("--encoding, for example --encoding ")[2].split(".")[0]
+    assert payloads_from(str(source), encoding=hint) == [{"name": "Ada", "town": "London"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Name, first;Name, last;City\na;b;c\nd;e;f\n", ["Name, first", "Name, last", "City"]),
+        ('"a\nb";c\n1,5;2\n', ["a\nb", "c"]),
+        ("a\tb,c\n1\t2\n", ["a", "b,c"]),
+        ("a|b\r1|2\r", ["a", "b"]),
+        ("just one\nx, y\n", None),
+        ("a;b;;\n1;2;;\n", ["a", "b"]),
+    ],
+)
+def test_the_delimiter_is_what_all_lines_have_alike(
+    tmp_path: Path, text: str, found: list[str] | None
+) -> None:
+    source = tmp_path / "items.csv"
+    source.write_bytes(text.encode())
+    if found is None:
+        with pytest.raises(CommandError, match="line 2 has 2 values"):
+            payloads_from(str(source))
+        return
+    assert list(payloads_from(str(source))[0]) == found

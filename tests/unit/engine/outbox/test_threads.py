@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.engine.outbox.batch import Batch
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.row_numbers import LARGEST, RowNumbers
 from worker.engine.outbox.sqlite import Change, Ledger
@@ -103,3 +104,30 @@ def test_numbers_are_drawn_by_one_thread_alone() -> None:
     other.start()
     other.join(DEADLINE)
     assert len(refused) == 1
+
+
+async def test_a_writer_that_stumbles_says_so_once_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = await opened(tmp_path)
+    writer, said = outbox._writer, list[str]()
+    whole, rounds = writer._take, [0]
+
+    def stumbling() -> Batch:
+        rounds[0] += 1
+        if rounds[0] <= 3:
+            raise OSError(22, "odd")
+        return whole()
+
+    monkeypatch.setattr(writer, "_take", stumbling)
+    monkeypatch.setattr(writer, "_on_trouble", said.append)
+    monkeypatch.setattr(writer, "_retry", 0.01)
+    async with asyncio.timeout(DEADLINE):
+        await outbox.popped(item("1"), NOW)
+    assert rounds[0] > 3
+    await asyncio.sleep(0)
+    assert said == ["The outbox's writer failed, and goes on: OSError: [Errno 22] odd."]
+    await outbox.close()
+    after = await opened(tmp_path)
+    assert [row.item_id for row in await after.pending()] == ["1"]
+    await after.close()
