@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
+import httpx
 import pytest
 
 from tests.integration.engine.conftest import (
@@ -425,3 +426,25 @@ async def test_headers(client, start, load) -> None:
     assert printing["payload"]["openiap_worker"]["headers"] == {"order": "4711"}
     kept = {"order": "4711", "kept": "10y"}
     assert archive["payload"]["openiap_worker"]["headers"] == kept
+
+
+async def test_a_breaker_opens_for_a_system_that_is_away(client, start, load, monkeypatch) -> None:
+    application, _ = load("pausing: Breakers")
+
+    async def post(self, url: str, **more: object) -> httpx.Response:
+        return httpx.Response(503, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr("httpx.AsyncClient.post", post)
+    await create_queue(client, "invoices", maxretries=1)
+    await client.push_workitem("invoices", {"n": 1})
+    await start(application)
+    async with asyncio.timeout(60):
+        while True:
+            (queue,) = await client.query("mq", {"name": "invoices"})
+            payments = queue.get("openiap_worker_breakers", {}).get("payments", {})
+            if payments.get("state") == "open":
+                break
+            await asyncio.sleep(0.02)
+    assert payments["pause"] == 300
+    item = await until_one(client, {"wiq": "invoices", "state": "new"})
+    assert item["retries"] == 0
