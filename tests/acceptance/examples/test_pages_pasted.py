@@ -35,6 +35,8 @@ NOT_PASTED = {
     "first-hour: A project 2": "the same",
     "seeing: What fails and why": "needs items that failed: tests/integration/cli/test_items.py",
     "seeing: Many items at once": "needs the id of a group, and words typed: the same",
+    "timeline: Reading it": "needs an item's id: tests/integration/cli/test_item_timelines.py",
+    "timeline: Watching, and fetching files": "goes on until Ctrl-C: the same",
 }
 """Blocks that this file does not paste, and where they are tried instead."""
 
