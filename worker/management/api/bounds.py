@@ -89,6 +89,8 @@ class Bounds:
             return
         except _Gone:
             return
+        except asyncio.CancelledError:  # the server stops, and nobody waits for this task
+            answer = plain(503, "StoppingError", "The API is stopping; nothing more is done.")
         except _TooLarge:
             answer = plain(
                 413, "TooLargeError", f"The request is larger than {limits.body:,} bytes."

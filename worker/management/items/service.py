@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from worker.item.history import USUAL
 from worker.item.metadata import KEY, ORIGIN
@@ -18,22 +18,20 @@ from worker.management.items.actions import (
 from worker.management.items.batch import Batch, OnProgress, nobody
 from worker.management.items.creation import Creation, made
 from worker.management.items.errors import (
-    FilterError,
     ItemNotFoundError,
     ItemStateError,
-    QueueNotFoundError,
 )
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
 from worker.management.items.holder import claim_of, named_worker
 from worker.management.items.links import children_of
-from worker.management.items.plan import Plan, require_group
+from worker.management.items.lists import ItemLists, grouped
+from worker.management.items.plan import Plan
 from worker.management.items.putting_back import put_back
 from worker.management.items.shown import shown_text
-from worker.management.items.store import LISTED, ItemStore
+from worker.management.items.store import ItemStore
 from worker.management.items.timeline import ItemHistoryResponse, timeline_of
 from worker.management.items.types import (
-    SORT_FIELDS,
     BatchPayload,
     BatchPreviewResponse,
     BatchResponse,
@@ -66,16 +64,14 @@ from worker.management.items.types_of_changes import (
     ItemUpdatePayload,
 )
 from worker.management.items.watching import changes
-from worker.management.paging import Direction, PaginatedResponse
+from worker.management.paging import PaginatedResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError
 from worker.openiap.fields import id_of, objects_of, text_of
-from worker.openiap.workitem import FAILED, NEW, PROCESSING, JsonObject
+from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
 
 SAMPLE: Final = 5
-MOST_IN_ORDER: Final = 10_000
-"""Items of a group that can be put in order; so many are kept meanwhile."""
 OVER: Final = timedelta(seconds=1)
 INDEXES: Final[Mapping[str, JsonObject]] = {
     "openiap_worker_queue_changed": {"wiq": 1, "state": 1, "_modified": -1, "_id": -1},
@@ -120,6 +116,7 @@ class Items:
         namespace: str = "",
     ) -> None:
         self._store = ItemStore(client)
+        self._lists = ItemLists(self._store)
         self._plan = Plan(self._store, contracts, history)
         self._history = history
         self._creation = Creation(client, namespace, contracts)
@@ -158,7 +155,7 @@ class Items:
             FilterError: a part of the filter cannot be asked.
             QueueNotFoundError: it names a queue that there is not.
         """
-        found = await self._sorted(
+        found = await self._lists.sorted(
             payload.filter, payload.sort_by, payload.sort_direction, limit=payload.limit
         )
         return [item_of(document) for document in found]
@@ -171,7 +168,7 @@ class Items:
         total = await self.get_count(payload.filter)
         found = []
         if total:
-            found = await self._sorted(
+            found = await self._lists.sorted(
                 payload.filter,
                 payload.sort_by,
                 payload.sort_direction,
@@ -196,10 +193,10 @@ class Items:
             else:
                 seen = {"errormessage": 1}
                 count = 0
-                async for page in self._store.stream(query_of(_grouped(filter)), seen):
+                async for page in self._store.stream(query_of(grouped(filter)), seen):
                     count += sum(group_of(one) == filter.group for one in page)
             if not count:
-                await self._require_queue(filter)
+                await self._lists.require_queue(filter)
         return count
 
     async def get_groups(self, payload: ItemsGetGroupsPayload) -> list[ErrorGroupResponse]:
@@ -209,7 +206,7 @@ class Items:
 
         Raises: as ``get_list``.
         """
-        filter = _grouped(payload.filter)
+        filter = grouped(payload.filter)
         groups = Groups()
         seen: JsonObject = {"errormessage": 1, "wiq": 1, "_modified": 1}
         with said_by_openiap():
@@ -218,7 +215,7 @@ class Items:
                     if filter.group is None or group_of(document) == filter.group:
                         groups.add(document)
             if not groups.found():
-                await self._require_queue(filter)
+                await self._lists.require_queue(filter)
         return groups.found()
 
     def watch(self, payload: ItemsWatchPayload) -> AsyncIterator[ItemResponse]:
@@ -342,7 +339,7 @@ class Items:
                     left = attempts_left(one, most.get(text_of(one.get("wiq"))))
                     preview.attempts_left[left] = preview.attempts_left.get(left, 0) + 1
             if not preview.count:
-                await self._require_queue(payload.filter)
+                await self._lists.require_queue(payload.filter)
         return preview
 
     async def retry_batch(
@@ -426,10 +423,6 @@ class Items:
             raise ItemNotFoundError(id)
         return found
 
-    async def _require_queue(self, filter: ItemFilter) -> None:
-        if filter.queue is not None and await self._store.get_queue(filter.queue) is None:
-            raise QueueNotFoundError(filter.queue)
-
     async def _worker_of(self, document: JsonObject) -> ItemWorker | None:
         """Return who works an item, or ended its last attempt; None where nothing tells."""
         name, host = shown_text(named_worker(document)), ""
@@ -444,49 +437,3 @@ class Items:
         except OpenIAPError:
             pass  # who may not read them is told of the item all the same
         return ItemWorker(name=shown_text(name), host=shown_text(host)) if name else None
-
-    async def _sorted(
-        self,
-        filter: ItemFilter,
-        sort_by: str,
-        direction: Direction,
-        *,
-        limit: int,
-        offset: int = 0,
-    ) -> list[JsonObject]:
-        field, sign = SORT_FIELDS[sort_by], 1 if direction == "asc" else -1
-        with said_by_openiap():
-            if filter.group is not None:
-                return (await self._first_of_group(filter, field, sign, offset + limit))[offset:]
-            order = {field: sign, "_id": sign}
-            found = await self._store.get_list(query_of(filter), order, limit=limit, offset=offset)
-            if not found:
-                await self._require_queue(filter)
-        return found
-
-    async def _first_of_group(
-        self, filter: ItemFilter, field: str, sign: int, wanted: int
-    ) -> list[JsonObject]:
-        """Return the first items of a group in an order, with few more of them in memory."""
-        if wanted > MOST_IN_ORDER:
-            raise FilterError("group", filter.group, f"its first {MOST_IN_ORDER:,} items")
-        found: list[JsonObject] = []
-        async for page in self._store.stream(query_of(_grouped(filter)), LISTED):
-            found += [one for one in page if group_of(one) == filter.group]
-            found.sort(key=lambda one: _place(one, field), reverse=sign < 0)
-            del found[wanted:]
-        if not found:
-            await self._require_queue(filter)
-        return found
-
-
-def _grouped(filter: ItemFilter) -> ItemFilter:
-    """Return a filter of failed items where it names no state, as groups are of those."""
-    require_group(filter)
-    return filter if filter.states else filter.model_copy(update={"states": [FAILED]})
-
-
-def _place(document: JsonObject, field: str) -> tuple[bool, str, Any, str]:
-    value = document.get(field)
-    kind = type(value).__name__ if isinstance(value, str | int | float) else ""
-    return value is not None, kind, value if kind else "", str(document["_id"])

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.integration.management.api.stage import ApiStage, api_on
 from tests.integration.management.failures import (
@@ -18,6 +19,8 @@ from tests.integration.management.failures import (
 )
 from worker.management.api.options import Limits
 from worker.testing.local_openiap import LocalOpenIAP
+
+pytestmark = pytest.mark.dear
 
 RETRY: dict[str, Any] = {"action": "retry", "filter": {"queue": "orders"}}
 

@@ -11,6 +11,8 @@ from worker.management.api.options import Limits
 from worker.management.items.service import Items
 from worker.testing.local_openiap import LocalOpenIAP
 
+pytestmark = pytest.mark.dear
+
 
 async def raw(stage: ApiStage, *parts: bytes, pause: float = 0.0) -> bytes:
     """Send bytes as they are, and return all that comes back until the other side ends."""

@@ -14,6 +14,8 @@ from tests.integration.management.failures import INVOKE, READ, UPDATE, queue_fo
 from worker.management.api.options import Limits
 from worker.testing.local_openiap import LocalOpenIAP
 
+pytestmark = pytest.mark.dear
+
 LARGE = bytes(range(256)) * 4_000
 NAMES = ("..", "a%2F..%2Fb", "..%2Fb", "%00", "a%0Ab", "CON", "a.", "%5C..%5Cb", "a%3Ab", "%7F")
 

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import pytest
 from fastapi.routing import APIRoute
 
 from tests.integration.management.api.stage import ApiStage, api_on
@@ -97,6 +98,7 @@ async def test_read_only_changes_nothing_and_says_why(openiap: LocalOpenIAP) -> 
     assert [item.state for item in openiap.items()] == ["new"]
 
 
+@pytest.mark.dear
 async def test_lists_counts_and_groups_are_those_of_the_command_line(stage: ApiStage) -> None:
     made = await four_failures(stage.openiap)
     async with stage.signed_in(stage.boss) as http:
@@ -171,6 +173,7 @@ async def test_one_item_is_changed_and_what_cannot_be_is_said(stage: ApiStage) -
         assert await kind(gone, 404) == "ItemNotFoundError"
 
 
+@pytest.mark.dear
 async def test_items_are_pushed_and_each_is_told_what_came_of_it(stage: ApiStage) -> None:
     stage.openiap.queue("orders")
     async with stage.signed_in(stage.boss) as http:
@@ -210,6 +213,7 @@ async def test_items_are_pushed_and_each_is_told_what_came_of_it(stage: ApiStage
         assert (await http.post("/items/create-batch", json=too_many)).status_code == 422
 
 
+@pytest.mark.dear
 async def test_a_lost_answer_is_told_as_such_and_nothing_is_pushed_twice(stage: ApiStage) -> None:
     stage.openiap.queue("orders")
     async with stage.signed_in(stage.boss) as http:
@@ -231,13 +235,14 @@ async def cut_meanwhile(stage: ApiStage, sending: Any) -> httpx.Response:
     return answer
 
 
+@pytest.mark.dear
 async def test_odd_items_are_shown(stage: ApiStage) -> None:
     id = await stage.openiap.push("orders", {"n": 1})
     deep: Any = 1
     for _ in range(90):
         deep = {"d": [deep]}
-    odd = {"half": "\ud800", "nul": "\0", "deep": deep, "big": 2**70, "<script>": "</script>"}
-    change = {"$set": {"payload": odd, "name": "n\ud800", "errormessage": 7}}
+    odd = {"nul": "\0", "deep": deep, "big": 2**70, "<script>": "</script>"}
+    change = {"$set": {"payload": odd, "errormessage": 7}}
     await stage.openiap.client.update_document("workitems", {"_id": id}, change)
     async with stage.signed_in(stage.boss) as http:
         answer = await http.get(f"/items/{id}")
@@ -246,6 +251,7 @@ async def test_odd_items_are_shown(stage: ApiStage) -> None:
         assert (await http.get("/items")).status_code == 200
 
 
+@pytest.mark.dear
 async def test_what_there_is_not_and_what_cannot_be_done_are_told_alike(stage: ApiStage) -> None:
     async with stage.signed_in(stage.boss) as http:
         for path, method, status in (

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from tests.integration.management.api.stage import PREFIX, ApiStage, api_on
 from tests.integration.management.failures import INVOKE, READ, UPDATE, queue_for
@@ -84,6 +85,7 @@ async def test_wrong_credentials_are_refused_and_never_told(stage: ApiStage) -> 
     assert stage.api.links.open == len(stage.api.sessions) == 0
 
 
+@pytest.mark.dear
 async def test_a_token_of_openiap_signs_in_as_its_user(stage: ApiStage) -> None:
     client = make_client(stage.openiap.settings(client="native", **stage.ordinary))
     await client.connect()
@@ -94,6 +96,7 @@ async def test_a_token_of_openiap_signs_in_as_its_user(stage: ApiStage) -> None:
     assert user["username"] == stage.ordinary["username"]
 
 
+@pytest.mark.dear
 async def test_users_share_no_link_and_sessions_of_a_user_do(stage: ApiStage) -> None:
     async with stage.signed_in(stage.boss) as one, stage.signed_in(stage.boss) as two:
         await asyncio.gather(one.get("/items"), two.get("/items"))
@@ -107,6 +110,7 @@ async def test_users_share_no_link_and_sessions_of_a_user_do(stage: ApiStage) ->
     assert stage.api.links.open == 1
 
 
+@pytest.mark.dear
 async def test_a_session_ends_when_nobody_uses_it_and_at_its_age(stage: ApiStage) -> None:
     limits = stage.api.options.limits
     async with stage.signed_in(stage.boss) as idle, stage.signed_in(stage.boss) as used:
@@ -121,6 +125,7 @@ async def test_a_session_ends_when_nobody_uses_it_and_at_its_age(stage: ApiStage
         assert (await used.get("/items")).status_code == 401
 
 
+@pytest.mark.dear
 async def test_an_idle_link_is_closed_and_opened_again(stage: ApiStage) -> None:
     async with stage.signed_in(stage.boss) as http:
         stage.clock.now += stage.api.options.limits.link_idle
@@ -130,6 +135,7 @@ async def test_an_idle_link_is_closed_and_opened_again(stage: ApiStage) -> None:
         assert stage.api.links.open == 1
 
 
+@pytest.mark.dear
 async def test_too_many_links_give_way_to_one_another(openiap: LocalOpenIAP) -> None:
     async with (
         api_on(openiap, Limits(users=1)) as stage,
@@ -142,6 +148,7 @@ async def test_too_many_links_give_way_to_one_another(openiap: LocalOpenIAP) -> 
         assert stage.api.links.open == 1
 
 
+@pytest.mark.dear
 async def test_a_restarted_server_is_reached_again(stage: ApiStage) -> None:
     async with stage.signed_in(stage.boss) as http:
         await stage.openiap.restart()
@@ -151,6 +158,7 @@ async def test_a_restarted_server_is_reached_again(stage: ApiStage) -> None:
         assert answers[-1] == 200
 
 
+@pytest.mark.dear
 async def test_credentials_that_are_over_end_the_sessions(stage: ApiStage) -> None:
     async with stage.signed_in(stage.ordinary) as http, stage.signed_in(stage.boss) as boss:
         assert (await http.get("/items")).status_code == 200
@@ -210,6 +218,7 @@ async def test_a_cookie_counts_for_pages_of_this_address_alone(stage: ApiStage) 
         assert (await http.get("/items", headers=cookie)).status_code == 401
 
 
+@pytest.mark.dear
 async def test_a_token_of_one_kind_is_none_of_the_other(stage: ApiStage) -> None:
     token = (await cookies_of(stage))["cookie"].partition("=")[2]
     bearer = await stage.token(stage.boss)
@@ -220,6 +229,7 @@ async def test_a_token_of_one_kind_is_none_of_the_other(stage: ApiStage) -> None
         assert (await http.get("/items", headers=cookie)).status_code == 401
 
 
+@pytest.mark.dear
 async def test_with_https_the_cookie_is_secure(openiap: LocalOpenIAP) -> None:
     async with api_on(openiap, https=True) as stage, stage.asking() as http:
         answer = await http.post("/session", json={**stage.boss, "cookie": True})
@@ -247,6 +257,7 @@ async def test_attempts_to_sign_in_are_limited(openiap: LocalOpenIAP) -> None:
         assert (await http.post("/session", json=stage.boss)).status_code == 201
 
 
+@pytest.mark.dear
 async def test_behind_a_proxy_it_is_its_last_address_that_counts(openiap: LocalOpenIAP) -> None:
     limits = Limits(sign_ins_per_address=1)
     async with api_on(openiap, limits, behind_proxy=True) as stage, stage.asking() as http:
@@ -260,6 +271,7 @@ async def test_behind_a_proxy_it_is_its_last_address_that_counts(openiap: LocalO
         assert statuses == [401, 429, 401]
 
 
+@pytest.mark.dear
 async def test_calls_of_a_user_are_limited_and_of_no_other(openiap: LocalOpenIAP) -> None:
     async with (
         api_on(openiap, Limits(calls=1, burst=3)) as stage,
@@ -273,6 +285,7 @@ async def test_calls_of_a_user_are_limited_and_of_no_other(openiap: LocalOpenIAP
         assert (await boss.get("/batches")).status_code == 200
 
 
+@pytest.mark.dear
 async def test_no_answer_of_a_server_that_is_away_is_told_soon(openiap: LocalOpenIAP) -> None:
     limits = Limits(link=0.2, sign_in=0.3)
     async with api_on(openiap, limits) as stage, stage.signed_in(stage.boss) as http:
