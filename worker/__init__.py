@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from worker.openiap.client import Client
     from worker.producer.connect import client, connect
     from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
+    from worker.state.cached import cached
+    from worker.state.events import StreamEvent
     from worker.state.lock import LockLost, LockTimeout
     from worker.state.state import State
 
@@ -69,7 +71,9 @@ __all__ = [
     "Router",
     "Skip",
     "State",
+    "StreamEvent",
     "__version__",
+    "cached",
     "client",
     "connect",
     "context",
@@ -111,6 +115,8 @@ _ROOMS: Final = {
     "worker.openiap.client": "Client",
     "worker.producer.connect": "client connect",
     "worker.producer.producer": "ItemFailed NoProducer Producer Pushed ResultTimeout",
+    "worker.state.cached": "cached",
+    "worker.state.events": "StreamEvent",
     "worker.state.lock": "LockLost LockTimeout",
     "worker.state.state": "State",
 }

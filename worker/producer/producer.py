@@ -27,6 +27,7 @@ from worker.item.push import Fields, PushArguments, PushManyArguments, Target, p
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
+from worker.state.state import State
 from worker.telemetry.spans import sending
 
 M = TypeVar("M")
@@ -118,14 +119,22 @@ class Producer:
         sender: carries them.
         checks: contracts that every push is held to.
         client: over which it pushes, where it does so over one.
+        namespace: the setting of that name, for ``state``.
     """
 
     def __init__(
-        self, sender: Sender, *, checks: Checks | None = None, client: Client | None = None
+        self,
+        sender: Sender,
+        *,
+        checks: Checks | None = None,
+        client: Client | None = None,
+        namespace: str = "",
     ) -> None:
         self.sender: Final = sender
         self._checks = checks
         self._client = client
+        self._namespace = namespace
+        self._state: State | None = None
 
     @property
     def client(self) -> Client:
@@ -140,6 +149,17 @@ class Producer:
                 " handler by a parameter of the type Client."
             )
         return self._client
+
+    @property
+    def state(self) -> State:
+        """What is shared with the fleet over this connection: values, streams, locks, counters.
+
+        Raises:
+            NoProducer: as ``client``.
+        """
+        if self._state is None:
+            self._state = State(self.client, self._namespace)
+        return self._state
 
     @overload
     async def push(

@@ -15,6 +15,7 @@ makes its own.
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
+from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
@@ -32,9 +33,12 @@ from worker.item.push import Fields, PushArguments, PushManyArguments, Target, p
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
 from worker.producer.blocking_client import BlockingClient
+from worker.producer.blocking_state import BlockingState
 from worker.producer.connect import connect as connect_async
 from worker.producer.producer import Checks, Producer, Pushed, whole
 from worker.settings import Settings
+from worker.state.current import CurrentState, current_state
+from worker.state.state import State
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -97,9 +101,13 @@ class OpenIAP:
         self._failure: BaseException | None = None
         self.client: Final = BlockingClient(self, self.present_client)
         """Every call that OpenIAP documents, waited for."""
+        self.state: Final = BlockingState(self, self.present_state)
+        """What is shared with the fleet: values, streams, locks, counters; each call waits."""
+        self._before: Token[CurrentState | None] | None = None
 
     def __enter__(self) -> "OpenIAP":
         self.open()
+        self._before = current_state.set(CurrentState(self.present_state(), self.wait))
         return self
 
     def __exit__(
@@ -108,6 +116,9 @@ class OpenIAP:
         error: BaseException | None,
         frames: TracebackType | None,
     ) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            current_state.reset(before)
         self.close()
 
     def open(self) -> None:
@@ -169,6 +180,16 @@ class OpenIAP:
         if self._producer is None:
             raise Closed(NOT_CONNECTED)
         return self._producer.client
+
+    def present_state(self) -> State:
+        """Return the state on the connection's own loop; what it is asked runs by ``wait``.
+
+        Raises:
+            Closed: not connected.
+        """
+        if self._producer is None:
+            raise Closed(NOT_CONNECTED)
+        return self._producer.state
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the connection's own loop and wait for it.

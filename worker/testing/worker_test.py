@@ -17,7 +17,9 @@ from worker.item.origin import Origin, mark_for
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.state.state import State
 from worker.testing.dry_run import DryRunSetup, Rehearsed, dry_run
+from worker.testing.memory_documents import memory_client
 from worker.testing.offline_client import offline_client
 
 DEFAULT_MAXRETRIES: Final = 3
@@ -31,6 +33,8 @@ class WorkerTest:
 
     Attributes:
         resources: by type, given to every handler of this test; ``resources=`` of a call wins.
+        state: what a ``State`` parameter gets where no client is given: one in memory, the same
+            for every call of this test. Look into it, or fill it beforehand.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,6 +44,7 @@ class WorkerTest:
             folder: an empty one; files lie below it and stay.
         """
         self.resources: dict[Any, Any] = {}
+        self.state: Final = State(memory_client())
         self._folder = folder
         self._numbers = itertools.count(1)
 
@@ -111,7 +116,11 @@ class WorkerTest:
             workitem,
             client or offline_client(),
             folder,
-            resources={**self.resources, **(resources or {})},
+            resources={
+                **({State: self.state} if client is None else {}),
+                **self.resources,
+                **(resources or {}),
+            },
             lifespans=[one for one in around if isinstance(one, Lifespan)],
             middleware=[one for one in around if isinstance(one, Middleware)],
             maxretries=maxretries,

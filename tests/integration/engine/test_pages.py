@@ -310,6 +310,13 @@ async def test_shared_state(client, start, load) -> None:
     assert sorted(one["number"] for one in found) == [1, 2, 3]
     assert sorted(one["fence"] for one in found) == [1, 2, 3]
     assert sorted(one["to"] for one in found if one["first_mail"]) == ["a", "b"]
+    assert {one["text"] for one in found} == {"Dear a", "Dear b"}
+
+
+async def test_streams(load) -> None:
+    _, module = load("state: Streams")
+    async with asyncio.timeout(60):
+        assert await module.follow() == [6, 7]
 
 
 async def test_keys_and_rates(client, start, load) -> None:
