@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from worker.durations import Duration
 from worker.producer.blocking_client import off_the_loop
+from worker.producer.topics import TopicSubscription
 from worker.state.events import StreamEvent
 from worker.state.lock import Held, Lock
 from worker.state.state import State
@@ -157,6 +158,19 @@ class BlockingLock(AbstractContextManager[Held]):
         frames: TracebackType | None,
     ) -> None:
         self._loop.wait(self._lock.release())
+
+
+class BlockingTopicSubscription:
+    """What a callback listens to; see ``worker.producer.topics.TopicSubscription``."""
+
+    def __init__(self, loop: Loop, subscription: TopicSubscription) -> None:
+        self._loop = loop
+        self._subscription = subscription
+        self.patterns: Final = subscription.patterns
+
+    def unsubscribe(self) -> None:
+        """End it; idempotent."""
+        self._loop.wait(self._subscription.unsubscribe())
 
 
 class BlockingState:

@@ -27,6 +27,7 @@ from worker.item.push import Fields, PushArguments, PushManyArguments, Target, p
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
+from worker.producer.topics import Message, Topics, TopicSubscription
 from worker.state.state import State
 from worker.telemetry.spans import sending
 
@@ -135,6 +136,7 @@ class Producer:
         self._client = client
         self._namespace = namespace
         self._state: State | None = None
+        self._topics: Topics | None = None
 
     @property
     def client(self) -> Client:
@@ -160,6 +162,45 @@ class Producer:
         if self._state is None:
             self._state = State(self.client, self._namespace)
         return self._state
+
+    async def publish(
+        self, topic: str, message: Any, metadata: Mapping[str, Any] | None = None
+    ) -> str:
+        """Send a message to all that listen to a topic now; returns its id.
+
+        Nobody listening is no error; how many did is not known in OpenIAP.
+
+        Args:
+            topic: words parted by dots, ``orders.4711.paid``.
+            message: whatever has a JSON form.
+            metadata: what stands beside it.
+
+        Raises:
+            TypeError, ValueError: a topic or a message that is not allowed.
+            NoProducer: as ``client``.
+            OpenIAPError: it was not sent, or no answer came.
+        """
+        return await self._topic_calls().publish(topic, message, metadata)
+
+    async def subscribe(
+        self, topics: Sequence[str], callback: Callable[[Message], Any]
+    ) -> TopicSubscription:
+        """Call ``callback`` with each message whose topic fits one of ``topics``, once.
+
+        ``*`` is one word, ``#`` any number of them. It is registered again after every sign-in;
+        what is sent meanwhile is lost.
+
+        Raises:
+            TypeError, ValueError: a pattern that is not allowed, or none.
+            NoProducer: as ``client``.
+            OpenIAPError: it cannot be registered.
+        """
+        return await self._topic_calls().subscribe(topics, callback)
+
+    def _topic_calls(self) -> Topics:
+        if self._topics is None:
+            self._topics = Topics(self.client, self._namespace)
+        return self._topics
 
     @overload
     async def push(
