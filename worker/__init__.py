@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         on_success,
     )
     from worker.app.lifespan import lifespan
+    from worker.app.listener import on_change, on_message
     from worker.app.middleware import middleware
     from worker.app.options import Handler
     from worker.app.router import Router
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
     from worker.item.origin import DeadLetter, Origin
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
+    from worker.openiap.batch import batch
     from worker.openiap.client import Client
     from worker.producer.connect import client, connect
     from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
+    from worker.producer.topics import Message
+    from worker.state.cached import cached
+    from worker.state.events import StreamEvent
     from worker.state.lock import LockLost, LockTimeout
     from worker.state.state import State
 
@@ -60,6 +65,7 @@ __all__ = [
     "LockLost",
     "LockTimeout",
     "LostItem",
+    "Message",
     "Never",
     "NoProducer",
     "Origin",
@@ -72,7 +78,10 @@ __all__ = [
     "Router",
     "Skip",
     "State",
+    "StreamEvent",
     "__version__",
+    "batch",
+    "cached",
     "client",
     "connect",
     "context",
@@ -81,10 +90,12 @@ __all__ = [
     "in_namespace",
     "lifespan",
     "middleware",
+    "on_change",
     "on_connected",
     "on_disconnected",
     "on_exhausted",
     "on_failed",
+    "on_message",
     "on_retry",
     "on_shutdown",
     "on_start",
@@ -100,6 +111,7 @@ _ROOMS: Final = {
     "worker.app.events": "Event on_connected on_disconnected on_exhausted on_failed on_retry"
     " on_shutdown on_start on_success",
     "worker.app.lifespan": "lifespan",
+    "worker.app.listener": "on_change on_message",
     "worker.app.middleware": "middleware",
     "worker.app.options": "Handler",
     "worker.app.router": "Router",
@@ -112,9 +124,13 @@ _ROOMS: Final = {
     "worker.item.origin": "DeadLetter Origin",
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
+    "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",
     "worker.producer.connect": "client connect",
     "worker.producer.producer": "ItemFailed NoProducer Producer Pushed ResultTimeout",
+    "worker.producer.topics": "Message",
+    "worker.state.cached": "cached",
+    "worker.state.events": "StreamEvent",
     "worker.state.lock": "LockLost LockTimeout",
     "worker.state.state": "State",
 }

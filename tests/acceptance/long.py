@@ -36,6 +36,9 @@ from tests.acceptance.results import kept_rows, table, write_section
 from tests.acceptance.soak import HEAD as SOAK_HEAD
 from tests.acceptance.soak import row as soak_row
 from tests.acceptance.soak import soak
+from tests.acceptance.streams import HEAD as STREAMS_HEAD
+from tests.acceptance.streams import row as streams_row
+from tests.acceptance.streams import stream_under_cuts
 
 ITEMS = 200_000
 EARLY = 20_000
@@ -45,6 +48,9 @@ SOAK = "Soak, long form"
 SCHEDULES = "Schedules, long form"
 UNIQUES = "Unique keys, long form"
 AUTOSCALE = "Autoscaler"
+STREAMS = "Streams, long form"
+STREAMED = 100_000
+CUTS = 20
 
 out = Console(highlight=False)
 
@@ -172,6 +178,21 @@ async def unique_runs(clients: list[str]) -> bool:
     return well
 
 
+async def stream_runs(clients: list[str]) -> bool:
+    """Publish and subscribe under cuts; whether all came once and in order."""
+    rows, well = [], True
+    for client in clients:
+        with tempfile.TemporaryDirectory() as folder:
+            done = await stream_under_cuts(
+                client, Path(folder), events=STREAMED, cuts=CUTS, deadline=3600
+            )
+        rows.append(streams_row(done))
+        well = well and not done.faults()
+        out.print(*rows[-1], "; ".join(done.faults()) or "holds", markup=False)
+    write_section(STREAMS, table(STREAMS_HEAD, kept_rows(STREAMS, 0, [*clients]) + rows))
+    return well
+
+
 async def autoscale_runs(rounds: int) -> bool:
     """Race an autoscaler with fixed numbers of workers; whether it is quick enough."""
     with tempfile.TemporaryDirectory() as folder:
@@ -212,6 +233,8 @@ async def run(given: argparse.Namespace) -> bool:
         well = await schedule_runs(clients) and well
     if given.uniques:
         well = await unique_runs(clients) and well
+    if given.streams:
+        well = await stream_runs(clients) and well
     if given.figures:
         well = await figure_runs(clients) and well
     if given.soak:
@@ -243,6 +266,9 @@ def main() -> int:
         "--uniques", action="store_true", help="unique keys for a minute, a worker killed every 3 s"
     )
     parser.add_argument(
+        "--streams", action="store_true", help="100,000 events under 20 cuts of all links"
+    )
+    parser.add_argument(
         "--figures", action="store_true", help="what promises name in seconds; a quiet machine"
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the autoscaler's race")
@@ -252,7 +278,7 @@ def main() -> int:
     )
     given = parser.parse_args()
     forms = (given.seeds, given.seed is not None, given.soak, given.autoscale)
-    forms += (given.schedules, given.uniques, given.figures, given.attacked)
+    forms += (given.schedules, given.uniques, given.figures, given.attacked, given.streams)
     if not any(forms):
         parser.error("say what: --seeds N, --soak, --figures and so on; see --help")
     if given.attacked:

@@ -30,6 +30,8 @@ ORDER: Final = (
     "Autoscaler",
     "Keys and rates",
     "Keys and rates, long form",
+    "Streams",
+    "Streams, long form",
 )
 
 

@@ -13,13 +13,19 @@ from worker import (
     Producer,
     Pushed,
     Router,
+    State,
+    StreamEvent,
+    batch,
+    cached,
     connect,
     context,
     contracts_of,
     handler,
+    on_message,
     sync,
 )
 from worker.app.declared import DeclaredHandler
+from worker.openiap.errors import OpenIAPError
 from worker.testing import Rehearsed, WorkerTest
 
 
@@ -64,6 +70,39 @@ async def item_first(item: Item, invoice: Invoice) -> Booking:
 
 @handler("item-only")
 async def item_only(item: Item) -> None: ...
+
+
+@cached(ttl="5m")
+async def rate_of(currency: str) -> float:
+    return 1.0
+
+
+@on_message(topics=["orders.*.paid"])
+async def paid(order: Invoice, state: State) -> None: ...
+
+
+async def shared(state: State, producer: Producer, client: Client, tests: WorkerTest) -> None:
+    assert_type(await rate_of("EUR"), float)
+    assert_type(await state.values.set("k", 1, nx=True), bool)
+    assert_type((await state.values.get("k")).ttl, float | None)
+    assert_type(await state.values.incr("n"), int)
+    assert_type((await state.values.scan()).keys, tuple[str, ...])
+    event = await producer.state.stream("r").publish("paid", {"n": 1})
+    assert_type(event, StreamEvent)
+    assert_type((await state.stream("r").history()).events, tuple[StreamEvent, ...])
+    subscription = await state.stream("r").subscribe(lambda event: None)
+    assert_type(subscription.room, str)
+    assert_type(await producer.publish("orders.1.paid", {}), str)
+    assert_type(await batch([client.count("a")]), list[int | OpenIAPError])
+    assert_type((await tests.message(paid, {})).error, Exception | None)
+
+
+def shared_in_blocking_code(openiap: sync.OpenIAP) -> None:
+    assert_type(openiap.state.values.delete("k"), int)
+    assert_type(openiap.state.stream("r").publish("paid").offset, int)
+    assert_type(openiap.publish("orders.1.paid", {}), str)
+    with openiap.state.lock("l") as held:
+        assert_type(held.number, int)
 
 
 async def calls(item: Item, client: Client, producer: Producer) -> None:

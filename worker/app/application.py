@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.app.events import Hook
 from worker.app.lifespan import Lifespan
+from worker.app.listener import Listener
 from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.app.router import Router
@@ -18,7 +19,7 @@ class Application(list[Handler[..., Any]]):
     """The handlers, in order of their declaration, each once.
 
     Attributes:
-        lifespans, middleware, hooks: in the order of their declaration, each once.
+        lifespans, middleware, hooks, listeners: in the order of their declaration, each once.
     """
 
     def __init__(self, handlers: Iterable[Handler[..., Any]] = ()) -> None:
@@ -26,9 +27,11 @@ class Application(list[Handler[..., Any]]):
         self.lifespans: list[Lifespan] = []
         self.middleware: list[Middleware] = []
         self.hooks: list[Hook] = []
+        self.listeners: list[Listener] = []
 
     def add(self, values: Iterable[object]) -> bool:
-        """Take what is a declaration among the values; returns whether there was a handler.
+        """Take what is a declaration among the values; returns whether there was a handler, or a
+        listener.
 
         A handler that a router of the same module holds counts as the router has it.
         """
@@ -51,7 +54,9 @@ class Application(list[Handler[..., Any]]):
                 self.middleware.append(value)
             elif isinstance(value, Hook) and value not in self.hooks:
                 self.hooks.append(value)
-        return bool(single or grouped)
+            elif isinstance(value, Listener) and value not in self.listeners:
+                self.listeners.append(value)
+        return bool(single or grouped) or any(isinstance(value, Listener) for value in found)
 
     @classmethod
     def of(cls, *declarations: object) -> "Application":

@@ -16,6 +16,7 @@ from worker.app.application import Application
 from worker.app.checked import checked
 from worker.app.events import Event, Events
 from worker.app.lifespan import Lifespans
+from worker.app.listener import told_of
 from worker.app.options import Handler
 from worker.engine.breakers.breakers import Breakers
 from worker.engine.breakers.fleet import breakers_for
@@ -34,6 +35,7 @@ from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
+from worker.engine.listening import Listening, check_queues
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.maintenance.worked_queues import OwnQueues
@@ -55,6 +57,7 @@ from worker.openiap.factory import client_maker
 from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
+from worker.producer.producer import Producer
 from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
 from worker.service import Service
@@ -78,6 +81,7 @@ class Parts:
     queues: Queues
     registration: Registration
     inputs: HandlerInputs
+    listening: Listening
     services: WorkerServices
     heartbeat: Heartbeat
     shortages: Shortages
@@ -118,6 +122,8 @@ class Assembly:
         self._commands: Mailbox | None = None
         self._version = version
         self._middleware = tuple(application.middleware)
+        self._listeners = tuple(application.listeners)
+        self._check_listeners()
         self._client_factory = client_factory or client_maker(settings, version)
         # Clients that were brought along may move moments on their way (``testing/``).
         self._speaks_server_time = client_factory is None
@@ -249,6 +255,7 @@ class Assembly:
             queues=queues,
             registration=registration,
             inputs=self._inputs(worker_id, pool, client, rights, queues),
+            listening=self._listening(client),
             services=WorkerServices(
                 worker_id,
                 pool,
@@ -387,6 +394,25 @@ class Assembly:
             lifespans=self.lifespans.types,
             middleware=self._middleware,
             checkpoints=Checkpoints(pool, sender, worker_id=worker_id, log=self.log, rights=rights),
+        )
+
+    def _check_listeners(self) -> None:
+        """Refuse what cannot be called before anything is started."""
+        for listener in self._listeners:
+            told_of(listener, self.lifespans.types)
+        check_queues(self._listeners, self.settings.queue)
+
+    def _listening(self, client: Client) -> Listening:
+        namespace = self.settings.namespace
+        sender = ClientSender(client, namespace)
+        return Listening(
+            self._listeners,
+            types=self.lifespans.types,
+            client=client,
+            producer=Producer(sender, client=client, namespace=namespace),
+            resources=self.lifespans.resources,
+            namespace=namespace,
+            log=self.log,
         )
 
     def _scheduler(self, client: Client, heartbeat: Heartbeat) -> Scheduler | None:

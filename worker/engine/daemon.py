@@ -15,6 +15,7 @@ from worker.app.options import Handler
 from worker.engine.assembly import Assembly, Parts
 from worker.engine.fleet.own_name import NameTaken
 from worker.engine.fleet.presence import Peer
+from worker.engine.listening import Listening
 from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.learnt_rate import LearntRate
@@ -86,6 +87,7 @@ class Daemon:
         self._parts: Parts | None = None
         """While the worker works."""
         self._shutdown: Shutdown | None = None
+        self._listening: Listening | None = None
         """Once it has begun."""
         self._yielded: NameTaken | None = None
         """Set once this worker ends because another one has its name."""
@@ -180,6 +182,8 @@ class Daemon:
         """Do not wait for items in flight: they are handed back."""
         if self._shutdown is not None:
             self._shutdown.hurry()
+        if self._listening is not None:
+            self._listening.hurry()
 
     async def stop(self) -> None:
         """Stop in stages (``shutdown.py``) and let go of everything; idempotent."""
@@ -187,9 +191,14 @@ class Daemon:
         if parts is not None:
             self.telemetry.stopping(replaced=self._replacing)
             self._shutdown = parts.shutdown
+            self._listening = parts.listening
             if self._signals.hurried:
-                self._shutdown.hurry()
+                self.hurry()
+            listening = asyncio.create_task(
+                parts.listening.stop(self.settings.drain_timeout, self.settings.cancel_timeout)
+            )
             await self._shutdown.run()
+            await listening
             await self._events.notify(Event("shutdown", worker=self._events.worker))
         await self._stack.aclose()
 
@@ -256,6 +265,9 @@ class Daemon:
         workers.note_facts(parts.queues)
         for consumer in workers.consumers.values():
             consumer.start()
+        self.telemetry.metrics.add(parts.listening)
+        stack.push_async_callback(parts.listening.stop)
+        await parts.listening.start()
         self.telemetry.ready()
         if self.telemetry.health is not None:
             parts.scaling.ask_ahead()

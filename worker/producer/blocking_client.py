@@ -59,18 +59,19 @@ class BlockingClient:
         if name in _IN_THE_CALLER:
             return getattr(self._client(), name)(*args, **kwargs)
         if name in _TAKE_CALLBACKS:
-            args = tuple(self._off_the_loop(one) if callable(one) else one for one in args)
+            args = tuple(off_the_loop(one) if callable(one) else one for one in args)
             if callable(kwargs.get("callback")):
-                kwargs["callback"] = self._off_the_loop(kwargs["callback"])
+                kwargs["callback"] = off_the_loop(kwargs["callback"])
         return self._loop.wait(self._called(name, args, kwargs))
 
     async def _called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         found = getattr(self._client(), name)(*args, **kwargs)
         return await found if inspect.isawaitable(found) else found
 
-    def _off_the_loop(self, callback: Callable[..., Any]) -> Callable[[Any], Any]:
-        """Return the callback as one that keeps the loop free."""
-        return callback if inspect.iscoroutinefunction(callback) else _Threaded(callback)
+
+def off_the_loop(callback: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return a callback as one that keeps the connection's loop free."""
+    return callback if inspect.iscoroutinefunction(callback) else _Threaded(callback)
 
 
 class _Threaded:

@@ -1,5 +1,6 @@
 """``connect`` and ``client``: pushing and OpenIAP's whole API for programs that are no workers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Checks, Producer, current_producer
 from worker.producer.sender import ClientSender
 from worker.settings import Settings, load
+from worker.state.current import CurrentState, current_state, waiting_for
 from worker.telemetry.log import Log
 
 
@@ -42,12 +44,20 @@ async def connect(
     """
     chosen = settings or load(values).settings
     async with client(chosen) as pooled:
-        producer = Producer(ClientSender(pooled, chosen.namespace), checks=contracts, client=pooled)
+        producer = Producer(
+            ClientSender(pooled, chosen.namespace),
+            checks=contracts,
+            client=pooled,
+            namespace=chosen.namespace,
+        )
         token = current_producer.set(producer)
+        wait = waiting_for(asyncio.get_running_loop())
+        state = current_state.set(CurrentState(producer.state, wait))
         try:
             yield producer
         finally:
             current_producer.reset(token)
+            current_state.reset(state)
 
 
 @asynccontextmanager

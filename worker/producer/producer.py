@@ -27,6 +27,8 @@ from worker.item.push import Fields, PushArguments, PushManyArguments, Target, p
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
+from worker.producer.topics import Message, Topics, TopicSubscription
+from worker.state.state import State
 from worker.telemetry.spans import sending
 
 M = TypeVar("M")
@@ -118,14 +120,23 @@ class Producer:
         sender: carries them.
         checks: contracts that every push is held to.
         client: over which it pushes, where it does so over one.
+        namespace: the setting of that name, for ``state``.
     """
 
     def __init__(
-        self, sender: Sender, *, checks: Checks | None = None, client: Client | None = None
+        self,
+        sender: Sender,
+        *,
+        checks: Checks | None = None,
+        client: Client | None = None,
+        namespace: str = "",
     ) -> None:
         self.sender: Final = sender
         self._checks = checks
         self._client = client
+        self._namespace = namespace
+        self._state: State | None = None
+        self._topics: Topics | None = None
 
     @property
     def client(self) -> Client:
@@ -140,6 +151,56 @@ class Producer:
                 " handler by a parameter of the type Client."
             )
         return self._client
+
+    @property
+    def state(self) -> State:
+        """What is shared with the fleet over this connection: values, streams, locks, counters.
+
+        Raises:
+            NoProducer: as ``client``.
+        """
+        if self._state is None:
+            self._state = State(self.client, self._namespace)
+        return self._state
+
+    async def publish(
+        self, topic: str, message: Any, metadata: Mapping[str, Any] | None = None
+    ) -> str:
+        """Send a message to all that listen to a topic now; returns its id.
+
+        Nobody listening is no error; how many did is not known in OpenIAP.
+
+        Args:
+            topic: words parted by dots, ``orders.4711.paid``.
+            message: whatever has a JSON form.
+            metadata: what stands beside it.
+
+        Raises:
+            TypeError, ValueError: a topic or a message that is not allowed.
+            NoProducer: as ``client``.
+            OpenIAPError: it was not sent, or no answer came.
+        """
+        return await self._topic_calls().publish(topic, message, metadata)
+
+    async def subscribe(
+        self, topics: Sequence[str], callback: Callable[[Message], Any]
+    ) -> TopicSubscription:
+        """Call ``callback`` with each message whose topic fits one of ``topics``, once.
+
+        ``*`` is one word, ``#`` any number of them. It is registered again after every sign-in;
+        what is sent meanwhile is lost.
+
+        Raises:
+            TypeError, ValueError: a pattern that is not allowed, or none.
+            NoProducer: as ``client``.
+            OpenIAPError: it cannot be registered.
+        """
+        return await self._topic_calls().subscribe(topics, callback)
+
+    def _topic_calls(self) -> Topics:
+        if self._topics is None:
+            self._topics = Topics(self.client, self._namespace)
+        return self._topics
 
     @overload
     async def push(

@@ -14,7 +14,8 @@ makes its own.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
@@ -29,12 +30,18 @@ from worker.item.item import (
     PayloadFirst,
 )
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
+from worker.openiap.batch import AT_ONCE, batch
 from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import JsonObject
-from worker.producer.blocking_client import BlockingClient
+from worker.producer.blocking_client import BlockingClient, off_the_loop
+from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
 from worker.producer.connect import connect as connect_async
 from worker.producer.producer import Checks, Producer, Pushed, whole
+from worker.producer.topics import Message
 from worker.settings import Settings
+from worker.state.current import CurrentState, current_state
+from worker.state.state import State
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -97,9 +104,13 @@ class OpenIAP:
         self._failure: BaseException | None = None
         self.client: Final = BlockingClient(self, self.present_client)
         """Every call that OpenIAP documents, waited for."""
+        self.state: Final = BlockingState(self, self.present_state)
+        """What is shared with the fleet: values, streams, locks, counters; each call waits."""
+        self._before: Token[CurrentState | None] | None = None
 
     def __enter__(self) -> "OpenIAP":
         self.open()
+        self._before = current_state.set(CurrentState(self.present_state(), self.wait))
         return self
 
     def __exit__(
@@ -108,6 +119,9 @@ class OpenIAP:
         error: BaseException | None,
         frames: TracebackType | None,
     ) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            current_state.reset(before)
         self.close()
 
     def open(self) -> None:
@@ -166,9 +180,42 @@ class OpenIAP:
         Raises:
             Closed: not connected.
         """
+        return self._present().client
+
+    def present_state(self) -> State:
+        """Return the state on the connection's own loop; what it is asked runs by ``wait``.
+
+        Raises:
+            Closed: not connected.
+        """
+        return self._present().state
+
+    def publish(self, topic: str, message: Any, metadata: Mapping[str, Any] | None = None) -> str:
+        """Send a message to all that listen to a topic now; returns its id."""
+        return self.wait(self._present().publish(topic, message, metadata))
+
+    def subscribe(
+        self, topics: Sequence[str], callback: Callable[[Message], Any]
+    ) -> BlockingTopicSubscription:
+        """Call ``callback``, on a thread of its own, with each message that fits one of the
+        patterns."""
+        work = self._present().subscribe(topics, off_the_loop(callback))
+        return BlockingTopicSubscription(self, self.wait(work))
+
+    def batch(
+        self, calls: Iterable[Callable[[Client], Awaitable[T]]], *, at_once: int = AT_ONCE
+    ) -> list[T | OpenIAPError]:
+        """Make many calls at once over this connection; results in order, errors in their place::
+
+        openiap.batch([lambda c, n=n: c.query("invoices", {"number": n}) for n in numbers])
+        """
+        client = self.present_client()
+        return self.wait(batch((call(client) for call in calls), at_once=at_once))
+
+    def _present(self) -> Producer:
         if self._producer is None:
             raise Closed(NOT_CONNECTED)
-        return self._producer.client
+        return self._producer
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the connection's own loop and wait for it.

@@ -311,11 +311,16 @@ def cell_id(namespace: str, kind: str, name: str) -> str:
     ``#`` parts the number from it, so a name's own is written otherwise; a name that is too long
     is its SHA-256 instead (the document keeps it whole).
     """
-    id = f"{namespace}/{kind}/{name.replace('%', '%25').replace('#', '%23')}"
+    id = plain_id(namespace, kind, name)
     if len(id.encode("utf-8", "surrogatepass")) <= MAX_ID:
         return id
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{namespace}/{kind}/sha256:{digest}"
+
+
+def plain_id(namespace: str, kind: str, name: str) -> str:
+    """Return the id of a cell whose name is not too long."""
+    return f"{namespace}/{kind}/{name.replace('%', '%25').replace('#', '%23')}"
 
 
 def document_id(version: Version) -> str:

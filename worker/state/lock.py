@@ -12,7 +12,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Final
@@ -184,6 +184,16 @@ class Lock:
             RuntimeError: this very object holds it already; it does not nest.
             OpenIAPError: no answer for a minute.
         """
+        held = await self.acquire_unless(None)
+        assert held is not None
+        return held
+
+    async def acquire_unless(self, needless: Callable[[], Awaitable[bool]] | None) -> Held | None:
+        """Like ``acquire``, and asked before each wait whether it is needed still; None: no.
+
+        Raises:
+            LockTimeout, RuntimeError, OpenIAPError: as ``acquire``.
+        """
         if self._held is not None:
             raise RuntimeError(f"lock {self.name!r} is held through this object already")
         end = None if self._wait is None else self._clock() + self._wait
@@ -211,6 +221,8 @@ class Lock:
             tries += 1
             most = min(WAIT_MAX, WAIT_FIRST * 2 ** min(tries, 10))
             pause = self._chance.uniform(most / 2, most)
+            if needless is not None and await needless():
+                return None
             await asyncio.sleep(pause if left is None else min(pause, left))
 
     async def release(self) -> None:

@@ -1,6 +1,7 @@
 """``State``: what handlers share with the whole fleet; a parameter type like ``Client``."""
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -11,18 +12,24 @@ from worker.openiap.values import checked_name
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import Cells
 from worker.state.counter import Counter
+from worker.state.events import room_of
 from worker.state.lock import Lock, lease_seconds
 from worker.state.once import Once
 from worker.state.server_clock import ServerClock
+from worker.state.stream import KEEP_FOR, Stream, checked_count, keep_for_seconds
+from worker.state.values import Values
 
 TRY_FOR: Final = 10.0
 """Seconds at most for one try of a lock's calls."""
+MOST_STREAMS: Final = 256
+"""Rooms whose newest offset is remembered."""
 TRIES: Final = 6
 """In a lease: a lock's calls end early enough for others after a lost answer."""
 
 
 class State:
-    """Locks, counters and guards in OpenIAP's documents, for all workers of one namespace.
+    """Locks, counters, guards, values and streams of all workers of one namespace, in OpenIAP's
+    documents.
 
     A handler asks for it by type: whoever may work one of its worker's queues shares it. Elsewhere
     it is made of any client; all that use the same state sign in as one user then, or say whose it
@@ -48,6 +55,9 @@ class State:
         self._clock = ServerClock(client, namespace)
         self._once = Once(self._cells, self._clock)
         self._chance = random.Random()  # noqa: S311 (jitter, no secret)
+        self.values: Final = Values(client, self._cells, self._clock, chance=self._chance)
+        """Values by key: ``set``, ``get``, ``delete``, ``incr``, ``decr``, ``scan``."""
+        self._streams: OrderedDict[tuple[str, int | None, float | None], Stream] = OrderedDict()
 
     def lock(
         self, name: str, lease: Duration = "30s", *, wait: Duration | timedelta | None = None
@@ -105,6 +115,55 @@ class State:
             ValueError: a name that is not allowed.
         """
         return Counter(self._cells, checked_name(name, "counter"), chance=self._chance)
+
+    def stream(
+        self,
+        room: str,
+        *,
+        keep_count: int | None = None,
+        keep_for: Duration | timedelta | None = KEEP_FOR,
+    ) -> Stream:
+        """Return a room to publish events to and to follow::
+
+            await state.stream("orders").publish("paid", {"order": "4711"})
+
+        - An event is published exactly once, through lost answers and restarts. Offsets begin at 1
+          and have no gaps; the order is the same for all.
+        - A subscription leaves nothing out and hands nothing over twice, whatever happens to the
+          link. A process that dies between an event and what its callback did about it knows
+          only by what it kept of ``offset`` itself.
+        - Clocks play no part but in what is kept, where the server's decides.
+        - Where events are deleted by hand, subscribers go on behind the gap after a second; where
+          the newest ones are, their offsets are given out again.
+
+        What is over these limits goes when others publish; the newest event and those of the last
+        hour stay in any case. All that publish to a room give the same limits.
+
+        Args:
+            room: 1 to 1,000 bytes.
+            keep_count: events; None: any number.
+            keep_for: at least ``"1h"``; None: for ever.
+
+        Raises:
+            TypeError, ValueError: a name or a limit that is not allowed.
+        """
+        limits = checked_count(keep_count), keep_for_seconds(keep_for)
+        place = (room, *limits)
+        stream = self._streams.get(place)
+        if stream is None:
+            stream = self._streams[place] = Stream(
+                self._client,
+                room_of(self.namespace, room),
+                server_clock=self._clock,
+                chance=self._chance,
+                keep_count=limits[0],
+                keep_for=limits[1],
+                rights=self._rights,
+            )
+        self._streams.move_to_end(place)
+        while len(self._streams) > MOST_STREAMS:
+            self._streams.popitem(last=False)
+        return stream
 
     async def once(self, key: str, keep: Duration | timedelta | None = None) -> bool:
         """Return True for exactly one caller of all that ever ask with this key::

@@ -269,10 +269,10 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         began = time.monotonic()
         await _worked(runner, setup)
     assert recorder.outcome is not None
-    follow_ups = tuple(_seen(push, follow_up=True) for push in recorder.outcome.pushes)
+    follow_ups = tuple(seen(push, follow_up=True) for push in recorder.outcome.pushes)
     return Rehearsed(
         outcome=_as_stored(recorder.outcome),
-        pushes=(*(_seen(push) for push in sender.pushes), *follow_ups),
+        pushes=(*(seen(push) for push in sender.pushes), *follow_ups),
         attachments=Attachments(recorder.attachments),
         progress=tuple(desk.progress),
         checkpoints=tuple(desk.checkpoints),
@@ -305,7 +305,8 @@ async def _worked(runner: Runner, setup: DryRunSetup) -> None:
             timer.cancel()
 
 
-def _seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
+def seen(push: Push | FollowUp, *, follow_up: bool = False) -> PushSeen:
+    """Return a push as tests look at it."""
     payload, metadata = taken_out(push.payload)
     return PushSeen(
         push.queue,

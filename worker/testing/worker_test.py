@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.app.lifespan import Lifespan
+from worker.app.listener import Listener
 from worker.app.middleware import Middleware
 from worker.app.options import Handler
 from worker.durations import Duration, seconds
@@ -17,7 +18,10 @@ from worker.item.origin import Origin, mark_for
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.state.state import State
 from worker.testing.dry_run import DryRunSetup, Rehearsed, dry_run
+from worker.testing.heard import Heard, event_for, heard
+from worker.testing.memory_documents import memory_client
 from worker.testing.offline_client import offline_client
 
 DEFAULT_MAXRETRIES: Final = 3
@@ -31,6 +35,8 @@ class WorkerTest:
 
     Attributes:
         resources: by type, given to every handler of this test; ``resources=`` of a call wins.
+        state: what a ``State`` parameter gets where no client is given: one in memory, the same
+            for every call of this test. Look into it, or fill it beforehand.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,6 +46,7 @@ class WorkerTest:
             folder: an empty one; files lie below it and stay.
         """
         self.resources: dict[Any, Any] = {}
+        self.state: Final = State(memory_client())
         self._folder = folder
         self._numbers = itertools.count(1)
 
@@ -111,13 +118,55 @@ class WorkerTest:
             workitem,
             client or offline_client(),
             folder,
-            resources={**self.resources, **(resources or {})},
+            resources={
+                **({State: self.state} if client is None else {}),
+                **self.resources,
+                **(resources or {}),
+            },
             lifespans=[one for one in around if isinstance(one, Lifespan)],
             middleware=[one for one in around if isinstance(one, Middleware)],
             maxretries=maxretries,
             stop_after=None if stop_after is None else seconds(stop_after),
         )
         return await dry_run(handler, setup)
+
+    async def message(
+        self,
+        listener: Listener,
+        data: object = None,
+        *,
+        topic: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        operation: str = "insert",
+        resources: Mapping[Any, Any] | None = None,
+        client: Client | None = None,
+    ) -> Heard:
+        """Call what ``@on_message`` or ``@on_change`` has marked, as the worker does.
+
+        Args:
+            listener: the function.
+            data: the message's, or the document that has changed; carried as JSON.
+            topic, metadata: of a message on a topic.
+            operation: of a change.
+            resources, client: as for a handler.
+
+        Raises:
+            HandlerError: a parameter that cannot be filled.
+            TypeError: no listener, or data that has no JSON form.
+            ValueError: a topic that fits none of its patterns.
+        """
+        if not isinstance(listener, Listener):
+            raise TypeError(
+                f"worker_test.message: {getattr(listener, '__qualname__', repr(listener))} is no"
+                " listener; mark it with @on_message(…) or @on_change(…)"
+            )
+        given: dict[Any, Any] = {**self.resources, **(resources or {})}
+        if client is None:
+            given.setdefault(State, self.state)
+        else:
+            given.setdefault(State, State(client))
+        event = event_for(listener, data, topic, metadata or {}, operation)
+        return await heard(listener, event, given, client or offline_client())
 
 
 def _metadata(

@@ -20,12 +20,13 @@ from tests.integration.engine.conftest import (
     until_one,
 )
 from tests.pages import PAGES, blocks
-from worker import BusinessError, handler
+from worker import BusinessError, Producer, State, handler
 from worker.app.application import Application
 from worker.app.registry import load_modules
 from worker.engine.maintenance.retention import rules_of
 from worker.item.metadata import taken_out
 from worker.item.origin import DeadLetter, origin_of
+from worker.producer.sender import ClientSender
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -312,6 +313,41 @@ async def test_shared_state(client, start, load) -> None:
     assert sorted(one["number"] for one in found) == [1, 2, 3]
     assert sorted(one["fence"] for one in found) == [1, 2, 3]
     assert sorted(one["to"] for one in found if one["first_mail"]) == ["a", "b"]
+    assert {one["text"] for one in found} == {"Dear a", "Dear b"}
+
+
+async def test_streams(load) -> None:
+    _, module = load("state: Streams")
+    async with asyncio.timeout(60):
+        assert await module.follow() == [6, 7]
+
+
+async def test_functions_that_listen(client, start, load, capsys) -> None:
+    application, _ = load("messages: Functions that listen")
+    await create_queue(client, "orders-page-2")
+    await start(application)
+    order = {"number": "4711", "amount": "1.5"}
+    assert await client.rpc(order, "prices-page", timeout=60) == {"price": "1.5"}
+    await Producer(ClientSender(client), client=client).publish("orders.7.paid", order)
+    await client.insert_one("invoices-page", {"state": "sent", "number": "8"})
+    shown = ""
+    async with asyncio.timeout(60):
+        while not (await State(client).values.get("orders.7.paid")).found or "8" not in shown:
+            shown += capsys.readouterr().out
+            await asyncio.sleep(0.05)
+
+
+async def test_topics(load) -> None:
+    _, module = load("messages: Topics")
+    async with asyncio.timeout(60):
+        assert await module.tell() == ["orders.7.paid 2 Ada"]
+
+
+async def test_many_calls_at_once(client, load) -> None:
+    _, module = load("messages: Many calls at once")
+    await client.insert_one("bills-page", {"number": "b"})
+    async with asyncio.timeout(60):
+        assert await module.missing(["a", "b", "c"]) == ["a", "c"]
 
 
 async def test_keys_and_rates(client, start, load) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.integration.state.holder import PASSWORD, USER
+from worker import State
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.types import ConnectionOptions
+from worker.testing.memory_documents import memory_client
 
 CLASSES = {
     "official": ("worker.openiap.official.client", "OfficialClient"),
@@ -26,7 +28,8 @@ MakeClient = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer(ServerOptions(users={USER: PASSWORD, "other": PASSWORD})) as running:
+    users = {USER: PASSWORD, "other": PASSWORD}
+    async with LocalServer(ServerOptions(users=users, plain_users={"plain": PASSWORD})) as running:
         yield running
 
 
@@ -60,6 +63,20 @@ async def make(kind: str, server: LocalServer) -> AsyncIterator[MakeClient]:
 @pytest.fixture
 async def client(make: MakeClient) -> Client:
     return await make()
+
+
+@pytest.fixture(params=[*CLASSES, "memory"])
+async def state(request: pytest.FixtureRequest, server: LocalServer) -> AsyncIterator[State]:
+    """Return state over a server with each client, and in memory."""
+    if request.param == "memory":
+        yield State(memory_client(), "test")
+        return
+    module, name = CLASSES[request.param]
+    options = ConnectionOptions(url=server.ws_url, username=USER, password=PASSWORD)
+    client: Client = getattr(importlib.import_module(module), name)(options)
+    await client.connect(timeout=60)
+    yield State(client, "test")
+    await client.disconnect()
 
 
 class Process:

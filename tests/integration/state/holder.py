@@ -2,7 +2,8 @@
 
 Arguments: the server's URL and the client's name. Commands on stdin, one answer each on stdout:
 ``hold NAME LEASE`` (the fencing number), ``check`` (held or lost), ``release``, ``add NAME TIMES``
-(the values), ``once KEY``, ``push KEY TIMES`` to the queue ``q`` (ids, and which were there).
+(the values), ``once KEY``, ``cached NAME SECONDS``
+(``computing`` first), ``push KEY TIMES`` to the queue ``q`` (ids, and which were there).
 """
 
 import asyncio
@@ -10,15 +11,25 @@ import json
 import sys
 from typing import Any
 
-from worker import Client, LockLost, Producer, State
+from worker import Client, LockLost, Producer, State, cached
 from worker.openiap.native import NativeClient
 from worker.openiap.official.client import OfficialClient
 from worker.openiap.types import ConnectionOptions
 from worker.producer.sender import ClientSender
+from worker.state.current import CurrentState, current_state, waiting_for
 from worker.state.lock import Held, Lock
 
 USER = "tester"
 PASSWORD = "secret"
+
+
+@cached(ttl="5m", key=lambda name, seconds: name)
+async def slow(name: str, seconds: float) -> str:
+    """Compute for a while."""
+    if seconds:
+        answer("computing")
+    await asyncio.sleep(seconds)
+    return f"{name}!"
 
 
 class Holder:
@@ -51,6 +62,10 @@ class Holder:
             return [await counter.add() for _ in range(int(arguments[1]))]
         if command == "once":
             return await self._state.once(arguments[0])
+        if command == "cached":
+            wait = waiting_for(asyncio.get_running_loop())
+            current_state.set(CurrentState(self._state, wait))
+            return await slow(arguments[0], float(arguments[1]))
         if command == "push":
             pushed = [
                 await self._producer.push("q", {}, unique=f"{arguments[0]}-{number}")

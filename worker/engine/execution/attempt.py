@@ -14,6 +14,8 @@ from typing import Any, Literal
 from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.item.context import current_item
+from worker.state.current import CurrentState, current_state, waiting_for
+from worker.state.state import State
 
 Reason = Literal["timeout", "cancelled"]
 
@@ -23,7 +25,8 @@ class Attempt(ABC):
 
     Attributes:
         asked: why the handler was first asked to end, or None.
-        context: the caller's, with ``current_item`` set; what the handler runs in.
+        context: the caller's, with ``current_item`` and ``current_state`` set; what the handler
+            runs in.
         ended: the value or error is known.
     """
 
@@ -46,6 +49,11 @@ class Attempt(ABC):
         self.loop = loop
         self.context = copy_context()
         self.context.run(current_item.set, call.item)
+        state = call.resources.get(State)
+        if state is not None:
+            in_thread = call.registered.handler.options.execution == "thread"
+            wait = call.item.wait if in_thread else waiting_for(loop)
+            self.context.run(current_state.set, CurrentState(state, wait))
         self.asked: Reason | None = None
         self.ended = False
         self._value: Any = None

@@ -2,8 +2,9 @@
 
 1. Versions of a cell that were superseded, once they are older than ``KEPT``; the first one stays,
    as the sign that there is a cell, and the newest is the cell.
-2. Unique keys whose item has ended and whose hold is over, and guards whose term is over, are
-   removed, which is a version like any other: who uses the key in that moment is not disturbed.
+2. Unique keys whose item has ended and whose hold is over, guards whose term is over, and values
+   whose time is, are removed, which is a version like any other: who uses the key in that moment is
+   not disturbed.
 3. Cells that were removed more than ``KEPT`` ago go altogether. A use of such a key in the very
    milliseconds of the deletion is looked for afterwards and finds its first version put back.
 
@@ -44,6 +45,8 @@ from worker.state.cells import (
 )
 from worker.state.once import KIND as ONCE
 from worker.state.server_clock import ServerClock
+from worker.state.values import KIND as VALUE
+from worker.state.values import ends_at
 from worker.telemetry.log import Log
 
 FIRST: Final = 600.0
@@ -65,7 +68,7 @@ class Plan:
     Attributes:
         superseded: documents that a newer version of their cell has followed.
         dead: by cell, the versions of cells that seem to have been removed long ago.
-        over: unique keys and guards that may be over.
+        over: unique keys, guards and values that may be over.
     """
 
     superseded: list[str] = field(default_factory=list)
@@ -87,7 +90,7 @@ def planned(versions: Iterable[Version]) -> Plan:
             plan.dead[cell] = known
             continue
         plan.superseded += superseded(known)
-        if newest.kind in (UNIQUE, ONCE):
+        if newest.kind in (UNIQUE, ONCE, VALUE):
             plan.over.append(newest)
     return plan
 
@@ -226,6 +229,11 @@ class Sweep(Service):
         over = []
         items = await self._items([version for version in versions if version.kind == UNIQUE])
         for version in versions:
+            if version.kind == VALUE:
+                ends = ends_at(version)
+                if ends is not None and ends <= now:
+                    over.append(version)
+                continue
             if version.kind == ONCE:
                 keep, at = version.content.get("keep"), version.stamped
                 term = duration_of(keep)

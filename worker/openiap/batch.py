@@ -1,0 +1,56 @@
+"""Many calls in flight at once: their results in order, an error in the place of its call."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Final, TypeVar
+
+from worker.openiap.errors import OpenIAPError
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 100
+
+
+async def batch(calls: Iterable[Awaitable[T]], *, at_once: int = AT_ONCE) -> list[T | OpenIAPError]:
+    """Wait for many calls, which go out one behind the other without a wait for answers::
+
+        found = await batch(openiap.query("invoices", {"number": n}) for n in numbers)
+
+    They are independent: one that fails has its error in its place, and the others go on. An error
+    that is none of OpenIAP's is raised once all have ended. Cancelled, all that has not ended is
+    cancelled.
+
+    Args:
+        calls: of a client, or of anything else that is awaited; one that makes them one by one is
+            asked as they are begun.
+        at_once: how many are in flight at most.
+
+    Raises:
+        ValueError: ``at_once`` below 1.
+    """
+    if at_once < 1:
+        raise ValueError(f"batch: at_once = {at_once}; allowed: 1 and more")
+    waiting = enumerate(calls)
+    results: dict[int, T | OpenIAPError] = {}
+    faults: list[Exception] = []
+
+    async def work() -> None:
+        for place, call in waiting:
+            try:
+                results[place] = await call
+            except OpenIAPError as error:
+                results[place] = error
+            except Exception as error:  # of the caller's own: told when nothing is in flight
+                faults.append(error)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(work())
+    finally:
+        for _, call in waiting:  # cancelled before they were begun
+            if asyncio.iscoroutine(call):
+                call.close()
+    if faults:
+        raise faults[0]
+    return [results[place] for place in sorted(results)]
