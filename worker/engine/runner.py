@@ -59,6 +59,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.workitem import Workitem, WorkitemFile
 from worker.telemetry.counts import Counts
 from worker.telemetry.log import Log
+from worker.telemetry.printed import rest_of
 from worker.telemetry.spans import attempt_span
 from worker.uptime import uptime
 
@@ -370,6 +371,7 @@ class Runner:
         finally:
             running.stage = "delivering"
             running.ran = time.monotonic() - began
+            rest_of(call.item.id)
         if self._shortages is not None:
             self._shortages.done(running.workitem.id)
         self.durations.add(running.ran)
