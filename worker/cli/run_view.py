@@ -82,8 +82,7 @@ def line_of(counts: Mapping[str, QueueCounts], waiting: int | None) -> Text:
 
     failed = int(added(lambda queue: queue.failed))
     return Text.assemble(
-        f"{'?' if waiting is None else f'{waiting:,}'} waiting",
-        "   ",
+        "" if waiting is None else f"{waiting:,} waiting   ",
         f"{int(added(lambda queue: queue.in_flight)):,} running",
         "   ",
         (f"{int(added(lambda queue: queue.successful)):,} done", "green"),
