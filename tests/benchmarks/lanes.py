@@ -10,10 +10,11 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks import growth, handlers, latency, memory, scale
+from tests.benchmarks import growth, handlers, item_lines, latency, memory, scale
 from tests.benchmarks.stage import settings_for
 from worker.app.options import Handler
 from worker.cli.shared.client import run_async
@@ -117,6 +118,7 @@ KINDS: Final[Mapping[str, Callable[[Spec], Awaitable[Any]]]] = {
     "scale": scale.child,
     "many": memory.many,
     "in_flight": memory.in_flight,
+    "item_lines": partial(item_lines.within, worker),
 }
 
 

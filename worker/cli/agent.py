@@ -14,6 +14,7 @@ from worker.cli.shared.errors import explain
 from worker.engine.daemon import Daemon
 from worker.runloop import Restart
 from worker.settings import Settings, load
+from worker.telemetry.printed import Printed
 
 
 def main(name: str, handlers: Sequence[str]) -> int:
@@ -27,6 +28,8 @@ def main(name: str, handlers: Sequence[str]) -> int:
         The exit code; every error was told in one line on stderr.
     """
     restart = Restart()
+    printed = Printed()
+    printed.start()
     try:
         settings = agent_settings(name, handlers)
         daemon = Daemon(
@@ -35,11 +38,14 @@ def main(name: str, handlers: Sequence[str]) -> int:
             version=__version__,
             modules=settings.handlers,
         )
+        printed.use(daemon.telemetry.log)
         code = run_async(daemon.run(), busy=True)
     except Exception as error:  # an agent's log is all there is: one line, whatever it was
         problem = explain(error)
         sys.stderr.write(f"{name}: {problem.text}\n")
         return problem.code
+    finally:
+        printed.stop()
     restart.after(code, settings.lost_slots)
     return code
 

@@ -15,6 +15,7 @@ from worker.cli.shared.handlers import both, settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile, Url
 from worker.openiap.errors import AccessDenied
 from worker.runloop import Restart
+from worker.telemetry.printed import Printed
 
 if TYPE_CHECKING:
     from worker.engine.daemon import Daemon
@@ -56,7 +57,7 @@ def run(
         once=True if once else None,
     )
     chosen = loaded.settings
-    found = load_modules(chosen.handlers)
+    printed = Printed()
 
     async def work() -> int:
         daemon = Daemon(
@@ -66,13 +67,18 @@ def run(
             modules=chosen.handlers,
             environment=loaded.environment,
         )
+        printed.use(daemon.telemetry.log)
         with _view(daemon):
             return await daemon.run()
 
+    printed.start()
     try:
+        found = load_modules(chosen.handlers)
         code = run_async(work(), busy=True)
     except AccessDenied as error:
         raise CommandError(refused(chosen, error.text)) from error
+    finally:
+        printed.stop()
     restart.after(code, chosen.lost_slots)
     if code:
         raise typer.Exit(code)

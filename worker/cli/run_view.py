@@ -46,6 +46,8 @@ class RunView:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
+            # A log line stays one: whoever copies it from the terminal copies it whole.
+            self._console.soft_wrap = True
             self._live = Live(
                 console=self._console,
                 refresh_per_second=PER_SECOND,
@@ -66,6 +68,7 @@ class RunView:
         if live is None:
             return
         live.stop()
+        self._console.soft_wrap = False
         counts = self._daemon.counts()
         if any(queue.popped for queue in counts.values()):
             show(self._console, COLUMNS, rows_of(counts))
@@ -82,8 +85,7 @@ def line_of(counts: Mapping[str, QueueCounts], waiting: int | None) -> Text:
 
     failed = int(added(lambda queue: queue.failed))
     return Text.assemble(
-        f"{'?' if waiting is None else f'{waiting:,}'} waiting",
-        "   ",
+        "" if waiting is None else f"{waiting:,} waiting   ",
         f"{int(added(lambda queue: queue.in_flight)):,} running",
         "   ",
         (f"{int(added(lambda queue: queue.successful)):,} done", "green"),
@@ -91,6 +93,8 @@ def line_of(counts: Mapping[str, QueueCounts], waiting: int | None) -> Text:
         (f"{failed:,} failed", "red" if failed else ""),
         "   ",
         f"{added(lambda queue: queue.items_per_second):.1f} items/s",
+        no_wrap=True,
+        overflow="ellipsis",  # it is drawn anew in place, which two lines could not be
     )
 
 

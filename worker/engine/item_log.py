@@ -12,14 +12,21 @@ from worker.engine.in_flight import Running
 from worker.item.masking import masked
 from worker.item.new_item import DEFAULT_NAME
 from worker.item.outcome import Outcome
+from worker.item.trace import Trace
 from worker.openiap.values import iso
-from worker.openiap.workitem import FAILED, Workitem
-from worker.telemetry.log import Log
+from worker.openiap.workitem import FAILED
+from worker.telemetry.log import Log, ToSay
 from worker.telemetry.log_forms import Level
+from worker.telemetry.ready_line import NUMBER, WORD, WORDS, ReadyLine
 
 Choice = Literal["all", "failures", "none"]
+Done = tuple[str, str, str, int, str, Trace | None, float]
+"""Queue, id, name, attempt, handler, trace and seconds of an item that is done. Its line is made
+later, with others: here it must cost next to nothing."""
 
 MAX_ERROR: Final = 500
+MOST_READY: Final = 1_000
+"""Lines that are kept ready: one for each handler, or a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +36,6 @@ class Said:
     level: Level
     message: str
     fields: Mapping[str, object]
-
-
-DONE: Final = Said("info", "item done", {})
 
 
 class ItemLog:
@@ -45,6 +49,8 @@ class ItemLog:
     def __init__(self, choice: Choice, log: Log) -> None:
         self._choice: Final = choice
         self._log: Final = log
+        self._says_done: Final = choice == "all" and log.enabled("info")
+        self._ready: Final[dict[tuple[str, str, bool, str], ReadyLine]] = {}
 
     def finished(
         self, running: Running, outcome: Outcome, delivered: Delivered, seconds: float
@@ -56,7 +62,21 @@ class ItemLog:
         """
         if self._choice == "none" or delivered.result != "applied":
             return
-        if self._choice == "failures" and outcome.kind in ("successful", "released"):
+        if outcome.kind == "successful":
+            if self._says_done:
+                workitem, item = running.workitem, running.item
+                done: Done = (
+                    workitem.wiq,
+                    workitem.id,
+                    workitem.name,
+                    workitem.retries + 1,
+                    "" if item is None else item.handler,
+                    running.trace,
+                    seconds,
+                )
+                self._log.say_later("info", self._line_of, done)
+            return
+        if self._choice == "failures" and outcome.kind == "released":
             return
         workitem = running.workitem
         by_queue = None if running.item is None else running.item.attempts_left
@@ -71,22 +91,50 @@ class ItemLog:
             trace=running.trace,
             queue=workitem.wiq,
             item=workitem.id,
-            **_name(workitem),
+            **({"name": name} if (name := _name(workitem.name)) else {}),
             attempt=workitem.retries + 1,
             outcome=outcome.kind,
             seconds=round(seconds, 3),
             **said.fields,
         )
 
+    def _line_of(self, done: Done) -> ToSay:
+        """Return the line of an item that is done."""
+        queue, identity, name, attempt, handler, trace, seconds = done
+        name = _name(name)
+        kind = "" if not name else WORDS if " " in name else WORD
+        key = (queue, handler, trace is not None, kind)
+        ready = self._ready.get(key) or self._make_ready(key)
+        seconds = round(seconds, 3)
+        if name:
+            return ready, (identity, name, attempt, seconds), trace
+        return ready, (identity, attempt, seconds), trace
+
+    def _make_ready(self, key: tuple[str, str, bool, str]) -> ReadyLine:
+        queue, handler, traced, name = key
+        if len(self._ready) >= MOST_READY:
+            self._ready.clear()
+        ready = self._ready[key] = self._log.ready_line(
+            "info",
+            "item done",
+            handler=handler,
+            traced=traced,
+            queue=queue,
+            item=WORD,
+            **({"name": name} if name else {}),
+            attempt=NUMBER,
+            outcome="successful",
+            seconds=NUMBER,
+        )
+        return ready
+
 
 def said_of(outcome: Outcome, delivered: Delivered, *, attempts_left: int | None) -> Said:
-    """Return what is said of an outcome that the server took.
+    """Return what is said of an outcome other than success that the server took.
 
     Args:
         attempts_left: further attempts that queue and policy allow; None if unknown.
     """
-    if outcome.kind == "successful":
-        return DONE
     if outcome.kind == "released":
         if delivered.parked:
             return Said("verbose", "item waits", {"why": masked(outcome.message)})
@@ -119,9 +167,8 @@ def _attempts_left(attempt: int, by_queue: int | None, allowed: int | None) -> i
     return by_policy if by_queue is None else min(by_queue, by_policy)
 
 
-def _name(workitem: Workitem) -> dict[str, str]:
-    named = workitem.name and workitem.name != DEFAULT_NAME
-    return {"name": masked(workitem.name)} if named else {}
+def _name(name: str) -> str:
+    return masked(name) if name and name != DEFAULT_NAME else ""
 
 
 def _short(text: str) -> str:

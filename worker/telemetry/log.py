@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from worker.forks import in_children
 from worker.item.context import current_item
@@ -23,9 +23,17 @@ from worker.item.masking import hide
 from worker.item.trace import Trace
 from worker.openiap.errors import OpenIAPError
 from worker.telemetry.log_forms import LEVELS, Entry, Form, Level, bare
+from worker.telemetry.ready_line import ReadyLine, Value
+
+T = TypeVar("T")
 
 MOST_KEYS: Final = 1_000
 A_WHILE: Final = 60.0
+TOGETHER: Final = 0.02
+"""Seconds within which the lines of items are written together."""
+LONGEST_WAIT: Final = 1.0
+"""Seconds after which a loop that was to write them is taken for closed."""
+MOST_WAITING: Final = 500
 
 
 class Sink(Protocol):
@@ -37,6 +45,11 @@ class Sink(Protocol):
 
 Write = Callable[[str, str], None]
 """Takes a level and a line."""
+
+ToSay = tuple[ReadyLine, tuple[Value, ...], Trace | None]
+"""A line that is ready, with what is to stand in its places: masked texts and finite numbers."""
+_Later = tuple[Callable[[Any], ToSay], object, float]
+"""What makes a line, of what, and when it was said."""
 
 
 def to_stderr(level: str, line: str) -> None:
@@ -61,9 +74,10 @@ class _Outlet:
         self.sink: Sink | None = None
         self.clock: Final = clock
         self.worker = ""
-        self._form = form
+        self.form: Final = form
         self._write = write
-        self._waiting: list[tuple[Level, str]] = []
+        self._waiting: list[tuple[Level, str | _Later]] = []
+        self._until = 0.0
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._mutex = threading.Lock()
         in_children(self, _Outlet._of_a_child)
@@ -76,32 +90,57 @@ class _Outlet:
 
     def write(self, entry: Entry) -> None:
         entry.worker = self.worker
-        line = self._form(entry)
+        line = self.form(entry)
         if self._waiting:
             self.write_waiting()
         self._write(entry.level, line)
         self._export(entry)
 
     def write_soon(self, entry: Entry) -> None:
-        """Write a line together with those that the same turn of the loop brings: a system call
-        for each item costs more than its line."""
+        """Write a line together with those of the next moment: a system call for each item costs
+        more than its line."""
         entry.worker = self.worker
-        self._waiting.append((entry.level, self._form(entry)))
-        if len(self._waiting) == 1:
-            try:
-                asyncio.get_running_loop().call_soon(self.write_waiting)
-            except RuntimeError:  # in a thread of its own
-                self.write_waiting()
+        self._wait(entry.level, self.form(entry), time.time())
         self._export(entry)
+
+    def write_later(self, level: Level, tell: Callable[[Any], ToSay], told: object) -> None:
+        """The same for a line that is made only when it is written."""
+        now = time.time()
+        self._wait(level, (tell, told, now), now)
+
+    def _wait(self, level: Level, line: str | _Later, now: float) -> None:
+        with self._mutex:
+            waiting = self._waiting
+            waiting.append((level, line))
+            count = len(waiting)
+            if 1 < count < MOST_WAITING and now < self._until:
+                return
+            self._until = now + LONGEST_WAIT
+        if count >= MOST_WAITING:
+            self.write_waiting()
+            return
+        try:
+            asyncio.get_running_loop().call_later(TOGETHER, self.write_waiting)
+        except RuntimeError:  # in a thread of its own
+            self.write_waiting()
 
     def write_waiting(self) -> None:
         """Write what waits."""
-        waiting, self._waiting = self._waiting, []
+        with self._mutex:
+            waiting, self._waiting = self._waiting, []
+        lines = [line if isinstance(line, str) else self._made(line) for _, line in waiting]
         if self._write is as_it_is and waiting:
-            as_it_is("", "\n".join([line for _, line in waiting]))
+            as_it_is("", "\n".join(lines))
             return
-        for level, line in waiting:
+        for (level, _), line in zip(waiting, lines, strict=True):
             self._write(level, line)
+
+    def _made(self, later: _Later) -> str:
+        tell, told, at = later
+        ready, values, trace = tell(told)
+        if self.sink is not None:
+            self._export(ready.entry(self.worker, values, trace, at))
+        return ready.line(self.worker, values, trace, at)
 
     def _export(self, entry: Entry) -> None:
         sink = self.sink
@@ -260,6 +299,27 @@ class Log:
             together = {**self._fields, **fields}
             entry = Entry(level, message, together, clean=True, handler=handler, trace=trace)
             self._outlet.write_soon(entry)
+
+    def ready_line(
+        self, level: Level, message: str, *, handler: str, traced: bool, **fields: object
+    ) -> ReadyLine:
+        """Make a line ready that is to be said very often; its texts were masked already.
+
+        Args:
+            traced: whether a trace is to come as well.
+            fields: with stand-ins for what is to come.
+        """
+        together = {**self._fields, **fields}
+        form = self._outlet.form
+        return ReadyLine(form, level, message, together, handler=handler, traced=traced)
+
+    def say_later(self, level: Level, tell: Callable[[T], ToSay], told: T) -> None:
+        """Say a line of a level that is written, and make it when it is written: with others.
+
+        Args:
+            tell: makes it of ``told``; may be called in another thread.
+        """
+        self._outlet.write_later(level, tell, told)
 
     def heard(self, level: Level, line: str) -> None:
         """Take what was said through a client's own log functions."""

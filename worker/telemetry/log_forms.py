@@ -55,6 +55,7 @@ class Entry:
         clean: the texts were masked where they came from.
         worker, handler: who says it; machines are told, people know it.
         trace: where in a trace it is said; for machines, too.
+        at: when, in seconds since 1970; None for now.
     """
 
     level: Level
@@ -64,6 +65,7 @@ class Entry:
     handler: str = ""
     worker: str = ""
     trace: Trace | None = None
+    at: float | None = None
     _line: str | None = None
 
     def line(self) -> str:
@@ -95,13 +97,15 @@ def bare(entry: Entry) -> str:
 
 def text(entry: Entry) -> str:
     """Return a line for a file: when, how much it matters, what."""
-    return f"{_moment()} {entry.level.upper():<7} {entry.line()}"
+    return f"{moment(entry.at)} {entry.level.upper():<7} {entry.line()}"
 
 
 def coloured(entry: Entry) -> str:
     """Return a line for a terminal: the time of day, the level in its colour, what."""
     level = f"\x1b[{_COLOURS[entry.level]}m{entry.level.upper():<7}\x1b[0m"
-    return f"\x1b[2m{time.strftime('%H:%M:%S')}\x1b[0m {level} {entry.line()}"
+    at = time.time() if entry.at is None else entry.at
+    clock = time.strftime("%H:%M:%S", time.localtime(at))
+    return f"\x1b[2m{clock}\x1b[0m {level} {entry.line()}"
 
 
 def journal(entry: Entry) -> str:
@@ -121,7 +125,8 @@ def as_json(entry: Entry) -> str:
     clean, message = entry.clean, entry.message
     if not (clean and len(message) <= MAX_SHORT):
         message = _text_of(message, clean=clean)
-    parts = [f'{{"time": "{_moment()}", "level": "{entry.level}", "message": {_quoted(message)}']
+    time_and_level = f'"time": "{moment(entry.at)}", "level": "{entry.level}"'
+    parts = [f'{{{time_and_level}, "message": {_quoted(message)}']
     taken: tuple[str, ...] = _FIRST
     if entry.worker:
         parts.append(f'"worker": {_quoted(entry.worker)}')
@@ -197,8 +202,13 @@ def _in_container(environment: Mapping[str, str]) -> bool:
     )
 
 
-def _moment() -> str:
-    now = time.time()
+def moment(at: float | None = None) -> str:
+    """Return a time as lines carry it: UTC, to the millisecond.
+
+    Args:
+        at: in seconds since 1970; None for now.
+    """
+    now = time.time() if at is None else at
     second = int(now)
     return f"{_to_the_second(second)}.{int((now - second) * 1000):03d}Z"
 

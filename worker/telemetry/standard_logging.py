@@ -8,17 +8,28 @@ loggers handlers is left alone.
 import logging
 from typing import Final
 
-from worker.telemetry.log import Log
+from worker.item.item import ItemLog
+from worker.telemetry.log import A_WHILE
+from worker.telemetry.printed import log_here
+
+REPEATING: Final = ("opentelemetry.",)
+"""How the names of loggers begin that speak at every try, as exporters do while their collector is
+away: they are heard once in a while."""
 
 
 class StandardLogging(logging.Handler):
-    """Takes what no handler took, warnings and worse; shape: ``start``, ``stop``."""
+    """Takes what no handler took, warnings and worse; shape: ``start``, ``stop``.
 
-    def __init__(self, log: Log) -> None:
+    Args:
+        log: says what is said where no item is worked; else the item's own does.
+    """
+
+    def __init__(self, log: ItemLog) -> None:
         super().__init__(logging.WARNING)
         self._log: Final = log
         self._before: logging.Handler | None = None
         self._stopped = True
+        self._quiet_until: dict[str, float] = {}
 
     def start(self) -> None:
         """Stand in the place of the handler of last resort."""
@@ -41,5 +52,18 @@ class StandardLogging(logging.Handler):
             text = self.format(record)
         except Exception:  # arguments that do not fit the text
             text = str(record.msg)
-        say = self._log.error if record.levelno >= logging.ERROR else self._log.warn
+        if self._said_lately(record):
+            return
+        log = log_here(self._log)
+        say = log.error if record.levelno >= logging.ERROR else log.warn
         say(text, logger=record.name)
+
+    def _said_lately(self, record: logging.LogRecord) -> bool:
+        """Return whether a logger that repeats itself has said something within a while."""
+        if not record.name.startswith(REPEATING):
+            return False
+        due = self._quiet_until.get(record.name, 0.0)
+        if record.created < due:
+            return True
+        self._quiet_until[record.name] = record.created + A_WHILE
+        return False

@@ -7,12 +7,16 @@ made, for handlers' own spans as well.
 
 import asyncio
 import importlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 AGENT: Final = "openiap-worker"
 DELAY: Final = 1000
 """Milliseconds for which spans are gathered."""
+LAST_SECONDS: Final = 3.0
+"""At the end, for what waits: a collector that is away does not keep a worker from stopping."""
 
 
 class Tracing:
@@ -54,6 +58,12 @@ class Tracing:
         except ImportError:
             self._report(MISSING.format(url=self._url))
             return
+        path = urlsplit(self._url).path if "://" in self._url else ""
+        if path.strip("/"):
+            self._report(
+                f"trace_url {self._url}: its path is left out, since spans go by OTLP over gRPC:"
+                " http://HOST:4317 with most collectors, while 4318 and /v1/traces are for HTTP"
+            )
         exporter = otlp.OTLPSpanExporter(endpoint=self._url, insecure=is_insecure(self._url))
         self._processor = export.BatchSpanProcessor(exporter, schedule_delay_millis=DELAY)
         provider = api.get_tracer_provider()
@@ -64,13 +74,17 @@ class Tracing:
 
     async def stop(self) -> None:
         """Send what waits, and export no more; idempotent."""
-        await asyncio.to_thread(self.close)
+        if self._processor is not None:
+            await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """The same where there is no loop; blocks for up to some seconds."""
+        """The same where there is no loop; blocks for up to ``LAST_SECONDS``."""
         processor, self._processor = self._processor, None
         if processor is not None:
-            processor.shutdown()
+            # Not in this thread: it would wait for a collector that is away for longer.
+            last = threading.Thread(target=processor.shutdown, name="last spans", daemon=True)
+            last.start()
+            last.join(LAST_SECONDS)
 
     def _resource(self) -> Any:
         from worker.openiap.native.otlp import Origin

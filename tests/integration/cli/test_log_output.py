@@ -142,7 +142,11 @@ def test_a_terminal_gets_a_line_that_moves_and_a_table(
 ) -> None:
     arguments = prepared(signed, tmp_path, "moving")
     controlling, terminal = pty.openpty()
-    environment = {**signed_environment(server_url, tmp_path), "TERM": "xterm-256color"}
+    environment = {
+        **signed_environment(server_url, tmp_path),
+        "TERM": "xterm-256color",
+        "COLUMNS": "80",
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "worker", *arguments],
         cwd=tmp_path,
@@ -170,7 +174,9 @@ def test_a_terminal_gets_a_line_that_moves_and_a_table(
         os.close(controlling)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
     assert "items/s" in shown
-    assert "waiting" in shown
+    assert "? waiting" not in shown
+    whole = r"item done queue=moving item=\w+ attempt=\d outcome=successful seconds=[\d.]+\r\n"
+    assert len(re.findall(whole, shown)) == 2, "no line is broken, however narrow the terminal"
     table = shown[shown.index("95 % took") :]
     (row,) = [line.split() for line in table.splitlines() if line.startswith("moving")]
     assert row[1:5] == ["2", "1", "1", "0"]

@@ -115,6 +115,19 @@ def test_doctor_names_each_right_that_is_missing_on_a_queue(
     assert (f"queues update {name} --role" in check["detail"]) is bool(missing)
 
 
+@pytest.mark.parametrize("rights", [UPDATE | INVOKE, 0])
+def test_doctor_says_that_a_queue_may_be_one_that_this_user_must_not_read(
+    ordinary: Cli, on_server: Any, rights: int
+) -> None:
+    name = f"unseen-{rights}"
+    queue_with(on_server, name, rights)
+    done = ordinary("doctor", "--json", wiq=name)
+    assert done.returncode == 1
+    (check,) = [one for one in json.loads(done.stdout)["checks"] if one["name"] == "queue"]
+    assert check["verdict"] == "failed"
+    assert "does not exist, or this user may not see it" in check["detail"]
+
+
 @pytest.mark.parametrize("client", ["official", "native"])
 def test_a_queue_is_given_to_a_role_or_says_how(admin: Cli, on_server: Any, client: str) -> None:
     name, use = f"given-{client}", ("--client", client)

@@ -13,7 +13,7 @@ from worker.item.item import Item
 from worker.item.outcome import Outcome, failure
 from worker.item.retry import Backoff, retry_policy
 from worker.openiap.workitem import Workitem
-from worker.telemetry.log import Log
+from worker.telemetry.log import Log, Sink
 
 AGAIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -24,10 +24,12 @@ def told(
     *,
     choice: Choice = "all",
     maxretries: int | None = None,
+    collector: Sink | None = None,
     **item: Any,
 ) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     log = Log("info", write=lambda level, line: lines.append((level, line)))
+    log.use(collector)
     workitem = Workitem(id="5f0c", wiq="invoices", retries=1, **item)
     running = Running(workitem, popped=0.0, popped_at=AGAIN, epoch=1)
     if maxretries is not None:
@@ -48,6 +50,17 @@ def test_a_success_says_how_long_it_took() -> None:
 def test_a_name_that_says_nothing_is_not_shown() -> None:
     ((_, line),) = told(Outcome("successful"), name="New work item")
     assert "name=" not in line
+
+
+def test_collectors_get_the_lines_of_items_that_are_done() -> None:
+    collected: list[str] = []
+
+    class Collector:
+        def export_line(self, level: str, line: str) -> None:
+            collected.append(line)
+
+    told(Outcome("successful"), collector=Collector())
+    assert collected == [f"item done {WHO} attempt=2 outcome=successful seconds=0.312"]
 
 
 @pytest.mark.parametrize("chosen", ["server", "handler"])

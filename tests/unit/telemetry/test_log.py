@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import json
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +15,7 @@ from worker.item.metadata import Metadata
 from worker.item.trace import Trace
 from worker.openiap.errors import NotConnected
 from worker.openiap.workitem import Workitem
-from worker.telemetry.log import Log, as_it_is, to_stderr
+from worker.telemetry.log import LONGEST_WAIT, MOST_WAITING, Log, as_it_is, to_stderr
 from worker.telemetry.log_forms import MAX_LINE, as_json
 
 
@@ -205,7 +206,9 @@ async def test_lines_of_items_wait_for_each_other_and_for_nothing_else(
     log.warn("between")
     assert [line for _, line in lines] == ["item done item=1", "item done item=2", "between"]
     log.masked_already("info", "item done", item="3")
-    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        while len(lines) < 4:
+            await asyncio.sleep(0.001)
     assert [line for _, line in lines[3:]] == ["item done item=3"]
     log.masked_already("info", "item done", item="4")
     log.use(None)  # the worker stops
@@ -215,6 +218,26 @@ async def test_lines_of_items_wait_for_each_other_and_for_nothing_else(
 def test_without_a_loop_a_line_of_an_item_waits_for_nothing(log: Log, lines: Lines) -> None:
     log.masked_already("info", "item done", item="1")
     assert lines == [("info", "item done item=1")]
+
+
+async def test_lines_of_items_do_not_pile_up(log: Log, lines: Lines) -> None:
+    for number in range(MOST_WAITING):
+        log.masked_already("info", "item done", item=number)
+    assert len(lines) == MOST_WAITING
+
+
+def test_lines_of_items_whose_loop_was_closed_are_written_with_later_ones(
+    log: Log, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def say(item: str) -> None:
+        log.masked_already("info", "item done", item=item)
+
+    asyncio.run(say("1"))
+    assert lines == []
+    later = time.time() + 2 * LONGEST_WAIT
+    monkeypatch.setattr("time.time", lambda: later)
+    log.masked_already("info", "item done", item="2")
+    assert [line for _, line in lines] == ["item done item=1", "item done item=2"]
 
 
 async def test_lines_that_waited_are_lines_of_their_own(

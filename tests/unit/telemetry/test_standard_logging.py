@@ -44,3 +44,22 @@ def test_the_place_of_last_resort_is_given_back_by_whoever_holds_it(
         assert logging.lastResort is before
     finally:
         logging.lastResort = before
+
+
+def test_exporters_that_speak_at_every_try_are_heard_once_in_a_while() -> None:
+    lines: list[str] = []
+    bridge = StandardLogging(Log("info", write=lambda _, line: lines.append(line)))
+
+    def say(name: str, at: float) -> None:
+        record = logging.LogRecord(name, logging.WARNING, "", 0, "%s", (at,), None)
+        record.created = at
+        bridge.emit(record)
+
+    for at in (1000.0, 1000.5, 1059.9, 1060.0):
+        say("opentelemetry.exporter.otlp", at)
+        say("mine", at)
+    assert [line for line in lines if "opentelemetry" in line] == [
+        "1000.0 logger=opentelemetry.exporter.otlp",
+        "1060.0 logger=opentelemetry.exporter.otlp",
+    ]
+    assert len(lines) == 6

@@ -44,6 +44,7 @@ from worker.cli.shared.output import (
     to_stderr,
     to_stdout,
 )
+from worker.item.masking import masked
 from worker.openiap.errors import AccessDenied
 from worker.openiap.factory import make_client
 from worker.openiap.fields import text_of
@@ -239,7 +240,7 @@ def run_command(
             metavar="SECONDS",
             min=0,
             max=86_400,
-            help="Stop it as an agent does.",
+            help="Stop it as an agent does, so long after its start.",
         ),
     ] = None,
     python: Annotated[
@@ -299,11 +300,20 @@ async def _run(
     with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends this and the package
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+    say(f"{built.manifest.name} {built.manifest.version}, as an agent runs it")
     if "apiurl" not in schedule:
+        say(f"signing in to {masked(settings.url)} for the token that it is given")
         schedule = {"apiurl": settings.url, "jwt": await _token(settings), **schedule}
-    if stop_after is not None:
-        loop.call_later(stop_after, stop.set)
-    return await run(built, schedule, stop=stop, say=say, python=python, keep=keep, offline=offline)
+    return await run(
+        built,
+        schedule,
+        stop=stop,
+        say=say,
+        python=python,
+        keep=keep,
+        offline=offline,
+        stop_after=stop_after,
+    )
 
 
 async def _token(settings: Settings) -> str:

@@ -16,12 +16,12 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import psutil
 
@@ -31,6 +31,8 @@ from worker.cli.package.errors import PackageError
 from worker.cli.package.offline import save_wheels
 from worker.cli.package.selection import checked_path
 from worker.cli.shared.paths import shown
+
+T = TypeVar("T")
 
 INTERRUPT_AFTER: Final = 5.0
 KILL_AFTER: Final = 10.0
@@ -87,6 +89,7 @@ async def run(
     python: str = sys.executable,
     keep: Path | None = None,
     offline: bool = False,
+    stop_after: float | None = None,
 ) -> Ended:
     """Run a package until it ends or ``stop`` is set.
 
@@ -97,21 +100,27 @@ async def run(
         keep: a folder where the fresh interpreter stays; the next start of the same package uses
             it as it is.
         offline: install from what is installed here, and not from a registry.
+        stop_after: seconds from its start to when it is stopped.
 
     Raises:
-        PackageError: the fresh interpreter or folder cannot be made, or, offline, something that
-            the package needs is not installed here.
+        PackageError: the fresh interpreter or folder cannot be made, it was stopped before the
+            package was started, or, offline, something that the package needs is not installed
+            here.
     """
     async with _fresh_folder() as folder:
         package = folder / "package"
         _extract(built, package)
         environment = schedule_environment(os.environ, schedule)
         home = keep or folder / "python"
-        interpreter = await _interpreter(home, python, environment)
-        source = folder / "wheels" if offline else None
-        install_code = await _install_once(
-            home / DONE, interpreter, package, environment, say, source
-        )
+
+        async def prepare() -> tuple[Path, int]:
+            interpreter = await _interpreter(home, python, environment, say)
+            source = folder / "wheels" if offline else None
+            return interpreter, await _install_once(
+                home / DONE, interpreter, package, environment, say, source
+            )
+
+        interpreter, install_code = await _unless(stop, prepare())
         say(f"starting {built.manifest.main}")
         process = await asyncio.create_subprocess_exec(
             *(str(interpreter), "-u", built.manifest.main),
@@ -124,7 +133,27 @@ async def run(
             # Its own session: Ctrl-C here is for this program, which then stops it.
             start_new_session=True,
         )
+        if stop_after is not None:
+            asyncio.get_running_loop().call_later(stop_after, stop.set)
         return await _watch(process, stop, say, install_code)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """Do something that takes its time, unless it is to stop meanwhile.
+
+    Raises:
+        PackageError: it was to stop.
+    """
+    working, asked = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise PackageError("Stopped before the package was started.")
+        return working.result()
+    finally:
+        asked.cancel()
+        working.cancel()
+        await asyncio.gather(working, asked, return_exceptions=True)
 
 
 async def _watch(process: Process, stop: asyncio.Event, say: Say, install_code: int) -> Ended:
@@ -218,17 +247,31 @@ def _extract(built: Built, folder: Path) -> None:
         target.write_bytes(content)
 
 
-async def _interpreter(folder: Path, python: str, environment: Mapping[str, str]) -> Path:
+@asynccontextmanager
+async def _ended_with_us(process: Process) -> AsyncIterator[Process]:
+    """Give a process that does not outlive what waits for it."""
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _interpreter(folder: Path, python: str, environment: Mapping[str, str], say: Say) -> Path:
     found = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if os.path.exists(found):
         return found
+    say("making a fresh Python, which takes some seconds")
     try:
         process = await asyncio.create_subprocess_exec(
             *(python, "-m", "venv", str(folder)), env=environment, stdout=PIPE, stderr=STDOUT
         )
     except OSError as error:
         raise PackageError(f"--python {shown(python)}: {error.strerror or error}.") from error
-    output, _ = await process.communicate()
+    async with _ended_with_us(process):
+        output, _ = await process.communicate()
     if process.returncode:
         said = output.decode("utf-8", "replace").strip().splitlines()
         raise PackageError(f"{python} cannot make a fresh interpreter: {said[-1] if said else ''}")
@@ -259,7 +302,7 @@ async def _install_once(
         say("making wheels of what is installed here")
         await asyncio.to_thread(save_wheels, wanted.decode("utf-8", "replace"), source)
         options = ("--no-index", "--find-links", str(source))
-    say("pip installs requirements.txt")
+    say("pip installs requirements.txt, which may take a minute")
     code = await _install(python, package, environment, say, options)
     if code == 0:
         done.write_bytes(wanted)
@@ -298,5 +341,6 @@ async def _pip(
         stderr=STDOUT,
         limit=LINE_LIMIT,
     )
-    await _read(process, say)
-    return await process.wait()
+    async with _ended_with_us(process):
+        await _read(process, say)
+        return await process.wait()

@@ -4,7 +4,9 @@
 2. A second thread listens to the worker: requests to stop, questions for the stack, answers about
    files. At the end of the pipe the worker is gone, and so is this process.
 3. It never signs in to OpenIAP, and leaves SIGINT and SIGTERM to the worker.
-4. What handlers print goes to the standard error stream: the standard output is the pipe.
+4. What handlers print, and what Python's ``logging`` says, are lines of the worker's, which come
+   over the pipe. The standard output is the pipe: what writes to the descriptor, as programs that
+   handlers start, writes to the standard error stream.
 """
 
 import asyncio
@@ -32,7 +34,7 @@ from worker.engine.execution.offspring import Leftovers, adopt, end_below
 from worker.engine.execution.pipe import Channel, Message, PipeError
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_to_message
-from worker.engine.execution.remote_item import PipeFiles, item_from_message
+from worker.engine.execution.remote_item import PipeFiles, PipeLog, item_from_message
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
 from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, own_peak
 from worker.engine.execution.variables import all_variables_of
@@ -43,7 +45,9 @@ from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
 from worker.item.outcome import invalid_payload, result_fields
+from worker.telemetry.printed import Printed
 from worker.telemetry.spans import within
+from worker.telemetry.standard_logging import StandardLogging
 from worker.telemetry.tracing import Tracing
 
 if sys.platform == "win32":
@@ -103,9 +107,14 @@ class Child:
         self._lock = threading.Lock()
         self._early: int | None = None
         """The run that was asked to stop before this process had begun it."""
+        log = PipeLog(channel, heard=lambda: self._run is not None)
+        self._printed = Printed(log)
+        self._standard_logging = StandardLogging(log)
 
     def serve(self) -> None:
         """Work until the pipe ends."""
+        self._printed.start(descriptor=False)  # it leads there already
+        self._standard_logging.start()
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         self._channel.send({"type": "ready", "cpu": own_cpu()})
         while (message := self._inbox.get()) is not None:
@@ -165,6 +174,7 @@ class Child:
         try:
             end = self._end_of(run, origin)
         finally:
+            self._printed.say_rest()
             self._run = None
         self._leftovers.end()
         peak = own_peak()

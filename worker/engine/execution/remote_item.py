@@ -8,10 +8,9 @@ import asyncio
 import contextlib
 import itertools
 import os
-import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +26,8 @@ from worker.item.trace import Trace
 from worker.item.unique import Unique
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
+from worker.telemetry.log import to_stderr
+from worker.telemetry.log_forms import line_of
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 
@@ -206,10 +207,15 @@ def _spilled(content: bytes) -> Path:
 
 
 class PipeLog:
-    """The item's log lines, written by the worker."""
+    """The item's log lines, written by the worker.
 
-    def __init__(self, channel: Channel) -> None:
+    Args:
+        heard: whether the worker hears of lines now: it does while it waits for an item's end.
+    """
+
+    def __init__(self, channel: Channel, heard: Callable[[], bool] = lambda: True) -> None:
         self._channel = channel
+        self._heard = heard
 
     def debug(self, message: str, **fields: object) -> None:
         """Let the worker log a line."""
@@ -229,10 +235,8 @@ class PipeLog:
 
     def _line(self, level: str, message: str, fields: Mapping[str, object]) -> None:
         shown = {name: _shown(value) for name, value in fields.items()}
-        if self._channel.copied:
-            said = " ".join((message, *(f"{name}={value}" for name, value in shown.items())))
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(f"{level.upper():<7} {said}\n")
+        if self._channel.copied or not self._heard():
+            to_stderr(level, line_of(message, shown))
             return
         line = {"type": "log", "level": level, "message": str(message), "fields": shown}
         with contextlib.suppress(OSError):  # a log line is never why a handler fails

@@ -12,6 +12,7 @@ import pytest
 from worker.cli.package import run as agent
 from worker.cli.package.archive import pack, unpack
 from worker.cli.package.build import Built, build, read_package, write
+from worker.cli.package.errors import PackageError
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.run import Ended, run
 from worker.localserver import LocalServer, ServerOptions
@@ -242,3 +243,16 @@ while True:
     assert seconds <= ended.stop_seconds + 0.01
     assert len([line for line in lines if line.endswith("to the worker")]) == signals
     assert hears == "SIGTERM" or "child ended by 9" in lines
+
+
+async def test_it_says_at_once_what_it_does_and_can_be_stopped_meanwhile(bare: Built) -> None:
+    lines: list[str] = []
+    stop = asyncio.Event()
+
+    def say(line: str) -> None:
+        lines.append(line)
+        stop.set()
+
+    with pytest.raises(PackageError, match="Stopped before the package was started"):
+        await run(bare, {}, stop=stop, say=say)
+    assert lines == ["making a fresh Python, which takes some seconds"]
