@@ -114,6 +114,8 @@ class Reader:
         kind: of document, as log lines call it.
         told: hears of documents that are left out.
         timeout: seconds for one message; None is the client's own.
+        large: whether those that are large by right are asked for as well, each alone; else nothing
+            is read of what is larger than ``LARGEST``.
     """
 
     def __init__(
@@ -123,7 +125,9 @@ class Reader:
         told: Told = ignored,
         *,
         timeout: float | None = None,
+        large: bool = False,
     ) -> None:
+        self._large = large
         self._client = client
         self._kind = kind
         self._told = told
@@ -202,7 +206,8 @@ class Reader:
         left = [id for id in ids if id not in found]
         if self._sizes_known:
             left = await self._by_size(question, left, found)
-        await self._read(question, left, found, {}, UNKNOWN, most=PAGE)
+        most = PAGE if not (self._large and self._sizes_known) else 1
+        await self._read(question, left, found, {}, min(UNKNOWN, most), most=most)
         return found
 
     async def _ids(self, question: _Question) -> list[str]:
@@ -238,7 +243,7 @@ class Reader:
                 fits = {"$expr": {"$lte": [size, limit]}}
                 left = await self._read(question, left, found, fits, batch, most=batch)
             large = {"$expr": {"$gt": [size, LARGEST]}}
-            for some in _parts(left, PAGE):
+            for some in () if self._large else _parts(left, PAGE):
                 query = {**question.query, "_id": {"$in": some}, **large}
                 ask = partial(self._client.query, question.collection, query, {"_id": 1}, top=PAGE)
                 for document in await _again(ask, breaks=True):

@@ -58,7 +58,9 @@ class ClientSender:
         self.client: Final = client
         self._unique = UniquePushes(client, namespace)
         self._too_large: set[str] = set()
-        self._reader = Reader(client, "work item", lambda misfit: self._too_large.add(misfit.id))
+        self._reader = Reader(
+            client, "work item", lambda misfit: self._too_large.add(misfit.id), large=True
+        )
         self._results = Results(client)
         self._on_sent = on_sent
 

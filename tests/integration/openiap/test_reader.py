@@ -108,3 +108,15 @@ async def test_many_that_are_too_much_together_all_come(native: Client, pool: Po
     assert [(one["_id"], len(one["text"])) for one in found] == [
         (one["_id"], len(str(one["text"]))) for one in many
     ]
+
+
+async def test_what_is_large_by_right_is_read_whole_after_a_break_too(
+    native: Client, pool: Pool
+) -> None:
+    for n, size in enumerate((2_000_000, 10)):
+        await native.insert_one("things", {"_id": f"{n}", "text": "x" * size})
+    reader = Reader(pooled_client(pool), "thing", large=True)
+    reader._take_care("")  # as after a link that broke for whatever reason
+    found = await reader.query("things", {}, orderby={"_id": 1})
+    assert [len(one["text"]) for one in found] == [2_000_000, 10]
+    assert [is_bare(one) for one in found] == [False, False]

@@ -24,7 +24,7 @@ async def pages(
     """Return all documents that match, or the first ``limit``; the order should be a total one."""
     found: list[JsonObject] = []
     large: list[Misfit] = []
-    reader = Reader(client, "document", large.append)
+    reader = Reader(client, "document", large.append, large=True)
     while True:
         top = PAGE if limit is None else min(PAGE, limit - len(found))
         page = await reader.query(collection, query, projection, orderby, skip=len(found), top=top)

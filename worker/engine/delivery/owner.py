@@ -42,7 +42,7 @@ class Owner:
     ) -> None:
         self.fenced = 0
         self._pool = pool
-        self._reader = Reader(FirstTurn(pool), "work item")
+        self._reader = Reader(FirstTurn(pool), "work item", large=True)
         self._worker_id = worker_id
         self._rights = rights
         self._decided = decided
