@@ -233,7 +233,11 @@ def in_a_thread(payload: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "payload"),
-    [(in_a_process, {"outage": True}), (in_a_thread, {}), (in_a_thread, {"outage": True})],
+    [
+        pytest.param(in_a_process, {"outage": True}, marks=pytest.mark.dear),
+        (in_a_thread, {}),
+        (in_a_thread, {"outage": True}),
+    ],
 )
 async def test_threads_processes_and_worker_test_know_of_it(
     worker_test: WorkerTest, chosen: Handler[..., Any], payload: dict[str, Any]
