@@ -5,7 +5,7 @@ import pytest
 from tests.integration.cli.commands import Cli, answer
 
 
-@pytest.mark.parametrize("client", ["official", "native"])
+@pytest.mark.parametrize("client", [pytest.param("official", marks=pytest.mark.dear), "native"])
 def test_a_queue_is_paused_seen_and_resumed(signed: Cli, client: str) -> None:
     name, use = f"rest-{client}", ("--client", client)
     made = signed("queues", "create", name, *use)

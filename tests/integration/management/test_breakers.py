@@ -231,8 +231,14 @@ def in_a_thread(payload: dict[str, Any]) -> None:
     in_a_process(payload)
 
 
-@pytest.mark.parametrize("chosen", [in_a_process, in_a_thread])
-@pytest.mark.parametrize("payload", [{}, {"outage": True}])
+@pytest.mark.parametrize(
+    ("chosen", "payload"),
+    [
+        pytest.param(in_a_process, {"outage": True}, marks=pytest.mark.dear),
+        (in_a_thread, {}),
+        (in_a_thread, {"outage": True}),
+    ],
+)
 async def test_threads_processes_and_worker_test_know_of_it(
     worker_test: WorkerTest, chosen: Handler[..., Any], payload: dict[str, Any]
 ) -> None:

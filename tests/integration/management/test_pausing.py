@@ -59,7 +59,7 @@ async def until_asked(holds: Callable[[], Awaitable[bool]], within: float = DEAD
             await asyncio.sleep(0.01)
 
 
-async def quiet_for(work: Work, seconds: float = 0.8) -> None:
+async def quiet_for(work: Work, seconds: float = 0.6) -> None:
     """Poll intervals and wake-ups go by, and nothing begins."""
     before = list(work.began)
     await asyncio.sleep(seconds)
@@ -127,31 +127,29 @@ async def _scaled(http: httpx.AsyncClient, pages: str, waiting: int) -> bool:
     return bool((await http.get(f"{pages}/scale?queue=orders")).json().get("waiting") == waiting)
 
 
-async def test_a_pause_survives_restarts_of_workers(
-    openiap: LocalOpenIAP, client: Client, work: Work
-) -> None:
+async def test_a_pause_survives_restarts_of_workers(openiap: LocalOpenIAP, work: Work) -> None:
     openiap.queue("orders")
-    await Queues(client).pause(QueuePausePayload(name="orders"))
+    await Queues(openiap.client).pause(QueuePausePayload(name="orders"))
     await openiap.push("orders", {"n": 1})
     await openiap.start_worker(work.handler)
     await quiet_for(work)
-    await Queues(client).resume(QueueResumePayload(name="orders"))
+    await Queues(openiap.client).resume(QueueResumePayload(name="orders"))
     await until(lambda: work.began == [1])
 
 
 async def test_a_pause_ends_by_itself_by_the_servers_clock(
-    openiap: LocalOpenIAP, client: Client, work: Work
+    openiap: LocalOpenIAP, work: Work
 ) -> None:
     openiap.queue("orders")
     await openiap.start_worker(work.handler)
-    await Queues(client).pause(QueuePausePayload(name="orders", seconds=7200))
+    await Queues(openiap.client).pause(QueuePausePayload(name="orders", seconds=7200))
     await openiap.push("orders", {"n": 1})
     await quiet_for(work)
     await openiap.advance("1h")
     await quiet_for(work)
     await openiap.advance("1h")
     await until(lambda: work.began == [1], within=5)
-    (queue,) = await Queues(client).get_list(QueuesGetListPayload())
+    (queue,) = await Queues(openiap.client).get_list(QueuesGetListPayload())
     assert queue.name == "orders"
 
 
@@ -230,14 +228,14 @@ async def test_a_queue_made_anew_under_its_name_is_not_paused(
     await until(lambda: work.began == [1], within=10)
 
 
-async def test_an_end_that_is_over_is_refused(openiap: LocalOpenIAP, client: Client) -> None:
+async def test_an_end_that_is_over_is_refused(openiap: LocalOpenIAP) -> None:
     openiap.queue("orders")
     over = datetime.now(UTC) - timedelta(minutes=1)
     with pytest.raises(ValidationError, match="would be over"):
-        await Queues(client).pause(QueuePausePayload(name="orders", until=over))
+        await Queues(openiap.client).pause(QueuePausePayload(name="orders", until=over))
     with pytest.raises(ValidationError, match="give one of them"):
-        await Queues(client).pause(
+        await Queues(openiap.client).pause(
             QueuePausePayload(name="orders", until=over + timedelta(days=1), seconds=5)
         )
-    (stored,) = await client.query("mq", {"name": "orders"})
+    (stored,) = await openiap.client.query("mq", {"name": "orders"})
     assert PAUSE not in stored
