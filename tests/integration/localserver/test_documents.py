@@ -19,6 +19,21 @@ async def insert_many(client: Any, collection: str, documents: list[dict[str, An
     return json.loads(reply.results)
 
 
+async def test_a_replacement_that_changes_nothing_or_lastseen_alone_is_answered_and_dropped(
+    client: Any,
+) -> None:
+    """As OpenIAP does where it keeps a history of the collection."""
+    stored = await client.insert("things", {"_id": "t", "n": 1, "lastseen": {"at": 1}})
+    for same in ({"_id": "t", "n": 1}, {"_id": "t", "n": 1, "lastseen": {"at": 2}}):
+        await client.replace("things", same)
+        (found,) = await client.query("things", {"_id": "t"})
+        assert (found["lastseen"], found["_version"]) == ({"at": 1}, 0)
+        assert found["_modified"] == stored["_modified"]
+    await client.replace("things", {"_id": "t", "n": 2, "lastseen": {"at": 3}})
+    (found,) = await client.query("things", {"_id": "t"})
+    assert (found["lastseen"], found["_version"]) == ({"at": 3}, 1)
+
+
 async def test_inserted_documents_are_found_projected_ordered_and_paged(client: Any) -> None:
     await insert_many(
         client,

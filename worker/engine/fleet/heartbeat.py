@@ -118,6 +118,7 @@ class Heartbeat(Service):
         self._roster = Roster(pool, me.queues, misfits)
         self._sightings = Sightings()
         self._rounds = 0
+        self._beats = 0
         self._free = free
         self._report = report
         self._started = datetime.now(UTC)
@@ -407,6 +408,7 @@ class Heartbeat(Service):
         return True
 
     def _document(self, running: Iterable[Claim]) -> JsonObject:
+        self._beats += 1
         return document_of(
             self.me,
             self._started,
@@ -414,6 +416,7 @@ class Heartbeat(Service):
             self._free(),
             rounds=self._rounds,
             first=self._beaten is None,
+            beat=self._beats,
             report=self._report(),
         )
 

@@ -20,6 +20,7 @@ who may write it:
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -67,6 +68,7 @@ MOST_OPERATORS: Final = 50
 OPEN_TIMEOUT: Final = 5.0
 GOODBYE_TIMEOUT: Final = 1.0
 PAGE: Final = 500
+AN_ID: Final = re.compile("[0-9a-f]{24}")
 NOT_SEALED: Final = "it does not have the seal of the one that this worker made"
 
 
@@ -309,10 +311,13 @@ class Mailbox(Service):
         query = {"$or": [{field: {"$in": named}} for field in ("_id", "name", "username")]}
         found = await self._client.query("users", query, {"name": 1, "username": 1}, top=PAGE)
         known = {text_of(one.get(name)) for one in found for name in ("_id", "name", "username")}
+        ids = {id for one in found if (id := id_of(one))}
         for name in named:
-            if name not in known:
-                self._say(f"operator {name} is no user or role that this user may see")
-        return [id for one in found if (id := id_of(one))]
+            if AN_ID.fullmatch(name):  # one that this user may not see is known to the server
+                ids.add(name)
+            elif name not in known:
+                self._say(f"operator {name} is no user or role that this user may see; give the id")
+        return sorted(ids)
 
     async def _listen(self, seal: Seal) -> None:
         """Be told of what comes, where the server can."""

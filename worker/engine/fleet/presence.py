@@ -144,19 +144,22 @@ def document_of(
     *,
     rounds: int,
     first: bool,
+    beat: int = 0,
     report: Mapping[str, Any] | None = None,
 ) -> JsonObject:
     """Return a worker's document as it is written now.
 
-    OpenIAP keeps a history of every change to a document, save for those of ``lastseen`` alone, and
-    for these only once another change was made: that is what the state is there for (openflow
-    1.5.10.62, ``DatabaseConnection.SaveDiff``). So whatever changes all the time is in there.
+    OpenIAP answers a replacement that changes nothing, or ``lastseen`` alone, as if it were done,
+    and does not write it, unless it keeps no history of the collection (openflow 1.5.10.62,
+    ``DatabaseConnection.UpdateOne`` and ``SaveDiff``). So each heartbeat has a number of its own
+    beside it; what is large and changes all the time is in ``lastseen``, which no history keeps.
 
     Args:
         started: when this life of it began, UTC.
         free: by queue, how many items pops could bring it now.
         rounds: how often it has looked after its queues in this life.
         first: whether it is the first of this life.
+        beat: another number than in the heartbeat before.
         report: what it tells operators (``report.py``).
     """
     seen = {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": dict(free)}
@@ -175,6 +178,7 @@ def document_of(
         "slots": dict(me.queues),
         "started": iso(started),
         "state": "starting" if first else "working",
+        "beat": beat,
         "lastseen": {**seen, "report": dict(report)} if report else seen,
         "items": [
             {

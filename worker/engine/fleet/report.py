@@ -1,6 +1,6 @@
 """The report: what a worker tells operators, in its presence document.
 
-1. It stands under ``lastseen``, where OpenIAP keeps no history of its changes, and goes with the
+1. It stands under ``lastseen``, of whose changes OpenIAP keeps no history, and goes with the
    heartbeats that there are: no message is sent for it.
 2. Here is what it says and how it is read; ``engine/reporter.py`` makes it. Other workers never ask
    for it: it would be most of what they read.

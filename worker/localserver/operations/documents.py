@@ -29,6 +29,11 @@ UNLESS_THERE: Final = {"nextrun": MISSING, "userid": MISSING}
 """What watches look for, and an item of which all but the payload is known has or has not."""
 AGENTS: Final = "agents"
 PACKAGE: Final = "package"
+WITHOUT_HISTORY: Final = frozenset(
+    {"audit", "oauthtokens", "openrpa_instances", "workflow_instances", "workitems", "mailhist"}
+)
+"""OpenIAP keeps no history of these, unless told otherwise."""
+UNTOLD: Final = frozenset({"_modified", "_modifiedby", "_modifiedbyid", "_version", "lastseen"})
 CREATED: Final = ("_created", "_createdby", "_createdbyid")
 
 
@@ -92,7 +97,8 @@ class Documents:
         """Write a whole document over the one of its id and return it as stored.
 
         One that has a value of a unique index which is taken is returned and not stored: OpenIAP
-        looks at no error of its database here.
+        looks at no error of its database here. Neither is one stored that changes nothing, or
+        ``lastseen`` alone, where OpenIAP keeps a history: there is none to keep then.
 
         Raises:
             RefusedError: it has no id, there is no such document, no right to change it before or
@@ -128,6 +134,8 @@ class Documents:
             self._collections.check_unique(collection, replaced)
         except RefusedError:
             return replaced
+        if collection not in WITHOUT_HISTORY and _told(present) == _told(replaced):
+            return {**replaced, "_version": present.get("_version", 0)}
         self._write(collection, replaced, now)
         self._changes.publish(collection, "replace", replaced)
         return replaced
@@ -346,6 +354,11 @@ class Documents:
             self._items.replace(item_table.item_of(document), now)
         else:
             self._documents.replace(collection, document)
+
+
+def _told(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a document OpenIAP compares for its history."""
+    return {name: value for name, value in document.items() if name not in UNTOLD}
 
 
 def _id_text(value: object) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from worker.localserver.operations.documents import WITHOUT_HISTORY
 from worker.localserver.operations.messages import Subscriber
 from worker.localserver.operations.paths import PathError, PathFilter, path_filter
 from worker.localserver.operations.roles import Roles
@@ -12,11 +13,6 @@ from worker.localserver.storage.change_feed import ChangeFeed, OnChange
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.ids import new_id
 from worker.openiap.wire import openiap_pb2 as pb
-
-WITHOUT_HISTORY: Final = frozenset(
-    {"audit", "oauthtokens", "openrpa_instances", "workflow_instances", "workitems", "mailhist"}
-)
-"""OpenIAP keeps no history of these, so it cannot say what was deleted, and says nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class Watches:
 
         def tell(operation: str, document: dict[str, Any]) -> None:
             if operation == "delete" and collection in WITHOUT_HISTORY:
-                return
+                return  # it cannot say what was deleted
             acl = rights.acl_of(collection, document)
             if client.user is None or not rights.may(
                 self._roles.current(client.user), acl, rights.READ

@@ -348,8 +348,8 @@ async def test_a_heartbeat_by_itself_changes_nothing_that_openiap_keeps_a_histor
     await kept.stop()
     assert [beat["lastseen"]["rounds"] for beat in store.beats[:3]] == [0, 1, 2]
     first, second, third = ({**one, "lastseen": ""} for one in store.beats[:3])
-    assert first != second, "OpenIAP keeps every version 0: there has to be another"
-    assert second == third
+    assert first != second != third, "OpenIAP drops what changes lastseen alone"
+    assert {**second, "beat": 0} == {**third, "beat": 0}, "and keeps a history of all else"
 
 
 async def test_a_last_heartbeat_of_an_earlier_life_ends_nobody_and_a_living_one_does(
