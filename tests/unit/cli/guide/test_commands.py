@@ -15,7 +15,8 @@ from worker.cli.app import COMMANDS, command_line
 
 INLINE = re.compile(r"`(openiap-worker [^`\n]+|python -m [^`\n]+)`")
 ROOTS = re.compile(
-    r"^(?:export \S.*|cd|pip|pytest|docker|kubectl|systemctl|config/container/release|\.)\b|^\. "
+    r"^(?:export \S.*|cd|pip|pytest|docker|kubectl|systemctl|config/container/release|curl|\.)\b"
+    r"|^\. |^[a-z]+="
 )
 
 
