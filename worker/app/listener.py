@@ -41,7 +41,7 @@ class Listener:
 
     Attributes:
         kind: what it listens to; of the fields below those of that kind are set.
-        concurrency: how many calls run at once; with 1 they run in order.
+        concurrency: how many calls run at once; with 1 they run one after the other.
     """
 
     function: Callable[..., Any]
@@ -211,8 +211,8 @@ def on_message(
         exchange, algorithm, routingkey: an exchange: every worker gets each message.
         topics: patterns of topics, as ``producer.publish`` sends to: every worker gets each message
             once.
-        concurrency: how many calls run at once; with 1 they run in order. Plain functions run in
-            threads.
+        concurrency: how many calls run at once; with 1 one after the other, as the client hands
+            them over. Plain functions run in threads.
 
     Raises:
         HandlerError: not one of the three, or what is not allowed in it.

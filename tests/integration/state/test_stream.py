@@ -130,6 +130,7 @@ async def test_lost_answers_publish_nothing_twice(make: MakeClient, server: Loca
     assert [event.data for event in found.events] == list(range(1, 9))
 
 
+@pytest.mark.dear
 async def test_nothing_is_lost_or_doubled_across_cuts_and_restarts(
     tmp_path: Path, kind: str, make: MakeClient
 ) -> None:

@@ -258,3 +258,17 @@ async def test_another_worker_asks_the_server_nothing() -> None:
         while fleet.asked < 3:
             await asyncio.sleep(0.01)
     await sweep.stop()
+
+
+async def test_forgotten_values_go_and_others_stay(client: Client, clock: list[float]) -> None:
+    values = State(client, "test").values
+    await values.set("forgotten", 1, ttl="1h")
+    await values.set("counted", 1, ttl="1h")
+    await values.incr("counted")
+    await values.set("later", 1, ttl="9d")
+    await values.set("kept", 1)
+    for _ in range(3):  # removed, then deleted
+        clock[0] += KEPT + 60
+        await make_sweep(client).sweep()
+    left = await client.query(COLLECTION, {"_type": "cell"}, {"name": 1}, top=500)
+    assert sorted({str(one["name"]) for one in left}) == ["kept", "later"]
