@@ -9,7 +9,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from worker.item.trace import Trace
 from worker.telemetry.log_forms import Entry, Form, Level, moment
@@ -22,7 +22,7 @@ WORDS: Final = "stand in for words"
 """For one with a space: forms for people quote it."""
 NUMBER: Final = 7_305_190_246_813
 _STAND_INS: Final = (WORD, WORDS, NUMBER)
-_HARMLESS: Final = {
+_HARMLESS: Final[Mapping[str, Callable[[Any], object]]] = {
     WORD: re.compile(r"[A-Za-z0-9._:/#@+-]{1,100}").fullmatch,
     WORDS: re.compile(r"[A-Za-z0-9._:/#@+-]{0,50} [A-Za-z0-9._:/#@+ -]{0,50}").fullmatch,
 }
@@ -84,13 +84,17 @@ class ReadyLine:
         second, made = int(at), self._made
         if second != made.second:
             made = self._made = self._make(worker, second)
-        if made.template is None or not all(map(_fits, self._harmless, values)):
+        template = made.template
+        for harmless, value in zip(self._harmless, values, strict=False):
+            if not harmless(value):
+                template = None
+        if template is None:
             return self._form(self.entry(worker, values, trace, at))
         if made.shows_trace and trace is not None:
             values = (trace.trace_id, trace.span_id, *values)
         if made.timed:
             values = (int((at - second) * 1000), *values)
-        return made.template % values
+        return template % values
 
     def entry(self, worker: str, values: Sequence[Value], trace: Trace | None, at: float) -> Entry:
         """Return what is said, with these values."""
@@ -122,10 +126,6 @@ class ReadyLine:
         places += [(str(one), "%s") for one in self._stand_ins]
         template = _with_places(line, places)
         return _Made(second, template, timed=timed, shows_trace=shows_trace)
-
-
-def _fits(harmless: Callable[[str], object], value: Value) -> bool:
-    return isinstance(value, str) and harmless(value) is not None
 
 
 def _with_places(line: str, places: Sequence[tuple[str, str]]) -> str | None:
