@@ -11,6 +11,8 @@ from worker import Item, handler
 from worker.engine.daemon import Daemon
 from worker.engine.fleet.mailbox import COLLECTION as MAILBOXES
 from worker.engine.fleet.presence import COLLECTION
+from worker.management.queues.service import Queues
+from worker.management.queues.types import QueueGetPayload
 from worker.management.workers.errors import NoWorkersError, WorkerNotFoundError
 from worker.management.workers.service import Workers
 from worker.management.workers.types import (
@@ -148,6 +150,8 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     assert gone.answers[-1].by == "tester"
     (hour,) = await Workers(client).get_hour(WorkersGetHourPayload())
     assert (hour.queue, hour.successful) == ("jobs", 3)
+    queue = await Queues(client).get_one(QueueGetPayload(name="jobs"))
+    assert queue.last_hour == hour
     assert await client.query(MAILBOXES, {}) == []
     with pytest.raises(NoWorkersError):
         await steer(client, "quiet")

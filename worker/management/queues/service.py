@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.engine.fleet.report import report_of
 from worker.engine.pause import PAUSE, Pause
 from worker.management.errors import ValidationError, said_by_openiap
 from worker.management.items.service import Items
@@ -21,7 +22,6 @@ from worker.management.queues.errors import (
     QueueKeptError,
     QueueNotFoundError,
 )
-from worker.management.queues.last_hour import last_hour
 from worker.management.queues.store import QueueStore
 from worker.management.queues.types import (
     QueueCreatePayload,
@@ -42,6 +42,9 @@ from worker.management.queues.types import (
     SortBy,
     queue_of,
 )
+from worker.management.workers.hours import hours_of_fleet
+from worker.management.workers.store import WorkerStore
+from worker.management.workers.types import HourResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied
 from worker.openiap.fields import id_of, number, object_of, text_of, whole
@@ -51,7 +54,6 @@ from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
 MINUTE: Final = timedelta(minutes=1)
-HOUR: Final = timedelta(hours=1)
 MOST_GROUPS: Final = 5
 OnGone = Callable[[int], None]
 
@@ -70,6 +72,7 @@ class Queues:
     def __init__(self, client: Client) -> None:
         self._store = QueueStore(client)
         self._items = Items(client)
+        self._fleet = WorkerStore(client)
 
     async def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
         """Return a queue whole.
@@ -80,10 +83,11 @@ class Queues:
         with said_by_openiap():
             document = await self._found(payload.name)
             now = datetime.now(UTC)
-            workers = await self._workers(now - HOUR)
+            workers = await self._workers(now - MINUTE)
             listed = await self._listed(document, now, workers)
             load = await self._store.load(payload.name, now)
             ended = await self._store.ended_within(payload.name, now, MINUTE)
+            hour = await self._last_hour(payload.name, now)
         errors = await self._items.get_groups(
             ItemsGetGroupsPayload(filter=ItemFilter(queue=payload.name))
         )
@@ -93,7 +97,7 @@ class Queues:
             due=load.waiting,
             oldest_processing=load.oldest_running if load.running else None,
             items_per_second=ended / MINUTE.total_seconds(),
-            last_hour=last_hour(workers, payload.name),
+            last_hour=hour,
             errors=errors[:MOST_GROUPS],
         )
 
@@ -297,6 +301,11 @@ class Queues:
         found.sort(key=lambda queue: queue.name)
         found.sort(key=lambda queue: _rank(queue, sort_by), reverse=direction == "desc")
         return found
+
+    async def _last_hour(self, name: str, now: datetime) -> HourResponse | None:
+        documents = await self._fleet.get_list(queue=name)
+        reports = [report for one in documents if (report := report_of(one, now)) is not None]
+        return hours_of_fleet(reports, now).get(name)
 
     async def _listed(
         self, document: JsonObject, now: datetime, workers: Sequence[JsonObject]
