@@ -19,9 +19,23 @@ from worker.management.api.bounds import Bounds
 from worker.management.api.problems import AsciiJson, add_problem_handlers
 from worker.management.api.traffic import Traffic
 from worker.management.items.routes import router as items
+from worker.management.queues.routes import breakers
+from worker.management.queues.routes import router as queues
+from worker.management.schedules.routes import router as schedules
+from worker.management.workers.routes import hours
+from worker.management.workers.routes import router as workers
 
 PREFIX: Final = "/api/v1"
-ROUTERS: Final = (routes.sessions, routes.batches, items)
+ROUTERS: Final = (
+    routes.sessions,
+    routes.batches,
+    items,
+    queues,
+    breakers,
+    workers,
+    hours,
+    schedules,
+)
 COMPRESSED_FROM: Final = 1_000
 _FILES: Final = re.compile(rf"{PREFIX}/items/[^/]+/files/[^/]+")
 

@@ -95,7 +95,7 @@ class ItemMovePayload(_Asked):
 
 
 class ItemFileGetPayload(_Asked):
-    """A file of an item."""
+    """A file of an item, by its id or by its name."""
 
     id: str = Field(max_length=MOST_TEXT)
     file: str = Field(max_length=MOST_TEXT)

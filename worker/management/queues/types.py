@@ -59,33 +59,31 @@ class QueuesGetPListPayload(PaginationParams[QueueFilter, SortBy]):
     sort_direction: Direction = "asc"
 
 
-class _Settings(_Named):
-    max_retries: int | None = Field(default=None, ge=1, le=MOST_ATTEMPTS)
-    retry_delay: Delay | None = None
-    initial_delay: Delay | None = None
-    amqp_queue: str | None = Field(default=None, max_length=MOST_NAME)
-    success_queue: str | None = Field(default=None, max_length=MOST_NAME)
-    failed_queue: str | None = Field(default=None, max_length=MOST_NAME)
-    workers: list[str] = Field(default=[], max_length=100)
-
-
-class QueueCreatePayload(_Settings):
-    """A new queue; what is None is OpenIAP's own default: 3 attempts, no delay.
+class QueueSettings(_Asked):
+    """What a queue is told; without a value what is there stays, "" takes it away.
 
     Attributes:
         max_retries: attempts in all, the first one included.
         amqp_queue: the message queue that tells of waiting items.
         success_queue, failed_queue: where finished items go on to.
-        workers: roles or users, by name, who may work the queue.
+        workers: roles or users, by name, who get the right to work the queue.
     """
 
+    max_retries: int | None = Field(default=None, ge=1, le=MOST_ATTEMPTS, examples=[3])
+    retry_delay: Delay | None = Field(default=None, examples=[60])
+    initial_delay: Delay | None = Field(default=None, examples=[0])
+    amqp_queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[""])
+    success_queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[""])
+    failed_queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[""])
+    workers: list[str] = Field(default=[], max_length=100, examples=[[]])
 
-class QueueUpdatePayload(_Settings):
-    """Changes of a queue: None leaves what is there, "" takes it away; see ``QueueCreatePayload``.
 
-    Attributes:
-        workers: get rights beside those who have some already.
-    """
+class QueueCreatePayload(QueueSettings, _Named):
+    """A new queue; what has no value is OpenIAP's own default: 3 attempts, no delay."""
+
+
+class QueueUpdatePayload(QueueSettings, _Named):
+    """Changes of a queue."""
 
     @property
     def is_empty(self) -> bool:
@@ -93,8 +91,8 @@ class QueueUpdatePayload(_Settings):
         return self == QueueUpdatePayload(name=self.name)
 
 
-class QueueItemsPayload(_Named):
-    """The items of a queue."""
+class QueueGetCountPayload(_Named):
+    """How many items a queue has."""
 
 
 class QueueDeletePayload(_Named):
@@ -113,18 +111,22 @@ class QueuePurgePayload(_Named):
     before: datetime | None = None
 
 
-class QueuePausePayload(_Named):
-    """A queue that nobody is to pop for now.
+class QueuePause(_Asked):
+    """Why a queue is paused, and for how long.
 
     Attributes:
-        reason: why, for those who look.
+        reason: for those who look.
         until: when it ends by itself; without a time zone in UTC.
         seconds: the same from now on; give one of both, or neither: until somebody resumes it.
     """
 
-    reason: str = Field(default="", max_length=MOST_REASON)
-    until: datetime | None = None
-    seconds: float | None = Field(default=None, gt=0, le=MOST_DELAY)
+    reason: str = Field(default="", max_length=MOST_REASON, examples=["the bank is shut"])
+    until: datetime | None = Field(default=None, examples=[None])
+    seconds: float | None = Field(default=None, gt=0, le=MOST_DELAY, examples=[7200])
+
+
+class QueuePausePayload(QueuePause, _Named):
+    """A queue that nobody is to pop for now."""
 
 
 class QueueResumePayload(_Named):
