@@ -76,26 +76,31 @@ class CountResponse(BaseModel):
 class RetryAsked(BaseModel):
     """How an item is tried again; ``force``: although somebody may be working it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"force": False}]})
 
-    force: bool = Field(default=False, examples=[False])
+    force: bool = False
 
 
 class MoveAsked(BaseModel):
     """Where an item goes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "orders"}]})
 
-    to: str = Field(min_length=1, max_length=MOST_TEXT, examples=["orders"])
+    to: str = Field(min_length=1, max_length=MOST_TEXT)
 
 
 class ChangeAsked(BaseModel):
     """One of both: another priority, or a JSON Merge Patch (RFC 7396) for the payload."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"priority": 1}, {"patch": {"customer": "acme", "draft": None}}]
+        },
+    )
 
-    priority: int | None = Field(default=None, ge=-1_000_000, le=1_000_000, examples=[1])
-    patch: dict[str, Any] | None = Field(default=None, examples=[None])
+    priority: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+    patch: dict[str, Any] | None = None
 
 
 def items_of(caller: SignedIn) -> Items:

@@ -50,9 +50,14 @@ class BreakerChange(_Asked):
         reason: for those who look.
     """
 
-    to: To = Field(examples=["open"])
-    queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[None])
-    reason: str = Field(default="", max_length=MOST_REASON, examples=["the bank is shut"])
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"to": "open", "reason": "the bank is shut"}]},
+    )
+
+    to: To
+    queue: str | None = Field(default=None, max_length=MOST_NAME)
+    reason: str = Field(default="", max_length=MOST_REASON)
 
 
 class BreakerUpdatePayload(BreakerChange):

@@ -89,10 +89,15 @@ class PurgeAsked(BaseModel):
         before: with a filter: what changed since then is left alone.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"filter": {"states": ["failed"], "error": "timeout"}}, {"filter": {}}]
+        },
+    )
 
-    filter: ItemFilter = Field(examples=[{"states": ["failed"]}])
-    before: datetime | None = Field(default=None, examples=[None])
+    filter: ItemFilter
+    before: datetime | None = None
 
 
 def queues_of(caller: SignedIn) -> Queues:

@@ -69,17 +69,30 @@ class QueueSettings(_Asked):
         workers: roles or users, by name, who get the right to work the queue.
     """
 
-    max_retries: int | None = Field(default=None, ge=1, le=MOST_ATTEMPTS, examples=[3])
-    retry_delay: Delay | None = Field(default=None, examples=[60])
-    initial_delay: Delay | None = Field(default=None, examples=[0])
-    amqp_queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[""])
-    success_queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[""])
-    failed_queue: str | None = Field(default=None, max_length=MOST_NAME, examples=[""])
-    workers: list[str] = Field(default=[], max_length=100, examples=[[]])
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"max_retries": 5, "retry_delay": 60}]}
+    )
+
+    max_retries: int | None = Field(default=None, ge=1, le=MOST_ATTEMPTS)
+    retry_delay: Delay | None = None
+    initial_delay: Delay | None = None
+    amqp_queue: str | None = Field(default=None, max_length=MOST_NAME)
+    success_queue: str | None = Field(default=None, max_length=MOST_NAME)
+    failed_queue: str | None = Field(default=None, max_length=MOST_NAME)
+    workers: list[str] = Field(default=[], max_length=100)
 
 
 class QueueCreatePayload(QueueSettings, _Named):
     """A new queue; what has no value is OpenIAP's own default: 3 attempts, no delay."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"name": "orders", "max_retries": 3, "retry_delay": 60, "failed_queue": ""}
+            ]
+        },
+    )
 
 
 class QueueUpdatePayload(QueueSettings, _Named):
@@ -120,9 +133,14 @@ class QueuePause(_Asked):
         seconds: the same from now on; give one of both, or neither: until somebody resumes it.
     """
 
-    reason: str = Field(default="", max_length=MOST_REASON, examples=["the bank is shut"])
-    until: datetime | None = Field(default=None, examples=[None])
-    seconds: float | None = Field(default=None, gt=0, le=MOST_DELAY, examples=[7200])
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "the bank is shut", "seconds": 7200}]},
+    )
+
+    reason: str = Field(default="", max_length=MOST_REASON)
+    until: datetime | None = Field(default=None)
+    seconds: float | None = Field(default=None, gt=0, le=MOST_DELAY)
 
 
 class QueuePausePayload(QueuePause, _Named):

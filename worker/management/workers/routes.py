@@ -72,17 +72,24 @@ class WorkersPageAsked(PageAsked, WorkersAsked):
 class CommandAsked(BaseModel):
     """For how many seconds an answer is waited for; after that it is not done any more."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"within": 10}]})
 
-    within: float = Field(default=10.0, ge=1.0, le=LONGEST, examples=[10])
+    within: float = Field(default=10.0, ge=1.0, le=LONGEST)
 
 
 class SetAsked(CommandAsked):
     """One of both, until the worker ends: items of a queue at once, or the log level."""
 
-    queue: str | None = Field(default=None, min_length=1, max_length=MOST_TEXT, examples=["orders"])
-    concurrency: int | None = Field(default=None, ge=1, le=10_000, examples=[4])
-    log_level: str | None = Field(default=None, max_length=20, examples=[None])
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"queue": "orders", "concurrency": 4}, {"log_level": "debug"}]
+        },
+    )
+
+    queue: str | None = Field(default=None, min_length=1, max_length=MOST_TEXT)
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    log_level: str | None = Field(default=None, max_length=20)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -96,8 +103,23 @@ class SetAsked(CommandAsked):
 class SteerAsked(WorkersSteerBatchPayload):
     """What workers are to do. ``filter`` has to be there: an empty one is all of them."""
 
-    filter: WorkerFilter = Field(examples=[{"queue": "orders"}])
-    within: float = Field(default=10.0, ge=1.0, le=LONGEST, examples=[10])
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"action": "quiet", "filter": {"queue": "orders"}},
+                {
+                    "action": "concurrency",
+                    "queue": "orders",
+                    "value": 2,
+                    "filter": {"ids": ["host-1"]},
+                },
+            ]
+        },
+    )
+
+    filter: WorkerFilter
+    within: float = Field(default=10.0, ge=1.0, le=LONGEST)
 
 
 def workers_of(caller: SignedIn) -> Workers:

@@ -64,10 +64,10 @@ class WorkersGetHourPayload(_Asked):
 
 
 class _Steer(_Asked):
-    action: Action = Field(examples=["quiet"])
-    queue: str = Field(default="", max_length=MOST_TEXT, examples=[""])
-    value: int | str | None = Field(default=None, examples=[None])
-    within: float = Field(default=30.0, ge=1.0, le=3_600.0, examples=[10])
+    action: Action
+    queue: str = Field(default="", max_length=MOST_TEXT)
+    value: int | str | None = None
+    within: float = Field(default=30.0, ge=1.0, le=3_600.0)
 
 
 class WorkerSteerPayload(_Steer):
