@@ -23,12 +23,12 @@ from worker.management.items.types import (
     ErrorGroupResponse,
     ItemDeletePayload,
     ItemDetailResponse,
-    ItemFilter,
     ItemGetHistoryPayload,
     ItemGetPayload,
     ItemResponse,
     ItemRetryPayload,
     ItemsDeleteBatchPayload,
+    ItemsGetCountPayload,
     ItemsGetGroupsPayload,
     ItemsGetListPayload,
     ItemsGetPListPayload,
@@ -48,6 +48,7 @@ from worker.management.paging import PaginatedResponse
 from worker.management.queues.breakers import (
     BreakerResponse,
     BreakersGetListPayload,
+    BreakersGetPListPayload,
     BreakerUpdatePayload,
 )
 from worker.management.queues.breakers import Breakers as AsyncBreakers
@@ -58,8 +59,8 @@ from worker.management.queues.types import (
     QueueCreatePayload,
     QueueDeletePayload,
     QueueDetailResponse,
+    QueueGetCountPayload,
     QueueGetPayload,
-    QueueItemsPayload,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -72,20 +73,27 @@ from worker.management.queues.types import (
 from worker.management.schedules.service import Schedules as AsyncSchedules
 from worker.management.schedules.types import (
     FiredResponse,
+    ScheduleFirePayload,
     ScheduleGetPayload,
+    SchedulePausePayload,
     ScheduleResponse,
+    ScheduleResumePayload,
+    SchedulesGetListPayload,
     SchedulesGetPListPayload,
 )
 from worker.management.workers.service import Workers as AsyncWorkers
 from worker.management.workers.types import (
     HourResponse,
+    SteeredResponse,
     WorkerDetailResponse,
     WorkerGetPayload,
     WorkerResponse,
     WorkersGetHourPayload,
+    WorkersGetListPayload,
     WorkersGetPListPayload,
-    WorkersSteerPayload,
-    WorkersSteerResponse,
+    WorkersSteerBatchPayload,
+    WorkersSteerBatchResponse,
+    WorkerSteerPayload,
 )
 from worker.producer.producer import Checks
 from worker.producer.sync import OpenIAP
@@ -129,9 +137,9 @@ class Items:
         """Return a page of items, and how many there are."""
         return self._openiap.wait(self._items.get_plist(payload))
 
-    def get_count(self, filter: ItemFilter) -> int:
+    def get_count(self, payload: ItemsGetCountPayload) -> int:
         """Return how many items there are."""
-        return self._openiap.wait(self._items.get_count(filter))
+        return self._openiap.wait(self._items.get_count(payload))
 
     def get_groups(self, payload: ItemsGetGroupsPayload) -> list[ErrorGroupResponse]:
         """Return the groups of errors, the largest first."""
@@ -217,9 +225,9 @@ class Queues:
         """Return a page of queues, and how many there are."""
         return self._openiap.wait(self._queues.get_plist(payload))
 
-    def count(self, payload: QueueItemsPayload) -> int:
+    def get_count(self, payload: QueueGetCountPayload) -> int:
         """Return how many items a queue holds."""
-        return self._openiap.wait(self._queues.count(payload))
+        return self._openiap.wait(self._queues.get_count(payload))
 
     def create_one(self, payload: QueueCreatePayload) -> QueueResponse:
         """Make a queue."""
@@ -233,19 +241,19 @@ class Queues:
         """Delete a queue with all its items; ``on_gone`` is called in the connection's thread."""
         self._openiap.wait(self._queues.delete_one(payload, on_gone))
 
-    def purge(
+    def purge_one(
         self, payload: QueuePurgePayload, on_gone: OnGone = nobody_counts
     ) -> QueuePurgeResponse:
         """Delete items of a queue and their files."""
-        return self._openiap.wait(self._queues.purge(payload, on_gone))
+        return self._openiap.wait(self._queues.purge_one(payload, on_gone))
 
-    def pause(self, payload: QueuePausePayload) -> QueueResponse:
+    def pause_one(self, payload: QueuePausePayload) -> QueueResponse:
         """Have no worker of the fleet pop a queue."""
-        return self._openiap.wait(self._queues.pause(payload))
+        return self._openiap.wait(self._queues.pause_one(payload))
 
-    def resume(self, payload: QueueResumePayload) -> QueueResponse:
+    def resume_one(self, payload: QueueResumePayload) -> QueueResponse:
         """Let a queue be popped again."""
-        return self._openiap.wait(self._queues.resume(payload))
+        return self._openiap.wait(self._queues.resume_one(payload))
 
 
 class Breakers:
@@ -262,6 +270,10 @@ class Breakers:
     def get_list(self, payload: BreakersGetListPayload) -> list[BreakerResponse]:
         """Return the breakers that workers have brought."""
         return self._openiap.wait(self._breakers.get_list(payload))
+
+    def get_plist(self, payload: BreakersGetPListPayload) -> PaginatedResponse[BreakerResponse]:
+        """Return a page of breakers, and how many there are."""
+        return self._openiap.wait(self._breakers.get_plist(payload))
 
     def update_one(self, payload: BreakerUpdatePayload) -> list[BreakerResponse]:
         """Force a breaker, or leave it to itself."""
@@ -287,13 +299,21 @@ class Workers:
         """Return a page of workers, and how many there are."""
         return self._openiap.wait(self._workers.get_plist(payload))
 
+    def get_list(self, payload: WorkersGetListPayload) -> list[WorkerResponse]:
+        """Return all workers."""
+        return self._openiap.wait(self._workers.get_list(payload))
+
     def get_hour(self, payload: WorkersGetHourPayload) -> list[HourResponse]:
         """Return the last hour of each queue."""
         return self._openiap.wait(self._workers.get_hour(payload))
 
-    def steer(self, payload: WorkersSteerPayload) -> WorkersSteerResponse:
+    def steer_one(self, payload: WorkerSteerPayload) -> SteeredResponse:
+        """Tell a worker to do something, and wait for its answer."""
+        return self._openiap.wait(self._workers.steer_one(payload))
+
+    def steer_batch(self, payload: WorkersSteerBatchPayload) -> WorkersSteerBatchResponse:
         """Tell workers to do something, and wait for their answers."""
-        return self._openiap.wait(self._workers.steer(payload))
+        return self._openiap.wait(self._workers.steer_batch(payload))
 
 
 class Schedules:
@@ -301,16 +321,23 @@ class Schedules:
 
     Args:
         openiap: connected.
-        namespace: of the workers that bring them.
+        namespace, entries: as there.
     """
 
-    def __init__(self, openiap: OpenIAP, *, namespace: str = "") -> None:
+    def __init__(
+        self,
+        openiap: OpenIAP,
+        *,
+        namespace: str = "",
+        entries: Sequence[ScheduleEntry] | None = None,
+    ) -> None:
         self._openiap = openiap
-        self._schedules = AsyncSchedules(openiap.present_client(), namespace=namespace)
+        client = openiap.present_client()
+        self._schedules = AsyncSchedules(client, namespace=namespace, entries=entries)
 
-    def get_list(self) -> list[ScheduleResponse]:
+    def get_list(self, payload: SchedulesGetListPayload) -> list[ScheduleResponse]:
         """Return all schedules."""
-        return self._openiap.wait(self._schedules.get_list())
+        return self._openiap.wait(self._schedules.get_list(payload))
 
     def get_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
         """Return a schedule."""
@@ -320,16 +347,14 @@ class Schedules:
         """Return a page of schedules, and how many there are."""
         return self._openiap.wait(self._schedules.get_plist(payload))
 
-    def pause_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+    def pause_one(self, payload: SchedulePausePayload) -> ScheduleResponse:
         """Let no tick happen until it is resumed."""
         return self._openiap.wait(self._schedules.pause_one(payload))
 
-    def resume_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
+    def resume_one(self, payload: ScheduleResumePayload) -> ScheduleResponse:
         """Let it go on."""
         return self._openiap.wait(self._schedules.resume_one(payload))
 
-    def fire_one(
-        self, payload: ScheduleGetPayload, entries: Sequence[ScheduleEntry]
-    ) -> FiredResponse:
+    def fire_one(self, payload: ScheduleFirePayload) -> FiredResponse:
         """Push one item as the schedule would, now."""
-        return self._openiap.wait(self._schedules.fire_one(payload, entries))
+        return self._openiap.wait(self._schedules.fire_one(payload))

@@ -21,7 +21,7 @@ from worker.management.workers.types import (
     WorkerGetPayload,
     WorkersGetHourPayload,
     WorkersGetPListPayload,
-    WorkersSteerPayload,
+    WorkersSteerBatchPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
@@ -78,8 +78,8 @@ async def mailbox_of(client: Client) -> JsonObject:
 
 
 async def steer(client: Client, action: str, **more: Any) -> tuple[bool, str]:
-    asked = WorkersSteerPayload.model_validate({"action": action, **more})
-    (one,) = (await Workers(client).steer(asked)).workers
+    asked = WorkersSteerBatchPayload.model_validate({"action": action, **more})
+    (one,) = (await Workers(client).steer_batch(asked)).workers
     return one.done, one.text
 
 

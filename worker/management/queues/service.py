@@ -9,6 +9,7 @@ from worker.engine.pause import PAUSE, Pause
 from worker.management.errors import ValidationError, said_by_openiap
 from worker.management.items.service import Items
 from worker.management.items.types import (
+    BatchPreviewResponse,
     BatchResponse,
     ItemFilter,
     ItemsDeleteBatchPayload,
@@ -28,8 +29,8 @@ from worker.management.queues.types import (
     QueueDeletePayload,
     QueueDetailResponse,
     QueueFilter,
+    QueueGetCountPayload,
     QueueGetPayload,
-    QueueItemsPayload,
     QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
@@ -122,7 +123,7 @@ class Queues:
             items=page, total=len(found), limit=payload.limit, offset=payload.offset
         )
 
-    async def count(self, payload: QueueItemsPayload) -> int:
+    async def get_count(self, payload: QueueGetCountPayload) -> int:
         """Return how many items a queue holds, in whatever state.
 
         Raises:
@@ -178,10 +179,7 @@ class Queues:
         """
         with said_by_openiap():
             name = payload.name
-            document = await self._found(name)
-            rights = rights_of(document, self._store.client.user)
-            if rights is not None and "delete" not in rights:
-                raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+            document = await self._deletable(name)
             await self._purge(name, on_gone)
             await self._store.delete_one(name, id_of(document))
             if not self._store.administers and await self._store.get_one(name) is not None:
@@ -190,7 +188,7 @@ class Queues:
                     " delete it. Use the native one: --client native."
                 )
 
-    async def purge(
+    async def purge_one(
         self, payload: QueuePurgePayload, on_gone: OnGone = nobody
     ) -> QueuePurgeResponse:
         """Delete items of a queue and their files; those that are pushed meanwhile may or may not
@@ -205,13 +203,11 @@ class Queues:
             QueueKeptError: this user may not delete its items.
             FilterError: the filter cannot be.
         """
-        name, filter = payload.name, payload.filter
+        name = payload.name
         with said_by_openiap():
             await self._found(name)
-            if filter.is_empty:
+            if payload.filter.is_empty:
                 return QueuePurgeResponse(queue=name, deleted=await self._purge(name, on_gone))
-        if filter.queue not in (None, name):
-            raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
         told = 0
 
         def on_progress(response: BatchResponse) -> None:
@@ -219,17 +215,32 @@ class Queues:
             on_gone(response.done - told)
             told = response.done
 
-        done = await self._items.delete_batch(
-            ItemsDeleteBatchPayload(
-                filter=filter.model_copy(update={"queue": name}), before=payload.before
-            ),
-            on_progress,
-        )
+        done = await self._items.delete_batch(_batch_of(payload), on_progress)
         return QueuePurgeResponse(
             queue=name, deleted=done.done, changed=done.changed, failed=done.failed
         )
 
-    async def pause(self, payload: QueuePausePayload) -> QueueResponse:
+    async def preview_delete(self, payload: QueueDeletePayload) -> BatchPreviewResponse:
+        """Return how many items would go with a queue, and change nothing.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueForbiddenError: this user may not delete it.
+        """
+        with said_by_openiap():
+            await self._deletable(payload.name)
+        return await self._whole(payload.name)
+
+    async def preview_purge(self, payload: QueuePurgePayload) -> BatchPreviewResponse:
+        """Return how many items a purge would delete, and change nothing. Raises: as
+        ``purge_one``."""
+        if payload.filter.is_empty:
+            return await self._whole(payload.name)
+        with said_by_openiap():
+            await self._found(payload.name)
+        return await self._items.preview_batch(_batch_of(payload))
+
+    async def pause_one(self, payload: QueuePausePayload) -> QueueResponse:
         """Have no worker of the fleet pop a queue, until it is resumed or the pause is over; items
         in flight finish. A pause that is there already is replaced.
 
@@ -257,7 +268,7 @@ class Queues:
             pause = Pause(payload.reason.strip(), by, now, until)
             return await self._set_pause(document, pause, now)
 
-    async def resume(self, payload: QueueResumePayload) -> QueueResponse:
+    async def resume_one(self, payload: QueueResumePayload) -> QueueResponse:
         """Let a queue be popped again; nothing is done to one that is not paused.
 
         Raises:
@@ -270,6 +281,18 @@ class Queues:
             if PAUSE not in document:
                 return queue_of(document, now)
             return await self._set_pause(document, None, now)
+
+    async def _deletable(self, name: str) -> JsonObject:
+        document = await self._found(name)
+        rights = rights_of(document, self._store.client.user)
+        if rights is not None and "delete" not in rights:
+            raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+        return document
+
+    async def _whole(self, name: str) -> BatchPreviewResponse:
+        count = await self.get_count(QueueGetCountPayload(name=name))
+        now = datetime.now(UTC)
+        return BatchPreviewResponse(count=count, sample=[], conditional=False, before=now)
 
     async def _set_pause(
         self, document: JsonObject, pause: Pause | None, now: datetime
@@ -395,6 +418,20 @@ class Queues:
             return await ServerClock(self._store.client).now()
         except AccessDenied:
             return datetime.now(UTC)
+
+
+def _batch_of(payload: QueuePurgePayload) -> ItemsDeleteBatchPayload:
+    """Return a purge with a filter as a change of many items.
+
+    Raises:
+        ValidationError: the filter is for another queue.
+    """
+    name, filter = payload.name, payload.filter
+    if filter.queue not in (None, name):
+        raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
+    return ItemsDeleteBatchPayload(
+        filter=filter.model_copy(update={"queue": name}), before=payload.before
+    )
 
 
 def _values(payload: QueueCreatePayload | QueueUpdatePayload) -> dict[str, Any]:
