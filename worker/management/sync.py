@@ -83,6 +83,7 @@ from worker.management.workers.types import (
     WorkerGetPayload,
     WorkerResponse,
     WorkersGetHourPayload,
+    WorkersGetListPayload,
     WorkersGetPListPayload,
     WorkersSteerPayload,
     WorkersSteerResponse,
@@ -282,6 +283,10 @@ class Workers:
     def get_one(self, payload: WorkerGetPayload) -> WorkerDetailResponse:
         """Return a worker whole."""
         return self._openiap.wait(self._workers.get_one(payload))
+
+    def get_list(self, payload: WorkersGetListPayload) -> list[WorkerDetailResponse]:
+        """Return workers whole."""
+        return self._openiap.wait(self._workers.get_list(payload))
 
     def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
         """Return a page of workers, and how many there are."""

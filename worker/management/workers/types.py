@@ -41,6 +41,12 @@ class WorkerGetPayload(_Asked):
     id: str = Field(max_length=MOST_TEXT)
 
 
+class WorkersGetListPayload(_Asked):
+    """Workers with all that each does now."""
+
+    filter: WorkerFilter = WorkerFilter()
+
+
 class WorkersGetPListPayload(PaginationParams[WorkerFilter, SortBy]):
     """A page of workers."""
 
