@@ -91,7 +91,7 @@ def list_workers(
         trouble=True if trouble else None,
     )
 
-    async def work(signed: Client) -> list[WorkerResponse]:
+    async def work(signed: Client) -> list[WorkerDetailResponse]:
         return await _workers(signed, chosen).get_list(WorkersGetListPayload(filter=filter))
 
     found = with_client(chosen, work)

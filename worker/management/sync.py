@@ -295,13 +295,13 @@ class Workers:
         """Return a worker whole."""
         return self._openiap.wait(self._workers.get_one(payload))
 
+    def get_list(self, payload: WorkersGetListPayload) -> list[WorkerDetailResponse]:
+        """Return workers whole."""
+        return self._openiap.wait(self._workers.get_list(payload))
+
     def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
         """Return a page of workers, and how many there are."""
         return self._openiap.wait(self._workers.get_plist(payload))
-
-    def get_list(self, payload: WorkersGetListPayload) -> list[WorkerResponse]:
-        """Return all workers."""
-        return self._openiap.wait(self._workers.get_list(payload))
 
     def get_hour(self, payload: WorkersGetHourPayload) -> list[HourResponse]:
         """Return the last hour of each queue."""
