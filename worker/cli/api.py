@@ -8,12 +8,14 @@ import typer
 
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import usage_error
-from worker.cli.shared.options import ClientName, Options, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AllOptions, settings_of
 from worker.cli.shared.output import print_json, show_facts, to_stdout
 
 PORT: Final = 8090
 
 
+@grouped
 def api(
     host: Annotated[
         str,
@@ -56,10 +58,8 @@ def api(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the address as JSON once it listens.")
     ] = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Serve what operators see and do as an API over HTTP, with OpenAPI under /api/v1.
 
@@ -77,7 +77,7 @@ def api(
     from worker.telemetry.standard_logging import StandardLogging
     from worker.web_server import told_to_stop
 
-    loaded = settings_of(Options(url, settings, client, assignments))
+    loaded = settings_of(given)
     chosen = loaded.settings
     if not chosen.url:
         raise usage_error(NO_URL)
