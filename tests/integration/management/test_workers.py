@@ -12,6 +12,8 @@ from worker import Item, handler
 from worker.engine.daemon import Daemon
 from worker.engine.fleet.mailbox import COLLECTION as MAILBOXES
 from worker.engine.fleet.presence import COLLECTION
+from worker.management.queues.service import Queues
+from worker.management.queues.types import QueueGetPayload
 from worker.management.workers.errors import NoWorkersError, WorkerNotFoundError
 from worker.management.workers.service import Workers
 from worker.management.workers.types import (
@@ -20,7 +22,7 @@ from worker.management.workers.types import (
     WorkerGetPayload,
     WorkersGetHourPayload,
     WorkersGetPListPayload,
-    WorkersSteerPayload,
+    WorkersSteerBatchPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
@@ -77,8 +79,8 @@ async def mailbox_of(client: Client) -> JsonObject:
 
 
 async def steer(client: Client, action: str, **more: Any) -> tuple[bool, str]:
-    asked = WorkersSteerPayload.model_validate({"action": action, **more})
-    (one,) = (await Workers(client).steer(asked)).workers
+    asked = WorkersSteerBatchPayload.model_validate({"action": action, **more})
+    (one,) = (await Workers(client).steer_batch(asked)).workers
     return one.done, one.text
 
 
@@ -180,6 +182,8 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     assert gone.answers[-1].by == "tester"
     (hour,) = await Workers(client).get_hour(WorkersGetHourPayload())
     assert (hour.queue, hour.successful) == ("jobs", 3)
+    queue = await Queues(client).get_one(QueueGetPayload(name="jobs"))
+    assert queue.last_hour == hour
     assert await client.query(MAILBOXES, {}) == []
     with pytest.raises(NoWorkersError):
         await steer(client, "quiet")
