@@ -23,8 +23,12 @@ from worker.engine.scheduler.timetable import timetable
 from worker.management.schedules.service import Schedules
 from worker.management.schedules.types import (
     FiredResponse,
+    ScheduleFirePayload,
     ScheduleGetPayload,
+    SchedulePausePayload,
     ScheduleResponse,
+    ScheduleResumePayload,
+    SchedulesGetListPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.values import iso
@@ -56,7 +60,7 @@ def list_schedules(
     given: AllOptions,
 ) -> None:
     """List the schedules that workers have brought, with last and next run on their own clock."""
-    found = _with_schedules(given, lambda schedules: schedules.get_list())
+    found = _with_schedules(given, lambda one: one.get_list(SchedulesGetListPayload()))
     if as_json:
         print_json([_shown(one) for one in found])
     elif not found:
@@ -105,7 +109,7 @@ def pause(
     given: AllOptions,
 ) -> None:
     """Let no tick happen until it is resumed; takes the right to update its queue."""
-    asked = ScheduleGetPayload.model_construct(name=name)
+    asked = SchedulePausePayload.model_construct(name=name)
     found = _with_schedules(given, lambda schedules: schedules.pause_one(asked))
     print_result(_shown(found), f"Paused {found.full_name}.", as_json=as_json)
 
@@ -119,7 +123,7 @@ def resume(
     given: AllOptions,
 ) -> None:
     """Let it go on; what it missed is made good as it is declared, within a minute."""
-    asked = ScheduleGetPayload.model_construct(name=name)
+    asked = ScheduleResumePayload.model_construct(name=name)
     found = _with_schedules(given, lambda schedules: schedules.resume_one(asked))
     print_result(_shown(found), f"Resumed {found.full_name}.", as_json=as_json)
 
@@ -136,10 +140,11 @@ def fire(
     """Push one item as the schedule would, now, whatever its ticks and whether it is paused."""
     chosen, registry = handlers_of(given, handlers)
     entries = timetable(registry, datetime.now(UTC))
-    asked = ScheduleGetPayload.model_construct(name=name)
+    asked = ScheduleFirePayload.model_construct(name=name)
 
     async def work(signed: Client) -> FiredResponse:
-        return await Schedules(signed, namespace=chosen.namespace).fire_one(asked, entries)
+        schedules = Schedules(signed, namespace=chosen.namespace, entries=entries)
+        return await schedules.fire_one(asked)
 
     fired = with_client(chosen, work)
     text = f"Pushed item {fired.id} to {fired.queue}."

@@ -32,9 +32,9 @@ from worker.management.workers.types import (
     WorkerFilter,
     WorkerGetPayload,
     WorkerResponse,
-    WorkersGetPListPayload,
-    WorkersSteerPayload,
-    WorkersSteerResponse,
+    WorkersGetListPayload,
+    WorkersSteerBatchPayload,
+    WorkersSteerBatchResponse,
 )
 from worker.openiap.client import Client
 from worker.openiap.values import iso
@@ -42,7 +42,6 @@ from worker.settings import Settings
 
 app = typer.Typer(help="Look at workers that run, and steer them.", no_args_is_help=True)
 
-MOST: Final = 100
 WITHIN: Final = "30s"
 
 Queue = Annotated[
@@ -107,15 +106,8 @@ def list_workers(
         trouble=True if trouble else None,
     )
 
-    async def work(signed: Client) -> list[WorkerResponse]:
-        workers, found = _workers(signed, chosen), list[WorkerResponse]()
-        while True:
-            page = await workers.get_plist(
-                WorkersGetPListPayload(filter=filter, limit=MOST, offset=len(found))
-            )
-            found += page.items
-            if len(found) >= page.total or not page.items:
-                return found
+    async def work(signed: Client) -> list[WorkerDetailResponse]:
+        return await _workers(signed, chosen).get_list(WorkersGetListPayload(filter=filter))
 
     found = with_client(chosen, work)
     if as_json:
@@ -265,10 +257,10 @@ def _steer(
     as_json: bool,
     **more: Any,
 ) -> None:
-    asked = WorkersSteerPayload(action=action, filter=which, within=_seconds(within), **more)
+    asked = WorkersSteerBatchPayload(action=action, filter=which, within=_seconds(within), **more)
 
-    async def work(signed: Client) -> WorkersSteerResponse:
-        return await _workers(signed, chosen).steer(asked)
+    async def work(signed: Client) -> WorkersSteerBatchResponse:
+        return await _workers(signed, chosen).steer_batch(asked)
 
     answered = with_client(chosen, work)
     if as_json:

@@ -11,10 +11,11 @@ calls back, like ``on_progress``, is called in that thread. Arguments, types and
 method are those of the service's own.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.history import USUAL
 from worker.management.items.service import Items as AsyncItems
 from worker.management.queues.breakers import Breakers as AsyncBreakers
@@ -105,13 +106,15 @@ class Queues(Blocking[AsyncQueues]):
     get_one = blocking(AsyncQueues.get_one)
     get_list = blocking(AsyncQueues.get_list)
     get_plist = blocking(AsyncQueues.get_plist)
-    count = blocking(AsyncQueues.count)
+    get_count = blocking(AsyncQueues.get_count)
     create_one = blocking(AsyncQueues.create_one)
     update_one = blocking(AsyncQueues.update_one)
     delete_one = blocking(AsyncQueues.delete_one)
-    purge = blocking(AsyncQueues.purge)
-    pause = blocking(AsyncQueues.pause)
-    resume = blocking(AsyncQueues.resume)
+    purge_one = blocking(AsyncQueues.purge_one)
+    preview_delete = blocking(AsyncQueues.preview_delete)
+    preview_purge = blocking(AsyncQueues.preview_purge)
+    pause_one = blocking(AsyncQueues.pause_one)
+    resume_one = blocking(AsyncQueues.resume_one)
 
 
 class Breakers(Blocking[AsyncBreakers]):
@@ -125,6 +128,7 @@ class Breakers(Blocking[AsyncBreakers]):
         super().__init__(openiap, AsyncBreakers(openiap.present_client()))
 
     get_list = blocking(AsyncBreakers.get_list)
+    get_plist = blocking(AsyncBreakers.get_plist)
     update_one = blocking(AsyncBreakers.update_one)
 
 
@@ -144,9 +148,11 @@ class Workers(Blocking[AsyncWorkers]):
         super().__init__(openiap, workers)
 
     get_one = blocking(AsyncWorkers.get_one)
+    get_list = blocking(AsyncWorkers.get_list)
     get_plist = blocking(AsyncWorkers.get_plist)
     get_hour = blocking(AsyncWorkers.get_hour)
-    steer = blocking(AsyncWorkers.steer)
+    steer_one = blocking(AsyncWorkers.steer_one)
+    steer_batch = blocking(AsyncWorkers.steer_batch)
 
 
 class Schedules(Blocking[AsyncSchedules]):
@@ -155,11 +161,18 @@ class Schedules(Blocking[AsyncSchedules]):
     Args:
         openiap: connected.
         namespace: of the workers that bring them.
+        entries: as there.
     """
 
-    def __init__(self, openiap: OpenIAP, *, namespace: str = "") -> None:
+    def __init__(
+        self,
+        openiap: OpenIAP,
+        *,
+        namespace: str = "",
+        entries: Sequence[ScheduleEntry] | None = None,
+    ) -> None:
         client = openiap.present_client()
-        super().__init__(openiap, AsyncSchedules(client, namespace=namespace))
+        super().__init__(openiap, AsyncSchedules(client, namespace=namespace, entries=entries))
 
     get_list = blocking(AsyncSchedules.get_list)
     get_one = blocking(AsyncSchedules.get_one)

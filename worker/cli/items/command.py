@@ -25,6 +25,7 @@ from worker.management.items.types import (
     ItemDetailResponse,
     ItemGetPayload,
     ItemResponse,
+    ItemsGetCountPayload,
     ItemsGetGroupsPayload,
     ItemsGetListPayload,
     SortBy,
@@ -71,7 +72,9 @@ def list_items(
     async def work(signed: Client) -> tuple[list[ItemResponse], int]:
         items = Items(signed)
         found = await items.get_list(asked)
-        return found, len(found) if len(found) < limit else await items.get_count(asked.filter)
+        return found, len(found) if len(found) < limit else await items.get_count(
+            ItemsGetCountPayload(filter=asked.filter)
+        )
 
     found, total = with_client(chosen, work)
     if as_json:

@@ -17,12 +17,10 @@ from worker.cli.shared.options import AsJson, Options, Utc, Yes
 from worker.cli.shared.output import many, print_json, print_result, safe, to_stderr
 from worker.cli.shared.payloads import moment
 from worker.durations import seconds
-from worker.management.items.service import Items
-from worker.management.items.types import ItemFilter, ItemsDeleteBatchPayload
+from worker.management.items.types import ItemFilter
 from worker.management.queues.service import Queues
 from worker.management.queues.types import (
     QueueDeletePayload,
-    QueueItemsPayload,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -51,17 +49,12 @@ def purge(
         raise usage_error(f"--queue {filter.queue}: the queue is {of}; leave it out.")
 
     async def work(queues: Queues, signed: Client) -> QueuePurgeResponse:
-        before = None
-        if chosen:
-            wanted = filter.model_copy(update={"queue": of})
-            preview = await Items(signed).preview_batch(ItemsDeleteBatchPayload(filter=wanted))
-            held, before = preview.count, preview.before
-        else:
-            held = await queues.count(QueueItemsPayload(name=of))
-        confirm(f"Delete {many(held, 'item')} of queue {of}?", yes=yes)
+        asked = QueuePurgePayload(name=of, filter=filter)
+        preview = await queues.preview_purge(asked)
+        confirm(f"Delete {many(preview.count, 'item')} of queue {of}?", yes=yes)
+        asked = asked.model_copy(update={"before": preview.before if chosen else None})
         with _counting(f"deleting items of {of}") as advance:
-            asked = QueuePurgePayload(name=of, filter=filter, before=before)
-            return await queues.purge(asked, advance)
+            return await queues.purge_one(asked, advance)
 
     gone = with_queues(given, work)
     text = f"Deleted {many(gone.deleted, 'item')} of queue {of}."
@@ -89,8 +82,8 @@ def delete(
     """Delete a queue and all its items."""
 
     async def work(queues: Queues, signed: Client) -> None:
-        held = await queues.count(QueueItemsPayload(name=name))
-        confirm(f"Delete queue {name} with {many(held, 'item')}?", yes=yes)
+        preview = await queues.preview_delete(QueueDeletePayload(name=name))
+        confirm(f"Delete queue {name} with {many(preview.count, 'item')}?", yes=yes)
         with _counting(f"deleting items of {name}") as advance:
             await queues.delete_one(QueueDeletePayload(name=name), advance)
 
@@ -129,7 +122,7 @@ def pause(
     )
 
     async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.pause(asked)
+        return await queues.pause_one(asked)
 
     done = with_queues(given, work)
     text = f"Queue {name} is {pause_text(done, utc=utc)}. To go on: openiap-worker queues resume"
@@ -146,7 +139,7 @@ def resume(
     """Let workers pop a queue again."""
 
     async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.resume(QueueResumePayload(name=name))
+        return await queues.resume_one(QueueResumePayload(name=name))
 
     done = with_queues(given, work)
     print_result(shown(done), f"Queue {name} is popped.", as_json=as_json)

@@ -153,9 +153,9 @@ def show_queue(
         facts.append(
             (
                 "last hour",
-                f"{many(hour.items, 'item')}; waited {_seconds(hour.wait_median)}, 95 %:"
-                f" {_seconds(hour.wait_95)}; ran {_seconds(hour.run_median)}, 95 %:"
-                f" {_seconds(hour.run_95)}",
+                f"{many(hour.successful + hour.failed, 'item')};"
+                f" waited {_seconds(hour.wait_median)}, 95 %: {_seconds(hour.wait_95)};"
+                f" ran {_seconds(hour.run_median)}, 95 %: {_seconds(hour.run_95)}",
             )
         )
     facts += [("fails", f"{group.count:,} x {group.message}") for group in queue.errors]

@@ -124,11 +124,31 @@ class ItemsPageAsked(ItemsAsked):
 class RetryBatch(ItemsRetryBatchPayload):
     """Try items again: at once, at a time, spread over so many seconds from then."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": "retry",
+                    "filter": {"queue": "orders", "states": ["failed"]},
+                    "spread": 600,
+                }
+            ]
+        },
+    )
+
     action: Literal["retry"]
 
 
 class DeleteBatch(ItemsDeleteBatchPayload):
     """Delete items with their files."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "delete", "filter": {"queue": "orders", "error_code": "GONE"}}]
+        },
+    )
 
     action: Literal["delete"]
 
@@ -136,11 +156,25 @@ class DeleteBatch(ItemsDeleteBatchPayload):
 class MoveBatch(ItemsMoveBatchPayload):
     """Move waiting and failed items to another queue."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "move", "filter": {"queue": "orders"}, "to": "orders-late"}]
+        },
+    )
+
     action: Literal["move"]
 
 
 class UpdateBatch(ItemsUpdateBatchPayload):
     """Change the priority or, by a JSON Merge Patch, the payloads of waiting and failed items."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "update", "filter": {"queue": "orders"}, "priority": 1}]
+        },
+    )
 
     action: Literal["update"]
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.engine.fleet.report import report_of
 from worker.engine.pause import PAUSE, Pause
 from worker.management.errors import ValidationError, said_by_openiap
 from worker.management.items.service import Items
 from worker.management.items.types import (
+    BatchPreviewResponse,
     BatchResponse,
     ItemFilter,
     ItemsDeleteBatchPayload,
@@ -21,15 +23,14 @@ from worker.management.queues.errors import (
     QueueKeptError,
     QueueNotFoundError,
 )
-from worker.management.queues.last_hour import last_hour
-from worker.management.queues.store import QueueStore
+from worker.management.queues.store import STATES, QueueStore
 from worker.management.queues.types import (
     QueueCreatePayload,
     QueueDeletePayload,
     QueueDetailResponse,
     QueueFilter,
+    QueueGetCountPayload,
     QueueGetPayload,
-    QueueItemsPayload,
     QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
@@ -42,6 +43,9 @@ from worker.management.queues.types import (
     SortBy,
     queue_of,
 )
+from worker.management.workers.hours import hours_of_fleet
+from worker.management.workers.store import WorkerStore
+from worker.management.workers.types import HourResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied
 from worker.openiap.fields import id_of, number, object_of, text_of, whole
@@ -51,7 +55,6 @@ from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
 MINUTE: Final = timedelta(minutes=1)
-HOUR: Final = timedelta(hours=1)
 MOST_GROUPS: Final = 5
 OnGone = Callable[[int], None]
 
@@ -70,6 +73,7 @@ class Queues:
     def __init__(self, client: Client) -> None:
         self._store = QueueStore(client)
         self._items = Items(client)
+        self._fleet = WorkerStore(client)
 
     async def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
         """Return a queue whole.
@@ -80,10 +84,12 @@ class Queues:
         with said_by_openiap():
             document = await self._found(payload.name)
             now = datetime.now(UTC)
-            workers = await self._workers(now - HOUR)
-            listed = await self._listed(document, now, workers)
+            workers = await self._workers(now - MINUTE)
+            held = await self._store.count(payload.name)
+            listed = _with_counts(queue_of(document, now), held, None, workers, now)
             load = await self._store.load(payload.name, now)
             ended = await self._store.ended_within(payload.name, now, MINUTE)
+            hour = await self._last_hour(payload.name, now)
         errors = await self._items.get_groups(
             ItemsGetGroupsPayload(filter=ItemFilter(queue=payload.name))
         )
@@ -93,7 +99,7 @@ class Queues:
             due=load.waiting,
             oldest_processing=load.oldest_running if load.running else None,
             items_per_second=ended / MINUTE.total_seconds(),
-            last_hour=last_hour(workers, payload.name),
+            last_hour=hour,
             errors=errors[:MOST_GROUPS],
         )
 
@@ -105,20 +111,13 @@ class Queues:
     async def get_plist(self, payload: QueuesGetPListPayload) -> PaginatedResponse[QueueResponse]:
         """Return a page of queues, and how many there are."""
         with said_by_openiap():
-            by_name = payload.sort_by == "name"
-            found = await self._all(
-                payload.filter, payload.sort_by, payload.sort_direction, count=not by_name
-            )
-            page = found[payload.offset : payload.offset + payload.limit]
-            if by_name:  # what is not shown is not counted
-                now = datetime.now(UTC)
-                workers = await self._workers(now - MINUTE)
-                page = [await self._counted(queue, now, workers) for queue in page]
+            found = await self._all(payload.filter, payload.sort_by, payload.sort_direction)
+        page = found[payload.offset : payload.offset + payload.limit]
         return PaginatedResponse(
             items=page, total=len(found), limit=payload.limit, offset=payload.offset
         )
 
-    async def count(self, payload: QueueItemsPayload) -> int:
+    async def get_count(self, payload: QueueGetCountPayload) -> int:
         """Return how many items a queue holds, in whatever state.
 
         Raises:
@@ -174,10 +173,7 @@ class Queues:
         """
         with said_by_openiap():
             name = payload.name
-            document = await self._found(name)
-            rights = rights_of(document, self._store.client.user)
-            if rights is not None and "delete" not in rights:
-                raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+            document = await self._deletable(name)
             await self._purge(name, on_gone)
             await self._store.delete_one(name, id_of(document))
             if not self._store.administers and await self._store.get_one(name) is not None:
@@ -186,7 +182,7 @@ class Queues:
                     " delete it. Use the native one: --client native."
                 )
 
-    async def purge(
+    async def purge_one(
         self, payload: QueuePurgePayload, on_gone: OnGone = nobody
     ) -> QueuePurgeResponse:
         """Delete items of a queue and their files; those that are pushed meanwhile may or may not
@@ -201,13 +197,11 @@ class Queues:
             QueueKeptError: this user may not delete its items.
             FilterError: the filter cannot be.
         """
-        name, filter = payload.name, payload.filter
+        name = payload.name
         with said_by_openiap():
             await self._found(name)
-            if filter.is_empty:
+            if payload.filter.is_empty:
                 return QueuePurgeResponse(queue=name, deleted=await self._purge(name, on_gone))
-        if filter.queue not in (None, name):
-            raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
         told = 0
 
         def on_progress(response: BatchResponse) -> None:
@@ -215,17 +209,32 @@ class Queues:
             on_gone(response.done - told)
             told = response.done
 
-        done = await self._items.delete_batch(
-            ItemsDeleteBatchPayload(
-                filter=filter.model_copy(update={"queue": name}), before=payload.before
-            ),
-            on_progress,
-        )
+        done = await self._items.delete_batch(_batch_of(payload), on_progress)
         return QueuePurgeResponse(
             queue=name, deleted=done.done, changed=done.changed, failed=done.failed
         )
 
-    async def pause(self, payload: QueuePausePayload) -> QueueResponse:
+    async def preview_delete(self, payload: QueueDeletePayload) -> BatchPreviewResponse:
+        """Return how many items would go with a queue, and change nothing.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueForbiddenError: this user may not delete it.
+        """
+        with said_by_openiap():
+            await self._deletable(payload.name)
+        return await self._whole(payload.name)
+
+    async def preview_purge(self, payload: QueuePurgePayload) -> BatchPreviewResponse:
+        """Return how many items a purge would delete, and change nothing. Raises: as
+        ``purge_one``."""
+        if payload.filter.is_empty:
+            return await self._whole(payload.name)
+        with said_by_openiap():
+            await self._found(payload.name)
+        return await self._items.preview_batch(_batch_of(payload))
+
+    async def pause_one(self, payload: QueuePausePayload) -> QueueResponse:
         """Have no worker of the fleet pop a queue, until it is resumed or the pause is over; items
         in flight finish. A pause that is there already is replaced.
 
@@ -253,7 +262,7 @@ class Queues:
             pause = Pause(payload.reason.strip(), by, now, until)
             return await self._set_pause(document, pause, now)
 
-    async def resume(self, payload: QueueResumePayload) -> QueueResponse:
+    async def resume_one(self, payload: QueueResumePayload) -> QueueResponse:
         """Let a queue be popped again; nothing is done to one that is not paused.
 
         Raises:
@@ -266,6 +275,18 @@ class Queues:
             if PAUSE not in document:
                 return queue_of(document, now)
             return await self._set_pause(document, None, now)
+
+    async def _deletable(self, name: str) -> JsonObject:
+        document = await self._found(name)
+        rights = rights_of(document, self._store.client.user)
+        if rights is not None and "delete" not in rights:
+            raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+        return document
+
+    async def _whole(self, name: str) -> BatchPreviewResponse:
+        count = await self.get_count(QueueGetCountPayload(name=name))
+        now = datetime.now(UTC)
+        return BatchPreviewResponse(count=count, sample=[], conditional=False, before=now)
 
     async def _set_pause(
         self, document: JsonObject, pause: Pause | None, now: datetime
@@ -282,7 +303,7 @@ class Queues:
         return queue_of(rest if value is None else {**rest, PAUSE: value}, now)
 
     async def _all(
-        self, filter: QueueFilter, sort_by: SortBy, direction: str, *, count: bool = True
+        self, filter: QueueFilter, sort_by: SortBy, direction: str
     ) -> list[QueueResponse]:
         now = datetime.now(UTC)  # looking writes nothing, and asking for the server's time does
         documents: dict[str, JsonObject] = {}
@@ -291,42 +312,28 @@ class Queues:
             documents.setdefault(text_of(document.get("name")), document)
         found = [queue_of(one, now) for name, one in documents.items() if name]
         found = [queue for queue in found if _fits(queue, filter)]
-        if count:
+        if found:
             workers = await self._workers(now - MINUTE)
-            found = [await self._counted(queue, now, workers) for queue in found]
+            items, oldest = await self._store.tally(), await self._store.waiting(now)
+            none = dict.fromkeys(STATES, 0)
+            found = [
+                _with_counts(
+                    queue,
+                    items.get(queue.name, none),
+                    _age(oldest.get(queue.name), now),
+                    workers,
+                    now,
+                )
+                for queue in found
+            ]
         found.sort(key=lambda queue: queue.name)
         found.sort(key=lambda queue: _rank(queue, sort_by), reverse=direction == "desc")
         return found
 
-    async def _listed(
-        self, document: JsonObject, now: datetime, workers: Sequence[JsonObject]
-    ) -> QueueResponse:
-        return await self._counted(queue_of(document, now), now, workers, oldest=False)
-
-    async def _counted(
-        self,
-        queue: QueueResponse,
-        now: datetime,
-        workers: Sequence[JsonObject],
-        *,
-        oldest: bool = True,
-    ) -> QueueResponse:
-        items = await self._store.count(queue.name)
-        waiting = None
-        if oldest and items["new"]:
-            load = await self._store.load(queue.name, now)
-            waiting = load.oldest_waiting if load.waiting else None
-        living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
-        slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
-        working = [one for one in slots if one]
-        return queue.model_copy(
-            update={
-                "items": QueueItemsResponse(**items),
-                "oldest_waiting": waiting,
-                "workers": len(working),
-                "slots": sum(working),
-            }
-        )
+    async def _last_hour(self, name: str, now: datetime) -> HourResponse | None:
+        documents = await self._fleet.get_list(queue=name)
+        reports = [report for one in documents if (report := report_of(one, now)) is not None]
+        return hours_of_fleet(reports, now).get(name)
 
     async def _workers(self, since: datetime) -> list[JsonObject]:
         try:
@@ -388,6 +395,20 @@ class Queues:
             return datetime.now(UTC)
 
 
+def _batch_of(payload: QueuePurgePayload) -> ItemsDeleteBatchPayload:
+    """Return a purge with a filter as a change of many items.
+
+    Raises:
+        ValidationError: the filter is for another queue.
+    """
+    name, filter = payload.name, payload.filter
+    if filter.queue not in (None, name):
+        raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
+    return ItemsDeleteBatchPayload(
+        filter=filter.model_copy(update={"queue": name}), before=payload.before
+    )
+
+
 def _values(payload: QueueCreatePayload | QueueUpdatePayload) -> dict[str, Any]:
     """Return what the protocol carries."""
     found = {
@@ -412,6 +433,36 @@ def _granted(document: JsonObject, entries: Sequence[JsonObject]) -> dict[str, A
         else:
             mine["rights"] = number(mine.get("rights")) | WORKS
     return {"_acl": acl}
+
+
+def _with_counts(
+    queue: QueueResponse,
+    items: Mapping[str, int],
+    oldest: float | None,
+    workers: Sequence[JsonObject],
+    now: datetime,
+) -> QueueResponse:
+    """Return a queue with what was counted.
+
+    Args:
+        oldest: seconds that an item waits; None for none.
+        workers: documents; those that were not heard of in the last minute are left out.
+    """
+    living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
+    slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
+    working = [one for one in slots if one]
+    return queue.model_copy(
+        update={
+            "items": QueueItemsResponse(**items),
+            "oldest_waiting": oldest,
+            "workers": len(working),
+            "slots": sum(working),
+        }
+    )
+
+
+def _age(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else max(0.0, (now - since).total_seconds())
 
 
 def _fits(queue: QueueResponse, filter: QueueFilter) -> bool:
