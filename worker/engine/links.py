@@ -7,7 +7,8 @@ from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues
 from worker.engine.registration import Registration
 from worker.openiap.client import Client
-from worker.openiap.connection import Connection, LinkTimes
+from worker.openiap.connection import Connection
+from worker.openiap.factory import link_times
 from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
@@ -52,12 +53,7 @@ def links_for(
     def lost(connection: Connection, reason: str) -> None:
         events.notify_soon(Event("disconnected", worker=events.worker, message=reason))
 
-    times = LinkTimes(
-        reconnect_min=settings.reconnect_min,
-        reconnect_max=settings.reconnect_max,
-        watchdog_interval=settings.watchdog_interval,
-        connect_timeout=settings.call_timeout,
-    )
+    times = link_times(settings)
     connections = [
         Connection(
             str(number + 1),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.commands import Cli, answer
+from worker.management.items.service import INDEXES
 
 
 def failed_items(signed: Cli, tmp_path: Path, queue: str, count: int) -> None:
@@ -113,5 +114,5 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 
 
 def test_the_indexes_are_made_once(signed: Cli) -> None:
-    assert len(answer(signed("items", "index", "--json"))["made"]) == 5
+    assert len(answer(signed("items", "index", "--json"))["made"]) == len(INDEXES)
     assert signed("items", "index").stdout == "All indexes are there.\n"

@@ -196,6 +196,8 @@ async def test_whatever_stands_in_its_place_costs_no_outcome(
     (item,) = await until_finished(client, "spoilt")
     assert item["state"] == "failed"
     assert told(item) == [("failed", 1)]
+    if client.capabilities.conditional_updates:  # by the conditional update itself, not around it
+        assert len(history_of(item["_id"], item[FIELD]).entries) == 1
 
 
 async def test_a_large_payload_is_never_sent_again_for_it(client: Client, start: Make) -> None:

@@ -1,5 +1,6 @@
 """Schedules in OpenIAP: their documents, and nothing else; errors go through."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,6 +38,15 @@ class ScheduleStore:
     async def switch(self, key: ScheduleKey, *, paused: bool, now: datetime) -> bool:
         """Pause it, or have it go on; False where this user may not."""
         return await (self._records.pause if paused else self._records.resume)(key, now)
+
+    async def seen(self, queues: Iterable[str]) -> set[str]:
+        """Return those of these queues that this user sees."""
+        found = set()
+        for name in queues:
+            query = {"_type": "workitemqueue", "name": name}
+            if await self.client.query("mq", query, {"name": 1}, top=1):
+                found.add(name)
+        return found
 
     async def push(self, queue: str, payload: JsonObject, name: str) -> str:
         """Push an item and return its id."""
