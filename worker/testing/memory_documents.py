@@ -54,8 +54,8 @@ class MemoryDocuments:
         projection: object = None,
         orderby: Mapping[str, int] | None = None,
         *,
-        skip: int = 0,
         top: int = 100,
+        skip: int = 0,
         timeout: float | None = None,
     ) -> list[JsonObject]:
         """Return copies of what matches; whole documents, whatever the projection."""
