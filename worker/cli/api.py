@@ -10,13 +10,15 @@ import typer
 from worker.cli.shared.client import run_async
 from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import usage_error
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.options import ClientName, Options, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.options import AllOptions, settings_of
 from worker.cli.shared.output import print_json, show_facts, to_stdout
 
 PORT: Final = 8090
 
 
+@grouped
 def api(
     host: Annotated[
         str,
@@ -69,10 +71,8 @@ def api(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the address as JSON once it listens.")
     ] = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Serve what operators see and do as an API over HTTP, with OpenAPI under /api/v1.
 
@@ -90,7 +90,7 @@ def api(
     from worker.telemetry.standard_logging import StandardLogging
     from worker.web_server import told_to_stop
 
-    loaded = settings_of(Options(url, settings, client, assignments))
+    loaded = settings_of(given)
     chosen = loaded.settings
     if not chosen.url:
         raise usage_error(NO_URL)
@@ -106,7 +106,6 @@ def api(
     if handlers:
         from worker.engine.scheduler.timetable import timetable
 
-        given = Options(url, settings, client, assignments)
         schedules = timetable(handlers_of(given, handlers)[1], datetime.now(UTC))
     log = Log(
         chosen.log_level,

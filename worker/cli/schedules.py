@@ -9,18 +9,9 @@ import typer
 
 from worker.app.cron import Cron
 from worker.cli.shared.client import with_client
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Handlers,
-    Options,
-    Set,
-    SettingsFile,
-    Url,
-    Utc,
-    settings_of,
-)
+from worker.cli.shared.options import AllOptions, AsJson, Handlers, Options, Utc, settings_of
 from worker.cli.shared.output import (
     print_json,
     print_result,
@@ -61,16 +52,14 @@ MISSED_ONES = {
 
 
 @app.command("list")
+@grouped
 def list_schedules(
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """List the schedules that workers have brought, with last and next run on their own clock."""
-    given = Options(url, settings, client, assignments)
     found = _with_schedules(given, lambda one: one.get_list(SchedulesGetListPayload()))
     if as_json:
         print_json([_shown(one) for one in found])
@@ -82,18 +71,16 @@ def list_schedules(
 
 
 @app.command("show")
+@grouped
 def show_one(
     name: Name,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Show one schedule: last and next run, and what was missed."""
     asked = ScheduleGetPayload.model_construct(name=name)
-    given = Options(url, settings, client, assignments)
     found = _with_schedules(given, lambda schedules: schedules.get_one(asked))
     if as_json:
         print_json(_shown(found))
@@ -114,49 +101,44 @@ def show_one(
 
 
 @app.command("pause")
+@grouped
 def pause(
     name: Name,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Let no tick happen until it is resumed; takes the right to update its queue."""
     asked = SchedulePausePayload.model_construct(name=name)
-    given = Options(url, settings, client, assignments)
     found = _with_schedules(given, lambda schedules: schedules.pause_one(asked))
     print_result(_shown(found), f"Paused {found.full_name}.", as_json=as_json)
 
 
 @app.command("resume")
+@grouped
 def resume(
     name: Name,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Let it go on; what it missed is made good as it is declared, within a minute."""
     asked = ScheduleResumePayload.model_construct(name=name)
-    given = Options(url, settings, client, assignments)
     found = _with_schedules(given, lambda schedules: schedules.resume_one(asked))
     print_result(_shown(found), f"Resumed {found.full_name}.", as_json=as_json)
 
 
 @app.command("fire")
+@grouped
 def fire(
     name: Name,
     handlers: Handlers = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Push one item as the schedule would, now, whatever its ticks and whether it is paused."""
-    chosen, registry = handlers_of(Options(url, settings, client, assignments), handlers)
+    chosen, registry = handlers_of(given, handlers)
     entries = timetable(registry, datetime.now(UTC))
     asked = ScheduleFirePayload.model_construct(name=name)
 

@@ -101,7 +101,7 @@ class Consumer:
         self.trouble = ""
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
-        """When a pop was last answered; for readiness."""
+        """When a pop was last answered, or the queue could not be popped; for readiness."""
         self.took = 0.0
         """Seconds that the server took for the last pop."""
         self._lost = runner.executor.lost
@@ -315,6 +315,7 @@ class Consumer:
             return True
         # In parts, since the clock that windows go by is known better from time to time.
         await self._pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
+        self.last_pop = time.monotonic()
         return False
 
     async def _parked_are_due(self, looked: datetime) -> bool:

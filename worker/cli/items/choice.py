@@ -1,11 +1,8 @@
 """Which items a command is about: the options that make a filter, shared by several commands."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
@@ -20,7 +17,7 @@ PANEL: Final = "Which items"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The options as they were given."""
+    """The options as they were given; a command takes them with ``grouped``."""
 
     queue: Annotated[
         str | None,
@@ -194,25 +191,6 @@ def past(option: str, text: str, now: datetime) -> datetime:
         return past_of(text, now)
     except ValueError as error:
         raise usage_error(f"{option} {text}: allowed: {error}.") from error
-
-
-def with_choice(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``Choice``, as one argument of that name."""
-    own = inspect.signature(command, eval_str=True)
-    chosen = inspect.signature(Choice, eval_str=True).parameters
-    parameters = [one for one in own.parameters.values() if one.name != "choice"]
-    parameters += [one.replace(kind=one.POSITIONAL_OR_KEYWORD) for one in chosen.values()]
-    parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in parameters]
-
-    @wraps(command)
-    def with_options(**given: Any) -> None:
-        choice = Choice(**{name: given.pop(name) for name in chosen})
-        command(choice=choice, **given)
-
-    del with_options.__wrapped__
-    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_options
 
 
 def is_given(choice: Choice) -> bool:

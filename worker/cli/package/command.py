@@ -27,16 +27,7 @@ from worker.cli.shared.client import refused, run_async, signed_in, with_client
 from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.item_view import moment
-from worker.cli.shared.options import (
-    AsJson,
-    Options,
-    Set,
-    SettingsFile,
-    Url,
-    Utc,
-    Yes,
-    settings_of,
-)
+from worker.cli.shared.options import AsJson, Options, Set, SettingsFile, Url, Utc, Yes, settings_of
 from worker.cli.shared.output import (
     print_json,
     safe,

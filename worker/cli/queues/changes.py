@@ -8,19 +8,12 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from worker.cli.items.choice import Choice, is_given, with_choice
+from worker.cli.items.choice import Choice, is_given
 from worker.cli.queues.shown import Name, pause_text, shown, with_queues
 from worker.cli.shared.asking import confirm
 from worker.cli.shared.errors import FAILED, usage_error
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    Yes,
-)
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AsJson, Options, Utc, Yes
 from worker.cli.shared.output import many, print_json, print_result, safe, to_stderr
 from worker.cli.shared.payloads import moment
 from worker.durations import seconds
@@ -37,15 +30,14 @@ from worker.management.queues.types import (
 from worker.openiap.client import Client
 
 
-@with_choice
+@grouped
 def purge(
-    choice: Choice,
     of: Name,
     yes: Yes = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Delete items of a queue with their files: all, in whatever state, or those that options say.
 
@@ -64,7 +56,7 @@ def purge(
         with _counting(f"deleting items of {of}") as advance:
             return await queues.purge_one(asked, advance)
 
-    gone = with_queues(Options(url, settings, client), work)
+    gone = with_queues(given, work)
     text = f"Deleted {many(gone.deleted, 'item')} of queue {of}."
     if gone.changed:
         text += f" Left alone: {many(gone.changed, 'item')}, changed meanwhile."
@@ -79,13 +71,13 @@ def purge(
         raise typer.Exit(FAILED)
 
 
+@grouped
 def delete(
     name: Name,
     yes: Yes = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Delete a queue and all its items."""
 
@@ -95,11 +87,12 @@ def delete(
         with _counting(f"deleting items of {name}") as advance:
             await queues.delete_one(QueueDeletePayload(name=name), advance)
 
-    with_queues(Options(url, settings, client), work)
+    with_queues(given, work)
     text = f"Deleted queue {name}."
     print_result({"queue": name, "deleted": True}, text, as_json=as_json)
 
 
+@grouped
 def pause(
     name: Name,
     reason: Annotated[
@@ -115,9 +108,8 @@ def pause(
     ] = None,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Have no worker pop a queue; what runs finishes. Takes the right to update the queue."""
     if until is not None and lasting is not None:
@@ -132,24 +124,24 @@ def pause(
     async def work(queues: Queues, signed: Client) -> QueueResponse:
         return await queues.pause_one(asked)
 
-    done = with_queues(Options(url, settings, client), work)
+    done = with_queues(given, work)
     text = f"Queue {name} is {pause_text(done, utc=utc)}. To go on: openiap-worker queues resume"
     print_result(shown(done), f"{text} {name}", as_json=as_json)
 
 
+@grouped
 def resume(
     name: Name,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Let workers pop a queue again."""
 
     async def work(queues: Queues, signed: Client) -> QueueResponse:
         return await queues.resume_one(QueueResumePayload(name=name))
 
-    done = with_queues(Options(url, settings, client), work)
+    done = with_queues(given, work)
     print_result(shown(done), f"Queue {name} is popped.", as_json=as_json)
 
 

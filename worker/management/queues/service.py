@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.engine.fleet.report import report_of
 from worker.engine.pause import PAUSE, Pause
 from worker.management.errors import ValidationError, said_by_openiap
 from worker.management.items.service import Items
@@ -22,8 +23,7 @@ from worker.management.queues.errors import (
     QueueKeptError,
     QueueNotFoundError,
 )
-from worker.management.queues.last_hour import last_hour
-from worker.management.queues.store import QueueStore
+from worker.management.queues.store import STATES, QueueStore
 from worker.management.queues.types import (
     QueueCreatePayload,
     QueueDeletePayload,
@@ -43,6 +43,9 @@ from worker.management.queues.types import (
     SortBy,
     queue_of,
 )
+from worker.management.workers.hours import hours_of_fleet
+from worker.management.workers.store import WorkerStore
+from worker.management.workers.types import HourResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied
 from worker.openiap.fields import id_of, object_of, text_of, whole
@@ -52,7 +55,6 @@ from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
 MINUTE: Final = timedelta(minutes=1)
-HOUR: Final = timedelta(hours=1)
 MOST_GROUPS: Final = 5
 OnGone = Callable[[int], None]
 
@@ -71,6 +73,7 @@ class Queues:
     def __init__(self, client: Client) -> None:
         self._store = QueueStore(client)
         self._items = Items(client)
+        self._fleet = WorkerStore(client)
 
     async def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
         """Return a queue whole.
@@ -81,10 +84,12 @@ class Queues:
         with said_by_openiap():
             document = await self._found(payload.name)
             now = datetime.now(UTC)
-            workers = await self._workers(now - HOUR)
-            listed = await self._listed(document, now, workers)
+            workers = await self._workers(now - MINUTE)
+            held = await self._store.count(payload.name)
+            listed = _with_counts(queue_of(document, now), held, None, workers, now)
             load = await self._store.load(payload.name, now)
             ended = await self._store.ended_within(payload.name, now, MINUTE)
+            hour = await self._last_hour(payload.name, now)
         errors = await self._items.get_groups(
             ItemsGetGroupsPayload(filter=ItemFilter(queue=payload.name))
         )
@@ -94,7 +99,7 @@ class Queues:
             due=load.waiting,
             oldest_processing=load.oldest_running if load.running else None,
             items_per_second=ended / MINUTE.total_seconds(),
-            last_hour=last_hour(workers, payload.name),
+            last_hour=hour,
             errors=errors[:MOST_GROUPS],
         )
 
@@ -106,15 +111,8 @@ class Queues:
     async def get_plist(self, payload: QueuesGetPListPayload) -> PaginatedResponse[QueueResponse]:
         """Return a page of queues, and how many there are."""
         with said_by_openiap():
-            by_name = payload.sort_by == "name"
-            found = await self._all(
-                payload.filter, payload.sort_by, payload.sort_direction, count=not by_name
-            )
-            page = found[payload.offset : payload.offset + payload.limit]
-            if by_name:  # what is not shown is not counted
-                now = datetime.now(UTC)
-                workers = await self._workers(now - MINUTE)
-                page = [await self._counted(queue, now, workers) for queue in page]
+            found = await self._all(payload.filter, payload.sort_by, payload.sort_direction)
+        page = found[payload.offset : payload.offset + payload.limit]
         return PaginatedResponse(
             items=page, total=len(found), limit=payload.limit, offset=payload.offset
         )
@@ -305,7 +303,7 @@ class Queues:
         return queue_of(rest if value is None else {**rest, PAUSE: value}, now)
 
     async def _all(
-        self, filter: QueueFilter, sort_by: SortBy, direction: str, *, count: bool = True
+        self, filter: QueueFilter, sort_by: SortBy, direction: str
     ) -> list[QueueResponse]:
         now = datetime.now(UTC)  # looking writes nothing, and asking for the server's time does
         documents: dict[str, JsonObject] = {}
@@ -314,42 +312,28 @@ class Queues:
             documents.setdefault(text_of(document.get("name")), document)
         found = [queue_of(one, now) for name, one in documents.items() if name]
         found = [queue for queue in found if fits(queue, filter)]
-        if count:
+        if found:
             workers = await self._workers(now - MINUTE)
-            found = [await self._counted(queue, now, workers) for queue in found]
+            items, oldest = await self._store.tally(), await self._store.waiting(now)
+            none = dict.fromkeys(STATES, 0)
+            found = [
+                _with_counts(
+                    queue,
+                    items.get(queue.name, none),
+                    _age(oldest.get(queue.name), now),
+                    workers,
+                    now,
+                )
+                for queue in found
+            ]
         found.sort(key=lambda queue: queue.name)
         found.sort(key=lambda queue: rank(queue, sort_by), reverse=direction == "desc")
         return found
 
-    async def _listed(
-        self, document: JsonObject, now: datetime, workers: Sequence[JsonObject]
-    ) -> QueueResponse:
-        return await self._counted(queue_of(document, now), now, workers, oldest=False)
-
-    async def _counted(
-        self,
-        queue: QueueResponse,
-        now: datetime,
-        workers: Sequence[JsonObject],
-        *,
-        oldest: bool = True,
-    ) -> QueueResponse:
-        items = await self._store.count(queue.name)
-        waiting = None
-        if oldest and items["new"]:
-            load = await self._store.load(queue.name, now)
-            waiting = load.oldest_waiting if load.waiting else None
-        living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
-        slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
-        working = [one for one in slots if one]
-        return queue.model_copy(
-            update={
-                "items": QueueItemsResponse(**items),
-                "oldest_waiting": waiting,
-                "workers": len(working),
-                "slots": sum(working),
-            }
-        )
+    async def _last_hour(self, name: str, now: datetime) -> HourResponse | None:
+        documents = await self._fleet.get_list(queue=name)
+        reports = [report for one in documents if (report := report_of(one, now)) is not None]
+        return hours_of_fleet(reports, now).get(name)
 
     async def _workers(self, since: datetime) -> list[JsonObject]:
         try:
@@ -409,3 +393,33 @@ class Queues:
             return await ServerClock(self._store.client).now()
         except AccessDenied:
             return datetime.now(UTC)
+
+
+def _with_counts(
+    queue: QueueResponse,
+    items: Mapping[str, int],
+    oldest: float | None,
+    workers: Sequence[JsonObject],
+    now: datetime,
+) -> QueueResponse:
+    """Return a queue with what was counted.
+
+    Args:
+        oldest: seconds that an item waits; None for none.
+        workers: documents; those that were not heard of in the last minute are left out.
+    """
+    living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
+    slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
+    working = [one for one in slots if one]
+    return queue.model_copy(
+        update={
+            "items": QueueItemsResponse(**items),
+            "oldest_waiting": oldest,
+            "workers": len(working),
+            "slots": sum(working),
+        }
+    )
+
+
+def _age(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else max(0.0, (now - since).total_seconds())

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.engine.pause import Pause, pause_of
 from worker.management.items.types import ErrorGroupResponse, ItemFilter
 from worker.management.paging import Direction, PaginationParams
+from worker.management.workers.types import HourResponse
 from worker.openiap.fields import id_of, number, text_of
 from worker.openiap.workitem import JsonObject
 
@@ -211,18 +212,8 @@ class QueueDetailResponse(QueueResponse):
     due: int = 0
     oldest_processing: float | None = None
     items_per_second: float = 0.0
-    last_hour: "LastHourResponse | None" = None
+    last_hour: HourResponse | None = None
     errors: list[ErrorGroupResponse] = []
-
-
-class LastHourResponse(BaseModel):
-    """Items that ended in the last hour, and the seconds that they waited and ran."""
-
-    items: int
-    wait_median: float | None = None
-    wait_95: float | None = None
-    run_median: float | None = None
-    run_95: float | None = None
 
 
 class QueuePurgeResponse(BaseModel):

@@ -42,7 +42,7 @@ class WorkerGetPayload(_Asked):
 
 
 class WorkersGetListPayload(_Asked):
-    """All workers."""
+    """All workers, with what each does now."""
 
     filter: WorkerFilter = WorkerFilter()
     sort_by: SortBy = "id"

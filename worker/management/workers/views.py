@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.engine.fleet.presence import is_gone
 from worker.engine.fleet.report import Answer, QueueReport, Report
@@ -18,6 +18,8 @@ from worker.management.workers.types import (
     WorkerResponse,
     WorkerState,
 )
+
+W = TypeVar("W", bound=WorkerResponse)
 
 
 def worker_of(report: Report, document: Mapping[str, Any], dead_after: float) -> WorkerResponse:
@@ -84,12 +86,10 @@ def detail_of(
     )
 
 
-def sorted_by(
-    workers: Sequence[WorkerResponse], field: SortBy, direction: Direction
-) -> list[WorkerResponse]:
+def sorted_by(workers: Sequence[W], field: SortBy, direction: Direction) -> list[W]:
     """Return workers in an order; those without the value come last."""
 
-    def place(worker: WorkerResponse) -> tuple[Any, str]:
+    def place(worker: W) -> tuple[Any, str]:
         value: Any = getattr(worker, field)
         return (value.timestamp() if isinstance(value, datetime) else value), worker.id
 
