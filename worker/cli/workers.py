@@ -111,7 +111,8 @@ def list_workers(
 
     found = with_client(chosen, work)
     if as_json:
-        print_json([one.model_dump(mode="json") for one in found])
+        listed = set(WorkerResponse.model_fields)
+        print_json([one.model_dump(mode="json", include=listed) for one in found])
     elif not found:
         to_stdout().print("No workers.")
     else:

@@ -111,12 +111,17 @@ async def test_chains(signed_in: Terminal) -> None:
 async def test_the_api(signed_in: Terminal) -> None:
     await signed_in.paste("openiap-worker queues create greetings")
     port = free_port()
-    begin, ask = shown("api: Begin").strip(), shown("api: Ask")
+    begin = shown("api: Begin").strip()
+    *ask, sign_out = shown("api: Ask").strip().splitlines()
+    asked = "\n".join([*ask, shown("api: Ask 2").strip(), sign_out])
     await signed_in.begin(begin.replace("8090", str(port)))
     await answers(port)
-    told = await signed_in.paste(ask.replace("8090", str(port)))
+    told = await signed_in.paste(asked.replace("8090", str(port)))
     assert '"total":1' in told
     assert '"state":"done"' in told or '"state":"running"' in told
+    assert '"reason":"the bank is shut"' in told
+    assert '"what":"purge"' in told
+    assert '"what":"delete queue"' in told
 
 
 @pytest.mark.dear

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -35,7 +35,7 @@ from worker.management.workers.types import (
     WorkersSteerBatchResponse,
     WorkerSteerPayload,
 )
-from worker.management.workers.views import detail_of, sorted_by, worker_of
+from worker.management.workers.views import detail_of, sorted_by, without, worker_of
 from worker.openiap.client import Client
 from worker.openiap.fields import id_of, object_of, objects_of, text_of
 from worker.openiap.workitem import JsonObject
@@ -76,6 +76,7 @@ class Workers:
             for document in await self._store.get_list(ids=[payload.id]):
                 report = report_of(document, now)
                 if report is not None:
+                    report = without(report, await self._store.get_hidden(_queues_of([report])))
                     return detail_of(report, document, now, self._dead_after)
         raise WorkerNotFoundError(payload.id)
 
@@ -240,11 +241,14 @@ class Workers:
             if now is None:
                 now = await self._store.now()
             documents = await self._store.get_list(ids=filter.ids, queue=filter.queue)
+            told = [(report_of(document, now), document) for document in documents]
+            reports = [(report, document) for report, document in told if report is not None]
+            hidden = await self._store.get_hidden(_queues_of(report for report, _ in reports))
+        if filter.queue in hidden:
+            return []
         found = []
-        for document in documents:
-            report = report_of(document, now)
-            if report is None:
-                continue
+        for whole, document in reports:
+            report = without(whole, hidden)
             worker = worker_of(report, document, self._dead_after)
             if filter.states and worker.state not in filter.states:
                 continue
@@ -269,6 +273,14 @@ def _check(payload: WorkerSteerPayload | WorkersSteerBatchPayload) -> None:
             raise CommandValueError("log_level", payload.value, LEVELS)
     elif payload.value is not None:
         raise ValidationError(f"{payload.action} takes no value.", {"part": "value"})
+
+
+def _queues_of(reports: Iterable[Report]) -> set[str]:
+    return {
+        name
+        for report in reports
+        for name in (*(one.name for one in report.queues), *(one.queue for one in report.claimed))
+    }
 
 
 def _said(document: JsonObject, command: str, name: str) -> SteeredResponse | None:

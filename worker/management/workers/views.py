@@ -1,9 +1,10 @@
 """What is answered of workers, made of what they told. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.engine.fleet.presence import is_gone
 from worker.engine.fleet.report import Answer, QueueReport, Report
@@ -20,6 +21,7 @@ from worker.management.workers.types import (
 )
 
 W = TypeVar("W", bound=WorkerResponse)
+OF_OTHERS: Final = "of a queue that this user does not see"
 
 
 def worker_of(report: Report, document: Mapping[str, Any], dead_after: float) -> WorkerResponse:
@@ -83,6 +85,23 @@ def detail_of(
         items=items,
         hour=list(hours_of_fleet([report], now).values()),
         answers=[_answer(one) for one in report.answers],
+    )
+
+
+def without(report: Report, hidden: Collection[str]) -> Report:
+    """Return what a worker tells, less what is of some queues."""
+
+    def shown(text: str) -> str:
+        return OF_OTHERS if any(name in text for name in hidden) else text
+
+    if not hidden:
+        return report
+    return replace(
+        report,
+        queues=tuple(one for one in report.queues if one.name not in hidden),
+        claimed=tuple(one for one in report.claimed if one.queue not in hidden),
+        not_ready={shown(name): shown(text) for name, text in report.not_ready.items()},
+        answers=tuple(replace(one, text=shown(one.text)) for one in report.answers),
     )
 
 
