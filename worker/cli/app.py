@@ -21,8 +21,8 @@ from worker._version import __version__
 from worker.cli.shared.errors import FAILED, USAGE_ERROR, CommandError, explain, usage_error
 from worker.cli.shared.flags import without_types
 from worker.cli.shared.usage import as_sentence
-from worker.forks import open_standard_streams
 from worker.settings import is_text
+from worker.standard_streams import open_standard_streams
 
 HELP = """The work item worker for OpenIAP: typed Python functions, and no item lost.
 
