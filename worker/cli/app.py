@@ -44,6 +44,8 @@ MOST_SHOWN: Final = 200
 OWN_DEBUG = frozenset({"replay"})
 """Commands to which --debug means more than a traceback."""
 
+VERSION: Final = "--version"
+
 COMMANDS: Final = (
     "demo",
     "run",
@@ -83,9 +85,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and exit."
-        ),
+        typer.Option(VERSION, callback=_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")
@@ -98,7 +98,8 @@ def command_line(first: str = "") -> typer.Typer:
     """Return the command line.
 
     Args:
-        first: the first word; where it is a command, that one alone is imported.
+        first: the first word; where it is a command, that one alone is imported, and none where it
+            asks for the version.
     """
     app = typer.Typer(
         name="openiap-worker",
@@ -109,7 +110,8 @@ def command_line(first: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    for name in (first,) if first in COMMANDS else COMMANDS:
+    wanted = (first,) if first in COMMANDS else () if first == VERSION else COMMANDS
+    for name in wanted:
         inside = ".command" if name in FOLDERS else ""
         room = import_module(f"worker.cli.{name}{inside}")
         if name in GROUPS:

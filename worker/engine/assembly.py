@@ -52,8 +52,8 @@ from worker.engine.shutdown import Shutdown
 from worker.engine.steering import Steering
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.openiap.client import Client
-from worker.openiap.connection import Connection, LinkTimes
-from worker.openiap.factory import client_maker
+from worker.openiap.connection import Connection
+from worker.openiap.factory import client_maker, link_times
 from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
@@ -438,12 +438,7 @@ class Assembly:
 
     def _pool(self, queues: Queues, registration: Registration) -> Pool:
         settings = self.settings
-        times = LinkTimes(
-            reconnect_min=settings.reconnect_min,
-            reconnect_max=settings.reconnect_max,
-            watchdog_interval=settings.watchdog_interval,
-            connect_timeout=settings.call_timeout,
-        )
+        times = link_times(settings)
 
         async def connected(connection: Connection) -> None:
             if connection is connections[0]:

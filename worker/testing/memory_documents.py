@@ -54,6 +54,7 @@ class MemoryDocuments:
         projection: object = None,
         orderby: Mapping[str, int] | None = None,
         *,
+        skip: int = 0,
         top: int = 100,
         skip: int = 0,
         timeout: float | None = None,
