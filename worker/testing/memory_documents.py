@@ -56,7 +56,6 @@ class MemoryDocuments:
         *,
         skip: int = 0,
         top: int = 100,
-        skip: int = 0,
         timeout: float | None = None,
     ) -> list[JsonObject]:
         """Return copies of what matches; whole documents, whatever the projection."""
