@@ -54,6 +54,7 @@ class MemoryDocuments:
         projection: object = None,
         orderby: Mapping[str, int] | None = None,
         *,
+        skip: int = 0,
         top: int = 100,
         timeout: float | None = None,
     ) -> list[JsonObject]:
@@ -61,7 +62,7 @@ class MemoryDocuments:
         found = self._matching(collectionname, query)
         for field, direction in reversed(list((orderby or {}).items())):
             found.sort(key=lambda document: document[field], reverse=direction < 0)
-        return [_copy(document) for document in found[:top]]
+        return [_copy(document) for document in found[skip : skip + top]]
 
     async def insert_one(
         self, collectionname: str, item: JsonObject, *, timeout: float | None = None

@@ -12,10 +12,19 @@ from worker.management.items.types import (
     BatchPreviewResponse,
     BatchResponse,
     ItemFilter,
-    ItemsDeleteBatchPayload,
     ItemsGetGroupsPayload,
 )
 from worker.management.paging import PaginatedResponse
+from worker.management.queues.decisions import (
+    MINUTE,
+    age_of,
+    batch_of,
+    fits,
+    granted,
+    rank,
+    values_of,
+    with_counts,
+)
 from worker.management.queues.errors import (
     PrincipalNotFoundError,
     QueueExistsError,
@@ -31,7 +40,6 @@ from worker.management.queues.types import (
     QueueFilter,
     QueueGetCountPayload,
     QueueGetPayload,
-    QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -48,13 +56,11 @@ from worker.management.workers.store import WorkerStore
 from worker.management.workers.types import HourResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied
-from worker.openiap.fields import id_of, number, object_of, text_of, whole
+from worker.openiap.fields import id_of, text_of
 from worker.openiap.rights import WORKS, rights_of
-from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
-MINUTE: Final = timedelta(minutes=1)
 MOST_GROUPS: Final = 5
 OnGone = Callable[[int], None]
 
@@ -86,7 +92,7 @@ class Queues:
             now = datetime.now(UTC)
             workers = await self._workers(now - MINUTE)
             held = await self._store.count(payload.name)
-            listed = _with_counts(queue_of(document, now), held, None, workers, now)
+            listed = with_counts(queue_of(document, now), held, None, workers, now)
             load = await self._store.load(payload.name, now)
             ended = await self._store.ended_within(payload.name, now, MINUTE)
             hour = await self._last_hour(payload.name, now)
@@ -143,11 +149,11 @@ class Queues:
             if await self._store.get_one(name) is not None:
                 raise QueueExistsError(name)
             chain, entries = await self._chain(payload), await self._entries(payload.workers)
-            await self._store.create_one(name, _values(payload), chain)
+            await self._store.create_one(name, values_of(payload), chain)
             made = await self._found(name)
             # Rights are written once there are some, so that those of the maker stay.
             later = chain if self._store.administers else {}
-            return await self._written(made, {**later, **_granted(made, entries)})
+            return await self._written(made, {**later, **granted(made, entries)})
 
     async def update_one(self, payload: QueueUpdatePayload) -> QueueResponse:
         """Change a queue; the answer says what is unwise about it.
@@ -160,8 +166,8 @@ class Queues:
         with said_by_openiap():
             document = await self._found(payload.name)
             chain, entries = await self._chain(payload), await self._entries(payload.workers)
-            granted = _granted(document, entries)
-            return await self._written(document, {**_values(payload), **chain, **granted})
+            rights = granted(document, entries)
+            return await self._written(document, {**values_of(payload), **chain, **rights})
 
     async def delete_one(self, payload: QueueDeletePayload, on_gone: OnGone = nobody) -> None:
         """Delete a queue with all its items.
@@ -209,7 +215,7 @@ class Queues:
             on_gone(response.done - told)
             told = response.done
 
-        done = await self._items.delete_batch(_batch_of(payload), on_progress)
+        done = await self._items.delete_batch(batch_of(payload), on_progress)
         return QueuePurgeResponse(
             queue=name, deleted=done.done, changed=done.changed, failed=done.failed
         )
@@ -232,7 +238,7 @@ class Queues:
             return await self._whole(payload.name)
         with said_by_openiap():
             await self._found(payload.name)
-        return await self._items.preview_batch(_batch_of(payload))
+        return await self._items.preview_batch(batch_of(payload))
 
     async def pause_one(self, payload: QueuePausePayload) -> QueueResponse:
         """Have no worker of the fleet pop a queue, until it is resumed or the pause is over; items
@@ -311,23 +317,23 @@ class Queues:
             # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
             documents.setdefault(text_of(document.get("name")), document)
         found = [queue_of(one, now) for name, one in documents.items() if name]
-        found = [queue for queue in found if _fits(queue, filter)]
+        found = [queue for queue in found if fits(queue, filter)]
         if found:
             workers = await self._workers(now - MINUTE)
             items, oldest = await self._store.tally(), await self._store.waiting(now)
             none = dict.fromkeys(STATES, 0)
             found = [
-                _with_counts(
+                with_counts(
                     queue,
                     items.get(queue.name, none),
-                    _age(oldest.get(queue.name), now),
+                    age_of(oldest.get(queue.name), now),
                     workers,
                     now,
                 )
                 for queue in found
             ]
         found.sort(key=lambda queue: queue.name)
-        found.sort(key=lambda queue: _rank(queue, sort_by), reverse=direction == "desc")
+        found.sort(key=lambda queue: rank(queue, sort_by), reverse=direction == "desc")
         return found
 
     async def _last_hour(self, name: str, now: datetime) -> HourResponse | None:
@@ -393,87 +399,3 @@ class Queues:
             return await ServerClock(self._store.client).now()
         except AccessDenied:
             return datetime.now(UTC)
-
-
-def _batch_of(payload: QueuePurgePayload) -> ItemsDeleteBatchPayload:
-    """Return a purge with a filter as a change of many items.
-
-    Raises:
-        ValidationError: the filter is for another queue.
-    """
-    name, filter = payload.name, payload.filter
-    if filter.queue not in (None, name):
-        raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
-    return ItemsDeleteBatchPayload(
-        filter=filter.model_copy(update={"queue": name}), before=payload.before
-    )
-
-
-def _values(payload: QueueCreatePayload | QueueUpdatePayload) -> dict[str, Any]:
-    """Return what the protocol carries."""
-    found = {
-        "maxretries": payload.max_retries,
-        "retrydelay": payload.retry_delay,
-        "initialdelay": payload.initial_delay,
-        "amqpqueue": payload.amqp_queue,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _granted(document: JsonObject, entries: Sequence[JsonObject]) -> dict[str, Any]:
-    """Return a queue's whole access list with these entries; {} without any. Rights that somebody
-    has beyond them stay."""
-    if not entries:
-        return {}
-    acl = [dict(ace) for ace in document.get("_acl") or ()]
-    for entry in entries:
-        mine = next((ace for ace in acl if ace.get("_id") == entry["_id"]), None)
-        if mine is None:
-            acl.append(dict(entry))
-        else:
-            mine["rights"] = number(mine.get("rights")) | WORKS
-    return {"_acl": acl}
-
-
-def _with_counts(
-    queue: QueueResponse,
-    items: Mapping[str, int],
-    oldest: float | None,
-    workers: Sequence[JsonObject],
-    now: datetime,
-) -> QueueResponse:
-    """Return a queue with what was counted.
-
-    Args:
-        oldest: seconds that an item waits; None for none.
-        workers: documents; those that were not heard of in the last minute are left out.
-    """
-    living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
-    slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
-    working = [one for one in slots if one]
-    return queue.model_copy(
-        update={
-            "items": QueueItemsResponse(**items),
-            "oldest_waiting": oldest,
-            "workers": len(working),
-            "slots": sum(working),
-        }
-    )
-
-
-def _age(since: datetime | None, now: datetime) -> float | None:
-    return None if since is None else max(0.0, (now - since).total_seconds())
-
-
-def _fits(queue: QueueResponse, filter: QueueFilter) -> bool:
-    if filter.name is not None and filter.name.casefold() not in queue.name.casefold():
-        return False
-    return filter.paused is None or filter.paused is (queue.paused is not None)
-
-
-def _rank(queue: QueueResponse, sort_by: SortBy) -> Any:
-    if sort_by == "name":
-        return queue.name
-    if sort_by == "oldest":
-        return queue.oldest_waiting or 0.0
-    return 0 if queue.items is None else getattr(queue.items, sort_by)
