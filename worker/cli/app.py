@@ -12,8 +12,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -187,6 +188,12 @@ def ending(code: int) -> int:
     return code
 
 
+@lru_cache
+def _parser(first: str) -> Any:
+    """Return what parses and runs a command; made once, where more than one is run in a process."""
+    return without_types(typer.main.get_command(command_line(first)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -203,8 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_text(given)
         check_folder()
-        command = without_types(typer.main.get_command(command_line(given[0] if given else "")))
-        code = command(args=given, prog_name="openiap-worker", standalone_mode=False)
+        first = given[0] if given and given[0] in COMMANDS else ""
+        code = _parser(first)(args=given, prog_name="openiap-worker", standalone_mode=False)
         return ending(code if isinstance(code, int) else 0)
     except SystemExit as stop:
         return ending(stop.code if isinstance(stop.code, int) else FAILED)
