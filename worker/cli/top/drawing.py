@@ -62,7 +62,7 @@ def screen_of(
 
 def fitted(text: object, width: int, *, right: bool = False, style: str = "") -> Text:
     """Return text in so many cells; a cut one ends with "~"."""
-    shown = " ".join(safe(text).plain.split()) if not isinstance(text, Text) else text.plain
+    shown = safe(text).plain.replace("\n", " ").replace("\t", " ")
     taken = cell_len(shown)
     if taken > width:
         shown = set_cell_size(shown, max(0, width - 1)) + ("~" if width > 0 else "")
@@ -144,7 +144,7 @@ def _body(board: Board, view: View, rows: Sequence[Row] | None, screen: Screen) 
         page = view.page
         shown = page.lines[page.first : page.first + room]
         lines = [fitted(page.title, width, style="bold")]
-        lines += [_as_it_stands(line, width) for line in shown]
+        lines += [fitted(line, width) for line in shown]
         return lines + [fitted("", width)] * (room + 1 - len(lines))
     columns = _widths(COLUMNS[view.tab], width)
     heading = _line(columns, [column.name for column in COLUMNS[view.tab]], "bold underline")
@@ -160,11 +160,6 @@ def _body(board: Board, view: View, rows: Sequence[Row] | None, screen: Screen) 
         style = f"{row.style} reverse".strip() if place == at else row.style
         lines.append(_line(columns, row.cells, style))
     return lines + [fitted("", width)] * (room + 1 - len(lines))
-
-
-def _as_it_stands(line: str, width: int) -> Text:
-    """Return a line with its own spaces."""
-    return fitted(Text(safe(line).plain.replace("\t", " ").replace("\n", " ")), width)
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[tuple[int, Column]]:

@@ -11,17 +11,21 @@ from worker.openiap.client import Client
 
 EVERY: Final = 1.0
 """Seconds between two questions, at least."""
+FIRST: Final = 8
+"""Questions that the first picture takes; they are asked at once."""
 
 
 class Pace:
-    """Turns: one at a time, first come first served, no more than one in ``EVERY`` seconds.
+    """Turns: one at a time, first come first served, no more than one in ``EVERY`` seconds after
+    the first picture.
 
     After a call that took long the next one waits as long again, so that a server that has much to
     do is not asked for half of its time.
     """
 
-    def __init__(self, every: float = EVERY) -> None:
+    def __init__(self, every: float = EVERY, first: int = FIRST) -> None:
         self._every = every
+        self._first = first
         self._lock = asyncio.Lock()
         self._next = 0.0
 
@@ -29,7 +33,10 @@ class Pace:
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a turn; it lasts until the block ends."""
         async with self._lock:
-            await asyncio.sleep(max(0.0, self._next - monotonic()))
+            if self._first > 0:
+                self._first -= 1
+            else:
+                await asyncio.sleep(max(0.0, self._next - monotonic()))
             began = monotonic()
             self._next = began + self._every
             try:
