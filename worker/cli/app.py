@@ -59,6 +59,7 @@ COMMANDS: Final = (
     "queues",
     "breakers",
     "workers",
+    "top",
     "schedules",
     "api",
     "retention",
@@ -72,7 +73,10 @@ COMMANDS: Final = (
 GROUPS: Final = frozenset({"items", "queues", "breakers", "workers", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
 FOLDERS: Final = frozenset(
-    {"demo", "new", "dev", "items", "replay", "queues", "doctor", "package", "scaler", "guide"}
+    {
+        *("demo", "new", "dev", "items", "replay", "queues", "top", "doctor", "package"),
+        *("scaler", "guide"),
+    }
 )
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
