@@ -1,19 +1,24 @@
 """``api``: what operators see and do, over HTTP."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from worker.cli.shared.client import run_async
+from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import usage_error
-from worker.cli.shared.options import ClientName, Options, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.handlers import handlers_of
+from worker.cli.shared.options import AllOptions, settings_of
 from worker.cli.shared.output import print_json, show_facts, to_stdout
 
 PORT: Final = 8090
 
 
+@grouped
 def api(
     host: Annotated[
         str,
@@ -53,13 +58,21 @@ def api(
             " openiap-worker contract. Default: they are not checked.",
         ),
     ] = None,
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handlers",
+            metavar="MODULE",
+            help="Modules with handlers whose schedules can be fired through it, since their code"
+            " makes the payload; may be given several times. Default: none.",
+            autocompletion=handler_modules,
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the address as JSON once it listens.")
     ] = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Serve what operators see and do as an API over HTTP, with OpenAPI under /api/v1.
 
@@ -77,7 +90,7 @@ def api(
     from worker.telemetry.standard_logging import StandardLogging
     from worker.web_server import told_to_stop
 
-    loaded = settings_of(Options(url, settings, client, assignments))
+    loaded = settings_of(given)
     chosen = loaded.settings
     if not chosen.url:
         raise usage_error(NO_URL)
@@ -89,6 +102,11 @@ def api(
         from worker.app.contracts import Contracts  # brings jsonschema along
 
         checks = Contracts.read(contracts)
+    schedules = None
+    if handlers:
+        from worker.engine.scheduler.timetable import timetable
+
+        schedules = timetable(handlers_of(given, handlers)[1], datetime.now(UTC))
     log = Log(
         chosen.log_level,
         form=form_for(chosen.log_format, loaded.environment, sys.stderr),
@@ -102,7 +120,7 @@ def api(
             behind_proxy=behind_proxy,
             hosts=serving.hosts,
         )
-        state = Api(chosen, options, log, contracts=checks)
+        state = Api(chosen, options, log, contracts=checks, schedules=schedules)
         spoken = StandardLogging(log)
         spoken.start()
         try:

@@ -6,16 +6,9 @@ import typer
 
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_view import moment
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    settings_of,
-)
+from worker.cli.shared.options import AsJson, Options, Utc, settings_of
 from worker.cli.shared.output import print_json, safe, show_noted, to_stdout
 from worker.management.queues.breakers import (
     BreakerResponse,
@@ -47,16 +40,16 @@ POPPED = {"popped": "popped", "probe": "one tries next", "shut": "not popped"}
 
 
 @app.command("list")
+@grouped
 def list_breakers(
     queue: Queue = None,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """List the breakers that workers have brought, for each queue that needs them."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> list[BreakerResponse]:
         return await Breakers(signed).get_list(BreakersGetListPayload(queue=queue))
@@ -71,44 +64,44 @@ def list_breakers(
 
 
 @app.command("open")
+@grouped
 def open_breaker(
     name: Name,
     reason: Reason = "",
     queue: Queue = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Have nothing popped that needs it, until it is closed or left to itself."""
-    _force(name, "open", reason, queue, Options(url, settings, client), as_json=as_json)
+    _force(name, "open", reason, queue, given, as_json=as_json)
 
 
 @app.command("close")
+@grouped
 def close(
     name: Name,
     reason: Reason = "",
     queue: Queue = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Keep it closed whatever happens: errors count as any other, and cost attempts."""
-    _force(name, "close", reason, queue, Options(url, settings, client), as_json=as_json)
+    _force(name, "close", reason, queue, given, as_json=as_json)
 
 
 @app.command("auto")
+@grouped
 def auto(
     name: Name,
     queue: Queue = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Leave it to itself again; it begins closed."""
-    _force(name, "auto", "", queue, Options(url, settings, client), as_json=as_json)
+    _force(name, "auto", "", queue, given, as_json=as_json)
 
 
 def _force(

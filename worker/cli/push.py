@@ -12,7 +12,8 @@ from worker.cli.shared.asking import bar
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, explain, no_queue, usage_error
-from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AsJson, Options, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.paths import shown
 from worker.cli.shared.payloads import UTF_8, moment, payload, payloads_from
@@ -30,6 +31,7 @@ MOST: Final = 1_000_000
 """Items of one command; they are made before the first is pushed."""
 
 
+@grouped
 def push(
     queue: Annotated[
         str,
@@ -105,9 +107,8 @@ def push(
         ),
     ] = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Push items to a queue.
 
@@ -137,7 +138,7 @@ def push(
         pushes = [options.push(queue, payload) for payload in checked]
     except ValueError as error:
         raise usage_error(f"--unique: {error}.") from None
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
     sent: dict[int, Sent] = {}
     """What the server has for certain, by the place of its push; also when the others fail."""
 

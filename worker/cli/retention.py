@@ -9,19 +9,10 @@ import typer
 from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.documents import PAGE, pages
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import handlers_of
 from worker.cli.shared.item_view import moment
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Handlers,
-    Options,
-    Set,
-    SettingsFile,
-    Url,
-    Utc,
-    Yes,
-)
+from worker.cli.shared.options import AllOptions, AsJson, Handlers, Utc, Yes
 from worker.cli.shared.output import many, print_json, show, to_stderr, to_stdout
 from worker.durations import text as duration_text
 from worker.engine.maintenance.retention import Rule, delete_batch, rules_of
@@ -78,6 +69,7 @@ class Expired:
         )
 
 
+@grouped
 def retention(
     handlers: Handlers = None,
     delete: Annotated[
@@ -86,16 +78,14 @@ def retention(
     yes: Yes = False,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Show which finished items the handlers' keep and keep_failed give up; --delete deletes them.
 
     A running worker does the same about once an hour.
     """
-    chosen, found = handlers_of(Options(url, settings, client, assignments), handlers)
+    chosen, found = handlers_of(given, handlers)
     rules = rules_of(registered.handler for registered in found)
     if not rules:
         to_stderr().print("No handler says keep or keep_failed: items are kept for ever.")

@@ -11,8 +11,9 @@ from worker.app.registry import load_modules
 from worker.cli.shared.client import refused, run_async
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import CommandError
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import both, settings_with_handlers
-from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile, Url
+from worker.cli.shared.options import AllOptions, Handlers, Modules
 from worker.openiap.errors import AccessDenied
 from worker.runloop import Restart
 from worker.telemetry.printed import Printed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from worker.engine.daemon import Daemon
 
 
+@grouped
 def run(
     modules: Modules = None,
     handlers: Handlers = None,
@@ -36,10 +38,8 @@ def run(
     once: Annotated[
         bool, typer.Option("--once", help="Exit when the queues are empty.", show_default=False)
     ] = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Work the queues until SIGTERM or Ctrl-C.
 
@@ -51,7 +51,7 @@ def run(
 
     restart = Restart()
     loaded = settings_with_handlers(
-        Options(url, settings, client, assignments),
+        given,
         both(modules, handlers),
         queues=tuple(queue) if queue else None,
         once=True if once else None,

@@ -9,18 +9,9 @@ import typer
 
 from worker.app.cron import Cron
 from worker.cli.shared.client import with_client
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Handlers,
-    Options,
-    Set,
-    SettingsFile,
-    Url,
-    Utc,
-    settings_of,
-)
+from worker.cli.shared.options import AllOptions, AsJson, Handlers, Options, Utc, settings_of
 from worker.cli.shared.output import (
     print_json,
     print_result,
@@ -32,8 +23,12 @@ from worker.engine.scheduler.timetable import timetable
 from worker.management.schedules.service import Schedules
 from worker.management.schedules.types import (
     FiredResponse,
+    ScheduleFirePayload,
     ScheduleGetPayload,
+    SchedulePausePayload,
     ScheduleResponse,
+    ScheduleResumePayload,
+    SchedulesGetListPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.values import iso
@@ -57,17 +52,15 @@ MISSED_ONES = {
 
 
 @app.command("list")
+@grouped
 def list_schedules(
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """List the schedules that workers have brought, with last and next run on their own clock."""
-    given = Options(url, settings, client, assignments)
-    found = _with_schedules(given, lambda schedules: schedules.get_list())
+    found = _with_schedules(given, lambda one: one.get_list(SchedulesGetListPayload()))
     if as_json:
         print_json([_shown(one) for one in found])
     elif not found:
@@ -78,18 +71,16 @@ def list_schedules(
 
 
 @app.command("show")
+@grouped
 def show_one(
     name: Name,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Show one schedule: last and next run, and what was missed."""
     asked = ScheduleGetPayload.model_construct(name=name)
-    given = Options(url, settings, client, assignments)
     found = _with_schedules(given, lambda schedules: schedules.get_one(asked))
     if as_json:
         print_json(_shown(found))
@@ -110,54 +101,50 @@ def show_one(
 
 
 @app.command("pause")
+@grouped
 def pause(
     name: Name,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Let no tick happen until it is resumed; takes the right to update its queue."""
-    asked = ScheduleGetPayload.model_construct(name=name)
-    given = Options(url, settings, client, assignments)
+    asked = SchedulePausePayload.model_construct(name=name)
     found = _with_schedules(given, lambda schedules: schedules.pause_one(asked))
     print_result(_shown(found), f"Paused {found.full_name}.", as_json=as_json)
 
 
 @app.command("resume")
+@grouped
 def resume(
     name: Name,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Let it go on; what it missed is made good as it is declared, within a minute."""
-    asked = ScheduleGetPayload.model_construct(name=name)
-    given = Options(url, settings, client, assignments)
+    asked = ScheduleResumePayload.model_construct(name=name)
     found = _with_schedules(given, lambda schedules: schedules.resume_one(asked))
     print_result(_shown(found), f"Resumed {found.full_name}.", as_json=as_json)
 
 
 @app.command("fire")
+@grouped
 def fire(
     name: Name,
     handlers: Handlers = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Push one item as the schedule would, now, whatever its ticks and whether it is paused."""
-    chosen, registry = handlers_of(Options(url, settings, client, assignments), handlers)
+    chosen, registry = handlers_of(given, handlers)
     entries = timetable(registry, datetime.now(UTC))
-    asked = ScheduleGetPayload.model_construct(name=name)
+    asked = ScheduleFirePayload.model_construct(name=name)
 
     async def work(signed: Client) -> FiredResponse:
-        return await Schedules(signed, namespace=chosen.namespace).fire_one(asked, entries)
+        schedules = Schedules(signed, namespace=chosen.namespace, entries=entries)
+        return await schedules.fire_one(asked)
 
     fired = with_client(chosen, work)
     text = f"Pushed item {fired.id} to {fired.queue}."

@@ -1,5 +1,6 @@
 """``workers``: list, show, quiet, resume, stop, set, stacks."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -9,17 +10,9 @@ from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, usage_error
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_view import moment
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    Yes,
-    settings_of,
-)
+from worker.cli.shared.options import AsJson, Options, Utc, Yes, settings_of
 from worker.cli.shared.output import (
     many,
     print_json,
@@ -38,10 +31,11 @@ from worker.management.workers.types import (
     WorkerDetailResponse,
     WorkerFilter,
     WorkerGetPayload,
+    WorkerItem,
     WorkerResponse,
-    WorkersGetPListPayload,
-    WorkersSteerPayload,
-    WorkersSteerResponse,
+    WorkersGetListPayload,
+    WorkersSteerBatchPayload,
+    WorkersSteerBatchResponse,
 )
 from worker.openiap.client import Client
 from worker.openiap.values import iso
@@ -49,16 +43,8 @@ from worker.settings import Settings
 
 app = typer.Typer(help="Look at workers that run, and steer them.", no_args_is_help=True)
 
-MOST: Final = 100
 WITHIN: Final = "30s"
 
-Ids = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[ID]...", help="The workers' ids; or --all, --queue.", show_default=False
-    ),
-]
-All = Annotated[bool, typer.Option("--all", help="All workers that this user sees.")]
 Queue = Annotated[
     str | None,
     typer.Option("--queue", metavar="NAME", help="Those of a queue.", autocompletion=queue_names),
@@ -71,40 +57,70 @@ Within = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which workers are meant; there is no default for what changes them."""
+
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="The workers' ids; or --all, --queue.", show_default=False
+        ),
+    ] = None
+    all_of_them: Annotated[bool, typer.Option("--all", help="All workers that this user sees.")] = (
+        False
+    )
+    queue: Queue = None
+
+    def filter(self) -> WorkerFilter:
+        """Return the filter.
+
+        Raises:
+            CommandError: none is named, or too much is.
+        """
+        if self.all_of_them and (self.ids or self.queue is not None):
+            raise usage_error("--all: no ids and no --queue beside it.")
+        if not self.ids and not self.all_of_them and self.queue is None:
+            raise usage_error("Which workers? Give their ids, --queue NAME or --all.")
+        ids = list(self.ids or [])
+        return WorkerFilter.model_construct(ids=ids, queue=self.queue, states=[], trouble=None)
+
+
 @app.command("list")
+@grouped
 def list_workers(
     queue: Queue = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Those with trouble.")] = False,
     gone: Annotated[
         bool, typer.Option("--gone", help="Also those that ended within the last hour.")
     ] = False,
+    items: Annotated[
+        bool, typer.Option("--items", help="The items in flight instead, those of all workers.")
+    ] = False,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """List workers: what each works, how much, and what is amiss."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
     filter = WorkerFilter(
         queue=queue,
         states=[] if gone else ["working", "quiet", "dead"],
         trouble=True if trouble else None,
     )
 
-    async def work(signed: Client) -> list[WorkerResponse]:
-        workers, found = _workers(signed, chosen), list[WorkerResponse]()
-        while True:
-            page = await workers.get_plist(
-                WorkersGetPListPayload(filter=filter, limit=MOST, offset=len(found))
-            )
-            found += page.items
-            if len(found) >= page.total or not page.items:
-                return found
+    async def work(signed: Client) -> list[WorkerDetailResponse]:
+        return await _workers(signed, chosen).get_list(WorkersGetListPayload(filter=filter))
+
+    if items:
+        _show_all_items(with_client(chosen, work), as_json=as_json)
+        return
 
     found = with_client(chosen, work)
     if as_json:
-        print_json([one.model_dump(mode="json") for one in found])
+        listed = set(WorkerResponse.model_fields)
+        print_json([one.model_dump(mode="json", include=listed) for one in found])
     elif not found:
         to_stdout().print("No workers.")
     else:
@@ -125,16 +141,16 @@ def list_workers(
 
 
 @app.command("show")
+@grouped
 def show_one(
     id: Annotated[str, typer.Argument(help="The worker's id.", show_default=False)],
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Show one worker: what it does now, its last hour, and what it was told."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> WorkerDetailResponse:
         return await _workers(signed, chosen).get_one(WorkerGetPayload.model_construct(id=id))
@@ -147,62 +163,52 @@ def show_one(
 
 
 @app.command("quiet")
+@grouped
 def quiet(
-    ids: Ids = None,
-    all_of_them: All = False,
-    queue: Queue = None,
+    which: Which,
     within: Within = WITHIN,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Have workers take no more items; those in flight go on, and so does all else."""
-    chosen = settings_of(Options(url, settings, client)).settings
-    _steer(chosen, "quiet", _which(ids, all_of_them, queue), within, as_json=as_json)
+    _steer(settings_of(given).settings, "quiet", which.filter(), within, as_json=as_json)
 
 
 @app.command("resume")
+@grouped
 def resume(
-    ids: Ids = None,
-    all_of_them: All = False,
-    queue: Queue = None,
+    which: Which,
     within: Within = WITHIN,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Have workers that are quiet take items again."""
-    chosen = settings_of(Options(url, settings, client)).settings
-    _steer(chosen, "resume", _which(ids, all_of_them, queue), within, as_json=as_json)
+    _steer(settings_of(given).settings, "resume", which.filter(), within, as_json=as_json)
 
 
 @app.command("stop")
+@grouped
 def stop(
-    ids: Ids = None,
-    all_of_them: All = False,
-    queue: Queue = None,
+    which: Which,
     within: Within = WITHIN,
     yes: Yes = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Have workers finish what they have and end, as with a signal; what runs them may start them
     again."""
-    chosen = settings_of(Options(url, settings, client)).settings
-    which = _which(ids, all_of_them, queue)
-    confirm(f"Stop {_named(which)}?", yes=yes)
-    _steer(chosen, "stop", which, within, as_json=as_json)
+    chosen, wanted = settings_of(given).settings, which.filter()
+    confirm(f"Stop {_named(wanted)}?", yes=yes)
+    _steer(chosen, "stop", wanted, within, as_json=as_json)
 
 
 @app.command("set")
+@grouped
 def set_value(
-    ids: Ids = None,
-    all_of_them: All = False,
-    queue: Queue = None,
+    which: Which,
     concurrency: Annotated[
         int | None,
         typer.Option("--concurrency", min=1, help="Items of --queue at once, in each worker."),
@@ -212,55 +218,37 @@ def set_value(
     ] = None,
     within: Within = WITHIN,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Change a setting of workers until they end: concurrency of a queue, or the log level."""
     if (concurrency is None) == (log_level is None):
         raise usage_error("Give --concurrency N or --log-level LEVEL, one of them.")
-    if concurrency is not None and queue is None:
+    if concurrency is not None and which.queue is None:
         raise usage_error("--concurrency: it needs --queue NAME.")
-    chosen = settings_of(Options(url, settings, client)).settings
-    which = _which(ids, all_of_them, queue)
+    chosen, wanted = settings_of(given).settings, which.filter()
     if concurrency is not None:
-        more = {"queue": queue, "value": concurrency}
-        _steer(chosen, "concurrency", which, within, as_json=as_json, **more)
+        more = {"queue": which.queue, "value": concurrency}
+        _steer(chosen, "concurrency", wanted, within, as_json=as_json, **more)
     else:
-        _steer(chosen, "log_level", which, within, as_json=as_json, value=log_level)
+        _steer(chosen, "log_level", wanted, within, as_json=as_json, value=log_level)
 
 
 @app.command("stacks")
+@grouped
 def stacks(
-    ids: Ids = None,
-    all_of_them: All = False,
-    queue: Queue = None,
+    which: Which,
     within: Within = WITHIN,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Show where the handlers are that run now, by item."""
-    chosen = settings_of(Options(url, settings, client)).settings
-    _steer(chosen, "stacks", _which(ids, all_of_them, queue), within, as_json=as_json)
+    _steer(settings_of(given).settings, "stacks", which.filter(), within, as_json=as_json)
 
 
 def _workers(client: Client, settings: Settings) -> Workers:
     return Workers(client, dead_after=settings.dead_after, namespace=settings.namespace)
-
-
-def _which(ids: list[str] | None, everybody: bool, queue: str | None) -> WorkerFilter:
-    """Return which workers are meant; there is no default for what changes them.
-
-    Raises:
-        CommandError: none is named, or too much is.
-    """
-    if everybody and (ids or queue is not None):
-        raise usage_error("--all: no ids and no --queue beside it.")
-    if not ids and not everybody and queue is None:
-        raise usage_error("Which workers? Give their ids, --queue NAME or --all.")
-    return WorkerFilter.model_construct(ids=list(ids or []), queue=queue, states=[], trouble=None)
 
 
 def _named(which: WorkerFilter) -> str:
@@ -278,10 +266,10 @@ def _steer(
     as_json: bool,
     **more: Any,
 ) -> None:
-    asked = WorkersSteerPayload(action=action, filter=which, within=_seconds(within), **more)
+    asked = WorkersSteerBatchPayload(action=action, filter=which, within=_seconds(within), **more)
 
-    async def work(signed: Client) -> WorkersSteerResponse:
-        return await _workers(signed, chosen).steer(asked)
+    async def work(signed: Client) -> WorkersSteerBatchResponse:
+        return await _workers(signed, chosen).steer_batch(asked)
 
     answered = with_client(chosen, work)
     if as_json:
@@ -385,6 +373,29 @@ def show_hours(hours: list[HourResponse]) -> None:
         for hour in hours
     ]
     show(to_stdout(), columns, rows)
+
+
+def _show_all_items(workers: list[WorkerDetailResponse], *, as_json: bool) -> None:
+    if as_json:
+        pairs = [(worker.id, item) for worker in workers for item in worker.items]
+        print_json([{"worker": id, **item.model_dump(mode="json")} for id, item in pairs])
+        return
+    rows = [(worker.id, *_row_of_item(item)) for worker in workers for item in worker.items]
+    if not rows:
+        to_stdout().print("No items in flight.")
+        return
+    columns = {"worker": "whole", "item": "whole", "queue": "", "attempt": "number"}
+    show(to_stdout(), {**columns, "runs for": "number", "progress": ""}, rows)
+
+
+def _row_of_item(item: WorkerItem) -> tuple[object, ...]:
+    return (
+        item.id,
+        item.queue,
+        item.attempt,
+        "" if item.seconds is None else text(round(max(0.0, item.seconds))),
+        "" if item.progress is None else f"{item.progress:.0%} {item.text}".strip(),
+    )
 
 
 def _note(worker: WorkerResponse) -> str:

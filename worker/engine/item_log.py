@@ -49,7 +49,7 @@ class ItemLog:
     def __init__(self, choice: Choice, log: Log) -> None:
         self._choice: Final = choice
         self._log: Final = log
-        self._says_done: Final = choice == "all" and log.enabled("info")
+        self._says_done: Final = choice == "all"
         self._ready: Final[dict[tuple[str, str, bool, str], ReadyLine]] = {}
 
     def finished(
@@ -63,7 +63,7 @@ class ItemLog:
         if self._choice == "none" or delivered.result != "applied":
             return
         if outcome.kind == "successful":
-            if self._says_done:
+            if self._says_done and self._log.enabled("info"):  # steering may change the level
                 workitem, item = running.workitem, running.item
                 done: Done = (
                     workitem.wiq,

@@ -49,7 +49,7 @@ class Pause:
 
     def __str__(self) -> str:
         """Say who, why and until when."""
-        until = "until it is resumed" if self.until is None else f"until {_shown(self.until)}"
+        until = "until it is resumed" if self.until is None else f"until {shown(self.until)}"
         by = f" by {self.by}" if self.by else ""
         return f"paused{by} {until}{f': {self.reason}' if self.reason else ''}"
 
@@ -67,5 +67,6 @@ def pause_of(document: Mapping[str, Any]) -> Pause | None:
     )
 
 
-def _shown(moment: datetime) -> str:
+def shown(moment: datetime) -> str:
+    """Return a moment for people, as texts of pauses and of quiet workers have it."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -142,9 +142,9 @@ class QueueWorkers:
         consumers = list(self.consumers.values())
         while True:
             for consumer in consumers:
-                await consumer.drained.wait()
+                await consumer.end.seen.wait()
             finished = self.finished()
-            unsure = [one for one in consumers if not one.empty_after(finished)]
+            unsure = [one for one in consumers if not one.end.after(finished)]
             if not unsure:
                 return
             for consumer in unsure:
@@ -157,7 +157,8 @@ class QueueWorkers:
     def hold(self, held: bool) -> None:
         """Pop nothing, of any queue, until it is let go again; items in flight go on."""
         self._is_held = held
-        self.slots_freed()
+        for queue in self.consumers:
+            self.resumed(queue)
 
     def resize(self, queue: str, slots: int) -> None:
         """Have so many items of a queue in flight from now on; what runs is left alone."""
@@ -165,7 +166,7 @@ class QueueWorkers:
         consumer = self.consumers[queue]
         consumer.slots = slots
         consumer.runner.executor.resize(slots)
-        consumer.slot_freed()
+        consumer.resumed()
 
     def in_processes(self, queue: str) -> bool:
         """Whether each slot of a queue is a process."""

@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 from worker.engine.fleet.mailbox import Command
 from worker.engine.fleet.report import MOST_ANSWERS, MOST_STACKS, MOST_TEXT, Answer
+from worker.engine.pause import shown
 from worker.engine.queue_workers import QueueWorkers
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
@@ -99,7 +100,7 @@ class Steering:
         """
         if command.action == "quiet":
             if not self._quiet:
-                self._quiet = f"since {iso(self._now())} by {by}"[:MOST_TEXT]
+                self._quiet = f"since {shown(self._now())} by {by}"[:MOST_TEXT]
             self._workers.hold(True)
             return "it takes no more items; those in flight go on"
         if command.action == "resume":

@@ -34,6 +34,17 @@ class PaginationParams(BaseModel, Generic[F, S]):
     filter: F
 
 
+class PageAsked(BaseModel):
+    """Which page, as a query string asks for it; what a feature's lists have beside it stands
+    there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=MOST, examples=[50])
+    offset: int = Field(default=0, ge=0, le=FURTHEST, examples=[0])
+    sort_direction: Direction = "asc"
+
+
 class PaginatedResponse(BaseModel, Generic[T]):
     """One page.
 

@@ -6,94 +6,54 @@
     with sync.connect() as openiap:
         page = Items(openiap).get_plist(ItemsGetPListPayload())
 
-A thread of its own holds the connection and an event loop; see ``worker.sync``.
+A thread of its own holds the connection and an event loop; see ``worker.sync``. What a service
+calls back, like ``on_progress``, is called in that thread. Arguments, types and errors of each
+method are those of the service's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.item.history import USUAL
-from worker.management.items.batch import OnProgress, nobody
 from worker.management.items.service import Items as AsyncItems
-from worker.management.items.timeline import ItemHistoryResponse
-from worker.management.items.types import (
-    BatchPayload,
-    BatchPreviewResponse,
-    BatchResponse,
-    ErrorGroupResponse,
-    ItemDeletePayload,
-    ItemDetailResponse,
-    ItemFilter,
-    ItemGetHistoryPayload,
-    ItemGetPayload,
-    ItemResponse,
-    ItemRetryPayload,
-    ItemsDeleteBatchPayload,
-    ItemsGetGroupsPayload,
-    ItemsGetListPayload,
-    ItemsGetPListPayload,
-    ItemsMoveBatchPayload,
-    ItemsRetryBatchPayload,
-    ItemsUpdateBatchPayload,
-)
-from worker.management.items.types_of_changes import (
-    ItemCreatedResponse,
-    ItemCreatePayload,
-    ItemMovePayload,
-    ItemsCreateBatchPayload,
-    ItemsCreateBatchResponse,
-    ItemUpdatePayload,
-)
-from worker.management.paging import PaginatedResponse
-from worker.management.queues.breakers import (
-    BreakerResponse,
-    BreakersGetListPayload,
-    BreakerUpdatePayload,
-)
 from worker.management.queues.breakers import Breakers as AsyncBreakers
-from worker.management.queues.service import OnGone
 from worker.management.queues.service import Queues as AsyncQueues
-from worker.management.queues.service import nobody as nobody_counts
-from worker.management.queues.types import (
-    QueueCreatePayload,
-    QueueDeletePayload,
-    QueueDetailResponse,
-    QueueGetPayload,
-    QueueItemsPayload,
-    QueuePausePayload,
-    QueuePurgePayload,
-    QueuePurgeResponse,
-    QueueResponse,
-    QueueResumePayload,
-    QueuesGetListPayload,
-    QueuesGetPListPayload,
-    QueueUpdatePayload,
-)
 from worker.management.schedules.service import Schedules as AsyncSchedules
-from worker.management.schedules.types import (
-    FiredResponse,
-    ScheduleGetPayload,
-    ScheduleResponse,
-    SchedulesGetPListPayload,
-)
+from worker.management.workers.service import DEAD_AFTER
 from worker.management.workers.service import Workers as AsyncWorkers
-from worker.management.workers.types import (
-    HourResponse,
-    WorkerDetailResponse,
-    WorkerGetPayload,
-    WorkerResponse,
-    WorkersGetHourPayload,
-    WorkersGetPListPayload,
-    WorkersSteerPayload,
-    WorkersSteerResponse,
-)
 from worker.producer.producer import Checks
 from worker.producer.sync import OpenIAP
 
 __all__ = ["Breakers", "Items", "Queues", "Schedules", "Workers"]
 
+S = TypeVar("S")
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class Items:
+
+class Blocking(Generic[S]):
+    """A service, and the connection that waits for what its methods return."""
+
+    def __init__(self, openiap: OpenIAP, service: S) -> None:
+        self._openiap = openiap
+        self._service = service
+
+
+def blocking(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Blocking[S], P], T]:
+    """Return a service's method as one that blocks."""
+
+    @wraps(method)
+    def call(self: Blocking[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._openiap.wait(method(self._service, *args, **kwargs))
+
+    return call
+
+
+class Items(Blocking[AsyncItems]):
     """``worker.management.Items``, with calls that block; each raises what that one raises.
 
     Args:
@@ -109,92 +69,31 @@ class Items:
         history: int = USUAL,
         namespace: str = "",
     ) -> None:
-        self._openiap = openiap
         client = openiap.present_client()
-        self._items = AsyncItems(client, contracts=contracts, history=history, namespace=namespace)
+        items = AsyncItems(client, contracts=contracts, history=history, namespace=namespace)
+        super().__init__(openiap, items)
 
-    def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
-        """Return an item whole."""
-        return self._openiap.wait(self._items.get_one(payload))
-
-    def get_history(self, payload: ItemGetHistoryPayload) -> ItemHistoryResponse:
-        """Return an item's timeline, what it comes from and what came of it."""
-        return self._openiap.wait(self._items.get_history(payload))
-
-    def get_list(self, payload: ItemsGetListPayload) -> list[ItemResponse]:
-        """Return the first so many items."""
-        return self._openiap.wait(self._items.get_list(payload))
-
-    def get_plist(self, payload: ItemsGetPListPayload) -> PaginatedResponse[ItemResponse]:
-        """Return a page of items, and how many there are."""
-        return self._openiap.wait(self._items.get_plist(payload))
-
-    def get_count(self, filter: ItemFilter) -> int:
-        """Return how many items there are."""
-        return self._openiap.wait(self._items.get_count(filter))
-
-    def get_groups(self, payload: ItemsGetGroupsPayload) -> list[ErrorGroupResponse]:
-        """Return the groups of errors, the largest first."""
-        return self._openiap.wait(self._items.get_groups(payload))
-
-    def retry_one(self, payload: ItemRetryPayload) -> ItemResponse:
-        """Put an item back to new."""
-        return self._openiap.wait(self._items.retry_one(payload))
-
-    def delete_one(self, payload: ItemDeletePayload) -> None:
-        """Delete an item and its files."""
-        self._openiap.wait(self._items.delete_one(payload))
-
-    def create_one(self, payload: ItemCreatePayload) -> ItemCreatedResponse:
-        """Push an item, or find the one that has its key."""
-        return self._openiap.wait(self._items.create_one(payload))
-
-    def create_batch(self, payload: ItemsCreateBatchPayload) -> ItemsCreateBatchResponse:
-        """Push items, and tell of each what became of it."""
-        return self._openiap.wait(self._items.create_batch(payload))
-
-    def update_one(self, payload: ItemUpdatePayload) -> ItemResponse:
-        """Change the priority or the payload of a waiting or failed item."""
-        return self._openiap.wait(self._items.update_one(payload))
-
-    def move_one(self, payload: ItemMovePayload) -> ItemResponse:
-        """Move a waiting or failed item to another queue."""
-        return self._openiap.wait(self._items.move_one(payload))
-
-    def preview_batch(self, payload: BatchPayload) -> BatchPreviewResponse:
-        """Return what a change of many items would do."""
-        return self._openiap.wait(self._items.preview_batch(payload))
-
-    def retry_batch(
-        self, payload: ItemsRetryBatchPayload, on_progress: OnProgress = nobody
-    ) -> BatchResponse:
-        """Put items back to new; ``on_progress`` is called in the connection's thread."""
-        return self._openiap.wait(self._items.retry_batch(payload, on_progress))
-
-    def delete_batch(
-        self, payload: ItemsDeleteBatchPayload, on_progress: OnProgress = nobody
-    ) -> BatchResponse:
-        """Delete items and their files."""
-        return self._openiap.wait(self._items.delete_batch(payload, on_progress))
-
-    def move_batch(
-        self, payload: ItemsMoveBatchPayload, on_progress: OnProgress = nobody
-    ) -> BatchResponse:
-        """Move waiting and failed items to another queue."""
-        return self._openiap.wait(self._items.move_batch(payload, on_progress))
-
-    def update_batch(
-        self, payload: ItemsUpdateBatchPayload, on_progress: OnProgress = nobody
-    ) -> BatchResponse:
-        """Change the priority or the payload of waiting and failed items."""
-        return self._openiap.wait(self._items.update_batch(payload, on_progress))
-
-    def create_indexes(self) -> list[str]:
-        """Make the indexes that help."""
-        return self._openiap.wait(self._items.create_indexes())
+    get_one = blocking(AsyncItems.get_one)
+    get_history = blocking(AsyncItems.get_history)
+    get_list = blocking(AsyncItems.get_list)
+    get_plist = blocking(AsyncItems.get_plist)
+    get_count = blocking(AsyncItems.get_count)
+    get_groups = blocking(AsyncItems.get_groups)
+    retry_one = blocking(AsyncItems.retry_one)
+    delete_one = blocking(AsyncItems.delete_one)
+    create_one = blocking(AsyncItems.create_one)
+    create_batch = blocking(AsyncItems.create_batch)
+    update_one = blocking(AsyncItems.update_one)
+    move_one = blocking(AsyncItems.move_one)
+    preview_batch = blocking(AsyncItems.preview_batch)
+    retry_batch = blocking(AsyncItems.retry_batch)
+    delete_batch = blocking(AsyncItems.delete_batch)
+    move_batch = blocking(AsyncItems.move_batch)
+    update_batch = blocking(AsyncItems.update_batch)
+    create_indexes = blocking(AsyncItems.create_indexes)
 
 
-class Queues:
+class Queues(Blocking[AsyncQueues]):
     """``worker.management.Queues``, with calls that block; each raises what that one raises.
 
     Args:
@@ -202,53 +101,23 @@ class Queues:
     """
 
     def __init__(self, openiap: OpenIAP) -> None:
-        self._openiap = openiap
-        self._queues = AsyncQueues(openiap.present_client())
+        super().__init__(openiap, AsyncQueues(openiap.present_client()))
 
-    def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
-        """Return a queue whole."""
-        return self._openiap.wait(self._queues.get_one(payload))
-
-    def get_list(self, payload: QueuesGetListPayload) -> list[QueueResponse]:
-        """Return all queues that this user sees."""
-        return self._openiap.wait(self._queues.get_list(payload))
-
-    def get_plist(self, payload: QueuesGetPListPayload) -> PaginatedResponse[QueueResponse]:
-        """Return a page of queues, and how many there are."""
-        return self._openiap.wait(self._queues.get_plist(payload))
-
-    def count(self, payload: QueueItemsPayload) -> int:
-        """Return how many items a queue holds."""
-        return self._openiap.wait(self._queues.count(payload))
-
-    def create_one(self, payload: QueueCreatePayload) -> QueueResponse:
-        """Make a queue."""
-        return self._openiap.wait(self._queues.create_one(payload))
-
-    def update_one(self, payload: QueueUpdatePayload) -> QueueResponse:
-        """Change a queue."""
-        return self._openiap.wait(self._queues.update_one(payload))
-
-    def delete_one(self, payload: QueueDeletePayload, on_gone: OnGone = nobody_counts) -> None:
-        """Delete a queue with all its items; ``on_gone`` is called in the connection's thread."""
-        self._openiap.wait(self._queues.delete_one(payload, on_gone))
-
-    def purge(
-        self, payload: QueuePurgePayload, on_gone: OnGone = nobody_counts
-    ) -> QueuePurgeResponse:
-        """Delete items of a queue and their files."""
-        return self._openiap.wait(self._queues.purge(payload, on_gone))
-
-    def pause(self, payload: QueuePausePayload) -> QueueResponse:
-        """Have no worker of the fleet pop a queue."""
-        return self._openiap.wait(self._queues.pause(payload))
-
-    def resume(self, payload: QueueResumePayload) -> QueueResponse:
-        """Let a queue be popped again."""
-        return self._openiap.wait(self._queues.resume(payload))
+    get_one = blocking(AsyncQueues.get_one)
+    get_list = blocking(AsyncQueues.get_list)
+    get_plist = blocking(AsyncQueues.get_plist)
+    get_count = blocking(AsyncQueues.get_count)
+    create_one = blocking(AsyncQueues.create_one)
+    update_one = blocking(AsyncQueues.update_one)
+    delete_one = blocking(AsyncQueues.delete_one)
+    purge_one = blocking(AsyncQueues.purge_one)
+    preview_delete = blocking(AsyncQueues.preview_delete)
+    preview_purge = blocking(AsyncQueues.preview_purge)
+    pause_one = blocking(AsyncQueues.pause_one)
+    resume_one = blocking(AsyncQueues.resume_one)
 
 
-class Breakers:
+class Breakers(Blocking[AsyncBreakers]):
     """``worker.management.Breakers``, with calls that block; each raises what that one raises.
 
     Args:
@@ -256,80 +125,58 @@ class Breakers:
     """
 
     def __init__(self, openiap: OpenIAP) -> None:
-        self._openiap = openiap
-        self._breakers = AsyncBreakers(openiap.present_client())
+        super().__init__(openiap, AsyncBreakers(openiap.present_client()))
 
-    def get_list(self, payload: BreakersGetListPayload) -> list[BreakerResponse]:
-        """Return the breakers that workers have brought."""
-        return self._openiap.wait(self._breakers.get_list(payload))
-
-    def update_one(self, payload: BreakerUpdatePayload) -> list[BreakerResponse]:
-        """Force a breaker, or leave it to itself."""
-        return self._openiap.wait(self._breakers.update_one(payload))
+    get_list = blocking(AsyncBreakers.get_list)
+    get_plist = blocking(AsyncBreakers.get_plist)
+    update_one = blocking(AsyncBreakers.update_one)
 
 
-class Workers:
+class Workers(Blocking[AsyncWorkers]):
     """``worker.management.Workers``, with calls that block; each raises what that one raises.
 
     Args:
         openiap: connected.
+        dead_after, namespace: as there.
     """
 
-    def __init__(self, openiap: OpenIAP) -> None:
-        self._openiap = openiap
-        self._workers = AsyncWorkers(openiap.present_client())
+    def __init__(
+        self, openiap: OpenIAP, *, dead_after: float = DEAD_AFTER, namespace: str = ""
+    ) -> None:
+        client = openiap.present_client()
+        workers = AsyncWorkers(client, dead_after=dead_after, namespace=namespace)
+        super().__init__(openiap, workers)
 
-    def get_one(self, payload: WorkerGetPayload) -> WorkerDetailResponse:
-        """Return a worker whole."""
-        return self._openiap.wait(self._workers.get_one(payload))
-
-    def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
-        """Return a page of workers, and how many there are."""
-        return self._openiap.wait(self._workers.get_plist(payload))
-
-    def get_hour(self, payload: WorkersGetHourPayload) -> list[HourResponse]:
-        """Return the last hour of each queue."""
-        return self._openiap.wait(self._workers.get_hour(payload))
-
-    def steer(self, payload: WorkersSteerPayload) -> WorkersSteerResponse:
-        """Tell workers to do something, and wait for their answers."""
-        return self._openiap.wait(self._workers.steer(payload))
+    get_one = blocking(AsyncWorkers.get_one)
+    get_list = blocking(AsyncWorkers.get_list)
+    get_plist = blocking(AsyncWorkers.get_plist)
+    get_hour = blocking(AsyncWorkers.get_hour)
+    steer_one = blocking(AsyncWorkers.steer_one)
+    steer_batch = blocking(AsyncWorkers.steer_batch)
 
 
-class Schedules:
+class Schedules(Blocking[AsyncSchedules]):
     """``worker.management.Schedules``, with calls that block; each raises what that one raises.
 
     Args:
         openiap: connected.
         namespace: of the workers that bring them.
+        entries: as there.
     """
 
-    def __init__(self, openiap: OpenIAP, *, namespace: str = "") -> None:
-        self._openiap = openiap
-        self._schedules = AsyncSchedules(openiap.present_client(), namespace=namespace)
+    def __init__(
+        self,
+        openiap: OpenIAP,
+        *,
+        namespace: str = "",
+        entries: Sequence[ScheduleEntry] | None = None,
+    ) -> None:
+        client = openiap.present_client()
+        super().__init__(openiap, AsyncSchedules(client, namespace=namespace, entries=entries))
 
-    def get_list(self) -> list[ScheduleResponse]:
-        """Return all schedules."""
-        return self._openiap.wait(self._schedules.get_list())
-
-    def get_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
-        """Return a schedule."""
-        return self._openiap.wait(self._schedules.get_one(payload))
-
-    def get_plist(self, payload: SchedulesGetPListPayload) -> PaginatedResponse[ScheduleResponse]:
-        """Return a page of schedules, and how many there are."""
-        return self._openiap.wait(self._schedules.get_plist(payload))
-
-    def pause_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
-        """Let no tick happen until it is resumed."""
-        return self._openiap.wait(self._schedules.pause_one(payload))
-
-    def resume_one(self, payload: ScheduleGetPayload) -> ScheduleResponse:
-        """Let it go on."""
-        return self._openiap.wait(self._schedules.resume_one(payload))
-
-    def fire_one(
-        self, payload: ScheduleGetPayload, entries: Sequence[ScheduleEntry]
-    ) -> FiredResponse:
-        """Push one item as the schedule would, now."""
-        return self._openiap.wait(self._schedules.fire_one(payload, entries))
+    get_list = blocking(AsyncSchedules.get_list)
+    get_one = blocking(AsyncSchedules.get_one)
+    get_plist = blocking(AsyncSchedules.get_plist)
+    pause_one = blocking(AsyncSchedules.pause_one)
+    resume_one = blocking(AsyncSchedules.resume_one)
+    fire_one = blocking(AsyncSchedules.fire_one)

@@ -72,7 +72,7 @@ class WatchedConsumer(Protocol):
 
     Attributes:
         trouble: why the last pop did not work, or "".
-        last_pop: when a pop was last answered; ``time.monotonic()``.
+        last_pop: when a pop was last answered, or the queue rested; ``time.monotonic()``.
     """
 
     trouble: str

@@ -111,12 +111,32 @@ async def test_chains(signed_in: Terminal) -> None:
 async def test_the_api(signed_in: Terminal) -> None:
     await signed_in.paste("openiap-worker queues create greetings")
     port = free_port()
-    begin, ask = shown("api: Begin").strip(), shown("api: Ask")
+    begin = shown("api: Begin").strip()
+    *ask, sign_out = shown("api: Ask").strip().splitlines()
+    asked = "\n".join([*ask, shown("api: Ask 2").strip(), sign_out])
     await signed_in.begin(begin.replace("8090", str(port)))
     await answers(port)
-    told = await signed_in.paste(ask.replace("8090", str(port)))
+    told = await signed_in.paste(asked.replace("8090", str(port)))
     assert '"total":1' in told
     assert '"state":"done"' in told or '"state":"running"' in told
+    assert '"reason":"the bank is shut"' in told
+    assert '"what":"purge"' in told
+    assert '"what":"delete queue"' in told
+
+
+@pytest.mark.dear
+async def test_queues_that_rest(signed_in: Terminal) -> None:
+    work(signed_in, "pausing: Breakers")
+    await signed_in.paste("openiap-worker queues create invoices")
+    told = await signed_in.paste(shown("pausing: Pause and resume"))
+    assert "the bank is shut" in told
+    running = await signed_in.begin("openiap-worker run --handlers work")
+    async with asyncio.timeout(PATIENCE):
+        while "payments" not in await signed_in.paste("openiap-worker breakers list"):
+            await asyncio.sleep(0.1)
+    await signed_in.paste(shown("pausing: By hand"))
+    assert "closed" in await signed_in.paste("openiap-worker breakers list")
+    assert await signed_in.end(running) == 0
 
 
 @pytest.mark.dear

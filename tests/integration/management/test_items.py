@@ -12,6 +12,7 @@ from worker.management.errors import (
 from worker.management.items.service import Items
 from worker.management.items.types import (
     ItemFilter,
+    ItemsGetCountPayload,
     ItemsGetGroupsPayload,
     ItemsGetListPayload,
     ItemsGetPListPayload,
@@ -31,7 +32,7 @@ async def test_each_part_of_a_filter_finds_what_it_says(
     async def found(**parts: Any) -> set[str]:
         asked = ItemsGetListPayload(filter=ItemFilter(queue="orders", **parts), limit=100)
         listed = await items.get_list(asked)
-        assert await items.get_count(asked.filter) == len(listed)
+        assert await items.get_count(ItemsGetCountPayload(filter=asked.filter)) == len(listed)
         return {item.id for item in listed}
 
     def where(field: str, op: Any, value: Any) -> list[PayloadCondition]:

@@ -80,7 +80,7 @@ async def test_a_paused_queue_is_not_popped_and_what_runs_goes_on(
     work.may_end.clear()
     await openiap.push("orders", {"n": 1})
     await until(lambda: work.began == [1])
-    paused = await queues.pause(QueuePausePayload(name="orders", reason="the bank is shut"))
+    paused = await queues.pause_one(QueuePausePayload(name="orders", reason="the bank is shut"))
     assert paused.paused is not None
     assert paused.paused.reason == "the bank is shut"
     port = daemon.telemetry.health.port if daemon.telemetry.health else 0
@@ -115,7 +115,7 @@ async def test_a_paused_queue_is_not_popped_and_what_runs_goes_on(
         assert "openiap_worker_paused_queues 1.0" in metrics
         listed = await queues.get_list(QueuesGetListPayload())
         assert [queue.paused is not None for queue in listed] == [True]
-        resumed = await queues.resume(QueueResumePayload(name="orders"))
+        resumed = await queues.resume_one(QueueResumePayload(name="orders"))
         assert resumed.paused is None
         await until(lambda: work.began == [1, 2], KNOWN_WITHIN)
         await openiap.settled(timeout=DEADLINE)
@@ -129,11 +129,11 @@ async def _scaled(http: httpx.AsyncClient, pages: str, waiting: int) -> bool:
 
 async def test_a_pause_survives_restarts_of_workers(openiap: LocalOpenIAP, work: Work) -> None:
     openiap.queue("orders")
-    await Queues(openiap.client).pause(QueuePausePayload(name="orders"))
+    await Queues(openiap.client).pause_one(QueuePausePayload(name="orders"))
     await openiap.push("orders", {"n": 1})
     await openiap.start_worker(work.handler)
     await quiet_for(work)
-    await Queues(openiap.client).resume(QueueResumePayload(name="orders"))
+    await Queues(openiap.client).resume_one(QueueResumePayload(name="orders"))
     await until(lambda: work.began == [1])
 
 
@@ -142,7 +142,7 @@ async def test_a_pause_ends_by_itself_by_the_servers_clock(
 ) -> None:
     openiap.queue("orders")
     await openiap.start_worker(work.handler)
-    await Queues(openiap.client).pause(QueuePausePayload(name="orders", seconds=7200))
+    await Queues(openiap.client).pause_one(QueuePausePayload(name="orders", seconds=7200))
     await openiap.push("orders", {"n": 1})
     await quiet_for(work)
     await openiap.advance("1h")
@@ -166,7 +166,7 @@ async def test_without_a_watch_a_pause_is_known_within_a_heartbeat(
     async with LocalOpenIAP(tmp_path / "openiap") as openiap:
         openiap.queue("orders")
         daemon = await openiap.start_worker(work.handler)
-        for switch, paused in ((Queues.pause, 1), (Queues.resume, 0)):
+        for switch, paused in ((Queues.pause_one, 1), (Queues.resume_one, 0)):
             asked = {1: QueuePausePayload, 0: QueueResumePayload}[paused](name="orders")
             await switch(Queues(openiap.client), asked)  # type: ignore[arg-type]
             await until(
@@ -182,13 +182,13 @@ async def test_who_may_update_a_queue_may_pause_it_and_nobody_else(
     await queue_for(openiap, "orders", rights)
     queues, payload = Queues(ordinary), QueuePausePayload(name="orders", reason="mine")
     if rights & UPDATE:
-        assert (await queues.pause(payload)).paused is not None
-        assert (await queues.resume(QueueResumePayload(name="orders"))).paused is None
+        assert (await queues.pause_one(payload)).paused is not None
+        assert (await queues.resume_one(QueueResumePayload(name="orders"))).paused is None
         return
     with pytest.raises(ForbiddenError, match=r"lacks the right to update it"):
-        await queues.pause(payload)
+        await queues.pause_one(payload)
     with pytest.raises(QueueNotFoundError):
-        await queues.pause(QueuePausePayload(name="others"))
+        await queues.pause_one(QueuePausePayload(name="others"))
     shown = await Queues(openiap.client).get_one(QueueGetPayload(name="orders"))
     assert shown.paused is None
 
@@ -220,7 +220,7 @@ async def test_a_queue_made_anew_under_its_name_is_not_paused(
 ) -> None:
     openiap.queue("orders")
     await openiap.start_worker(work.handler)
-    await Queues(openiap.client).pause(QueuePausePayload(name="orders"))
+    await Queues(openiap.client).pause_one(QueuePausePayload(name="orders"))
     await quiet_for(work, 0.3)
     await openiap.client.delete_workitem_queue("orders", purge=True)
     openiap.queue("orders")
@@ -232,9 +232,9 @@ async def test_an_end_that_is_over_is_refused(openiap: LocalOpenIAP) -> None:
     openiap.queue("orders")
     over = datetime.now(UTC) - timedelta(minutes=1)
     with pytest.raises(ValidationError, match="would be over"):
-        await Queues(openiap.client).pause(QueuePausePayload(name="orders", until=over))
+        await Queues(openiap.client).pause_one(QueuePausePayload(name="orders", until=over))
     with pytest.raises(ValidationError, match="give one of them"):
-        await Queues(openiap.client).pause(
+        await Queues(openiap.client).pause_one(
             QueuePausePayload(name="orders", until=over + timedelta(days=1), seconds=5)
         )
     (stored,) = await openiap.client.query("mq", {"name": "orders"})

@@ -46,9 +46,9 @@ async def test_a_queue_is_made_seen_changed_and_deleted(
     assert shown.oldest_waiting is not None
     some = ItemFilter(payload=[{"field": "n", "op": ">", "value": 0}])  # type: ignore[list-item]
     gone: list[int] = []
-    purged = await queues.purge(QueuePurgePayload(name="orders", filter=some), gone.append)
+    purged = await queues.purge_one(QueuePurgePayload(name="orders", filter=some), gone.append)
     assert (purged.deleted, sum(gone)) == (2, 2)
-    assert (await queues.purge(QueuePurgePayload(name="orders"))).deleted == 1
+    assert (await queues.purge_one(QueuePurgePayload(name="orders"))).deleted == 1
     await queues.delete_one(QueueDeletePayload(name="orders"))
     with pytest.raises(QueueNotFoundError):
         await queues.get_one(QueueGetPayload(name="orders"))
@@ -60,7 +60,7 @@ async def test_queues_come_in_pages_and_by_what_is_asked(
     queues = Queues(client)
     for n in range(5):
         openiap.queue(f"q{n}")
-    await queues.pause(QueuePausePayload(name="q3"))
+    await queues.pause_one(QueuePausePayload(name="q3"))
     await openiap.push("q2", {})
     page = await queues.get_plist(QueuesGetPListPayload(limit=2, offset=2))
     assert (page.total, [one.name for one in page.items]) == (5, ["q2", "q3"])
@@ -88,5 +88,5 @@ async def test_what_cannot_be_is_refused_before_anything_is_done(
     with pytest.raises(PrincipalNotFoundError, match="no role or user nobody"):
         await queues.update_one(QueueUpdatePayload(name="orders", workers=["nobody"]))
     with pytest.raises(ValidationError, match="The filter is for queue other"):
-        await queues.purge(QueuePurgePayload(name="orders", filter=ItemFilter(queue="other")))
+        await queues.purge_one(QueuePurgePayload(name="orders", filter=ItemFilter(queue="other")))
     assert [one.name for one in await queues.get_list(QueuesGetListPayload())] == ["orders"]

@@ -14,7 +14,10 @@ from worker.management.errors import ForbiddenError, NotFoundError, ValidationEr
 from worker.management.schedules.service import Schedules
 from worker.management.schedules.types import (
     ScheduleFilter,
+    ScheduleFirePayload,
     ScheduleGetPayload,
+    SchedulePausePayload,
+    ScheduleResumePayload,
     SchedulesGetPListPayload,
 )
 from worker.openiap.client import Client
@@ -47,14 +50,14 @@ async def test_a_schedule_is_seen_paused_resumed_and_fired(
     assert (page.total, page.items[0].name) == (2, "hourly")
     queue = (await client.query("mq", {"name": "reports"}))[0]
 
-    paused = await schedules.pause_one(HOURLY)
+    paused = await schedules.pause_one(SchedulePausePayload(name="hourly"))
     assert (paused.state, paused.next) == ("paused", None)
-    of_paused = SchedulesGetPListPayload(filter=ScheduleFilter(state="paused"))
+    of_paused = SchedulesGetPListPayload(filter=ScheduleFilter(states=["paused"]))
     assert [one.name for one in (await schedules.get_plist(of_paused)).items] == ["hourly"]
     await openiap.advance("3h")
     assert openiap.items("reports") == []
 
-    resumed = await schedules.resume_one(ScheduleGetPayload(name="reports/hourly"))
+    resumed = await schedules.resume_one(ScheduleResumePayload(name="reports/hourly"))
     assert resumed.state == "active"
     after = (await client.query("mq", {"name": "reports"}))[0]
     assert after.pop(FIELD)[0]["paused"] is False
@@ -66,7 +69,7 @@ async def test_a_schedule_is_seen_paused_resumed_and_fired(
     assert len(openiap.items("reports")) == 1
 
     entries = timetable(Registry([hourly()]), (await schedules.get_one(HOURLY)).since)
-    fired = await schedules.fire_one(HOURLY, entries)
+    fired = await Schedules(client, entries=entries).fire_one(ScheduleFirePayload(name="hourly"))
     assert openiap.item(fired.id).payload == {"kind": "hourly"}
 
 
@@ -82,7 +85,7 @@ async def test_who_may_not_update_the_queue_pauses_nothing(
     await admin.update_one("mq", {**queue, "_acl": [*queue["_acl"], reads]})
 
     with pytest.raises(ForbiddenError, match="right to update its queue reports"):
-        await Schedules(ordinary).pause_one(HOURLY)
+        await Schedules(ordinary).pause_one(SchedulePausePayload(name="hourly"))
     # What anybody can write beside the queue: the way of earlier versions, and a twin of the queue.
     switch = {"_id": "/schedule_switch/reports/hourly", "_type": "schedule_switch", "paused": True}
     named = {"queue": "reports", "schedule": "hourly", "namespace": ""}
@@ -103,9 +106,12 @@ async def test_what_is_meant_by_no_schedule_or_by_several_is_said(
     @handler("letters")
     async def letter(payload: dict[str, Any]) -> None: ...
 
+    openiap.queue("letters")
     schedules = Schedules(openiap.client)
     with pytest.raises(NotFoundError, match="no schedule weekly"):
         await schedules.get_one(ScheduleGetPayload(name="weekly"))
     entries = timetable(Registry([hourly(), letter]), (await schedules.get_one(HOURLY)).since)
     with pytest.raises(ValidationError, match="several schedules"):
-        await schedules.fire_one(HOURLY, entries)
+        await Schedules(openiap.client, entries=entries).fire_one(
+            ScheduleFirePayload(name="hourly")
+        )

@@ -1,6 +1,7 @@
 """Workers as operators see and steer them: real workers, a real server, and an ordinary user."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from worker import Item, handler
 from worker.engine.daemon import Daemon
 from worker.engine.fleet.mailbox import COLLECTION as MAILBOXES
 from worker.engine.fleet.presence import COLLECTION
+from worker.management.queues.service import Queues
+from worker.management.queues.types import QueueGetPayload
 from worker.management.workers.errors import NoWorkersError, WorkerNotFoundError
 from worker.management.workers.service import Workers
 from worker.management.workers.types import (
@@ -19,7 +22,7 @@ from worker.management.workers.types import (
     WorkerGetPayload,
     WorkersGetHourPayload,
     WorkersGetPListPayload,
-    WorkersSteerPayload,
+    WorkersSteerBatchPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
@@ -76,13 +79,44 @@ async def mailbox_of(client: Client) -> JsonObject:
 
 
 async def steer(client: Client, action: str, **more: Any) -> tuple[bool, str]:
-    asked = WorkersSteerPayload.model_validate({"action": action, **more})
-    (one,) = (await Workers(client).steer(asked)).workers
+    asked = WorkersSteerBatchPayload.model_validate({"action": action, **more})
+    (one,) = (await Workers(client).steer_batch(asked)).workers
     return one.done, one.text
 
 
 async def shown(client: Client) -> WorkerDetailResponse:
     return await Workers(client).get_one(WorkerGetPayload(id=ME))
+
+
+async def test_what_was_held_or_full_for_long_is_no_trouble_when_it_may_pop_again(
+    client: Client, openiap: LocalOpenIAP, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.telemetry.telemetry.STALLED_AFTER", 0.5)
+
+    @handler("jobs", concurrency=1)
+    async def job(payload: dict[str, Any]) -> None:
+        work.began += 1
+        await work.go.wait()
+
+    await openiap.start_worker(job, worker_id=ME, poll_interval=0.1)
+    await until(lambda: has_mailbox(client))
+    for before, action, more in (
+        ("quiet", "resume", {}),
+        ("stacks", "concurrency", {"queue": "jobs", "value": 2}),
+    ):
+        await steer(client, before)
+        await asyncio.sleep(0.7)  # longer than a worker with a free slot may be without a pop
+        done, _ = await steer(client, action, **more)
+        assert done
+        assert (await shown(client)).trouble == ""
+        if action == "resume":
+            await openiap.push("jobs", {})
+
+            async def runs() -> bool:
+                return work.began == 1
+
+            await until(runs)
+    work.go.set()
 
 
 async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
@@ -111,7 +145,7 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     await openiap.push("jobs", {})
     page = await Workers(client).get_plist(WorkersGetPListPayload())
     assert page.items[0].state == "quiet"
-    assert "tester" in page.items[0].quiet
+    assert re.fullmatch(r"since \S+ \d\d:\d\d:\d\d UTC by tester", page.items[0].quiet)
     assert page.items[0].trouble == ""
     assert work.began == 1
     done, _ = await steer(client, "resume")
@@ -148,6 +182,8 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     assert gone.answers[-1].by == "tester"
     (hour,) = await Workers(client).get_hour(WorkersGetHourPayload())
     assert (hour.queue, hour.successful) == ("jobs", 3)
+    queue = await Queues(client).get_one(QueueGetPayload(name="jobs"))
+    assert queue.last_hour == hour
     assert await client.query(MAILBOXES, {}) == []
     with pytest.raises(NoWorkersError):
         await steer(client, "quiet")

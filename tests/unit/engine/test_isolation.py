@@ -62,8 +62,10 @@ class House:
     async def tell(self) -> None:
         self.told.append([one.alone for one in self.running])
 
+    async def wait_ready(self) -> None: ...
+
     async def call(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def query(collection: str, query: dict[str, Any], top: int) -> list[dict[str, Any]]:
+        async def query(_: str, query: dict[str, Any], *__: Any, **___: Any) -> Any:
             self.asked += 1
             if self.refuses:
                 raise ServerError("no", operation="query")

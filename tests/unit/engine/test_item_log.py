@@ -52,6 +52,19 @@ def test_a_name_that_says_nothing_is_not_shown() -> None:
     assert "name=" not in line
 
 
+def test_a_level_that_is_changed_on_the_way_holds_for_items_that_are_done() -> None:
+    lines: list[str] = []
+    log = Log("warn", write=lambda _, line: lines.append(line))
+    item_log = ItemLog("all", log)
+    running = Running(Workitem(id="5f0c", wiq="invoices"), popped=0.0, popped_at=AGAIN, epoch=1)
+    said = []
+    for level in ("warn", "info", "warn"):
+        log.set_level(level)
+        item_log.finished(running, Outcome("successful"), Delivered("applied"), 0.1)
+        said.append(len(lines))
+    assert said == [0, 1, 1]
+
+
 def test_collectors_get_the_lines_of_items_that_are_done() -> None:
     collected: list[str] = []
 

@@ -10,18 +10,9 @@ from rich.text import Text
 
 from worker.cli.shared.client import run_async
 from worker.cli.shared.errors import FAILED
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import both
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Handlers,
-    Modules,
-    Options,
-    Set,
-    SettingsFile,
-    Url,
-    settings_of,
-)
+from worker.cli.shared.options import AllOptions, AsJson, Handlers, Modules, settings_of
 from worker.cli.shared.output import many, print_json, safe, show, to_stdout
 from worker.settings import Loaded, Settings
 
@@ -31,6 +22,7 @@ if TYPE_CHECKING:
 STYLES: Final = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 
+@grouped
 def doctor(
     modules: Modules = None,
     handlers: Handlers = None,
@@ -38,14 +30,12 @@ def doctor(
         bool, typer.Option("--changed", help="Show only settings that are not at their default.")
     ] = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Check settings, server, sign-in, queues and clock; exit code 1 if something is wrong."""
     loaded = settings_of(
-        Options(url, settings, client, assignments),
+        given,
         handlers=tuple(both(modules, handlers)) or None,
     )
     shown = _settings(loaded, changed=changed)

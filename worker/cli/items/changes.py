@@ -7,23 +7,15 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.items.choice import Choice, is_given, with_choice
-from worker.cli.items.many import WHICH, Change, change_many
+from worker.cli.items.choice import Choice, is_given
+from worker.cli.items.many import WHICH, Change, How, change_many
 from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, CommandError, explain, usage_error
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_view import show_items
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    Yes,
-    settings_of,
-)
+from worker.cli.shared.options import Options, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.cli.shared.payloads import moment, payload
 from worker.durations import seconds
@@ -49,20 +41,10 @@ Ids = Annotated[
         metavar="[ID]...", help="The items' ids; or say which with options.", show_default=False
     ),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show how many and which, and change nothing.")
-]
-Anew = Annotated[
-    bool,
-    typer.Option(
-        "--anew", help="Begin anew, and do not go on with the same command that was stopped."
-    ),
-]
 
 
-@with_choice
+@grouped
 def retry(
-    choice: Choice,
     ids: Ids = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also items that are being processed right now; by id.")
@@ -81,29 +63,23 @@ def retry(
             help="Over so much time from then, like 1h. Default: all together.",
         ),
     ] = None,
-    dry_run: DryRun = False,
-    anew: Anew = False,
-    yes: Yes = False,
-    utc: Utc = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    how: How,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Put items back to new, whatever their queue's limit of attempts says.
 
     Without ids: failed items, as the options say.
     """
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
     over = 0.0 if spread is None else _seconds("--spread", spread)
-    if _by_id(choice, ids, at=at, spread=spread, dry_run=dry_run or None):
+    if _by_id(choice, ids, at=at, spread=spread, dry_run=how.dry_run or None):
 
         async def one(items: Items, id: str) -> ItemResponse:
             return await items.retry_one(ItemRetryPayload.model_construct(id=id, force=force))
 
-        _each(
-            chosen, ids or [], one, said="Put back to new", key="retried", as_json=as_json, utc=utc
-        )
+        _each(chosen, ids or [], one, said="Put back to new", key="retried", how=how)
         return
     if force:
         raise usage_error("--force: it needs ids; items in processing are not retried by the way.")
@@ -115,98 +91,82 @@ def retry(
         return ItemsRetryBatchPayload(filter=filter, before=before, at=then, spread=over)
 
     change = Change("retry", "Retry", "Put back to new", asked, Items.retry_batch)
-    given = {"at": at, "spread": over}
-    change_many(chosen, change, choice, given, dry_run, anew, yes, as_json, utc)
+    typed = {"at": at, "spread": over}
+    change_many(chosen, change, choice, typed, how)
 
 
-@with_choice
+@grouped
 def delete(
-    choice: Choice,
     ids: Ids = None,
-    dry_run: DryRun = False,
-    anew: Anew = False,
-    yes: Yes = False,
-    utc: Utc = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    how: How,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Delete items and their files.
 
     Without ids: as the options say, but none that is being processed.
     """
-    chosen = settings_of(Options(url, settings, client)).settings
-    if _by_id(choice, ids, dry_run=dry_run or None):
-        confirm(f"Delete {many(len(ids or []), 'item')}?", yes=yes)
+    chosen = settings_of(given).settings
+    if _by_id(choice, ids, dry_run=how.dry_run or None):
+        confirm(f"Delete {many(len(ids or []), 'item')}?", yes=how.yes)
 
         async def one(items: Items, id: str) -> None:
             await items.delete_one(ItemDeletePayload.model_construct(id=id))
 
-        _each(chosen, ids or [], one, said="Deleted", key="deleted", as_json=as_json)
+        _each(chosen, ids or [], one, said="Deleted", key="deleted", how=how)
         return
 
     def asked(filter: ItemFilter, before: datetime | None) -> ItemsDeleteBatchPayload:
         return ItemsDeleteBatchPayload(filter=filter, before=before)
 
     change = Change("delete", "Delete", "Deleted", asked, Items.delete_batch)
-    change_many(chosen, change, choice, {}, dry_run, anew, yes, as_json, utc)
+    change_many(chosen, change, choice, {}, how)
 
 
-@with_choice
+@grouped
 def move(
-    choice: Choice,
     to: Annotated[
         str,
         typer.Option("--to", metavar="QUEUE", help="Where they go.", autocompletion=queue_names),
     ],
     ids: Ids = None,
-    dry_run: DryRun = False,
-    anew: Anew = False,
-    yes: Yes = False,
-    utc: Utc = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    how: How,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Move waiting and failed items to another queue; they keep their ids, and take its rights."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     def asked(filter: ItemFilter, before: datetime | None) -> ItemsMoveBatchPayload:
         return ItemsMoveBatchPayload(filter=filter, before=before, to=to)
 
     change = Change("move", f"Move to {to}", f"Moved to {to}", asked, Items.move_batch)
-    change_many(chosen, change, choice, {"to": to}, dry_run, anew, yes, as_json, utc, ids=ids)
+    change_many(chosen, change, choice, {"to": to}, how, ids=ids)
 
 
-@with_choice
+@grouped
 def priority(
-    choice: Choice,
     to: Annotated[int, typer.Option("--to", metavar="NUMBER", help="Lower goes first.")],
     ids: Ids = None,
-    dry_run: DryRun = False,
-    anew: Anew = False,
-    yes: Yes = False,
-    utc: Utc = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    how: How,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Give waiting and failed items another priority."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     def asked(filter: ItemFilter, before: datetime | None) -> ItemsUpdateBatchPayload:
         return ItemsUpdateBatchPayload(filter=filter, before=before, priority=to)
 
     change = Change("priority", f"Set priority {to} of", "Changed", asked, Items.update_batch)
-    change_many(chosen, change, choice, {"priority": to}, dry_run, anew, yes, as_json, utc, ids=ids)
+    change_many(chosen, change, choice, {"priority": to}, how, ids=ids)
 
 
-@with_choice
+@grouped
 def edit(
-    choice: Choice,
     patch: Annotated[
         str,
         typer.Option(
@@ -226,17 +186,13 @@ def edit(
             " Default: they are not checked.",
         ),
     ] = None,
-    dry_run: DryRun = False,
-    anew: Anew = False,
-    yes: Yes = False,
-    utc: Utc = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    how: How,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Change the payload of waiting and failed items."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
     fields = payload(patch, "--patch")
     checks = None
     if contracts is not None:
@@ -248,9 +204,7 @@ def edit(
         return ItemsUpdateBatchPayload(filter=filter, before=before, patch=fields)
 
     change = Change("edit", "Change the payload of", "Changed", asked, Items.update_batch, checks)
-    change_many(
-        chosen, change, choice, {"patch": fields}, dry_run, anew, yes, as_json, utc, ids=ids
-    )
+    change_many(chosen, change, choice, {"patch": fields}, how, ids=ids)
 
 
 def _by_id(choice: Choice, ids: list[str] | None, **many: object) -> bool:
@@ -277,8 +231,7 @@ def _each(
     *,
     said: str,
     key: str,
-    as_json: bool,
-    utc: bool = False,
+    how: How,
 ) -> None:
     """Do something with each item and show what it gives; one that fails does not keep the others
     from it."""
@@ -298,12 +251,12 @@ def _each(
                 shown.extend([] if item is None else [item])
 
     with_client(settings, work)
-    if as_json:
+    if how.as_json:
         print_json({key: done, "errors": errors})
     elif done:
         to_stdout().print(safe(f"{said}: {many(len(done), 'item')}."))
         if shown:
-            show_items(to_stdout(), shown, utc=utc)
+            show_items(to_stdout(), shown, utc=how.utc)
     for text in errors.values():
         to_stderr().print(safe(text), style="red", soft_wrap=True)
     if errors:

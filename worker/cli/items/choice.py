@@ -1,18 +1,15 @@
 """Which items a command is about: the options that make a filter, shared by several commands."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
 
 from worker.cli.shared.complete import error_kinds, queue_names, states
 from worker.cli.shared.errors import usage_error
-from worker.management.items.filters import attempts_of, condition_of, past_of
+from worker.management.items.filters import filter_of, past_of
 from worker.management.items.types import STATES, ItemFilter
 
 PANEL: Final = "Which items"
@@ -20,7 +17,7 @@ PANEL: Final = "Which items"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The options as they were given."""
+    """The options as they were given; a command takes them with ``grouped``."""
 
     queue: Annotated[
         str | None,
@@ -157,27 +154,9 @@ class Choice:
         for state in self.state or ():
             if state not in STATES:
                 raise usage_error(f"--state {state}: allowed: {', '.join(STATES)}.")
-        least, most = (None, None) if self.attempts is None else attempts_of(self.attempts)
         now = datetime.now(UTC)
         try:
-            return ItemFilter(
-                queue=self.queue,
-                states=self.state or [],
-                group=self.group,
-                error=self.error,
-                error_pattern=self.error_pattern,
-                error_kind=self.error_kind,
-                error_class=self.error_class,
-                error_code=self.error_code,
-                name=self.name,
-                worker=self.worker,
-                key=self.key,
-                since=None if self.since is None else past("--since", self.since, now),
-                until=None if self.until is None else past("--until", self.until, now),
-                min_attempts=least,
-                max_attempts=most,
-                payload=[condition_of(one) for one in self.where or ()],
-            )
+            return filter_of(asdict(self), lambda name, text: past(f"--{name}", text, now))
         except ValidationError as error:
             found = error.errors()[0]
             option = str(found["loc"][0]).replace("_", "-")
@@ -194,25 +173,6 @@ def past(option: str, text: str, now: datetime) -> datetime:
         return past_of(text, now)
     except ValueError as error:
         raise usage_error(f"{option} {text}: allowed: {error}.") from error
-
-
-def with_choice(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``Choice``, as one argument of that name."""
-    own = inspect.signature(command, eval_str=True)
-    chosen = inspect.signature(Choice, eval_str=True).parameters
-    parameters = [one for one in own.parameters.values() if one.name != "choice"]
-    parameters += [one.replace(kind=one.POSITIONAL_OR_KEYWORD) for one in chosen.values()]
-    parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in parameters]
-
-    @wraps(command)
-    def with_options(**given: Any) -> None:
-        choice = Choice(**{name: given.pop(name) for name in chosen})
-        command(choice=choice, **given)
-
-    del with_options.__wrapped__
-    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_options
 
 
 def is_given(choice: Choice) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from worker.cli.items.changes import delete, edit, move, priority, retry
-from worker.cli.items.choice import Choice, with_choice
+from worker.cli.items.choice import Choice
 from worker.cli.items.download import download
 from worker.cli.items.history import history
 from worker.cli.items.watch import watch
@@ -14,17 +14,10 @@ from worker.cli.push import push
 from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import sort_fields
 from worker.cli.shared.errors import usage_error
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import moment, show_items
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    settings_of,
-)
+from worker.cli.shared.options import AsJson, Options, Utc, settings_of
 from worker.cli.shared.output import many, print_json, show, to_stderr, to_stdout
 from worker.management.items.service import Items
 from worker.management.items.types import (
@@ -32,6 +25,7 @@ from worker.management.items.types import (
     ItemDetailResponse,
     ItemGetPayload,
     ItemResponse,
+    ItemsGetCountPayload,
     ItemsGetGroupsPayload,
     ItemsGetListPayload,
     SortBy,
@@ -43,9 +37,8 @@ SORTS = get_args(SortBy)
 
 
 @app.command("list")
-@with_choice
+@grouped
 def list_items(
-    choice: Choice,
     sort: Annotated[
         str,
         typer.Option(
@@ -61,9 +54,9 @@ def list_items(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """List items, the newest first."""
     if sort not in SORTS:
@@ -74,12 +67,14 @@ def list_items(
         sort_direction="asc" if ascending else "desc",
         limit=limit,
     )
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> tuple[list[ItemResponse], int]:
         items = Items(signed)
         found = await items.get_list(asked)
-        return found, len(found) if len(found) < limit else await items.get_count(asked.filter)
+        return found, len(found) if len(found) < limit else await items.get_count(
+            ItemsGetCountPayload(filter=asked.filter)
+        )
 
     found, total = with_client(chosen, work)
     if as_json:
@@ -94,16 +89,16 @@ def list_items(
 
 
 @app.command("show")
+@grouped
 def show_one(
     id: Annotated[str, typer.Argument(help="The item's id.", show_default=False)],
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Show one item: what it waits for, who had it, what went wrong, its payload and files."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> ItemDetailResponse:
         return await Items(signed).get_one(ItemGetPayload.model_construct(id=id))
@@ -116,19 +111,18 @@ def show_one(
 
 
 @app.command("errors")
-@with_choice
+@grouped
 def errors(
-    choice: Choice,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Show what fails and why: failed items in groups, by messages that differ in ids, numbers and
     the like alone."""
     asked = ItemsGetGroupsPayload(filter=choice.filter())
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> list[ErrorGroupResponse]:
         return await Items(signed).get_groups(asked)
@@ -161,14 +155,14 @@ def errors(
 
 
 @app.command("index")
+@grouped
 def index(
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Make the indexes that keep lists and counts quick, once; takes an administrator's rights."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> list[str]:
         return await Items(signed).create_indexes()

@@ -11,7 +11,8 @@ import typer
 
 from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, settings_of
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AsJson, Options, settings_of
 from worker.cli.shared.output import many, print_json, safe, to_stdout
 from worker.management.items.service import Items
 from worker.management.items.types import ItemFile, ItemGetPayload
@@ -24,6 +25,7 @@ TIMEOUT = 3600.0
 """Seconds that one file may take; a link that dies is noticed long before."""
 
 
+@grouped
 def download(
     id: Annotated[str, typer.Argument(help="The item's id.", show_default=False)],
     file: Annotated[
@@ -37,12 +39,11 @@ def download(
         bool, typer.Option("--force", help="Replace files that are there already.")
     ] = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Fetch the files of an item. Nothing is replaced that is there, unless told so."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> list[Path]:
         item = await Items(signed).get_one(ItemGetPayload.model_construct(id=id))

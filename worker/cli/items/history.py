@@ -6,17 +6,10 @@ import typer
 from rich.console import Console
 
 from worker.cli.shared.client import with_client
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_view import moment
 from worker.cli.shared.links_view import show_links
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    settings_of,
-)
+from worker.cli.shared.options import AsJson, Options, Utc, settings_of
 from worker.cli.shared.output import print_json, show_facts, show_noted, to_stdout
 from worker.durations import text as duration_text
 from worker.management.items.service import Items
@@ -28,16 +21,16 @@ from worker.openiap.fields import moment_of
 COLUMNS: Final = {"when": "whole", "what": "whole", "attempt": "whole", "by": "", "took": "number"}
 
 
+@grouped
 def history(
     id: Annotated[str, typer.Argument(help="The item's id.", show_default=False)],
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Show what happened to one item: each run, who changed it, what it comes from and led to."""
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> ItemHistoryResponse:
         return await Items(signed).get_history(ItemGetHistoryPayload.model_construct(id=id))

@@ -6,7 +6,7 @@ A command that is stopped in the middle goes on when it is given again (``unfini
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,7 @@ from worker.cli.shared.asking import bar, confirm
 from worker.cli.shared.client import with_client
 from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.item_view import moment, show_items
+from worker.cli.shared.options import AsJson, Utc, Yes
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
 from worker.management.items.service import Items
 from worker.management.items.types import (
@@ -30,6 +31,24 @@ from worker.settings import Settings
 
 MOST_SHOWN: Final = 20
 WHICH: Final = "Which items? Give their ids, or say which, for example --queue NAME."
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How much is asked, done and shown: options as they were given."""
+
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how many and which, and change nothing.")
+    ] = False
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Begin anew, and do not go on with the same command that was stopped."
+        ),
+    ] = False
+    yes: Yes = False
+    utc: Utc = False
+    as_json: AsJson = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +76,7 @@ def change_many(
     change: Change,
     choice: Choice,
     given: Mapping[str, Any],
-    dry_run: bool,
-    anew: bool,
-    yes: bool,
-    as_json: bool,
-    utc: bool,
+    how: How,
     *,
     ids: list[str] | None = None,
 ) -> None:
@@ -78,12 +93,12 @@ def change_many(
     # A filter that says "in the last hour" is another one every time; what was typed is not.
     typed = {name: getattr(choice, name) for name in Choice.__dataclass_fields__}
     kept = Unfinished(settings, {"word": change.word, "ids": ids, **typed, **given})
-    begun = None if anew else kept.before()
+    begun = None if how.anew else kept.before()
     if begun is not None:
         to_stderr().print(
             safe(
-                f"Goes on with what was begun at {moment(iso(begun), utc=utc)}; items that changed"
-                " since then are left alone. To begin anew: --anew."
+                f"Goes on with what was begun at {moment(iso(begun), utc=how.utc)}; items that"
+                " changed since then are left alone. To begin anew: --anew."
             ),
             soft_wrap=True,
         )
@@ -91,19 +106,19 @@ def change_many(
     async def work(signed: Client) -> BatchResponse | None:
         items = Items(signed, contracts=change.checks, history=settings.history)
         preview = await items.preview_batch(change.asked(filter, begun))
-        if dry_run and as_json:
+        if how.dry_run and how.as_json:
             print_json(preview.model_dump())
             return None
-        if not as_json or not yes:
-            _show(change, preview, utc=utc)
-        if dry_run:
+        if not how.as_json or not how.yes:
+            _show(change, preview, utc=how.utc)
+        if how.dry_run:
             return None
         if not preview.count:
             kept.end()
             return BatchResponse(before=preview.before, conditional=preview.conditional)
         confirm(
             f"{change.does}: {many(preview.count, 'item')}?",
-            yes=yes,
+            yes=how.yes,
             typed=f"{change.word} {preview.count}",
         )
         kept.begin(preview.before)
@@ -120,7 +135,7 @@ def change_many(
     response = with_client(settings, work)
     if response is None:
         return
-    if as_json:
+    if how.as_json:
         print_json(response.model_dump())
     else:
         _tell(change, response)

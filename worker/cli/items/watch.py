@@ -8,18 +8,11 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from worker.cli.items.choice import Choice, with_choice
+from worker.cli.items.choice import Choice
 from worker.cli.shared.client import with_client
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_view import moment, name_of, state
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    settings_of,
-)
+from worker.cli.shared.options import AsJson, Options, Utc, settings_of
 from worker.cli.shared.output import print_json, safe, to_stderr, to_stdout
 from worker.management.items.service import Items
 from worker.management.items.types import ItemResponse, ItemsWatchPayload
@@ -28,22 +21,21 @@ from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, PROCESSING
 
 
-@with_choice
+@grouped
 def watch(
-    choice: Choice,
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="End after so many lines. Default: at Ctrl-C."),
     ] = None,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Show items as they change: pushed, popped, finished, put back. Ctrl-C ends it."""
     asked = ItemsWatchPayload(filter=choice.filter())
-    chosen = settings_of(Options(url, settings, client)).settings
+    chosen = settings_of(given).settings
 
     async def work(signed: Client) -> None:
         shown = 0

@@ -8,28 +8,19 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from worker.cli.items.choice import Choice, is_given, with_choice
+from worker.cli.items.choice import Choice, is_given
 from worker.cli.queues.shown import Name, pause_text, shown, with_queues
 from worker.cli.shared.asking import confirm
 from worker.cli.shared.errors import FAILED, usage_error
-from worker.cli.shared.options import (
-    AsJson,
-    ClientName,
-    Options,
-    SettingsFile,
-    Url,
-    Utc,
-    Yes,
-)
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AsJson, Options, Utc, Yes
 from worker.cli.shared.output import many, print_json, print_result, safe, to_stderr
 from worker.cli.shared.payloads import moment
 from worker.durations import seconds
-from worker.management.items.service import Items
-from worker.management.items.types import ItemFilter, ItemsDeleteBatchPayload
+from worker.management.items.types import ItemFilter
 from worker.management.queues.service import Queues
 from worker.management.queues.types import (
     QueueDeletePayload,
-    QueueItemsPayload,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -39,15 +30,14 @@ from worker.management.queues.types import (
 from worker.openiap.client import Client
 
 
-@with_choice
+@grouped
 def purge(
-    choice: Choice,
     of: Name,
     yes: Yes = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
+    choice: Choice,
 ) -> None:
     """Delete items of a queue with their files: all, in whatever state, or those that options say.
 
@@ -59,19 +49,14 @@ def purge(
         raise usage_error(f"--queue {filter.queue}: the queue is {of}; leave it out.")
 
     async def work(queues: Queues, signed: Client) -> QueuePurgeResponse:
-        before = None
-        if chosen:
-            wanted = filter.model_copy(update={"queue": of})
-            preview = await Items(signed).preview_batch(ItemsDeleteBatchPayload(filter=wanted))
-            held, before = preview.count, preview.before
-        else:
-            held = await queues.count(QueueItemsPayload(name=of))
-        confirm(f"Delete {many(held, 'item')} of queue {of}?", yes=yes)
+        asked = QueuePurgePayload(name=of, filter=filter)
+        preview = await queues.preview_purge(asked)
+        confirm(f"Delete {many(preview.count, 'item')} of queue {of}?", yes=yes)
+        asked = asked.model_copy(update={"before": preview.before if chosen else None})
         with _counting(f"deleting items of {of}") as advance:
-            asked = QueuePurgePayload(name=of, filter=filter, before=before)
-            return await queues.purge(asked, advance)
+            return await queues.purge_one(asked, advance)
 
-    gone = with_queues(Options(url, settings, client), work)
+    gone = with_queues(given, work)
     text = f"Deleted {many(gone.deleted, 'item')} of queue {of}."
     if gone.changed:
         text += f" Left alone: {many(gone.changed, 'item')}, changed meanwhile."
@@ -86,27 +71,28 @@ def purge(
         raise typer.Exit(FAILED)
 
 
+@grouped
 def delete(
     name: Name,
     yes: Yes = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Delete a queue and all its items."""
 
     async def work(queues: Queues, signed: Client) -> None:
-        held = await queues.count(QueueItemsPayload(name=name))
-        confirm(f"Delete queue {name} with {many(held, 'item')}?", yes=yes)
+        preview = await queues.preview_delete(QueueDeletePayload(name=name))
+        confirm(f"Delete queue {name} with {many(preview.count, 'item')}?", yes=yes)
         with _counting(f"deleting items of {name}") as advance:
             await queues.delete_one(QueueDeletePayload(name=name), advance)
 
-    with_queues(Options(url, settings, client), work)
+    with_queues(given, work)
     text = f"Deleted queue {name}."
     print_result({"queue": name, "deleted": True}, text, as_json=as_json)
 
 
+@grouped
 def pause(
     name: Name,
     reason: Annotated[
@@ -122,9 +108,8 @@ def pause(
     ] = None,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Have no worker pop a queue; what runs finishes. Takes the right to update the queue."""
     if until is not None and lasting is not None:
@@ -137,26 +122,26 @@ def pause(
     )
 
     async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.pause(asked)
+        return await queues.pause_one(asked)
 
-    done = with_queues(Options(url, settings, client), work)
+    done = with_queues(given, work)
     text = f"Queue {name} is {pause_text(done, utc=utc)}. To go on: openiap-worker queues resume"
     print_result(shown(done), f"{text} {name}", as_json=as_json)
 
 
+@grouped
 def resume(
     name: Name,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Let workers pop a queue again."""
 
     async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.resume(QueueResumePayload(name=name))
+        return await queues.resume_one(QueueResumePayload(name=name))
 
-    done = with_queues(Options(url, settings, client), work)
+    done = with_queues(given, work)
     print_result(shown(done), f"Queue {name} is popped.", as_json=as_json)
 
 

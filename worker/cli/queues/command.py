@@ -1,5 +1,6 @@
 """``queues``: list, show, create, update; what else changes queues is in ``changes.py``."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +9,8 @@ from worker.cli.queues.changes import delete, pause, purge, resume
 from worker.cli.queues.shown import COLUMNS, Name, note, pause_text, row, shown, with_queues
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import usage_error
-from worker.cli.shared.options import AsJson, ClientName, Options, SettingsFile, Url, Utc
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AsJson, Options, Utc
 from worker.cli.shared.output import (
     many,
     print_json,
@@ -33,66 +35,79 @@ from worker.openiap.client import Client
 
 app = typer.Typer(help="Look at, pause and administer work item queues.", no_args_is_help=True)
 
-MaxRetries = Annotated[
-    int | None,
-    typer.Option(
-        "--max-retries",
-        min=1,
-        help="Attempts in all, the first one included: the queue's maxretries.",
-    ),
-]
-RetryDelay = Annotated[
-    int | None, typer.Option("--retry-delay", min=0, help="Seconds before the next attempt.")
-]
-InitialDelay = Annotated[
-    int | None, typer.Option("--initial-delay", min=0, help="Seconds before the first attempt.")
-]
-AmqpQueue = Annotated[
-    str | None,
-    typer.Option("--amqp-queue", metavar="NAME", help="Message queue that tells of waiting items."),
-]
-SuccessQueue = Annotated[
-    str | None,
-    typer.Option(
-        "--success-queue",
-        metavar="NAME",
-        help="Where successful items go on to.",
-        autocompletion=queue_names,
-    ),
-]
-FailedQueue = Annotated[
-    str | None,
-    typer.Option(
-        "--failed-queue",
-        metavar="NAME",
-        help="Where failed items go on to.",
-        autocompletion=queue_names,
-    ),
-]
-Roles = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--role",
-        metavar="NAME",
-        help="A role or user who may work the queue (read, update, invoke); repeatable.",
-    ),
-]
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """What is set of a queue: options as they were given."""
+
+    max_retries: Annotated[
+        int | None,
+        typer.Option(
+            "--max-retries",
+            min=1,
+            help="Attempts in all, the first one included: the queue's maxretries.",
+        ),
+    ] = None
+    retry_delay: Annotated[
+        int | None, typer.Option("--retry-delay", min=0, help="Seconds before the next attempt.")
+    ] = None
+    initial_delay: Annotated[
+        int | None, typer.Option("--initial-delay", min=0, help="Seconds before the first attempt.")
+    ] = None
+    amqp_queue: Annotated[
+        str | None,
+        typer.Option(
+            "--amqp-queue", metavar="NAME", help="Message queue that tells of waiting items."
+        ),
+    ] = None
+    success_queue: Annotated[
+        str | None,
+        typer.Option(
+            "--success-queue",
+            metavar="NAME",
+            help="Where successful items go on to.",
+            autocompletion=queue_names,
+        ),
+    ] = None
+    failed_queue: Annotated[
+        str | None,
+        typer.Option(
+            "--failed-queue",
+            metavar="NAME",
+            help="Where failed items go on to.",
+            autocompletion=queue_names,
+        ),
+    ] = None
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="NAME",
+            help="A role or user who may work the queue (read, update, invoke); repeatable.",
+        ),
+    ] = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return them as the fields of what the service is asked for."""
+        given = asdict(self)
+        roles = given.pop("role")
+        return {**given, "workers": roles or []}
 
 
 @app.command("list")
+@grouped
 def list_queues(
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """List the queues with what waits in them, and which are paused."""
 
     async def work(queues: Queues, signed: Client) -> list[QueueResponse]:
         return await queues.get_list(QueuesGetListPayload())
 
-    found = with_queues(Options(url, settings, client), work)
+    found = with_queues(given, work)
     if as_json:
         print_json([queue.model_dump() for queue in found])
         return
@@ -104,20 +119,20 @@ def list_queues(
 
 
 @app.command("show")
+@grouped
 def show_queue(
     name: Name,
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Show one queue: what waits and runs, who works it, what fails, and what is unwise."""
 
     async def work(queues: Queues, signed: Client) -> QueueDetailResponse:
         return await queues.get_one(QueueGetPayload(name=name))
 
-    queue = with_queues(Options(url, settings, client), work)
+    queue = with_queues(given, work)
     if as_json:
         print_json(queue.model_dump())
         return
@@ -138,9 +153,9 @@ def show_queue(
         facts.append(
             (
                 "last hour",
-                f"{many(hour.items, 'item')}; waited {_seconds(hour.wait_median)}, 95 %:"
-                f" {_seconds(hour.wait_95)}; ran {_seconds(hour.run_median)}, 95 %:"
-                f" {_seconds(hour.run_95)}",
+                f"{many(hour.successful + hour.failed, 'item')};"
+                f" waited {_seconds(hour.wait_median)}, 95 %: {_seconds(hour.wait_95)};"
+                f" ran {_seconds(hour.run_median)}, 95 %: {_seconds(hour.run_95)}",
             )
         )
     facts += [("fails", f"{group.count:,} x {group.message}") for group in queue.errors]
@@ -149,40 +164,25 @@ def show_queue(
 
 
 @app.command("create")
+@grouped
 def create(
     name: Name,
-    max_retries: MaxRetries = None,
-    retry_delay: RetryDelay = None,
-    initial_delay: InitialDelay = None,
-    amqp_queue: AmqpQueue = None,
-    success_queue: SuccessQueue = None,
-    failed_queue: FailedQueue = None,
-    role: Roles = None,
+    queue: QueueOptions,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Create a queue; 3 attempts without delay unless told otherwise."""
     if not name.strip():
         raise usage_error("A queue needs a name.")
-    asked = QueueCreatePayload(
-        name=name,
-        max_retries=max_retries,
-        retry_delay=retry_delay,
-        initial_delay=initial_delay,
-        amqp_queue=amqp_queue,
-        success_queue=success_queue,
-        failed_queue=failed_queue,
-        workers=role or [],
-    )
+    asked = QueueCreatePayload(name=name, **queue.fields())
 
     async def work(queues: Queues, signed: Client) -> QueueResponse:
         return await queues.create_one(asked)
 
-    made = with_queues(Options(url, settings, client), work)
+    made = with_queues(given, work)
     text = f"Created queue {name}."
-    if not role:
+    if not queue.role:
         text += (
             " You and the administrators may work it; for others:"
             f" openiap-worker queues update {name} --role NAME"
@@ -192,31 +192,16 @@ def create(
 
 
 @app.command("update")
+@grouped
 def update(
     name: Name,
-    max_retries: MaxRetries = None,
-    retry_delay: RetryDelay = None,
-    initial_delay: InitialDelay = None,
-    amqp_queue: AmqpQueue = None,
-    success_queue: SuccessQueue = None,
-    failed_queue: FailedQueue = None,
-    role: Roles = None,
+    queue: QueueOptions,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Change a queue; what is not given stays. An empty name takes a chained queue away."""
-    asked = QueueUpdatePayload(
-        name=name,
-        max_retries=max_retries,
-        retry_delay=retry_delay,
-        initial_delay=initial_delay,
-        amqp_queue=amqp_queue,
-        success_queue=success_queue,
-        failed_queue=failed_queue,
-        workers=role or [],
-    )
+    asked = QueueUpdatePayload(name=name, **queue.fields())
     if asked.is_empty:
         raise usage_error(
             "Nothing to change: give at least one option, for example --max-retries 5."
@@ -225,7 +210,7 @@ def update(
     async def work(queues: Queues, signed: Client) -> QueueResponse:
         return await queues.update_one(asked)
 
-    changed = with_queues(Options(url, settings, client), work)
+    changed = with_queues(given, work)
     said = f"Changed queue {name}."
     if asked.workers:  # server.md, Rights: an item has those of its queue when it was pushed
         said += " Items that wait in it keep their rights: who was given some sees new ones alone."

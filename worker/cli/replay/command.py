@@ -13,8 +13,9 @@ import typer
 from worker.app.registry import Registry, load_modules
 from worker.cli.shared.client import run_async, signed_in
 from worker.cli.shared.errors import FAILED, CommandError, usage_error
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.handlers import settings_with_handlers
-from worker.cli.shared.options import AsJson, ClientName, Handlers, Options, SettingsFile, Url
+from worker.cli.shared.options import AsJson, Handlers, Options
 from worker.cli.shared.output import print_json, safe, to_stderr, to_stdout
 from worker.errors import Retry, Skip
 from worker.settings import Settings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 NO_DEBUGPY = "--debugger needs debugpy, which is not installed: pip install debugpy."
 
 
+@grouped
 def replay(
     item: Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")],
     handlers: Handlers = None,
@@ -54,9 +56,8 @@ def replay(
         ),
     ] = None,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
+    *,
+    given: Options,
 ) -> None:
     """Run the handler of an item here and show what it would change; nothing is sent.
 
@@ -67,7 +68,7 @@ def replay(
     from worker.cli.replay.view import as_data, show_replay
     from worker.testing.replay import ReplayRefused
 
-    chosen = settings_with_handlers(Options(url, settings, client), handlers).settings
+    chosen = settings_with_handlers(given, handlers).settings
     if debugger is not None and find_spec("debugpy") is None:
         raise usage_error(NO_DEBUGPY)
     application = load_modules(chosen.handlers)

@@ -7,13 +7,15 @@ import typer
 from worker._version import __version__
 from worker.cli.shared.client import refused, run_async
 from worker.cli.shared.errors import CommandError, usage_error
-from worker.cli.shared.options import ClientName, Options, Set, SettingsFile, Url, settings_of
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import AllOptions, settings_of
 from worker.openiap.errors import AccessDenied
 
 PORT: Final = 8080
 GRPC_PORT: Final = 8090
 
 
+@grouped
 def scaler(
     queue: Annotated[
         list[str] | None,
@@ -56,10 +58,8 @@ def scaler(
             help="For KEDA's external scaler; 0 takes a free one.",
         ),
     ] = GRPC_PORT,
-    url: Url = None,
-    settings: SettingsFile = None,
-    client: ClientName = None,
-    assignments: Set = None,
+    *,
+    given: AllOptions,
 ) -> None:
     """Tell autoscalers how many workers queues need, and work none: from zero and back to it.
 
@@ -70,9 +70,7 @@ def scaler(
 
     if bool(queue) == every:
         raise usage_error("Give --queue NAME, once for each queue, or --all.")
-    loaded = settings_of(
-        Options(url, settings, client, assignments), health_host=host, health_port=port
-    )
+    loaded = settings_of(given, health_host=host, health_port=port)
     chosen = loaded.settings
     if chosen.health_port is None:
         chosen = chosen.model_copy(update={"health_port": PORT})

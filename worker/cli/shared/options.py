@@ -79,12 +79,26 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The shared options as they were given."""
+    """The shared options as they were given, those of a command without ``--set``."""
 
-    url: str | None = None
-    file: Path | None = None
-    client: str | None = None
+    url: Url = None
+    settings: SettingsFile = None
+    client: ClientName = None
     assignments: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllOptions(Options):
+    """The same with ``--set``."""
+
+    assignments: Set = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutClient(AllOptions):
+    """The same where there is no choice of a client."""
+
+    client: str | None = None
 
 
 def settings_of(given: Options, **more: Any) -> Loaded:
@@ -110,7 +124,7 @@ def settings_of(given: Options, **more: Any) -> Loaded:
     url = overrides.get("url")
     if isinstance(url, str) and "@" in url and _has_password(url):
         raise _secret("A password in --url", VARIABLES["password"])
-    return load(overrides, file=given.file)
+    return load(overrides, file=given.settings)
 
 
 def _has_password(url: str) -> bool:

@@ -14,6 +14,7 @@ from mongomock.filtering import resolve_sort_key
 
 from worker.localserver.operations.bounded import bounded
 from worker.localserver.operations.item_conditions import item_condition
+from worker.localserver.operations.item_groups import grouping_of
 from worker.localserver.operations.item_orders import item_order, odd_index
 from worker.localserver.operations.matching import applies, asked, prepared
 from worker.localserver.operations.patterns import with_timed_patterns
@@ -199,6 +200,17 @@ class Queries:
         Raises:
             RefusedError: mongomock knows no such stage, finds it wrong, or takes too long.
         """
+        grouping = grouping_of(stages) if collection == item_table.COLLECTION else None
+        if grouping is not None:
+            where, values, left = item_condition(grouping.match, indexed=self._indexed)
+            if _sees_all(reader) and not left:
+                return grouping.documents(
+                    self._items.grouped(where, values, grouping.columns, len(grouping.by))
+                )
+            needs = _fields_read(grouping.match, {"_id": 1}, None)
+            return grouping.counted(
+                self.matching(collection, grouping.match, payloads=needs, user=reader)
+            )
         first: dict[str, Any] = {}
         rest = stages
         if stages and isinstance(stages[0], dict) and list(stages[0]) == ["$match"]:

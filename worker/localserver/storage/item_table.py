@@ -206,6 +206,19 @@ class ItemTable:
         statement = f"SELECT COUNT(*) FROM workitems{condition}"
         return sum(int(row[0]) for row in self._store.asking(statement, values))
 
+    def grouped(
+        self, where: str, values: Sequence[Any], columns: str, by: int
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield a row for each group of the items that meet an SQL condition.
+
+        Args:
+            columns: SQL written by this package; groups differ in the first ``by`` of them.
+        """
+        condition = f" WHERE {where}" if where else ""
+        places = ", ".join(str(place) for place in range(1, by + 1))
+        statement = f"SELECT {columns} FROM workitems{condition} GROUP BY {places}"
+        yield from self._store.asking(statement, values)
+
     def any(self, where: str, values: Sequence[Any] = (), *, index: str = "") -> bool:
         """Say whether any item meets an SQL condition written by this package.
 

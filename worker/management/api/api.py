@@ -6,10 +6,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.management.api.jobs import Jobs
 from worker.management.api.limits import Rate, SignIns
 from worker.management.api.options import ApiOptions
@@ -31,6 +32,7 @@ class Api:
     Args:
         settings: where OpenIAP is. Its credentials are used for nobody.
         contracts: what payloads are held to.
+        schedules: those of the handlers at hand, which make what is fired; None: none are.
         clock: seconds, for what ends by itself.
     """
 
@@ -41,6 +43,7 @@ class Api:
         log: Log,
         *,
         contracts: Checks | None = None,
+        schedules: Sequence[ScheduleEntry] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = options.limits
@@ -48,6 +51,7 @@ class Api:
         self.options: Final = options
         self.log: Final = log
         self.contracts: Final = contracts
+        self.schedules: Final = schedules
         self.jobs: Final = Jobs(limits, log)
         self.sessions: Final = Sessions(limits, self.jobs.is_busy, clock)
         self.links: Final = UserLinks(

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 
 from worker._version import __version__
@@ -19,9 +20,23 @@ from worker.management.api.bounds import Bounds
 from worker.management.api.problems import AsciiJson, add_problem_handlers
 from worker.management.api.traffic import Traffic
 from worker.management.items.routes import router as items
+from worker.management.queues.routes import breakers
+from worker.management.queues.routes import router as queues
+from worker.management.schedules.routes import router as schedules
+from worker.management.workers.routes import hours
+from worker.management.workers.routes import router as workers
 
 PREFIX: Final = "/api/v1"
-ROUTERS: Final = (routes.sessions, routes.batches, items)
+ROUTERS: Final = (
+    routes.sessions,
+    routes.batches,
+    items,
+    queues,
+    breakers,
+    workers,
+    hours,
+    schedules,
+)
 COMPRESSED_FROM: Final = 1_000
 _FILES: Final = re.compile(rf"{PREFIX}/items/[^/]+/files/[^/]+")
 
@@ -47,6 +62,7 @@ def application(api: Api) -> FastAPI:
         redirect_slashes=False,
         default_response_class=AsciiJson,
         lifespan=lifespan,
+        generate_unique_id_function=_operation,
     )
     app.state.api = api
     for router in ROUTERS:
@@ -58,6 +74,11 @@ def application(api: Api) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM)
     app.add_middleware(Traffic, counts=api.counts, log=api.log)
     return app
+
+
+def _operation(route: APIRoute) -> str:
+    """Return the name that generated clients give an operation: ``queues_pause_one``."""
+    return f"{route.tags[0]}_{route.name}"
 
 
 def _carries_file(path: str) -> bool:

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import Path as InPath
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -18,6 +19,7 @@ from worker.management.api.access import (
 from worker.management.api.jobs import JobResponse
 from worker.management.api.problems import ALWAYS, MISSING
 from worker.management.api.sessions import Carrier, Session
+from worker.management.paging import Direction, PageAsked, PaginatedResponse
 from worker.openiap.credentials import Credentials
 from worker.telemetry.prometheus import CONTENT_TYPE
 
@@ -33,9 +35,11 @@ class SignInPayload(BaseModel):
             answer.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"username": "me", "password": "secret"}]}
+    )
 
-    username: str = Field(default="", max_length=MOST_NAME, examples=["me"])
+    username: str = Field(default="", max_length=MOST_NAME)
     password: SecretStr = Field(default=SecretStr(""), max_length=MOST_SECRET)
     token: SecretStr = Field(default=SecretStr(""), max_length=MOST_SECRET)
     cookie: bool = False
@@ -79,6 +83,15 @@ class SessionResponse(BaseModel):
     read_only: bool
 
 
+class BatchesPageAsked(PageAsked):
+    """Which page of the batches; the latest ones first, if nothing else is said."""
+
+    sort_direction: Direction = "desc"
+
+
+Id = Annotated[
+    str, InPath(max_length=MOST_NAME, description="The batch's id.", examples=["0f1e2d3c4b5a6978"])
+]
 sessions = APIRouter(prefix="/session", tags=["session"], redirect_slashes=False, responses=ALWAYS)
 batches = APIRouter(
     prefix="/batches", tags=["batches"], redirect_slashes=False, responses={**ALWAYS, **MISSING}
@@ -129,19 +142,29 @@ async def delete_one(
 
 
 @batches.get("")
-async def get_batches(caller: SignedIn) -> list[JobResponse]:
-    """Tell of the user's batches, those that run and those that ended lately."""
-    return caller.api.jobs.get_list(caller.session.key)
+async def get_batches(
+    asked: Annotated[BatchesPageAsked, Query()], caller: SignedIn
+) -> PaginatedResponse[JobResponse]:
+    """List the user's batches, those that run and those that ended lately: one page of them."""
+    found = caller.api.jobs.get_list(caller.session.key)
+    if asked.sort_direction == "asc":
+        found.reverse()
+    return PaginatedResponse(
+        items=found[asked.offset : asked.offset + asked.limit],
+        total=len(found),
+        limit=asked.limit,
+        offset=asked.offset,
+    )
 
 
 @batches.get("/{id}")
-async def get_batch(id: str, caller: SignedIn) -> JobResponse:
+async def get_batch(id: Id, caller: SignedIn) -> JobResponse:
     """Tell how far a batch has come, and what it has done in the end."""
     return caller.api.jobs.get_one(caller.session.key, id)
 
 
 @batches.delete("/{id}")
-async def delete_batch(id: str, caller: Changing) -> JobResponse:
+async def delete_batch(id: Id, caller: Changing) -> JobResponse:
     """Stop a batch. The same request again, with the ``before`` that this answers, goes on."""
     return await caller.api.jobs.stop_one(caller.session.key, id)
 

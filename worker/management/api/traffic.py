@@ -86,7 +86,8 @@ class Traffic:
         finally:
             seconds = time.perf_counter() - began
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = str(getattr(scope.get("route"), "path", UNKNOWN)).removeprefix(PREFIX_OF_API)
+            found = str(getattr(scope.get("route"), "path", UNKNOWN))
+            route = found.removeprefix(PREFIX_OF_API).replace(":path}", "}")
             self._counts.count(method, route, status, seconds)
             if scope["path"] not in _QUIET:
                 self._log.verbose(

@@ -11,7 +11,7 @@ from pydantic import ValidationError as Invalid
 
 from worker.management.errors import ValidationError
 from worker.management.items.errors import FilterError
-from worker.management.items.filters import attempts_of, condition_of, past_of
+from worker.management.items.filters import filter_of, past_of
 from worker.management.items.types import (
     MOST_TEXT,
     ItemFilter,
@@ -75,27 +75,10 @@ class ItemsAsked(BaseModel):
         Raises:
             ValidationError: a part of it is none; the message names it and what is allowed.
         """
-        least, most = (None, None) if self.attempts is None else attempts_of(self.attempts)
         now = datetime.now(UTC)
+        typed = {name: getattr(self, name) for name in ItemsAsked.model_fields}
         try:
-            return ItemFilter(
-                queue=self.queue,
-                states=self.state,
-                group=self.group,
-                error=self.error,
-                error_pattern=self.error_pattern,
-                error_kind=self.error_kind,
-                error_class=self.error_class,
-                error_code=self.error_code,
-                name=self.name,
-                worker=self.worker,
-                key=self.key,
-                since=_past("since", self.since, now),
-                until=_past("until", self.until, now),
-                min_attempts=least,
-                max_attempts=most,
-                payload=[condition_of(one) for one in self.where],
-            )
+            return filter_of(typed, lambda name, text: _past(name, text, now))
         except Invalid as error:
             found = error.errors(include_input=False)[0]
             where = ".".join(str(part)[:100] for part in found["loc"])
@@ -124,11 +107,31 @@ class ItemsPageAsked(ItemsAsked):
 class RetryBatch(ItemsRetryBatchPayload):
     """Try items again: at once, at a time, spread over so many seconds from then."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": "retry",
+                    "filter": {"queue": "orders", "states": ["failed"]},
+                    "spread": 600,
+                }
+            ]
+        },
+    )
+
     action: Literal["retry"]
 
 
 class DeleteBatch(ItemsDeleteBatchPayload):
     """Delete items with their files."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "delete", "filter": {"queue": "orders", "error_code": "GONE"}}]
+        },
+    )
 
     action: Literal["delete"]
 
@@ -136,11 +139,25 @@ class DeleteBatch(ItemsDeleteBatchPayload):
 class MoveBatch(ItemsMoveBatchPayload):
     """Move waiting and failed items to another queue."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "move", "filter": {"queue": "orders"}, "to": "orders-late"}]
+        },
+    )
+
     action: Literal["move"]
 
 
 class UpdateBatch(ItemsUpdateBatchPayload):
     """Change the priority or, by a JSON Merge Patch, the payloads of waiting and failed items."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "update", "filter": {"queue": "orders"}, "priority": 1}]
+        },
+    )
 
     action: Literal["update"]
 
@@ -150,9 +167,7 @@ BatchAsked = Annotated[
 ]
 
 
-def _past(part: str, text: str | None, now: datetime) -> datetime | None:
-    if text is None:
-        return None
+def _past(part: str, text: str, now: datetime) -> datetime:
     try:
         return past_of(text, now)
     except ValueError as error:

@@ -37,24 +37,21 @@ class ItemFiles:
 
         Raises:
             ItemNotFoundError, ItemFileNotFoundError: there is none, or none for this user.
+            ConflictError: several files have this name.
             TooLargeError: it is larger than is fetched.
             RefusedError: it did not come whole.
         """
         with said_by_openiap():
             document = await self._found(payload.id)
-            for one in objects_of(document.get("files")):
-                if text_of(one.get("_id")) == payload.file:
-                    break
-            else:
-                raise ItemFileNotFoundError(payload.id, payload.file)
-            size = (await self._store.get_sizes([payload.file])).get(payload.file, 0)
+            one = _file_of(document, payload)
+            id = text_of(one.get("_id"))
+            size = (await self._store.get_sizes([id])).get(id, 0)
             if size > self._most:
                 raise TooLargeError(
                     f"The file has {size:,} bytes; at most {self._most:,} are fetched."
                 )
-            path = await self._store.client.download(payload.file, folder, LOCAL)
-        name = text_of(one.get("filename")) or text_of(one.get("name"))
-        return shown_text(name), path
+            path = await self._store.client.download(id, folder, LOCAL)
+        return shown_text(_name(one)), path
 
     async def create_one(self, payload: ItemFileCreatePayload, path: Path) -> None:
         """Add a file to an item.
@@ -75,10 +72,7 @@ class ItemFiles:
                     " the middle.",
                     {"state": PROCESSING},
                 )
-            there = {
-                text_of(one.get("filename")) or text_of(one.get("name"))
-                for one in objects_of(document.get("files"))
-            }
+            there = {_name(one) for one in objects_of(document.get("files"))}
             if path.name in there:
                 raise ConflictError(f"Item {payload.id} has a file {path.name} already.")
             await self._store.client.update_workitem({"_id": payload.id}, files=[path])
@@ -88,6 +82,29 @@ class ItemFiles:
         if found is None:
             raise ItemNotFoundError(id)
         return found
+
+
+def _name(file: JsonObject) -> str:
+    return text_of(file.get("filename")) or text_of(file.get("name"))
+
+
+def _file_of(document: JsonObject, payload: ItemFileGetPayload) -> JsonObject:
+    """Return the file of an item that is meant, by its id, else by its name.
+
+    Raises:
+        ItemFileNotFoundError, ConflictError: there is none, or there are several.
+    """
+    files = objects_of(document.get("files"))
+    found = [one for one in files if text_of(one.get("_id")) == payload.file]
+    found = found or [one for one in files if _name(one) == payload.file]
+    if not found or not payload.file:
+        raise ItemFileNotFoundError(payload.id, payload.file)
+    if len(found) > 1:
+        raise ConflictError(
+            f"Item {payload.id} has {len(found)} files of the name {payload.file}; ask by id.",
+            {"ids": [text_of(one.get("_id")) for one in found]},
+        )
+    return found[0]
 
 
 def checked_name(name: str) -> str:

@@ -27,15 +27,18 @@ from worker.management.errors import TooLargeError, said_by_openiap
 from worker.management.items.asked import BatchAsked, ItemsAsked, ItemsPageAsked
 from worker.management.items.files import ItemFiles, checked_name
 from worker.management.items.service import Items
+from worker.management.items.timeline import ItemHistoryResponse
 from worker.management.items.types import (
     MOST_TEXT,
     BatchPreviewResponse,
     ErrorGroupResponse,
     ItemDeletePayload,
     ItemDetailResponse,
+    ItemGetHistoryPayload,
     ItemGetPayload,
     ItemResponse,
     ItemRetryPayload,
+    ItemsGetCountPayload,
     ItemsGetGroupsPayload,
 )
 from worker.management.items.types_of_changes import (
@@ -56,7 +59,12 @@ router = APIRouter(
     prefix="/items", tags=["items"], redirect_slashes=False, responses={**ALWAYS, **MISSING}
 )
 
-Id = Annotated[str, InPath(max_length=MOST_TEXT, description="The item's id.")]
+Id = Annotated[
+    str,
+    InPath(
+        max_length=MOST_TEXT, description="The item's id.", examples=["65f2c1d4a0b1c2d3e4f50617"]
+    ),
+]
 
 
 class CountResponse(BaseModel):
@@ -68,7 +76,7 @@ class CountResponse(BaseModel):
 class RetryAsked(BaseModel):
     """How an item is tried again; ``force``: although somebody may be working it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"force": False}]})
 
     force: bool = False
 
@@ -76,7 +84,7 @@ class RetryAsked(BaseModel):
 class MoveAsked(BaseModel):
     """Where an item goes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "orders"}]})
 
     to: str = Field(min_length=1, max_length=MOST_TEXT)
 
@@ -84,7 +92,12 @@ class MoveAsked(BaseModel):
 class ChangeAsked(BaseModel):
     """One of both: another priority, or a JSON Merge Patch (RFC 7396) for the payload."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"priority": 1}, {"patch": {"customer": "acme", "draft": None}}]
+        },
+    )
 
     priority: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
     patch: dict[str, Any] | None = None
@@ -115,7 +128,7 @@ async def get_plist(
 @router.get("/count")
 async def get_count(asked: Annotated[ItemsAsked, Query()], items: Service) -> CountResponse:
     """Count items."""
-    return CountResponse(count=await items.get_count(asked.filter()))
+    return CountResponse(count=await items.get_count(ItemsGetCountPayload(filter=asked.filter())))
 
 
 @router.get("/errors")
@@ -179,6 +192,12 @@ async def get_one(id: Id, items: Service) -> ItemDetailResponse:
     return await items.get_one(ItemGetPayload(id=id))
 
 
+@router.get("/{id}/history")
+async def get_history(id: Id, items: Service) -> ItemHistoryResponse:
+    """Tell what happened to an item, what it comes from and what came of it."""
+    return await items.get_history(ItemGetHistoryPayload(id=id))
+
+
 @router.patch("/{id}", responses=CONFLICT)
 async def update_one(id: Id, asked: ChangeAsked, items: Service, caller: Changing) -> ItemResponse:
     """Change the priority or the payload of a waiting or failed item."""
@@ -225,12 +244,20 @@ Folder = Annotated[Path, Depends(_folder)]
     responses={
         200: {"content": {BINARY: {"schema": {"type": "string", "format": "binary"}}}},
         206: {"description": "A range of it"},
+        **CONFLICT,
         416: {"description": "No such range"},
     },
 )
 async def get_file(
     id: Id,
-    file: Annotated[str, InPath(max_length=MOST_TEXT, description="The file's id.")],
+    file: Annotated[
+        str,
+        InPath(
+            max_length=MOST_TEXT,
+            description="The file's id; or its name, where one file alone has it.",
+            examples=["invoice.pdf"],
+        ),
+    ],
     caller: SignedIn,
     folder: Folder,
 ) -> FileResponse:
@@ -262,7 +289,10 @@ async def get_file(
 )
 async def create_file(
     id: Id,
-    name: Annotated[str, InPath(max_length=MAX_NAME, description="The file's name.")],
+    name: Annotated[
+        str,
+        InPath(max_length=MAX_NAME, description="The file's name.", examples=["invoice.pdf"]),
+    ],
     request: Request,
     caller: Changing,
     items: Service,

@@ -20,6 +20,7 @@ from worker.management.items.creation import Creation, made
 from worker.management.items.errors import (
     ItemNotFoundError,
     ItemStateError,
+    QueueNotFoundError,
 )
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
@@ -44,6 +45,7 @@ from worker.management.items.types import (
     ItemResponse,
     ItemRetryPayload,
     ItemsDeleteBatchPayload,
+    ItemsGetCountPayload,
     ItemsGetGroupsPayload,
     ItemsGetListPayload,
     ItemsGetPListPayload,
@@ -66,7 +68,7 @@ from worker.management.items.types_of_changes import (
 from worker.management.items.watching import changes
 from worker.management.paging import PaginatedResponse
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError
+from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError, QueueNotFound
 from worker.openiap.fields import id_of, objects_of, text_of
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
@@ -165,7 +167,7 @@ class Items:
 
         Raises: as ``get_list``.
         """
-        total = await self.get_count(payload.filter)
+        total = await self.get_count(ItemsGetCountPayload(filter=payload.filter))
         found = []
         if total:
             found = await self._lists.sorted(
@@ -182,11 +184,12 @@ class Items:
             offset=payload.offset,
         )
 
-    async def get_count(self, filter: ItemFilter) -> int:
+    async def get_count(self, payload: ItemsGetCountPayload) -> int:
         """Return how many items there are.
 
         Raises: as ``get_list``.
         """
+        filter = payload.filter
         with said_by_openiap():
             if filter.group is None:
                 count = await self._store.count(query_of(filter))
@@ -268,12 +271,15 @@ class Items:
 
         Raises:
             ValidationError: it cannot be pushed, or does not fit its contract.
-            NotFoundError: there is no such queue.
+            QueueNotFoundError: there is no such queue.
             UnavailableError: the answer was lost; with a key it can be sent again.
         """
         push = self._creation.push_of(payload.queue, payload)
         with said_by_openiap():
-            return made(await self._creation.one(push))
+            try:
+                return made(await self._creation.one(push))
+            except QueueNotFound as error:
+                raise QueueNotFoundError(payload.queue) from error
 
     async def create_batch(self, payload: ItemsCreateBatchPayload) -> ItemsCreateBatchResponse:
         """Push items, and tell of each what became of it; refusals are no errors here."""

@@ -128,6 +128,12 @@ class ItemsGetPListPayload(PaginationParams[ItemFilter, SortBy]):
     sort_by: SortBy = "created"
 
 
+class ItemsGetCountPayload(_Asked):
+    """How many items there are."""
+
+    filter: ItemFilter = ItemFilter()
+
+
 class ItemsGetGroupsPayload(_Asked):
     """Groups of errors; of failed items where no state is given."""
 

@@ -43,11 +43,30 @@ class NewItem(_Asked):
 class ItemCreatePayload(NewItem):
     """An item for a queue."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"queue": "orders", "payload": {"customer": "acme"}, "unique": "4711"}]
+        },
+    )
+
     queue: str = Field(min_length=1, max_length=MOST_TEXT)
 
 
 class ItemsCreateBatchPayload(_Asked):
     """Items for a queue."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "queue": "orders",
+                    "items": [{"payload": {"n": 1}}, {"payload": {"n": 2}, "delay": "5m"}],
+                }
+            ]
+        },
+    )
 
     queue: str = Field(min_length=1, max_length=MOST_TEXT)
     items: list[NewItem] = Field(min_length=1, max_length=MOST_NEW)
@@ -95,7 +114,7 @@ class ItemMovePayload(_Asked):
 
 
 class ItemFileGetPayload(_Asked):
-    """A file of an item."""
+    """A file of an item, by its id or by its name."""
 
     id: str = Field(max_length=MOST_TEXT)
     file: str = Field(max_length=MOST_TEXT)

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.engine.breakers.circuit import Circuit, Forced, Stands, circuits_of
 from worker.engine.breakers.store import write_circuit
-from worker.management.errors import ConflictError, NotFoundError, said_by_openiap
-from worker.management.queues.errors import QueueForbiddenError
+from worker.management.errors import ConflictError, said_by_openiap
+from worker.management.paging import Direction, PaginatedResponse, PaginationParams
+from worker.management.queues.errors import BreakerNotFoundError, QueueForbiddenError
 from worker.management.queues.store import QueueStore
 from worker.management.queues.types import MOST_NAME, MOST_REASON
 from worker.openiap.client import Client
@@ -18,6 +19,7 @@ from worker.openiap.workitem import JsonObject
 TRIES: Final = 5
 """Of a change, while workers change the same."""
 To = Literal["open", "close", "auto"]
+SortBy = Literal["queue", "name", "state", "since"]
 FORCED: Final[dict[To, Forced]] = {"open": "open", "close": "closed", "auto": ""}
 
 
@@ -32,18 +34,36 @@ class BreakersGetListPayload(_Asked):
     queue: str | None = Field(default=None, max_length=MOST_NAME)
 
 
-class BreakerUpdatePayload(_Asked):
-    """A breaker that is to be open, or closed, whatever happens; or to be what it is by itself.
+class BreakersGetPListPayload(PaginationParams[BreakersGetListPayload, SortBy]):
+    """A page of breakers."""
+
+    filter: BreakersGetListPayload = BreakersGetListPayload()
+    sort_by: SortBy = "queue"
+    sort_direction: Direction = "asc"
+
+
+class BreakerChange(_Asked):
+    """What a breaker is to be: open, or closed, whatever happens; or what it is by itself.
 
     Attributes:
-        queue: for this one alone; None for all that need it.
+        queue: for this one alone; without it for all that need the breaker.
         reason: for those who look.
     """
 
-    name: str = Field(max_length=MOST_NAME)
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"to": "open", "reason": "the bank is shut"}]},
+    )
+
     to: To
     queue: str | None = Field(default=None, max_length=MOST_NAME)
     reason: str = Field(default="", max_length=MOST_REASON)
+
+
+class BreakerUpdatePayload(BreakerChange):
+    """A breaker that is to be so."""
+
+    name: str = Field(max_length=MOST_NAME)
 
 
 class BreakerResponse(BaseModel):
@@ -88,11 +108,25 @@ class Breakers:
             for document, name, circuit in found
         ]
 
+    async def get_plist(
+        self, payload: BreakersGetPListPayload
+    ) -> PaginatedResponse[BreakerResponse]:
+        """Return a page of breakers, and how many there are."""
+        found = await self.get_list(payload.filter)
+        backwards = payload.sort_direction == "desc"
+        found.sort(key=lambda one: _rank(one, payload.sort_by), reverse=backwards)
+        return PaginatedResponse(
+            items=found[payload.offset : payload.offset + payload.limit],
+            total=len(found),
+            limit=payload.limit,
+            offset=payload.offset,
+        )
+
     async def update_one(self, payload: BreakerUpdatePayload) -> list[BreakerResponse]:
         """Force a breaker, or leave it to itself; returns how it stands for each queue.
 
         Raises:
-            NotFoundError: no worker has brought it, or none that this user may see.
+            BreakerNotFoundError: no worker has brought it, or none that this user may see.
             QueueForbiddenError: this user may not update a queue; the others are done.
             ConflictError: workers change it all the time.
         """
@@ -141,14 +175,15 @@ class Breakers:
             if name in (None, called) and queue in (None, text_of(document.get("name")))
         ]
 
-    async def _not_found(self, payload: BreakerUpdatePayload) -> NotFoundError:
+    async def _not_found(self, payload: BreakerUpdatePayload) -> BreakerNotFoundError:
         names = sorted({name for _, name, _ in await self._found(None, payload.queue)})
-        where = "" if payload.queue is None else f" for queue {payload.queue}"
-        return NotFoundError(
-            f"There is no breaker {payload.name}{where} that a worker has brought, or this user has"
-            f" no rights on its queue; there are: {', '.join(names) or 'none'}.",
-            {"name": payload.name[:200]},
-        )
+        return BreakerNotFoundError(payload.name, payload.queue, names)
+
+
+def _rank(breaker: BreakerResponse, sort_by: SortBy) -> tuple[str, str, str]:
+    since = "" if breaker.since is None else breaker.since.isoformat()
+    first = since if sort_by == "since" else str(getattr(breaker, sort_by))
+    return first, breaker.queue, breaker.name
 
 
 def _response(name: str, queue: str, circuit: Circuit, now: datetime) -> BreakerResponse:

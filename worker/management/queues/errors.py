@@ -1,9 +1,12 @@
 """What goes wrong with queues."""
 
+from collections.abc import Sequence
+
 from worker.management.errors import ConflictError, ForbiddenError, NotFoundError
 from worker.management.items.errors import QueueNotFoundError
 
 __all__ = [
+    "BreakerNotFoundError",
     "PrincipalNotFoundError",
     "QueueExistsError",
     "QueueForbiddenError",
@@ -45,4 +48,16 @@ class PrincipalNotFoundError(NotFoundError):
             f"There is no role or user {name}, or this user may not see it. Names are"
             " case-sensitive.",
             {"name": name[:200]},
+        )
+
+
+class BreakerNotFoundError(NotFoundError):
+    """There is no such breaker, or this user has no rights on its queues."""
+
+    def __init__(self, name: str, queue: str | None, there: Sequence[str]) -> None:
+        where = "" if queue is None else f" for queue {queue}"
+        super().__init__(
+            f"There is no breaker {name}{where} that a worker has brought, or this user has no"
+            f" rights on its queue; there are: {', '.join(there) or 'none'}.",
+            {"name": name[:200], "there": list(there)},
         )

@@ -4,16 +4,27 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.engine.fleet.report import report_of
 from worker.engine.pause import PAUSE, Pause
 from worker.management.errors import ValidationError, said_by_openiap
 from worker.management.items.service import Items
 from worker.management.items.types import (
+    BatchPreviewResponse,
     BatchResponse,
     ItemFilter,
-    ItemsDeleteBatchPayload,
     ItemsGetGroupsPayload,
 )
 from worker.management.paging import PaginatedResponse
+from worker.management.queues.decisions import (
+    MINUTE,
+    age_of,
+    batch_of,
+    fits,
+    granted,
+    rank,
+    values_of,
+    with_counts,
+)
 from worker.management.queues.errors import (
     PrincipalNotFoundError,
     QueueExistsError,
@@ -21,16 +32,14 @@ from worker.management.queues.errors import (
     QueueKeptError,
     QueueNotFoundError,
 )
-from worker.management.queues.last_hour import last_hour
-from worker.management.queues.store import QueueStore
+from worker.management.queues.store import STATES, QueueStore
 from worker.management.queues.types import (
     QueueCreatePayload,
     QueueDeletePayload,
     QueueDetailResponse,
     QueueFilter,
+    QueueGetCountPayload,
     QueueGetPayload,
-    QueueItemsPayload,
-    QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -42,16 +51,16 @@ from worker.management.queues.types import (
     SortBy,
     queue_of,
 )
+from worker.management.workers.hours import hours_of_fleet
+from worker.management.workers.store import WorkerStore
+from worker.management.workers.types import HourResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied
-from worker.openiap.fields import id_of, number, object_of, text_of, whole
+from worker.openiap.fields import id_of, text_of
 from worker.openiap.rights import WORKS, rights_of
-from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
-MINUTE: Final = timedelta(minutes=1)
-HOUR: Final = timedelta(hours=1)
 MOST_GROUPS: Final = 5
 OnGone = Callable[[int], None]
 
@@ -70,6 +79,7 @@ class Queues:
     def __init__(self, client: Client) -> None:
         self._store = QueueStore(client)
         self._items = Items(client)
+        self._fleet = WorkerStore(client)
 
     async def get_one(self, payload: QueueGetPayload) -> QueueDetailResponse:
         """Return a queue whole.
@@ -80,10 +90,12 @@ class Queues:
         with said_by_openiap():
             document = await self._found(payload.name)
             now = datetime.now(UTC)
-            workers = await self._workers(now - HOUR)
-            listed = await self._listed(document, now, workers)
+            workers = await self._workers(now - MINUTE)
+            held = await self._store.count(payload.name)
+            listed = with_counts(queue_of(document, now), held, None, workers, now)
             load = await self._store.load(payload.name, now)
             ended = await self._store.ended_within(payload.name, now, MINUTE)
+            hour = await self._last_hour(payload.name, now)
         errors = await self._items.get_groups(
             ItemsGetGroupsPayload(filter=ItemFilter(queue=payload.name))
         )
@@ -93,7 +105,7 @@ class Queues:
             due=load.waiting,
             oldest_processing=load.oldest_running if load.running else None,
             items_per_second=ended / MINUTE.total_seconds(),
-            last_hour=last_hour(workers, payload.name),
+            last_hour=hour,
             errors=errors[:MOST_GROUPS],
         )
 
@@ -105,20 +117,13 @@ class Queues:
     async def get_plist(self, payload: QueuesGetPListPayload) -> PaginatedResponse[QueueResponse]:
         """Return a page of queues, and how many there are."""
         with said_by_openiap():
-            by_name = payload.sort_by == "name"
-            found = await self._all(
-                payload.filter, payload.sort_by, payload.sort_direction, count=not by_name
-            )
-            page = found[payload.offset : payload.offset + payload.limit]
-            if by_name:  # what is not shown is not counted
-                now = datetime.now(UTC)
-                workers = await self._workers(now - MINUTE)
-                page = [await self._counted(queue, now, workers) for queue in page]
+            found = await self._all(payload.filter, payload.sort_by, payload.sort_direction)
+        page = found[payload.offset : payload.offset + payload.limit]
         return PaginatedResponse(
             items=page, total=len(found), limit=payload.limit, offset=payload.offset
         )
 
-    async def count(self, payload: QueueItemsPayload) -> int:
+    async def get_count(self, payload: QueueGetCountPayload) -> int:
         """Return how many items a queue holds, in whatever state.
 
         Raises:
@@ -144,11 +149,11 @@ class Queues:
             if await self._store.get_one(name) is not None:
                 raise QueueExistsError(name)
             chain, entries = await self._chain(payload), await self._entries(payload.workers)
-            await self._store.create_one(name, _values(payload), chain)
+            await self._store.create_one(name, values_of(payload), chain)
             made = await self._found(name)
             # Rights are written once there are some, so that those of the maker stay.
             later = chain if self._store.administers else {}
-            return await self._written(made, {**later, **_granted(made, entries)})
+            return await self._written(made, {**later, **granted(made, entries)})
 
     async def update_one(self, payload: QueueUpdatePayload) -> QueueResponse:
         """Change a queue; the answer says what is unwise about it.
@@ -161,8 +166,8 @@ class Queues:
         with said_by_openiap():
             document = await self._found(payload.name)
             chain, entries = await self._chain(payload), await self._entries(payload.workers)
-            granted = _granted(document, entries)
-            return await self._written(document, {**_values(payload), **chain, **granted})
+            rights = granted(document, entries)
+            return await self._written(document, {**values_of(payload), **chain, **rights})
 
     async def delete_one(self, payload: QueueDeletePayload, on_gone: OnGone = nobody) -> None:
         """Delete a queue with all its items.
@@ -174,10 +179,7 @@ class Queues:
         """
         with said_by_openiap():
             name = payload.name
-            document = await self._found(name)
-            rights = rights_of(document, self._store.client.user)
-            if rights is not None and "delete" not in rights:
-                raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+            document = await self._deletable(name)
             await self._purge(name, on_gone)
             await self._store.delete_one(name, id_of(document))
             if not self._store.administers and await self._store.get_one(name) is not None:
@@ -186,7 +188,7 @@ class Queues:
                     " delete it. Use the native one: --client native."
                 )
 
-    async def purge(
+    async def purge_one(
         self, payload: QueuePurgePayload, on_gone: OnGone = nobody
     ) -> QueuePurgeResponse:
         """Delete items of a queue and their files; those that are pushed meanwhile may or may not
@@ -201,13 +203,11 @@ class Queues:
             QueueKeptError: this user may not delete its items.
             FilterError: the filter cannot be.
         """
-        name, filter = payload.name, payload.filter
+        name = payload.name
         with said_by_openiap():
             await self._found(name)
-            if filter.is_empty:
+            if payload.filter.is_empty:
                 return QueuePurgeResponse(queue=name, deleted=await self._purge(name, on_gone))
-        if filter.queue not in (None, name):
-            raise ValidationError(f"The filter is for queue {filter.queue}, and not for {name}.")
         told = 0
 
         def on_progress(response: BatchResponse) -> None:
@@ -215,17 +215,32 @@ class Queues:
             on_gone(response.done - told)
             told = response.done
 
-        done = await self._items.delete_batch(
-            ItemsDeleteBatchPayload(
-                filter=filter.model_copy(update={"queue": name}), before=payload.before
-            ),
-            on_progress,
-        )
+        done = await self._items.delete_batch(batch_of(payload), on_progress)
         return QueuePurgeResponse(
             queue=name, deleted=done.done, changed=done.changed, failed=done.failed
         )
 
-    async def pause(self, payload: QueuePausePayload) -> QueueResponse:
+    async def preview_delete(self, payload: QueueDeletePayload) -> BatchPreviewResponse:
+        """Return how many items would go with a queue, and change nothing.
+
+        Raises:
+            QueueNotFoundError: there is none.
+            QueueForbiddenError: this user may not delete it.
+        """
+        with said_by_openiap():
+            await self._deletable(payload.name)
+        return await self._whole(payload.name)
+
+    async def preview_purge(self, payload: QueuePurgePayload) -> BatchPreviewResponse:
+        """Return how many items a purge would delete, and change nothing. Raises: as
+        ``purge_one``."""
+        if payload.filter.is_empty:
+            return await self._whole(payload.name)
+        with said_by_openiap():
+            await self._found(payload.name)
+        return await self._items.preview_batch(batch_of(payload))
+
+    async def pause_one(self, payload: QueuePausePayload) -> QueueResponse:
         """Have no worker of the fleet pop a queue, until it is resumed or the pause is over; items
         in flight finish. A pause that is there already is replaced.
 
@@ -253,7 +268,7 @@ class Queues:
             pause = Pause(payload.reason.strip(), by, now, until)
             return await self._set_pause(document, pause, now)
 
-    async def resume(self, payload: QueueResumePayload) -> QueueResponse:
+    async def resume_one(self, payload: QueueResumePayload) -> QueueResponse:
         """Let a queue be popped again; nothing is done to one that is not paused.
 
         Raises:
@@ -266,6 +281,18 @@ class Queues:
             if PAUSE not in document:
                 return queue_of(document, now)
             return await self._set_pause(document, None, now)
+
+    async def _deletable(self, name: str) -> JsonObject:
+        document = await self._found(name)
+        rights = rights_of(document, self._store.client.user)
+        if rights is not None and "delete" not in rights:
+            raise QueueForbiddenError(name, "deleted", "delete", "Nothing was deleted.")
+        return document
+
+    async def _whole(self, name: str) -> BatchPreviewResponse:
+        count = await self.get_count(QueueGetCountPayload(name=name))
+        now = datetime.now(UTC)
+        return BatchPreviewResponse(count=count, sample=[], conditional=False, before=now)
 
     async def _set_pause(
         self, document: JsonObject, pause: Pause | None, now: datetime
@@ -282,7 +309,7 @@ class Queues:
         return queue_of(rest if value is None else {**rest, PAUSE: value}, now)
 
     async def _all(
-        self, filter: QueueFilter, sort_by: SortBy, direction: str, *, count: bool = True
+        self, filter: QueueFilter, sort_by: SortBy, direction: str
     ) -> list[QueueResponse]:
         now = datetime.now(UTC)  # looking writes nothing, and asking for the server's time does
         documents: dict[str, JsonObject] = {}
@@ -290,43 +317,29 @@ class Queues:
             # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
             documents.setdefault(text_of(document.get("name")), document)
         found = [queue_of(one, now) for name, one in documents.items() if name]
-        found = [queue for queue in found if _fits(queue, filter)]
-        if count:
+        found = [queue for queue in found if fits(queue, filter)]
+        if found:
             workers = await self._workers(now - MINUTE)
-            found = [await self._counted(queue, now, workers) for queue in found]
+            items, oldest = await self._store.tally(), await self._store.waiting(now)
+            none = dict.fromkeys(STATES, 0)
+            found = [
+                with_counts(
+                    queue,
+                    items.get(queue.name, none),
+                    age_of(oldest.get(queue.name), now),
+                    workers,
+                    now,
+                )
+                for queue in found
+            ]
         found.sort(key=lambda queue: queue.name)
-        found.sort(key=lambda queue: _rank(queue, sort_by), reverse=direction == "desc")
+        found.sort(key=lambda queue: rank(queue, sort_by), reverse=direction == "desc")
         return found
 
-    async def _listed(
-        self, document: JsonObject, now: datetime, workers: Sequence[JsonObject]
-    ) -> QueueResponse:
-        return await self._counted(queue_of(document, now), now, workers, oldest=False)
-
-    async def _counted(
-        self,
-        queue: QueueResponse,
-        now: datetime,
-        workers: Sequence[JsonObject],
-        *,
-        oldest: bool = True,
-    ) -> QueueResponse:
-        items = await self._store.count(queue.name)
-        waiting = None
-        if oldest and items["new"]:
-            load = await self._store.load(queue.name, now)
-            waiting = load.oldest_waiting if load.waiting else None
-        living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
-        slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
-        working = [one for one in slots if one]
-        return queue.model_copy(
-            update={
-                "items": QueueItemsResponse(**items),
-                "oldest_waiting": waiting,
-                "workers": len(working),
-                "slots": sum(working),
-            }
-        )
+    async def _last_hour(self, name: str, now: datetime) -> HourResponse | None:
+        documents = await self._fleet.get_list(queue=name)
+        reports = [report for one in documents if (report := report_of(one, now)) is not None]
+        return hours_of_fleet(reports, now).get(name)
 
     async def _workers(self, since: datetime) -> list[JsonObject]:
         try:
@@ -386,43 +399,3 @@ class Queues:
             return await ServerClock(self._store.client).now()
         except AccessDenied:
             return datetime.now(UTC)
-
-
-def _values(payload: QueueCreatePayload | QueueUpdatePayload) -> dict[str, Any]:
-    """Return what the protocol carries."""
-    found = {
-        "maxretries": payload.max_retries,
-        "retrydelay": payload.retry_delay,
-        "initialdelay": payload.initial_delay,
-        "amqpqueue": payload.amqp_queue,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _granted(document: JsonObject, entries: Sequence[JsonObject]) -> dict[str, Any]:
-    """Return a queue's whole access list with these entries; {} without any. Rights that somebody
-    has beyond them stay."""
-    if not entries:
-        return {}
-    acl = [dict(ace) for ace in document.get("_acl") or ()]
-    for entry in entries:
-        mine = next((ace for ace in acl if ace.get("_id") == entry["_id"]), None)
-        if mine is None:
-            acl.append(dict(entry))
-        else:
-            mine["rights"] = number(mine.get("rights")) | WORKS
-    return {"_acl": acl}
-
-
-def _fits(queue: QueueResponse, filter: QueueFilter) -> bool:
-    if filter.name is not None and filter.name.casefold() not in queue.name.casefold():
-        return False
-    return filter.paused is None or filter.paused is (queue.paused is not None)
-
-
-def _rank(queue: QueueResponse, sort_by: SortBy) -> Any:
-    if sort_by == "name":
-        return queue.name
-    if sort_by == "oldest":
-        return queue.oldest_waiting or 0.0
-    return 0 if queue.items is None else getattr(queue.items, sort_by)

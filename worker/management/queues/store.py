@@ -14,9 +14,10 @@ from worker.engine.maintenance.autoscale import Load
 from worker.engine.maintenance.queue_load import load_of
 from worker.management.items.store import PAGE
 from worker.openiap.client import Client
+from worker.openiap.fields import moment_of, number, object_of, text_of
 from worker.openiap.item_deletion import delete_with_files
 from worker.openiap.values import iso
-from worker.openiap.workitem import JsonObject, WorkItemQueue
+from worker.openiap.workitem import NEW, JsonObject, WorkItemQueue
 
 COLLECTION: Final = "mq"
 TYPE: Final = "workitemqueue"
@@ -25,6 +26,8 @@ BATCH: Final = 200
 STATES: Final = ("new", "processing", "successful", "failed")
 FRESH: Final[JsonObject] = {"maxretries": 3, "retrydelay": 0, "initialdelay": 0, "amqpqueue": ""}
 MOST_WORKERS: Final = 500
+MOST_GROUPS: Final = 20_000
+"""Queues times states. Without a limit OpenIAP gives the first 500."""
 
 
 class QueueStore:
@@ -50,6 +53,31 @@ class QueueStore:
     async def count(self, name: str) -> dict[str, int]:
         """Return how many items a queue holds, by state."""
         return {s: await self.client.count(ITEMS, {"wiq": name, "state": s}) for s in STATES}
+
+    async def tally(self) -> dict[str, dict[str, int]]:
+        """Return how many items each queue holds, by state: one message for all of them."""
+        asked = {"_id": {"wiq": "$wiq", "state": "$state"}, "count": {"$sum": 1}}
+        found: dict[str, dict[str, int]] = {}
+        for group in await self._grouped({}, asked):
+            queue, state = (text_of(object_of(group["_id"]).get(n)) for n in ("wiq", "state"))
+            if state in STATES:
+                found.setdefault(queue, dict.fromkeys(STATES, 0))[state] = number(group["count"])
+        return found
+
+    async def waiting(self, now: datetime) -> dict[str, datetime]:
+        """Return since when the oldest due item of each queue waits, in one message; queues without
+        one are left out."""
+        since = {"$min": {"$max": ["$nextrun", "$_created"]}}  # made as a document: due before that
+        found = await self._grouped(
+            {"state": NEW, "nextrun": {"$lte": iso(now)}},
+            {"_id": {"wiq": "$wiq"}, "since": since},
+        )
+        pairs = ((object_of(one["_id"]).get("wiq"), moment_of(one.get("since"))) for one in found)
+        return {text_of(queue): moment for queue, moment in pairs if moment is not None}
+
+    async def _grouped(self, match: JsonObject, group: JsonObject) -> list[JsonObject]:
+        stages = [{"$match": match}, {"$group": group}, {"$limit": MOST_GROUPS}]
+        return await self.client.aggregate(ITEMS, stages)
 
     async def ended_within(self, name: str, now: datetime, span: timedelta) -> int:
         """Return how many items of a queue ended in the time before now."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.engine.pause import Pause, pause_of
 from worker.management.items.types import ErrorGroupResponse, ItemFilter
 from worker.management.paging import Direction, PaginationParams
+from worker.management.workers.types import HourResponse
 from worker.openiap.fields import id_of, number, text_of
 from worker.openiap.workitem import JsonObject
 
@@ -59,7 +60,20 @@ class QueuesGetPListPayload(PaginationParams[QueueFilter, SortBy]):
     sort_direction: Direction = "asc"
 
 
-class _Settings(_Named):
+class QueueSettings(_Asked):
+    """What a queue is told; without a value what is there stays, "" takes it away.
+
+    Attributes:
+        max_retries: attempts in all, the first one included.
+        amqp_queue: the message queue that tells of waiting items.
+        success_queue, failed_queue: where finished items go on to.
+        workers: roles or users, by name, who get the right to work the queue.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"max_retries": 5, "retry_delay": 60}]}
+    )
+
     max_retries: int | None = Field(default=None, ge=1, le=MOST_ATTEMPTS)
     retry_delay: Delay | None = None
     initial_delay: Delay | None = None
@@ -69,23 +83,21 @@ class _Settings(_Named):
     workers: list[str] = Field(default=[], max_length=100)
 
 
-class QueueCreatePayload(_Settings):
-    """A new queue; what is None is OpenIAP's own default: 3 attempts, no delay.
+class QueueCreatePayload(QueueSettings, _Named):
+    """A new queue; what has no value is OpenIAP's own default: 3 attempts, no delay."""
 
-    Attributes:
-        max_retries: attempts in all, the first one included.
-        amqp_queue: the message queue that tells of waiting items.
-        success_queue, failed_queue: where finished items go on to.
-        workers: roles or users, by name, who may work the queue.
-    """
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"name": "orders", "max_retries": 3, "retry_delay": 60, "failed_queue": ""}
+            ]
+        },
+    )
 
 
-class QueueUpdatePayload(_Settings):
-    """Changes of a queue: None leaves what is there, "" takes it away; see ``QueueCreatePayload``.
-
-    Attributes:
-        workers: get rights beside those who have some already.
-    """
+class QueueUpdatePayload(QueueSettings, _Named):
+    """Changes of a queue."""
 
     @property
     def is_empty(self) -> bool:
@@ -93,8 +105,8 @@ class QueueUpdatePayload(_Settings):
         return self == QueueUpdatePayload(name=self.name)
 
 
-class QueueItemsPayload(_Named):
-    """The items of a queue."""
+class QueueGetCountPayload(_Named):
+    """How many items a queue has."""
 
 
 class QueueDeletePayload(_Named):
@@ -113,18 +125,27 @@ class QueuePurgePayload(_Named):
     before: datetime | None = None
 
 
-class QueuePausePayload(_Named):
-    """A queue that nobody is to pop for now.
+class QueuePause(_Asked):
+    """Why a queue is paused, and for how long.
 
     Attributes:
-        reason: why, for those who look.
+        reason: for those who look.
         until: when it ends by itself; without a time zone in UTC.
         seconds: the same from now on; give one of both, or neither: until somebody resumes it.
     """
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "the bank is shut", "seconds": 7200}]},
+    )
+
     reason: str = Field(default="", max_length=MOST_REASON)
-    until: datetime | None = None
+    until: datetime | None = Field(default=None)
     seconds: float | None = Field(default=None, gt=0, le=MOST_DELAY)
+
+
+class QueuePausePayload(QueuePause, _Named):
+    """A queue that nobody is to pop for now."""
 
 
 class QueueResumePayload(_Named):
@@ -191,18 +212,8 @@ class QueueDetailResponse(QueueResponse):
     due: int = 0
     oldest_processing: float | None = None
     items_per_second: float = 0.0
-    last_hour: "LastHourResponse | None" = None
+    last_hour: HourResponse | None = None
     errors: list[ErrorGroupResponse] = []
-
-
-class LastHourResponse(BaseModel):
-    """Items that ended in the last hour, and the seconds that they waited and ran."""
-
-    items: int
-    wait_median: float | None = None
-    wait_95: float | None = None
-    run_median: float | None = None
-    run_95: float | None = None
 
 
 class QueuePurgeResponse(BaseModel):

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from worker.management.errors import ForbiddenError, NotFoundError, ValidationError
+from worker.management.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ValidationError,
+)
 
 
 class ScheduleNotFoundError(NotFoundError):
@@ -39,3 +44,15 @@ class ScheduleForbiddenError(ForbiddenError):
 
 class PayloadError(ValidationError):
     """The payload of a schedule cannot be made."""
+
+
+class NoHandlersError(ConflictError):
+    """There are no handlers at hand, which make the payloads of schedules."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Schedule {name} cannot be fired from here: the code of its handler makes the payload,"
+            " and it is not at hand. Start openiap-worker api with --handlers MODULE, or use"
+            " openiap-worker schedules fire.",
+            {"name": name[:200]},
+        )

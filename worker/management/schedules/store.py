@@ -1,12 +1,12 @@
 """Schedules in OpenIAP: their documents, and nothing else; errors go through."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from worker.engine.scheduler.records import Record, Records
 from worker.engine.scheduler.switches import ScheduleKey
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
@@ -21,10 +21,7 @@ class ScheduleStore:
 
     async def now(self) -> datetime:
         """Return the server's time; this machine's, where the user may not write what tells it."""
-        try:
-            return await self._clock.now()
-        except (AccessDenied, ServerError):
-            return datetime.now(UTC)
+        return await self._clock.now_or_own()
 
     async def get_list(self) -> list[Record]:
         """Return all schedules, by queue and name."""
@@ -37,6 +34,15 @@ class ScheduleStore:
     async def switch(self, key: ScheduleKey, *, paused: bool, now: datetime) -> bool:
         """Pause it, or have it go on; False where this user may not."""
         return await (self._records.pause if paused else self._records.resume)(key, now)
+
+    async def seen(self, queues: Iterable[str]) -> set[str]:
+        """Return those of these queues that this user sees."""
+        found = set()
+        for name in queues:
+            query = {"_type": "workitemqueue", "name": name}
+            if await self.client.query("mq", query, {"name": 1}, top=1):
+                found.add(name)
+        return found
 
     async def push(self, queue: str, payload: JsonObject, name: str) -> str:
         """Push an item and return its id."""

@@ -23,13 +23,33 @@ class ScheduleFilter(_Asked):
     """What schedules fulfil; all that is given must hold."""
 
     queue: str | None = Field(default=None, max_length=MOST_TEXT)
-    state: ScheduleState | None = None
+    states: list[ScheduleState] = Field(default=[], max_length=2)
 
 
-class ScheduleGetPayload(_Asked):
+class _Named(_Asked):
+    name: str = Field(max_length=MOST_TEXT)
+
+
+class ScheduleGetPayload(_Named):
     """One schedule: its name, or queue/name."""
 
-    name: str = Field(max_length=MOST_TEXT)
+
+class SchedulePausePayload(_Named):
+    """A schedule whose ticks are not to happen."""
+
+
+class ScheduleResumePayload(_Named):
+    """A schedule that is to go on."""
+
+
+class ScheduleFirePayload(_Named):
+    """A schedule of which one item is to be pushed now."""
+
+
+class SchedulesGetListPayload(_Asked):
+    """All schedules that this user sees, by queue and name."""
+
+    filter: ScheduleFilter = ScheduleFilter()
 
 
 class SchedulesGetPListPayload(PaginationParams[ScheduleFilter, SortBy]):

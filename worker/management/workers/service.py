@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,7 +10,7 @@ from worker.engine.fleet.mailbox import LONGEST, Command
 from worker.engine.fleet.presence import is_gone
 from worker.engine.fleet.report import Report, report_of
 from worker.engine.steering import LEVELS, MOST_SLOTS
-from worker.management.errors import ValidationError, said_by_openiap
+from worker.management.errors import AppError, ValidationError, said_by_openiap
 from worker.management.paging import PaginatedResponse
 from worker.management.workers.errors import (
     CommandValueError,
@@ -29,11 +29,13 @@ from worker.management.workers.types import (
     WorkerGetPayload,
     WorkerResponse,
     WorkersGetHourPayload,
+    WorkersGetListPayload,
     WorkersGetPListPayload,
-    WorkersSteerPayload,
-    WorkersSteerResponse,
+    WorkersSteerBatchPayload,
+    WorkersSteerBatchResponse,
+    WorkerSteerPayload,
 )
-from worker.management.workers.views import detail_of, sorted_by, worker_of
+from worker.management.workers.views import detail_of, sorted_by, without, worker_of
 from worker.openiap.client import Client
 from worker.openiap.fields import id_of, object_of, objects_of, text_of
 from worker.openiap.workitem import JsonObject
@@ -74,12 +76,21 @@ class Workers:
             for document in await self._store.get_list(ids=[payload.id]):
                 report = report_of(document, now)
                 if report is not None:
+                    report = without(report, await self._store.get_hidden(_queues_of([report])))
                     return detail_of(report, document, now, self._dead_after)
         raise WorkerNotFoundError(payload.id)
 
+    async def get_list(self, payload: WorkersGetListPayload) -> list[WorkerDetailResponse]:
+        """Return all workers that this user sees, whole: one message for 100 of them."""
+        with said_by_openiap():
+            now = await self._store.now()
+        found = await self._found(payload.filter, now)
+        whole = [detail_of(report, one, now, self._dead_after) for _, report, one in found]
+        return sorted_by(whole, payload.sort_by, payload.sort_direction)
+
     async def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
         """Return a page of workers, and how many there are."""
-        found = [worker for worker, _ in await self._found(payload.filter)]
+        found = [worker for worker, _, _ in await self._found(payload.filter)]
         ordered = sorted_by(found, payload.sort_by, payload.sort_direction)
         return PaginatedResponse(
             items=ordered[payload.offset : payload.offset + payload.limit],
@@ -92,12 +103,25 @@ class Workers:
         """Return the last hour of each queue, workers that are gone included."""
         with said_by_openiap():
             now = await self._store.now()
-        reports = [report for _, report in await self._found(payload.filter, now)]
+        reports = [report for _, report, _ in await self._found(payload.filter, now)]
         hours = hours_of_fleet(reports, now)
         wanted = payload.filter.queue
         return [hour for name, hour in hours.items() if wanted is None or name == wanted]
 
-    async def steer(self, payload: WorkersSteerPayload) -> WorkersSteerResponse:
+    async def steer_one(self, payload: WorkerSteerPayload) -> SteeredResponse:
+        """Tell a worker to do something, and wait for its answer.
+
+        Raises:
+            ValidationError: a value that cannot be.
+            WorkerNotFoundError: there is none that lives, or none for this user.
+            SteeringForbiddenError, NotSteerableError: it was not told.
+        """
+        (answered,) = await self._steered(payload, WorkerFilter.model_construct(ids=[payload.id]))
+        if isinstance(answered, AppError):
+            raise answered
+        return answered
+
+    async def steer_batch(self, payload: WorkersSteerBatchPayload) -> WorkersSteerBatchResponse:
         """Tell workers to do something, and wait for their answers.
 
         Raises:
@@ -105,30 +129,46 @@ class Workers:
             WorkerNotFoundError: a worker that was named is not there.
             NoWorkersError: no living worker is meant.
         """
+        return WorkersSteerBatchResponse(
+            action=payload.action,
+            workers=[
+                SteeredResponse(worker=text_of(one.details.get("id")), done=False, text=str(one))
+                if isinstance(one, AppError)
+                else one
+                for one in await self._steered(payload, payload.filter)
+            ],
+        )
+
+    async def _steered(
+        self, payload: WorkerSteerPayload | WorkersSteerBatchPayload, filter: WorkerFilter
+    ) -> list[SteeredResponse | AppError]:
+        """Tell workers; returns of each its answer, or why it was not told."""
         _check(payload)
         with said_by_openiap():
             now = await self._store.now()
             living = [
                 (worker, report)
-                for worker, report in await self._found(payload.filter, now)
+                for worker, report, _ in await self._found(filter, now)
                 if worker.state in ("working", "quiet")
             ]
             ids = {worker.id for worker, _ in living}
-            for id in payload.filter.ids:
+            for id in filter.ids:
                 if id not in ids:
                     raise WorkerNotFoundError(id)
             if not living:
                 raise NoWorkersError
-            answered = await self._told(payload, [report for _, report in living], now)
-        return WorkersSteerResponse(action=payload.action, workers=answered)
+            return await self._told(payload, [report for _, report in living], now)
 
     async def _told(
-        self, payload: WorkersSteerPayload, reports: Sequence[Report], now: datetime
-    ) -> list[SteeredResponse]:
+        self,
+        payload: WorkerSteerPayload | WorkersSteerBatchPayload,
+        reports: Sequence[Report],
+        now: datetime,
+    ) -> list[SteeredResponse | AppError]:
         expires = now + timedelta(seconds=min(payload.within, LONGEST.total_seconds() / 2))
         boxes = await self._store.get_mailboxes([one.mailbox for one in reports if one.mailbox])
         mailboxes = {id_of(one): one for one in boxes}
-        answers: dict[str, SteeredResponse] = {}
+        answers: dict[str, SteeredResponse | AppError] = {}
         waiting: dict[str, Command] = {}
         for report in reports:
             name = report.peer.id
@@ -136,8 +176,8 @@ class Workers:
                 secrets.token_hex(12), payload.action, expires, payload.queue, payload.value
             )
             why = await self._sent(name, report.mailbox, mailboxes, command)
-            if why:
-                answers[name] = SteeredResponse(worker=name, done=False, text=why)
+            if why is not None:
+                answers[name] = why
             else:
                 waiting[name] = command
         boxed = {report.peer.id: report.mailbox for report in reports}
@@ -146,17 +186,17 @@ class Workers:
 
     async def _sent(
         self, name: str, mailbox: str, mailboxes: dict[str, JsonObject], command: Command
-    ) -> str:
-        """Send a command; returns why it could not be, or ""."""
+    ) -> AppError | None:
+        """Send a command; returns why it could not be."""
         if not mailbox:
             why = "its setting steering is off, it began a moment ago, or its version is older"
-            return str(NotSteerableError(name, why))
+            return NotSteerableError(name, why)
         box = mailboxes.get(mailbox)
         if box is None or text_of(box.get("worker")) != name:
-            return str(SteeringForbiddenError(name))
+            return SteeringForbiddenError(name)
         if not await self._store.send(box, command):
-            return str(SteeringForbiddenError(name))
-        return ""
+            return SteeringForbiddenError(name)
+        return None
 
     async def _answers(
         self, waiting: dict[str, Command], boxed: dict[str, str], action: str, within: float
@@ -196,25 +236,28 @@ class Workers:
 
     async def _found(
         self, filter: WorkerFilter, now: datetime | None = None
-    ) -> list[tuple[WorkerResponse, Report]]:
+    ) -> list[tuple[WorkerResponse, Report, JsonObject]]:
         with said_by_openiap():
             if now is None:
                 now = await self._store.now()
             documents = await self._store.get_list(ids=filter.ids, queue=filter.queue)
+            told = [(report_of(document, now), document) for document in documents]
+            reports = [(report, document) for report, document in told if report is not None]
+            hidden = await self._store.get_hidden(_queues_of(report for report, _ in reports))
+        if filter.queue in hidden:
+            return []
         found = []
-        for document in documents:
-            report = report_of(document, now)
-            if report is None:
-                continue
+        for whole, document in reports:
+            report = without(whole, hidden)
             worker = worker_of(report, document, self._dead_after)
             if filter.states and worker.state not in filter.states:
                 continue
             if filter.trouble is None or filter.trouble == bool(worker.trouble):
-                found.append((worker, report))
+                found.append((worker, report, document))
         return found
 
 
-def _check(payload: WorkersSteerPayload) -> None:
+def _check(payload: WorkerSteerPayload | WorkersSteerBatchPayload) -> None:
     """Refuse what no worker would do.
 
     Raises:
@@ -230,6 +273,14 @@ def _check(payload: WorkersSteerPayload) -> None:
             raise CommandValueError("log_level", payload.value, LEVELS)
     elif payload.value is not None:
         raise ValidationError(f"{payload.action} takes no value.", {"part": "value"})
+
+
+def _queues_of(reports: Iterable[Report]) -> set[str]:
+    return {
+        name
+        for report in reports
+        for name in (*(one.name for one in report.queues), *(one.queue for one in report.claimed))
+    }
 
 
 def _said(document: JsonObject, command: str, name: str) -> SteeredResponse | None:

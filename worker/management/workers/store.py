@@ -1,7 +1,7 @@
 """Workers in OpenIAP: their documents and mailboxes, and nothing else; errors go through."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from worker.engine.fleet.mailbox import COLLECTION as MAILBOXES
@@ -9,8 +9,8 @@ from worker.engine.fleet.mailbox import MOST, TYPE, Command
 from worker.engine.fleet.presence import COLLECTION, FIELDS, GONE
 from worker.engine.fleet.presence import TYPE as WORKER
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, DocumentNotFound, ServerError
-from worker.openiap.fields import id_of, objects_of
+from worker.openiap.errors import DocumentNotFound
+from worker.openiap.fields import id_of, objects_of, text_of
 from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
@@ -19,6 +19,8 @@ ANSWERED: Final[JsonObject] = {"_id": 1, "_type": 1, "_modified": 1, "lastseen.r
 PAGE: Final = 100
 """Documents in one answer: each is up to some 30 kB."""
 MOST_WORKERS: Final = 5_000
+ADMINISTRATORS: Final = "admins"
+"""The role that sees everything (server.md, Rights)."""
 
 
 class WorkerStore:
@@ -31,10 +33,7 @@ class WorkerStore:
 
     async def now(self) -> datetime:
         """Return the server's time; this machine's, where the user may not write what tells it."""
-        try:
-            return await self._clock.now()
-        except (AccessDenied, ServerError):
-            return datetime.now(UTC)
+        return await self._clock.now_or_own()
 
     async def get_list(
         self, *, ids: Sequence[str] = (), queue: str | None = None
@@ -57,6 +56,26 @@ class WorkerStore:
                 break
             after = id_of(page[-1])
         return found
+
+    async def get_hidden(self, queues: Collection[str]) -> set[str]:
+        """Return those of these queues that this user does not see.
+
+        Whoever sees one queue of a worker reads its document, and the others' names in it.
+        """
+        user = self.client.user
+        if not queues or (user is not None and ADMINISTRATORS in user.roles):
+            return set()
+        seen: set[str] = set()
+        query: JsonObject = {"_type": "workitemqueue", "name": {"$in": sorted(queues)}}
+        after = ""
+        while True:
+            page = await self.client.query(
+                "mq", {**query, "_id": {"$gt": after}}, {"name": 1}, {"_id": 1}, top=PAGE
+            )
+            seen |= {text_of(one.get("name")) for one in page}
+            if len(page) < PAGE:
+                return set(queues) - seen
+            after = id_of(page[-1])
 
     async def get_answers(self, ids: Sequence[str]) -> list[JsonObject]:
         """Return what workers answered, and whether they are gone."""

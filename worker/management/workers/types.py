@@ -41,6 +41,14 @@ class WorkerGetPayload(_Asked):
     id: str = Field(max_length=MOST_TEXT)
 
 
+class WorkersGetListPayload(_Asked):
+    """All workers, with what each does now."""
+
+    filter: WorkerFilter = WorkerFilter()
+    sort_by: SortBy = "id"
+    sort_direction: Direction = "asc"
+
+
 class WorkersGetPListPayload(PaginationParams[WorkerFilter, SortBy]):
     """A page of workers."""
 
@@ -55,7 +63,20 @@ class WorkersGetHourPayload(_Asked):
     filter: WorkerFilter = WorkerFilter()
 
 
-class WorkersSteerPayload(_Asked):
+class _Steer(_Asked):
+    action: Action
+    queue: str = Field(default="", max_length=MOST_TEXT)
+    value: int | str | None = None
+    within: float = Field(default=30.0, ge=1.0, le=3_600.0)
+
+
+class WorkerSteerPayload(_Steer):
+    """What a worker is to do; see ``WorkersSteerBatchPayload``."""
+
+    id: str = Field(max_length=MOST_TEXT)
+
+
+class WorkersSteerBatchPayload(_Steer):
     """What workers are to do.
 
     Attributes:
@@ -65,11 +86,7 @@ class WorkersSteerPayload(_Asked):
             waited for.
     """
 
-    action: Action
     filter: WorkerFilter = WorkerFilter()
-    queue: str = Field(default="", max_length=MOST_TEXT)
-    value: int | str | None = None
-    within: float = Field(default=30.0, ge=1.0, le=3_600.0)
 
 
 class QueueMinute(BaseModel):
@@ -207,7 +224,7 @@ class SteeredResponse(BaseModel):
     text: str
 
 
-class WorkersSteerResponse(BaseModel):
+class WorkersSteerBatchResponse(BaseModel):
     """What became of a command."""
 
     action: Action

@@ -1,9 +1,10 @@
 """What is answered of workers, made of what they told. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from worker.engine.fleet.presence import is_gone
 from worker.engine.fleet.report import Answer, QueueReport, Report
@@ -18,6 +19,9 @@ from worker.management.workers.types import (
     WorkerResponse,
     WorkerState,
 )
+
+W = TypeVar("W", bound=WorkerResponse)
+OF_OTHERS: Final = "of a queue that this user does not see"
 
 
 def worker_of(report: Report, document: Mapping[str, Any], dead_after: float) -> WorkerResponse:
@@ -84,12 +88,27 @@ def detail_of(
     )
 
 
-def sorted_by(
-    workers: Sequence[WorkerResponse], field: SortBy, direction: Direction
-) -> list[WorkerResponse]:
+def without(report: Report, hidden: Collection[str]) -> Report:
+    """Return what a worker tells, less what is of some queues."""
+
+    def shown(text: str) -> str:
+        return OF_OTHERS if any(name in text for name in hidden) else text
+
+    if not hidden:
+        return report
+    return replace(
+        report,
+        queues=tuple(one for one in report.queues if one.name not in hidden),
+        claimed=tuple(one for one in report.claimed if one.queue not in hidden),
+        not_ready={shown(name): shown(text) for name, text in report.not_ready.items()},
+        answers=tuple(replace(one, text=shown(one.text)) for one in report.answers),
+    )
+
+
+def sorted_by(workers: Sequence[W], field: SortBy, direction: Direction) -> list[W]:
     """Return workers in an order; those without the value come last."""
 
-    def place(worker: WorkerResponse) -> tuple[Any, str]:
+    def place(worker: W) -> tuple[Any, str]:
         value: Any = getattr(worker, field)
         return (value.timestamp() if isinstance(value, datetime) else value), worker.id
 

@@ -128,6 +128,25 @@ async def test_a_waiting_item_says_why_and_the_queue_is_left_alone(client, start
     assert await client.count("workitems", {"state": "new"}) == 38
 
 
+async def test_a_worker_whose_rate_is_used_up_stays_ready(
+    client, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.engine.consumer.LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr("worker.telemetry.telemetry.STALLED_AFTER", 1.0)
+
+    @handler("mails", rate=RARE)
+    async def mail(payload: dict[str, Any]) -> None: ...
+
+    await create_queue(client, "mails")
+    for n in range(3):
+        await client.push_workitem("mails", {"n": n})
+    daemon = await start(mail, poll_interval=0.1)
+    await until_finished(client, "mails", 2)
+    await until_idle(daemon)
+    await asyncio.sleep(1.5)  # longer than a worker with a free slot may be without a pop
+    assert daemon.telemetry.reasons() == {}
+
+
 async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(
     client, start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +160,7 @@ async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(
         await client.push_workitem("mails", {"n": n})
     daemon = await start(mail, once=True)
     async with asyncio.timeout(100):
-        await asyncio.gather(*(c.drained.wait() for c in daemon._workers.consumers.values()))
+        await asyncio.gather(*(c.end.seen.wait() for c in daemon._workers.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 2
 
 
@@ -155,7 +174,7 @@ async def test_a_worker_that_ends_with_its_queue_waits_for_the_next_moment(clien
         await client.push_workitem("mails", {"n": n})
     daemon = await start(mail, once=True)
     async with asyncio.timeout(100):
-        await asyncio.gather(*(c.drained.wait() for c in daemon._workers.consumers.values()))
+        await asyncio.gather(*(c.end.seen.wait() for c in daemon._workers.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 9
 
 

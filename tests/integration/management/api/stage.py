@@ -1,6 +1,6 @@
 """An API in this process on a real port, before a strict local server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from tests.integration.management.failures import ORDINARY, PASSWORD
+from worker.engine.scheduler.timetable import ScheduleEntry
 from worker.management.api.api import Api
 from worker.management.api.app import application
 from worker.management.api.options import ApiOptions, Limits
@@ -78,7 +79,10 @@ class ApiStage:
 
 @asynccontextmanager
 async def api_on(
-    openiap: LocalOpenIAP, limits: Limits | None = None, **options: Any
+    openiap: LocalOpenIAP,
+    limits: Limits | None = None,
+    schedules: Sequence[ScheduleEntry] | None = None,
+    **options: Any,
 ) -> AsyncIterator[ApiStage]:
     """Serve an API for a test."""
     serving = Serving(port=0)
@@ -88,6 +92,6 @@ async def api_on(
     settings = openiap.settings(client="native").model_copy(
         update={"username": "nobody", "reconnect_min": 0.05}
     )
-    api = Api(settings, chosen, log, clock=clock)
+    api = Api(settings, chosen, log, schedules=schedules, clock=clock)
     async with ApiServer(application(api), serving) as server:
         yield ApiStage(api, server.url, clock, lines, openiap)

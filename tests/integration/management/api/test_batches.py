@@ -46,7 +46,7 @@ async def test_a_batch_tells_how_far_it_is_and_what_it_has_done(stage: ApiStage)
         job = await ended(http, await http.post("/items/batches", json=RETRY))
         assert (job["what"], job["state"], job["total"]) == ("retry", "done", every)
         assert job["progress"]["done"] == every
-        assert [one["id"] for one in (await http.get("/batches")).json()] == [job["id"]]
+        assert [one["id"] for one in (await http.get("/batches")).json()["items"]] == [job["id"]]
         again = {**RETRY, "before": job["progress"]["before"]}
         job = await ended(http, await http.post("/items/batches", json=again))
         assert job["progress"]["done"] == 0
@@ -78,7 +78,7 @@ async def test_what_cannot_be_done_is_refused_before_anything_is(stage: ApiStage
         ):
             answer = await http.post("/items/batches", json=body)
             assert answer.status_code == status, (body, answer.text)
-        assert (await http.get("/batches")).json() == []
+        assert (await http.get("/batches")).json()["items"] == []
     states = await states_of(stage.openiap.client, "orders")
     assert {state for state, _ in states.values()} == {"failed"}
 
@@ -98,7 +98,7 @@ async def test_a_batch_has_its_users_rights_and_is_nobody_elses(stage: ApiStage)
         assert "may not" in job["progress"]["failures"][0]["reason"]
         for call in (boss.get(f"/batches/{job['id']}"), boss.delete(f"/batches/{job['id']}")):
             assert (await call).status_code == 404
-        assert (await boss.get("/batches")).json() == []
+        assert (await boss.get("/batches")).json()["items"] == []
         move = {"action": "move", "filter": {"queue": "open"}, "to": "seen"}
         assert (await http.post("/items/batches", json=move)).status_code == 403
     for name, state in (("open", "new"), ("seen", "failed"), ("closed", "failed")):
@@ -132,4 +132,4 @@ async def test_batches_are_bounded_stopped_and_gone_on_with(openiap: LocalOpenIA
             assert stage.api.jobs.running == 0
             openiap.faults.delay.clear()
         async with stage.signed_in(stage.boss) as http:
-            assert (await http.get("/batches")).json() == []
+            assert (await http.get("/batches")).json()["items"] == []

@@ -202,7 +202,7 @@ async def test_items_are_pushed_and_each_is_told_what_came_of_it(stage: ApiStage
         shown = (await http.get(f"/items/{answer['items'][0]['id']}")).json()
         assert (shown["name"], shown["headers"]) == ("plain", {"tenant": "acme"})
         nowhere = await http.post("/items", json={"queue": "nowhere"})
-        assert (nowhere.status_code, nowhere.json()["error"]) == (404, "NotFoundError")
+        assert (nowhere.status_code, nowhere.json()["error"]) == (404, "QueueNotFoundError")
         batch = {"queue": "nowhere", "items": [{}] * 50}
         before = stage.openiap.server.stats
         answer = (await http.post("/items/create-batch", json=batch)).json()

@@ -21,8 +21,14 @@ MANY = 10**6
 PLENTY = Limits(calls=MANY, burst=MANY, sign_ins_per_address=MANY, jobs=MANY, jobs_of_user=MANY)
 
 
-def ask_everything(description: dict[str, Any], url: str, token: str, ids: list[str]) -> set[str]:
-    """Ask every operation many things; returns those that were asked."""
+def ask_everything(
+    description: dict[str, Any], url: str, token: str, ids: list[str], names: list[str]
+) -> set[str]:
+    """Ask every operation many things; returns those that were asked.
+
+    Args:
+        ids, names: of items and queues, most of which there are.
+    """
     # Here and not above: it takes longer to import than other tests to run.
     import schemathesis
     from schemathesis.specs.openapi import checks
@@ -40,7 +46,11 @@ def ask_everything(description: dict[str, Any], url: str, token: str, ids: list[
     problems: list[str] = []
 
     def check(operation: Any) -> None:
-        @hypothesis.given(case=operation.as_strategy(), id=hypothesis.strategies.sampled_from(ids))
+        @hypothesis.given(
+            case=operation.as_strategy(),
+            id=hypothesis.strategies.sampled_from(ids),
+            name=hypothesis.strategies.sampled_from(names),
+        )
         @hypothesis.settings(
             max_examples=EXAMPLES,
             derandomize=True,
@@ -48,9 +58,11 @@ def ask_everything(description: dict[str, Any], url: str, token: str, ids: list[
             deadline=None,
             suppress_health_check=list(hypothesis.HealthCheck),
         )
-        def ask(case: Any, id: str) -> None:
+        def ask(case: Any, id: str, name: str) -> None:
             if "id" in case.path_parameters:
                 case.path_parameters["id"] = id
+            elif "name" in case.path_parameters and operation.path.startswith(f"{PREFIX}/queues"):
+                case.path_parameters["name"] = name
             case.call_and_validate(base_url=url, headers=headers, checks=described)
 
         asked.add(operation.label)
@@ -72,8 +84,11 @@ async def test_whatever_is_asked_is_answered_as_described(openiap: LocalOpenIAP)
     async with api_on(openiap, PLENTY) as stage:
         description, token = await described(stage), await stage.token(stage.boss)
         ids = [*made["gone"], "0123456789abcdef01234567"]
-        asked = await asyncio.to_thread(ask_everything, description, stage.url, token, ids)
-        assert len(asked) > 15
+        names = [*(f"queue-{n}" for n in range(20)), "orders", "a/b", "nowhere"]
+        for name in names[:-1]:
+            openiap.queue(name)
+        asked = await asyncio.to_thread(ask_everything, description, stage.url, token, ids, names)
+        assert len(asked) > 40
         wrong = [line for line in stage.lines if line.startswith("error")]
     assert wrong == []
 

@@ -13,7 +13,7 @@ def test_a_debugger_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     with pytest.raises(CommandError) as caught:
-        command.replay("x", handlers=["work"], debugger=5678)
+        command.replay(item="x", handlers=["work"], debugger=5678)
     assert caught.value.text == (
         "--debugger needs debugpy, which is not installed: pip install debugpy."
     )

@@ -66,14 +66,15 @@ class Memory:
         query: dict[str, Any],
         projection: Any = None,
         orderby: Any = None,
-        top: int = 100,
         *,
+        top: int = 100,
+        skip: int = 0,
         timeout: float | None = None,
     ) -> list[dict[str, Any]]:
         def step() -> list[dict[str, Any]]:
             found = [d for d in self.collections[collection].values() if _matches(d, query)]
             found.sort(key=lambda d: d["_id"], reverse=bool(orderby) and orderby["_id"] < 0)
-            return [dict(d) for d in found[:top]]
+            return [dict(d) for d in found[skip : skip + top]]
 
         found: list[dict[str, Any]] = await self._step("query", step)
         return found
@@ -219,13 +220,14 @@ class Fleet:
         tasks: set[asyncio.Task[None]] = set()
         try:
             while not self.done:
+                for task in [one for one in tasks if one.done()]:
+                    tasks.discard(task)
+                    task.result()  # what a worker itself fails on ends it
                 workitem = await self.memory.pop() if len(tasks) < slots else None
                 if workitem is None:
                     await asyncio.sleep(0)
                     continue
-                task = asyncio.create_task(self._work(lock, lines, workitem, fails))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                tasks.add(asyncio.create_task(self._work(lock, lines, workitem, fails)))
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:

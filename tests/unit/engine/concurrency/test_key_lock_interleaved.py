@@ -1,7 +1,7 @@
 """The key lock under every order of events that chance makes: nobody waits for ever, never two."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,9 +18,17 @@ DEADLINE = 60
 CLIENTS = [(True,), (False,), (True, False)]
 
 
-async def done(fleet: Fleet, *, meanwhile: Callable[[], Any] | None = None) -> None:
+async def done(
+    fleet: Fleet,
+    workers: Sequence["asyncio.Task[None]"],
+    *,
+    meanwhile: Callable[[], Any] | None = None,
+) -> None:
     async with asyncio.timeout(DEADLINE):
         while not fleet.done:
+            for worker in workers:
+                if worker.done():
+                    worker.result()  # what it failed on, and not that the others wait for it
             if meanwhile is not None:
                 await meanwhile()
             await asyncio.sleep(0)
@@ -38,7 +46,7 @@ async def test_all_items_run_and_never_too_many_of_a_key(
             fleet.push(key)
         workers = [asyncio.create_task(fleet.worker(slots=3, fails=0.1)) for _ in range(3)]
         try:
-            await done(fleet)  # without any look of the keeper: every line is handed on
+            await done(fleet, workers)  # without any look of the keeper: every line is handed on
             await asyncio.gather(*workers)
         finally:
             for worker in workers:
@@ -73,7 +81,7 @@ async def test_workers_die_anywhere(clients: tuple[bool, ...], per_key: int, see
         last = asyncio.create_task(fleet.worker(slots=3))
         keeper = fleet.key_lock()
         try:
-            await done(fleet, meanwhile=keeper.maintain)
+            await done(fleet, [last], meanwhile=keeper.maintain)
         except TimeoutError:
             raise AssertionError(f"seed {seed}: {fleet.items}") from None
         finally:

@@ -189,6 +189,8 @@ class House:
         self.looks += 1
         return [*self.first, peer("a"), peer("b", silent=1200, claims=self.claims)]
 
+    async def wait_ready(self) -> None: ...
+
     async def call(self, operation: Callable[[Any], Awaitable[Any]]) -> Any:
         async def query(*_: object, **__: object) -> list[dict[str, Any]]:
             if self.leaps:
