@@ -145,7 +145,14 @@ async def watch(server: Server) -> None:
     )
     os.close(there)
     loop = asyncio.get_running_loop()
-    loop.add_reader(here, lambda: os.read(here, 65_536))
+
+    def drop() -> None:
+        try:
+            os.read(here, 65_536)
+        except OSError:  # it has ended
+            loop.remove_reader(here)
+
+    loop.add_reader(here, drop)
     try:
         await asyncio.sleep(WATCHED)
         process.terminate()
