@@ -3,13 +3,13 @@
 python -m tests.benchmarks.asked [FOLDER]
 
 A fleet of 5 workers in processes of their own, 20,000 items, 2,000 of which failed in 4 ways. Each
-question is one command in a process of its own; its whole time is told, the part that is spent
-asking, and its messages. With a folder, what each command shows is written there. Last ``top``: its
-messages a second while it runs.
+question is one command in a process of its own: its whole time, its CPU and its messages. With a
+folder, what each command shows is written there. Last ``top``: its messages a second while it runs.
 """
 
 import asyncio
 import os
+import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -104,13 +104,13 @@ async def messages(server: Server) -> dict[str, int]:
     return {name: count for name, count in (await server.stats()).items() if name not in UNSEEN}
 
 
-async def ask(server: Server, command: tuple[str, ...]) -> tuple[float, str]:
-    """Run a command and return its seconds and what it wrote.
+async def ask(server: Server, command: tuple[str, ...]) -> tuple[float, float, str]:
+    """Run a command and return its seconds, those of CPU, and what it wrote.
 
     Raises:
         BenchmarkFailed: it failed.
     """
-    began = time.monotonic()
+    began, used = time.monotonic(), _used()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worker", *command),
         cwd=ROOT,
@@ -122,7 +122,13 @@ async def ask(server: Server, command: tuple[str, ...]) -> tuple[float, str]:
     out, _ = await process.communicate()
     if process.returncode:
         raise BenchmarkFailed(f"{command}: {out.decode()[-400:]}")
-    return time.monotonic() - began, out.decode()
+    return time.monotonic() - began, _used() - used, out.decode()
+
+
+def _used() -> float:
+    """Return the seconds of CPU of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 async def watch(server: Server) -> None:
@@ -139,7 +145,14 @@ async def watch(server: Server) -> None:
     )
     os.close(there)
     loop = asyncio.get_running_loop()
-    loop.add_reader(here, lambda: os.read(here, 65_536))
+
+    def drop() -> None:
+        try:
+            os.read(here, 65_536)
+        except OSError:  # it has ended
+            loop.remove_reader(here)
+
+    loop.add_reader(here, drop)
     try:
         await asyncio.sleep(WATCHED)
         process.terminate()
@@ -157,17 +170,20 @@ def _more(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]
 async def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     async with fleet() as server:
+        print(f"a fleet at {server.url}", flush=True)
         for name, command in QUESTIONS.items():
-            took, shown, sent = [], "", dict[str, int]()
+            took, cpu, shown, sent = [], [], "", dict[str, int]()
             for _ in range(TIMES):
                 before = await messages(server)
-                seconds, shown = await ask(server, command)
+                seconds, used, shown = await ask(server, command)
                 more = _more(await messages(server), before)
                 took.append(seconds)
+                cpu.append(used)
                 if not sent or sum(more.values()) < sum(sent.values()):
                     sent = more  # the one that no heartbeat came between
-            median = sorted(took)[TIMES // 2]
-            line = f"openiap-worker {' '.join(command)}: {median:.2f} s, {sent}"
+            seconds, used = sorted(took)[TIMES // 2], sorted(cpu)[TIMES // 2]
+            asked = f"openiap-worker {' '.join(command)}"
+            line = f"{asked}: {seconds:.2f} s, {used:.2f} s of CPU, {sent}"
             print(line, flush=True)
             if folder is not None:
                 (folder / f"ask-{name}.txt").write_text(f"$ {line}\n\n{shown}")
