@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_text(given)
         check_folder()
-        first = given[0] if given and given[0] in COMMANDS else ""
+        first = given[0] if given and given[0] in (*COMMANDS, VERSION) else ""
         code = _parser(first)(args=given, prog_name="openiap-worker", standalone_mode=False)
         return ending(code if isinstance(code, int) else 0)
     except SystemExit as stop:
