@@ -11,34 +11,50 @@ into the names of tests, and then all tests go anywhere without a word.
 No example of hypothesis is judged by its time: on a busy machine that says nothing.
 
 Compiled code is written, also where the environment forbids it: else each of the hundreds of
-processes that tests start would compile the whole package anew, which is half of its start.
+processes that tests start would compile the whole package anew, which is half of its start. In a
+fresh clone the processes of the suite share that work: all of them collect all tests at the same
+time, and would each compile every file.
 """
 
+import compileall
+import gc
 import os
 import sys
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import HealthCheck, settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+from _pytest.assertion import rewrite  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402  (what pytest rewrites is kept, too)
+from xdist.remote import Producer  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 ACCEPTANCE = PurePosixPath("tests/acceptance")
 SHARING = frozenset(
     PurePosixPath("tests", file)
     for file in (
         "integration/cli/package/test_run.py",  # an interpreter, and what is installed there
-        "integration/cli/test_doctor.py",  # a server in a process of its own, as the next ones
+        "integration/cli/test_completion.py",  # a server in a process of its own, as the next ones
+        "integration/cli/test_doctor.py",
+        "integration/cli/test_headers.py",
+        "integration/cli/test_item_timelines.py",
+        "integration/cli/test_items.py",
+        "integration/cli/test_printed.py",
+        "integration/cli/test_queue_switches.py",
         "integration/cli/test_queues_and_items.py",
+        "integration/cli/test_rights.py",
         "integration/cli/test_run.py",
+        "integration/cli/test_scaler.py",
         "integration/cli/test_schedules.py",
+        "integration/cli/test_workers.py",
         "integration/openiap/native/test_files_in_pieces.py",
         "unit/app/test_cron.py",  # the steps of a year
+        "unit/test_layout.py",  # what imports what
     )
 )
-
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 settings.register_profile(
     "busy machine",
@@ -47,6 +63,41 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("busy machine")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile this process's share of what all processes are about to import."""
+    gc.disable()  # collecting tests makes many objects and no garbage
+    config = session.config
+    if not hasattr(config, "workerinput"):
+        return
+    share, shares = int(config.workerinput["workerid"][2:]), config.workerinput["workercount"]
+    root = config.rootpath
+    for path in sorted([*root.glob("worker/**/*.py"), *root.glob("tests/**/*.py")])[share::shares]:
+        if path.name == "conftest.py" or path.name.startswith("test_"):
+            keep_rewritten(path, config)
+        else:
+            compileall.compile_file(path, quiet=2)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look for garbage from now on, and not again and again among all the tests there are."""
+    gc.freeze()
+    gc.enable()
+
+
+def keep_rewritten(path: Path, config: pytest.Config) -> None:
+    """Write a test file's compiled form where pytest looks for it, if it is not there.
+
+    pytest has no name for that; where a later one does it otherwise, its processes do it each.
+    """
+    try:
+        kept = rewrite.get_cache_dir(path) / (path.stem + rewrite.PYC_TAIL)
+        if rewrite._read_pyc(path, kept) is None and rewrite.try_makedirs(kept.parent):
+            source, code = rewrite._rewrite_test(path, config)
+            rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, source, kept)
+    except (AttributeError, TypeError, ValueError, KeyError):
+        return
 
 
 class Scheduling(LoadScopeScheduling):

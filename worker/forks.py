@@ -245,22 +245,3 @@ def _leave(error: BaseException | None) -> None:
             stream.flush()
     finally:
         os._exit(code & 0xFF)
-
-
-def open_standard_streams() -> None:
-    """Let standard descriptors that are closed lead nowhere, before anything else is opened.
-
-    Else the next file or socket gets the number of one of them, and whatever prints, here or in a
-    program that is started, writes into it.
-    """
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            # The lowest free number is given: this one, since those below it are open.
-            opened = os.open(os.devnull, os.O_RDWR)
-            os.set_inheritable(opened, True)
-    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
-        if getattr(sys, name) is None:
-            stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-            setattr(sys, name, stream)

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -102,3 +103,27 @@ async def awaiting(payload: dict[str, Any], item: Item) -> Any:
 @handler("in-process-on-loop", concurrency=2, process=True)
 async def in_process_on_loop(payload: dict[str, Any], item: Item) -> Any:
     return worked(payload, item)
+
+
+def closed(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Close the standard streams as programs do that want to be alone, or only say something."""
+    if payload["close"]:
+        with contextlib.suppress(OSError):
+            os.closerange(0, 3)
+    item.log.info("said after that")
+    return {"done": True}
+
+
+@handler("close-on-loop", concurrency=3)
+async def close_on_loop(payload: dict[str, Any], item: Item) -> Any:
+    return closed(payload, item)
+
+
+@handler("close-in-thread", concurrency=3)
+def close_in_thread(payload: dict[str, Any], item: Item) -> Any:
+    return closed(payload, item)
+
+
+@handler("close-in-process", concurrency=1, process=True)
+def close_in_process(payload: dict[str, Any], item: Item) -> Any:
+    return closed(payload, item)

@@ -1,7 +1,7 @@
 """The long forms: ``python -m tests.acceptance.long --seeds 10``, ``… --soak``, ``… --attacked``.
 
 Each run is printed as it ends, and the tables go to the page of results. The exit code is 1 if a
-run did not hold. ``--seed N`` repeats one run.
+run did not hold. ``--seed N`` repeats one run; a long attack's row takes the place of the seed's.
 
 ``--attacked --seeds 5 --minutes 5`` attacks workers with all that ``attacked/plan.py`` names, and
 takes half an hour; ``--without stops,clocks`` leaves kinds out, ``--keep FOLDER`` keeps all files.
@@ -49,6 +49,8 @@ SCHEDULES = "Schedules, long form"
 UNIQUES = "Unique keys, long form"
 AUTOSCALE = "Autoscaler"
 STREAMS = "Streams, long form"
+LONG_ATTACK = 300.0
+"""Seconds; the page is for attacks that last so long."""
 STREAMED = 100_000
 CUTS = 20
 
@@ -103,7 +105,9 @@ async def attacked_runs(attacks: list[Attack], keep: Path | None) -> bool:
             sep="\n",
             markup=False,
         )
-    if len(attacks) > 1:
+    if all(attack.seconds >= LONG_ATTACK for attack in attacks):
+        rows += kept_rows(ATTACKED, 0, [attack.seed for attack in attacks])
+        rows.sort(key=lambda row: int(str(row[0])))
         write_section(ATTACKED, table(ATTACKED_HEAD, rows))
     return well
 

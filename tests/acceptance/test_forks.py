@@ -1,5 +1,6 @@
 """A child of a handler is no worker: whatever becomes of it, the worker and its items go on."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.acceptance.clients import CLIENTS, both_clients
 from tests.acceptance.forking import CODES
-from tests.acceptance.processes import WAIT
+from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import PATIENT, Stage
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
@@ -79,3 +80,42 @@ async def test_children_of_every_kind_end_as_they_would_anywhere(
     # that from 3.12 on: beside other handlers such a one is made once, by the test above.
     apart = [way for way in COSTLY if way[0] not in ("fork Pool", "fork ProcessPoolExecutor")]
     await worked(tmp_path / "threads", client, FORKS + PROGRAMS + apart, ("in-thread",))
+
+
+async def closed(folder: Path, client: str) -> None:
+    """Let handlers close the standard streams, before a link is made anew and after it."""
+    kinds = ("close-on-loop", "close-in-thread", "close-in-process")
+    async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
+        for kind in kinds:
+            await outsider.queue(kind, maxretries=1)
+        settings = {**PATIENT, "dead_after": 60, "unclaimed_after": 0}
+        worker = stage.worker("a", *kinds, plan={"module": "tests.acceptance.forking"}, **settings)
+        await worker.started()
+        for again in (False, True):
+            for kind in kinds:
+                await outsider.push(kind, [{"close": True}, {"close": True}, {"close": again}])
+            for kind in kinds:
+                await stage.settled(kind, [], WAIT)
+            stage.proxy.cut()
+        found = [one for kind in kinds for one in await outsider.items(kind)]
+        assert {(one["state"], one["retries"]) for one in found} == {("successful", 0)}, found
+        # What is said while the stream is closed may be lost; nothing after that is.
+        await until(
+            "the log goes on", lambda: worker.text().count("signed in") == 3, WAIT, tell=worker.text
+        )
+        if sys.platform == "linux":
+            leads = [os.readlink(f"/proc/{worker.pid}/fd/{number}") for number in (0, 1, 2)]
+            assert not [one for one in leads if one.startswith("socket:")]
+        worker.terminate()
+        assert await worker.ended(WAIT) == 0
+
+
+async def test_handlers_that_close_the_standard_streams_close_no_link_and_no_log(
+    tmp_path: Path,
+) -> None:
+    await closed(tmp_path, "native")
+
+
+@pytest.mark.dear
+async def test_nor_do_they_with_the_official_client(tmp_path: Path) -> None:
+    await closed(tmp_path, "official")

@@ -1,4 +1,4 @@
-"""What a forked child has no part in, seen from real children; and closed standard descriptors."""
+"""What a forked child has no part in, seen from real children."""
 
 import os
 import signal
@@ -13,17 +13,6 @@ from worker.forks import blind, in_children
 from worker.item.known_secrets import STARS, KnownSecrets
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
-
-CLOSED = """
-import os, sys
-from worker.forks import open_standard_streams
-open_standard_streams()
-first = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
-print("out"); print("err", file=sys.stderr)
-sys.stdout.flush()
-os.system("echo from a program; echo and its errors 1>&2")
-os.write(first, f"{first} {sys.stdin.read()!r}".encode())
-"""
 
 
 class Owner:
@@ -68,26 +57,6 @@ def test_an_owner_that_is_gone_is_not_held() -> None:
     del owner
     assert gone() is None
     assert child(lambda: 0) == 0
-
-
-def test_closed_standard_descriptors_are_not_given_to_what_is_opened_next(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-
-    def close_all() -> None:
-        for number in (0, 1, 2):
-            os.close(number)
-
-    ended = subprocess.run(
-        [sys.executable, "-c", CLOSED, str(kept)],
-        preexec_fn=close_all,
-        close_fds=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert ended.returncode == 0
-    number, _, rest = kept.read_text().partition(" ")
-    assert int(number) > 2
-    assert rest == "''"
 
 
 def test_signals_of_a_child_are_its_own() -> None:
@@ -149,7 +118,7 @@ if pid == 0:
     os._exit(7)
 said = []
 def draining():
-    while b"child" not in b"".join(said)[-100_000:]:
+    while True:  # to the end: what the child writes may come in two pieces
         said.append(os.read(read, 65536))
 threading.Thread(target=draining, daemon=True).start()
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -25,6 +25,7 @@ GROUND = [
     "runloop",
     "service",
     "settings",
+    "standard_streams",
     "uptime",
     "web_server",
 ]

@@ -12,8 +12,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -21,8 +22,8 @@ from worker._version import __version__
 from worker.cli.shared.errors import FAILED, USAGE_ERROR, CommandError, explain, usage_error
 from worker.cli.shared.flags import without_types
 from worker.cli.shared.usage import as_sentence
-from worker.forks import open_standard_streams
 from worker.settings import is_text
+from worker.standard_streams import open_standard_streams
 
 HELP = """The work item worker for OpenIAP: typed Python functions, and no item lost.
 
@@ -44,6 +45,8 @@ MOST_SHOWN: Final = 200
 OWN_DEBUG = frozenset({"replay"})
 """Commands to which --debug means more than a traceback."""
 
+VERSION: Final = "--version"
+
 COMMANDS: Final = (
     "demo",
     "run",
@@ -56,6 +59,7 @@ COMMANDS: Final = (
     "queues",
     "breakers",
     "workers",
+    "top",
     "schedules",
     "api",
     "retention",
@@ -69,7 +73,10 @@ COMMANDS: Final = (
 GROUPS: Final = frozenset({"items", "queues", "breakers", "workers", "schedules", "package"})
 """Those that have commands of their own: their file's ``app``; of the others it is ``NAME``."""
 FOLDERS: Final = frozenset(
-    {"demo", "new", "dev", "items", "replay", "queues", "doctor", "package", "scaler", "guide"}
+    {
+        *("demo", "new", "dev", "items", "replay", "queues", "top", "doctor", "package"),
+        *("scaler", "guide"),
+    }
 )
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""
 
@@ -83,9 +90,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and exit."
-        ),
+        typer.Option(VERSION, callback=_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")
@@ -98,7 +103,8 @@ def command_line(first: str = "") -> typer.Typer:
     """Return the command line.
 
     Args:
-        first: the first word; where it is a command, that one alone is imported.
+        first: the first word; where it is a command, that one alone is imported, and none where it
+            asks for the version.
     """
     app = typer.Typer(
         name="openiap-worker",
@@ -109,7 +115,8 @@ def command_line(first: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    for name in (first,) if first in COMMANDS else COMMANDS:
+    wanted = (first,) if first in COMMANDS else () if first == VERSION else COMMANDS
+    for name in wanted:
         inside = ".command" if name in FOLDERS else ""
         room = import_module(f"worker.cli.{name}{inside}")
         if name in GROUPS:
@@ -185,6 +192,12 @@ def ending(code: int) -> int:
     return code
 
 
+@lru_cache
+def _parser(first: str) -> Any:
+    """Return what parses and runs a command; made once, where more than one is run in a process."""
+    return without_types(typer.main.get_command(command_line(first)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -201,8 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_text(given)
         check_folder()
-        command = without_types(typer.main.get_command(command_line(given[0] if given else "")))
-        code = command(args=given, prog_name="openiap-worker", standalone_mode=False)
+        first = given[0] if given and given[0] in COMMANDS else ""
+        code = _parser(first)(args=given, prog_name="openiap-worker", standalone_mode=False)
         return ending(code if isinstance(code, int) else 0)
     except SystemExit as stop:
         return ending(stop.code if isinstance(stop.code, int) else FAILED)

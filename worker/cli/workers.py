@@ -31,6 +31,7 @@ from worker.management.workers.types import (
     WorkerDetailResponse,
     WorkerFilter,
     WorkerGetPayload,
+    WorkerItem,
     WorkerResponse,
     WorkersGetListPayload,
     WorkersSteerBatchPayload,
@@ -93,6 +94,9 @@ def list_workers(
     gone: Annotated[
         bool, typer.Option("--gone", help="Also those that ended within the last hour.")
     ] = False,
+    items: Annotated[
+        bool, typer.Option("--items", help="The items in flight instead, those of all workers.")
+    ] = False,
     utc: Utc = False,
     as_json: AsJson = False,
     *,
@@ -108,6 +112,10 @@ def list_workers(
 
     async def work(signed: Client) -> list[WorkerDetailResponse]:
         return await _workers(signed, chosen).get_list(WorkersGetListPayload(filter=filter))
+
+    if items:
+        _show_all_items(with_client(chosen, work), as_json=as_json)
+        return
 
     found = with_client(chosen, work)
     if as_json:
@@ -365,6 +373,29 @@ def show_hours(hours: list[HourResponse]) -> None:
         for hour in hours
     ]
     show(to_stdout(), columns, rows)
+
+
+def _show_all_items(workers: list[WorkerDetailResponse], *, as_json: bool) -> None:
+    if as_json:
+        pairs = [(worker.id, item) for worker in workers for item in worker.items]
+        print_json([{"worker": id, **item.model_dump(mode="json")} for id, item in pairs])
+        return
+    rows = [(worker.id, *_row_of_item(item)) for worker in workers for item in worker.items]
+    if not rows:
+        to_stdout().print("No items in flight.")
+        return
+    columns = {"worker": "whole", "item": "whole", "queue": "", "attempt": "number"}
+    show(to_stdout(), {**columns, "runs for": "number", "progress": ""}, rows)
+
+
+def _row_of_item(item: WorkerItem) -> tuple[object, ...]:
+    return (
+        item.id,
+        item.queue,
+        item.attempt,
+        "" if item.seconds is None else text(round(max(0.0, item.seconds))),
+        "" if item.progress is None else f"{item.progress:.0%} {item.text}".strip(),
+    )
 
 
 def _note(worker: WorkerResponse) -> str:

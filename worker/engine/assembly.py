@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from worker.app.application import Application
 from worker.app.checked import checked
-from worker.app.events import Event, Events
+from worker.app.events import Events
 from worker.app.lifespan import Lifespans
 from worker.app.listener import told_of
 from worker.app.options import Handler
@@ -35,26 +35,24 @@ from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
+from worker.engine.links import links_for
 from worker.engine.listening import Listening, check_queues
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.maintenance.worked_queues import OwnQueues
+from worker.engine.operators import mailbox_for, reporter_for
 from worker.engine.outbox.state_dir import StateDirectory
 from worker.engine.pauses import Pauses
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
 from worker.engine.registration import Registration
-from worker.engine.reporter import Reporter, ReportSources
 from worker.engine.scheduler.scheduler import Scheduler
 from worker.engine.scheduler.timetable import timetable
 from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
-from worker.engine.steering import Steering
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.openiap.client import Client
-from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.factory import client_maker
-from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Producer
@@ -119,7 +117,6 @@ class Assembly:
         self.registry: Final = checked(application, settings.work_queues())
         self.events: Final = Events(application.hooks, log=self.log)
         self.workers: Final = QueueWorkers(settings, self.registry, modules=modules)
-        self._commands: Mailbox | None = None
         self._version = version
         self._middleware = tuple(application.middleware)
         self._listeners = tuple(application.listeners)
@@ -163,7 +160,16 @@ class Assembly:
             log=log,
             chance=chance,
         )
-        pool = self._pool(queues, registration)
+        pool = links_for(
+            settings,
+            self._client_factory,
+            queues=queues,
+            registration=registration,
+            workers=workers,
+            telemetry=self.telemetry,
+            events=self.events,
+            signed_in=lambda: mailbox.signed_in() if mailbox is not None else None,
+        )
         rules = QueueRulesReader(pool)
         client = pooled_client(pool)
         rights = DocumentRights(lambda: pool.epoch, log)
@@ -203,7 +209,9 @@ class Assembly:
             history=settings.history > 0,
         )
         shortages = Shortages(workers.slot_freed, log=log)
-        reporter = self._reporter(state, shortages)
+        reporter = reporter_for(
+            self.registry, workers, state=state, shortages=shortages, telemetry=self.telemetry
+        )
         heartbeat = Heartbeat(
             WorkerInfo(
                 worker_id,
@@ -225,6 +233,16 @@ class Assembly:
             report=reporter,
         )
         heartbeat.usable = settings.presence
+        mailbox = mailbox_for(
+            settings,
+            workers,
+            heartbeat=heartbeat,
+            client=client,
+            pool=pool,
+            reporter=reporter,
+            telemetry=self.telemetry,
+            stop=stop,
+        )
         take_over = TakeOver(
             pool,
             writeback,
@@ -330,49 +348,7 @@ class Assembly:
                 log=log,
                 on_left=heartbeat.keep,
             ),
-            mailbox=self._mailbox(heartbeat, client, pool, reporter, stop),
-        )
-
-    def _mailbox(
-        self,
-        heartbeat: Heartbeat,
-        client: Client,
-        pool: Pool,
-        reporter: Reporter,
-        stop: Callable[[], None],
-    ) -> Mailbox | None:
-        settings = self.settings
-        if not settings.steering or settings.once:  # over before somebody could steer it
-            return None
-        steering = Steering(
-            self.workers, stop=stop, tell=heartbeat.beat, now=heartbeat.server_now, log=self.log
-        )
-        mailbox = self._commands = Mailbox(
-            heartbeat.me,
-            client=client,
-            pool=pool,
-            operators=settings.operators,
-            every=settings.heartbeat_interval,
-            now=lambda: heartbeat.server_time,
-            usable=lambda: heartbeat.usable,
-            obey=steering.obey,
-            log=self.log,
-        )
-        steering.mailbox = lambda: mailbox.id
-        reporter.steered = steering.told
-        return mailbox
-
-    def _reporter(self, state: StateDirectory, shortages: Shortages) -> Reporter:
-        return Reporter(
-            ReportSources(
-                workers=self.workers,
-                counts=self.telemetry.counts,
-                timeouts={one.queue: one.handler.options.timeout for one in self.registry},
-                not_ready=self.telemetry.reasons,
-                short=shortages.reasons,
-                outbox=lambda: 0 if state.outbox is None else state.outbox.size(),
-                level=lambda: self.log.level,
-            )
+            mailbox=mailbox,
         )
 
     def _inputs(
@@ -435,53 +411,6 @@ class Assembly:
     def _registered(self, queues: Queues) -> None:
         self.workers.note_facts(queues)
         self.workers.wake_all()
-
-    def _pool(self, queues: Queues, registration: Registration) -> Pool:
-        settings = self.settings
-        times = LinkTimes(
-            reconnect_min=settings.reconnect_min,
-            reconnect_max=settings.reconnect_max,
-            watchdog_interval=settings.watchdog_interval,
-            connect_timeout=settings.call_timeout,
-        )
-
-        async def connected(connection: Connection) -> None:
-            if connection is connections[0]:
-                self.telemetry.use(connection.client)
-                await queues.register(connection)
-                self.workers.note_facts(queues)
-                registration.trigger()
-                if self._commands is not None:
-                    self._commands.signed_in()
-            self.log.info("signed in to OpenIAP", connection=connection.name)
-            self.workers.wake_all()
-            self.events.notify_soon(Event("connected", worker=self.events.worker, client=pooled))
-
-        def lost(connection: Connection, reason: str) -> None:
-            event = Event("disconnected", worker=self.events.worker, message=reason)
-            self.events.notify_soon(event)
-
-        connections = [
-            Connection(
-                str(number + 1),
-                self._make_client,
-                limiter=limiter_of(settings.rate_limit),
-                times=times,
-                log=self.log,
-                on_connected=connected,
-                on_lost=lost,
-            )
-            for number in range(settings.connections)
-        ]
-        pool = Pool(connections)
-        pooled = pooled_client(pool)
-        return pool
-
-    def _make_client(self) -> Client:
-        client = self._client_factory()
-        client.on_late_pop = self.workers.take_late
-        self.telemetry.listen_to(client)
-        return client
 
 
 def lease_of(settings: Settings) -> float:

@@ -6,21 +6,22 @@
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
 3. While the handler's rate lets nothing through, an operator holds it, or something closes the
    queue (``worker_services.py``), it does not pop.
-4. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
+4. A worker that ends with its queues is told when this one is empty (``queue_end.py``).
+5. ``quiet`` stops the popping; what is in flight goes on (``shutdown.py`` ends it in stages).
 """
 
 import asyncio
-import heapq
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.poppers import Poppers
+from worker.engine.queue_end import PATIENCE, QueueEnd
 from worker.engine.runner import Runner
 from worker.engine.turns import Pace
 from worker.engine.wakeup import Wakeup
@@ -39,10 +40,7 @@ from worker.uptime import uptime
 
 TROUBLE_FIRST: Final = 0.5
 TROUBLE_MAX: Final = 30.0
-DRAIN_PATIENCE: Final = 60.0
 LONGEST_PAUSE: Final = 5.0
-CLOCKS: Final = timedelta(seconds=0.5)
-"""How far the server's clock may be behind ours for a worker that ends with its queue."""
 SPREAD: Final = 0.1
 """Seconds, so that the workers of a fleet do not all begin a window at the same moment."""
 MAX_OVERDUE: Final = 1_000
@@ -96,8 +94,8 @@ class Consumer:
         """How many items may be in flight."""
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
-        self.drained: Final = asyncio.Event()
-        """With ``once``: set while the queue looks empty; see ``empty_after``."""
+        self.end: Final = QueueEnd(self._pause)
+        """With ``once``."""
         self.trouble = ""
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
@@ -114,10 +112,6 @@ class Consumer:
         """When the next pop may be, ``time.monotonic()``."""
         self._pace = Pace()
         self._finished_in_all = rules.finished
-        self._emptied_at = -1
-        """What was finished in all when the pop began that found the queue empty."""
-        self._over = False
-        """With ``once``: that it cannot or need not be popped further."""
         self._services = services
         self._pool = services.pool
         self._counts = services.counts
@@ -129,8 +123,6 @@ class Consumer:
         self._more = Poppers()
         self._overdue = 0
         self._finished = 0
-        self._due: list[datetime] = []
-        """With ``once``: when items that this worker parked may be popped again; a heap."""
         self._slot_free = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -201,14 +193,9 @@ class Consumer:
         """How many items have left."""
         return self._finished
 
-    def empty_after(self, finished: int) -> bool:
-        """Whether the queue was seen empty once so many items had left, of all queues: the last of
-        them may have pushed, or been chained, into this one."""
-        return self._over or (self.drained.is_set() and self._emptied_at == finished)
-
     def look_again(self) -> None:
         """Pop once more before the queue counts as empty."""
-        self.drained.clear()
+        self.end.seen.clear()
         self.wakeup.wake()
 
     def take_late(self, workitem: Workitem) -> None:
@@ -267,9 +254,9 @@ class Consumer:
                 self._more.found_none()
                 trouble = await self._wait_after(error, trouble)
                 continue
-            trouble, self.trouble, self._over = TROUBLE_FIRST, "", False
+            trouble, self.trouble = TROUBLE_FIRST, ""
+            self.end.answered(found)
             if found:
-                self.drained.clear()
                 self._more.found()
             else:
                 self._more.found_none()
@@ -279,30 +266,24 @@ class Consumer:
                 continue
             idle = not self.running and not self._popping
             if self._once and idle and self._finished == finished:
-                if await self._parked_are_due(looked):
+                if await self.end.parked_are_due(looked):
                     continue
-                self._emptied_at = in_all
-                self.drained.set()
+                self.end.empty(in_all)
             await self.wakeup.wait()
-
-    def _end(self) -> None:
-        """The end of the queue, whatever other queues may bring."""
-        self._over = True
-        self.drained.set()
 
     async def _waited_in_vain(self) -> bool:
         """Wait for a slot; whether there will be none soon: who ends with the queue waits for long
         for nothing that closes it, and not at all where it is paused."""
         if self._once and not self.running and self._services.paused(self.queue):
-            self._end()
+            self.end.come()
             return True
         short = self._services.held_up(self.queue)
         try:
-            async with asyncio.timeout(DRAIN_PATIENCE if short and self._once else None):
+            async with asyncio.timeout(PATIENCE if short and self._once else None):
                 await self._slot_free.wait()
         except TimeoutError:
             self.trouble = short
-            self._end()
+            self.end.come()
             return True
         return False
 
@@ -310,30 +291,13 @@ class Consumer:
         """Wait until the handler's rate lets items through again; whether the queue counts as empty
         instead: a worker that ends with its queue waits for the next minute, not for the next day.
         """
-        if self._once and closed > DRAIN_PATIENCE and not self.running:
-            self._end()
+        if self._once and closed > PATIENCE and not self.running:
+            self.end.come()
             return True
         # In parts, since the clock that windows go by is known better from time to time.
         await self._pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
         self.last_pop = time.monotonic()
         return False
-
-    async def _parked_are_due(self, looked: datetime) -> bool:
-        """Wait for the next of the items that this worker parked, if that is soon; whether it was:
-        until then the queue only looks empty.
-
-        Args:
-            looked: when the pop that found nothing began.
-        """
-        while self._due and self._due[0] + CLOCKS <= looked:
-            heapq.heappop(self._due)
-        if not self._due:
-            return False
-        left = (self._due[0] + CLOCKS - datetime.now(UTC)).total_seconds()
-        if left > DRAIN_PATIENCE:
-            return False
-        await self._pause(max(0.0, left))
-        return True
 
     async def _ready_or_quiet(self) -> None:
         """Wait for a link; a worker that is told to stop meanwhile does not wait for it."""
@@ -389,7 +353,7 @@ class Consumer:
                 f" create it with: openiap-worker queues create {self.queue}",
             )
             if self._once:
-                self._end()
+                self.end.come()
         elif isinstance(error, RightsMissing):
             self._log.once_a_while(
                 f"queue-{self.queue}",
@@ -398,7 +362,7 @@ class Consumer:
                 " openiap-worker doctor",
             )
             if self._once:
-                self._end()
+                self.end.come()
         else:
             self._log.warn(f"cannot pop: {error}", queue=self.queue)
         await self._pause(wait * self._chance.uniform(0.5, 1.0))
@@ -450,7 +414,7 @@ class Consumer:
             self._pace.wrote(delivered.took)
         if delivered.state == "new":
             if self._once and delivered.parked and delivered.nextrun is not None:
-                heapq.heappush(self._due, delivered.nextrun)
+                self.end.parked(delivered.nextrun)
             if delivered.nextrun is not None:
                 self.wakeup.wake_at(delivered.nextrun)
             else:

@@ -25,6 +25,7 @@ from worker.engine.signals import Signals
 from worker.openiap.client import Client
 from worker.runloop import EXIT_REPLACE
 from worker.settings import Settings
+from worker.standard_streams import keep_standard_streams
 from worker.telemetry.counts import QueueCounts
 
 EXIT_DONE: Final = 0
@@ -115,6 +116,7 @@ class Daemon:
             StateError: the state directory or the health port cannot be had, or another living
                 worker has this worker's name.
         """
+        keep_standard_streams()
         restore = self._signals.catch() if signals else None
         try:
             starting = asyncio.create_task(self.start(), name="start")

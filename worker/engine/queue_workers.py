@@ -142,9 +142,9 @@ class QueueWorkers:
         consumers = list(self.consumers.values())
         while True:
             for consumer in consumers:
-                await consumer.drained.wait()
+                await consumer.end.seen.wait()
             finished = self.finished()
-            unsure = [one for one in consumers if not one.empty_after(finished)]
+            unsure = [one for one in consumers if not one.end.after(finished)]
             if not unsure:
                 return
             for consumer in unsure:

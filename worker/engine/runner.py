@@ -51,6 +51,7 @@ from worker.item.outcome import (
 from worker.openiap.fields import number
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.workitem import Workitem, WorkitemFile
+from worker.standard_streams import mend_standard_streams
 from worker.telemetry.printed import rest_of
 from worker.telemetry.spans import attempt_span
 from worker.uptime import uptime
@@ -329,6 +330,7 @@ class Runner:
             running.stage = "delivering"
             running.ran = time.monotonic() - began
             rest_of(call.item.id)
+            mend_standard_streams()
         if self._shortages is not None:
             self._shortages.done(running.workitem.id)
         if self._breakers is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worker.errors import SettingsError
 from worker.openiap.client import Client
+from worker.openiap.connection import LinkTimes
 from worker.openiap.types import ConnectionOptions
 from worker.settings import MOST_SHOWN, Settings
 
@@ -51,6 +52,16 @@ def connection_options(settings: Settings, version: str) -> ConnectionOptions:
         vendor_telemetry=settings.vendor_telemetry,
         metric_url=settings.metric_url,
         log_url=settings.log_url,
+    )
+
+
+def link_times(settings: Settings) -> LinkTimes:
+    """Return how long a connection waits."""
+    return LinkTimes(
+        reconnect_min=settings.reconnect_min,
+        reconnect_max=settings.reconnect_max,
+        watchdog_interval=settings.watchdog_interval,
+        connect_timeout=settings.call_timeout,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where in a value something is that has no JSON form."""
+"""JSON text of what a program gave, or where in it something is that has no JSON form."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -7,6 +7,27 @@ from worker.openiap.values import json_text
 
 DEEPEST: Final = 100
 """Levels; below them, and in what contains itself, the path so far is told."""
+
+
+def json_given(value: object, what: str) -> str:
+    """Return ``value`` as JSON text.
+
+    Args:
+        what: how errors call it, for example ``"publish"``.
+
+    Raises:
+        TypeError, ValueError: something inside has no JSON form; the text says where it is.
+    """
+    try:
+        text = json_text(value)
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}: a text has half a character; allowed: whole ones") from None
+    except (TypeError, ValueError) as error:
+        path = path_of_problem(value)
+        place = f"{what}: {path}" if path else what
+        raise type(error)(f"{place}: {error}; allowed: what has a JSON form") from None
+    return text
 
 
 def path_of_problem(value: object) -> str:

@@ -287,13 +287,17 @@ def checked_name(name: object, what: str) -> str:
 
     Raises:
         TypeError: no text.
-        ValueError: empty, or too long.
+        ValueError: empty, too long, or with half a character, which no document can hold.
     """
     if not isinstance(name, str):
         raise TypeError(f"{what}: {name!r} is no text; allowed: text of 1 to {MAX_NAME:,} bytes")
     if not name:
         raise ValueError(f'{what}: "" is empty; allowed: text of 1 to {MAX_NAME:,} bytes')
-    size = len(name.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        half = f"{what}: {name[:40]!r} has half a character; allowed: whole ones"
+        raise ValueError(half) from None
     if size > MAX_NAME:
         raise ValueError(
             f"{what}: {name[:40]!r}… has {size:,} bytes; allowed: text of 1 to {MAX_NAME:,} bytes"

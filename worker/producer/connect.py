@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from worker.openiap.client import Client
-from worker.openiap.connection import Connection, LinkTimes
-from worker.openiap.factory import client_maker
+from worker.openiap.connection import Connection
+from worker.openiap.factory import client_maker, link_times
 from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
@@ -88,12 +88,7 @@ async def client(settings: Settings | None = None, **values: Any) -> AsyncIterat
 def _pool(settings: Settings) -> Pool:
     make = client_maker(settings, "")
     log = Log(settings.log_level)
-    times = LinkTimes(
-        reconnect_min=settings.reconnect_min,
-        reconnect_max=settings.reconnect_max,
-        watchdog_interval=settings.watchdog_interval,
-        connect_timeout=settings.call_timeout,
-    )
+    times = link_times(settings)
 
     async def connected(connection: Connection) -> None:
         """There is nothing to register."""

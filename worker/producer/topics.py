@@ -20,8 +20,8 @@ from typing import Any, Final
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import text_of
+from worker.openiap.json_path import json_given
 from worker.openiap.types import QueueEvent
-from worker.openiap.values import json_text
 
 EXCHANGE: Final = "openiap_worker_topics"
 LONGEST: Final = 255
@@ -63,11 +63,13 @@ class Topics:
             OpenIAPError: it was not sent, or no answer came.
         """
         checked_topic(topic)
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise TypeError(f"publish: metadata = {metadata!r}; allowed: a dict, or None")
         id = secrets.token_hex(12)
         content = {"topic": topic, "data": message, "metadata": dict(metadata or {}), "id": id}
         try:
             await self._client.queue_message(
-                json_text(content),
+                json_given(content, "publish"),
                 exchangename=self._exchange,
                 routingkey=topic,
                 striptoken=True,
@@ -177,7 +179,10 @@ def fits(pattern: str, topic: str) -> bool:
 
 @lru_cache(maxsize=512)
 def _wrong(name: str) -> str:
-    size = len(name.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "half a character; allowed: whole ones"
     if not name or size > LONGEST:
         return f"{size:,} bytes; allowed: words parted by dots, of 1 to {LONGEST} bytes together"
     if any(not word for word in name.split(".")):

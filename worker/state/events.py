@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from worker.openiap.fields import id_of, moment_of, text_of
-from worker.openiap.values import checked_depth, checked_name, json_text
+from worker.openiap.json_path import json_given
+from worker.openiap.values import checked_depth, checked_name
 from worker.openiap.workitem import JsonObject
 
 COLLECTION: Final = "openiap_worker_streams"
@@ -148,7 +149,7 @@ def texts_of_event(type: str, data: object, metadata: Mapping[str, Any] | None) 
     checked_name(type, "event type")
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"publish: metadata = {metadata!r}; allowed: a dict, or None")
-    texts = json_text(data), json_text(dict(metadata or {}))
+    texts = json_given(data, "publish"), json_given(dict(metadata or {}), "publish: metadata")
     size = sum(len(text.encode()) for text in texts)
     if size > MOST_BYTES:
         raise ValueError(

@@ -5,7 +5,7 @@ machine's uptime goes on from that, which no setting of its own clock disturbs.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.openiap.client import Client
@@ -43,6 +43,16 @@ class ServerClock:
             self._known = await self._asked()
         moment, at = self._known
         return moment + timedelta(seconds=self._clock() - at)
+
+    async def now_or_own(self) -> datetime:
+        """Return the server's time; this machine's, where this user may not write what tells it.
+
+        For what is shown: what is changed by a wrong clock cannot be had back.
+        """
+        try:
+            return await self.now()
+        except (AccessDenied, ServerError):
+            return datetime.now(UTC)
 
     async def _asked(self) -> tuple[datetime, float]:
         try:

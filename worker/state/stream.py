@@ -202,11 +202,14 @@ class Stream:
             limit: how many at most, 1 to 1,000.
 
         Raises:
-            ValueError: a limit that is not allowed.
+            TypeError, ValueError: an offset or a limit that is not allowed.
             OpenIAPError: no answer for a minute.
         """
-        if not 1 <= limit <= MOST:
-            raise ValueError(f"history: limit = {limit}; allowed: 1 to {MOST:,}")
+        _check_offset("history: from_offset", from_offset)
+        if to_offset is not None:
+            _check_offset("history: to_offset", to_offset)
+        if type(limit) is not int or not 1 <= limit <= MOST:
+            raise ValueError(f"history: limit = {limit!r}; allowed: 1 to {MOST:,}")
         oldest, newest = await asyncio.gather(self._end(1), self._end(-1))
         first = from_offset if from_offset >= 0 else newest + 1 + from_offset
         last = newest if to_offset is None else to_offset
@@ -279,8 +282,10 @@ class Stream:
                 logs it.
 
         Raises:
+            TypeError, ValueError: an offset that is not allowed.
             OpenIAPError: no answer for a minute, or a refusal.
         """
+        _check_offset("subscribe: from_offset", from_offset)
         oldest, newest = await asyncio.gather(self._end(1), self._end(-1))
         if not replay:
             first = newest + 1
@@ -357,3 +362,10 @@ def checked_count(keep_count: int | None) -> int | None:
     if isinstance(keep_count, bool) or not isinstance(keep_count, int) or keep_count < 1:
         raise ValueError(f"stream: keep_count = {keep_count!r}; allowed: 1 and more, or None")
     return keep_count
+
+
+def _check_offset(what: str, offset: object) -> None:
+    if type(offset) is not int:
+        raise TypeError(f"{what} = {offset!r}; allowed: a whole number")
+    if abs(offset) > LAST:
+        raise ValueError(f"{what} = {offset}; allowed: up to {LAST:,}")

@@ -17,7 +17,8 @@ from worker.durations import Duration, seconds
 from worker.openiap.client import Client
 from worker.openiap.errors import ServerError
 from worker.openiap.fields import duration_of, text_of
-from worker.openiap.values import checked_depth, checked_name, json_text
+from worker.openiap.json_path import json_given
+from worker.openiap.values import checked_depth, checked_name
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import (
     COLLECTION,
@@ -319,7 +320,7 @@ def json_of(value: Any) -> str:
     Raises:
         TypeError, ValueError: it has none, or one that is too large.
     """
-    text = json_text(value)
+    text = json_given(value, "value")
     size = len(text.encode())
     if size > MOST_BYTES:
         raise ValueError(

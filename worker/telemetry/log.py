@@ -22,6 +22,7 @@ from worker.item.context import trace as trace_here
 from worker.item.masking import hide
 from worker.item.trace import Trace
 from worker.openiap.errors import OpenIAPError
+from worker.standard_streams import mend_standard_streams
 from worker.telemetry.log_forms import LEVELS, Entry, Form, Level, bare
 from worker.telemetry.ready_line import ReadyLine, Value
 
@@ -59,11 +60,16 @@ def to_stderr(level: str, line: str) -> None:
 
 def as_it_is(level: str, line: str) -> None:
     """Write a line that says its level itself."""
+    stream = sys.stderr
     try:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        stream.write(f"{line}\n")
+        stream.flush()
     except (OSError, ValueError, AttributeError):  # closed, broken, or none at all
-        pass
+        mend_standard_streams()
+        with suppress(OSError, ValueError, AttributeError):
+            if sys.stderr is not stream:  # else it has kept the line
+                sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
 
 class _Outlet:

@@ -121,6 +121,9 @@ class Printed(io.TextIOBase):
         """Return True."""
         return True
 
+    def close(self) -> None:
+        """Stay open: a handler that closes its standard output does not close that of others."""
+
     def fileno(self) -> int:
         """Return the descriptor of the stream in whose place it stands."""
         if self._before is None:

@@ -55,13 +55,14 @@ class MemoryDocuments:
         orderby: Mapping[str, int] | None = None,
         *,
         top: int = 100,
+        skip: int = 0,
         timeout: float | None = None,
     ) -> list[JsonObject]:
         """Return copies of what matches; whole documents, whatever the projection."""
         found = self._matching(collectionname, query)
         for field, direction in reversed(list((orderby or {}).items())):
             found.sort(key=lambda document: document[field], reverse=direction < 0)
-        return [_copy(document) for document in found[:top]]
+        return [_copy(document) for document in found[skip : skip + top]]
 
     async def insert_one(
         self, collectionname: str, item: JsonObject, *, timeout: float | None = None

@@ -125,6 +125,21 @@ async def test_the_api(signed_in: Terminal) -> None:
 
 
 @pytest.mark.dear
+async def test_queues_that_rest(signed_in: Terminal) -> None:
+    work(signed_in, "pausing: Breakers")
+    await signed_in.paste("openiap-worker queues create invoices")
+    told = await signed_in.paste(shown("pausing: Pause and resume"))
+    assert "the bank is shut" in told
+    running = await signed_in.begin("openiap-worker run --handlers work")
+    async with asyncio.timeout(PATIENCE):
+        while "payments" not in await signed_in.paste("openiap-worker breakers list"):
+            await asyncio.sleep(0.1)
+    await signed_in.paste(shown("pausing: By hand"))
+    assert "closed" in await signed_in.paste("openiap-worker breakers list")
+    assert await signed_in.end(running) == 0
+
+
+@pytest.mark.dear
 async def test_dead_letters(signed_in: Terminal) -> None:
     await signed_in.paste(shown("follow-ups: Dead letters"))
     assert "orders-failed" in await signed_in.paste("openiap-worker queues list")

@@ -319,6 +319,20 @@ def test_one_command_is_imported_alone_and_the_help_has_all(cli: Cli) -> None:
     assert " demo " in cli("--help", "run").stdout
 
 
+def test_version_loads_no_command() -> None:
+    code = (
+        "import json, sys; from worker.cli.app import main; main(['--version']);"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    version, loaded = found.stdout.splitlines()
+    assert version.startswith("openiap-worker ")
+    of_commands = {f"worker.cli.{name}" for name in COMMANDS}
+    assert of_commands & set(json.loads(loaded)) == set()
+
+
 @contextmanager
 def nobodys_port() -> Iterator[int]:
     """A port that nobody listens on, and that the system gives to no other program meanwhile."""

@@ -224,7 +224,7 @@ async def test_what_cannot_be_read_while_it_is_sent_is_waited_out_then_worked_ag
 async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_a_full_disk_for_ever(
     client: Client, start: Make, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "DRAIN_PATIENCE", 0.3)
+    monkeypatch.setattr(consumer, "PATIENCE", 0.3)
 
     @handler("q")
     async def work(payload: dict[str, Any], item: Item) -> None:

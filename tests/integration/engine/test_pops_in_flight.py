@@ -65,17 +65,22 @@ async def test_a_single_item_takes_no_further_pops(client, start, pops: Pops) ->
     assert (pops.most, pops.all - before) == (1, 2)
 
 
-async def test_it_ends_with_its_queue_however_many_pops_are_in_flight(
-    client, settings: Settings
-) -> None:
+async def all_done(client, settings: Settings, work, count: int) -> None:
+    """Have a worker empty a queue of so many items, wait for nothing, and end."""
     await create_queue(client, "q")
-    for n in range(50):
+    for n in range(count):
         await client.push_workitem("q", {"n": n})
     changes = {"once": True, "poll_interval": 3600.0}
     daemon = Daemon(settings.model_copy(update=changes), Application.of(work))
     async with asyncio.timeout(DEADLINE):
         assert await daemon.run(signals=False) == 0
-    assert await client.count("workitems", {"wiq": "q", "state": "successful"}) == 50
+    assert await client.count("workitems", {"wiq": "q", "state": "successful"}) == count
+
+
+async def test_it_ends_with_its_queue_however_many_pops_are_in_flight(
+    client, settings: Settings
+) -> None:
+    await all_done(client, settings, work, 50)
 
 
 async def test_one_slot_is_enough_for_all_that_pop(client, settings: Settings) -> None:
@@ -84,14 +89,7 @@ async def test_one_slot_is_enough_for_all_that_pop(client, settings: Settings) -
     @handler("q", concurrency=1)
     def one_by_one(payload: dict) -> None: ...
 
-    await create_queue(client, "q")
-    for n in range(12):
-        await client.push_workitem("q", {"n": n})
-    changes = {"once": True, "poll_interval": 3600.0}
-    daemon = Daemon(settings.model_copy(update=changes), Application.of(one_by_one))
-    async with asyncio.timeout(DEADLINE):
-        assert await daemon.run(signals=False) == 0
-    assert await client.count("workitems", {"wiq": "q", "state": "successful"}) == 12
+    await all_done(client, settings, one_by_one, 12)
 
 
 async def test_those_that_wait_to_join_keep_no_stop_waiting(client, start) -> None:

@@ -167,7 +167,7 @@ async def test_a_push_in_a_handler_goes_over_the_worker_and_inherits(client, sta
     assert result["seen"] == ["acme", 1]
     assert seen == {str(n): ("acme", 1, {"n": n}) for n in (1, 2, 3)}
     (stored,) = await client.query("workitems", {"_id": result["child"]})
-    assert stored["payload"]["openiap_worker"] == {"namespace": "acme"}
+    assert stored["payload"]["openiap_worker"]["namespace"] == "acme"
 
 
 async def test_a_handler_runs_here_and_now(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,20 @@ async def test_who_does_not_read_replies_is_not_listened_to(serve: Serve, connec
     assert await user.query("users", {"username": USER})
 
 
+def request_of(command: str, text: Any) -> Any:
+    """Return what asks for something on collection ``c``."""
+    asked = json.dumps(text)
+    makers: dict[str, Callable[[], Any]] = {
+        "query": lambda: pb.QueryRequest(collectionname="c", query=asked),
+        "count": lambda: pb.CountRequest(collectionname="c", query=asked),
+        "aggregate": lambda: pb.AggregateRequest(collectionname="c", aggregates=asked),
+        "updatedocument": lambda: pb.UpdateDocumentRequest(
+            collectionname="c", query="{}", document=asked
+        ),
+    }
+    return makers[command]()
+
+
 ENDLESS = "(a|aa)+$"
 
 
@@ -318,15 +333,7 @@ ENDLESS = "(a|aa)+$"
 async def test_a_regular_expression_does_not_stop_the_server(
     serve: Serve, connect: Connect, command: str, text: Any
 ) -> None:
-    asked = json.dumps(text)
-    request = {
-        "query": lambda: pb.QueryRequest(collectionname="c", query=asked),
-        "count": lambda: pb.CountRequest(collectionname="c", query=asked),
-        "aggregate": lambda: pb.AggregateRequest(collectionname="c", aggregates=asked),
-        "updatedocument": lambda: pb.UpdateDocumentRequest(
-            collectionname="c", query="{}", document=asked
-        ),
-    }[command]()
+    request = request_of(command, text)
     server = await serve()
     client, other = await connect(server), await connect(server)
     for _ in range(3):
@@ -357,13 +364,7 @@ async def test_what_grows_without_bound_does_not_stop_the_server(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, command: str, text: Any
 ) -> None:
     monkeypatch.setattr(bounded, "SECONDS", 0.5)
-    asked = json.dumps(text)
-    request = {
-        "aggregate": lambda: pb.AggregateRequest(collectionname="c", aggregates=asked),
-        "updatedocument": lambda: pb.UpdateDocumentRequest(
-            collectionname="c", query="{}", document=asked
-        ),
-    }[command]()
+    request = request_of(command, text)
     server = await serve()
     client, other = await connect(server), await connect(server)
     lists = {"l": NUMBERS, "m": NUMBERS, "n": NUMBERS, "o": {"deep": []}}

@@ -306,3 +306,10 @@ async def test_what_is_not_allowed_is_refused(state: State) -> None:
         await stream.publish("n", metadata=[1])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="limit = 0; allowed: 1 to 1,000"):
         await stream.history(limit=0)
+    with pytest.raises(ValueError, match=r"publish: a: .*allowed: what has a JSON form"):
+        await stream.publish("n", {"a": float("inf")})
+    for offset in ("1", 1.5, None, True):
+        with pytest.raises(TypeError, match=r"from_offset = .*; allowed: a whole number"):
+            await stream.subscribe(print, from_offset=offset)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"from_offset = 10.*; allowed: up to 9"):
+        await stream.history(from_offset=10**30)

@@ -168,3 +168,15 @@ async def test_what_cannot_be_kept_is_refused(state: State) -> None:
         await values.scan(count=0)
     with pytest.raises(ValueError, match="cursor = 'x'"):
         await values.scan(cursor="x")
+    with pytest.raises(ValueError, match=r"value: a\[1\]: .*allowed: what has a JSON form"):
+        await values.set("k", {"a": [1, float("nan")]})
+    with pytest.raises(TypeError, match="value: a: a bytes has no JSON form"):
+        await values.set("k", {"a": b"x"})
+    with pytest.raises(ValueError, match="value: a text has half a character"):
+        await values.set("k", "\ud800")
+    for name in (state.counter, state.lock, state.stream):
+        with pytest.raises(ValueError, match="has half a character; allowed: whole ones"):
+            name("x\ud800")
+    for call in (state.once("x\ud800"), values.get("x\ud800"), values.set("x\ud800", 1)):
+        with pytest.raises(ValueError, match="has half a character; allowed: whole ones"):
+            await call

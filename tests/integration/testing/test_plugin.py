@@ -36,10 +36,14 @@ def test_another(openiap_client):
 """
 
 
+# What the plugin shall do has nothing to do with the others: to load them is half of the time.
+ALONE = ["-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:xdist"]
+
+
 def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "pytest.ini").write_text("[pytest]\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALONE, *arguments],
         cwd=folder,
         env={"PYTHONPATH": f"{folder}:{ROOT}", "PATH": "", "HOME": str(folder)},
         capture_output=True,
@@ -92,7 +96,7 @@ def test_without_a_whole_pytest_asyncio_it_says_so_and_the_others_run(
     (project / "test_without.py").write_text(WITHOUT)
     (project / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-S", "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALONE, *options],
         cwd=project,
         env={"PYTHONPATH": f"{site}:{ROOT}", "PATH": "", "HOME": str(tmp_path)},
         capture_output=True,

@@ -1,6 +1,6 @@
 """Which items a command is about: the options that make a filter, shared by several commands."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from worker.cli.shared.complete import error_kinds, queue_names, states
 from worker.cli.shared.errors import usage_error
-from worker.management.items.filters import attempts_of, condition_of, past_of
+from worker.management.items.filters import filter_of, past_of
 from worker.management.items.types import STATES, ItemFilter
 
 PANEL: Final = "Which items"
@@ -154,27 +154,9 @@ class Choice:
         for state in self.state or ():
             if state not in STATES:
                 raise usage_error(f"--state {state}: allowed: {', '.join(STATES)}.")
-        least, most = (None, None) if self.attempts is None else attempts_of(self.attempts)
         now = datetime.now(UTC)
         try:
-            return ItemFilter(
-                queue=self.queue,
-                states=self.state or [],
-                group=self.group,
-                error=self.error,
-                error_pattern=self.error_pattern,
-                error_kind=self.error_kind,
-                error_class=self.error_class,
-                error_code=self.error_code,
-                name=self.name,
-                worker=self.worker,
-                key=self.key,
-                since=None if self.since is None else past("--since", self.since, now),
-                until=None if self.until is None else past("--until", self.until, now),
-                min_attempts=least,
-                max_attempts=most,
-                payload=[condition_of(one) for one in self.where or ()],
-            )
+            return filter_of(asdict(self), lambda name, text: past(f"--{name}", text, now))
         except ValidationError as error:
             found = error.errors()[0]
             option = str(found["loc"][0]).replace("_", "-")

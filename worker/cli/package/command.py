@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -26,8 +27,9 @@ from worker.cli.shared.asking import confirm
 from worker.cli.shared.client import refused, run_async, signed_in, with_client
 from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import CommandError, usage_error
+from worker.cli.shared.groups import grouped
 from worker.cli.shared.item_view import moment
-from worker.cli.shared.options import AsJson, Options, Set, SettingsFile, Url, Utc, Yes, settings_of
+from worker.cli.shared.options import AsJson, Utc, WithoutClient, Yes, settings_of
 from worker.cli.shared.output import (
     print_json,
     safe,
@@ -114,16 +116,16 @@ def wheel_command(
 
 
 @app.command("publish")
+@grouped
 def publish_command(
     file: File,
     yes: Yes = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    assignments: Set = None,
+    *,
+    given: WithoutClient,
 ) -> None:
     """Upload a package and insert or update its document in the collection agents."""
     built = read_package(file)
-    loaded = settings_of(Options(url, settings, None, assignments))
+    loaded = settings_of(given)
     published = run_async(_publish(loaded.settings, built, yes))
     if published is None:
         raise CommandError("Nothing was published.")
@@ -157,15 +159,15 @@ async def _publish(settings: Settings, built: Built, yes: bool) -> Published | N
 
 
 @app.command("list")
+@grouped
 def list_command(
     utc: Utc = False,
     as_json: AsJson = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    assignments: Set = None,
+    *,
+    given: WithoutClient,
 ) -> None:
     """Show the packages that you may see, and which names stand for several."""
-    loaded = settings_of(Options(url, settings, None, assignments))
+    loaded = settings_of(given)
     found = with_client(loaded.settings, packages)
     if as_json:
         print_json(found)
@@ -190,17 +192,17 @@ def list_command(
 
 
 @app.command("delete")
+@grouped
 def delete_command(
     package: Annotated[
         str, typer.Argument(metavar="NAME|DOCUMENT", help="A name, or a document's id.")
     ],
     yes: Yes = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    assignments: Set = None,
+    *,
+    given: WithoutClient,
 ) -> None:
     """Delete a published package and its archive."""
-    loaded = settings_of(Options(url, settings, None, assignments))
+    loaded = settings_of(given)
 
     async def work() -> str:
         async with signed_in(loaded.settings) as client:
@@ -214,6 +216,7 @@ def delete_command(
 
 
 @app.command("run")
+@grouped
 def run_command(
     file: File,
     variable: Annotated[
@@ -256,14 +259,13 @@ def run_command(
             help="Install from what is installed here, and ask no registry. An agent cannot.",
         ),
     ] = False,
-    url: Url = None,
-    settings: SettingsFile = None,
-    assignments: Set = None,
+    *,
+    given: WithoutClient,
 ) -> None:
     """Do with a package what an agent does; Ctrl-C stops it the way an agent stops it."""
     built = read_package(file)
     schedule = _variables(variable or [])
-    chosen = settings_of(Options(url, settings, "native", assignments)).settings
+    chosen = settings_of(replace(given, client="native")).settings
     console = to_stdout()
     notes = to_stderr()
 

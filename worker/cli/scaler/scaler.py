@@ -15,8 +15,8 @@ from worker.cli.scaler.fleet_queues import FleetQueues
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
-from worker.openiap.connection import Connection, LinkTimes
-from worker.openiap.factory import client_maker
+from worker.openiap.connection import Connection
+from worker.openiap.factory import client_maker, link_times
 from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.settings import Settings
@@ -128,12 +128,7 @@ class Scaler:
             "1",
             self._client,
             limiter=limiter_of(settings.rate_limit),
-            times=LinkTimes(
-                reconnect_min=settings.reconnect_min,
-                reconnect_max=settings.reconnect_max,
-                watchdog_interval=settings.watchdog_interval,
-                connect_timeout=settings.call_timeout,
-            ),
+            times=link_times(settings),
             log=self._log,
             on_connected=connected,
             on_lost=lambda connection, reason: None,

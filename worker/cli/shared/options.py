@@ -94,6 +94,13 @@ class AllOptions(Options):
     assignments: Set = None
 
 
+@dataclass(frozen=True, slots=True)
+class WithoutClient(AllOptions):
+    """The same where there is no choice of a client."""
+
+    client: str | None = None
+
+
 def settings_of(given: Options, **more: Any) -> Loaded:
     """Collect the settings.
 

@@ -45,6 +45,7 @@ from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
 from worker.item.outcome import invalid_payload, result_fields
+from worker.standard_streams import keep_standard_streams, mend_standard_streams
 from worker.telemetry.printed import Printed
 from worker.telemetry.spans import within
 from worker.telemetry.standard_logging import StandardLogging
@@ -175,6 +176,7 @@ class Child:
             end = self._end_of(run, origin)
         finally:
             self._printed.say_rest()
+            mend_standard_streams()
             self._run = None
         self._leftovers.end()
         peak = own_peak()
@@ -297,6 +299,7 @@ def _channel() -> Channel:
     os.dup2(2, 1)
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    keep_standard_streams()
     return channel
 
 

@@ -22,10 +22,10 @@ from worker.management.api.options import Limits
 from worker.management.api.sessions import UserKey, key_of
 from worker.management.errors import RateLimitError, UnauthorizedError, UnavailableError
 from worker.openiap.client import Client
-from worker.openiap.connection import Connection, LinkTimes
+from worker.openiap.connection import Connection
 from worker.openiap.credentials import Credentials
 from worker.openiap.errors import AccessDenied, OpenIAPError
-from worker.openiap.factory import client_maker
+from worker.openiap.factory import client_maker, link_times
 from worker.openiap.limiter import limiter_of
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
@@ -151,12 +151,7 @@ class UserLink:
             "user",
             self._new_client,
             limiter=limiter_of(settings.rate_limit),
-            times=LinkTimes(
-                reconnect_min=settings.reconnect_min,
-                reconnect_max=settings.reconnect_max,
-                watchdog_interval=settings.watchdog_interval,
-                connect_timeout=settings.call_timeout,
-            ),
+            times=link_times(settings),
             log=self._log,
             on_connected=connected,
             on_lost=lost,

@@ -11,7 +11,7 @@ from pydantic import ValidationError as Invalid
 
 from worker.management.errors import ValidationError
 from worker.management.items.errors import FilterError
-from worker.management.items.filters import attempts_of, condition_of, past_of
+from worker.management.items.filters import filter_of, past_of
 from worker.management.items.types import (
     MOST_TEXT,
     ItemFilter,
@@ -75,27 +75,10 @@ class ItemsAsked(BaseModel):
         Raises:
             ValidationError: a part of it is none; the message names it and what is allowed.
         """
-        least, most = (None, None) if self.attempts is None else attempts_of(self.attempts)
         now = datetime.now(UTC)
+        typed = {name: getattr(self, name) for name in ItemsAsked.model_fields}
         try:
-            return ItemFilter(
-                queue=self.queue,
-                states=self.state,
-                group=self.group,
-                error=self.error,
-                error_pattern=self.error_pattern,
-                error_kind=self.error_kind,
-                error_class=self.error_class,
-                error_code=self.error_code,
-                name=self.name,
-                worker=self.worker,
-                key=self.key,
-                since=_past("since", self.since, now),
-                until=_past("until", self.until, now),
-                min_attempts=least,
-                max_attempts=most,
-                payload=[condition_of(one) for one in self.where],
-            )
+            return filter_of(typed, lambda name, text: _past(name, text, now))
         except Invalid as error:
             found = error.errors(include_input=False)[0]
             where = ".".join(str(part)[:100] for part in found["loc"])
@@ -184,9 +167,7 @@ BatchAsked = Annotated[
 ]
 
 
-def _past(part: str, text: str | None, now: datetime) -> datetime | None:
-    if text is None:
-        return None
+def _past(part: str, text: str, now: datetime) -> datetime:
     try:
         return past_of(text, now)
     except ValueError as error:

@@ -9,7 +9,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -146,6 +146,30 @@ def past_of(text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(PAST) from error
+
+
+def filter_of(typed: Mapping[str, Any], past: Callable[[str, str], datetime]) -> ItemFilter:
+    """Return the filter that was typed: as options of the command line, or as a query string.
+
+    Args:
+        typed: by name; ``state`` and ``where`` are lists, ``attempts``, ``since`` and ``until`` are
+            text.
+        past: reads ``since`` and ``until``: what is told their names and texts.
+
+    Raises:
+        FilterError: attempts, or a condition, that is none.
+        pydantic.ValidationError: another part that is none.
+    """
+    parts = dict(typed)
+    states, where = parts.pop("state") or [], parts.pop("where") or []
+    attempts = parts.pop("attempts")
+    least, most = (None, None) if attempts is None else attempts_of(attempts)
+    for name in ("since", "until"):
+        parts[name] = None if parts[name] is None else past(name, parts[name])
+    conditions = [condition_of(one) for one in where]
+    return ItemFilter(
+        **parts, states=states, min_attempts=least, max_attempts=most, payload=conditions
+    )
 
 
 def _read(text: str) -> list[Any]:

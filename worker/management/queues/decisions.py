@@ -1,21 +1,26 @@
 """What is decided of queues: what is written, who gets rights, which come first. Pure."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from worker.management.errors import ValidationError
 from worker.management.items.types import ItemsDeleteBatchPayload
 from worker.management.queues.types import (
     QueueCreatePayload,
     QueueFilter,
+    QueueItemsResponse,
     QueuePurgePayload,
     QueueResponse,
     QueueUpdatePayload,
     SortBy,
 )
-from worker.openiap.fields import number
+from worker.openiap.fields import number, object_of, text_of, whole
 from worker.openiap.rights import WORKS
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
+
+MINUTE: Final = timedelta(minutes=1)
 
 
 def batch_of(payload: QueuePurgePayload) -> ItemsDeleteBatchPayload:
@@ -72,3 +77,34 @@ def rank(queue: QueueResponse, sort_by: SortBy) -> Any:
     if sort_by == "oldest":
         return queue.oldest_waiting or 0.0
     return 0 if queue.items is None else getattr(queue.items, sort_by)
+
+
+def with_counts(
+    queue: QueueResponse,
+    items: Mapping[str, int],
+    oldest: float | None,
+    workers: Sequence[JsonObject],
+    now: datetime,
+) -> QueueResponse:
+    """Return a queue with what was counted.
+
+    Args:
+        oldest: seconds that an item waits; None for none.
+        workers: documents; those that were not heard of in the last minute are left out.
+    """
+    living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
+    slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
+    working = [one for one in slots if one]
+    return queue.model_copy(
+        update={
+            "items": QueueItemsResponse(**items),
+            "oldest_waiting": oldest,
+            "workers": len(working),
+            "slots": sum(working),
+        }
+    )
+
+
+def age_of(since: datetime | None, now: datetime) -> float | None:
+    """Return the seconds since a moment; None without one."""
+    return None if since is None else max(0.0, (now - since).total_seconds())

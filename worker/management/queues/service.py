@@ -15,7 +15,16 @@ from worker.management.items.types import (
     ItemsGetGroupsPayload,
 )
 from worker.management.paging import PaginatedResponse
-from worker.management.queues.decisions import batch_of, fits, granted, rank, values_of
+from worker.management.queues.decisions import (
+    MINUTE,
+    age_of,
+    batch_of,
+    fits,
+    granted,
+    rank,
+    values_of,
+    with_counts,
+)
 from worker.management.queues.errors import (
     PrincipalNotFoundError,
     QueueExistsError,
@@ -31,7 +40,6 @@ from worker.management.queues.types import (
     QueueFilter,
     QueueGetCountPayload,
     QueueGetPayload,
-    QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -48,13 +56,11 @@ from worker.management.workers.store import WorkerStore
 from worker.management.workers.types import HourResponse
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied
-from worker.openiap.fields import id_of, object_of, text_of, whole
+from worker.openiap.fields import id_of, text_of
 from worker.openiap.rights import WORKS, rights_of
-from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.state.server_clock import ServerClock
 
-MINUTE: Final = timedelta(minutes=1)
 MOST_GROUPS: Final = 5
 OnGone = Callable[[int], None]
 
@@ -86,7 +92,7 @@ class Queues:
             now = datetime.now(UTC)
             workers = await self._workers(now - MINUTE)
             held = await self._store.count(payload.name)
-            listed = _with_counts(queue_of(document, now), held, None, workers, now)
+            listed = with_counts(queue_of(document, now), held, None, workers, now)
             load = await self._store.load(payload.name, now)
             ended = await self._store.ended_within(payload.name, now, MINUTE)
             hour = await self._last_hour(payload.name, now)
@@ -317,10 +323,10 @@ class Queues:
             items, oldest = await self._store.tally(), await self._store.waiting(now)
             none = dict.fromkeys(STATES, 0)
             found = [
-                _with_counts(
+                with_counts(
                     queue,
                     items.get(queue.name, none),
-                    _age(oldest.get(queue.name), now),
+                    age_of(oldest.get(queue.name), now),
                     workers,
                     now,
                 )
@@ -393,33 +399,3 @@ class Queues:
             return await ServerClock(self._store.client).now()
         except AccessDenied:
             return datetime.now(UTC)
-
-
-def _with_counts(
-    queue: QueueResponse,
-    items: Mapping[str, int],
-    oldest: float | None,
-    workers: Sequence[JsonObject],
-    now: datetime,
-) -> QueueResponse:
-    """Return a queue with what was counted.
-
-    Args:
-        oldest: seconds that an item waits; None for none.
-        workers: documents; those that were not heard of in the last minute are left out.
-    """
-    living = [one for one in workers if text_of(one.get("_modified")) >= iso(now - MINUTE)]
-    slots = [whole(object_of(one.get("slots")).get(queue.name)) for one in living]
-    working = [one for one in slots if one]
-    return queue.model_copy(
-        update={
-            "items": QueueItemsResponse(**items),
-            "oldest_waiting": oldest,
-            "workers": len(working),
-            "slots": sum(working),
-        }
-    )
-
-
-def _age(since: datetime | None, now: datetime) -> float | None:
-    return None if since is None else max(0.0, (now - since).total_seconds())

@@ -39,6 +39,7 @@ from worker.openiap.server_info import ServerInfo, read_server_info, trusted
 from worker.openiap.types import ConnectionOptions, User
 from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.workitem import JsonObject
+from worker.standard_streams import mend_standard_streams
 
 CALLBACK_GRACE: Final = 1.0
 """Seconds for callbacks that still run when the link is closed."""
@@ -225,6 +226,7 @@ class Link:
         self._events.tell("SignedIn")
 
     async def _transport(self, session: Session) -> Transport:
+        mend_standard_streams()
         endpoint = endpoint_of(self._address)
         context = tls_context(self._options.ca_file) if endpoint.tls else None
         if endpoint.transport == "grpc":

@@ -32,6 +32,7 @@ from worker.openiap.server_info import ServerInfo, reachable, read_server_info, 
 from worker.openiap.threads import DaemonThreads
 from worker.openiap.types import ConnectionOptions, User
 from worker.openiap.workitem import JsonObject
+from worker.standard_streams import mend_standard_streams
 
 RETRY_MIN: Final = 0.5
 RETRY_MAX: Final = 30.0
@@ -135,6 +136,7 @@ class Link:
         Raises:
             NotConnected, AccessDenied, RequestTimeout, Unsupported: as ``Client.connect`` says.
         """
+        mend_standard_streams()
         self._threads = DaemonThreads()
         try:
             async with asyncio.timeout(seconds):

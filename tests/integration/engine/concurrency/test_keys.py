@@ -313,7 +313,7 @@ async def test_a_worker_that_ends_with_its_queue_works_all_that_waits(client, st
         await client.push_workitem("orders", {"customer": "ab"[n % 2], "n": n})
     daemon = await start(order, once=True)
     async with asyncio.timeout(60):
-        await asyncio.gather(*(c.drained.wait() for c in daemon._workers.consumers.values()))
+        await asyncio.gather(*(c.end.seen.wait() for c in daemon._workers.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 20
 
 

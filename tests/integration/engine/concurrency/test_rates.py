@@ -160,7 +160,7 @@ async def test_a_worker_that_ends_with_its_queue_does_not_wait_for_tomorrow(
         await client.push_workitem("mails", {"n": n})
     daemon = await start(mail, once=True)
     async with asyncio.timeout(100):
-        await asyncio.gather(*(c.drained.wait() for c in daemon._workers.consumers.values()))
+        await asyncio.gather(*(c.end.seen.wait() for c in daemon._workers.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 2
 
 
@@ -174,7 +174,7 @@ async def test_a_worker_that_ends_with_its_queue_waits_for_the_next_moment(clien
         await client.push_workitem("mails", {"n": n})
     daemon = await start(mail, once=True)
     async with asyncio.timeout(100):
-        await asyncio.gather(*(c.drained.wait() for c in daemon._workers.consumers.values()))
+        await asyncio.gather(*(c.end.seen.wait() for c in daemon._workers.consumers.values()))
     assert await client.count("workitems", {"state": "successful"}) == 9
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,18 @@ def written() -> Iterator[tuple[str, str]]:
 WRITTEN = sorted({command: place for place, command in written()}.items())
 
 
+@cache
+def whole() -> Any:
+    return typer.main.get_command(command_line())
+
+
 def parsed(words: list[str]) -> Any:
     """Return the context of the command that these words are for.
 
     Raises:
         Exception: the command line refuses them.
     """
-    command: Any = typer.main.get_command(command_line())
+    command = whole()
     context = command.make_context("openiap-worker", words)
     while hasattr(command, "commands"):
         left = [*context._protected_args, *context.args]
