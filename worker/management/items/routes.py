@@ -162,7 +162,7 @@ async def create_batch(
     "/batches",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=JobResponse,
-    responses={200: {"model": BatchPreviewResponse, "description": "With dry_run"}},
+    responses={200: {"model": BatchPreviewResponse, "description": "With dry_run"}, **CONFLICT},
 )
 async def start_batch(
     payload: BatchAsked,

@@ -156,7 +156,7 @@ async def resume_one(name: Name, queues: Service, caller: Changing) -> QueueResp
     "/{name:path}/purge",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=JobResponse,
-    responses=PREVIEWED,
+    responses={**PREVIEWED, **CONFLICT},
 )
 async def purge_one(
     name: Name,

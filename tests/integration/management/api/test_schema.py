@@ -16,7 +16,7 @@ from worker.management.api.options import Limits
 from worker.testing.local_openiap import LocalOpenIAP
 
 pytestmark = pytest.mark.dear
-EXAMPLES = 25
+EXAMPLES = 12
 MANY = 10**6
 PLENTY = Limits(calls=MANY, burst=MANY, sign_ins_per_address=MANY, jobs=MANY, jobs_of_user=MANY)
 
