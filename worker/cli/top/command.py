@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from worker.cli.shared.client import run_async
-from worker.cli.shared.options import ClientName, Options, SettingsFile, Url, settings_of
+from worker.cli.shared.groups import grouped
+from worker.cli.shared.options import Options, settings_of
 from worker.cli.top.board import Board, Row, chosen, rows_of
 from worker.cli.top.drawing import Screen, screen_of
 from worker.cli.top.keys import LONE_ESCAPE_AFTER, Keys
@@ -25,12 +26,13 @@ EVERY: Final = 1.0
 ENDS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 
 
-def top(url: Url = None, settings: SettingsFile = None, client: ClientName = None) -> None:
+@grouped
+def top(given: Options) -> None:
     """Watch queues, workers, errors and running items, live; pause, retry and open what is seen.
 
     It asks OpenIAP one question a second at most, with the rights of the user. ? shows the keys.
     """
-    chosen_settings = settings_of(Options(url, settings, client)).settings
+    chosen_settings = settings_of(given).settings
     if not chosen_settings.url:
         raise SettingsError(NO_URL)
     terminal = Terminal()

@@ -41,9 +41,8 @@ from worker.management.workers.types import (
     Action as Told,
 )
 from worker.management.workers.types import (
-    WorkerFilter,
     WorkersGetListPayload,
-    WorkersSteerPayload,
+    WorkerSteerPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError
@@ -203,10 +202,10 @@ class Source:
         if action.kind == "open":
             await self._open(client, target)
         elif action.kind == "pause":
-            await Queues(client).pause(QueuePausePayload(name=target, reason=action.text))
+            await Queues(client).pause_one(QueuePausePayload(name=target, reason=action.text))
             view.message = f"Queue {target} is paused; what runs finishes."
         elif action.kind == "resume":
-            await Queues(client).resume(QueueResumePayload(name=target))
+            await Queues(client).resume_one(QueueResumePayload(name=target))
             view.message = f"Queue {target} is popped."
         elif action.kind == "retry":
             await Items(client).retry_one(ItemRetryPayload(id=target))
@@ -261,9 +260,8 @@ class Source:
         self._changed()
         settings = self._settings
         workers = Workers(client, dead_after=settings.dead_after, namespace=settings.namespace)
-        filter = WorkerFilter.model_construct(ids=[id], queue=None, states=[], trouble=None)
-        asked = WorkersSteerPayload(action=action, filter=filter, within=WITHIN)
-        (one,) = (await workers.steer(asked)).workers
+        asked = WorkerSteerPayload.model_construct(id=id, action=action, within=WITHIN)
+        one = await workers.steer_one(asked)
         self._view.message = f"{one.worker}: {'' if one.done else 'not done: '}{one.text}"
 
 
