@@ -41,9 +41,8 @@ from worker.management.workers.types import (
     Action as Told,
 )
 from worker.management.workers.types import (
-    WorkerFilter,
     WorkersGetListPayload,
-    WorkersSteerBatchPayload,
+    WorkerSteerPayload,
 )
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError
@@ -261,9 +260,8 @@ class Source:
         self._changed()
         settings = self._settings
         workers = Workers(client, dead_after=settings.dead_after, namespace=settings.namespace)
-        filter = WorkerFilter.model_construct(ids=[id], queue=None, states=[], trouble=None)
-        asked = WorkersSteerBatchPayload(action=action, filter=filter, within=WITHIN)
-        (one,) = (await workers.steer_batch(asked)).workers
+        asked = WorkerSteerPayload.model_construct(id=id, action=action, within=WITHIN)
+        one = await workers.steer_one(asked)
         self._view.message = f"{one.worker}: {'' if one.done else 'not done: '}{one.text}"
 
 
