@@ -36,6 +36,7 @@ NOT_PASTED = {
     "seeing: What fails and why": "needs items that failed: tests/integration/cli/test_items.py",
     "seeing: Many items at once": "needs the id of a group, and words typed: the same",
     "timeline: Reading it": "needs an item's id: tests/integration/cli/test_item_timelines.py",
+    "top: On one screen": "needs a terminal: tests/integration/cli/test_top.py",
     "timeline: Watching, and fetching files": "goes on until Ctrl-C: the same",
 }
 """Blocks that this file does not paste, and where they are tried instead."""

@@ -171,6 +171,8 @@ async def test_blocking_code_has_topics_and_batches(settings: dict[str, Any]) ->
             assert subscription.patterns == ("orders.#",)
             subscription.unsubscribe()
             made = openiap.batch([lambda c, n=n: c.insert_one("n", {"_id": n}) for n in "aba"])
-            assert [type(one) for one in made] == [dict, dict, DuplicateKey]
+            assert isinstance(made[1], dict)
+            # Both are in flight: which of them the server takes first is its own affair.
+            assert {type(made[0]), type(made[2])} == {dict, DuplicateKey}
 
     await asyncio.wait_for(asyncio.to_thread(script), 100)
