@@ -455,6 +455,8 @@ class Consumer:
             )
             return
         delivered = task.result()
+        if delivered.took:
+            self._turns.wrote(delivered.took)
         if delivered.state == "new":
             if self._once and delivered.parked and delivered.nextrun is not None:
                 heapq.heappush(self._due, delivered.nextrun)

@@ -101,10 +101,11 @@ class QueueWorkers:
                 ),
                 turns=Turns(
                     heartbeat.me.id,
-                    self._slots(registered),
+                    partial(self._slots, registered),
                     clock=heartbeat.shared_time,
                     others=partial(self._others, queue, heartbeat.living),
                     wanting=partial(self._others, queue, heartbeat.wanting),
+                    chance=services.chance,
                 ),
                 services=services,
                 wakeup=Wakeup(

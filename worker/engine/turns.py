@@ -8,13 +8,18 @@
    as it has room. All count by the server's time and know each other from their heartbeats, so
    nobody has to be told anything, no two pop at once, and the turn of one that is full, frozen or
    dead passes by itself.
-3. Turns cost waiting. Where all workers together can take fewer items than the server gives, nobody
-   waits for them; whose pops are disturbed again and again rests a little, by lots.
-4. A pop that fills more than a turn takes every second one of this worker, or every fourth, …
+   Where the watch tells of no item taken for a while, the turn's owner is full or dead: another
+   goes, by lots too. And where only few want items, they share the turns among them.
+3. Turns pay where a pop fits into one, and where all workers together could take more items than
+   the server gives. Elsewhere a worker pauses after a pop that found an item, the longer, the more
+   workers want items, so that only a few pops are in flight over the whole fleet, and it follows
+   the server's speed by itself. How few, each finds out from what it does anyway: a server that is
+   busy, or far, slows pops and writes alike, pops that disturb each other slow pops alone.
 
 All are courtesies: who does not know the others pops, and a wrong guess costs a little time.
 """
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -22,27 +27,12 @@ from typing import Any, Final
 from worker.openiap.fields import moment_of
 
 TURN: Final = 0.025
-"""Seconds. A real server pops once or twice in them, a quick one four times."""
-TURN_OF_ONE: Final = TURN / 2
-"""Of workers that take one item at a time."""
+"""Seconds. A quick server pops four times in them; where pops take longer, there are no turns."""
+TURN_OF_SLOT: Final = 0.008
+"""Seconds for each slot, where a worker has few: who can take one item has no use for more."""
 LATEST: Final = 0.2
 """A turn is still used with so much of a usual pop left of it: a pop that has found its item is not
 disturbed by one that only begins to look."""
-CALM: Final = 1.8
-"""A pop that takes so many times as long as usual was disturbed by others."""
-OFTEN: Final = 0.4
-"""The share of disturbed pops from which on a worker rests: two in a row are more."""
-WEIGHT: Final = 0.3
-"""The share of the last pop in how many are disturbed."""
-LATE: Final = 1.5
-"""A pop that keeps the server busy for so many turns was no quick one."""
-EARLY: Final = 0.3
-"""One that does so for as few needs no more than half of them."""
-FIRST: Final = 1.2
-"""As long as none has found an item, one that found none tells: a pop asks the server's database
-twice then, and once where it finds nothing."""
-MOST_SKIPPED: Final = 8
-"""Every so manieth turn is used at the least."""
 FASTER: Final = 0.2
 SLOWER: Final = 0.1
 """The share of the last time in what is usual, where it was shorter and where it was longer."""
@@ -50,6 +40,32 @@ LEAPS: Final = 2.0
 """Whatever a pop took, it counts as so many usual ones at most."""
 SILENCE: Final = 1.0
 """Seconds in which no item came or went: what was known of the queue may be wrong."""
+FEW: Final = 2
+"""One of so many workers are few."""
+UNUSED: Final = 3.0
+"""Where no item went for as long as so many usual pops take, the turn is not used."""
+ABREAST: Final = 2.0
+"""Pops in flight over the fleet, to begin with."""
+FEWEST: Final = 1.2
+MOST: Final = 8.0
+DISTURBED: Final = 2.5
+"""A pop that takes so many times what one took that took least, by the measure of writes, was
+disturbed by others."""
+FEWER: Final = 0.9
+"""Times what it was, after a disturbed pop."""
+MORE: Final = 0.1
+"""Added after any other."""
+FORGETS: Final = 1.01
+"""The least is so many times as much after each pop, so that it follows a server that changes."""
+SHORTEST: Final = 0.001
+"""Seconds: below that, times tell nothing of a server."""
+SMOOTHING: Final = 0.3
+"""The share of the last pop, or write, in what they usually take."""
+LONGEST_PAUSE: Final = 2.0
+"""Seconds: one slow pop does not keep a worker from its queue."""
+LEAST_CHANCE: Final = 0.5
+MOST_CHANCE: Final = 1.5
+"""The least and the most of it that a pause lasts, by chance."""
 STEP: Final = 0.2
 """Seconds between the first and the second, the second and the third, …: a pop takes some ten
 milliseconds, and that an item was taken is told some forty later."""
@@ -75,36 +91,89 @@ def wait_for(rank: int, took: float) -> float:
     return rank * min(LONGEST_STEP, max(STEP, took * TAKING))
 
 
+class Pace:
+    """How long one worker leaves the queue to the others after a pop that found an item.
+
+    Attributes:
+        abreast: how many pops are to be in flight over the whole fleet.
+        write: how many seconds a write usually takes; None where there was none.
+    """
+
+    def __init__(self) -> None:
+        self.abreast = ABREAST
+        self.write: float | None = None
+        self._pop = 0.0
+        self._least: float | None = None
+        """What the pop took that took least of late, in writes."""
+
+    def wrote(self, took: float) -> None:
+        """An outcome was written.
+
+        Args:
+            took: how long the server took for it, seconds; the wait for the limiter is none of it.
+        """
+        self.write = took if self.write is None else _smoothed(self.write, took)
+
+    def found(self, took: float, wanting: int) -> float:
+        """Return for how many seconds the worker pauses after a pop that found an item.
+
+        Args:
+            took: how long the server took for it, seconds.
+            wanting: how many workers of the queue want items, this one included.
+        """
+        self._pop = _smoothed(self._pop, took)
+        if self.write is not None:
+            self._adapt(max(took, SHORTEST) / max(self.write, SHORTEST))
+        # The shorter of the two: one slow pop is no slow server.
+        pause = min(took, self._pop) * max(0.0, wanting / self.abreast - 1.0)
+        return min(LONGEST_PAUSE, pause)
+
+    def _adapt(self, writes: float) -> None:
+        """Aim at more or fewer pops in flight by what a pop took, in writes."""
+        least = writes if self._least is None else min(writes, self._least * FORGETS)
+        if writes > DISTURBED * least:
+            self.abreast = max(FEWEST, self.abreast * FEWER)
+        else:
+            self.abreast = min(MOST, self.abreast + MORE)
+        self._least = least
+
+
 class Turns:
     """The turns of one worker at one queue; the times are its own, so that no two need agree.
 
     Args:
         me: this worker.
-        slots: how many items it works at once.
+        slots: how many items it works at once, now.
         clock: the time that all workers share, seconds.
         others: the other living workers of the queue, where their pops disturb this one's.
+        chance: random numbers.
         wanting: those of them that had a free slot when they were last seen.
     """
 
     def __init__(
         self,
         me: str,
-        slots: int,
+        slots: Callable[[], int],
         *,
         clock: Callable[[], float],
         others: Callable[[], Sequence[str]] = tuple,
         wanting: Callable[[], Sequence[str]] = tuple,
+        chance: random.Random,
     ) -> None:
         self._me = me
         self._slots = slots
-        self._turn = TURN_OF_ONE if slots == 1 else TURN
         self._clock = clock
         self._others = others
         self._wanting = wanting
+        self._chance = chance
         self._waiting: set[str] = set()
         """New items of which the server told, and not yet that they were taken."""
         self._moved = float("-inf")
         """When an item came, to an empty queue, or went."""
+        self._heard = float("-inf")
+        """When the server last told that one went."""
+        self._last = ""
+        """The item that went last."""
         self._ticket = ""
         """The item for which this worker need not wait for its turn."""
         self._took = 0.0
@@ -112,12 +181,10 @@ class Turns:
         """What a pop that finds an item usually takes."""
         self._look: float | None = None
         """What a pop that finds none usually takes: the way to the server and half of a pop."""
-        self._disturbed = 0.0
-        """The share of its pops that were, of late."""
-        self._rests = float("-inf")
-        """Until when it leaves the queue to others, where nobody waits for turns."""
+        self._pace = Pace()
+        self._paused = float("-inf")
+        """Until when it leaves the queue to others, where there are no turns."""
         self._hold: float | None = None
-        self._every = 1
 
     def new(self, item: str, due: float) -> float:
         """Return in how many seconds this worker is to look for a new item, unless it is taken.
@@ -126,7 +193,7 @@ class Turns:
             due: in how many seconds it may be popped.
         """
         rank = rank_for(item, self._me, self._wanting())
-        if due > 0 or not self._others():
+        if due > 0 or not self._taking_turns():
             return due + wait_for(rank, self._took)
         now = self._clock()
         if self._waiting and abs(now - self._moved) < SILENCE:
@@ -140,8 +207,8 @@ class Turns:
 
     def taken(self, item: str) -> None:
         """The server tells that an item was taken, by whomever."""
-        self._waiting.discard(item)
-        self._moved = self._clock()
+        self._gone(item)
+        self._heard = self._moved
         if item == self._ticket:
             self._ticket = ""
 
@@ -151,21 +218,17 @@ class Turns:
         Args:
             took: how long the server took for it, seconds; the wait for the limiter is none of it.
         """
-        self.taken(item)
+        self._gone(item)
         self._ticket = ""
         self._took = took
-        busy = 2 * (took - (self._look or 0.0))
-        self._every = self._every_first()
-        if busy > LATE * self._every * self._turn:
-            self._every = min(MOST_SKIPPED, self._every * 2)
-        elif self._every > 1 and busy < EARLY * self._every * self._turn:
-            self._every //= 2
+        pause = self._pace.found(took, 1 + len(self._wanting()))
+        self._paused = self._moved + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
         usual = took if self._pop is None else self._pop
-        self._disturbed += ((took > CALM * usual) - self._disturbed) * WEIGHT
-        self._rests = self._clock()
-        if self._disturbed > OFTEN:
-            self._rests += min(took, usual) * rank_for(item, self._me, self._others())
         self._pop = _nearer(usual, min(took, LEAPS * usual))
+
+    def wrote(self, took: float) -> None:
+        """An outcome was written; see ``Pace.wrote``."""
+        self._pace.wrote(took)
 
     def found_none(self, took: float) -> None:
         """A pop of this worker found no item; see ``found``."""
@@ -179,41 +242,55 @@ class Turns:
 
     def left(self) -> float:
         """Return in how many seconds this worker may pop; 0 is now."""
-        others = self._others()
-        if not others or self._ticket:
+        if not self._others() or self._ticket:
             return 0.0
         now = self._clock()
-        if self._roomy(len(others) + 1):
-            return min(LONGEST_STEP, max(0.0, self._rests - now))
-        return self._until(now)
+        if not self._taking_turns():
+            left = self._paused - now
+            return left if 0.0 < left <= MOST_CHANCE * LONGEST_PAUSE else 0.0  # the clock was set
+        return max(0.0, min(self._until(now), self._unused(now)))
 
-    def _roomy(self, workers: int) -> bool:
-        """Whether the server gives more items than all workers can take."""
-        if self._pop is None or self._hold is None:
+    def _taking_turns(self) -> bool:
+        """Whether turns pay; before the first item that is read from what finding none took, which
+        asks the server's database once instead of twice."""
+        pop = self._pop if self._pop is not None else 2 * (self._look or TURN)
+        if pop > TURN or not self._others():
             return False
-        return workers * self._slots * self._pop <= self._hold
+        # As long as none has left the server may give more than all can take, or less.
+        return (1 + len(self._sharing())) * self._slots() * pop > (self._hold or 0.0)
 
-    def _every_first(self) -> int:
-        """Return which of its turns it uses, as long as no pop has found an item."""
-        every = self._every
-        if self._pop is None and self._look is not None:
-            while every < MOST_SKIPPED and self._look > FIRST * every * self._turn:
-                every *= 2
-        return every
+    def _sharing(self) -> Sequence[str]:
+        """Return with whom the turns are shared: with all others, since a full one soon wants items
+        again, unless so few want them that most turns would be nobody's."""
+        others, wanting = self._others(), self._wanting()
+        return wanting if FEW * (1 + len(wanting)) <= 1 + len(others) else others
+
+    def _unused(self, now: float) -> float:
+        """Return in how many seconds the turns of others count as unused, for this worker."""
+        if self._pop is None or now - self._heard > SILENCE:
+            return SILENCE  # who is told nothing knows nothing of silence
+        rank = rank_for(self._last, self._me, self._wanting())
+        return self._moved + self._pop * (UNUSED + rank) - now
+
+    def _turn(self) -> float:
+        return min(TURN, self._slots() * TURN_OF_SLOT)
+
+    def _gone(self, item: str) -> None:
+        self._waiting.discard(item)
+        self._moved = self._clock()
+        self._last = item
 
     def _until(self, now: float) -> float:
-        others = self._others()
+        others = self._sharing()
         workers, place = len(others) + 1, sum(other < self._me for other in others)
-        every, at = self._every_first(), int(now // self._turn)
+        length = self._turn()
+        at = int(now // length)
         ahead = (place - at) % workers
-        rest = (at + 1) * self._turn - now
+        rest = (at + 1) * length - now
         usual = self._pop or self._look or 0.0
-        mine = not ahead and (at // workers + place) % every == 0
-        if mine and (every > 1 or rest >= LATEST * min(usual, self._turn)):
+        if not ahead and rest >= LATEST * min(usual, length):
             return 0.0
-        turn = at + (ahead or workers)
-        turn += workers * (-(turn // workers + place) % every)
-        return turn * self._turn - now
+        return (at + (ahead or workers)) * length - now
 
 
 def due_in(document: Mapping[str, Any]) -> float:
@@ -227,6 +304,10 @@ def due_in(document: Mapping[str, Any]) -> float:
 
 def _lot(item: str, worker: str) -> bytes:
     return blake2b(f"{item}/{worker}".encode(), digest_size=8).digest()
+
+
+def _smoothed(usual: float, last: float) -> float:
+    return usual + (last - usual) * SMOOTHING
 
 
 def _nearer(usual: float, last: float) -> float:

@@ -1,16 +1,24 @@
 """Whose turn it is to pop: decided by all alike, from what each knows."""
 
+import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.engine.turns import (
+    ABREAST,
+    FEWEST,
+    LONGEST_PAUSE,
     LONGEST_STEP,
-    MOST_SKIPPED,
+    MOST,
+    MOST_CHANCE,
     STEP,
     TURN,
+    TURN_OF_SLOT,
+    Pace,
     Turns,
     due_in,
     rank_for,
@@ -53,13 +61,33 @@ class Clock:
         return self.now
 
 
+def turns_of(
+    me: str,
+    workers: Sequence[str],
+    clock: Clock,
+    *,
+    slots: Callable[[], int] = lambda: 4,
+    wanting: Sequence[str] | None = None,
+) -> Turns:
+    """One of some workers, all or some of whom want items."""
+    others = [one for one in workers if one != me]
+    want = [one for one in (workers if wanting is None else wanting) if one != me]
+    return Turns(
+        me,
+        slots,
+        clock=clock,
+        others=lambda: others,
+        wanting=lambda: want,
+        chance=random.Random(me),
+    )
+
+
 def fleet_of(workers: int, clock: Clock, *, slots: int = 4) -> list[Turns]:
     """Workers that know each other, each with a quick pop behind it."""
     names = [f"w{number}" for number in range(workers)]
     found = []
     for me in names:
-        others = [other for other in names if other != me]
-        turns = Turns(me, slots, clock=clock, others=lambda o=others: o, wanting=lambda o=others: o)  # type: ignore[misc]
+        turns = turns_of(me, names, clock, slots=lambda: slots)
         turns.found_none(0.003)
         turns.found(f"first of {me}", 0.005)
         found.append(turns)
@@ -118,7 +146,6 @@ def test_an_item_that_another_has_taken_is_no_reason_to_pop_out_of_turn() -> Non
     waits = [turns.new("item", 0.0) for turns in fleet]
     first = fleet[waits.index(0.0)]
     first.taken("item")
-    clock.now += first._until(clock.now) + TURN
     assert first.left() > 0.0
 
 
@@ -145,24 +172,88 @@ def test_nobody_waits_where_the_server_gives_more_than_all_can_take() -> None:
         turns.held(1.0)
     for turns in short:
         turns.held(0.05)
+    clock.now += MOST_CHANCE * 0.005  # the pause after a pop
     assert [turns.left() for turns in long] == [0.0] * 4
     assert sum(turns.left() == 0.0 for turns in short) <= 1
 
 
-def test_who_is_disturbed_again_and_again_rests_a_little_until_it_is_calm() -> None:
+def test_where_a_pop_does_not_fit_into_a_turn_there_are_pauses_instead_until_it_does() -> None:
     clock = Clock()
-    turns = fleet_of(4, clock)[0]
-    turns.held(1.0)
-    turns.found("a", 0.02)
-    assert turns.left() == 0.0, "once is nothing"
-    rests = []
-    for number in range(20):
-        turns.found(str(number), 10.0)
-        rests.append(turns.left())
-    assert 0.0 == min(rests) < max(rests) <= LONGEST_STEP
-    for number in range(10):
-        turns.found(str(number), 0.005)
+    fleet = fleet_of(8, clock)
+    for turns in fleet:
+        for number in range(30):
+            turns.found(str(number), 4 * TURN)
+    waits = [turns.left() for turns in fleet]
+    assert all(0.0 < wait <= MOST_CHANCE * LONGEST_PAUSE for wait in waits)
+    clock.now += MOST_CHANCE * LONGEST_PAUSE
+    assert [turns.left() for turns in fleet] == [0.0] * 8
+    for turns in fleet:
+        for number in range(30):
+            turns.found(str(number), 0.005)
+    clock.now += MOST_CHANCE * LONGEST_PAUSE
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+
+
+def test_a_clock_that_was_set_back_ends_a_pause() -> None:
+    clock = Clock()
+    turns = fleet_of(16, clock)[0]
+    for number in range(30):
+        turns.found(str(number), 1.0)
+    assert turns.left() > 0.0
+    clock.now -= 3600.0
     assert turns.left() == 0.0
+
+
+def test_the_turn_of_one_that_is_full_or_dead_is_used_by_one_other_within_a_tenth_of_a_second() -> (
+    None
+):
+    clock = Clock()
+    fleet = fleet_of(16, clock)
+    for turns in fleet:
+        turns.taken("the last")
+    # Nothing goes from here on: all but two are dead.
+    left = sorted(turns.left() for turns in fleet[:2] if turns.left())
+    assert left[0] <= 0.1
+    waits = [turns._unused(clock.now) for turns in fleet]
+    assert min(waits) > 2 * 0.005, "longer than a pop takes"
+    gaps = [later - sooner for sooner, later in zip(sorted(waits), sorted(waits)[1:], strict=False)]
+    assert min(gaps) > 0.004, "one after the other"
+
+
+def test_who_is_told_of_no_item_taken_waits_for_its_turn() -> None:
+    clock = Clock()
+    fleet = fleet_of(16, clock)
+    clock.now += 0.5
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+    for turns in fleet:
+        turns.taken("the last")
+    clock.now += 2.0
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 1, "the watch is silent, or broken"
+
+
+def test_where_few_want_items_they_share_the_turns_among_them() -> None:
+    clock = Clock()
+    names = [f"w{number}" for number in range(16)]
+    few = names[3:7]
+    fleet = [turns_of(me, names, clock, wanting=few) for me in few]
+    for turns in fleet:
+        turns.found_none(0.003)
+    for _ in range(100):
+        clock.now += TURN * 0.7
+        waits = [turns.left() for turns in fleet]
+        assert waits.count(0.0) <= 1
+        assert max(waits) <= 4 * TURN + 1e-6
+
+
+def test_the_length_of_turns_follows_the_slots_that_a_worker_has_now() -> None:
+    clock, slots = Clock(), [4]
+    turns = turns_of("b", "abc", clock, slots=lambda: slots[0])
+    turns.found_none(0.003)
+    assert round_of(turns, clock) == pytest.approx(3 * TURN, abs=1e-3)
+    slots[0] = 1
+    clock.now += turns.left() + 1e-5
+    clock.now += TURN_OF_SLOT
+    assert turns.left() + TURN_OF_SLOT == pytest.approx(3 * TURN_OF_SLOT, abs=1e-3)
 
 
 def round_of(turns: Turns, clock: Clock) -> float:
@@ -172,39 +263,94 @@ def round_of(turns: Turns, clock: Clock) -> float:
     return turns.left() + TURN
 
 
-def test_pops_that_fill_more_than_a_turn_skip_turns_and_quick_ones_skip_none() -> None:
-    clock = Clock()
-    turns = fleet_of(4, clock)[2]
-    assert round_of(turns, clock) == pytest.approx(4 * TURN, abs=1e-3)
-    turns.found("slow", 2 * TURN)
-    assert round_of(turns, clock) > 6 * TURN
-    for number in range(10):
-        turns.found(str(number), 0.005)
-    assert round_of(turns, clock) == pytest.approx(4 * TURN, abs=1e-3)
+def paced(pops: int, *, pop: float, write: float, wanting: int = 16) -> Pace:
+    """A worker that has popped and written a while."""
+    pace = Pace()
+    go_on(pace, pops, pop=pop, write=write, wanting=wanting)
+    return pace
 
 
-def test_a_server_that_is_far_away_is_not_slow() -> None:
-    clock = Clock()
-    turns = Turns("b", 4, clock=clock, others=lambda: ["a", "c"])
-    turns.found_none(0.2)
-    for number in range(5):
-        turns.found(str(number), 0.203)
-    assert round_of(turns, clock) == pytest.approx(3 * TURN, abs=1e-3)
+def go_on(pace: Pace, pops: int, *, pop: float, write: float, wanting: int = 16) -> None:
+    for _ in range(pops):
+        pace.wrote(write)
+        pace.found(pop, wanting)
+
+
+@pytest.mark.parametrize(
+    ("wanting", "pause"), [(1, 0.0), (2, 0.0), (4, 0.1), (8, 0.3), (16, 0.7), (1000, LONGEST_PAUSE)]
+)
+def test_two_pops_are_in_flight_to_begin_with_whatever_the_fleet(
+    wanting: int, pause: float
+) -> None:
+    pace = Pace()
+    for _ in range(50):
+        found = pace.found(0.1, wanting)  # nothing was written yet
+    assert found == pytest.approx(pause)
+
+
+def test_one_slow_pop_is_no_slow_server() -> None:
+    pace = paced(50, pop=0.01, write=0.01)
+    assert pace.found(1.0, 16) < 0.5 * (16 / FEWEST - 1.0)
+
+
+def test_pops_that_do_not_disturb_each_other_become_more() -> None:
+    assert paced(100, pop=0.01, write=0.01).abreast == MOST
+
+
+def test_pops_that_disturb_each_other_become_fewer() -> None:
+    pace = paced(5, pop=0.01, write=0.005)
+    go_on(pace, 60, pop=0.05, write=0.005)
+    assert pace.abreast == FEWEST
+
+
+def test_a_server_that_slows_pops_and_writes_alike_is_no_reason_for_fewer() -> None:
+    pace = paced(5, pop=0.01, write=0.005)
+    before = pace.abreast
+    go_on(pace, 50, pop=0.2, write=0.1)
+    assert pace.abreast > before
 
 
 amounts = st.floats(0.0, 100.0)
 
 
-@given(st.lists(st.tuples(amounts, amounts, amounts)), st.integers(1, 100), st.integers(1, 50))
+@given(st.lists(st.tuples(amounts, amounts)), st.integers(1, 1000))
+def test_whatever_it_meets_no_pause_is_too_long_and_a_lone_worker_never_pauses(
+    seen: list[tuple[float, float]], wanting: int
+) -> None:
+    pace, alone = Pace(), Pace()
+    for pop, write in seen:
+        pace.wrote(write)
+        alone.wrote(write)
+        assert 0.0 <= pace.found(pop, wanting) <= LONGEST_PAUSE
+        assert FEWEST <= pace.abreast <= MOST
+        assert alone.found(pop, 1) == 0.0
+
+
+@given(st.lists(st.tuples(amounts, amounts)))
+def test_whatever_it_met_it_is_back_at_more_pops_once_all_is_calm(
+    seen: list[tuple[float, float]],
+) -> None:
+    pace = Pace()
+    for pop, write in seen:
+        pace.wrote(write)
+        pace.found(pop, 16)
+    go_on(pace, 1500, pop=0.01, write=0.005)
+    assert pace.abreast > ABREAST
+
+
+@given(
+    st.lists(st.tuples(amounts, amounts, amounts)),
+    st.integers(1, 100),
+    st.integers(1, 50),
+    st.integers(0, 100),
+)
 def test_whatever_it_meets_each_worker_has_a_turn_soon_and_a_lone_one_never_waits(
-    seen: list[tuple[float, float, float]], workers: int, slots: int
+    seen: list[tuple[float, float, float]], workers: int, slots: int, wanting: int
 ) -> None:
     clock = Clock()
-    names = [f"w{number}" for number in range(1, workers)]
-    turns, alone = (
-        Turns("w0", slots, clock=clock, others=lambda: names),
-        Turns("w0", slots, clock=clock),
-    )
+    names = [f"w{number}" for number in range(workers)]
+    turns = turns_of("w0", names, clock, slots=lambda: slots, wanting=names[:wanting])
+    alone = turns_of("w0", ["w0"], clock, slots=lambda: slots)
     for pop, look, hold in seen:
         for one in (turns, alone):
             one.new("item", 0.0)
@@ -212,7 +358,7 @@ def test_whatever_it_meets_each_worker_has_a_turn_soon_and_a_lone_one_never_wait
             one.found("item", pop)
             one.held(hold)
         clock.now += hold
-        assert 0.0 <= turns.left() <= (MOST_SKIPPED + 1) * workers * TURN
+        assert 0.0 <= turns.left() <= max(workers * TURN, MOST_CHANCE * LONGEST_PAUSE)
         assert alone.left() == 0.0
         assert alone.new(str(pop), 0.0) == 0.0
 
