@@ -23,7 +23,7 @@ from worker.engine.in_flight import Running
 from worker.engine.poppers import Poppers
 from worker.engine.queue_end import PATIENCE, QueueEnd
 from worker.engine.runner import Runner
-from worker.engine.turns import Pace
+from worker.engine.turns import Turns
 from worker.engine.wakeup import Wakeup
 from worker.engine.worker_services import WorkerServices
 from worker.openiap.client import Client
@@ -58,7 +58,6 @@ class PopRules:
         poppers: how many pops may be; asked at the start.
         once: whether the end of the queue is the end of the work.
         finished: how many items left, of all queues of this worker: each may bring others.
-        wanting: how many workers pop it side by side, with this one; 1 where that is no harm.
         held: whether nothing is popped for now, as an operator wants it.
     """
 
@@ -66,7 +65,6 @@ class PopRules:
     poppers: Callable[[], int]
     once: bool = False
     finished: Callable[[], int] = lambda: 0
-    wanting: Callable[[], int] = lambda: 1
     held: Callable[[], bool] = lambda: False
 
 
@@ -85,6 +83,7 @@ class Consumer:
         rules: PopRules,
         services: WorkerServices,
         wakeup: Wakeup,
+        turns: Turns,
         on_change: Callable[[], None],
     ) -> None:
         gate = runner.gate
@@ -100,17 +99,14 @@ class Consumer:
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
         """When a pop was last answered, or the queue could not be popped; for readiness."""
-        self.took = 0.0
-        """Seconds that the server took for the last pop."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._held = rules.held
         self._poppers = rules.poppers
         self._once = rules.once
-        self._wanting = rules.wanting
-        self._turn = 0.0
-        """When the next pop may be, ``time.monotonic()``."""
-        self._pace = Pace()
+        self._turns = turns
+        self._took = 0.0
+        """Seconds that the server took for the last pop."""
         self._finished_in_all = rules.finished
         self._services = services
         self._pool = services.pool
@@ -198,6 +194,19 @@ class Consumer:
         self.end.seen.clear()
         self.wakeup.wake()
 
+    def new_item(self, item: str, due: float) -> None:
+        """There is a new item; it is looked for when it is this worker's turn.
+
+        Args:
+            due: in how many seconds it may be popped.
+        """
+        self.wakeup.wake_for(item, self._turns.new(item, due))
+
+    def taken(self, item: str) -> None:
+        """An item was taken, by whomever: nobody has to be woken for it."""
+        self.wakeup.taken(item)
+        self._turns.taken(item)
+
     def take_late(self, workitem: Workitem) -> None:
         """Take an item whose pop was answered too late: it is worked, or handed back when full.
 
@@ -241,8 +250,8 @@ class Consumer:
                 if await self._ended_by(closed):
                     return
                 continue
-            if (left := self._turn - time.monotonic()) > 0:
-                await self._pause(left)
+            if (left := self._turns.left()) > 0:
+                await self.wakeup.told(left)
                 continue
             if not number:
                 self.wakeup.clear()
@@ -324,9 +333,9 @@ class Consumer:
                 self._slot_free.set()  # the slot that it was to fill may be another pop's
         self.last_pop = time.monotonic()
         if workitem is None:
+            self._turns.found_none(self._took)
             return False
-        pause = self._pace.found(self.took, self._wanting())
-        self._turn = self.last_pop + pause * self._chance.uniform(0.5, 1.5)
+        self._turns.found(workitem.id, self._took)
         back = self._quieting.is_set() or bool(self._services.closed(self.queue))
         self._begin(workitem, popped, epoch, hand_back=back)
         return True
@@ -334,7 +343,7 @@ class Consumer:
     async def _ask(self, client: Client) -> Workitem | None:
         asked = time.monotonic()  # not before: it may have waited for the limiter
         workitem = await client.pop_workitem(self.queue)
-        self.took = time.monotonic() - asked
+        self._took = time.monotonic() - asked
         return workitem
 
     async def _wait_after(self, error: OpenIAPError, wait: float) -> float:
@@ -395,6 +404,7 @@ class Consumer:
         self._overdue -= running.overdue
         self._finished += 1
         self._counts.left(self.queue)
+        self._turns.held(uptime() - running.popped)
         self._slot_free.set()
         self._on_change()
         if self._once:
@@ -411,7 +421,7 @@ class Consumer:
             return
         delivered = task.result()
         if delivered.took:
-            self._pace.wrote(delivered.took)
+            self._turns.wrote(delivered.took)
         if delivered.state == "new":
             if self._once and delivered.parked and delivered.nextrun is not None:
                 self.end.parked(delivered.nextrun)

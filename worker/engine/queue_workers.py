@@ -4,7 +4,7 @@ where the handler has keys or rates.
 They are put together here, each with what it needs; ``daemon.py`` starts and stops them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -21,7 +21,7 @@ from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.in_flight import Running
 from worker.engine.queues import Queues, pops_compete
 from worker.engine.runner import Runner
-from worker.engine.turns import due_in, rank_for, wait_for
+from worker.engine.turns import Turns, due_in
 from worker.engine.wakeup import Wakeup
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.openiap.pool import Pool
@@ -45,7 +45,7 @@ class QueueWorkers:
     def __init__(self, settings: Settings, registry: Registry, *, modules: Sequence[str]) -> None:
         self.consumers: Final[dict[str, Consumer]] = {}
         self._gates: dict[str, Gate] = {}
-        self._around: tuple[Pool, Heartbeat] | None = None
+        self._around: Pool | None = None
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
@@ -70,7 +70,7 @@ class QueueWorkers:
         Raises:
             HandlerError: a handler cannot be run in the way that it asks for.
         """
-        self._around = (services.pool, heartbeat)
+        self._around = services.pool
         for registered in self._registry:
             queue = registered.queue
             services.counts.add_queue(queue, registered.name)
@@ -97,8 +97,15 @@ class QueueWorkers:
                     poppers=lambda: self._poppers(services.pool),
                     once=self._settings.once,
                     finished=self.finished,
-                    wanting=partial(self._wanting, queue),
                     held=lambda: self._is_held,
+                ),
+                turns=Turns(
+                    heartbeat.me.id,
+                    partial(self._slots, registered),
+                    clock=heartbeat.shared_time,
+                    others=partial(self._others, queue, heartbeat.living),
+                    wanting=partial(self._others, queue, heartbeat.wanting),
+                    chance=services.chance,
                 ),
                 services=services,
                 wakeup=Wakeup(
@@ -187,11 +194,10 @@ class QueueWorkers:
         """An item of a queue is new, or was taken: it is looked for when it is this worker's turn,
         and not at all if another takes it before."""
         consumer, item = self.consumers[queue], str(document.get("_id"))
-        if document.get("state") != NEW:
-            consumer.wakeup.taken(item)
-            return
-        rank = self._rank(queue, item)
-        consumer.wakeup.wake_for(item, due_in(document) + wait_for(rank, consumer.took))
+        if document.get("state") == NEW:
+            consumer.new_item(item, due_in(document))
+        else:
+            consumer.taken(item)
 
     def wake_all(self) -> None:
         """There may be work in every queue."""
@@ -290,20 +296,11 @@ class QueueWorkers:
             chance=services.chance,
         )
 
-    def _rank(self, queue: str, item: str) -> int:
-        """Return how many workers come first for a new item, where pops disturb each other."""
-        others = self._others(queue)
-        return rank_for(item, self._around[1].me.id, others) if self._around and others else 0
-
-    def _wanting(self, queue: str) -> int:
-        return 1 + len(self._others(queue))
-
-    def _others(self, queue: str) -> Sequence[str]:
+    def _others(self, queue: str, told: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
         """Return the other workers whose pops of a queue would disturb this worker's."""
         if self._around is None:
             return ()
-        pool, heartbeat = self._around
-        return heartbeat.wanting(queue) if pops_compete(pool.connections[0].present) else ()
+        return told(queue) if pops_compete(self._around.connections[0].present) else ()
 
     def _poppers(self, pool: Pool) -> int:
         """One pop in flight; more only where the server says that its pops do not compete."""

@@ -1,21 +1,49 @@
-"""Whose turn it is to pop, where pops at once on one queue disturb each other; pure.
+"""Whose turn it is to pop, where pops at once on one queue disturb each other.
 
-1. A new item: the server tells every worker of it. Each draws the same lots, so that the one with
-   the lowest pops at once, and the others in its wake, unless they see the item taken.
-2. A full queue: after a pop that found an item a worker pauses the longer, the more workers want
-   items, so that only a few pops are in flight over the whole fleet, and it follows the server's
-   speed by itself. How few, each finds out from what it does anyway: a server that is busy, or far,
-   slows pops and writes alike, pops that disturb each other slow pops alone.
+1. A new item in a queue that was empty: the server tells every worker of it. Each draws the same
+   lots, so that the one with the lowest pops at once, and the others in its wake, unless they see
+   the item taken.
+2. A queue with more items than that: time goes by turns, some milliseconds each, and each belongs
+   to one worker, round after round in the order of their names. In its turn a worker pops as often
+   as it has room. All count by the server's time and know each other from their heartbeats, so
+   nobody has to be told anything, no two pop at once, and the turn of one that is full, frozen or
+   dead passes by itself.
+   Where the watch tells of no item taken for a while, the turn's owner is full or dead: another
+   goes, by lots too. And where only few want items, they share the turns among them.
+3. Turns pay where a pop fits into one, and where all workers together could take more items than
+   the server gives. Elsewhere a worker pauses after a pop that found an item, the longer, the more
+   workers want items, so that only a few pops are in flight over the whole fleet, and it follows
+   the server's speed by itself. How few, each finds out from what it does anyway: a server that is
+   busy, or far, slows pops and writes alike, pops that disturb each other slow pops alone.
 
-Both are courtesies: who does not know the others pops, and a wrong guess costs a little time.
+All are courtesies: who does not know the others pops, and a wrong guess costs a little time.
 """
 
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
 from worker.openiap.fields import moment_of
 
+TURN: Final = 0.025
+"""Seconds. A quick server pops four times in them; where pops take longer, there are no turns."""
+TURN_OF_SLOT: Final = 0.008
+"""Seconds for each slot, where a worker has few: who can take one item has no use for more."""
+LATEST: Final = 0.2
+"""A turn is still used with so much of a usual pop left of it: a pop that has found its item is not
+disturbed by one that only begins to look."""
+FASTER: Final = 0.2
+SLOWER: Final = 0.1
+"""The share of the last time in what is usual, where it was shorter and where it was longer."""
+LEAPS: Final = 2.0
+"""Whatever a pop took, it counts as so many usual ones at most."""
+SILENCE: Final = 1.0
+"""Seconds in which no item came or went: what was known of the queue may be wrong."""
+FEW: Final = 2
+"""One of so many workers are few."""
+UNUSED: Final = 3.0
+"""Where no item went for as long as so many usual pops take, the turn is not used."""
 ABREAST: Final = 2.0
 """Pops in flight over the fleet, to begin with."""
 FEWEST: Final = 1.2
@@ -35,6 +63,9 @@ SMOOTHING: Final = 0.3
 """The share of the last pop, or write, in what they usually take."""
 LONGEST_PAUSE: Final = 2.0
 """Seconds: one slow pop does not keep a worker from its queue."""
+LEAST_CHANCE: Final = 0.5
+MOST_CHANCE: Final = 1.5
+"""The least and the most of it that a pause lasts, by chance."""
 STEP: Final = 0.2
 """Seconds between the first and the second, the second and the third, …: a pop takes some ten
 milliseconds, and that an item was taken is told some forty later."""
@@ -107,6 +138,161 @@ class Pace:
         self._least = least
 
 
+class Turns:
+    """The turns of one worker at one queue; the times are its own, so that no two need agree.
+
+    Args:
+        me: this worker.
+        slots: how many items it works at once, now.
+        clock: the time that all workers share, seconds.
+        others: the other living workers of the queue, where their pops disturb this one's.
+        chance: random numbers.
+        wanting: those of them that had a free slot when they were last seen.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        slots: Callable[[], int],
+        *,
+        clock: Callable[[], float],
+        others: Callable[[], Sequence[str]] = tuple,
+        wanting: Callable[[], Sequence[str]] = tuple,
+        chance: random.Random,
+    ) -> None:
+        self._me = me
+        self._slots = slots
+        self._clock = clock
+        self._others = others
+        self._wanting = wanting
+        self._chance = chance
+        self._waiting: set[str] = set()
+        """New items of which the server told, and not yet that they were taken."""
+        self._moved = float("-inf")
+        """When an item came, to an empty queue, or went."""
+        self._heard = float("-inf")
+        """When the server last told that one went."""
+        self._last = ""
+        """The item that went last."""
+        self._ticket = ""
+        """The item for which this worker need not wait for its turn."""
+        self._took = 0.0
+        self._pop: float | None = None
+        """What a pop that finds an item usually takes."""
+        self._look: float | None = None
+        """What a pop that finds none usually takes: the way to the server and half of a pop."""
+        self._pace = Pace()
+        self._paused = float("-inf")
+        """Until when it leaves the queue to others, where there are no turns."""
+        self._hold: float | None = None
+
+    def new(self, item: str, due: float) -> float:
+        """Return in how many seconds this worker is to look for a new item, unless it is taken.
+
+        Args:
+            due: in how many seconds it may be popped.
+        """
+        rank = rank_for(item, self._me, self._wanting())
+        if due > 0 or not self._taking_turns():
+            return due + wait_for(rank, self._took)
+        now = self._clock()
+        if self._waiting and abs(now - self._moved) < SILENCE:
+            self._waiting.add(item)
+            return self._until(now)
+        self._waiting = {item}
+        self._moved = now
+        if not rank:
+            self._ticket = item
+        return wait_for(rank, self._took)
+
+    def taken(self, item: str) -> None:
+        """The server tells that an item was taken, by whomever."""
+        self._gone(item)
+        self._heard = self._moved
+        if item == self._ticket:
+            self._ticket = ""
+
+    def found(self, item: str, took: float) -> None:
+        """A pop of this worker found an item.
+
+        Args:
+            took: how long the server took for it, seconds; the wait for the limiter is none of it.
+        """
+        self._gone(item)
+        self._ticket = ""
+        self._took = took
+        pause = self._pace.found(took, 1 + len(self._wanting()))
+        self._paused = self._moved + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
+        usual = took if self._pop is None else self._pop
+        self._pop = _nearer(usual, min(took, LEAPS * usual))
+
+    def wrote(self, took: float) -> None:
+        """An outcome was written; see ``Pace.wrote``."""
+        self._pace.wrote(took)
+
+    def found_none(self, took: float) -> None:
+        """A pop of this worker found no item; see ``found``."""
+        self._ticket = ""
+        self._waiting.clear()
+        self._look = _nearer(took if self._look is None else self._look, took)
+
+    def held(self, seconds: float) -> None:
+        """An item has left; it has filled a slot for so long."""
+        self._hold = _nearer(seconds if self._hold is None else self._hold, seconds)
+
+    def left(self) -> float:
+        """Return in how many seconds this worker may pop; 0 is now."""
+        if not self._others() or self._ticket:
+            return 0.0
+        now = self._clock()
+        if not self._taking_turns():
+            left = self._paused - now
+            return left if 0.0 < left <= MOST_CHANCE * LONGEST_PAUSE else 0.0  # the clock was set
+        return max(0.0, min(self._until(now), self._unused(now)))
+
+    def _taking_turns(self) -> bool:
+        """Whether turns pay; before the first item that is read from what finding none took, which
+        asks the server's database once instead of twice."""
+        pop = self._pop if self._pop is not None else 2 * (self._look or TURN)
+        if pop > TURN or not self._others():
+            return False
+        # As long as none has left the server may give more than all can take, or less.
+        return (1 + len(self._sharing())) * self._slots() * pop > (self._hold or 0.0)
+
+    def _sharing(self) -> Sequence[str]:
+        """Return with whom the turns are shared: with all others, since a full one soon wants items
+        again, unless so few want them that most turns would be nobody's."""
+        others, wanting = self._others(), self._wanting()
+        return wanting if FEW * (1 + len(wanting)) <= 1 + len(others) else others
+
+    def _unused(self, now: float) -> float:
+        """Return in how many seconds the turns of others count as unused, for this worker."""
+        if self._pop is None or now - self._heard > SILENCE:
+            return SILENCE  # who is told nothing knows nothing of silence
+        rank = rank_for(self._last, self._me, self._wanting())
+        return self._moved + self._pop * (UNUSED + rank) - now
+
+    def _turn(self) -> float:
+        return min(TURN, self._slots() * TURN_OF_SLOT)
+
+    def _gone(self, item: str) -> None:
+        self._waiting.discard(item)
+        self._moved = self._clock()
+        self._last = item
+
+    def _until(self, now: float) -> float:
+        others = self._sharing()
+        workers, place = len(others) + 1, sum(other < self._me for other in others)
+        length = self._turn()
+        at = int(now // length)
+        ahead = (place - at) % workers
+        rest = (at + 1) * length - now
+        usual = self._pop or self._look or 0.0
+        if not ahead and rest >= LATEST * min(usual, length):
+            return 0.0
+        return (at + (ahead or workers)) * length - now
+
+
 def due_in(document: Mapping[str, Any]) -> float:
     """Return in how many seconds a new item is due, by the server's own stamps; 0 is now."""
     due, stamped = moment_of(document.get("nextrun")), moment_of(document.get("_modified"))
@@ -122,3 +308,7 @@ def _lot(item: str, worker: str) -> bytes:
 
 def _smoothed(usual: float, last: float) -> float:
     return usual + (last - usual) * SMOOTHING
+
+
+def _nearer(usual: float, last: float) -> float:
+    return usual + (last - usual) * (FASTER if last < usual else SLOWER)

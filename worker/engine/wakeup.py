@@ -9,6 +9,7 @@ import heapq
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -43,6 +44,8 @@ class Wakeup:
         self._notified = notified
         self._chance = chance
         self._woken = asyncio.Event()
+        self._told = asyncio.Event()
+        """As ``_woken``, but for who waits for something else meanwhile."""
         self._fleet = fleet
         self._alarms: list[tuple[float, str]] = []
         """When they ring (``time.monotonic()``), and the item that one is about, or ""."""
@@ -53,12 +56,13 @@ class Wakeup:
     def wake(self) -> None:
         """There may be work now."""
         self._woken.set()
+        self._told.set()
 
     def wake_at(self, moment: datetime) -> None:
         """There will be work at that moment (UTC), for example an item's nextrun."""
         ahead = (moment - datetime.now(UTC)).total_seconds() + ALARM_SLACK
         if ahead <= 0:
-            self._woken.set()
+            self.wake()
             return
         if len(self._alarms) < MAX_ALARMS:  # beyond that the poll is often enough
             self._set(time.monotonic() + ahead, "")
@@ -67,7 +71,7 @@ class Wakeup:
         """There is a new item, to be looked for in so many seconds, unless it is ``taken`` then."""
         if wait <= 0 or len(self._alarms) >= MAX_ALARMS:
             self._items.pop(item, None)
-            self._woken.set()
+            self.wake()
             return
         at = self._items[item] = time.monotonic() + wait
         self._set(at, item)
@@ -92,6 +96,13 @@ class Wakeup:
                 await self._woken.wait()
         except TimeoutError:
             return
+
+    async def told(self, seconds: float) -> None:
+        """Return on the next wake-up from now, or after so many seconds."""
+        self._told.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
 
     def close(self) -> None:
         """Cancel the alarms."""
@@ -119,8 +130,8 @@ class Wakeup:
         while self._alarms and self._alarms[0][0] <= now:
             at, item = heapq.heappop(self._alarms)
             if not item:
-                self._woken.set()
+                self.wake()
             elif self._items.get(item) == at:
                 del self._items[item]
-                self._woken.set()
+                self.wake()
         self._arm()

@@ -1,6 +1,8 @@
 """Whose turn it is to pop: decided by all alike, from what each knows."""
 
+import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -12,8 +14,12 @@ from worker.engine.turns import (
     LONGEST_PAUSE,
     LONGEST_STEP,
     MOST,
+    MOST_CHANCE,
     STEP,
+    TURN,
+    TURN_OF_SLOT,
     Pace,
+    Turns,
     due_in,
     rank_for,
     wait_for,
@@ -43,6 +49,218 @@ def test_who_is_missing_moves_the_others_up_in_the_same_order() -> None:
     gone = min(before, key=before.__getitem__)
     after = ranks("item", [one for one in FLEET if one != gone])
     assert after == {one: rank - 1 for one, rank in before.items() if one != gone}
+
+
+class Clock:
+    """The time that all share."""
+
+    def __init__(self) -> None:
+        self.now = 1_780_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def turns_of(
+    me: str,
+    workers: Sequence[str],
+    clock: Clock,
+    *,
+    slots: Callable[[], int] = lambda: 4,
+    wanting: Sequence[str] | None = None,
+) -> Turns:
+    """One of some workers, all or some of whom want items."""
+    others = [one for one in workers if one != me]
+    want = [one for one in (workers if wanting is None else wanting) if one != me]
+    return Turns(
+        me,
+        slots,
+        clock=clock,
+        others=lambda: others,
+        wanting=lambda: want,
+        chance=random.Random(me),
+    )
+
+
+def fleet_of(workers: int, clock: Clock, *, slots: int = 4) -> list[Turns]:
+    """Workers that know each other, each with a quick pop behind it."""
+    names = [f"w{number}" for number in range(workers)]
+    found = []
+    for me in names:
+        turns = turns_of(me, names, clock, slots=lambda: slots)
+        turns.found_none(0.003)
+        turns.found(f"first of {me}", 0.005)
+        found.append(turns)
+    return found
+
+
+moments = st.floats(0.0, 1000.0)
+
+
+@given(st.integers(2, 40), moments)
+def test_no_two_workers_have_their_turn_at_once_and_each_has_one_in_every_round(
+    workers: int, since: float
+) -> None:
+    clock = Clock()
+    fleet = fleet_of(workers, clock)
+    clock.now += since
+    waits = [turns.left() for turns in fleet]
+    assert sum(wait == 0.0 for wait in waits) <= 1
+    assert max(waits) <= workers * TURN + 1e-6
+    # The turn of one that is dead passes: the next one's comes right after it.
+    assert min(wait for wait in waits if wait) <= TURN + 1e-6
+
+
+@given(st.integers(2, 40), moments)
+def test_who_waits_as_long_as_told_has_its_turn(workers: int, since: float) -> None:
+    clock = Clock()
+    clock.now += since
+    turns = fleet_of(workers, clock)[workers // 2]
+    clock.now += turns.left() + 1e-5
+    assert turns.left() == 0.0
+
+
+def test_a_turn_that_is_nearly_over_is_not_used() -> None:
+    clock = Clock()
+    turns = fleet_of(3, clock)[1]
+    clock.now += turns.left() + TURN - 0.0005
+    assert turns.left() > TURN
+
+
+def test_of_a_bulk_of_items_one_worker_pops_at_once_and_the_others_in_their_turn() -> None:
+    clock = Clock()
+    fleet = fleet_of(10, clock)
+    clock.now += 60.0
+    waits = [turns.new("the first", 0.0) for turns in fleet]
+    assert sorted(waits) == pytest.approx([number * STEP for number in range(10)])
+    later = [turns.new("another", 0.0) for turns in fleet]
+    assert max(later) <= 10 * TURN + 1e-6
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 2, "the first's, and whose turn it is"
+    assert fleet[waits.index(0.0)].left() == 0.0
+
+
+def test_an_item_that_another_has_taken_is_no_reason_to_pop_out_of_turn() -> None:
+    clock = Clock()
+    fleet = fleet_of(10, clock)
+    clock.now += 60.0
+    waits = [turns.new("item", 0.0) for turns in fleet]
+    first = fleet[waits.index(0.0)]
+    first.taken("item")
+    assert first.left() > 0.0
+
+
+def test_an_item_that_comes_alone_is_popped_at_once_however_soon_after_another() -> None:
+    clock = Clock()
+    fleet = fleet_of(10, clock)
+    for number in range(20):
+        clock.now += 0.02
+        waits = [turns.new(str(number), 0.0) for turns in fleet]
+        assert waits.count(0.0) == 1
+        for turns in fleet:
+            turns.taken(str(number))
+
+
+def test_an_item_for_later_is_looked_for_by_lots_when_it_is_due() -> None:
+    waits = [turns.new("item", 15.0) for turns in fleet_of(3, Clock())]
+    assert sorted(waits) == pytest.approx([15.0, 15.0 + STEP, 15.0 + 2 * STEP])
+
+
+def test_nobody_waits_where_the_server_gives_more_than_all_can_take() -> None:
+    clock = Clock()
+    long, short = fleet_of(4, clock), fleet_of(4, clock)
+    for turns in long:
+        turns.held(1.0)
+    for turns in short:
+        turns.held(0.05)
+    clock.now += MOST_CHANCE * 0.005  # the pause after a pop
+    assert [turns.left() for turns in long] == [0.0] * 4
+    assert sum(turns.left() == 0.0 for turns in short) <= 1
+
+
+def test_where_a_pop_does_not_fit_into_a_turn_there_are_pauses_instead_until_it_does() -> None:
+    clock = Clock()
+    fleet = fleet_of(8, clock)
+    for turns in fleet:
+        for number in range(30):
+            turns.found(str(number), 4 * TURN)
+    waits = [turns.left() for turns in fleet]
+    assert all(0.0 < wait <= MOST_CHANCE * LONGEST_PAUSE for wait in waits)
+    clock.now += MOST_CHANCE * LONGEST_PAUSE
+    assert [turns.left() for turns in fleet] == [0.0] * 8
+    for turns in fleet:
+        for number in range(30):
+            turns.found(str(number), 0.005)
+    clock.now += MOST_CHANCE * LONGEST_PAUSE
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+
+
+def test_a_clock_that_was_set_back_ends_a_pause() -> None:
+    clock = Clock()
+    turns = fleet_of(16, clock)[0]
+    for number in range(30):
+        turns.found(str(number), 1.0)
+    assert turns.left() > 0.0
+    clock.now -= 3600.0
+    assert turns.left() == 0.0
+
+
+def test_the_turn_of_one_that_is_full_or_dead_is_used_by_one_other_within_a_tenth_of_a_second() -> (
+    None
+):
+    clock = Clock()
+    fleet = fleet_of(16, clock)
+    for turns in fleet:
+        turns.taken("the last")
+    # Nothing goes from here on: all but two are dead.
+    left = sorted(turns.left() for turns in fleet[:2] if turns.left())
+    assert left[0] <= 0.1
+    waits = [turns._unused(clock.now) for turns in fleet]
+    assert min(waits) > 2 * 0.005, "longer than a pop takes"
+    gaps = [later - sooner for sooner, later in zip(sorted(waits), sorted(waits)[1:], strict=False)]
+    assert min(gaps) > 0.004, "one after the other"
+
+
+def test_who_is_told_of_no_item_taken_waits_for_its_turn() -> None:
+    clock = Clock()
+    fleet = fleet_of(16, clock)
+    clock.now += 0.5
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+    for turns in fleet:
+        turns.taken("the last")
+    clock.now += 2.0
+    assert sum(turns.left() == 0.0 for turns in fleet) <= 1, "the watch is silent, or broken"
+
+
+def test_where_few_want_items_they_share_the_turns_among_them() -> None:
+    clock = Clock()
+    names = [f"w{number}" for number in range(16)]
+    few = names[3:7]
+    fleet = [turns_of(me, names, clock, wanting=few) for me in few]
+    for turns in fleet:
+        turns.found_none(0.003)
+    for _ in range(100):
+        clock.now += TURN * 0.7
+        waits = [turns.left() for turns in fleet]
+        assert waits.count(0.0) <= 1
+        assert max(waits) <= 4 * TURN + 1e-6
+
+
+def test_the_length_of_turns_follows_the_slots_that_a_worker_has_now() -> None:
+    clock, slots = Clock(), [4]
+    turns = turns_of("b", "abc", clock, slots=lambda: slots[0])
+    turns.found_none(0.003)
+    assert round_of(turns, clock) == pytest.approx(3 * TURN, abs=1e-3)
+    slots[0] = 1
+    clock.now += turns.left() + 1e-5
+    clock.now += TURN_OF_SLOT
+    assert turns.left() + TURN_OF_SLOT == pytest.approx(3 * TURN_OF_SLOT, abs=1e-3)
+
+
+def round_of(turns: Turns, clock: Clock) -> float:
+    """How long it takes from one turn to the next that is used."""
+    clock.now += turns.left() + 1e-5
+    clock.now += TURN
+    return turns.left() + TURN
 
 
 def paced(pops: int, *, pop: float, write: float, wanting: int = 16) -> Pace:
@@ -118,6 +336,31 @@ def test_whatever_it_met_it_is_back_at_more_pops_once_all_is_calm(
         pace.found(pop, 16)
     go_on(pace, 1500, pop=0.01, write=0.005)
     assert pace.abreast > ABREAST
+
+
+@given(
+    st.lists(st.tuples(amounts, amounts, amounts)),
+    st.integers(1, 100),
+    st.integers(1, 50),
+    st.integers(0, 100),
+)
+def test_whatever_it_meets_each_worker_has_a_turn_soon_and_a_lone_one_never_waits(
+    seen: list[tuple[float, float, float]], workers: int, slots: int, wanting: int
+) -> None:
+    clock = Clock()
+    names = [f"w{number}" for number in range(workers)]
+    turns = turns_of("w0", names, clock, slots=lambda: slots, wanting=names[:wanting])
+    alone = turns_of("w0", ["w0"], clock, slots=lambda: slots)
+    for pop, look, hold in seen:
+        for one in (turns, alone):
+            one.new("item", 0.0)
+            one.found_none(look)
+            one.found("item", pop)
+            one.held(hold)
+        clock.now += hold
+        assert 0.0 <= turns.left() <= max(workers * TURN, MOST_CHANCE * LONGEST_PAUSE)
+        assert alone.left() == 0.0
+        assert alone.new(str(pop), 0.0) == 0.0
 
 
 def test_the_first_goes_at_once_and_the_others_give_it_time() -> None:

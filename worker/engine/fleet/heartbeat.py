@@ -14,6 +14,8 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 """
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -61,6 +63,9 @@ BEATS_TO_LIVE: Final = 4
 """So many intervals have to go into ``dead_after`` for that."""
 FIRST_LOOKS: Final = 2
 """Looks at the start: those who start together know each other after the second."""
+STAMPS: Final = 4
+"""Own heartbeats by which the time that all share is known: the quickest of their answers tells it
+best, and clocks drift."""
 MOVED: Final = timedelta(seconds=1)
 """By so much the server's time has to differ from what was thought to count as moved."""
 
@@ -124,6 +129,8 @@ class Heartbeat(Service):
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
         """What the server stamped on the last heartbeat, and when (``uptime``)."""
+        self._ahead: deque[float] = deque(maxlen=STAMPS)
+        """By how much the server's time was ahead of ``uptime`` at the last heartbeats, seconds."""
         self._beaten: float | None = None
         self._steady_since = 0.0
         self._claimed: frozenset[AttemptId] = frozenset()
@@ -132,6 +139,7 @@ class Heartbeat(Service):
         self._kept = False
         self._peers: list[Peer] | None = None
         self._wanting: dict[str, tuple[str, ...]] = {}
+        self._living: dict[str, tuple[str, ...]] = {}
         self._looks = FIRST_LOOKS
         self._met: tuple[str, datetime | None, float] | None = None
         """Another life that has written this worker's document: which, when, and when this one had
@@ -214,6 +222,11 @@ class Heartbeat(Service):
         """Return the server's time as far as it is known, else this machine's."""
         return self.server_time or datetime.now(UTC)
 
+    def shared_time(self) -> float:
+        """Return the seconds that the workers of a fleet count alike, to some milliseconds: the
+        server's time, else this machine's."""
+        return uptime() + max(self._ahead) if self._ahead else time.time()
+
     def steady(self) -> float:
         """Return for how many seconds heartbeats went through without a gap or a leap of time.
 
@@ -251,6 +264,7 @@ class Heartbeat(Service):
         self._peers = self._sightings.note(peers)
         self._look_for_namesake(self._peers)
         self._wanting.clear()
+        self._living.clear()
         return self._peers
 
     def _look_for_namesake(self, peers: Iterable[Peer]) -> None:
@@ -300,6 +314,13 @@ class Heartbeat(Service):
             found = self._wanting[queue] = tuple(
                 peer.id for peer in self._others(queue) if peer.wants(queue)
             )
+        return found
+
+    def living(self, queue: str) -> tuple[str, ...]:
+        """Return the other live workers of a queue, in every namespace, as ``wanting`` does."""
+        found = self._living.get(queue)
+        if found is None:
+            found = self._living[queue] = tuple(peer.id for peer in self._others(queue))
         return found
 
     def _others(self, queue: str) -> list[Peer]:
@@ -403,6 +424,10 @@ class Heartbeat(Service):
             if self._leapt(stamped, now):
                 self._steady_since = now
             self.last_stamp = (stamped, now)
+            ahead = stamped.timestamp() - now
+            if self._ahead and abs(ahead - self._ahead[-1]) > MOVED.total_seconds():
+                self._ahead.clear()
+            self._ahead.append(ahead)
             if thought is not None and abs(stamped - thought) > MOVED:
                 self.on_time_moved()
         return True

@@ -327,6 +327,23 @@ async def test_only_who_holds_nothing_and_leads_nothing_speaks_half_as_often(
     assert kept._pace() == 10 * intervals
 
 
+async def test_the_time_that_all_share_is_told_best_by_the_quickest_answer(clock: Clock) -> None:
+    store = Ticking(clock)
+    kept = heartbeat(store, interval=INTERVAL, dead_after=DEAD_AFTER)
+    await kept.start()
+    for late in (0.4, 0.002, 0.3):
+        clock.now += INTERVAL
+        store.ahead = -late
+        await kept.beat()
+    server = (BEGIN + timedelta(seconds=clock.now)).timestamp()
+    assert kept.shared_time() == pytest.approx(server, abs=0.01)
+    clock.now += INTERVAL
+    store.ahead = 90.0
+    await kept.beat()
+    assert kept.shared_time() == pytest.approx(server + INTERVAL + 90.0, abs=0.01), "it was set"
+    await kept.stop()
+
+
 async def test_those_with_a_free_slot_are_known_from_the_last_look() -> None:
     store = Store()
     kept = heartbeat(store)
@@ -335,6 +352,7 @@ async def test_those_with_a_free_slot_are_known_from_the_last_look() -> None:
     store.documents[1]["lastseen"] = {"free": "many"}  # of another version: it may want items
     await kept.peers()
     assert (kept.wanting("q"), kept.size("q")) == (("b", "c"), 4)
+    assert kept.living("q") == ("b", "c", "d"), "and so are the others that live"
     assert (kept.wanting("other"), kept.size("other")) == ((), 1)
 
 
