@@ -175,17 +175,22 @@ def reader_gone() -> int:
     return FAILED
 
 
-def ending(code: int) -> int:
+def ending(code: int, *, told: bool = False) -> int:
     """Write what is left to be written, and return the exit code; Python would do it too late, and
-    show a traceback of its own."""
+    show a traceback of its own.
+
+    Args:
+        told: whether somebody was told already what went wrong.
+    """
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         return reader_gone()
     except OSError as error:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"Input or output: {error.strerror or error}.\n")
-            sys.stderr.flush()
+        if not told:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"Input or output: {error.strerror or error}.\n")
+                sys.stderr.flush()
         return reader_gone()
     except (ValueError, AttributeError):  # closed, or taken away by a handler
         return code
@@ -241,4 +246,4 @@ def _told(problem: CommandError) -> int:
 
     with contextlib.suppress(OSError):
         to_stderr().print(safe(problem.text), style="red", soft_wrap=True, highlight=False)
-    return ending(problem.code)
+    return ending(problem.code, told=True)

@@ -177,7 +177,11 @@ def apart(folder: Path, *arguments: str, **streams: object) -> subprocess.Comple
     )
 
 
-def test_an_output_that_takes_nothing_is_told(folder: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_takes_nothing_is_told_once(
+    folder: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with open("/dev/full", "wb") as full:
         done = apart(folder, "contract", "work.py", stdout=full)
     said = b"Input or output: No space left on device.\n"

@@ -14,8 +14,6 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 """
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -39,6 +37,7 @@ from worker.engine.fleet.presence import (
     peer_of,
 )
 from worker.engine.fleet.roster import Roster
+from worker.engine.fleet.shared_clock import MOVED, SharedClock
 from worker.engine.fleet.sightings import Sightings
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
@@ -63,11 +62,6 @@ BEATS_TO_LIVE: Final = 4
 """So many intervals have to go into ``dead_after`` for that."""
 FIRST_LOOKS: Final = 2
 """Looks at the start: those who start together know each other after the second."""
-STAMPS: Final = 4
-"""Own heartbeats by which the time that all share is known: the quickest of their answers tells it
-best, and clocks drift."""
-MOVED: Final = timedelta(seconds=1)
-"""By so much the server's time has to differ from what was thought to count as moved."""
 
 
 class Heartbeat(Service):
@@ -129,8 +123,8 @@ class Heartbeat(Service):
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
         """What the server stamped on the last heartbeat, and when (``uptime``)."""
-        self._ahead: deque[float] = deque(maxlen=STAMPS)
-        """By how much the server's time was ahead of ``uptime`` at the last heartbeats, seconds."""
+        self._shared = SharedClock()
+        self.shared_time: Final = self._shared.now
         self._beaten: float | None = None
         self._steady_since = 0.0
         self._claimed: frozenset[AttemptId] = frozenset()
@@ -221,11 +215,6 @@ class Heartbeat(Service):
     def server_now(self) -> datetime:
         """Return the server's time as far as it is known, else this machine's."""
         return self.server_time or datetime.now(UTC)
-
-    def shared_time(self) -> float:
-        """Return the seconds that the workers of a fleet count alike, to some milliseconds: the
-        server's time, else this machine's."""
-        return uptime() + max(self._ahead) if self._ahead else time.time()
 
     def steady(self) -> float:
         """Return for how many seconds heartbeats went through without a gap or a leap of time.
@@ -424,10 +413,7 @@ class Heartbeat(Service):
             if self._leapt(stamped, now):
                 self._steady_since = now
             self.last_stamp = (stamped, now)
-            ahead = stamped.timestamp() - now
-            if self._ahead and abs(ahead - self._ahead[-1]) > MOVED.total_seconds():
-                self._ahead.clear()
-            self._ahead.append(ahead)
+            self._shared.stamped(stamped, now)
             if thought is not None and abs(stamped - thought) > MOVED:
                 self.on_time_moved()
         return True

@@ -41,6 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every heartbeat of this test, which a machine that halts does not move."""
     found = Clock()
     monkeypatch.setattr("worker.engine.fleet.heartbeat.uptime", found)
+    monkeypatch.setattr("worker.engine.fleet.shared_clock.uptime", found)
     return found
 
 
