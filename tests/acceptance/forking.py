@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 from worker import Item, handler
@@ -23,7 +24,7 @@ def end(how: str) -> dict[str, Any]:
     """In the child."""
     if how in SIGNALS:
         while True:
-            signal.pause()
+            time.sleep(0.01)  # pause() misses a signal that came just before it
     if how == "exit":
         sys.exit(3)
     if how == "_exit":

@@ -481,7 +481,8 @@ def test_a_value_in_known_surroundings_never_survives(
     text = f"{before}\n{form}\n{after}".replace("\0", value)
     shown = masked(text)
     assert value not in shown
-    assert shown.startswith(before)
+    # Of a key whose beginning was cut off, a word alone on the line before may be a part.
+    assert shown.startswith(before) or "-----END" in form
 
 
 @settings(max_examples=60, deadline=None)
