@@ -247,7 +247,8 @@ async def one_accident(accident: Accident, client: str, folder: Path, cells: Cel
         for queue, books in found.items():
             cells[accident.name, queue, client] = books
         ids = {"$in": [id for queue in POINTS for id in held.ids[queue]]}
-        ends = {one["_id"]: told(one) for one in await outsider.query("workitems", {"_id": ids})}
+        async with stage.outsider() as later:  # the server may have died since
+            ends = {one["_id"]: told(one) for one in await later.query("workitems", {"_id": ids})}
     wrong = {
         queue: books
         for queue, books in found.items()

@@ -137,7 +137,8 @@ async def drained(on: Ground) -> Any:
         until.touch()
         code = await worker.ended(PATIENCE)
         done = await on.item(item.id)
-        present = await on.maker.count("openiap_workers", {"_id": worker.id})
+        living = {"_id": worker.id, "_type": "worker"}  # for an hour it tells that it is gone
+        present = await on.maker.count("openiap_workers", living)
     return [code, done["state"], done["retries"], present]
 
 

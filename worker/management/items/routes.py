@@ -139,7 +139,11 @@ async def get_groups(
     return await items.get_groups(ItemsGetGroupsPayload(filter=asked.filter()))
 
 
-@router.post("", status_code=status.HTTP_201_CREATED)
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={200: {"model": ItemCreatedResponse, "description": "The key is taken."}},
+)
 async def create_one(
     payload: ItemCreatePayload, items: Service, caller: Changing, response: Response
 ) -> ItemCreatedResponse:
