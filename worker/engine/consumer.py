@@ -21,7 +21,7 @@ from typing import Final
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.poppers import Poppers
-from worker.engine.queue_end import PATIENCE, QueueEnd
+from worker.engine.queue_end import CLOCKS, PATIENCE, QueueEnd
 from worker.engine.runner import Runner
 from worker.engine.turns import Turns
 from worker.engine.wakeup import Wakeup
@@ -423,9 +423,12 @@ class Consumer:
         if delivered.took:
             self._turns.wrote(delivered.took)
         if delivered.state == "new":
-            if self._once and delivered.parked and delivered.nextrun is not None:
-                self.end.parked(delivered.nextrun)
-            if delivered.nextrun is not None:
-                self.wakeup.wake_at(delivered.nextrun)
+            due = delivered.nextrun
+            # One that is due at once may be so a moment later by the server's clock.
+            soon = due is not None and due - self._services.now() <= CLOCKS
+            if self._once and due is not None and (delivered.parked or soon):
+                self.end.parked(due)
+            if due is not None:
+                self.wakeup.wake_at(due)
             else:
                 self.wakeup.wake()
