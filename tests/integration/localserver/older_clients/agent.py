@@ -10,6 +10,7 @@ Exits with 1 at the first thing that is not as it should be.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -194,9 +195,13 @@ async def by_orders(stage: Stage, program: Path, pythons: Path, package: str) ->
 
         agent = await until(registered, "it registers")
 
+        asked = itertools.count()
+
         async def taken() -> bool:
-            # Again and again: what changes within a second of its start it passes over.
-            await client.update_one("agents", {**agent, "environment": {"wiq": "jobs"}})
+            # Again and again: what changes within a second of its start it passes over; and each
+            # time another, since OpenIAP tells nobody of a replacement that changes nothing.
+            environment = {"wiq": "jobs", "asked": str(next(asked))}
+            await client.update_one("agents", {**agent, "environment": environment})
             await asyncio.sleep(1.1)
             return b"agent changed, reload config" in stage.log.read_bytes()
 
