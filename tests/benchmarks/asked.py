@@ -169,6 +169,8 @@ def _more(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]
 
 async def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     async with fleet() as server:
         print(f"a fleet at {server.url}", flush=True)
         for name, command in QUESTIONS.items():

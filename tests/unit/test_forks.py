@@ -70,9 +70,11 @@ async def main():
     stopped = []
     Signals(stop=lambda: stopped.append(1), hurry=lambda: None, log=Log()).catch()
     for number in (signal.SIGTERM, signal.SIGINT):
-        pid = os.fork()
-        if pid == 0:
-            while True: time.sleep(0.01)  # pause() misses a signal that came just before it
+        try:
+            pid = os.fork()
+            while pid == 0: time.sleep(0.01)  # pause() misses a signal that came just before it
+        except KeyboardInterrupt:
+            os._exit(1)  # not up through asyncio.run, which waits for threads of the parent
         os.kill(pid, number)
         code = await asyncio.to_thread(os.waitpid, pid, 0)
         print(os.waitstatus_to_exitcode(code[1]))
