@@ -15,6 +15,7 @@ from tests.acceptance.attacked.history import histories
 from tests.acceptance.attacked.ledger import Books, Entry, judged
 from tests.acceptance.attacked.plan import KINDS, PER_MINUTE, SERVER, Attack, planned
 from tests.acceptance.results import table, write_section
+from tests.cases import each
 
 POPPED = 1_795_869_873_466
 AT = "2026-11-28T12:44:33.466Z"
@@ -50,7 +51,7 @@ def test_an_item_that_was_worked_once_is_in_order() -> None:
     assert (books.items, books.successful) == (1, 1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("entries", "what"),
     [
         ([], "1 lost: item 0 never came"),

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.cases import each
 from worker.durations import MOST, seconds
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "meant"),
     [
         (0, 0.0),
@@ -25,12 +26,12 @@ def test_what_a_duration_means(given: float | str | timedelta, meant: float) -> 
     assert seconds(given) == meant
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "said"),
     [
         (-1, "-1 is not a duration: seconds, or text"),
         (-(10**400), "-1000"),
-        pytest.param(-(10**5000), "the number is not a duration", id="-10**5000"),
+        (-(10**5000), "the number is not a duration"),
         (float("-inf"), "-inf is not a duration"),
         (float("nan"), "nan is not a duration"),
         ("nan", "'nan' is not a duration"),
@@ -43,7 +44,7 @@ def test_what_a_duration_means(given: float | str | timedelta, meant: float) -> 
         ("1e400", "'1e400' is too long a duration"),
         ("36501d", "'36501d' is too long a duration: allowed: up to 36500d"),
         (10**400, "1000"),
-        pytest.param(10**5000, "the number is too long a duration: allowed:", id="10**5000"),
+        (10**5000, "the number is too long a duration: allowed:"),
         (timedelta.max, "datetime.timedelta(days=999999999"),
         ("9" * 5000 + "d", "'999"),
     ],

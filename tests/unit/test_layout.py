@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "worker"
 GROUND = [
@@ -239,7 +241,7 @@ def drawn_in(page: str) -> Iterator[str]:
         yield "".join(path)
 
 
-@pytest.mark.parametrize(
+@each(
     ("made_up", "wrong"),
     [
         ({"worker.openiap.pool": {"worker.engine.daemon"}}, True),

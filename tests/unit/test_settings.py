@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from tests.cases import each
 from worker.errors import SettingsError
 from worker.settings import Settings, load
 from worker.telemetry.metrics import PREFIX, QUEUE_METRICS, WORKER_METRICS
@@ -244,7 +245,7 @@ def test_what_is_no_settings_file_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert loaded(file=with_mark).once
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "url"),
     [
         *[
@@ -287,7 +288,7 @@ def test_a_namespace_of_other_letters_is_refused(value: str) -> None:
     assert loaded(namespace="test-1.b_C").namespace == "test-1.b_C"
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "ws://me:pa@SECRET/w0rd@host:1",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.integration.state.conftest import PASSWORD, USER, MakeClient
 from worker import batch, connect, sync
 from worker.localserver import LocalServer
@@ -28,7 +29,7 @@ def settings(server: LocalServer, kind: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "topic", "wanted"),
     [
         ("orders.*.paid", "orders.7.paid", True),

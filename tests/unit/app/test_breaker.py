@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker import BusinessError, handler
 from worker.app.breaker import Breaker
 from worker.app.checked import checked
 from worker.errors import HandlerError
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "text"),
     [
         ({"name": "pay ments"}, "Breaker 'pay ments': allowed: a name"),

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from tests.cases import each
 from worker import BusinessError, Client, Item, State, contracts_of, handler
 from worker.app.registry import Registry
 from worker.app.signature import signature_of
@@ -159,7 +160,7 @@ class Pages:
         yield 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "text"),
     [
         (

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.cases import each
 from worker.app.cron import ALLOWED, Cron
 
 ZONES = ("Europe/Copenhagen", "America/New_York", "Australia/Sydney")
@@ -158,7 +159,7 @@ def test_the_last_ticks_are_found_without_going_through_all() -> None:
     assert Cron("0 0 1 1 *").last(BEGIN - timedelta(days=1), END, 5) == [BEGIN, END]
 
 
-@pytest.mark.parametrize(
+@each(
     ("expression", "tz", "message"),
     [
         ("0 0 30 2 *", "UTC", "'0 0 30 2 *' never fires: no month has such a day"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker.app.decorator import handler
 from worker.app.rate import ALLOWED, Rate
 from worker.app.router import Router
@@ -44,7 +45,7 @@ def test_a_routers_rate_is_that_of_each_of_its_handlers() -> None:
     assert router.handler("orders")(order).options.rate == Rate(100, 60)
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "text"),
     [
         ({"rate": "0/min"}, f"rate = '0/min'; allowed: {ALLOWED}."),

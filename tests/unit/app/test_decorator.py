@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from tests.cases import each
 from worker import Event, Item, Resource, Router, handler, lifespan, middleware, on_start
 from worker.app.application import Application
 from worker.app.lifespan import Lifespans
@@ -179,7 +180,7 @@ def test_a_registry_knows_what_the_lifespans_of_its_application_provide() -> Non
     assert "cannot be filled" in refusal(lambda: Registry([handler("q")(asks)]))
 
 
-@pytest.mark.parametrize(
+@each(
     ("outcome", "delivered", "limited", "events"),
     [
         (Outcome("successful", {}), Delivered("applied", state="successful"), False, ("success",)),

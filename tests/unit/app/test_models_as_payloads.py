@@ -29,6 +29,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
+from tests.cases import each
 from worker import ContractError, contracts_of, handler
 from worker.app.contracts import Contracts
 from worker.app.payload import payload_json
@@ -219,7 +220,7 @@ def handler_of(kind: Any) -> Any:
     return handler("q")(work)
 
 
-@pytest.mark.parametrize(("kind", "value", "stored"), MODELS)
+@each(("kind", "value", "stored"), MODELS)
 def test_a_model_is_pushed_and_read_by_its_own_handler(
     kind: Any, value: Any, stored: dict[str, Any]
 ) -> None:
@@ -232,7 +233,7 @@ def test_a_model_is_pushed_and_read_by_its_own_handler(
         Contracts(contracts_of([declared])).check(Push("q", found))
 
 
-@pytest.mark.parametrize(("kind", "value", "stored"), MODELS)
+@each(("kind", "value", "stored"), MODELS)
 def test_a_result_has_the_names_of_a_payload_and_is_read(
     kind: Any, value: Any, stored: dict[str, Any]
 ) -> None:
@@ -246,7 +247,7 @@ def test_a_result_has_the_names_of_a_payload_and_is_read(
     assert signature_of(declared.function, name="h").payload_for(next_one) == value
 
 
-@pytest.mark.parametrize(("kind", "value", "stored"), MODELS)
+@each(("kind", "value", "stored"), MODELS)
 def test_the_contract_of_a_result_names_what_is_stored(
     kind: Any, value: Any, stored: dict[str, Any]
 ) -> None:
@@ -345,7 +346,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "text"), REFUSED)
+@each(("make", "text"), REFUSED)
 def test_what_would_be_read_otherwise_is_refused(make: Callable[[], Any], text: str) -> None:
     value = make()
     with pytest.raises(ContractError) as caught:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.cases import each
 from worker.app.rate import ALLOWED, Rate, rate_of
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "limit", "seconds"),
     [
         ("100/min", 100, 60),
@@ -25,7 +26,7 @@ def test_a_rate_is_a_count_in_a_time(text: str, limit: int, seconds: int) -> Non
     assert rate_of(text) == Rate(limit, seconds)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["0/min", "-1/min", "100", "100/", "/min", "1.5/s", "5/0s", "5/10ms", "5/week", "1000001/s",
      "1/32d", "", "٣/min", "5/10s or so"],
@@ -55,7 +56,7 @@ def test_windows_are_aligned_and_touch() -> None:
     assert rate.window(rate.begins(window + 1)) == window + 1
 
 
-@pytest.mark.parametrize("limit", [1, 99, 100, 101, 150, 999, 12_345, 1_000_000])
+@each("limit", [1, 99, 100, 101, 150, 999, 12_345, 1_000_000])
 def test_blocks_make_up_the_limit_in_few_messages(limit: int) -> None:
     rate = Rate(limit, 60)
     assert sum(rate.size_of(block) for block in range(rate.blocks)) == limit

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import typer
 
+from tests.cases import each
 from worker.cli.app import command_line, main
 
 
@@ -19,7 +20,7 @@ def commands(command: Any, *before: str) -> Iterator[tuple[str, ...]]:
 EVERY = list(commands(typer.main.get_command(command_line())))
 
 
-@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+@each("words", EVERY)
 def test_help_is_about_values_and_defaults(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

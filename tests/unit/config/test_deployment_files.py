@@ -5,10 +5,10 @@ import runpy
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tests.cases import each
 from worker.cli.app import COMMANDS
 from worker.cli.scaler.external import PARAMETERS
 from worker.cli.shared.errors import USAGE_ERROR
@@ -149,7 +149,7 @@ def test_selectors_find_the_pods() -> None:
         assert selector == of_the_scaler
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@each("folder", FOLDERS)
 def test_kustomizations_name_files_that_exist_and_no_file_is_forgotten(folder: Path) -> None:
     (found,) = documents(folder / "kustomization.yaml")
     named = [*found.get("resources", []), *found.get("components", [])]

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from tests.cases import each
 from worker.app.decorator import handler
 from worker.app.payload import payload_json
 from worker.item.bounded_read import MOST_PROBLEMS, MOST_WAYS, BoundedReader
@@ -137,7 +138,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "payload", "named"), WRONG)
+@each(("kind", "payload", "named"), WRONG)
 def test_however_much_is_wrong_a_few_problems_are_named(
     kind: Any, payload: dict[str, Any], named: str
 ) -> None:
@@ -155,7 +156,7 @@ def test_however_much_is_wrong_a_few_problems_are_named(
     assert len(outcome.message) < 2_000
 
 
-@pytest.mark.parametrize(("kind", "payload", "named"), WRONG)
+@each(("kind", "payload", "named"), WRONG)
 def test_what_is_large_never_comes_to_have_many_problems(
     kind: Any, payload: dict[str, Any], named: str
 ) -> None:
@@ -202,7 +203,7 @@ def test_a_large_value_is_shown_in_part_and_its_secrets_are_not() -> None:
     assert len(text) < 500
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "payload"),
     [
         (Lists, {"amounts": [1, "2", 3.0]}),

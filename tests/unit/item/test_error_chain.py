@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker import Backoff, BusinessError, Never, Retry, Skip
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_from_message, error_to_message
@@ -59,8 +60,8 @@ def over_the_pipe(error: BaseException) -> Exception:
     return error_from_message(error_to_message(as_exception(error, "h")))
 
 
-@pytest.mark.parametrize("way", [lambda error: error, over_the_pipe])
-@pytest.mark.parametrize(
+@each("way", [lambda error: error, over_the_pipe])
+@each(
     ("error", "relation"),
     [
         (raised(RuntimeError("could not book"), OSError("refused by 10.0.0.7")), "caused by"),
@@ -106,8 +107,8 @@ def test_a_chain_without_an_end_is_cut() -> None:
     assert message_of(many).endswith("and more)")
 
 
-@pytest.mark.parametrize("way", [lambda error: error, over_the_pipe])
-@pytest.mark.parametrize(
+@each("way", [lambda error: error, over_the_pipe])
+@each(
     ("errors", "kind", "text"),
     [
         ([BusinessError("wrong IBAN", code="IBAN")], "business", "[IBAN] wrong IBAN"),

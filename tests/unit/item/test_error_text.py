@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tests.cases import each
 from worker.errors import BusinessError
 from worker.item.error_text import clip, described, masked, source_of
 from worker.item.outcome import failure, invalid_payload, with_facts
@@ -66,7 +67,7 @@ def test_long_texts_keep_their_head_and_their_tail() -> None:
     assert text.endswith("end")
 
 
-@pytest.mark.parametrize(
+@each(
     "piece",
     ["x", "token", "token ", 'token="', "eyJ-", "eyJ12345678.", "a://", "a://b:", "a://b:c", " "],
 )

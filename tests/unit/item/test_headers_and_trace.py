@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cases import each
 from worker import Item, context, handler
 from worker.app.schedule import schedule
 from worker.errors import HandlerError
@@ -15,7 +16,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 LATER = f"{PARENT.replace('00', 'cc', 1)}-what-comes"
 
 
-@pytest.mark.parametrize(
+@each(
     "given",
     [
         "k=v",
@@ -44,7 +45,7 @@ def test_headers_are_kept_beside_the_payload_and_taken_out_again() -> None:
     assert metadata.trace is None
 
 
-@pytest.mark.parametrize(
+@each(
     "found", [None, 1, "text", ["a"], {"k": 1}, {"k": None}, {"bad name": "v"}, {"k": "v" * 2_000}]
 )
 def test_odd_headers_of_others_count_as_none(found) -> None:
@@ -66,7 +67,7 @@ def test_a_trace_is_read_as_it_stands(text: str) -> None:
     assert found.sampled
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         None,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.item.history import (
     FIELD,
     LONGEST,
@@ -65,8 +66,8 @@ def by_documents(entries: list[Entry], limit: int) -> object:
     return found
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 20, MOST])
-@pytest.mark.parametrize("way", [by_updates, by_documents])
+@each("limit", [1, 2, 3, 4, 7, 20, MOST])
+@each("way", [by_updates, by_documents])
 def test_so_many_entries_are_kept_the_middle_goes_and_what_went_is_counted(
     limit: int, way: Any
 ) -> None:

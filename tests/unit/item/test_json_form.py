@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretBytes, SecretStr, TypeAdapter
 
+from tests.cases import each
 from worker.errors import ApplicationError
 from worker.item.json_form import MAX_DEPTH, NotJson, json_form, typed_form
 from worker.item.metadata import CheckpointError, checkpoint_form
@@ -112,7 +113,7 @@ REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "stored"), CARRIED)
+@each(("value", "stored"), CARRIED)
 def test_what_json_can_say_is_carried_exactly(value: Any, stored: Any) -> None:
     found = json_form({"x": [value]})
     assert found == {"x": [stored]}
@@ -120,7 +121,7 @@ def test_what_json_can_say_is_carried_exactly(value: Any, stored: Any) -> None:
     assert type(found["x"][0]) is type(stored)
 
 
-@pytest.mark.parametrize(("value", "text"), REFUSED)
+@each(("value", "text"), REFUSED)
 def test_what_it_cannot_say_is_refused_with_its_place(value: Any, text: str) -> None:
     with pytest.raises(NotJson) as caught:
         json_form({"rows": [{}, {"x": value}]})
@@ -130,7 +131,7 @@ def test_what_it_cannot_say_is_refused_with_its_place(value: Any, text: str) -> 
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(("value", "text"), REFUSED)
+@each(("value", "text"), REFUSED)
 def test_every_way_in_refuses_it(value: Any, text: str) -> None:
     with pytest.raises(ContractError, match=r"The payload of queue q has no JSON form: a\.x"):
         pushes_to("q", [{"a": {"x": value}}], {})

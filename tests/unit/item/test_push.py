@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker import ContractError, context, handler
 from worker.item.metadata import KEY
 from worker.item.push import PushOptions, Target, pushes_to
@@ -51,7 +52,7 @@ def test_a_namespace_is_inherited_and_one_in_the_payload_does_not_count() -> Non
     assert PushOptions().push("q", {"n": 1, KEY: {"namespace": "x"}}).payload == {"n": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "payload", "options", "kind", "text"),
     [
         (7, {}, {}, TypeError, "7 is neither a handler nor a queue's name"),

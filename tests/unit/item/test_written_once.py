@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
+from tests.cases import each
 from worker.engine.delivery.conditional import _text_of
 from worker.engine.outbox.rows import outcome_from, outcome_text
 from worker.item.outcome import UNCHANGED, Outcome, success
@@ -124,7 +125,7 @@ def test_the_text_goes_with_its_payload() -> None:
     assert _text_of(change, outcome.written) == '{"$set":{"payload":{"n":1,"m":2}}}'
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "owned"),
     [
         (Row, True),

@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.cases import each
 from worker.management import errors
 from worker.openiap.errors import OpenIAPError, error_from_text
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "kind", "status"),
     [
         ("Rate limit exceeded consumedPoints: 31", errors.RateLimitError, 429),

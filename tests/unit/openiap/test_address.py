@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.cases import each
 from worker.openiap.address import parse_address
 from worker.openiap.errors import NotConnected
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "link", "web"),
     [
         ("ws://host:3000", "ws://host:3000", "http://host:3000"),
@@ -39,7 +40,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         parse_address(url)
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "ftp://user:hidden@host/?jwt=hidden",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cases import each
 from worker.openiap.errors import (
     AccessDenied,
     Disconnected,
@@ -54,7 +55,7 @@ TEXTS: list[tuple[str, type[OpenIAPError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "kind"), TEXTS)
+@each(("text", "kind"), TEXTS)
 def test_each_text_has_its_type(text: str, kind: type[OpenIAPError]) -> None:
     error = error_from_text(text, operation="pop_workitem", item_id="5f")
     assert type(error) is kind
@@ -63,7 +64,7 @@ def test_each_text_has_its_type(text: str, kind: type[OpenIAPError]) -> None:
     assert str(error) == f"pop_workitem(5f): {text}"
 
 
-@pytest.mark.parametrize(("text", "kind"), TEXTS)
+@each(("text", "kind"), TEXTS)
 def test_each_text_is_known_inside_what_the_library_wraps_around_it(
     text: str, kind: type[OpenIAPError]
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from tests.unit.documents import ANY_JSON
 from worker.openiap.errors import ServerError
 from worker.openiap.fields import (
@@ -51,7 +52,7 @@ def test_each_field_is_what_its_name_says(value: object) -> None:
     assert all(isinstance(one, dict) for one in objects_of(value))
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "count"),
     [
         (3, 3),
@@ -73,7 +74,7 @@ def test_a_count_is_a_count(value: object, count: int) -> None:
     assert number(value) == count
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         "0001-01-01T00:00:00+14:00",

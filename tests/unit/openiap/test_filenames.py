@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import MAX_NAME, safe_name
 
@@ -24,7 +25,7 @@ def test_folders_are_cut_off(name: str, expected: str) -> None:
     assert safe_name(name) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         "",

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tests.cases import each
 from worker.openiap.errors import ServerError
 from worker.openiap.values import (
     argument_text,
@@ -31,7 +32,7 @@ class Thing(BaseModel):
     n: int
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "text"),
     [
         ({"a": 1}, '{"a":1}'),

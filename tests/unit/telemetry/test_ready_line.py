@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.cases import each
 from worker.item.trace import Trace
 from worker.telemetry.log_forms import Entry, Form, as_json, bare, coloured, journal, text
 from worker.telemetry.ready_line import NUMBER, WORD, WORDS, ReadyLine, Value
@@ -37,8 +38,8 @@ def ordinary(
     return form(Entry("info", "item done", whole, clean=True, **more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: str(form.__name__))
-@pytest.mark.parametrize("trace", [None, TRACE], ids=["", "traced"])
+@each("form", FORMS)
+@each("trace", [None, TRACE])
 def test_it_is_the_line_that_would_have_been_made(form: Form, trace: Trace | None) -> None:
     for name, queue, handler in itertools.product(
         ("", "INV-12", "Invoice 12", "x\x1b", 'a "b" %s', "Größe 7", "q" * 300, " "),
@@ -51,8 +52,8 @@ def test_it_is_the_line_that_would_have_been_made(form: Form, trace: Trace | Non
         assert line == ordinary(form, said, values, trace, handler=handler)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: str(form.__name__))
-@pytest.mark.parametrize("identity", ["", "5f 0c\n", 'x"', "StandInForAWord", "y" * 200])
+@each("form", FORMS)
+@each("identity", ["", "5f 0c\n", 'x"', "StandInForAWord", "y" * 200])
 def test_a_value_cannot_forge_a_line(form: Form, identity: str) -> None:
     values = (identity, 1, 0.5)
     line = ready(form, fields()).line("w-1", values, None, NOW)
@@ -68,8 +69,8 @@ def test_it_has_the_time_at_which_it_was_said(form: Form) -> None:
         assert line.line("w-1", values, None, at) == ordinary(form, fields(), values, at=at)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: str(form.__name__))
-@pytest.mark.parametrize("queue", ["someone's StandInForAWord", f"q{NUMBER}"])
+@each("form", FORMS)
+@each("queue", ["someone's StandInForAWord", f"q{NUMBER}"])
 def test_a_text_that_is_like_a_stand_in_is_no_place(form: Form, queue: str) -> None:
     values = ("65f0", 1, 0.5)
     line = ready(form, fields(queue)).line("w-1", values, None, NOW)

@@ -120,7 +120,8 @@ def refusal_of(document: Mapping[str, Any], seal: Seal) -> str:
     """Say why a mailbox's commands count for nothing; "" where they count. Pure."""
     if id_of(document) != seal.id:
         return "it is not the document that this worker made"
-    if not secrets.compare_digest(text_of(document.get("seal")).encode(), seal.text.encode()):
+    shown = text_of(document.get("seal")).encode(errors="surrogatepass")
+    if not secrets.compare_digest(shown, seal.text.encode()):
         return NOT_SEALED
     entries = document.get("_acl")
     if not isinstance(entries, list) or not entries:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from tests.cases import each
 from tests.pages import PAGES, blocks
 from worker.cli.app import COMMANDS, command_line
 
@@ -55,7 +56,7 @@ def parsed(words: list[str]) -> Any:
     return context
 
 
-@pytest.mark.parametrize(("command", "place"), WRITTEN, ids=[command for command, _ in WRITTEN])
+@each(("command", "place"), WRITTEN)
 def test_a_command_on_a_page_is_taken(
     command: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

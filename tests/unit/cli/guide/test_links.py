@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each
 from tests.pages import GUIDE, PAGES, ROOT
 from worker.cli.guide.pages import for_terminal, headings_of, index, pages, section_of
 
@@ -40,7 +41,7 @@ def broken(path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@each("path", DOCUMENTS)
 def test_every_link_leads_somewhere(path: Path) -> None:
     assert broken(path) == []
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each
 from worker.cli.new import NameRefused, make_project
 from worker.cli.new import project as room
 from worker.cli.new.project import package_of
@@ -79,7 +80,7 @@ def test_names_that_work(name: str) -> None:
     assert package_of(name).isidentifier()
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "reason"),
     [
         ("", "allowed are up to 60 letters"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cases import each
 from worker.cli.shared.errors import CommandError, explain
 from worker.cli.shared.options import Options, settings_of
 from worker.errors import HandlerError, SettingsError, StateError
@@ -14,7 +15,7 @@ from worker.openiap.errors import (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "code", "text"),
     [
         (SettingsError("Wrong."), 2, "Wrong."),

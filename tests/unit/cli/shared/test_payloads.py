@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each
 from worker.cli.shared.errors import USAGE_ERROR, CommandError
 from worker.cli.shared.payloads import moment, payload, payloads_from
 
@@ -26,7 +27,7 @@ def refusal(source: str) -> str:
     return refused.value.text
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "said"),
     [
         ('{"a": 1', "P is not JSON: Expecting ',' delimiter at line 1, column 8."),

@@ -1,11 +1,10 @@
 """Keys: what a terminal sends, in whatever pieces it comes."""
 
-import pytest
-
+from tests.cases import each
 from worker.cli.top.keys import Keys
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "keys"),
     [
         (b"q", ["q"]),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.cells import cell_len
 
+from tests.cases import each
 from worker.cli.top.board import TABS, Board, Row, chosen, rows_of
 from worker.cli.top.drawing import Screen, screen_of
 from worker.cli.top.view import Action, Page, Prompt, View
@@ -118,11 +119,9 @@ def press(view: View, board: Board, *keys: str) -> Action | None:
     return action
 
 
-@pytest.mark.parametrize("tab", TABS)
-@pytest.mark.parametrize(
-    "size", [(80, 24), (200, 60), (40, 10), (41, 11), (79, 23), (20, 5), (1, 1)]
-)
-@pytest.mark.parametrize("text", ["orders", HOSTILE, ""])
+@each("tab", TABS)
+@each("size", [(80, 24), (200, 60), (40, 10), (41, 11), (79, 23), (20, 5), (1, 1)])
+@each("text", ["orders", HOSTILE, ""])
 def test_every_line_fills_the_terminal_and_nothing_acts_on_it(
     tab: str, size: tuple[int, int], text: str
 ) -> None:

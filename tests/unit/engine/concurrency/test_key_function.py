@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cases import each
 from worker.engine.concurrency.key import MAX_KEY, NoKey, key_of, line_name, without_key
 from worker.state.cells import MAX_ID, cell_id
 
@@ -16,7 +17,7 @@ def test_text_and_whole_numbers_are_keys() -> None:
     assert key_of(lambda p: "ü" * 500, {}, handler="h") == "ü" * 500
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "text"),
     [
         (broken, "The key of shop.order raised KeyError: 'customer'"),
@@ -73,8 +74,8 @@ def test_lines_of_different_keys_and_queues_are_different(one, other) -> None:
     assert line_name(*one) != line_name(*other)
 
 
-@pytest.mark.parametrize("key", ["k", "k" * MAX_KEY, "%#" * 500, "/" * 900, "ü" * 500])
-@pytest.mark.parametrize("queue", ["q", "%/" * 40])
+@each("key", ["k", "k" * MAX_KEY, "%#" * 500, "/" * 900, "ü" * 500])
+@each("queue", ["q", "%/" * 40])
 def test_a_line_is_found_by_its_queue_whatever_the_key(queue: str, key: str) -> None:
     id = cell_id("n" * 64, "line", line_name(queue, key))
     assert len(id.encode()) <= MAX_ID

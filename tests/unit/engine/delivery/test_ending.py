@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.engine.delivery.carried import carried
 from worker.engine.delivery.ending import Run, ending_of, state_after
 from worker.engine.delivery.fence import CLOSING, decided_of
@@ -148,7 +149,7 @@ def test_files_take_the_place_of_their_name_or_the_end() -> None:
     assert ending_of(twice, DONE, RULES, due=due, at=due, files=files) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "same"),
     [
         ("2026-11-20T10:00:00.000Z", True),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import BaseModel
 
+from tests.cases import each
 from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, evidence_text
 from worker.engine.execution.variables import shown, variables_of, without_runs
 from worker.openiap.workitem import Workitem
@@ -23,7 +24,7 @@ class Account:
     cached: str = field(default="", repr=False)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         {"deep": [{"er": ({"password": "kingfisher"},)}]},

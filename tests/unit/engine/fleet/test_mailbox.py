@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker.engine.fleet.mailbox import (
     ADMINS,
     FULL,
@@ -43,7 +44,7 @@ def command(id: str, seconds: float = 30.0) -> Command:
     return Command(id, "quiet", NOW + timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "why"),
     [
         ({}, ""),
@@ -52,6 +53,7 @@ def command(id: str, seconds: float = 30.0) -> Command:
         ({"seal": "5ea2"}, NOT_SEALED),
         ({"seal": None}, NOT_SEALED),
         ({"seal": "é"}, NOT_SEALED),
+        ({"seal": "\ud800"}, NOT_SEALED),
         ({"_acl": [*ACL, {"_id": "users", "name": "users", "rights": 6}]}, "names users"),
         ({"_acl": [ACL[0], {"_id": "op", "name": "op", "rights": FULL}]}, "names op"),
         ({"_acl": [{"_id": "op", "name": "op", "rights": "all"}]}, "names op"),

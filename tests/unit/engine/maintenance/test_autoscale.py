@@ -1,13 +1,13 @@
 """The number of workers follows from what waits and what a worker was seen to do."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.engine.maintenance.autoscale import Load, Sample, Throughput, wished
 
 
-@pytest.mark.parametrize(
+@each(
     ("load", "per_second", "expected"),
     [
         (Load(), 10.0, 0),

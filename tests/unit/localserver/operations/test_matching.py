@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker.localserver.operations.item_conditions import item_condition
 from worker.localserver.operations.messages import topic_fits
 from worker.localserver.operations.options import Faults
@@ -11,7 +12,7 @@ from worker.localserver.operations.paths import MISSING, PathError, path_filter
 from worker.localserver.storage.errors import RefusedError
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "key", "fits"),
     [
         ("a.b", "a.b", True),
@@ -30,7 +31,7 @@ def test_topics_fit_word_by_word(pattern: str, key: str, fits: bool) -> None:
     assert topic_fits(pattern, key) is fits
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "fits"),
     [
         ("", True),
@@ -75,7 +76,7 @@ def test_a_field_below_what_is_not_there_throws() -> None:
     assert not path_filter("$[?(@.a.b == 1)]", strict=False).fits({"c": 1})
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "may_fit"),
     [
         ("", True),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker.localserver.operations.size_conditions import size_condition
 
 DOCUMENT = {"_id": "a", "name": "x" * 100, "payload": {"a": "y" * 1000}}
@@ -30,7 +31,7 @@ def test_a_document_is_weighed_as_was_asked(size: Any, least: int, most: int) ->
         assert condition.met_by(DOCUMENT) is met
 
 
-@pytest.mark.parametrize(
+@each(
     "expression",
     [
         None,
@@ -47,7 +48,6 @@ def test_a_document_is_weighed_as_was_asked(size: Any, least: int, most: int) ->
         {"$eq": ["$a", "$b"]},
         {"$lte": [{"$bsonSize": "$$ROOT"}, 5], "$gte": [1, 2]},
     ],
-    ids=str,
 )
 def test_whatever_else_is_for_others_to_answer(expression: Any) -> None:
     assert size_condition(expression) is None

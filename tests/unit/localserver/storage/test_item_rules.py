@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.cases import each
 from worker.localserver.storage.files import base_name
 from worker.localserver.storage.item_rules import (
     ChainTarget,
@@ -33,9 +34,9 @@ ITEM = StoredItem(
 QUEUE = Queue(id="q", name="queue", maxretries=3, retrydelay=10)
 
 
-@pytest.mark.parametrize("retries", range(4))
-@pytest.mark.parametrize("errortype", ["", "application", "business"])
-@pytest.mark.parametrize("ignore", [False, True])
+@each("retries", range(4))
+@each("errortype", ["", "application", "business"])
+@each("ignore", [False, True])
 def test_a_retry_is_a_new_attempt_or_the_end(retries: int, errortype: str, ignore: bool) -> None:
     item = replace(ITEM, retries=retries)
     update = ItemUpdate(state="retry", errortype=errortype, ignoremaxretries=ignore)

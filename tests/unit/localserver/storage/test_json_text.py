@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.localserver.storage import json_text
 
 VALUES = st.recursive(
@@ -20,7 +21,7 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "written"),
     [
         ("1.0", "1"),

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import pytest
-
+from tests.cases import each
 from worker.localserver.storage.rights import (
     FULL,
     INVOKE,
@@ -22,7 +21,7 @@ ANN = User("ann", "Ann", frozenset({"crew"}))
 NAMES = {"ann": "Ann", "bob": "Bob", "crew": "crew", ADMINS: "admins"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("acl", "right", "has"),
     [
         ([{"_id": "ann", "rights": 18}], READ, True),

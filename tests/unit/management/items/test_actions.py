@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from worker.management.errors import AppError, ConflictError
 from worker.management.items.actions import (
     Move,
@@ -30,7 +31,7 @@ ITEM: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "patch", "result"),
     [  # those of RFC 7396, appendix A, that begin with an object
         ({"a": "b"}, {"a": "c"}, {"a": "c"}),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.management.items.errors import FilterError
 from worker.management.items.filters import attempts_of, condition_of, query_of
 from worker.management.items.patterns import trouble_with
@@ -22,7 +23,7 @@ def where(field: str, value: Any, op: Any = "=") -> ItemFilter:
     return ItemFilter(payload=[PayloadCondition(field=field, op=op, value=value)])
 
 
-@pytest.mark.parametrize(
+@each(
     ("filter", "query"),
     [
         (ItemFilter(), {}),
@@ -55,7 +56,7 @@ def test_alternatives_stand_where_openiap_leaves_them() -> None:
     assert len(query["$and"]) == 3
 
 
-@pytest.mark.parametrize(
+@each(
     "filter",
     [
         where("$where", "sleep(1000)"),
@@ -105,7 +106,7 @@ def test_no_text_brings_an_operator_into_a_query(field: str, value: str) -> None
     json.dumps(query).encode()
 
 
-@pytest.mark.parametrize(
+@each(
     "pattern",
     [
         *("(a+)+$", "(a|a)*$", "((a)*b?)*", "(.*)*", "(?=a)", "(?!a)", "(?P<n>a)", r"(a)\1"),
@@ -117,7 +118,7 @@ def test_a_pattern_that_may_be_slow_is_refused(pattern: str) -> None:
     assert trouble_with(pattern)
 
 
-@pytest.mark.parametrize(
+@each(
     "pattern",
     [
         *("timeout|refused", r"^HTTP 5\d\d", "no (price|stock) for", r"[a-z]+\.csv", "(?:a|b) c"),
@@ -137,7 +138,7 @@ def test_no_pattern_that_may_be_asked_is_slow(pattern: str) -> None:
     assert time.process_time() - began < 0.5
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "field", "op", "value"),
     [
         ("payload.customer=acme", "payload.customer", "=", "acme"),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from worker.management.items.grouping import (
     MOST_GROUPS,
     OTHER,
@@ -15,7 +16,7 @@ from worker.management.items.grouping import (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ("Invoice 4711 has no price", "Invoice 12 has no price"),
@@ -100,7 +101,7 @@ def test_whatever_is_written_has_a_group(message: str) -> None:
     assert len(group_of({"errormessage": message})) == 12
 
 
-@pytest.mark.parametrize(
+@each(
     "hostile",
     [
         *("a" * 100_000, "/" * 100_000, "'" * 99_999, "a@" * 50_000, "1." * 50_000),

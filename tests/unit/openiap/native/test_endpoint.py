@@ -1,12 +1,11 @@
 """Which transport, host and port an address means."""
 
-import pytest
-
+from tests.cases import each
 from worker.openiap.address import parse_address
 from worker.openiap.native.endpoint import Endpoint, endpoint_of
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "endpoint"),
     [
         ("ws://localhost:3000", Endpoint("websocket", "localhost", 3000, False)),

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.cases import each
 from worker.openiap.native.log_lines import LogWriter, level_of
 
 
@@ -50,7 +51,7 @@ def test_disabled_means_nothing_at_all() -> None:
     assert out.getvalue() == ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("expression", "level"),
     [
         ("", "info"),

@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from tests.cases import each
 from worker.openiap.wire.wsframes import FrameMaker, FrameSplitter, unmasked_frame
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
@@ -21,7 +21,7 @@ def binary(data: bytes, *, fin: bool = True, opcode: Opcode = Opcode.BINARY) -> 
     return sent(Frame(opcode, data, fin=fin))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@each("size", SIZES)
 def test_a_server_reads_what_is_made(size: int) -> None:
     payload = bytes(range(256)) * (size // 256 + 1)
     server = Protocol(Side.SERVER)
@@ -31,7 +31,7 @@ def test_a_server_reads_what_is_made(size: int) -> None:
     assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.BINARY, True, payload[:size])
 
 
-@pytest.mark.parametrize("size", SIZES)
+@each("size", SIZES)
 def test_a_client_reads_what_a_server_makes(size: int) -> None:
     payload = bytes(range(256)) * (size // 256 + 1)
     assert unmasked_frame(payload[:size]) == binary(payload[:size])
