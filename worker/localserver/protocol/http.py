@@ -1,10 +1,18 @@
-"""HTTP beside the websocket: the configuration, whole files, and the switches of tests."""
+"""HTTP beside the websocket: the configuration, whole files, and the switches of tests.
 
+Made of Starlette, which FastAPI stands on: for a handful of routes the latter would be half of what
+a server loads before it listens.
+"""
+
+import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Body, FastAPI, Header, HTTPException
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from worker.localserver.operations.services import Services
 from worker.localserver.protocol.commands import may_download
@@ -12,25 +20,20 @@ from worker.localserver.protocol.configuration import configuration
 from worker.localserver.storage.errors import RefusedError
 
 
-def application(services: Services) -> FastAPI:
+def application(services: Services) -> Starlette:
     """Return the HTTP application of a server."""
-    app = FastAPI(title="OpenIAP local server", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/")
-    async def root() -> PlainTextResponse:
+    async def root(request: Request) -> Response:
         return PlainTextResponse(
             "The local OpenIAP server of openiap-worker: for development, tests and one machine.\n"
         )
 
-    @app.get("/config")
-    async def config() -> dict[str, Any]:
-        return configuration(services.options)
+    async def config(request: Request) -> Response:
+        return JSONResponse(configuration(services.options))
 
-    @app.get("/download/{file_id}")
-    async def download(
-        file_id: str, authorization: Annotated[str, Header()] = ""
-    ) -> StreamingResponse:
-        kind, _, token = authorization.partition(" ")
+    async def download(request: Request) -> Response:
+        file_id = str(request.path_params["file_id"])
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":  # OpenIAP looks with the eyes of a guest, who sees none
             raise HTTPException(404, f"id {file_id} Not found.")
         try:
@@ -53,21 +56,45 @@ def application(services: Services) -> FastAPI:
             },
         )
 
+    async def faults(request: Request) -> Response:
+        try:
+            services.options.faults.change(await _object_in(request))
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+        return JSONResponse({"status": "changed"})
+
+    async def stats(request: Request) -> Response:
+        return JSONResponse(dict(services.stats))
+
+    routes = [
+        Route("/", root, methods=["GET"]),
+        Route("/config", config, methods=["GET"]),
+        Route("/download/{file_id}", download, methods=["GET"]),
+    ]
     if services.options.faults_endpoint:
+        routes.append(Route("/faults", faults, methods=["POST"]))
+        routes.append(Route("/stats", stats, methods=["GET"]))
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
 
-        @app.post("/faults")
-        async def faults(values: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
-            try:
-                services.options.faults.change(values)
-            except ValueError as error:
-                raise HTTPException(400, str(error)) from error
-            return {"status": "changed"}
 
-        @app.get("/stats")
-        async def stats() -> dict[str, int]:
-            return dict(services.stats)
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
 
-    return app
+
+async def _object_in(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a request.
+
+    Raises:
+        ValueError: there is none; also where it is not called JSON, as no page of a browser can do
+            without asking first.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise ValueError("send a JSON object as application/json")
+    found = json.loads(await request.body())
+    if not isinstance(found, dict):
+        raise ValueError("send a JSON object")
+    return found
 
 
 async def _on_loop(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
