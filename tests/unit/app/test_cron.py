@@ -14,7 +14,7 @@ from worker.app.cron import ALLOWED, Cron
 
 ZONES = ("Europe/Copenhagen", "America/New_York", "Australia/Sydney")
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
-STEP = timedelta(minutes=5)
+STEP = timedelta(minutes=15)
 """All expressions here tick at multiples of it, and all changes of the zones' offsets are some; a
 tick between two steps is a wrong one, since the lists are to be the same."""
 
@@ -24,9 +24,12 @@ Wanted = Callable[[datetime], bool]
 FOLLOWS: dict[str, Wanted] = {
     "*/15 * * * *": lambda w: w.minute % 15 == 0,
     "0 * * * *": lambda w: w.minute == 0,
-    "*/20 2 * * *": lambda w: w.hour == 2 and w.minute % 20 == 0,
+    "*/30 2 * * *": lambda w: w.hour == 2 and w.minute % 30 == 0,
     "30 */2 * * SUN": lambda w: w.minute == 30 and w.hour % 2 == 0 and w.isoweekday() == 7,
 }
+DEAREST = "*/15 * * * *"
+"""Its ticks cost more than all others together."""
+
 NAMED: dict[str, Wanted] = {
     "30 2 * * *": lambda w: (w.hour, w.minute) == (2, 30),
     "0,45 1-3 * * *": lambda w: w.hour in (1, 2, 3) and w.minute in (0, 45),
@@ -86,8 +89,15 @@ def _named(zone: str, expression: str) -> list[datetime]:
     return sorted(moment for moment in found if BEGIN < moment <= END)
 
 
-@pytest.mark.parametrize("zone", [*ZONES, "Australia/Lord_Howe", "America/Santiago"])
-@pytest.mark.parametrize("expression", [*FOLLOWS, *NAMED])
+@each(
+    ("zone", "expression"),
+    [
+        (zone, expression)
+        for zone in (*ZONES, "Australia/Lord_Howe", "America/Santiago")
+        for expression in (*FOLLOWS, *NAMED)
+        if expression != DEAREST or zone in ("Europe/Copenhagen", "Australia/Lord_Howe")
+    ],
+)
 def test_a_year_of_ticks_is_what_going_through_it_gives(zone: str, expression: str) -> None:
     if expression in FOLLOWS:
         wanted = _followed(zone, FOLLOWS[expression])
@@ -106,17 +116,16 @@ def best_of(deed: Callable[[], object]) -> float:
     return min(costs)
 
 
-@pytest.mark.parametrize("zone", ZONES)
-def test_a_year_of_an_hourly_schedule_takes_less_than_a_second(zone: str) -> None:
+def test_a_year_of_an_hourly_schedule_takes_less_than_a_second() -> None:
     def ticks() -> int:
-        return sum(1 for _ in Cron("0 * * * *", zone).ticks(BEGIN, END))
+        return sum(1 for _ in Cron("0 * * * *", "Europe/Copenhagen").ticks(BEGIN, END))
 
     assert ticks() == 365 * 24
     assert best_of(ticks) < 1.0
 
 
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("expression", [*FOLLOWS, *NAMED])
+@each("zone", ["Europe/Copenhagen", "Australia/Sydney"])
+@each("expression", [*FOLLOWS, *NAMED])
 def test_it_does_not_matter_where_the_look_begins(zone: str, expression: str) -> None:
     cron, ticks = Cron(expression, zone), _ticks(expression, zone)
     begins = [BEGIN + n * timedelta(minutes=1577) for n in range(333)]
