@@ -8,7 +8,8 @@ tests share something dear keeps to one process as well.
 Who decides that is here and not xdist's marks of groups: pytest 9.2 does not let xdist write them
 into the names of tests, and then all tests go anywhere without a word.
 
-No example of hypothesis is judged by its time: on a busy machine that says nothing.
+No example of hypothesis is judged by its time: on a busy machine that says nothing. Each run draws
+60 others; what many runs would find is found in many runs.
 
 Compiled code is written, also where the environment forbids it: else each of the hundreds of
 processes that tests start would compile the whole package anew, which is half of its start. In a
@@ -59,6 +60,7 @@ SHARING = frozenset(
 settings.register_profile(
     "busy machine",
     parent=settings(),
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
