@@ -67,6 +67,16 @@ settings.register_profile(
 settings.load_profile("busy machine")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only dear tests are asked for, leave out the files that have none.
+
+    To import them and to make their tests in every process would take longer than most dear tests.
+    """
+    if config.option.markexpr != "dear" or not collection_path.name.startswith("test_"):
+        return None
+    return True if b"dear" not in collection_path.read_bytes() else None
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile this process's share of what all processes are about to import."""
     gc.disable()  # collecting tests makes many objects and no garbage
