@@ -17,6 +17,8 @@ from tests.acceptance.stage import Stage
 
 SLOTS: Final = 4
 QUEUE: Final = "items"
+LINK_GONE_FOR: Final = 1.5
+"""Seconds; how long a fault lasts is part of it, and nothing that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ async def raise_chaos(chaos: Chaos, folder: Path, *, deadline: float = 180.0) ->
                 numbers = range(batch, chaos.items, batches)
                 payloads = [{"n": n, "seconds": chance.uniform(0.005, 0.05)} for n in numbers]
                 pushed += await outsider.push(QUEUE, payloads, ahead=1.0 + batch)
-                # The rate limit is the outsider's too.
-                await asyncio.sleep(1.0 / chaos.rate_limit)
+                pace = 1.0 / chaos.rate_limit  # the limit is the outsider's too
+                await asyncio.sleep(pace)
         proxies = [
             await stack.enter_async_context(Proxy(stage.server.port)) for _ in range(chaos.workers)
         ]
@@ -132,7 +134,7 @@ async def raise_chaos(chaos: Chaos, folder: Path, *, deadline: float = 180.0) ->
             async def hurt() -> None:
                 {"cut": proxy.cut, "half-open": proxy.half_open, "freeze": proxy.freeze}[how]()
                 if how != "cut":
-                    await asyncio.sleep(1.5)
+                    await asyncio.sleep(LINK_GONE_FOR)
                     proxy.restore()
                 done["link cuts"] += 1
 

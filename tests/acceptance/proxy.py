@@ -83,6 +83,8 @@ class Proxy:
         """Given each request, and again when its reply comes, says with which error it is answered
         instead; "" for no answer at all, None for the true one. A request that is refused as such
         is not executed."""
+        self.turned_away = 0
+        """How many new links were dropped at once, since ``refuse``."""
         self._host = host
         self._target = target_port
         self._server: asyncio.Server | None = None
@@ -125,6 +127,7 @@ class Proxy:
     def refuse(self) -> None:
         """Drop all links, and every new one at once."""
         self._refusing = True
+        self.turned_away = 0
         self.cut()
 
     def freeze(self) -> None:
@@ -155,6 +158,7 @@ class Proxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
+            self.turned_away += 1
             writer.transport.abort()
             return
         task = asyncio.create_task(self._serve(reader, writer))

@@ -39,6 +39,9 @@ POINTS: Final = {
 OTHERS: Final = 3
 DEADLINE: Final = 2 * WAIT
 DISK: Final = 16 * 1024
+LINK_SLOW_FOR: Final = 4.0
+LINK_HALF_OPEN_FOR: Final = 3.0
+"""Seconds; how long an accident lasts is part of it, and nothing that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +144,18 @@ async def server_killed(held: Held) -> None:
 
 
 async def link_cut(held: Held) -> None:
-    held.stage.proxy.refuse()
+    proxy = held.stage.proxy
+    proxy.refuse()
     held.let_go()
-    await asyncio.sleep(1.0)
-    held.stage.proxy.restore()
+    await until("the worker came again in vain", lambda: proxy.turned_away > 0, DEADLINE)
+    proxy.restore()
 
 
 async def link_slow(held: Held) -> None:
     """Replies come after their callers gave up, and everything else late."""
     held.stage.proxy.delay = 0.4
     held.let_go()
-    await asyncio.sleep(4.0)
+    await asyncio.sleep(LINK_SLOW_FOR)
     held.stage.proxy.release()
     held.stage.proxy.restore()
 
@@ -159,7 +163,7 @@ async def link_slow(held: Held) -> None:
 async def link_half_open(held: Held) -> None:
     held.stage.proxy.half_open()
     held.let_go()
-    await asyncio.sleep(3.0)
+    await asyncio.sleep(LINK_HALF_OPEN_FOR)
     held.stage.proxy.restore()
 
 

@@ -48,6 +48,8 @@ HOW: Final = ("", "", "", "fails", "bad", "file", "follow", "follow", "late")
 MARK: Final = "openiap_worker"
 MAXRETRIES: Final = 100
 WITHIN: Final = 120.0
+PACE_OF_ENDS: Final = 1.0
+"""Seconds; a worker that ends at its start is told about so often, and not a hundred times."""
 """Seconds for each promise to come true."""
 Documents = list[dict[str, Any]]
 
@@ -208,7 +210,7 @@ async def _live(worker: Worker, faults: Faults, after: Aftermath) -> None:
         code = await worker.gone()
         if pid not in faults.killed:
             after.broken.append(f"{worker.name} ended with {code}: {worker.tail(12)}")
-            await asyncio.sleep(1)
+            await asyncio.sleep(PACE_OF_ENDS)
 
 
 async def _under_attack(
