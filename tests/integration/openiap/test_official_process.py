@@ -38,9 +38,9 @@ asyncio.run(main(*sys.argv[1:]))
     ("how", "times"),
     [
         *[(how, 2) for how in ("disconnect", "leave", "busy")],
-        pytest.param("disconnect", 20, marks=pytest.mark.dear),
-        pytest.param("leave", 10, marks=pytest.mark.dear),
-        pytest.param("busy", 10, marks=pytest.mark.dear),
+        pytest.param("disconnect", 8, marks=pytest.mark.dear),
+        pytest.param("leave", 6, marks=pytest.mark.dear),
+        pytest.param("busy", 6, marks=pytest.mark.dear),
     ],
 )
 async def test_the_process_ends_cleanly_each_time(door: Door, how: str, times: int) -> None:
