@@ -119,7 +119,6 @@ class Consumer:
         self._more = Poppers()
         self._overdue = 0
         self._finished = 0
-        self._slot_free = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -127,9 +126,13 @@ class Consumer:
         """Slots that a pop could fill now; abandoned threads hold theirs, a closed queue all."""
         if self._held() or self._services.closed(self.queue):
             return 0
+        return min(self._empty, self._services.most(self.queue) - self._popping)
+
+    @property
+    def _empty(self) -> int:
+        """Slots that hold nothing, whether the queue may be popped or not."""
         overdue = min(self._overdue, MAX_OVERDUE)
-        free = self.slots - len(self.running) + overdue - self._popping - self._lost()
-        return min(free, self._services.most(self.queue) - self._popping)
+        return self.slots - len(self.running) + overdue - self._popping - self._lost()
 
     @property
     def wanted(self) -> int:
@@ -139,7 +142,7 @@ class Consumer:
     @property
     def full(self) -> bool:
         """Whether the handler has all the items it may have."""
-        return self.free <= 0
+        return self._empty <= 0 or self.free <= 0
 
     @property
     def lost(self) -> int:
@@ -153,12 +156,12 @@ class Consumer:
 
     def slot_freed(self) -> None:
         """A slot may have come free."""
-        self._slot_free.set()
+        self._more.wake(self._empty)
 
     def resumed(self) -> None:
         """The queue may be popped again."""
         self.last_pop = time.monotonic()
-        self._slot_free.set()
+        self.slot_freed()
 
     def start(self) -> None:
         """Begin to pop."""
@@ -173,7 +176,6 @@ class Consumer:
         self._quieting.set()
         self._more.stop()
         self.wakeup.wake()
-        self._slot_free.set()
 
     async def quieted(self, timeout: float) -> None:
         """Return when no pop is in flight any more, or after ``timeout`` seconds."""
@@ -239,8 +241,7 @@ class Consumer:
                 if self._quieting.is_set():
                     return
             if self.full:
-                self._slot_free.clear()
-                if self.full and await self._waited_in_vain():
+                if await self._waited_in_vain(number):
                     return
                 continue
             if not self._pool.ready:
@@ -280,16 +281,19 @@ class Consumer:
                 self.end.empty(in_all)
             await self.wakeup.wait()
 
-    async def _waited_in_vain(self) -> bool:
+    async def _waited_in_vain(self, number: int) -> bool:
         """Wait for a slot; whether there will be none soon: who ends with the queue waits for long
         for nothing that closes it, and not at all where it is paused."""
-        if self._once and not self.running and self._services.paused(self.queue):
+        if not self._once:
+            await self._more.slot(number)
+            return False
+        if not self.running and self._services.paused(self.queue):
             self.end.come()
             return True
         short = self._services.held_up(self.queue)
         try:
-            async with asyncio.timeout(PATIENCE if short and self._once else None):
-                await self._slot_free.wait()
+            async with asyncio.timeout(PATIENCE if short else None):
+                await self._more.slot(number)
         except TimeoutError:
             self.trouble = short
             self.end.come()
@@ -330,7 +334,7 @@ class Consumer:
         finally:
             self._popping -= 1
             if workitem is None:
-                self._slot_free.set()  # the slot that it was to fill may be another pop's
+                self.slot_freed()  # the one that it was to fill may be another pop's
         self.last_pop = time.monotonic()
         if workitem is None:
             self._turns.found_none(self._took)
@@ -397,7 +401,7 @@ class Consumer:
 
     def _became_overdue(self) -> None:
         self._overdue += 1
-        self._slot_free.set()
+        self.slot_freed()
 
     def _ended(self, running: Running, task: "asyncio.Task[Delivered]") -> None:
         self.running.discard(running)
@@ -405,7 +409,7 @@ class Consumer:
         self._finished += 1
         self._counts.left(self.queue)
         self._turns.held(uptime() - running.popped)
-        self._slot_free.set()
+        self.slot_freed()
         self._on_change()
         if self._once:
             self.wakeup.wake()

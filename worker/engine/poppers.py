@@ -1,8 +1,10 @@
 """How many pops of one queue may be in flight, where they do not disturb each other.
 
-The first pops whenever there may be work. Each further one joins once so many pops in a row have
-found an item, and rests when one has found none: a single item costs no more pops than before, and
-a full queue is popped as fast as the server answers.
+1. The first pops whenever there may be work. Each further one joins once so many pops in a row have
+   found an item, and rests when one has found none: a single item costs no more pops than before,
+   and a full queue is popped as fast as the server answers.
+2. Those that wait for a slot are woken one for each that comes free, the first before the others:
+   it alone needs no reason to join.
 """
 
 import asyncio
@@ -19,6 +21,8 @@ class Poppers:
         self._in_a_row = 0
         self._joins = asyncio.Event()
         self._stopped = False
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        """For a slot, by number."""
 
     async def joins(self, number: int) -> None:
         """Wait until a popper is needed, or all are to stop."""
@@ -36,7 +40,26 @@ class Poppers:
         """A pop found no item, or did not work."""
         self._in_a_row = 0
 
+    async def slot(self, number: int) -> None:
+        """Wait until there may be a slot for a popper, or all are to stop."""
+        if self._stopped:
+            return
+        waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            await waiting
+        finally:
+            if self._waiting.get(number) is waiting:
+                del self._waiting[number]
+
+    def wake(self, slots: int) -> None:
+        """Wake as many as there are slots, but one at least: it sees what else has changed."""
+        for number in sorted(self._waiting)[: max(1, slots)]:
+            waiting = self._waiting.pop(number)
+            if not waiting.done():
+                waiting.set_result(None)
+
     def stop(self) -> None:
         """Let all of them go on, to see that they are to stop."""
         self._stopped = True
         self._joins.set()
+        self.wake(len(self._waiting))

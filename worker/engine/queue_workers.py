@@ -4,7 +4,7 @@ where the handler has keys or rates.
 They are put together here, each with what it needs; ``daemon.py`` starts and stops them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -45,7 +45,6 @@ class QueueWorkers:
     def __init__(self, settings: Settings, registry: Registry, *, modules: Sequence[str]) -> None:
         self.consumers: Final[dict[str, Consumer]] = {}
         self._gates: dict[str, Gate] = {}
-        self._around: Pool | None = None
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
@@ -70,7 +69,6 @@ class QueueWorkers:
         Raises:
             HandlerError: a handler cannot be run in the way that it asks for.
         """
-        self._around = services.pool
         for registered in self._registry:
             queue = registered.queue
             services.counts.add_queue(queue, registered.name)
@@ -103,9 +101,10 @@ class QueueWorkers:
                     heartbeat.me.id,
                     partial(self._slots, registered),
                     clock=heartbeat.shared_time,
-                    others=partial(self._others, queue, heartbeat.living),
-                    wanting=partial(self._others, queue, heartbeat.wanting),
+                    others=partial(heartbeat.living, queue),
+                    wanting=partial(heartbeat.wanting, queue),
                     chance=services.chance,
+                    compete=partial(_compete, services.pool),
                 ),
                 services=services,
                 wakeup=Wakeup(
@@ -296,21 +295,20 @@ class QueueWorkers:
             chance=services.chance,
         )
 
-    def _others(self, queue: str, told: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
-        """Return the other workers whose pops of a queue would disturb this worker's."""
-        if self._around is None:
-            return ()
-        return told(queue) if pops_compete(self._around.connections[0].present) else ()
-
     def _poppers(self, pool: Pool) -> int:
         """One pop in flight; more only where the server says that its pops do not compete."""
-        return 1 if pops_compete(pool.connections[0].present) else self._settings.pops_in_flight
+        return 1 if _compete(pool) else self._settings.pops_in_flight
 
     def _slots(self, registered: Registered) -> int:
         return self._slots_of[registered.queue]
 
     def _declared(self, registered: Registered) -> int:
         return self._settings.concurrency or registered.handler.options.concurrency
+
+
+def _compete(pool: Pool) -> bool:
+    """Whether pops of several workers, or of one, disturb each other."""
+    return pops_compete(pool.connections[0].present)
 
 
 def _is_gated(registered: Registered) -> bool:

@@ -145,9 +145,11 @@ class Turns:
         me: this worker.
         slots: how many items it works at once, now.
         clock: the time that all workers share, seconds.
-        others: the other living workers of the queue, where their pops disturb this one's.
+        others: the other living workers of the queue.
         chance: random numbers.
         wanting: those of them that had a free slot when they were last seen.
+        compete: whether pops of theirs disturb this one's; where not, there is nothing to learn of
+            them, and every item costs as little as can be.
     """
 
     def __init__(
@@ -159,13 +161,17 @@ class Turns:
         others: Callable[[], Sequence[str]] = tuple,
         wanting: Callable[[], Sequence[str]] = tuple,
         chance: random.Random,
+        compete: Callable[[], bool] = lambda: True,
     ) -> None:
         self._me = me
         self._slots = slots
         self._clock = clock
-        self._others = others
-        self._wanting = wanting
+        self._told_of = others
+        self._told_of_wanting = wanting
         self._chance = chance
+        self._ask_compete = compete
+        self._compete = True
+        """As it was at the last pop."""
         self._waiting: set[str] = set()
         """New items of which the server told, and not yet that they were taken."""
         self._moved = float("-inf")
@@ -218,6 +224,8 @@ class Turns:
         Args:
             took: how long the server took for it, seconds; the wait for the limiter is none of it.
         """
+        if not self._compete:
+            return
         self._gone(item)
         self._ticket = ""
         self._took = took
@@ -228,20 +236,25 @@ class Turns:
 
     def wrote(self, took: float) -> None:
         """An outcome was written; see ``Pace.wrote``."""
-        self._pace.wrote(took)
+        if self._compete:
+            self._pace.wrote(took)
 
     def found_none(self, took: float) -> None:
         """A pop of this worker found no item; see ``found``."""
+        if not self._compete:
+            return
         self._ticket = ""
         self._waiting.clear()
         self._look = _nearer(took if self._look is None else self._look, took)
 
     def held(self, seconds: float) -> None:
         """An item has left; it has filled a slot for so long."""
-        self._hold = _nearer(seconds if self._hold is None else self._hold, seconds)
+        if self._compete:
+            self._hold = _nearer(seconds if self._hold is None else self._hold, seconds)
 
     def left(self) -> float:
         """Return in how many seconds this worker may pop; 0 is now."""
+        self._compete = self._ask_compete()
         if not self._others() or self._ticket:
             return 0.0
         now = self._clock()
@@ -249,6 +262,12 @@ class Turns:
             left = self._paused - now
             return left if 0.0 < left <= MOST_CHANCE * LONGEST_PAUSE else 0.0  # the clock was set
         return max(0.0, min(self._until(now), self._unused(now)))
+
+    def _others(self) -> Sequence[str]:
+        return self._told_of() if self._compete else ()
+
+    def _wanting(self) -> Sequence[str]:
+        return self._told_of_wanting() if self._compete else ()
 
     def _taking_turns(self) -> bool:
         """Whether turns pay; before the first item that is read from what finding none took, which

@@ -1,6 +1,6 @@
 """Minutes: what each queue did in each minute of the last hour, small enough to go with heartbeats.
 
-1. A finished attempt costs two logarithms and three additions; all else is done when it is read.
+1. A finished attempt costs two searches and three additions; all else is done when it is read.
 2. Times are counted in buckets that are the same everywhere, each √2 times as long as the one
    before, so that those of a whole fleet can be added up and its percentiles read from the sum.
 3. A queue's hour is one text: numbers of variable length, newest minute first, compressed. Where
@@ -11,8 +11,8 @@
 
 import base64
 import binascii
-import math
 import zlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,14 +50,16 @@ Buckets = Counter[int]
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a time."""
-    if seconds <= SHORTEST:
-        return 0
-    return min(LAST_BUCKET, math.ceil(2 * math.log2(seconds / SHORTEST)))
+    return bisect_left(_BOUNDS, seconds)
 
 
 def bound_of(bucket: int) -> float:
     """Return the longest time of a bucket, in seconds."""
     return SHORTEST * float(2 ** (bucket / 2))
+
+
+_BOUNDS: Final = tuple(bound_of(bucket) for bucket in range(LAST_BUCKET))
+"""Of all but the last bucket, which has none."""
 
 
 def quantile(buckets: Mapping[int, int], part: float) -> float | None:
@@ -131,7 +133,9 @@ class Minutes:
         if place is None:
             return
         now = int(self._clock() // 60)
-        minutes = self._queues.setdefault(queue, {})
+        minutes = self._queues.get(queue)
+        if minutes is None:
+            minutes = self._queues[queue] = {}
         minute = minutes.get(now)
         if minute is None:
             minute = minutes[now] = Minute()

@@ -386,3 +386,30 @@ def test_an_item_is_looked_for_when_it_is_due_in_the_servers_time(
 ) -> None:
     document = {"nextrun": nextrun, "_modified": "2026-05-04T12:00:00.000Z"}
     assert due_in(document) == pytest.approx(ahead)
+
+
+def test_where_pops_do_not_disturb_each_other_nobody_waits_for_a_turn_and_nothing_is_learnt() -> (
+    None
+):
+    asked: list[str] = []
+
+    def clock() -> float:
+        asked.append("the time")
+        return 1000.0
+
+    turns = Turns(
+        "me",
+        lambda: 4,
+        clock=clock,
+        others=lambda: ["another"],
+        wanting=lambda: ["another"],
+        chance=random.Random(1),
+        compete=lambda: False,
+    )
+    for number in range(3):
+        assert turns.left() == 0.0
+        turns.found(f"item {number}", 5.0)
+        turns.wrote(5.0)
+        turns.held(5.0)
+    assert turns.left() == 0.0
+    assert not asked

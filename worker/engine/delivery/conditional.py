@@ -34,7 +34,7 @@ from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import objects_of, text_of
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
-from worker.openiap.values import json_text
+from worker.openiap.values import compact_text, json_text
 from worker.openiap.workitem import NEW, JsonObject
 
 NO_RUN: Final = ("$expr", "$toDate")
@@ -189,11 +189,10 @@ class ConditionalWrite:
         if not text:
             delivery.unfit = True
             return None
+        condition = compact_text(ending.condition) or ending.condition
         try:
             result = await self._pool.call(
-                lambda client: delivery.timed(
-                    client.update_document("workitems", ending.condition, text)
-                ),
+                lambda client: delivery.timed(client.update_document("workitems", condition, text)),
                 turn="first",
             )
         except AccessDenied as error:
@@ -229,12 +228,15 @@ def _text_of(change: JsonObject, written: Written | None) -> str:
         written: the payload that is to be written with it, as text.
     """
     fields = change.get("$set", {})
-    if written is None or fields.get("payload") is not written.payload:
+    if "payload" not in fields:
+        text = compact_text(change) or json_text(change)
+    elif written is None or fields["payload"] is not written.payload:
         text = json_text(change)
     else:
         others = {name: value for name, value in fields.items() if name != "payload"}
         rest = {name: value for name, value in change.items() if name != "$set"}
-        text = _with(json_text(rest), "$set", _with(json_text(others), "payload", written.text))
+        first = _with(compact_text(others) or json_text(others), "payload", written.text)
+        text = _with(compact_text(rest) or json_text(rest), "$set", first)
     return text if carried(text) else ""
 
 

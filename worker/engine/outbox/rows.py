@@ -12,8 +12,8 @@ from typing import Any, Final, cast, get_args
 from worker.item.new_item import FollowUp
 from worker.item.outcome import Kind, Outcome
 from worker.openiap.fields import duration_of, moment_of, number, text_of, whole
-from worker.openiap.values import DEPTH_ALLOWED, MAX_DEPTH, depth_of, plain
-from worker.openiap.workitem import Workitem
+from worker.openiap.values import DEPTH_ALLOWED, MAX_DEPTH, compact_text, depth_of, plain
+from worker.openiap.workitem import JsonObject, Workitem
 
 AROUND: Final = 10
 """Levels that a row has around a payload."""
@@ -65,25 +65,24 @@ def _anything(value: object) -> Any:
         return str(value)
 
 
-# Plain ASCII: a lone surrogate in a hostile payload is no text that SQLite takes.
+# Plain ASCII: a lone surrogate in a hostile text is none that SQLite takes.
 _encode: Final = json.JSONEncoder(default=_anything, separators=(",", ":")).encode
 
 
 def workitem_text(workitem: Workitem) -> str:
     """Return what a write-back and its fence need of a popped item."""
     lastrun = workitem.lastrun
-    return _encode(
-        {
-            "id": workitem.id,
-            "name": workitem.name,
-            "priority": workitem.priority,
-            "wiq": workitem.wiq,
-            "wiqid": workitem.wiqid,
-            "retries": workitem.retries,
-            "lastrun": lastrun.isoformat() if lastrun is not None else None,
-            "username": workitem.username,
-        }
-    )
+    row = {
+        "id": workitem.id,
+        "name": workitem.name,
+        "priority": workitem.priority,
+        "wiq": workitem.wiq,
+        "wiqid": workitem.wiqid,
+        "retries": workitem.retries,
+        "lastrun": lastrun.isoformat() if lastrun is not None else None,
+        "username": workitem.username,
+    }
+    return compact_text(row) or _encode(row)
 
 
 def workitem_from(text: str) -> Workitem:
@@ -123,20 +122,26 @@ def outcome_text(outcome: Outcome, accepted: bool = False, ran: float | None = N
     """
     at, written = outcome.retry_at, outcome.written
     ran = outcome.ran if ran is None else ran
-    text = _encode(
-        {
-            "kind": outcome.kind,
-            **({} if written else {"payload": outcome.payload}),
-            "message": outcome.message,
-            "source": outcome.source,
-            "retry_at": at.isoformat() if at is not None else None,
-            "attachments": outcome.attachments,
-            **({"pushes": [push.kept() for push in outcome.pushes]} if outcome.pushes else {}),
-            **({"accepted": True} if accepted else {}),
-            **({} if ran is None else {"ran": ran}),
-            **({"error_class": outcome.error_class} if outcome.error_class else {}),
-        }
-    )
+    row: JsonObject = {
+        "kind": outcome.kind,
+        "message": outcome.message,
+        "source": outcome.source,
+        "retry_at": at.isoformat() if at is not None else None,
+        "attachments": outcome.attachments,
+    }
+    if not written:
+        row["payload"] = outcome.payload
+    if outcome.pushes:
+        row["pushes"] = [push.kept() for push in outcome.pushes]
+    if accepted:
+        row["accepted"] = True
+    if ran is not None:
+        row["ran"] = ran
+    if outcome.error_class:
+        row["error_class"] = outcome.error_class
+    # What a handler gave may be anything, which the slower encoder knows.
+    surely_json = (written or outcome.payload is None) and not outcome.pushes
+    text = (compact_text(row) if surely_json else "") or _encode(row)
     if written:
         return f'{{"payload":{written.text},{text[1:]}'
     if depth_of(text) > MAX_DEPTH + AROUND:

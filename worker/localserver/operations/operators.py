@@ -45,11 +45,13 @@ def changed(document: Document, update: Document) -> Document:
 
 def changes_payload(update: Document) -> bool:
     """Say whether an update has to know payloads to change them; when in doubt it does."""
-    if not set(update) <= set(_OPERATORS):
-        return True
-    if any("payload" in fields for name, fields in update.items() if name != "$set"):
-        return True
-    return any(path.startswith("payload.") for fields in update.values() for path in fields)
+    for operator, fields in update.items():
+        if operator not in _OPERATORS or (operator != "$set" and "payload" in fields):
+            return True
+        for path in fields:
+            if path.startswith("payload."):
+                return True
+    return False
 
 
 def _quickly(document: Document, update: Document) -> Document:
@@ -59,7 +61,7 @@ def _quickly(document: Document, update: Document) -> Document:
         act = _OPERATORS.get(operator)
         if act is None:
             raise _NotHereError
-        if operator == "$set" and not any("." in path for path in fields):
+        if operator == "$set" and "." not in "".join(fields):
             result.update(fields)
             continue
         for path, value in fields.items():
@@ -119,7 +121,7 @@ def _inc(place: Document, name: str, value: Any, path: str) -> None:
 
 def _push(place: Document, name: str, value: Any, path: str) -> None:
     new, last = [value], None
-    if isinstance(value, Mapping) and any(key.startswith("$") for key in value):
+    if isinstance(value, dict) and any(key.startswith("$") for key in value):
         each, last = value.get("$each"), value.get("$slice")
         if not set(value) <= {"$each", "$slice"} or not isinstance(each, list):
             raise _NotHereError

@@ -4,6 +4,7 @@ Pure functions. OpenIAP's server is JavaScript over MongoDB, so numbers pass thr
 text that looks like an ISO date with fractions of a second is a date in queries.
 """
 
+import functools
 import json
 import re
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ def _float(value: float) -> int | float | None:
     if not isfinite(value):
         return None
     if value.is_integer() and abs(value) < LARGEST_PLAIN:
-        return int(Decimal(repr(value)))
+        return int(value) if abs(value) < EXACT else int(Decimal(repr(value)))
     return value
 
 
@@ -113,7 +114,13 @@ def _encodes(text: str) -> bool:
 def write_date(milliseconds: int) -> str:
     """Return milliseconds since 1970 as ISO text, the way JavaScript writes dates."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03d}Z"
+    return f"{_to_the_second(seconds)}.{rest:03d}Z"
+
+
+@functools.lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    """Items of one moment are written by the hundred."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def read_date(value: object) -> int | None:
