@@ -26,6 +26,7 @@ GROUND = [
     "service",
     "settings",
     "standard_streams",
+    "unseen",
     "uptime",
     "web_server",
 ]
