@@ -28,6 +28,7 @@ GROUND = [
     "service",
     "settings",
     "standard_streams",
+    "unseen",
     "uptime",
     "web_server",
 ]

@@ -25,7 +25,7 @@ class Breaker:
     Args:
         name: of the system: letters, digits, ``-`` and ``_``.
         on: the exceptions that say that it is away; without any, ``Outage(name)`` alone says so.
-        failures: so many in one worker within the time ``within`` open it.
+        failures: so many in the fleet within the time ``within`` open it.
         pause: how long nothing is popped then, before one item tries it; seconds or text. It
             doubles with each such item that fails.
         most: no pause is longer.

@@ -23,8 +23,17 @@ from worker.openiap.errors import (
     RequestTimeout,
 )
 
+MOST_SHOWN: Final = 200
 RETRY_AFTER: Final = 1.0
 """Seconds; OpenIAP counts messages in windows of one second (server.md, Errors)."""
+
+
+def named(given: str) -> str:
+    """Return a name or an id as a sentence shows it: as it is where that is clear, else in quotes;
+    cut where it is long."""
+    short = given if len(given) <= MOST_SHOWN else f"{given[:MOST_SHOWN]}…"
+    clear = short.isprintable() and short == short.strip() and short
+    return short if clear else repr(short)
 
 
 class AppError(WorkerError):
@@ -110,13 +119,13 @@ class UnavailableError(AppError):
 
 def from_openiap(error: OpenIAPError) -> AppError:
     """Return what an error of the client's means to whoever asked."""
-    text = error.text.strip().rstrip(".")
+    text = " ".join(error.text.split()).rstrip(".")
     if isinstance(error, RateLimited):
         return RateLimitError(f"OpenIAP takes no more messages just now: {text}.", RETRY_AFTER)
     if isinstance(error, ItemNotFound) and error.item_id:
         return NotFoundError(
-            f"There is no item {error.item_id}, or this user has no rights on it.",
-            {"id": error.item_id},
+            f"There is no item {named(error.item_id)}, or this user has no rights on it.",
+            {"id": error.item_id[:MOST_SHOWN]},
         )
     if isinstance(error, QueueNotFound | ItemNotFound | DocumentNotFound):
         return NotFoundError(f"OpenIAP: {text}.")

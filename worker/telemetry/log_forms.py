@@ -19,6 +19,7 @@ from typing import Final, Literal, TextIO
 from worker.item.masking import masked
 from worker.item.secret_names import is_secret_name
 from worker.item.trace import Trace
+from worker.unseen import seen
 
 Level = Literal["error", "warn", "info", "verbose", "debug", "trace"]
 LEVELS: Final[tuple[Level, ...]] = ("error", "warn", "info", "verbose", "debug", "trace")
@@ -29,7 +30,6 @@ MAX_SHORT: Final = 100
 """Characters of a text that uses up no room of its line."""
 CUT: Final = "… (cut)"
 STARS: Final = "***"
-_ESCAPED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _BARE: Final = re.compile(r"[^\s\"'=]+")
 _COLOURS: Final[Mapping[str, str]] = {
     "error": "31", "warn": "33", "info": "32", "verbose": "36", "debug": "34", "trace": "90",
@@ -87,7 +87,7 @@ def line_of(message: str, fields: Mapping[str, object], *, clean: bool = False) 
     # Masking looks at twice of what is shown, so that no half of a secret stands at the end.
     if not clean:
         text = masked(text[: 2 * MAX_LINE])
-    return _cut(_ESCAPED.sub(_escape, text))
+    return _cut(seen(text, _escape))
 
 
 def bare(entry: Entry) -> str:
@@ -236,6 +236,5 @@ def _shown(value: object) -> str:
     return said if _BARE.fullmatch(said) else json.dumps(said, ensure_ascii=False)
 
 
-def _escape(match: "re.Match[str]") -> str:
-    char = match[0]
+def _escape(char: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char) or f"\\u{ord(char):04x}"

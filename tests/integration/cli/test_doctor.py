@@ -63,6 +63,22 @@ def test_a_handler_that_disagrees_with_its_queue_is_noted(signed: Cli, tmp_path:
     assert "policy" not in {one["name"] for one in found["checks"]}
 
 
+def test_it_says_why_a_queue_is_not_popped(signed: Cli) -> None:
+    answer(signed("queues", "create", "rests", "--json"))
+    paused = signed("queues", "pause", "rests", "--reason", "the bank is shut", "--for", "2h")
+    assert paused.returncode == 0
+    found = answer(signed("doctor", "--set", "wiq=rests", "--json"))
+    (said,) = [one for one in found["checks"] if one["name"] == "pause"]
+    assert said["verdict"] == "note"
+    assert said["detail"].startswith(f"rests: paused by {USER} until 20")
+    assert said["detail"].endswith(
+        ": the bank is shut; to have it popped again: openiap-worker queues resume rests"
+    )
+    signed("queues", "resume", "rests")
+    found = answer(signed("doctor", "--set", "wiq=rests", "--json"))
+    assert "pause" not in [one["name"] for one in found["checks"]]
+
+
 def test_no_secret_is_shown(signed: Cli) -> None:
     for arguments in (("doctor",), ("doctor", "--json"), ("doctor", "--changed", "--debug")):
         shown = signed(*arguments)

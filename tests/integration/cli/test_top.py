@@ -1,5 +1,6 @@
 """``top`` in a terminal: a process of its own on a pty, against a real server."""
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -29,7 +30,12 @@ from tests.integration.cli.commands import (
     running,
     signed_environment,
 )
+from tests.integration.management.failures import ORDINARY, READ, fail_items
+from worker.openiap.native import NativeClient
+from worker.openiap.types import ConnectionOptions
+from worker.openiap.workitem import WorkItemQueue
 
+OTHERS = "say-friend"
 BACK = "\x1b[?1049l"
 """What ends the other screen."""
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -144,6 +150,88 @@ def test_a_queue_is_seen_paused_and_resumed_and_an_item_opened(
         shown.until(lambda frame: f"item {id}" not in frame, "the list again")
         shown.type("q")
         assert shown.ended() == 0
+
+
+MODULE = """
+from typing import Any
+
+from worker import Router
+
+router = Router()
+
+
+@router.handler("top-mine", concurrency=1)
+@router.handler("top-hidden", concurrency=1)
+async def job(payload: dict[str, Any]) -> None: ...
+"""
+
+
+async def three_queues(url: str) -> None:
+    """Make queues that an ordinary user may steer, may read, and may not see; of each an item that
+    waits for long and two that have failed."""
+    client = NativeClient(ConnectionOptions(url, username=USER, password=PASSWORD))
+    await client.connect()
+    try:
+        (user,) = await client.query("users", {"name": ORDINARY})
+        for name, rights in (("top-mine", 22), ("top-read", READ), ("top-hidden", 0)):
+            acl = [{"_id": user["_id"], "rights": rights}] if rights else []
+            await client.add_workitem_queue(WorkItemQueue(name=name, acl=acl))
+            await fail_items(client, name, [{}, {}], f"[GONE] {name} is gone")
+    finally:
+        await client.disconnect()
+
+
+@pytest.mark.dear
+def test_a_second_user_sees_and_steers_what_is_theirs_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "top_jobs.py").write_text(MODULE)
+    arguments = ["server", "--json", "--port", "0", "--grpc-port", "0"]
+    arguments += ["--user", f"{USER}:{PASSWORD}", "--plain-user", f"{ORDINARY}:{OTHERS}"]
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(*arguments, folder=tmp_path))
+        url = str(json.loads(server.wait_for("{"))["ws"])
+        asyncio.run(three_queues(url))
+        admin = {**signed_environment(url, tmp_path), "OPENIAP_WORKER_WORKER_ID": "top-worker"}
+        stack.enter_context(running("run", "--handlers", "top_jobs", folder=tmp_path, **admin))
+        own = {"OPENIAP_USERNAME": ORDINARY, "OPENIAP_PASSWORD": OTHERS}
+        shown = stack.enter_context(top(tmp_path, {**signed_environment(url, tmp_path), **own}))
+
+        seen = shown.shows("2 queues")
+        assert "top-mine" in seen
+        assert "top-read" in seen
+        shown.shows("1 worker")
+        shown.type("2")
+        shown.shows("top-worker")
+        shown.type("p")
+        shown.shows("take no more items?")
+        shown.type("y")
+        shown.shows("may not steer")
+        shown.type("3")
+        assert "[GONE] top-mine" in shown.until(lambda f: f.count("is gone") >= 2, "two groups")
+
+        shown.type("1/top-read\rp")
+        shown.shows("Pause queue top-read")
+        shown.type("x\r")
+        shown.shows("lacks the right to update")
+        shown.type("r")
+        shown.shows("Type retry 2")
+        shown.type("retry 2\r")
+        shown.shows("0 items retried")
+
+        shown.type("\x1b")
+        shown.until(lambda frame: "top-mine" in frame, "all queues again")
+        shown.type("/top-mine\r")
+        shown.until(lambda frame: "top-read" not in frame, "one queue")
+        shown.type("p")
+        shown.shows("Pause queue top-mine")
+        shown.type("stock\r")
+        shown.shows("top-mine (paused)")
+        shown.type("r")
+        shown.shows("Type retry 2")
+        shown.type("retry 2\r")
+        shown.shows("2 items retried")
+        shown.type("q")
+        assert shown.ended() == 0
+        assert "hidden" not in shown.written, "not by a name, an error or a worker"
 
 
 @pytest.mark.dear

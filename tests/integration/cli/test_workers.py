@@ -91,9 +91,14 @@ def test_a_worker_is_seen_steered_and_stopped(signed: Cli, server_url: str, tmp_
         (("show", "nobody"), "There is no worker nobody"),
         (("quiet", "nobody"), "There is no worker nobody"),
         (("quiet", "--all"), "No living worker"),
+        (("quiet", "--queue", "nope"), "No living worker works queue nope"),
+        (("show", "a\nb"), r"There is no worker 'a\nb',"),
+        (("show", ""), "There is no worker '',"),
+        (("list", "--queue", "x" * 5_000), "string should have at most 500 characters"),
     ],
 )
 def test_what_cannot_be_is_said(signed: Cli, arguments: tuple[str, ...], said: str) -> None:
     finished = signed("workers", *arguments)
     assert finished.returncode in (1, 2)
     assert said in finished.stderr
+    assert finished.stderr.count("\n") == 1

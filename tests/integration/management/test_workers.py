@@ -14,7 +14,12 @@ from worker.engine.fleet.mailbox import COLLECTION as MAILBOXES
 from worker.engine.fleet.presence import COLLECTION
 from worker.management.queues.service import Queues
 from worker.management.queues.types import QueueGetPayload
-from worker.management.workers.errors import NoWorkersError, WorkerNotFoundError
+from worker.management.workers.errors import (
+    NotLivingError,
+    NoWorkersError,
+    OtherQueuesError,
+    WorkerNotFoundError,
+)
 from worker.management.workers.service import Workers
 from worker.management.workers.types import (
     WorkerDetailResponse,
@@ -167,6 +172,9 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     done, text = await steer(client, "concurrency", queue="jobz", value=3)
     assert not done
     assert "it does not work queue jobz" in text
+    named = WorkerFilter(ids=[(await shown(client)).id], queue="jobz")
+    with pytest.raises(OtherQueuesError, match=r"does not work queue jobz; it works: jobs\."):
+        await steer(client, "concurrency", queue="jobz", value=3, filter=named)
     done, _ = await steer(client, "log_level", value="error")
     assert done
     assert daemon.telemetry.log.level == "error"
@@ -187,8 +195,12 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     assert await client.query(MAILBOXES, {}) == []
     with pytest.raises(NoWorkersError):
         await steer(client, "quiet")
+    with pytest.raises(NoWorkersError, match="No living worker works queue jobs"):
+        await steer(client, "quiet", filter=WorkerFilter(queue="jobs"))
     with pytest.raises(WorkerNotFoundError):
         await steer(client, "quiet", filter=WorkerFilter(ids=["nobody"]))
+    with pytest.raises(NotLivingError, match="takes no commands: it is gone"):
+        await steer(client, "quiet", filter=WorkerFilter(ids=[gone.id]))
 
 
 async def test_whoever_takes_the_name_of_a_worker_that_is_gone_need_not_wait(

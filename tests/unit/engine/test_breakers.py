@@ -25,6 +25,7 @@ class Server:
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.stored: dict[str, Circuit] = {}
+        self.failures: list[datetime] = []
         self.denies = False
         self.down = False
 
@@ -39,6 +40,13 @@ class Server:
             return "changed"
         self.stored[name] = circuit
         return "done"
+
+    async def count(self, queue: str, name: str, most: int, at: datetime) -> list[datetime]:
+        self.failures.append(at)
+        await asyncio.sleep(0)
+        if self.down:
+            raise RequestTimeout("no answer", operation="update_document")
+        return self.failures[-most:]
 
 
 class Fleet:
@@ -58,6 +66,7 @@ class Fleet:
             now=lambda: self.server.now,
             log=Log("warn", write=lambda level, line: self.said.append(line)),
             write=self.server.write,
+            count=self.server.count,
             told=told,
         )
 
@@ -94,6 +103,37 @@ async def test_what_one_worker_finds_out_all_know() -> None:
     fleet.server.now += timedelta(seconds=60)
     assert fleet.closed() == [False, False]
     assert [worker.one_only(QUEUE) for worker in fleet.workers] == [True, True]
+
+
+async def test_failures_of_all_workers_count_together() -> None:
+    fleet = Fleet()
+    await fleet.rounds()
+    for worker in fleet.workers:
+        assert not worker.closed(QUEUE)
+        assert await worker.weigh(item(), ConnectionError("away")) is not None
+    assert fleet.closed() == [False, True], "the second one is the last that is needed"
+    await fleet.rounds()
+    assert fleet.closed() == [True, True]
+
+
+async def test_failures_long_ago_do_not_count() -> None:
+    fleet = Fleet()
+    await fleet.rounds()
+    for worker in fleet.workers:
+        await worker.weigh(item(), ConnectionError("away"))
+        fleet.server.now += timedelta(seconds=BREAKER.within + 1)
+    assert fleet.closed() == [False, False]
+
+
+async def test_while_the_server_is_away_each_counts_alone() -> None:
+    fleet = Fleet()
+    await fleet.rounds()
+    fleet.server.down = True
+    for worker in fleet.workers:
+        assert await worker.weigh(item(), ConnectionError("away")) is not None
+    assert fleet.closed() == [False, False]
+    await fleet.workers[0].weigh(item(), ConnectionError("away"))
+    assert fleet.closed() == [True, False]
 
 
 async def test_of_two_that_would_try_one_does() -> None:

@@ -16,6 +16,7 @@ from worker.app.checked import checked
 from worker.app.contracts import contract_of
 from worker.app.registry import Registered, load_modules
 from worker.cli.doctor.policies import disagreements
+from worker.cli.doctor.resting import resting
 from worker.cli.shared.client import patient, refused, unreachable
 from worker.cli.shared.documents import first
 from worker.durations import text as duration_text
@@ -247,6 +248,9 @@ async def of_sign_in(
         for queue, handler in queues.items():
             document = await _document(patient(client), queue)
             yield await _of_queue(patient(client), queue, document)
+            if isinstance(document, dict):
+                for what, said in resting(document, datetime.now(UTC)):
+                    yield Check(what, "note", said)
             if handler is not None and isinstance(document, dict):
                 for said in disagreements(handler, document):
                     yield Check("policy", "note", said)

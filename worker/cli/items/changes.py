@@ -84,7 +84,8 @@ def retry(
     if force:
         raise usage_error("--force: it needs ids; items in processing are not retried by the way.")
     if at is not None:
-        moment(at, now=datetime.now(UTC))  # what is wrong is said before anybody is asked
+        # What is wrong is said before anybody is asked.
+        moment(at, now=datetime.now(UTC), option="--at")
 
     def asked(filter: ItemFilter, before: datetime | None) -> ItemsRetryBatchPayload:
         then = None if at is None else moment(at, now=before or datetime.now(UTC))

@@ -1,9 +1,10 @@
 """Errors as people read them: one sentence, what to do, and an exit code. Pure."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from worker.errors import HandlerError, SettingsError, WorkerError
-from worker.management.errors import ValidationError
+from worker.management.errors import ValidationError, named
 from worker.openiap.errors import (
     AccessDenied,
     ItemNotFound,
@@ -39,14 +40,14 @@ def usage_error(text: str) -> CommandError:
 def no_queue(name: str) -> str:
     """Return the sentence for a queue that is not there, or not for this user."""
     return (
-        f"There is no queue {name}, or this user has no rights on it. Names are case-sensitive;"
-        " see: openiap-worker queues list."
+        f"There is no queue {named(name)}, or this user has no rights on it. Names are"
+        " case-sensitive; see: openiap-worker queues list."
     )
 
 
 def no_item(id: str) -> str:
     """Return the sentence for an item that is not there, or not for this user."""
-    return f"There is no item {id}, or this user has no rights on it."
+    return f"There is no item {named(id)}, or this user has no rights on it."
 
 
 def explain(error: Exception) -> CommandError:
@@ -61,6 +62,8 @@ def explain(error: Exception) -> CommandError:
         return usage_error(error.message)
     if isinstance(error, WorkerError):
         return CommandError(str(error))
+    if getattr(error, "title", "").endswith(("Payload", "Filter")) and hasattr(error, "errors"):
+        return usage_error(_of_payload(error.errors()[0]))  # pydantic's, which is not loaded here
     if isinstance(error, OSError) and error.strerror:
         # The machine's: a full disk, no more descriptors, an output that takes nothing.
         what = error.filename if isinstance(error.filename, str) else "Input or output"
@@ -71,8 +74,15 @@ def explain(error: Exception) -> CommandError:
     )
 
 
+def _of_payload(found: Mapping[str, Any]) -> str:
+    """Say what is wrong with a part of what was asked."""
+    part = ".".join(map(str, found["loc"]))
+    said = str(found["msg"])
+    return f"{part} = {named(str(found['input']))}: {said[:1].lower()}{said[1:]}."
+
+
 def _of_openiap(error: OpenIAPError) -> str:
-    text = error.text.strip().rstrip(".")
+    text = " ".join(error.text.split()).rstrip(".")
     if isinstance(error, QueueNotFound):
         return f"{text}. Either there is no such queue, or this user has no rights on it."
     if isinstance(error, ItemNotFound):

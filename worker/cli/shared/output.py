@@ -1,11 +1,10 @@
 """What commands write: tables and lines for people, one JSON value for programs.
 
 Names, payloads and error texts come from elsewhere and are hostile: they are never read as markup,
-and no control character of theirs reaches the terminal.
+and nothing of theirs acts on the terminal or hides there.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,12 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.openiap.values import plain
+from worker.unseen import seen
 
 PIPED_WIDTH: Final = 160
 ROOMY: Final = 10_000
-_CONTROL: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 def to_stdout() -> Console:
@@ -37,8 +34,8 @@ def to_stderr() -> Console:
 
 
 def safe(text: object) -> Text:
-    """Return text that is shown as it is: no markup, no control characters."""
-    return Text(_CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text)))
+    """Return text that is shown as it is: no markup, nothing that acts or hides."""
+    return Text(seen(str(text), lambda one: f"\\x{ord(one):02x}", layout=True))
 
 
 def pretty_json(value: Any, console: Console) -> Text:
@@ -46,7 +43,7 @@ def pretty_json(value: Any, console: Console) -> Text:
     where the console has them; what would act on a terminal is escaped, as JSON has it."""
     ascii_only = not console.encoding.lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=ascii_only, indent=2, default=plain)
-    return JSONHighlighter()(Text(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
+    return JSONHighlighter()(Text(seen(text, lambda one: json.dumps(one)[1:-1], layout=True)))
 
 
 def print_json(value: Any, *, on_one_line: bool = False) -> None:

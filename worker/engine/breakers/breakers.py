@@ -1,7 +1,8 @@
 """Breakers: queues that are not popped while a system that their handler needs is away.
 
-1. Failures of one worker open the circuits of its queues (``circuit.py``); they stand in the
-   documents of the queues, so the fleet knows them as it knows pauses (``engine/pauses.py``).
+1. Failures open the circuits of queues (``circuit.py``); both stand in the documents of the queues,
+   so the fleet counts together, and knows circuits as it knows pauses (``engine/pauses.py``). A
+   failure is counted there, and what the others met is read, before its slot takes another item.
 2. What was hit meanwhile is handed back and costs no attempt. While a circuit stays closed an item
    is handed back three times so, then its error counts as any other.
 3. When the pause is over each worker may pop one item; who writes first lets it through, the others
@@ -9,16 +10,17 @@
 4. Where this user may not update a queue its circuits are this worker's alone: said once.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from worker.app.breaker import Breaker
-from worker.engine.breakers.circuit import Circuit, Stands, Window
+from worker.engine.breakers.circuit import Circuit, Window
+from worker.engine.breakers.line import CLOSED, Line, hit
 from worker.engine.breakers.store import Written
 from worker.engine.in_flight import Running
-from worker.errors import BusinessError, Outage, Retry, Skip
+from worker.errors import Outage
 from worker.item.error_chain import deciding, message_of
 from worker.item.outcome import Outcome, Waits, released
 from worker.openiap.errors import OpenIAPError
@@ -32,31 +34,10 @@ HAND_BACKS: Final = 3
 FIRST_WAIT: Final = 1.0
 """Seconds that it waits then; twice as long each time."""
 MOST_ITEMS: Final = 10_000
-CLOSED: Final = Circuit()
 
 Write = Callable[[str, str, int, Circuit], Awaitable[Written]]
+Count = Callable[[str, str, int, datetime], Awaitable[Sequence[datetime]]]
 Times = Callable[[str], Awaitable[int]]
-
-
-@dataclass(slots=True)
-class _Line:
-    """One queue: its breakers, their circuits, and the item that tries, or may."""
-
-    breakers: tuple[Breaker, ...]
-    circuits: dict[str, Circuit] = field(default_factory=dict)
-    candidate: Running | None = None
-    probes: tuple[str, ...] = ()
-    """The breakers for which the candidate was let through."""
-    alone: bool = False
-    """Whether nothing can be written into the queue's document."""
-    was: Stands = "popped"
-
-    def of(self, name: str) -> Circuit:
-        return self.circuits.get(name, CLOSED)
-
-    def stands(self, now: datetime) -> Stands:
-        found = {self.of(breaker.name).stands(now) for breaker in self.breakers}
-        return "shut" if "shut" in found else "probe" if "probe" in found else "popped"
 
 
 class Breakers(Service):
@@ -67,6 +48,8 @@ class Breakers(Service):
         worker_id: who writes.
         write: writes a circuit (``store.py``) into a queue's document; None keeps all to this
             worker.
+        count: counts a failure in a queue's document, and returns the fleet's last ones, at most so
+            many; None where each worker counts for itself.
         times: tells how often an item was handed back already; None for what is known here.
         told: the circuits of a queue as its document has them; None where it was not read.
         interval: seconds between two looks at the clock while anything is open.
@@ -82,6 +65,7 @@ class Breakers(Service):
         now: Callable[[], datetime],
         log: Log,
         write: Write | None = None,
+        count: Count | None = None,
         times: Times | None = None,
         told: Callable[[str], Mapping[str, Circuit] | None] = lambda queue: None,
         interval: float = AGAIN,
@@ -93,7 +77,7 @@ class Breakers(Service):
             on_error=lambda error: log.failed("breakers", error),
         )
         self._lines = {
-            queue: _Line(breakers, alone=write is None)
+            queue: Line(breakers, alone=write is None)
             for queue, breakers in declared.items()
             if breakers
         }
@@ -104,6 +88,7 @@ class Breakers(Service):
         }
         self._worker_id = worker_id
         self._write = write
+        self._count = count
         self._times = times
         self._told = told
         self._interval = interval
@@ -216,7 +201,7 @@ class Breakers(Service):
         line, decided = self._lines.get(queue), deciding(error)
         if line is None:
             return None
-        breaker = _hit(line.breakers, decided)
+        breaker = hit(line.breakers, decided)
         if breaker is None:
             self.answered(running)
             return None
@@ -234,8 +219,15 @@ class Breakers(Service):
             return said
         if circuit.state != "closed":
             return said
-        enough = self._windows[name].failed(now)
-        if enough or isinstance(decided, Outage):
+        enough = self._windows[name].failed(now) or isinstance(decided, Outage)
+        if not enough:
+            enough = await self._fleet_failed(queue, breaker, now)
+            circuit = line.of(name)  # as another has it by now
+            if circuit.forced == "closed":
+                return None
+            if circuit.stands(now) != "popped":
+                return said
+        if enough:
             self._open(breaker, now, why, after)
             return said
         return await self._handed(running, name, said)
@@ -254,6 +246,18 @@ class Breakers(Service):
                 self._change(queue, name, circuit.unproved(self._now(), by=self._worker_id))
         if line.stands(self._now()) != "shut":
             self._on_over(queue)
+
+    async def _fleet_failed(self, queue: str, breaker: Breaker, now: datetime) -> bool:
+        """Count a failure for the whole fleet; whether there were enough in the time."""
+        if self._count is None or self._lines[queue].alone:
+            return False
+        try:
+            last = await self._count(queue, breaker.name, breaker.failures, now)
+        except OpenIAPError as error:
+            self._log.debug(f"breaker {breaker.name}: not counted: {error}", queue=queue)
+            return False
+        self.note()
+        return Window.enough(breaker, last, now)
 
     async def _handed(self, running: Running, name: str, said: Outcome) -> Outcome | None:
         """Hand an item back while the circuit stays closed; None once it was often enough."""
@@ -348,6 +352,7 @@ class Breakers(Service):
         line.circuits[name] = circuit
         was, stands = before.stands(now), circuit.stands(now)
         if stands == "shut" and was == "popped":
+            self._windows[name].clear()
             self._log.warn(f"{circuit.text(name)}; the queue is not popped", queue=queue)
         elif stands == "popped" and was != "popped":
             self._log.info(f"{circuit.text(name)}; the queue is popped again", queue=queue)
@@ -368,7 +373,7 @@ class Breakers(Service):
             self._doubt(queue, name, before, circuit)
 
     async def _claimed(
-        self, queue: str, line: _Line, name: str, before: Circuit, claimed: Circuit
+        self, queue: str, line: Line, name: str, before: Circuit, claimed: Circuit
     ) -> bool:
         """Write that an item of this worker tries; whether it may."""
         based_on = self._unsent.pop((queue, name), before.number)
@@ -403,12 +408,3 @@ class Breakers(Service):
                 queue=queue,
             )
         return done
-
-
-def _hit(breakers: tuple[Breaker, ...], error: BaseException) -> Breaker | None:
-    """Return the breaker of which an error says that its system is away."""
-    if isinstance(error, Outage):
-        return next((one for one in breakers if one.name == error.breaker), None)
-    if isinstance(error, BusinessError | Skip | Retry):
-        return None
-    return next((one for one in breakers if isinstance(error, one.on)), None)

@@ -11,18 +11,20 @@ changes at a time one holds.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from worker.app.breaker import Breaker
+from worker.app.breaker import MOST_FAILURES, Breaker
 from worker.openiap.fields import duration_of, moment_of, number, object_of, text_of
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 
 BREAKERS: Final = "openiap_worker_breakers"
 """The field of a queue's document: circuits by the names of their breakers."""
+FAILURES: Final = "failures"
+"""In a circuit there: when the last failures were. Each change of the circuit takes them away."""
 PROBE_FOR: Final = 60.0
 """Seconds that a prober has at least, before another item may be the probe."""
 MOST_TEXT: Final = 300
@@ -150,19 +152,31 @@ def _circuit(found: JsonObject) -> Circuit:
     )
 
 
+def failures_of(document: Mapping[str, Any], name: str) -> list[datetime]:
+    """Return when the fleet's last failures of a breaker were, as a queue's document has them."""
+    found = object_of(object_of(document.get(BREAKERS)).get(name)).get(FAILURES)
+    times = found[-MOST_FAILURES:] if isinstance(found, list) else []
+    return [at for one in times if (at := moment_of(one)) is not None]
+
+
 class Window:
     """The failures of one breaker in one worker."""
 
     def __init__(self, breaker: Breaker) -> None:
-        self._within = timedelta(seconds=breaker.within)
+        self._breaker = breaker
         self._failures = deque[datetime](maxlen=breaker.failures)
 
     def failed(self, now: datetime) -> bool:
         """Note one; whether there were enough in the time."""
         self._failures.append(now)
-        full = len(self._failures) == self._failures.maxlen
-        return full and now - self._failures[0] <= self._within
+        return self.enough(self._breaker, self._failures, now)
 
     def clear(self) -> None:
         """Begin anew."""
         self._failures.clear()
+
+    @staticmethod
+    def enough(breaker: Breaker, failures: Iterable[datetime], now: datetime) -> bool:
+        """Whether so many failures are enough to open a breaker."""
+        within = timedelta(seconds=breaker.within)
+        return sum(now - at <= within for at in failures) >= breaker.failures

@@ -1,13 +1,14 @@
 """The breakers of a worker of a fleet: what its handlers declare, over the documents of their
 queues."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from worker.app.registry import Registry
 from worker.engine.breakers.breakers import Breakers
-from worker.engine.breakers.circuit import Circuit
-from worker.engine.breakers.store import Written, times_handed_back, write_circuit
+from worker.engine.breakers.circuit import Circuit, circuits_of, failures_of
+from worker.engine.breakers.store import Written, count_failure, times_handed_back, write_circuit
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues
@@ -44,6 +45,16 @@ def breakers_for(
             queues.doubt()
         return done
 
+    async def count(queue: str, name: str, most: int, at: datetime) -> Sequence[datetime]:
+        id = queues.facts[queue].id
+        document = await pool.call(
+            lambda client: count_failure(client, id, name, most, at), turn="first"
+        )
+        found, facts = circuits_of(document).get(name), queues.facts[queue]
+        if found is not None and facts.id == id and not _newer(facts.circuits.get(name), found):
+            queues.facts[queue] = replace(facts, circuits={**facts.circuits, name: found})
+        return failures_of(document, name)
+
     async def times(item: str) -> int:
         return await pool.call(lambda client: times_handed_back(client, item))
 
@@ -53,6 +64,7 @@ def breakers_for(
         now=heartbeat.server_now,
         log=log,
         write=write,
+        count=count,
         times=times,
         told=told,
         on_over=workers.resumed,

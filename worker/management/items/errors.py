@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from worker.management.errors import ConflictError, NotFoundError, ValidationError
+from worker.management.errors import ConflictError, NotFoundError, ValidationError, named
 
 
 class ItemNotFoundError(NotFoundError):
@@ -10,7 +10,7 @@ class ItemNotFoundError(NotFoundError):
 
     def __init__(self, id: str) -> None:
         super().__init__(
-            f"There is no item {id}, or this user has no rights on it.", {"id": id[:200]}
+            f"There is no item {named(id)}, or this user has no rights on it.", {"id": id[:200]}
         )
 
 
@@ -18,7 +18,9 @@ class ItemFileNotFoundError(NotFoundError):
     """The item has no such file."""
 
     def __init__(self, id: str, file: str) -> None:
-        super().__init__(f"Item {id} has no file {file}.", {"id": id[:200], "file": file[:200]})
+        super().__init__(
+            f"Item {named(id)} has no file {named(file)}.", {"id": id[:200], "file": file[:200]}
+        )
 
 
 class QueueNotFoundError(NotFoundError):
@@ -26,8 +28,8 @@ class QueueNotFoundError(NotFoundError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"There is no queue {name}, or this user has no rights on it. Names are case-sensitive;"
-            " see: openiap-worker queues list.",
+            f"There is no queue {named(name)}, or this user has no rights on it. Names are"
+            " case-sensitive; see: openiap-worker queues list.",
             {"queue": name[:200]},
         )
 

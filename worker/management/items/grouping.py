@@ -1,7 +1,8 @@
 """Groups of errors: one for messages that differ in ids, numbers, quoted text and the like. Pure.
 
-1. The first line of a message, with a word in the place of each such part, is what a group is
-   known by; its id is made of that, so it is the same everywhere and at any time.
+1. The first line of a message, with a word in the place of each such part (``message_parts.py``),
+   is what a group is known by; its id is made of that, so it is the same everywhere and at any
+   time. Where the first line only announces the next ones, two of them count as well.
 2. As many groups as anybody can look at are kept apart; what else comes is counted together.
 """
 
@@ -10,51 +11,38 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from worker.management.items.message_parts import LONGEST as LOOKED_AT
+from worker.management.items.message_parts import without_parts
 from worker.management.items.types import ErrorGroupResponse, ErrorSample
 from worker.openiap.fields import text_of
 
 MOST_GROUPS: Final = 1_000
 MOST_QUEUES: Final = 100
 LONGEST: Final = 400
-"""Characters of a message that are looked at."""
+"""Characters of what a group is known by."""
 OTHER: Final = "other"
 """The id of what is counted together."""
 NO_MESSAGE: Final = "(no message)"
 _CODE: Final = re.compile(r"\[([^\[\]\s]{1,100})\] ")
-# What is longer or surer comes first: a date has numbers, an address has a path. Each expression
-# begins with something that is rare in text, or is anchored, and repeats single characters alone.
-_PARTS: Final = (
-    (re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>)\]]+", re.I), "<url>"),
-    (re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|`[^`]*`"), "<text>"),
-    (re.compile(r"(?<!\w)'[^']*'(?!\w)"), "<text>"),
-    (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), "<address>"),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.I), "<uuid>"),
-    (
-        re.compile(
-            r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\w)"
-            r"|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b"
-        ),
-        "<date>",
-    ),
-    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b"), "<address>"),
-    (re.compile(r"(?<![\w/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@%+~-]+){2,}[/\\]?"), "<path>"),
-    (re.compile(r"\b0x[0-9a-f]+\b", re.I), "<hex>"),
-    # Long ones with a digit: words of the letters a to f stay.
-    (re.compile(r"\b(?=[0-9a-f]{0,40}\d)[0-9a-f]{8,128}\b", re.I), "<id>"),
-    (re.compile(r"\b(?=[A-Za-z_-]{0,20}\d)[A-Za-z]{1,10}[-_]\d[\w-]*"), "<id>"),
-    (re.compile(r"(?<![\w<])[+-]?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?", re.I), "<number>"),
-)
-_SPACES: Final = re.compile(r"\s+")
+_ANNOUNCES: Final = re.compile(r"(?:\d+ validation errors? for \S.*|.*:\s*)")
+"""A first line that says nothing without the next ones: pydantic's, and whatever ends so."""
+NEXT_LINES: Final = 2
 
 
 def normalised(message: str) -> tuple[str | None, str]:
     """Return the code of a message, if it has one, and what its group is known by."""
-    first = message.lstrip().partition("\n")[0][:LONGEST]
-    found = _CODE.match(first)
-    text = first[found.end() :] if found else first
-    for pattern, word in _PARTS:
-        text = pattern.sub(word, text)
-    return found[1] if found else None, _SPACES.sub(" ", text).strip() or NO_MESSAGE
+    text = _first(message)
+    found = _CODE.match(text)
+    known_by = without_parts(text[found.end() :] if found else text)
+    return found[1] if found else None, known_by[:LONGEST] or NO_MESSAGE
+
+
+def _first(message: str) -> str:
+    lines = message[: 2 * LOOKED_AT].lstrip().splitlines()[: NEXT_LINES + 1]
+    if not lines:
+        return ""
+    announces = _ANNOUNCES.fullmatch(lines[0].partition(": ")[2] or lines[0])
+    return " ".join(lines if announces else lines[:1])[:LOOKED_AT]
 
 
 def group_id(code: str | None, message: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from worker.management.errors import ConflictError, ForbiddenError, NotFoundError
+from worker.management.errors import ConflictError, ForbiddenError, NotFoundError, named
 from worker.management.items.errors import QueueNotFoundError
 
 __all__ = [
@@ -45,7 +45,7 @@ class PrincipalNotFoundError(NotFoundError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"There is no role or user {name}, or this user may not see it. Names are"
+            f"There is no role or user {named(name)}, or this user may not see it. Names are"
             " case-sensitive.",
             {"name": name[:200]},
         )
@@ -55,9 +55,9 @@ class BreakerNotFoundError(NotFoundError):
     """There is no such breaker, or this user has no rights on its queues."""
 
     def __init__(self, name: str, queue: str | None, there: Sequence[str]) -> None:
-        where = "" if queue is None else f" for queue {queue}"
+        where = "" if queue is None else f" for queue {named(queue)}"
         super().__init__(
-            f"There is no breaker {name}{where} that a worker has brought, or this user has no"
-            f" rights on its queue; there are: {', '.join(there) or 'none'}.",
+            f"There is no breaker {named(name)}{where} that a worker has brought, or this user has"
+            f" no rights on its queue; there are: {', '.join(there) or 'none'}.",
             {"name": name[:200], "there": list(there)},
         )

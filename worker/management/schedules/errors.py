@@ -7,6 +7,7 @@ from worker.management.errors import (
     ForbiddenError,
     NotFoundError,
     ValidationError,
+    named,
 )
 
 
@@ -15,7 +16,7 @@ class ScheduleNotFoundError(NotFoundError):
 
     def __init__(self, name: str, where: str, there: Sequence[str]) -> None:
         super().__init__(
-            f"There is no schedule {name} {where}; there are: {', '.join(there) or 'none'}.",
+            f"There is no schedule {named(name)} {where}; there are: {', '.join(there) or 'none'}.",
             {"name": name[:200], "there": list(there)},
         )
 

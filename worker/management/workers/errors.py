@@ -1,8 +1,17 @@
 """What goes wrong with workers."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from worker.management.errors import ConflictError, ForbiddenError, NotFoundError, ValidationError
+from worker.management.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ValidationError,
+    named,
+)
+
+MOST_NAMED: Final = 20
 
 
 class WorkerNotFoundError(NotFoundError):
@@ -10,17 +19,36 @@ class WorkerNotFoundError(NotFoundError):
 
     def __init__(self, id: str) -> None:
         super().__init__(
-            f"There is no worker {id[:200]}, or this user has no rights on its queues; see:"
+            f"There is no worker {named(id)}, or this user has no rights on its queues; see:"
             " openiap-worker workers list.",
             {"id": id[:200]},
         )
 
 
+class OtherQueuesError(NotFoundError):
+    """A worker that was named does not work the queue that was named."""
+
+    def __init__(self, id: str, queue: str, queues: Sequence[str]) -> None:
+        works = ", ".join(sorted(queues)[:MOST_NAMED]) or "no queue"
+        super().__init__(
+            f"Worker {id} does not work queue {named(queue)}; it works: {works}.",
+            {"id": id, "queue": queue[:200], "queues": sorted(queues)},
+        )
+
+
+class NotLivingError(ConflictError):
+    """A worker that was named has ended, or is not heard of any more."""
+
+    def __init__(self, id: str, state: str) -> None:
+        super().__init__(f"Worker {id} takes no commands: it is {state}.", {"id": id})
+
+
 class NoWorkersError(NotFoundError):
     """No living worker is meant."""
 
-    def __init__(self) -> None:
-        super().__init__("No living worker is meant; see: openiap-worker workers list.")
+    def __init__(self, queue: str | None = None) -> None:
+        meant = "is meant" if queue is None else f"works queue {named(queue)} that this user sees"
+        super().__init__(f"No living worker {meant}; see: openiap-worker workers list.")
 
 
 class SteeringForbiddenError(ForbiddenError):

@@ -14,8 +14,10 @@ from worker.management.errors import AppError, ValidationError, said_by_openiap
 from worker.management.paging import PaginatedResponse
 from worker.management.workers.errors import (
     CommandValueError,
+    NotLivingError,
     NotSteerableError,
     NoWorkersError,
+    OtherQueuesError,
     SteeringForbiddenError,
     WorkerNotFoundError,
 )
@@ -127,6 +129,8 @@ class Workers:
         Raises:
             ValidationError: a value that cannot be.
             WorkerNotFoundError: a worker that was named is not there.
+            OtherQueuesError: it does not work the queue that was named.
+            NotLivingError: it has ended.
             NoWorkersError: no living worker is meant.
         """
         return WorkersSteerBatchResponse(
@@ -154,10 +158,21 @@ class Workers:
             ids = {worker.id for worker, _ in living}
             for id in filter.ids:
                 if id not in ids:
-                    raise WorkerNotFoundError(id)
+                    raise await self._why_not(id, filter.queue, now)
             if not living:
-                raise NoWorkersError
+                raise NoWorkersError(filter.queue)
             return await self._told(payload, [report for _, report in living], now)
+
+    async def _why_not(self, id: str, queue: str | None, now: datetime) -> AppError:
+        """Return why a worker that was named is none of those that are meant."""
+        found = await self._found(WorkerFilter.model_construct(ids=[id]), now)
+        if not found:
+            return WorkerNotFoundError(id)
+        worker, report, _ = found[0]
+        queues = [one.name for one in report.queues]
+        if queue is not None and queue not in queues:
+            return OtherQueuesError(id, queue, queues)
+        return NotLivingError(id, worker.state)
 
     async def _told(
         self,
