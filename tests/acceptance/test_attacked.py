@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.attacked import clocks
 from tests.acceptance.attacked.attack import HEAD, Aftermath, attacked, row
-from tests.acceptance.attacked.deeds import AFTER, BAD, CHAINED, FORKED, PLAIN
+from tests.acceptance.attacked.deeds import AFTER, BAD, CHAINED, FORKED, HUNG, PLAIN
 from tests.acceptance.attacked.history import histories
 from tests.acceptance.attacked.ledger import Books, Entry, judged
 from tests.acceptance.attacked.plan import KINDS, PER_MINUTE, SERVER, Attack, planned
@@ -77,6 +77,13 @@ def test_an_item_that_was_worked_once_is_in_order() -> None:
 )
 def test_what_must_not_be_is_found(entries: list[Entry], what: str) -> None:
     assert what in "; ".join(books_of(entries).faults())
+
+
+def test_an_attempt_whose_child_hung_is_told_apart() -> None:
+    entries = [NEW, HELD, changed(NEW, retries=1, error=f"forked {HUNG} of 45 s")]
+    assert "1 charged" in "; ".join(books_of(entries).faults())
+    books = books_of([changed(entry, queue=FORKED) for entry in entries])
+    assert (books.hung, books.charged) == (1, [])
 
 
 def test_another_may_send_the_state_that_is_left_and_nothing_else() -> None:

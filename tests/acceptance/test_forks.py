@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.acceptance.clients import CLIENTS, both_clients
@@ -29,6 +30,13 @@ COSTLY = [
         (" ProcessPoolExecutor", "", 6),
     ]
 ]
+
+
+def is_dead(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def worked(
@@ -119,3 +127,37 @@ async def test_handlers_that_close_the_standard_streams_close_no_link_and_no_log
 @pytest.mark.dear
 async def test_nor_do_they_with_the_official_client(tmp_path: Path) -> None:
     await closed(tmp_path, "official")
+
+
+@pytest.mark.dear
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who has an opened file")
+async def test_a_child_that_hangs_at_its_fork_keeps_neither_an_item_nor_a_dead_workers_name(
+    tmp_path: Path,
+) -> None:
+    async with Stage(tmp_path, client="native") as stage, stage.outsider() as outsider:
+        queues = ("hung-thread", "hung-process")
+        port = stage.port()
+        [kept.close() for kept in stage._ports]
+        plan = {"module": "tests.acceptance.hanging"}
+        settings = {**PATIENT, "lost_slots": "keep", "health_port": port}
+        worker = stage.worker("a", *queues, plan=plan, **settings)
+        await worker.started()
+        ids = {}
+        for queue in queues:
+            await outsider.queue(queue, maxretries=1)
+            ids[queue] = await outsider.push(queue, [{"bad": True}, {}])
+        for queue in queues:
+            await stage.settled(queue, ids[queue], WAIT)
+            found = {one["_id"]: one for one in await outsider.items(queue)}
+            assert [found[id]["state"] for id in ids[queue]] == ["failed", "successful"]
+            assert "was still running at its hard_timeout" in found[ids[queue][0]]["errormessage"]
+        # The child in the thread still has the lock, the port and the pipe of the log.
+        died = psutil.Process(worker.pid)
+        died.kill()
+        await until("dead", lambda: is_dead(died), WAIT)
+        again = stage.worker("a", *queues, plan=plan, **settings)
+        await again.started()
+        good = await outsider.push(queues[0], [{}])
+        await stage.settled(queues[0], good, WAIT)
+        again.terminate()
+        assert await again.ended(WAIT) == 0

@@ -207,9 +207,10 @@ class Daemon:
     async def _start(self) -> None:
         """Start part after part, each once what it needs is there; the stack ends them again."""
         settings, stack, workers = self.settings, self._stack, self._workers
+        # First: what an earlier life has left behind may hold the port as well.
+        state = await open_state(settings, stack, self._log)
         await self.telemetry.start(workers.on_the_loop)
         stack.push_async_callback(self.telemetry.stop)
-        state = await open_state(settings, stack, self._log)
         if state.trouble:
             self.telemetry.trouble(state.trouble)
         self._events.worker = state.worker_id

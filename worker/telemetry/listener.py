@@ -6,12 +6,13 @@ that whoever asks at once is answered, and each has little time and little memor
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
+from socket import AF_INET, AF_INET6, SHUT_RDWR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 from sys import platform
 from typing import Final, cast
 
@@ -83,6 +84,9 @@ class Listener:
             lambda: _Connection(self), sock=self._socket, backlog=BACKLOG
         )
         await self._ended.wait()
+        # A child that was forked and hangs still has the socket: so it ends in all copies.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(SHUT_RDWR)
         server.close()
         for connection in tuple(self._open):
             connection.end()

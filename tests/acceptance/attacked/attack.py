@@ -140,6 +140,7 @@ async def attacked(
         await asyncio.sleep(0)
         ledger, notes = read_ledger(stage.server.data), journal()
         after.books = judged(ledger, notes, pushed)
+        faults.done["hung children"] = after.books.hung
         after.histories = histories(after.books.faults(), ledger, notes, folder)
     after.done = faults.done + writers
     after.took = time.monotonic() - began

@@ -4,8 +4,8 @@ Only the wall clock is moved; the monotonic ones go on. A process reads the file
 once a second.
 
 The library takes a lock that forks know nothing of. Very rarely a child that is forked beside other
-threads waits for it for ever in ``pthread_cond_init``, before any Python runs in it, and its item
-stays in processing. A debugger tells; such a run says nothing of the worker.
+threads waits for it for ever in ``pthread_cond_init``, before any Python runs in it. The handlers'
+``hard_timeout`` ends such an item (``deeds.py``), and the attempt that it costs is told apart.
 """
 
 import os

@@ -20,6 +20,9 @@ PUSHED: Final = (PLAIN, CHAINED, KEYED, THREADED, FORKED)
 QUEUES: Final = (*PUSHED, AFTER, TICKED)
 BAD: Final = "this item is bad"
 FIRST_TIME: Final = "the first time"
+HUNG: Final = "was still running at its hard_timeout"
+SOFT, HARD = 40.0, 45.0
+"""Seconds; far more than any fault lasts. A child may hang for ever (``clocks.py``)."""
 WAYS: Final = (
     ("os.fork", "exit", 3),
     ("os.fork", "return", 0),
@@ -107,13 +110,13 @@ def with_children(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     return ended(item, run, **done)
 
 
-@handler(THREADED, concurrency=2)
+@handler(THREADED, concurrency=2, timeout=SOFT, hard_timeout=HARD)
 def threaded(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     """In a thread."""
     return with_children(payload, item)
 
 
-@handler(FORKED, concurrency=2, process=True)
+@handler(FORKED, concurrency=2, process=True, timeout=SOFT, hard_timeout=HARD)
 def forked(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     """In a process."""
     return with_children(payload, item)

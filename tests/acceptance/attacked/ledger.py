@@ -23,6 +23,7 @@ from tests.acceptance.attacked.deeds import (
     CHAINED,
     FIRST_TIME,
     FORKED,
+    HUNG,
     PUSHED,
     THREADED,
 )
@@ -36,6 +37,7 @@ SHOWN: Final = 5
 PUT_BACK: Final = " put back by "
 COSTS: Final = (FIRST_TIME, PUT_BACK)
 """What may cost an attempt: the handler's own error, or that its worker died or was cut off."""
+CHILDREN: Final = (FORKED, THREADED)
 FIELDS: Final = "item, wiq, state, retries, lastrun, owner, writer, error, payload"
 _NEW: Final = (
     "new.id, new.wiq, new.state, new.retries, new.lastrun, new.userid, new.modifiedbyid,"
@@ -118,6 +120,8 @@ class Books:
     runs: int = 0
     repeats: int = 0
     followed: int = 0
+    hung: int = 0
+    """Attempts that ended at their ``hard_timeout``, as a child of theirs hung."""
     lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     overwritten: list[str] = field(default_factory=list)
@@ -190,7 +194,9 @@ def _judge_item(
             books.overwritten.append(f"{name} went back to attempt {entry.retries + 1}")
         if entry.state == "processing" and before.state == "new":
             popped = entry
-        if entry.retries > before.retries and not any(why in entry.error for why in COSTS):
+        if entry.retries > before.retries and HUNG in entry.error and first.queue in CHILDREN:
+            books.hung += 1
+        elif entry.retries > before.retries and not any(why in entry.error for why in COSTS):
             books.charged.append(f"{name}: {entry.error[:300]}")
         if _taken_away(before, entry):
             books.overwritten.append(f"{name} was handed back by somebody who did not have it")
@@ -210,7 +216,7 @@ def _judge_item(
         books.wrong.append(f"{name} should have failed")
     elif closed.run not in ends:
         books.wrong.append(f"{name} has the result of {closed.run or 'no run'}, which never ended")
-    elif first.queue in (FORKED, THREADED) and closed.payload.get("code") != first.payload["code"]:
+    elif first.queue in CHILDREN and closed.payload.get("code") != first.payload["code"]:
         books.wrong.append(f"{name} saw {closed.payload.get('code')} of its child")
 
 

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import ctypes
 import http.client
 import importlib.util
 import json
+import os
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -256,6 +260,25 @@ class Observer(threading.Thread):
             self.ready = get(self.health, "/readyz")
         finally:
             self.release.set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+def test_the_port_is_free_again_although_a_hung_copy_has_the_socket() -> None:
+    first = Health("127.0.0.1", 0, metrics=MetricsPage(Counts()))
+    first.start()
+    port, library = first.port, ctypes.PyDLL(None)
+    child = library.fork()  # no hook of Python's runs in it
+    while child == 0:
+        library.pause()
+    try:
+        first.stop()
+        second = Health("127.0.0.1", port, metrics=MetricsPage(Counts()))
+        second.start()
+        assert get(second, "/livez")[0] == 200
+        second.stop()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 async def test_livez_is_red_within_six_seconds_and_names_who_blocks(health: Health) -> None:

@@ -1,14 +1,17 @@
 """A lock that one process holds on a file for as long as it lives; the system frees it at death."""
 
+import contextlib
 import hashlib
 import os
 import platform
 import sys
+import time
 import uuid
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from worker.engine.outbox.forked_copies import end_copies
 from worker.errors import StateError
 from worker.forks import in_children
 
@@ -20,7 +23,8 @@ else:
 _LOCKED_BYTE: Final = 4096
 """Windows keeps others from reading what is locked, so the pid at the start stays outside."""
 
-
+FREED_WITHIN: Final = 2.0
+"""Seconds until the system has taken a lock from a process that was killed."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -54,7 +58,7 @@ class LockFile:
         except OSError as error:
             raise StateError(f"The lock {path} cannot be opened: {error.strerror}.") from error
         try:
-            _lock(descriptor)
+            _lock_or_free(descriptor, path)
         except OSError:
             holder = _holder(path)
             os.close(descriptor)
@@ -87,6 +91,26 @@ class LockFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _lock_or_free(descriptor: int, path: Path) -> None:
+    """Lock the file, without waiting for any process that lives.
+
+    Raises:
+        OSError: another process has the lock.
+    """
+    try:
+        _lock(descriptor)
+    except OSError:
+        if not end_copies(path):
+            raise
+        until = time.monotonic() + FREED_WITHIN
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                _lock(descriptor)
+                return
+            time.sleep(0.005)
+        raise
 
 
 def mark_of(path: Path) -> str:

@@ -4,6 +4,7 @@ python lives.py SCENE FOLDER [ARGUMENT…]
 """
 
 import asyncio
+import ctypes
 import os
 import resource
 import signal
@@ -95,6 +96,19 @@ async def forked(folder: Path) -> None:
         signal.pause()
     say(str(child))
     die()
+
+
+async def copied(folder: Path, then: str) -> None:
+    """A child that hangs before any Python runs in it: it still has all that the worker has."""
+    await opened(folder)
+    library = ctypes.PyDLL(None)
+    child = library.fork()
+    while child == 0:
+        library.pause()
+    say(str(child))
+    if then == "dies":
+        die()
+    await asyncio.Event().wait()
 
 
 async def full_disk(folder: Path) -> None:

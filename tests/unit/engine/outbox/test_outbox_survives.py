@@ -3,10 +3,14 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from worker.engine.outbox import outbox as outbox_room
@@ -139,6 +143,29 @@ async def test_a_forked_child_does_not_hold_a_dead_workers_outbox(
         await outbox.close()
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who has an opened file")
+async def test_a_hung_copy_of_a_dead_worker_is_ended_and_one_of_a_living_worker_is_not(
+    tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
+    for then in ("lives", "dies"):
+        process = begin("copied", then)
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        try:
+            if then == "lives":
+                with pytest.raises(Locked, match=rf"pid {process.pid} "):
+                    await open_outbox(tmp_path)
+                assert child.is_running()
+                process.kill()
+            process.wait(60)
+            outbox = await open_outbox(tmp_path)
+            await outbox.close()
+            assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 async def test_a_dead_siblings_rows_are_adopted(tmp_path: Path, live: Callable[..., str]) -> None:
