@@ -5,7 +5,9 @@ What became of each item is noted in the journal when its block was left.
 """
 
 import asyncio
+import contextlib
 import os
+import signal
 import threading
 from typing import Any
 
@@ -16,9 +18,11 @@ from worker.settings import Settings, load
 
 def main(plan: dict[str, Any]) -> int:
     """Take items until somebody ends this process."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = load(plan["settings"], environment={}).settings
     if plan["take"] == "async":
-        asyncio.run(on_a_loop(settings, plan["queues"]))
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(on_a_loop(settings, plan["queues"]))
     else:
         blocking(settings, plan["queues"])
     return 0

@@ -110,6 +110,27 @@ async def test_a_link_that_breaks_while_a_block_is_left_costs_nothing(
 
 
 @pytest.mark.dear
+async def test_a_program_that_is_told_to_end_gives_its_item_back(tmp_path: Path) -> None:
+    """As the page has it: SIGTERM raises, as Ctrl-C does."""
+
+    async def body(client: str, folder: Path) -> None:
+        async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
+            await outsider.queue(HANDLING, maxretries=5)
+            stage.points.arm(HANDLING)
+            program = stage.worker("a", HANDLING, plan={"take": "async"})
+            await program.started()
+            await outsider.push(HANDLING, [{}])
+            await until("it is in its block", lambda: stage.points.reached(HANDLING), WAIT)
+            program.terminate()
+            assert await program.ended(WAIT) == 0
+            (document,) = await outsider.items(HANDLING)
+            assert (document["state"], document["retries"]) == ("new", 0)
+            assert [note["state"] for note in stage.journal.notes("left")] == []
+
+    await with_both(body, tmp_path)
+
+
+@pytest.mark.dear
 async def test_items_of_lost_pops_are_taken_after_unclaimed_after(tmp_path: Path) -> None:
     async def body(client: str, folder: Path) -> None:
         async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
