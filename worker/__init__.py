@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from worker.app.router import Router
     from worker.app.schedule import schedule
     from worker.app.signature import Resource
+    from worker.engine.pulling.connect import connect
     from worker.errors import ApplicationError, BusinessError, LostItem, Outage, Retry, Skip
     from worker.item.context import in_namespace
     from worker.item.item import Item
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
     from worker.item.origin import DeadLetter, Origin
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
+    from worker.item.taken import TakenItem
     from worker.openiap.batch import batch
     from worker.openiap.client import Client
-    from worker.producer.connect import client, connect
+    from worker.producer.connect import client
     from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
+    from worker.producer.taking import NoItem
     from worker.producer.topics import Message
     from worker.state.cached import cached
     from worker.state.events import StreamEvent
@@ -67,6 +70,7 @@ __all__ = [
     "LostItem",
     "Message",
     "Never",
+    "NoItem",
     "NoProducer",
     "Origin",
     "Outage",
@@ -79,6 +83,7 @@ __all__ = [
     "Skip",
     "State",
     "StreamEvent",
+    "TakenItem",
     "__version__",
     "batch",
     "cached",
@@ -117,6 +122,7 @@ _ROOMS: Final = {
     "worker.app.router": "Router",
     "worker.app.schedule": "schedule",
     "worker.app.signature": "Resource",
+    "worker.engine.pulling.connect": "connect",
     "worker.errors": "ApplicationError BusinessError LostItem Outage Retry Skip",
     "worker.item.context": "in_namespace",
     "worker.item.item": "Item",
@@ -124,10 +130,12 @@ _ROOMS: Final = {
     "worker.item.origin": "DeadLetter Origin",
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
+    "worker.item.taken": "TakenItem",
     "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",
-    "worker.producer.connect": "client connect",
+    "worker.producer.connect": "client",
     "worker.producer.producer": "ItemFailed NoProducer Producer Pushed ResultTimeout",
+    "worker.producer.taking": "NoItem",
     "worker.producer.topics": "Message",
     "worker.state.cached": "cached",
     "worker.state.events": "StreamEvent",

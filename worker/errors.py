@@ -89,6 +89,11 @@ class Skip(WorkerError):
     """Nothing is to be done for this item: it ends as successful with its payload unchanged."""
 
 
+class GivenBack(WorkerError):
+    """The item goes back to its queue and costs no attempt; what ``release`` of an item that was
+    taken comes to."""
+
+
 class Outage(ApplicationError):
     """A system is away, and its breaker is to open at once: nothing is popped that needs it.
 

@@ -10,7 +10,7 @@ import resource
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -63,9 +63,10 @@ class Accident:
 class Held:
     """A stage with one item held at each point."""
 
-    def __init__(self, stage: Stage, accident: Accident) -> None:
+    def __init__(self, stage: Stage, accident: Accident, **plan: Any) -> None:
         self.stage = stage
-        plan = {"limit": DISK} if accident.full_disk else {}
+        if accident.full_disk:
+            plan["limit"] = DISK
         settings = {"unclaimed_after": 20} if accident.late else {}
         self.worker = stage.worker(
             "a",
@@ -239,10 +240,24 @@ async def test_nothing_is_lost_wherever_something_dies(
     await with_both(body, tmp_path)
 
 
-async def one_accident(accident: Accident, client: str, folder: Path, cells: Cells) -> None:
+@pytest.mark.dear
+@pytest.mark.parametrize(
+    ("accident", "take", "client"),
+    [(ACCIDENTS[0], "async", "official"), (ACCIDENTS[1], "sync", "native")],
+    ids=["killed-async", "taken-over-sync"],
+)
+async def test_nothing_is_lost_wherever_a_program_that_takes_items_dies(
+    accident: Accident, take: str, client: str, tmp_path: Path
+) -> None:
+    await one_accident(accident, client, tmp_path, {}, take=take)
+
+
+async def one_accident(
+    accident: Accident, client: str, folder: Path, cells: Cells, **plan: Any
+) -> None:
     """Hold the items, let it happen, compare the books."""
     async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
-        held = Held(stage, accident)
+        held = Held(stage, accident, **plan)
         await held.hold(outsider)
         await accident.happen(held)
         found = {}

@@ -3,7 +3,8 @@
 The plan: ``settings`` (overrides by name), ``module`` (with the handlers), ``points`` (a folder),
 ``limit`` (bytes that a file may grow to: a full disk), ``version`` (what it says that it is),
 ``measure`` (a file for figures of memory and counts every second), ``hand_back`` (seconds for the
-last messages of a stop: a machine that halts just then would leave them to the next life).
+last messages of a stop: a machine that halts just then would leave them to the next life), ``take``
+(it is a program that takes items, ``take.py``).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from tests.acceptance import nextversion
+from tests.acceptance import nextversion, take
 from tests.acceptance.points import Points, install
 from worker.app.registry import load_modules
 from worker.engine import shutdown
@@ -102,6 +103,9 @@ def main() -> int:
         install(Points(Path(plan["points"])))
     if plan.get("limit"):  # as on a full disk; Python ignores the signal that comes with it
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan["limit"], resource.RLIM_INFINITY))
+    if plan.get("take"):
+        threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+        return take.main(plan)
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     factory = None
     if find_spec("uvloop") is not None:  # as ``openiap-worker run`` does

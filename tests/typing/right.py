@@ -1,6 +1,7 @@
 """What the type checkers must infer; read by ``tests/unit/test_typing.py``, never run."""
 
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Literal, TypedDict, assert_type
 
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from worker import (
     Router,
     State,
     StreamEvent,
+    TakenItem,
     batch,
     cached,
     connect,
@@ -103,6 +105,28 @@ def shared_in_blocking_code(openiap: sync.OpenIAP) -> None:
     assert_type(openiap.publish("orders.1.paid", {}), str)
     with openiap.state.lock("l") as held:
         assert_type(held.number, int)
+
+
+async def taken(producer: Producer, openiap: sync.OpenIAP) -> None:
+    async with producer.take("invoices", wait="30s", timeout=None) as item:
+        assert_type(item, TakenItem)
+        assert_type(item.payload_as(Invoice), Invoice)
+        assert_type(item.state, Literal["", "successful", "failed", "new", "lost"])
+        assert_type(await item.files["a"].path(), Path)
+        assert_type(await item.push(book, Invoice(number="1"), delay="1h"), str)
+        item.fail(ValueError("broken"))
+    async for one in producer.items("invoices", wait=None):
+        assert_type(one, TakenItem)
+        async with one as same:
+            assert_type(same, TakenItem)
+    with openiap.take("invoices") as blocking:
+        assert_type(blocking, sync.TakenItem)
+        assert_type(blocking.files["a"].path(), Path)
+        assert_type(blocking.push("archive", {"a": 1}), str)
+    for each in openiap.items("invoices"):
+        assert_type(each, sync.TakenItem)
+    with sync.connect() as connected:
+        assert_type(connected, sync.OpenIAP)
 
 
 async def calls(item: Item, client: Client, producer: Producer) -> None:

@@ -74,6 +74,16 @@ async def tests(worker_test: WorkerTest) -> None:
     del kind
 
 
+async def taken(producer: Producer) -> None:
+    async with producer.take("invoices", wait=None) as item:
+        item.push("archive", payload=1)  # wrong
+        await item.push(book, Booking(voucher="1"))  # wrong
+        item.fail(3)  # wrong
+        item.payload_as(Row).numbr  # wrong
+    with producer.take("invoices"):  # wrong
+        pass
+
+
 def script() -> None:
     with sync.connect() as openiap:
         openiap.push(book, Booking(voucher="1"))  # wrong

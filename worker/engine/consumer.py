@@ -99,6 +99,9 @@ class Consumer:
         """Why the last pop did not work, or ""; for readiness."""
         self.last_pop = time.monotonic()
         """When a pop was last answered, or the queue could not be popped; for readiness."""
+        self.on_vain: Callable[[OpenIAPError | None, float], None] = lambda error, began: None
+        """Told of each pop that brought nothing: why, or None for an empty queue; and when it
+        began (``time.monotonic``)."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._held = rules.held
@@ -257,11 +260,12 @@ class Consumer:
             if not number:
                 self.wakeup.clear()
             finished, looked = self._finished, datetime.now(UTC)
-            in_all = self._finished_in_all()
+            in_all, began = self._finished_in_all(), time.monotonic()
             try:
                 found = await self._pop()
             except OpenIAPError as error:
                 self._more.found_none()
+                self.on_vain(error, began)
                 trouble = await self._wait_after(error, trouble)
                 continue
             trouble, self.trouble = TROUBLE_FIRST, ""
@@ -270,6 +274,7 @@ class Consumer:
                 self._more.found()
             else:
                 self._more.found_none()
+                self.on_vain(None, began)
             if number and (found or self._once):
                 self.wakeup.wake()  # the first goes on, or could not tell the end until now
             if found or number:

@@ -20,6 +20,7 @@ from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.learnt_rate import LearntRate
 from worker.engine.outbox.state_dir import open_state, taken
+from worker.engine.queue_workers import QueueWorkers
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
@@ -92,6 +93,11 @@ class Daemon:
         """Once it has begun."""
         self._yielded: NameTaken | None = None
         """Set once this worker ends because another one has its name."""
+
+    @property
+    def workers(self) -> QueueWorkers:
+        """What works its queues."""
+        return self._workers
 
     @property
     def working(self) -> bool:

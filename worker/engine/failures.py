@@ -1,7 +1,8 @@
 """Failures: what an item ends as, for now or for good, when its handler has raised.
 
 1. The worker's own fault, a full disk say, hands the item back without an attempt (``faults.py``),
-   and its queue rests (``shortages.py``).
+   and its queue rests (``shortages.py``). A program that gives its item back (``pulling/``) has it
+   handed back, too.
 2. An error that says that a system is away hands it back, too, unless it has said so often enough
    while others found that system there (``breakers/``).
 3. Else the error, the attempt and the handler's policy decide (``item/outcome.py``); an attempt
@@ -21,7 +22,7 @@ from worker.engine.faults import fault_behind
 from worker.engine.in_flight import Running
 from worker.engine.outbox.spool import Spool, SpooledFiles
 from worker.engine.shortages import Shortages
-from worker.errors import Skip
+from worker.errors import GivenBack, Skip
 from worker.item.error_chain import class_of, label_of
 from worker.item.outcome import Outcome, failure, released, spent, with_facts
 from worker.openiap.errors import OpenIAPError
@@ -69,6 +70,8 @@ class Failures:
 
     async def weighed(self, running: Running, error: Exception, files: SpooledFiles) -> Outcome:
         """Return the outcome of an error, once it is known whose fault it is."""
+        if isinstance(error, GivenBack):
+            return released(str(error))
         unserved = await self._unserved(running, error, files)
         if unserved is not None:
             return unserved

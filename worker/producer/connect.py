@@ -1,7 +1,7 @@
 """``connect`` and ``client``: pushing and OpenIAP's whole API for programs that are no workers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Checks, Producer, current_producer
 from worker.producer.sender import ClientSender
+from worker.producer.taking import Pulls
 from worker.settings import Settings, load
 from worker.state.current import CurrentState, current_state, waiting_for
 from worker.telemetry.log import Log
@@ -20,35 +21,26 @@ from worker.telemetry.log import Log
 
 @asynccontextmanager
 async def connect(
-    settings: Settings | None = None, *, contracts: Checks | None = None, **values: Any
+    settings: Settings | None = None,
+    *,
+    contracts: Checks | None = None,
+    pulling: Callable[[Settings], Pulls] | None = None,
+    **values: Any,
 ) -> AsyncIterator[Producer]:
-    """Sign in and push from inside ``async with``::
-
-        async with connect() as producer:
-            pushed = await book_invoice.push(Invoice(number="4711", amount=12))
-            booking = await pushed.result(timeout="1m")
-
-    The link comes back by itself after a break, and calls wait for their turn under the server's
-    rate limit. Where pushes happen in other tasks than the one that entered (a web application),
-    pass ``via=producer``.
+    """Sign in and push from inside ``async with``; see ``worker.connect``.
 
     Args:
-        settings: ready ones; else they are collected as for the worker: the environment,
-            ``config/worker.toml``, defaults.
-        contracts: what every push is held to; see ``worker.Contracts``.
-        values: settings by name, for example ``url="ws://localhost:3000"``.
-
-    Raises:
-        SettingsError: no URL, no credentials, or an unknown setting.
-        AccessDenied: the server refuses the credentials.
+        pulling: makes what takes items, of the settings; without it nothing can be taken.
     """
     chosen = settings or load(values).settings
     async with client(chosen) as pooled:
+        pulls = None if pulling is None else pulling(chosen)
         producer = Producer(
             ClientSender(pooled, chosen.namespace),
             checks=contracts,
             client=pooled,
             namespace=chosen.namespace,
+            pulls=pulls,
         )
         token = current_producer.set(producer)
         wait = waiting_for(asyncio.get_running_loop())
@@ -58,6 +50,8 @@ async def connect(
         finally:
             current_producer.reset(token)
             current_state.reset(state)
+            if pulls is not None:
+                await pulls.close()
 
 
 @asynccontextmanager

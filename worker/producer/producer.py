@@ -27,6 +27,7 @@ from worker.item.push import Fields, PushArguments, PushManyArguments, Target, p
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
+from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Items, Pulls, Taking, wanted
 from worker.producer.topics import Message, Topics, TopicSubscription
 from worker.state.state import State
 from worker.telemetry.spans import sending
@@ -121,6 +122,7 @@ class Producer:
         checks: contracts that every push is held to.
         client: over which it pushes, where it does so over one.
         namespace: the setting of that name, for ``state``.
+        pulls: pops items for ``take`` and ``items``.
     """
 
     def __init__(
@@ -130,11 +132,13 @@ class Producer:
         checks: Checks | None = None,
         client: Client | None = None,
         namespace: str = "",
+        pulls: Pulls | None = None,
     ) -> None:
         self.sender: Final = sender
         self._checks = checks
         self._client = client
         self._namespace = namespace
+        self._pulls = pulls
         self._state: State | None = None
         self._topics: Topics | None = None
 
@@ -162,6 +166,56 @@ class Producer:
         if self._state is None:
             self._state = State(self.client, self._namespace)
         return self._state
+
+    @property
+    def pulls(self) -> Pulls:
+        """Who pops items for ``take`` and ``items``.
+
+        Raises:
+            NoProducer: nobody does.
+        """
+        if self._pulls is None:
+            raise NoProducer(
+                "Items cannot be taken over this connection: use `async with worker.connect(…):`."
+            )
+        return self._pulls
+
+    def take(
+        self, queue: str, *, wait: Duration | None = WAIT, timeout: Duration | None = TIMEOUT
+    ) -> Taking:
+        """Take one item of a queue, with the promises that a worker gives::
+
+            async with producer.take("invoices", wait="30s", timeout="5m") as item:
+                item.result = await book(item.payload)
+
+        Left quietly it is successful; an error decides as in a handler. ``BusinessError``,
+        ``ApplicationError``, ``Retry`` and ``Skip`` end with the block, all others go on.
+
+        Args:
+            wait: for an item: seconds, or text; 0 looks once, None waits for ever.
+            timeout: past this the block is stopped, and the item an application error.
+
+        Raises:
+            NoItem: none came, on entering; QueueNotFound, RightsMissing: none can.
+            ValueError: a time that is none.
+            NoProducer: see ``pulls``.
+        """
+        return Taking(self.pulls, wanted(queue, wait, timeout))
+
+    def items(
+        self, queue: str, *, wait: Duration | None = UNTIL_EMPTY, timeout: Duration | None = TIMEOUT
+    ) -> Items:
+        """Take items one after another: ``async for item in producer.items("invoices"):``; going on
+        to the next one says that the last one is done.
+
+        Args:
+            wait: the loop ends when none came for so long; 0 is the end of the queue, None never.
+            timeout: of each item; its own ``async with item:`` is what can be stopped.
+
+        Raises:
+            NoItem: the queue could not be looked at, in the loop; else as ``take``.
+        """
+        return Items(self.pulls, wanted(queue, wait, timeout))
 
     async def publish(
         self, topic: str, message: Any, metadata: Mapping[str, Any] | None = None

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 
 from worker.durations import Duration
 from worker.errors import WorkerError
@@ -36,8 +36,10 @@ from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import JsonObject
 from worker.producer.blocking_client import BlockingClient, off_the_loop
 from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
+from worker.producer.blocking_taking import BlockingItems, BlockingTaking
 from worker.producer.connect import connect as connect_async
 from worker.producer.producer import Checks, Producer, Pushed, whole
+from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Pulls, wanted
 from worker.producer.topics import Message
 from worker.settings import Settings
 from worker.state.current import CurrentState, current_state
@@ -88,13 +90,20 @@ class OpenIAP:
 
     Args:
         settings, contracts, values: as for ``worker.connect``.
+        pulling: makes what takes items; without it nothing can be taken.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, contracts: Checks | None = None, **values: Any
+        self,
+        settings: Settings | None = None,
+        *,
+        contracts: Checks | None = None,
+        pulling: Callable[[Settings], Pulls] | None = None,
+        **values: Any,
     ) -> None:
         self._settings = settings
         self._contracts = contracts
+        self._pulling = pulling
         self._values = values
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -108,7 +117,7 @@ class OpenIAP:
         """What is shared with the fleet: values, streams, locks, counters; each call waits."""
         self._before: Token[CurrentState | None] | None = None
 
-    def __enter__(self) -> "OpenIAP":
+    def __enter__(self) -> Self:
         self.open()
         self._before = current_state.set(CurrentState(self.present_state(), self.wait))
         return self
@@ -168,7 +177,7 @@ class OpenIAP:
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         async with connect_async(
-            self._settings, contracts=self._contracts, **self._values
+            self._settings, contracts=self._contracts, pulling=self._pulling, **self._values
         ) as producer:
             self._producer = producer
             started.set()
@@ -201,6 +210,21 @@ class OpenIAP:
         patterns."""
         work = self._present().subscribe(topics, off_the_loop(callback))
         return BlockingTopicSubscription(self, self.wait(work))
+
+    def take(
+        self, queue: str, *, wait: Duration | None = WAIT, timeout: Duration | None = TIMEOUT
+    ) -> BlockingTaking:
+        """Take one item of a queue: ``with openiap.take("invoices") as item:``; see
+        ``Producer.take``. Past its time the block is stopped in its thread, at the next instruction
+        of Python's there."""
+        return BlockingTaking(self._present().pulls, wanted(queue, wait, timeout))
+
+    def items(
+        self, queue: str, *, wait: Duration | None = UNTIL_EMPTY, timeout: Duration | None = TIMEOUT
+    ) -> BlockingItems:
+        """Take items one after another: ``for item in openiap.items("invoices"):``; see
+        ``Producer.items``."""
+        return BlockingItems(self._present().pulls, wanted(queue, wait, timeout))
 
     def batch(
         self, calls: Iterable[Callable[[Client], Awaitable[T]]], *, at_once: int = AT_ONCE
@@ -358,10 +382,3 @@ class OpenIAP:
         pushes = pushes_to(target, payloads, options)
         read = whole if isinstance(target, str) else target.reader()
         return [BlockingPushed(one, self) for one in self.wait(producer.send(pushes, read))]
-
-
-def connect(
-    settings: Settings | None = None, *, contracts: Checks | None = None, **values: Any
-) -> OpenIAP:
-    """Return a connection to use in ``with``; arguments as for ``worker.connect``."""
-    return OpenIAP(settings, contracts=contracts, **values)

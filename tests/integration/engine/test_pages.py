@@ -287,6 +287,35 @@ async def test_blocking_code(client, start, load) -> None:
         assert await asyncio.to_thread(module.script) == 42
 
 
+async def test_one_item_is_taken(client, load) -> None:
+    _, module = load("pulling: One item")
+    await create_queue(client, "bills-page")
+    for amount in (5, 0):
+        await client.push_workitem("bills-page", {"number": "1", "amount": amount})
+    async with asyncio.timeout(100):
+        assert {await module.book_one(), await module.book_one()} == {"successful", "failed"}
+    one, two = await until_finished(client, "bills-page", 2)
+    assert {one["payload"].get("voucher"), two["payload"].get("voucher")} == {"V-1", None}
+
+
+async def test_items_are_taken_one_after_another(client, load) -> None:
+    _, module = load("pulling: One after another")
+    await create_queue(client, "bills-page")
+    for amount in (5, 0, 6):
+        await client.push_workitem("bills-page", {"amount": amount})
+    async with asyncio.timeout(100):
+        assert await module.book_all() == 11
+
+
+async def test_a_robot_takes_items(client, load) -> None:
+    _, module = load("pulling: Blocking code")
+    await create_queue(client, "bills-page")
+    for amount in (5, 0):
+        await client.push_workitem("bills-page", {"number": "1", "amount": amount})
+    async with asyncio.timeout(100):
+        assert sorted(await asyncio.to_thread(module.robot)) == ["failed", "successful"]
+
+
 async def test_the_whole_api_from_anywhere(client, load) -> None:
     _, module = load("clients: OpenIAP's whole API, from anywhere")
     await client.insert_one("people", {"name": "Ada", "box": "B-12"})

@@ -1,0 +1,174 @@
+"""A block of a program, as the engine sees it: what its item is, its time, and how it was left.
+
+1. The handler of the item waits for the end of the block (``outcome``).
+2. Past its time the item is asked to stop, and so is the thread of a block that blocks.
+3. A block that does not end then is given up: its item is written back with where the block is, and
+   what it still says counts no more.
+"""
+
+import asyncio
+import concurrent.futures
+import ctypes
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from worker.durations import text as duration_text
+from worker.engine.delivery.delivery import Delivered
+from worker.engine.execution.stacks import stack_of_thread
+from worker.errors import GivenBack, TimeLimitExceeded, WorkerError
+from worker.item.item import Item
+from worker.item.taken import Ending, Fate
+from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL
+from worker.producer.taking import Wanted
+from worker.uptime import uptime
+
+T = TypeVar("T")
+
+GRACE: Final = 10.0
+"""Seconds that a block is given to end once it was stopped."""
+FATES: Final[dict[str, Fate]] = {SUCCESSFUL: "successful", FAILED: "failed", NEW: "new"}
+
+
+class Stopped(BaseException):
+    """Raised inside a block that is past its time; each block has a class of its own."""
+
+
+class PulledBlock:
+    """One block; a ``worker.item.taken.Block``.
+
+    It lives on the engine's loop; what ``Block`` names may be called from anywhere.
+
+    Args:
+        item: as the engine works it.
+        wanted: who waited for it.
+    """
+
+    def __init__(self, item: Item, wanted: Wanted) -> None:
+        self._item = item
+        self.wanted: Final = wanted
+        self.entered = False
+        """Whether it has an end of its own, which is to be waited for."""
+        self._began = uptime()
+        self._loop = asyncio.get_running_loop()
+        self._left: asyncio.Future[Ending] = self._loop.create_future()
+        self._fate: concurrent.futures.Future[Fate] = concurrent.futures.Future()
+        self._over = False
+        self._mutex = threading.Lock()
+        self._in_thread = False
+        self._stopped: type[Stopped] | None = None
+
+    @property
+    def item(self) -> Item:
+        """The item as the engine works it."""
+        return self._item
+
+    @property
+    def left(self) -> float | None:
+        """Seconds of its time."""
+        limit = self.wanted.timeout
+        return None if limit is None else max(0.0, limit - (uptime() - self._began))
+
+    def enter(self, *, thread: bool) -> None:
+        """The block begins; one that is begun past its time is not stopped, and given up."""
+        with self._mutex:
+            self.entered = True
+            self._in_thread = thread
+
+    def leave(self) -> type[BaseException] | None:
+        """It is not stopped from now on; returns what it was stopped with, if it was."""
+        with self._mutex:
+            if self._in_thread and self._stopped is not None:
+                _raise_in(self.wanted.thread, None)  # one that has not struck yet
+            self._in_thread = False
+            return self._stopped
+
+    def over_there(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Run a coroutine on the engine's loop.
+
+        Raises:
+            WorkerError: the item is out of this block's hands.
+        """
+        if self._over:
+            work.close()
+            raise WorkerError(f"item {self._item.id} is out of this block's hands")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def end(self, ending: Ending) -> "concurrent.futures.Future[Fate]":
+        """Say how it was left, the first time; what became of the item then."""
+        try:
+            self._loop.call_soon_threadsafe(self._end, ending)
+        except RuntimeError:  # the loop is closed: what is known of the item is on disk
+            self._tell("")
+        return self._fate
+
+    def too_long(self) -> TimeLimitExceeded:
+        """Return the error of a block that was stopped past its time."""
+        limit = duration_text(self.wanted.timeout or 0)
+        return TimeLimitExceeded(f"its block ran longer than its timeout of {limit}")
+
+    async def outcome(self) -> Any:
+        """Wait until the block was left; return its result.
+
+        Raises:
+            GivenBack: the item was released.
+            TimeLimitExceeded: the block did not end in time.
+            BaseException: what it was left with.
+        """
+        try:
+            ending = await self._ending()
+        finally:
+            self._over = True
+        if ending.released is not None:
+            raise GivenBack(ending.released)
+        if ending.error is not None:
+            raise ending.error
+        return ending.result
+
+    def delivered(self, task: "asyncio.Task[Delivered]") -> None:
+        """The engine is done with the item."""
+        if task.cancelled() or task.exception() is not None:
+            self._tell("")
+            return
+        delivered = task.result()
+        lost = delivered.result in ("fenced", "gone")
+        self._tell("lost" if lost else FATES.get(delivered.state, ""))
+
+    async def _ending(self) -> Ending:
+        if await self._ended_within(self.wanted.timeout):
+            return self._left.result()
+        self._item.stop()
+        self._stop_thread()
+        if await self._ended_within(GRACE):
+            return self._left.result()
+        error = self.too_long()
+        error.stack = stack_of_thread(self.wanted.thread)
+        raise error
+
+    async def _ended_within(self, limit: float | None) -> bool:
+        done, _ = await asyncio.wait({self._left}, timeout=limit)
+        return bool(done)
+
+    def _stop_thread(self) -> None:
+        """Stop a block that blocks its thread, at the next instruction of Python's there."""
+        with self._mutex:
+            if self._in_thread and self._stopped is None:
+                self._stopped = type("Stopped", (Stopped,), {})
+                _raise_in(self.wanted.thread, self._stopped)
+
+    def _end(self, ending: Ending) -> None:
+        if not self._left.done():
+            self._left.set_result(ending)
+
+    def _tell(self, fate: Fate) -> None:
+        if not self._fate.done():
+            self._fate.set_result(fate)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise an error in a thread at its next instruction, where CPython can; None takes back one
+    that was not raised yet."""
+    api = getattr(ctypes, "pythonapi", None)
+    if api is not None:
+        given = None if error is None else ctypes.py_object(error)
+        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
