@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, over
 from worker.app.inline import run_inline
 from worker.app.options import Handler
 from worker.app.payload import check_files, item_name, payload_json, reader_of
-from worker.item.item import (
-    AsyncItemFirst,
-    AsyncItemOnly,
-    AsyncPayloadFirst,
-    ItemFirst,
-    ItemOnly,
-    PayloadFirst,
-)
+from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
+from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.new_item import Push
 from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
 from worker.openiap.client import Client
@@ -89,6 +83,16 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def push(
+        self: Target[AsyncFieldFirst[T]], payload: Fields, **options: Unpack[PushVia]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: Target[FieldFirst[T]], payload: Fields, **options: Unpack[PushVia]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
         self: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
@@ -131,6 +135,18 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def push_many(
+        self: Target[AsyncFieldFirst[T]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyVia],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: Target[FieldFirst[T]], payloads: Sequence[Fields], **options: Unpack[PushManyVia]
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
         self: Target[AsyncPayloadFirst[M, T]], payloads: Sequence[M], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
@@ -168,6 +184,16 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
     @overload
     async def run(
         self: Target[ItemFirst[M, T]], payload: M, **options: Unpack[RunArguments]
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: Target[AsyncFieldFirst[T]], payload: Fields, **options: Unpack[RunArguments]
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: Target[FieldFirst[T]], payload: Fields, **options: Unpack[RunArguments]
     ) -> T: ...
 
     @overload

@@ -338,7 +338,9 @@ class Runner:
         self.durations.add(running.ran)
         item, workitem = call.item, running.workitem
         changed = item.payload_shown or self._registered.signature.shares_payload
-        if result is None and workitem.text and not changed:
+        # A child has put it under its field already.
+        wrap = self._registered.signature.wraps and self._options.execution != "process"
+        if result is None and workitem.text and not changed and not wrap:
             outcome = UNCHANGED
         else:
             running.large = running.large or is_large(result)
@@ -350,6 +352,7 @@ class Runner:
                 handler=self._name,
                 stored=workitem.text,
                 untouched=not changed,
+                wrap=wrap,
             )
         if outcome.kind != "successful":
             running.failed_as = "InvalidResult"

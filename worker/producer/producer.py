@@ -13,14 +13,8 @@ from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
 from worker.item.error_text import coded
-from worker.item.item import (
-    AsyncItemFirst,
-    AsyncItemOnly,
-    AsyncPayloadFirst,
-    ItemFirst,
-    ItemOnly,
-    PayloadFirst,
-)
+from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
+from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sender, Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
@@ -230,6 +224,24 @@ class Producer:
     @overload
     async def push(
         self,
+        target: Target[AsyncFieldFirst[T]],
+        /,
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self,
+        target: Target[FieldFirst[T]],
+        /,
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self,
         target: Target[AsyncPayloadFirst[M, T]],
         /,
         payload: M,
@@ -298,6 +310,24 @@ class Producer:
         target: Target[ItemFirst[M, T]],
         /,
         payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[AsyncFieldFirst[T]],
+        /,
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[FieldFirst[T]],
+        /,
+        payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
     ) -> list[Pushed[T]]: ...
 

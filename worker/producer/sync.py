@@ -21,14 +21,8 @@ from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from worker.durations import Duration
 from worker.errors import WorkerError
-from worker.item.item import (
-    AsyncItemFirst,
-    AsyncItemOnly,
-    AsyncPayloadFirst,
-    ItemFirst,
-    ItemOnly,
-    PayloadFirst,
-)
+from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
+from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.batch import AT_ONCE, batch
 from worker.openiap.client import Client
@@ -266,6 +260,19 @@ class OpenIAP:
 
     @overload
     def push(
+        self,
+        target: Target[AsyncFieldFirst[T]],
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> BlockingPushed[T]: ...
+
+    @overload
+    def push(
+        self, target: Target[FieldFirst[T]], payload: Fields, **options: Unpack[PushArguments]
+    ) -> BlockingPushed[T]: ...
+
+    @overload
+    def push(
         self, target: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
@@ -321,6 +328,22 @@ class OpenIAP:
         self,
         target: Target[ItemFirst[M, T]],
         payloads: Sequence[M],
+        **options: Unpack[PushManyArguments],
+    ) -> list[BlockingPushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: Target[AsyncFieldFirst[T]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[BlockingPushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: Target[FieldFirst[T]],
+        payloads: Sequence[Fields],
         **options: Unpack[PushManyArguments],
     ) -> list[BlockingPushed[T]]: ...
 

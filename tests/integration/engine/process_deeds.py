@@ -70,3 +70,9 @@ def sorted_out(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     assert item.dead_letter is not None
     assert "openiap_worker" not in {**payload, **item.payload}
     return {"of": item.dead_letter.id, "because": item.dead_letter.message}
+
+
+@handler("lengths", process=True, concurrency=1)
+def length(text: str) -> int:
+    """Take a field, and give a number."""
+    return len(text)

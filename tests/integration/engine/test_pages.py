@@ -279,6 +279,14 @@ async def test_pushing_from_elsewhere(client, start, load) -> None:
         assert await module.program() == ["V-1", "BAD_AMOUNT", "invoices-page", "V-5"]
 
 
+async def test_fields_as_parameters(client, start, load) -> None:
+    application, module = load("handlers: Fields as parameters")
+    await create_queue(client, "bookings-page")
+    await start(application)
+    async with asyncio.timeout(100):
+        assert await module.program() == "V-1: 5 x 1"
+
+
 async def test_blocking_code(client, start, load) -> None:
     application, module = load("blocking: Scripts, notebooks, Django")
     await create_queue(client, "rows-page")
