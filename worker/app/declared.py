@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, over
 
 from worker.app.inline import run_inline
 from worker.app.options import Handler
-from worker.app.payload import check_files, item_name, payload_json, reader_of
+from worker.app.payload import check_files, item_name, payload_json, reader_of, unique_key
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.new_item import Push
@@ -239,7 +239,12 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
             stored = payload_json(self, payload)
             chosen = options
             if self.options.item_name is not None and not options.name:
-                chosen = replace(options, name=item_name(self, stored))
+                chosen = replace(chosen, name=item_name(self, stored))
+            if self.options.unique is not None and options.unique is None:
+                key, held_while = unique_key(self, stored), options.unique_while
+                if key is not None and held_while is None:
+                    held_while = self.options.unique_while
+                chosen = replace(chosen, unique=key, unique_while=held_while)
             found.append(chosen.push(self.options.queue, stored))
         check_files(self, [Path(path).name for path in options.files])
         return found

@@ -74,21 +74,50 @@ def item_name(handler: Handler[..., Any], stored: JsonObject) -> str:
     function = handler.options.item_name
     if function is None:
         return ""
-    kind = pushed_kind(handler.function, stored)
-    value = stored if kind is None or not validates(kind) else form_of(kind).read(stored)
-    try:
-        name = function(value)
-    except Exception as error:  # a user's function may raise anything
-        raise ContractError(
-            f"The name of an item of {handler.name} raised {type(error).__name__}:"
-            f" {clip(text_of(error), MOST_OF_A_NAME)}"
-        ) from error
+    name = _asked(handler, stored, function, "name of an item")
     if not isinstance(name, str) or not name.strip():
         raise ContractError(
             f"The name of an item of {handler.name} is {clip(repr(name), MOST_OF_A_NAME)};"
             " allowed: text"
         )
     return clip(name, MOST_OF_A_NAME)
+
+
+def unique_key(handler: Handler[..., Any], stored: JsonObject) -> str | None:
+    """Return the unique key of a push with this payload, by its handler's own function.
+
+    Raises:
+        ContractError: the function raised, or returned no key.
+    """
+    function = handler.options.unique
+    key = None if function is None else _asked(handler, stored, function, "unique key")
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)
+    if key is not None and not isinstance(key, str):
+        raise ContractError(
+            f"The unique key of {handler.name} is {clip(repr(key), MOST_OF_A_NAME)}; allowed: text,"
+            " a whole number, or None"
+        )
+    return key
+
+
+def _asked(
+    handler: Handler[..., Any], stored: JsonObject, function: Callable[[Any], Any], what: str
+) -> Any:
+    """Return what a user's function says of a payload.
+
+    Raises:
+        ContractError: it raised.
+    """
+    kind = pushed_kind(handler.function, stored)
+    value = stored if kind is None or not validates(kind) else form_of(kind).read(stored)
+    try:
+        return function(value)
+    except Exception as error:  # a user's function may raise anything
+        raise ContractError(
+            f"The {what} of {handler.name} raised {type(error).__name__}:"
+            f" {clip(text_of(error), MOST_OF_A_NAME)}"
+        ) from error
 
 
 def name_if_it_fits(handler: Handler[..., Any], payload: Any) -> str:

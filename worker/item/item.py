@@ -353,7 +353,8 @@ class Item:
             target: a handler (the payload is checked against its model) or a queue's name.
             payload: the new item's.
             options: ``name``, ``priority``, ``delay``, ``at``, ``namespace``, ``headers``,
-                ``unique``, ``unique_for``, ``unique_update``, as for ``handler.push``.
+                ``unique``, ``unique_for``, ``unique_update``, ``unique_while``, as for
+                ``handler.push``.
 
         Returns:
             The id that the new item will have; with ``unique`` another one's item may have the key

@@ -208,7 +208,13 @@ def _unique(found: object) -> Unique:
     key, hold = text_of(stored.get("key")), duration_of(stored.get("hold", 0.0))
     if not key or hold is None:
         raise ValueError("a follow-up item whose unique key cannot be read")
-    return Unique(key, hold, stored.get("update") is True)
+    return Unique(
+        key,
+        hold,
+        stored.get("update") is True,
+        text_of(stored.get("namespace")),
+        stored.get("waiting") is True,
+    )
 
 
 def chosen_id(seed: str, at: datetime) -> str:
