@@ -4,7 +4,7 @@ The types of payload and result are those of the handler's own signature: the pa
 parameter (the second where the first is the ``Item``), the result is what it returns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
@@ -14,12 +14,13 @@ from worker.app.options import Handler
 from worker.app.payload import check_files, item_name, payload_json, reader_of, unique_key
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
-from worker.item.new_item import Push
+from worker.item.new_item import Push, Sent
 from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
-from worker.producer.producer import Producer, Pushed, producer_for
+from worker.producer.producer import Producer, producer_for
+from worker.producer.pushed import Pushed
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -221,6 +222,25 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
             Exception: whatever the handler raises.
         """
         return await run_inline(self, payload_json(self, payload), **options)
+
+    @overload
+    def pushed(
+        self: Target[Callable[..., Coroutine[Any, Any, T]]], id: str, *, via: Producer | None = None
+    ) -> Pushed[T]: ...
+
+    @overload
+    def pushed(
+        self: Target[Callable[..., T]], id: str, *, via: Producer | None = None
+    ) -> Pushed[T]: ...
+
+    def pushed(self, id: str, *, via: Producer | None = None) -> Pushed[Any]:
+        """Return a handle on an item of this handler that was pushed before, by its id.
+
+        Raises:
+            NoProducer: nobody here can ask for it.
+        """
+        sent = Sent(id, existing=True)
+        return Pushed(sent, self.options.queue, producer_for(via).sender, self.reader())
 
     async def _push(self, payloads: Sequence[Any], options: PushManyVia) -> list[Pushed[Any]]:
         chosen: dict[str, Any] = dict(options)

@@ -37,6 +37,8 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
+from worker.errors import BusinessError
+from worker.item.cancelled import CODE, cancelled_because
 from worker.item.context import current_namespace
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
@@ -216,6 +218,10 @@ class Runner:
             handler=name,
             worker=self._worker_id,
         )
+        cancelled = cancelled_because(workitem.errormessage, workitem.errorsource, workitem.retries)
+        if cancelled:  # while it ran, before it was handed back
+            running.failed_as = CODE
+            raise _Refused(Outcome("business", None, f"[{CODE}] {cancelled}"))
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
@@ -325,6 +331,10 @@ class Runner:
         except Exception as error:  # whatever a handler raises is its item's end
             running.stage = "delivering"
             self._drop_attachments(call.item)
+            if running.cancelled:
+                cancelled = BusinessError(running.cancelled, code=CODE)
+                cancelled.__cause__ = error
+                return self._failures.outcome(running, cancelled)
             return await self._failures.weighed(running, error, files)
         finally:
             running.stage = "delivering"

@@ -14,7 +14,8 @@ from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import NEW, SUCCESSFUL, Workitem
-from worker.producer.producer import Producer, Pushed
+from worker.producer.producer import Producer
+from worker.producer.pushed import Pushed
 from worker.producer.sender import ClientSender
 from worker.state.cells import COLLECTION
 
