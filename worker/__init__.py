@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from worker.openiap.batch import batch
     from worker.openiap.client import Client
     from worker.producer.connect import client
-    from worker.producer.producer import ItemFailed, NoProducer, Producer, Pushed, ResultTimeout
+    from worker.producer.producer import NoProducer, Producer, ResultTimeout
+    from worker.producer.pushed import ItemFailed, Pushed
     from worker.producer.taking import NoItem
     from worker.producer.topics import Message
     from worker.state.cached import cached
@@ -134,7 +135,8 @@ _ROOMS: Final = {
     "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",
     "worker.producer.connect": "client",
-    "worker.producer.producer": "ItemFailed NoProducer Producer Pushed ResultTimeout",
+    "worker.producer.producer": "NoProducer Producer ResultTimeout",
+    "worker.producer.pushed": "ItemFailed Pushed",
     "worker.producer.taking": "NoItem",
     "worker.producer.topics": "Message",
     "worker.state.cached": "cached",

@@ -9,26 +9,23 @@
 Whatever is refused here would fail item after item, or tick after tick.
 """
 
-import inspect
-import typing
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
-from types import NoneType
-from typing import Any, Final, Literal, get_args, get_origin
-
-from pydantic import BaseModel
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from worker.app.breaker import Breaker
 from worker.app.options import Handler
 from worker.app.payload import check_files, item_name, payload_json
+from worker.app.payload_types import cannot_be_kept
+from worker.app.payload_types import shown as _shown
 from worker.app.registry import Registered, Registry, chosen
 from worker.app.schedule_options import Schedule
-from worker.app.signature import members_of
 from worker.errors import HandlerError
 from worker.item.push import ContractError
 
-KEPT: Final = "a pydantic model, a dataclass, a dict with text keys, or None"
-ANYTHING: Final = (Any, object, None, NoneType)
+KEPT: Final = (
+    "a pydantic model, a dataclass, a dict with text keys, text, a number, a list and the like, or"
+    " None"
+)
 
 
 def checked(handlers: Sequence[Handler[..., Any]], queues: Sequence[str] = ()) -> Registry:
@@ -70,12 +67,12 @@ def check_breakers(registry: Iterable[Registered]) -> None:
 
 
 def check_result(registered: Registered) -> None:
-    """Refuse a result type of which no value could be laid over a payload.
+    """Refuse a result type of which no value has a JSON form.
 
     Raises:
         HandlerError: it is one, or has one among its alternatives.
     """
-    unkept = _unkept(registered.signature.returns)
+    unkept = cannot_be_kept(registered.signature.returns)
     if unkept is not None:
         raise HandlerError(
             f"Handler {registered.name}: its result of type {_shown(unkept)} cannot be kept on the"
@@ -117,39 +114,3 @@ def check_schedule(handler: Handler[..., Any], schedule: Schedule) -> None:
             item_name(handler, payload_json(handler, payload))
     except ContractError as error:
         raise HandlerError(f"Handler {handler.name}: schedule {schedule.name}: {error}") from None
-
-
-def _unkept(kind: Any) -> Any:
-    """Return the type in a declared result that can be kept by none of its values, or None. What
-    cannot be told, as of a type variable or a base class, is left to the items."""
-    for member in members_of(kind):
-        origin = get_origin(member) or member
-        if origin in (Awaitable, Coroutine):  # of a def that returns one
-            inner = _unkept(get_args(member)[-1]) if get_args(member) else None
-            if inner is not None:
-                return inner
-        elif origin is Literal:
-            if any(value is not None for value in get_args(member)):
-                return member
-        elif not _may_be_object(origin, get_args(member)):
-            return member
-    return None
-
-
-def _may_be_object(origin: Any, arguments: tuple[Any, ...]) -> bool:
-    if any(origin is one for one in ANYTHING) or not isinstance(origin, type):
-        return True
-    if issubclass(origin, Mapping):
-        key = arguments[0] if len(arguments) == 2 else str
-        return not isinstance(key, type) or key is object or issubclass(key, str)
-    if issubclass(origin, BaseModel) or is_dataclass(origin) or typing.is_typeddict(origin):
-        return True
-    if inspect.isabstract(origin) or getattr(origin, "_is_protocol", False):
-        # Of Python's own, like Sequence, no value is an object, save for what Mapping has as well.
-        return origin.__module__ != "collections.abc" or issubclass(Mapping, origin)
-    below = () if origin.__module__ == "builtins" else type.__subclasses__(origin)
-    return any(_may_be_object(one, ()) for one in below)
-
-
-def _shown(kind: Any) -> str:
-    return str(kind) if get_args(kind) else getattr(kind, "__name__", None) or str(kind)

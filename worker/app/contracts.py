@@ -19,10 +19,13 @@ from pydantic import PydanticInvalidForJsonSchema, PydanticUserError
 
 from worker.app.options import Handler
 from worker.app.payload import missing_file
-from worker.app.signature import payload_kind, validates
+from worker.app.payload_types import awaited_kind, kept_in_field, validates
+from worker.app.registry import Registered
+from worker.app.signature import Signature, pushed_kind
 from worker.errors import HandlerError
 from worker.item.metadata import KEY
 from worker.item.new_item import Push
+from worker.item.outcome import RESULT
 from worker.item.push import ContractError
 from worker.item.type_form import form_of
 from worker.openiap.workitem import JsonObject
@@ -31,23 +34,34 @@ FORMAT: Final = "openiap-worker/1"
 ANY_OBJECT: Final[JsonObject] = {"type": "object"}
 
 
-def contracts_of(handlers: Iterable[Handler[..., Any]]) -> JsonObject:
+def contracts_of(handlers: Iterable[Handler[..., Any] | Registered]) -> JsonObject:
     """Return the contracts of an application, by queue.
+
+    Args:
+        handlers: as a registry has them, which knows what lifespans provide, or alone.
 
     Raises:
         HandlerError: a payload or a result that JSON Schema cannot describe.
     """
-    queues = {one.options.queue: contract_of(one) for one in handlers}
+    queues = {}
+    for one in handlers:
+        if isinstance(one, Registered):
+            queues[one.queue] = contract_of(one.handler, one.signature)
+        else:
+            queues[one.options.queue] = contract_of(one)
     return {"contracts": FORMAT, "queues": {name: queues[name] for name in sorted(queues)}}
 
 
-def contract_of(handler: Handler[..., Any]) -> JsonObject:
+def contract_of(handler: Handler[..., Any], signature: Signature | None = None) -> JsonObject:
     """Return the contract of one handler.
+
+    Args:
+        signature: its own, where that is known.
 
     Raises:
         HandlerError: a payload or a result that JSON Schema cannot describe.
     """
-    kind = payload_kind(handler.function)
+    kind = pushed_kind(handler.function) if signature is None else signature.payload
     payload = (
         ANY_OBJECT
         if kind is None or not validates(kind)
@@ -73,7 +87,13 @@ def _result(handler: Handler[..., Any]) -> JsonObject:
         ) from error
     if "return" not in hints:
         return ANY_OBJECT
-    return _schema(handler, hints["return"], mode="serialization", what="result")
+    kind = awaited_kind(hints["return"])
+    schema = _schema(handler, kind, mode="serialization", what="result")
+    if not kept_in_field(kind):
+        return schema
+    definitions = schema.pop("$defs", None)
+    kept: JsonObject = {"type": "object", "properties": {RESULT: schema}, "required": [RESULT]}
+    return kept if definitions is None else {**kept, "$defs": definitions}
 
 
 def _schema(handler: Handler[..., Any], kind: Any, *, mode: Any, what: str) -> JsonObject:

@@ -4,28 +4,23 @@ The types of payload and result are those of the handler's own signature: the pa
 parameter (the second where the first is the ``Item``), the result is what it returns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from worker.app.inline import run_inline
 from worker.app.options import Handler
-from worker.app.payload import check_files, item_name, payload_json, reader_of
-from worker.item.item import (
-    AsyncItemFirst,
-    AsyncItemOnly,
-    AsyncPayloadFirst,
-    ItemFirst,
-    ItemOnly,
-    PayloadFirst,
-)
-from worker.item.new_item import Push
+from worker.app.payload import check_files, item_name, payload_json, reader_of, unique_key
+from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
+from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
+from worker.item.new_item import Push, Sent
 from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
-from worker.producer.producer import Producer, Pushed, producer_for
+from worker.producer.producer import Producer, producer_for
+from worker.producer.pushed import Pushed
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -89,6 +84,16 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def push(
+        self: Target[AsyncFieldFirst[T]], payload: Fields, **options: Unpack[PushVia]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self: Target[FieldFirst[T]], payload: Fields, **options: Unpack[PushVia]
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
         self: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[PushVia]
     ) -> Pushed[T]: ...
 
@@ -127,6 +132,18 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
     @overload
     async def push_many(
         self: Target[ItemFirst[M, T]], payloads: Sequence[M], **options: Unpack[PushManyVia]
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: Target[AsyncFieldFirst[T]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyVia],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self: Target[FieldFirst[T]], payloads: Sequence[Fields], **options: Unpack[PushManyVia]
     ) -> list[Pushed[T]]: ...
 
     @overload
@@ -172,6 +189,16 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
     @overload
     async def run(
+        self: Target[AsyncFieldFirst[T]], payload: Fields, **options: Unpack[RunArguments]
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self: Target[FieldFirst[T]], payload: Fields, **options: Unpack[RunArguments]
+    ) -> T: ...
+
+    @overload
+    async def run(
         self: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[RunArguments]
     ) -> T: ...
 
@@ -196,6 +223,25 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         """
         return await run_inline(self, payload_json(self, payload), **options)
 
+    @overload
+    def pushed(
+        self: Target[Callable[..., Coroutine[Any, Any, T]]], id: str, *, via: Producer | None = None
+    ) -> Pushed[T]: ...
+
+    @overload
+    def pushed(
+        self: Target[Callable[..., T]], id: str, *, via: Producer | None = None
+    ) -> Pushed[T]: ...
+
+    def pushed(self, id: str, *, via: Producer | None = None) -> Pushed[Any]:
+        """Return a handle on an item of this handler that was pushed before, by its id.
+
+        Raises:
+            NoProducer: nobody here can ask for it.
+        """
+        sent = Sent(id, existing=True)
+        return Pushed(sent, self.options.queue, producer_for(via).sender, self.reader())
+
     async def _push(self, payloads: Sequence[Any], options: PushManyVia) -> list[Pushed[Any]]:
         chosen: dict[str, Any] = dict(options)
         producer = producer_for(chosen.pop("via", None))
@@ -213,7 +259,12 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
             stored = payload_json(self, payload)
             chosen = options
             if self.options.item_name is not None and not options.name:
-                chosen = replace(options, name=item_name(self, stored))
+                chosen = replace(chosen, name=item_name(self, stored))
+            if self.options.unique is not None and options.unique is None:
+                key, held_while = unique_key(self, stored), options.unique_while
+                if key is not None and held_while is None:
+                    held_while = self.options.unique_while
+                chosen = replace(chosen, unique=key, unique_while=held_while)
             found.append(chosen.push(self.options.queue, stored))
         check_files(self, [Path(path).name for path in options.files])
         return found

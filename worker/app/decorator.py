@@ -10,12 +10,13 @@ from worker.app.callables import as_function
 from worker.app.declared import DeclaredHandler
 from worker.app.events import EventFunction, checked
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
-from worker.app.options import Execution, HandlerOptions, KeyFunction, NameFunction
+from worker.app.options import Execution, HandlerOptions, KeyFunction, NameFunction, UniqueFunction
 from worker.app.rate import Rate, rate_of
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import HandlerError, name_of
 from worker.item.retry import Retrying, RetryPolicy, RetryRules, retry_policy
+from worker.item.unique import HELD_WHILE, HeldWhile
 
 DEFAULT_CONCURRENCY: Final[Mapping[Execution, int]] = {"async": 8, "thread": 4, "process": 1}
 DEFAULT_TIMEOUT: Final = 3600.0
@@ -51,6 +52,8 @@ def handler(
     keep_failed: Duration | None = None,
     name: NameFunction | None = None,
     breakers: Sequence[Breaker] = (),
+    unique: UniqueFunction | None = None,
+    unique_while: HeldWhile | None = None,
 ) -> Callable[[F], DeclaredHandler[F]]:
     """Declare a function as the handler of a work item queue.
 
@@ -90,6 +93,11 @@ def handler(
             it is pushed without a name: ``name=lambda invoice: f"Invoice {invoice.number}"``.
         breakers: of the systems that it needs: while one is away nothing of the queue is popped;
             see ``Breaker``.
+        unique: a function of the validated payload that returns the unique key of a push to this
+            handler that is given none; None for an item that may be there several times. Pushes by
+            the queue's name and schedules know nothing of it.
+        unique_while: ``waiting``: such a key is held until the item is worked; else, until it has
+            ended.
 
     Raises:
         HandlerError: an option that cannot be; the text names the handler, the option, its value
@@ -151,6 +159,8 @@ def handler(
             keep_failed=_duration(called, "keep_failed", keep_failed),
             item_name=_item_name(called, name),
             breakers=breakers_of(called, breakers),
+            unique=_unique(called, unique, unique_while),
+            unique_while=unique_while,
         )
         return DeclaredHandler(plain, options)
 
@@ -191,6 +201,22 @@ def _item_name(called: str, name: NameFunction | None) -> NameFunction | None:
             " name=lambda payload: payload.number."
         )
     return name
+
+
+def _unique(
+    called: str, unique: UniqueFunction | None, held_while: str | None
+) -> UniqueFunction | None:
+    if unique is not None and (not callable(unique) or inspect.iscoroutinefunction(unique)):
+        raise HandlerError(
+            f"Handler {called}: unique = {unique!r}; allowed: a plain function of the payload, for"
+            " example unique=lambda payload: payload.number."
+        )
+    if held_while is not None and (unique is None or held_while not in HELD_WHILE):
+        raise HandlerError(
+            f"Handler {called}: unique_while = {held_while!r}; allowed:"
+            f" {', '.join(map(repr, HELD_WHILE))}, beside unique."
+        )
+    return unique
 
 
 def _concurrency(name: str, given: int | None, execution: Execution) -> int:

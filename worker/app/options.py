@@ -12,12 +12,16 @@ from worker.app.middleware import Middleware
 from worker.app.rate import Rate
 from worker.app.schedule_options import Schedule
 from worker.item.retry import RetryPolicy
+from worker.item.unique import HeldWhile
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 KeyFunction = Callable[[Any], str | int]
 """From a validated payload to what must not run at the same time."""
+
+UniqueFunction = Callable[[Any], str | int | None]
+"""From a validated payload to the unique key of a push without one; None for none."""
 
 NameFunction = Callable[[Any], str]
 """From a validated payload to what people call the item."""
@@ -50,6 +54,8 @@ class HandlerOptions:
         schedules: what is pushed for it by the clock.
         item_name: from the validated payload to the name of an item that is pushed without one.
         breakers: of the systems that it needs.
+        unique: from the validated payload to the unique key of a push that is given none.
+        unique_while: until when such a key is held.
     """
 
     queue: str
@@ -75,6 +81,8 @@ class HandlerOptions:
     schedules: tuple[Schedule, ...] = ()
     item_name: NameFunction | None = None
     breakers: tuple[Breaker, ...] = ()
+    unique: UniqueFunction | None = None
+    unique_while: HeldWhile | None = None
 
 
 class Handler(Generic[P, R]):

@@ -13,11 +13,13 @@ from typing import Any, Final, get_origin, get_type_hints
 from pydantic import AliasChoices, AliasPath, BaseModel, PydanticUserError, ValidationError
 
 from worker.app.options import Handler
-from worker.app.signature import hints_of, members_of, payload_kind, validates
+from worker.app.payload_types import awaited_kind, kept_in_field, members_of, validates
+from worker.app.signature import hints_of, pushed_kind
 from worker.item.bounded_read import problems
 from worker.item.error_text import clip, problems_of, text_of
 from worker.item.files import shown_names
 from worker.item.json_form import NotJson, json_form, typed_form
+from worker.item.outcome import RESULT
 from worker.item.push import ContractError, json_object
 from worker.item.type_form import TypeForm, form_of
 from worker.openiap.workitem import JsonObject
@@ -32,7 +34,7 @@ def payload_json(handler: Handler[..., Any], payload: Any) -> JsonObject:
     Raises:
         ContractError: it does not fit, or would not come back as it is; the text names the field.
     """
-    kind = payload_kind(handler.function)
+    kind = pushed_kind(handler.function, payload)
     if kind is None or not validates(kind):
         return json_object(payload, handler.name)
     try:
@@ -72,21 +74,50 @@ def item_name(handler: Handler[..., Any], stored: JsonObject) -> str:
     function = handler.options.item_name
     if function is None:
         return ""
-    kind = payload_kind(handler.function)
-    value = stored if kind is None or not validates(kind) else form_of(kind).read(stored)
-    try:
-        name = function(value)
-    except Exception as error:  # a user's function may raise anything
-        raise ContractError(
-            f"The name of an item of {handler.name} raised {type(error).__name__}:"
-            f" {clip(text_of(error), MOST_OF_A_NAME)}"
-        ) from error
+    name = _asked(handler, stored, function, "name of an item")
     if not isinstance(name, str) or not name.strip():
         raise ContractError(
             f"The name of an item of {handler.name} is {clip(repr(name), MOST_OF_A_NAME)};"
             " allowed: text"
         )
     return clip(name, MOST_OF_A_NAME)
+
+
+def unique_key(handler: Handler[..., Any], stored: JsonObject) -> str | None:
+    """Return the unique key of a push with this payload, by its handler's own function.
+
+    Raises:
+        ContractError: the function raised, or returned no key.
+    """
+    function = handler.options.unique
+    key = None if function is None else _asked(handler, stored, function, "unique key")
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)
+    if key is not None and not isinstance(key, str):
+        raise ContractError(
+            f"The unique key of {handler.name} is {clip(repr(key), MOST_OF_A_NAME)}; allowed: text,"
+            " a whole number, or None"
+        )
+    return key
+
+
+def _asked(
+    handler: Handler[..., Any], stored: JsonObject, function: Callable[[Any], Any], what: str
+) -> Any:
+    """Return what a user's function says of a payload.
+
+    Raises:
+        ContractError: it raised.
+    """
+    kind = pushed_kind(handler.function, stored)
+    value = stored if kind is None or not validates(kind) else form_of(kind).read(stored)
+    try:
+        return function(value)
+    except Exception as error:  # a user's function may raise anything
+        raise ContractError(
+            f"The {what} of {handler.name} raised {type(error).__name__}:"
+            f" {clip(text_of(error), MOST_OF_A_NAME)}"
+        ) from error
 
 
 def name_if_it_fits(handler: Handler[..., Any], payload: Any) -> str:
@@ -126,7 +157,8 @@ def missing_file(patterns: Iterable[str], names: Iterable[str]) -> str:
 
 def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
     """Return what makes a handler's result of the payload that its item ended with."""
-    kind = hints_of(handler.function).get("return")
+    kind = awaited_kind(hints_of(handler.function).get("return"))
+    wrapped = kept_in_field(kind)
 
     def read(payload: JsonObject) -> Any:
         if kind is None:
@@ -134,7 +166,7 @@ def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
         if kind is type(None):
             return None
         try:
-            return _result(kind, payload)
+            return _kept(kind, payload) if wrapped else _result(kind, payload)
         except PydanticUserError as error:
             raise ContractError(
                 f"The result of {handler.name} cannot be read: {error.message}"
@@ -145,6 +177,15 @@ def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
             ) from None
 
     return read
+
+
+def _kept(kind: Any, payload: JsonObject) -> Any:
+    """Read a result that is kept under ``result``; one that was skipped is None where that fits.
+
+    Raises:
+        ValidationError: it does not fit.
+    """
+    return form_of(kind).read(payload.get(RESULT))
 
 
 def _result(kind: Any, payload: JsonObject) -> Any:

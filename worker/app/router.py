@@ -10,10 +10,11 @@ from worker.app.declared import DeclaredHandler
 from worker.app.decorator import handler, texts
 from worker.app.events import EventFunction
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
-from worker.app.options import Handler, KeyFunction, handlers_in
+from worker.app.options import Handler, KeyFunction, UniqueFunction, handlers_in
 from worker.durations import Duration
 from worker.errors import HandlerError
 from worker.item.retry import Retrying, RetryPolicy, RetryRules
+from worker.item.unique import HeldWhile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +42,8 @@ class HandlerArguments(TypedDict, total=False):
     keep: Duration | None
     keep_failed: Duration | None
     breakers: Sequence[Breaker]
+    unique: UniqueFunction | None
+    unique_while: HeldWhile | None
 
 
 class Router:

@@ -1,21 +1,26 @@
 """What a handler's parameters ask for, found out once at start.
 
-Parameters are injected by type: the payload (a pydantic model, dataclass, TypedDict, or dict), the
-``Item``, the ``Client``, the ``State``, what a lifespan provides, and per-item resources. What does
-not fit is refused with the parameter's name and what would.
+1. Parameters are injected by type: the payload (a pydantic model, dataclass, TypedDict, or dict),
+   the ``Item``, the ``Client``, the ``State``, what a lifespan provides, and per-item resources.
+2. Where more than one is left for the payload, or one that is no object's, each is the payload's
+   field of its name (``payload_fields.py``).
+3. What does not fit is refused with the parameter's name and what would.
 """
 
-import dataclasses
 import inspect
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
-from pydantic import BaseModel
-
+from worker.app.payload_fields import OfPayload, of_payload, payload_of_fields
+from worker.app.payload_types import (
+    is_payload,
+    kept_in_field,
+    members_of,
+    mentions_payload,
+    validates,
+)
 from worker.errors import HandlerError, name_of
 from worker.item.item import Item
 from worker.item.type_form import TypeForm, form_of
@@ -24,12 +29,13 @@ from worker.openiap.workitem import JsonObject
 from worker.state.state import State
 
 FITTING: Final = (
-    "a payload (pydantic model, dataclass, TypedDict or dict), Item, Client, State,"
-    " a type that a lifespan provides, or Annotated[TYPE, Resource(FACTORY)]"
+    "a payload (pydantic model, dataclass, TypedDict or dict) or fields of it (str, int, list and"
+    " the like), Item, Client, State, a type that a lifespan provides, or"
+    " Annotated[TYPE, Resource(FACTORY)]"
 )
 FITTING_AROUND: Final = "Item, Client, State, or a type that a lifespan provides"
 
-Source = Literal["payload", "item", "client", "state", "resource"]
+Source = Literal["payload", "field", "item", "client", "state", "resource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,16 @@ class Signature:
         parameters: in order.
         validator: validates the payload; None where the handler takes it as a dict, or not at all.
         returns: the declared return type, or None.
+        payload: the type of the payload; None where the handler takes none. Of several parameters
+            it is a dataclass with their names.
+        wraps: whether results are kept under ``result``.
     """
 
     parameters: tuple[Parameter, ...]
     validator: TypeForm | None
     returns: Any
+    payload: Any = None
+    wraps: bool = False
 
     def payload_for(self, payload: JsonObject, *, large: bool | None = None, text: str = "") -> Any:
         """Validate the payload for the handler.
@@ -116,6 +127,8 @@ class Signature:
         for parameter in self.parameters:
             if parameter.source == "payload":
                 values[parameter.name] = payload
+            elif parameter.source == "field":
+                values[parameter.name] = getattr(payload, parameter.name)
             elif parameter.source == "item":
                 values[parameter.name] = item
             elif parameter.source == "client":
@@ -139,15 +152,16 @@ def signature_of(
         resources: the types that the application provides.
 
     Raises:
-        HandlerError: a parameter that nothing fits, or two payloads.
+        HandlerError: a parameter that nothing fits.
     """
     try:
         hints = get_type_hints(function, include_extras=True)
     except Exception as error:  # an annotation is code, which may raise anything
         raise HandlerError(f"Handler {name}: its annotations cannot be read: {error}.") from error
     parameters: list[Parameter] = []
-    doubtful: list[str] = []
-    for parameter in inspect.signature(function).parameters.values():
+    free: list[inspect.Parameter] = []
+    declared = inspect.signature(function).parameters
+    for parameter in declared.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise HandlerError(
                 f"Handler {name}: parameter *{parameter.name} cannot be filled; allowed: {FITTING}."
@@ -157,33 +171,52 @@ def signature_of(
                 f"Handler {name}: parameter {parameter.name} is positional-only;"
                 " handlers are called by keyword."
             )
-        hint = hints.get(parameter.name)
-        kind = _asked(hint, resources)
+        kind = _asked(hints.get(parameter.name), resources)
         source = _source(kind, resources)
-        if source is not None:
+        if source is None or source == "payload":
+            free.append(parameter)
+        else:
             parameters.append(Parameter(parameter.name, source, kind))
-        elif parameter.default is parameter.empty or _mentions_payload(hint):
+    taken = of_payload(free, hints)
+    _refuse_others(name, [one for one in free if one not in taken.parameters], hints, taken.kind)
+    of_those: Source = "field" if taken.fields else "payload"
+    parameters += [Parameter(one.name, of_those, hints[one.name]) for one in taken.parameters]
+    parameters.sort(key=lambda one: list(declared).index(one.name))
+    kind = taken.kind
+    if taken.fields:
+        for one in taken.parameters:
+            _validator(hints[one.name], one.name, name)
+        kind = payload_of_fields(function, tuple(taken.parameters), hints)
+    validator = _validator(kind, taken.parameters[0].name, name) if taken.parameters else None
+    returns = hints.get("return")
+    return Signature(
+        tuple(parameters), validator, returns, payload=kind, wraps=kept_in_field(returns)
+    )
+
+
+def _refuse_others(
+    name: str, others: Sequence[inspect.Parameter], hints: Mapping[str, Any], payload: Any
+) -> None:
+    """Refuse parameters that nothing fills.
+
+    Raises:
+        HandlerError: there is one without a default, or that looks as if it were to be filled.
+    """
+    for parameter in others:
+        hint = hints.get(parameter.name)
+        if parameter.default is parameter.empty or mentions_payload(hint):
             method = parameter.name in ("self", "cls") and hint is None
             raise HandlerError(
                 f"Handler {name}: parameter {parameter.name}"
                 f" ({_shown(hint)}) cannot be filled; allowed: {FITTING}."
                 + (" For a method write handler(QUEUE)(OBJECT.METHOD)." if method else "")
             )
-        elif hint in (None, Any, object):
-            doubtful.append(parameter.name)
-    payloads = [p for p in parameters if p.source == "payload"]
-    if len(payloads) > 1:
+    doubtful = [one for one in others if hints.get(one.name) in (None, Any, object)]
+    if doubtful and payload is None:
         raise HandlerError(
-            f"Handler {name}: parameters {payloads[0].name} and {payloads[1].name} both ask for the"
-            " payload; only one can."
-        )
-    if doubtful and not payloads:
-        raise HandlerError(
-            f"Handler {name}: parameter {doubtful[0]} has no type, so it would always keep its"
+            f"Handler {name}: parameter {doubtful[0].name} has no type, so it would always keep its"
             f" default; write its type. Filled are: {FITTING}."
         )
-    validator = _validator(payloads[0], name) if payloads else None
-    return Signature(tuple(parameters), validator, hints.get("return"))
 
 
 def needs_of(
@@ -243,45 +276,47 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def payload_kind(function: Callable[..., Any]) -> Any:
-    """Return the type of a handler's payload, as who pushes to it must know it: the first parameter
-    that can be one; None where the handler takes no payload."""
+def pushed_kind(function: Callable[..., Any], payload: Any = None) -> Any:
+    """Return the type of a handler's payload, as who pushes to it must know it; None where the
+    handler takes none.
+
+    Who pushes does not know what lifespans provide. Of several classes that could be the payload it
+    is the first, unless all are there as fields; beside a field of a plain type a class counts as
+    a field where it is there.
+
+    Args:
+        payload: what is pushed, where that is known.
+    """
     try:
-        return _payload_kind(function)
+        taken, hints = _pushed(function)
     except LookupError:
         return None
+    if not taken.fields:
+        return taken.kind
+    there = payload.keys() if isinstance(payload, Mapping) else frozenset[str]()
+    if not taken.plain and not all(one.name in there for one in taken.parameters):
+        return hints[taken.parameters[0].name]
+    fields = tuple(one for one in taken.parameters if one.name in there or not taken.optional(one))
+    return payload_of_fields(function, fields, hints)
 
 
 @lru_cache(maxsize=512)
-def _payload_kind(function: Callable[..., Any]) -> Any:
+def _pushed(function: Callable[..., Any]) -> tuple[OfPayload, Mapping[str, Any]]:
     """Find it once; that there is none is not remembered: a name may be defined later.
 
     Raises:
-        LookupError: no parameter can be the payload.
+        LookupError: no parameter can be the payload's.
     """
-    hints = hints_of(function)
-    for name in inspect.signature(function).parameters:
-        kind = hints.get(name)
-        if _source(_asked(kind, frozenset()), frozenset()) == "payload":
-            return kind
-    raise LookupError(name_of(function))
-
-
-def members_of(kind: Any) -> tuple[Any, ...]:
-    """Return the types of a union; what is none is alone."""
-    bare = _bare(kind)
-    return get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
-
-
-def _bare(kind: Any) -> Any:
-    """Return a type without what is said about it, and what a name for it stands for."""
-    while True:
-        if get_origin(kind) is Annotated:
-            kind = get_args(kind)[0]
-        elif type(kind).__name__ == "TypeAliasType":
-            kind = kind.__value__
-        else:
-            return kind
+    hints, nothing = hints_of(function), frozenset[Any]()
+    free = [
+        one
+        for one in inspect.signature(function).parameters.values()
+        if _source(_asked(hints.get(one.name), nothing), nothing) in (None, "payload")
+    ]
+    taken = of_payload(free, hints)
+    if not taken.parameters:
+        raise LookupError(name_of(function))
+    return taken, hints
 
 
 def _asked(kind: Any, resources: frozenset[Any]) -> Any:
@@ -301,7 +336,7 @@ def _source(kind: Any, resources: frozenset[Any]) -> Source | None:
         return "state"
     if resource_of(kind) is not None or _one_of(kind, resources):
         return "resource"
-    return "payload" if _is_payload(kind) else None
+    return "payload" if is_payload(kind) else None
 
 
 def _one_of(kind: Any, resources: frozenset[Any]) -> bool:
@@ -311,44 +346,14 @@ def _one_of(kind: Any, resources: frozenset[Any]) -> bool:
         return False
 
 
-def _is_payload(kind: Any) -> bool:
-    members = [one for one in members_of(kind) if one is not type(None)]
-    return bool(members) and all(_is_object(_bare(one)) for one in members)
-
-
-def _is_object(kind: Any) -> bool:
-    if get_origin(kind) in (Union, UnionType):
-        return _is_payload(kind)
-    origin = get_origin(kind) or kind
-    if origin in (dict, Mapping):
-        return True
-    if not isinstance(origin, type):
-        return False
-    return (
-        issubclass(origin, BaseModel | Mapping)
-        or dataclasses.is_dataclass(origin)
-        or typing.is_typeddict(origin)
-    )
-
-
-def _mentions_payload(kind: Any) -> bool:
-    """Whether a type that cannot be filled has one in it that could be the payload."""
-    return any(_is_payload(one) or _mentions_payload(one) for one in get_args(_bare(kind)))
-
-
-def validates(kind: Any) -> bool:
-    """Return whether a payload of this type is validated: a bare dict takes every object."""
-    return not any(kind == one for one in (dict, JsonObject, Mapping, Mapping[str, Any]))
-
-
-def _validator(parameter: Parameter, name: str) -> TypeForm | None:
-    if not validates(parameter.kind):
+def _validator(kind: Any, parameter: str, name: str) -> TypeForm | None:
+    if not validates(kind):
         return None
     try:
-        return form_of(parameter.kind)
+        return form_of(kind)
     except Exception as error:  # pydantic's, or of a type's own code
         raise HandlerError(
-            f"Handler {name}: parameter {parameter.name} ({_shown(parameter.kind)}) cannot be"
+            f"Handler {name}: parameter {parameter} ({_shown(kind)}) cannot be"
             f" validated by pydantic: {(str(error) or repr(error)).splitlines()[0].rstrip('.')}."
         ) from error
 

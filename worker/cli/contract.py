@@ -43,7 +43,7 @@ def contract(
     given = Options(None, settings, None, assignments)
     chosen = settings_with_handlers(given, both(modules, handlers)).settings
     found = checked(load_modules(chosen.handlers))
-    contracts = contracts_of(registered.handler for registered in found)
+    contracts = contracts_of(found)
     text = json.dumps(contracts, indent=2, ensure_ascii=False)
     if check is not None:
         _compare(check, text)

@@ -20,6 +20,7 @@ from worker.app.listener import told_of
 from worker.app.options import Handler
 from worker.engine.breakers.breakers import Breakers
 from worker.engine.breakers.fleet import breakers_for
+from worker.engine.cancellations import Cancellations
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.completer import Completer
 from worker.engine.delivery.document_rights import DocumentRights
@@ -328,13 +329,22 @@ class Assembly:
                 misfits=self.telemetry.misfits,
             ),
             scheduler=self._scheduler(client, heartbeat),
-            housekeeping=housekeeping(
-                self.registry,
-                client=client,
-                fleet=heartbeat,
-                namespace=settings.namespace,
-                log=log,
-                chance=chance,
+            housekeeping=(
+                *housekeeping(
+                    self.registry,
+                    client=client,
+                    fleet=heartbeat,
+                    namespace=settings.namespace,
+                    log=log,
+                    chance=chance,
+                ),
+                Cancellations(
+                    workers.in_flight,
+                    workers.cut_short,
+                    client=client,
+                    interval=settings.heartbeat_interval,
+                    log=log,
+                ),
             ),
             scaling=ScaleEndpoint(
                 OwnQueues(workers.slots(), counts.snapshot, paused),

@@ -41,6 +41,7 @@ class Running:
         error_class: its class; "" where that is not known apart.
         ran: seconds that its handler took, once it has ended.
         span: of the attempt, where this process makes some.
+        cancelled: the reason for which somebody has cancelled it, or "".
         large: what it holds, or what came of it, is worked in a thread.
     """
 
@@ -63,6 +64,7 @@ class Running:
     error_class: str = ""
     ran: float | None = None
     large: bool = False
+    cancelled: str = ""
 
     @property
     def trace(self) -> Trace | None:

@@ -185,6 +185,10 @@ class QueueWorkers:
             found |= await consumer.runner.executor.stacks()
         return found
 
+    def cut_short(self, queue: str, item_id: str) -> bool:
+        """Ask the handler of an item to end now; returns whether it runs."""
+        return self.consumers[queue].runner.executor.cut_short(item_id)
+
     def wake(self, queue: str) -> None:
         """There may be work in a queue."""
         self.consumers[queue].wakeup.wake()

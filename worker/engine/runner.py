@@ -37,6 +37,8 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
+from worker.errors import BusinessError
+from worker.item.cancelled import CODE, cancelled_because
 from worker.item.context import current_namespace
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
@@ -216,6 +218,10 @@ class Runner:
             handler=name,
             worker=self._worker_id,
         )
+        cancelled = cancelled_because(workitem.errormessage, workitem.errorsource, workitem.retries)
+        if cancelled:  # while it ran, before it was handed back
+            running.failed_as = CODE
+            raise _Refused(Outcome("business", None, f"[{CODE}] {cancelled}"))
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
@@ -325,6 +331,10 @@ class Runner:
         except Exception as error:  # whatever a handler raises is its item's end
             running.stage = "delivering"
             self._drop_attachments(call.item)
+            if running.cancelled:
+                cancelled = BusinessError(running.cancelled, code=CODE)
+                cancelled.__cause__ = error
+                return self._failures.outcome(running, cancelled)
             return await self._failures.weighed(running, error, files)
         finally:
             running.stage = "delivering"
@@ -338,7 +348,9 @@ class Runner:
         self.durations.add(running.ran)
         item, workitem = call.item, running.workitem
         changed = item.payload_shown or self._registered.signature.shares_payload
-        if result is None and workitem.text and not changed:
+        # A child has put it under its field already.
+        wrap = self._registered.signature.wraps and self._options.execution != "process"
+        if result is None and workitem.text and not changed and not wrap:
             outcome = UNCHANGED
         else:
             running.large = running.large or is_large(result)
@@ -350,6 +362,7 @@ class Runner:
                 handler=self._name,
                 stored=workitem.text,
                 untouched=not changed,
+                wrap=wrap,
             )
         if outcome.kind != "successful":
             running.failed_as = "InvalidResult"

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
+from worker.item.function_types import FieldFirst, PayloadFirst
 from worker.item.headers import NONE
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
@@ -22,13 +23,11 @@ from worker.openiap.workitem import MOST_FILES, JsonObject, Workitem
 M = TypeVar("M")
 T = TypeVar("T")
 
-# How a handler's function begins, and whether it is awaited: what its pushes are typed by.
+# How a handler's function begins that takes the item first; see ``function_types.py``.
 ItemOnly = Callable[["Item"], T]
 ItemFirst = Callable[Concatenate["Item", M, ...], T]
-PayloadFirst = Callable[Concatenate[M, ...], T]
 AsyncItemOnly = Callable[["Item"], Coroutine[Any, Any, T]]
 AsyncItemFirst = Callable[Concatenate["Item", M, ...], Coroutine[Any, Any, T]]
-AsyncPayloadFirst = Callable[Concatenate[M, ...], Coroutine[Any, Any, T]]
 
 
 class ItemLog(Protocol):
@@ -335,6 +334,14 @@ class Item:
 
     @overload
     async def push(
+        self,
+        target: Target[FieldFirst[Any]],
+        payload: Fields,
+        **options: Unpack[FollowUpArguments],
+    ) -> str: ...
+
+    @overload
+    async def push(
         self, target: Target[PayloadFirst[M, Any]], payload: M, **options: Unpack[FollowUpArguments]
     ) -> str: ...
 
@@ -346,7 +353,8 @@ class Item:
             target: a handler (the payload is checked against its model) or a queue's name.
             payload: the new item's.
             options: ``name``, ``priority``, ``delay``, ``at``, ``namespace``, ``headers``,
-                ``unique``, ``unique_for``, ``unique_update``, as for ``handler.push``.
+                ``unique``, ``unique_for``, ``unique_update``, ``unique_while``, as for
+                ``handler.push``.
 
         Returns:
             The id that the new item will have; with ``unique`` another one's item may have the key

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from worker.item.cancelled import Cancelling
 from worker.item.unique import Unique
 from worker.openiap.fields import duration_of, number, object_of, objects_of, text_of
 from worker.openiap.values import iso, parse_iso
@@ -72,6 +73,20 @@ class Sender(Protocol):
 
         Raises:
             ResultTimeout: not within ``timeout`` seconds.
+        """
+
+    async def look(self, item_id: str) -> JsonObject:
+        """Return an item's state, and its payload's metadata.
+
+        Raises:
+            ItemNotFound: there is none, or no rights.
+        """
+
+    async def cancel(self, item_id: str, reason: str) -> Cancelling:
+        """Cancel an item; see ``worker.item.cancelled``.
+
+        Raises:
+            ItemNotFound: there is none, or no rights.
         """
 
 
@@ -208,7 +223,13 @@ def _unique(found: object) -> Unique:
     key, hold = text_of(stored.get("key")), duration_of(stored.get("hold", 0.0))
     if not key or hold is None:
         raise ValueError("a follow-up item whose unique key cannot be read")
-    return Unique(key, hold, stored.get("update") is True)
+    return Unique(
+        key,
+        hold,
+        stored.get("update") is True,
+        text_of(stored.get("namespace")),
+        stored.get("waiting") is True,
+    )
 
 
 def chosen_id(seed: str, at: datetime) -> str:

@@ -7,11 +7,11 @@ payload must be sent; a message without a type counts as ``application``.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from worker.errors import BusinessError, Retry, Skip
@@ -47,6 +47,8 @@ ErrorType = Literal["", "business", "application"]
 WAITS: Final = "openiap_worker_waits"
 """Under which an item that waits shows why."""
 MAX_WHY: Final = 200
+RESULT: Final = "result"
+"""The payload's field of a result that is no JSON object."""
 NOTHING_RAISED: Final = "no traceback, nothing was raised"
 """The source of an error without one: OpenIAP keeps that of an earlier attempt where there is none,
 and it would seem to belong to this one's message (server.md, Update)."""
@@ -156,23 +158,30 @@ UNCHANGED: Final = Outcome("successful", None)
 
 
 def success(
-    payload: JsonObject, result: object, *, handler: str, stored: str = "", untouched: bool = False
+    payload: JsonObject,
+    result: object,
+    *,
+    handler: str,
+    stored: str = "",
+    untouched: bool = False,
+    wrap: bool = False,
 ) -> Outcome:
     """Make the outcome of a handler that returned.
 
     Args:
         payload: the item's payload; the result is laid over it.
-        result: a model, dataclass or mapping, or None.
+        result: what the handler returned.
         handler: its name, for the error text.
+        wrap: see ``result_fields``.
         stored: the payload as the server has it, where that is known.
         untouched: whether nobody can have changed the payload since it came.
 
     Returns:
         ``successful``, without a payload where that is what the server has; or ``failed`` when the
-        result is not a JSON object: doing the work again would give the same, so it is not retried.
+        result has no JSON form: doing the work again would give the same, so it is not retried.
     """
     try:
-        fields = result_fields(result, handler=handler)
+        fields = result_fields(result, handler=handler, wrap=wrap)
         if fields is None and stored and (untouched or _is_stored(payload, stored)):
             return UNCHANGED
         merged = payload if fields is None else {**payload, **fields}
@@ -210,31 +219,27 @@ def _text(merged: JsonObject) -> str:
         return plain_text(found)
 
 
-def result_fields(result: object, *, handler: str) -> JsonObject | None:
-    """Return a handler's result as the fields that are laid over the payload, as JSON values.
+def result_fields(result: object, *, handler: str, wrap: bool = False) -> JsonObject | None:
+    """Return a handler's result as the fields that are laid over the payload, as JSON values. What
+    is no JSON object is the field ``result``.
+
+    Args:
+        wrap: whether the handler may return what is no object: then everything is that field, so
+            that it is known where the result is.
 
     Raises:
-        ResultError: it is no JSON object, or would not come back as it is; the text names the
-            handler and the place.
+        ResultError: it would not come back as it is; the text names the handler and the place.
     """
-    if result is None:
+    if result is None and not wrap:
         return None
-    if isinstance(result, BaseModel | Mapping) or (
-        is_dataclass(result) and not isinstance(result, type)
-    ):
-        for key in result if isinstance(result, Mapping) else ():
-            if not isinstance(key, str):
-                raise ResultError(f"{handler}: the result has a key {key!r}; keys must be text")
-        try:
-            found = json_form(result)
-        except NotJson as error:
-            raise ResultError(f"{handler}: the result: {error}") from None
-        if isinstance(found, dict):
-            return found
-    raise ResultError(
-        f"{handler} returned a {type(result).__name__}; allowed: a pydantic model, a dataclass,"
-        " a dict with text keys, or None"
-    )
+    for key in result if isinstance(result, Mapping) else ():
+        if not isinstance(key, str):
+            raise ResultError(f"{handler}: the result has a key {key!r}; keys must be text")
+    try:
+        found = json_form(result)
+    except NotJson as error:
+        raise ResultError(f"{handler}: the result: {error}") from None
+    return found if isinstance(found, dict) and not wrap else {RESULT: found}
 
 
 def failure(

@@ -13,7 +13,7 @@ from worker.item.headers import headers_of
 from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import KEY, Metadata
 from worker.item.new_item import Push
-from worker.item.unique import unique_of
+from worker.item.unique import HeldWhile, unique_of
 from worker.openiap.workitem import JsonObject
 
 F = TypeVar("F", bound=Callable[..., Any], covariant=True)
@@ -38,6 +38,7 @@ class _UniqueArguments(TypedDict, total=False):
     unique: str | None
     unique_for: Duration | timedelta | None
     unique_update: bool
+    unique_while: HeldWhile | None
 
 
 class FollowUpArguments(_ItemArguments, _UniqueArguments):
@@ -66,11 +67,13 @@ class PushOptions:
         namespace: whose work it is; None: the present one.
         headers: short texts by name, for ``item.headers`` (``headers.py`` has the bounds); None:
             those of the item that is being worked. ``traceparent`` among them names the trace.
-        unique: a key of 1 to 1,000 bytes, of this queue: while an item with it is not finished, a
-            second push makes none and returns it. Not with files.
+        unique: a key of 1 to 1,000 bytes, of this queue and namespace: while an item with it is
+            not finished, a second push makes none and returns it. Not with files.
         unique_for: for how long the key is held after the item's end.
         unique_update: the item that has the key, if it waits still, takes the earlier time, the
             more urgent priority and this payload.
+        unique_while: ``waiting``: an item that is being worked has the key no more, so this push
+            makes another one; None: ``unfinished``.
     """
 
     name: str = ""
@@ -83,6 +86,7 @@ class PushOptions:
     unique: str | None = None
     unique_for: Duration | timedelta | None = None
     unique_update: bool = False
+    unique_while: HeldWhile | None = None
 
     def push(self, queue: str, payload: JsonObject) -> Push:
         """Return the item to be.
@@ -110,15 +114,26 @@ class PushOptions:
             context.priority() if self.priority is None else self.priority,
             nextrun,
             tuple(str(path) for path in self.files),
-            unique_of(self.unique, self.unique_for, self.unique_update, files=bool(self.files)),
+            unique_of(
+                self.unique,
+                self.unique_for,
+                self.unique_update,
+                files=bool(self.files),
+                namespace=self._namespace,
+                held_while=self.unique_while,
+            ),
         )
+
+    @property
+    def _namespace(self) -> str:
+        return context.namespace() if self.namespace is None else self.namespace
 
     def _metadata(self, nextrun: datetime | None) -> Metadata:
         headers, trace = context.headers(), None
         if self.headers is not None:
             headers, trace = headers_of(self.headers)
         return Metadata(
-            namespace=context.namespace() if self.namespace is None else self.namespace,
+            namespace=self._namespace,
             headers=headers,
             trace=trace or context.trace(),
             due=None if nextrun is None else round(nextrun.timestamp(), 3),

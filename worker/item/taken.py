@@ -30,7 +30,8 @@ from worker.errors import (
 from worker.item.context import CurrentItem, current_item, current_namespace
 from worker.item.error_text import problems_of
 from worker.item.files import Attachment, InputFile, InputFiles
-from worker.item.item import Item, ItemFirst, ItemLog, PayloadFirst
+from worker.item.function_types import PayloadFirst
+from worker.item.item import Item, ItemFirst, ItemLog
 from worker.item.new_item import Sender
 from worker.item.origin import Origin
 from worker.item.push import Fields, FollowUpArguments, Target

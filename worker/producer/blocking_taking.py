@@ -6,7 +6,8 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, TypeVar, Unpack, overload
 
 from worker.item.files import InputFile, InputFiles
-from worker.item.item import ItemFirst, PayloadFirst
+from worker.item.function_types import PayloadFirst
+from worker.item.item import ItemFirst
 from worker.item.push import Fields, FollowUpArguments, Target
 from worker.item.taken import SETTLE, WORDS, Block, Ending, Taken, left_early
 from worker.producer.taking import NoItem, Pulls, Wanted

@@ -6,27 +6,20 @@ A push finds its way by, in this order: the producer that it is given (``via=``)
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, overload
+from typing import Any, Final, Protocol, TypeVar, Unpack, overload
 
-from worker.durations import Duration, seconds
+from worker.durations import Duration
 from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
-from worker.item.error_text import coded
-from worker.item.item import (
-    AsyncItemFirst,
-    AsyncItemOnly,
-    AsyncPayloadFirst,
-    ItemFirst,
-    ItemOnly,
-    PayloadFirst,
-)
-from worker.item.metadata import taken_out
+from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
+from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.new_item import Push, Sender, Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
-from worker.openiap.workitem import FAILED, JsonObject
+from worker.openiap.workitem import JsonObject
+from worker.producer.pushed import Pushed
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Items, Pulls, Taking, wanted
 from worker.producer.topics import Message, Topics, TopicSubscription
 from worker.state.state import State
@@ -42,25 +35,6 @@ class NoProducer(WorkerError):
     """A push that nobody can carry."""
 
 
-class ItemFailed(WorkerError):
-    """The item whose result was waited for has failed.
-
-    Attributes:
-        item_id, queue: of the item.
-        errortype: ``business`` or ``application``.
-        code: the error's, or "".
-        message: what the item shows.
-    """
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        text = str(document.get("errormessage") or "it failed without a message")
-        self.item_id = str(document.get("_id", ""))
-        self.queue = str(document.get("wiq", ""))
-        self.errortype = str(document.get("errortype") or "application")
-        self.code, self.message = coded(text)
-        super().__init__(f"item {self.item_id} of {self.queue} failed: {text}")
-
-
 class ResultTimeout(WorkerError, TimeoutError):
     """No outcome in time; the item goes on, and ``result`` can be asked again."""
 
@@ -70,48 +44,6 @@ class Checks(Protocol):
 
     def check(self, push: Push) -> None:
         """Refuse what does not fit the queue's contract."""
-
-
-class Pushed(Generic[T]):
-    """A handle on a pushed item.
-
-    Attributes:
-        id, queue: of the item.
-        existing: it was there already, under the unique key of this push.
-        updated: it waited, and took what this push brought (``unique_update``).
-    """
-
-    __slots__ = ("_read", "_sender", "existing", "id", "queue", "updated")
-
-    def __init__(
-        self, sent: Sent, queue: str, sender: Sender, read: Callable[[JsonObject], T]
-    ) -> None:
-        self.id: Final = sent.id
-        self.existing: Final = sent.existing
-        self.updated: Final = sent.updated
-        self.queue: Final = queue
-        self._sender = sender
-        self._read = read
-
-    def __repr__(self) -> str:
-        return f"Pushed({self.id!r}, queue={self.queue!r})"
-
-    async def result(self, timeout: Duration | None = None) -> T:
-        """Wait for the outcome and return what the handler returned.
-
-        Args:
-            timeout: seconds or text like ``"5m"``; None waits for ever.
-
-        Raises:
-            ItemFailed: the item has failed for good.
-            ResultTimeout: it has not ended in time.
-        """
-        limit = None if timeout is None else seconds(timeout)
-        document = await self._sender.ended(self.id, self.queue, limit)
-        if document.get("state") == FAILED:
-            raise ItemFailed(document)
-        payload = document.get("payload")
-        return self._read(taken_out(payload)[0] if isinstance(payload, dict) else {})
 
 
 class Producer:
@@ -284,6 +216,24 @@ class Producer:
     @overload
     async def push(
         self,
+        target: Target[AsyncFieldFirst[T]],
+        /,
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self,
+        target: Target[FieldFirst[T]],
+        /,
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> Pushed[T]: ...
+
+    @overload
+    async def push(
+        self,
         target: Target[AsyncPayloadFirst[M, T]],
         /,
         payload: M,
@@ -358,6 +308,24 @@ class Producer:
     @overload
     async def push_many(
         self,
+        target: Target[AsyncFieldFirst[T]],
+        /,
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
+        target: Target[FieldFirst[T]],
+        /,
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[Pushed[T]]: ...
+
+    @overload
+    async def push_many(
+        self,
         target: Target[AsyncPayloadFirst[M, T]],
         /,
         payloads: Sequence[M],
@@ -382,6 +350,15 @@ class Producer:
             ContractError: one payload does not fit; nothing was pushed.
         """
         return await self._push(queue, payloads, options)
+
+    def pushed(self, id: str, queue: str = "") -> Pushed[JsonObject]:
+        """Return a handle on an item that was pushed before, by its id; ``handler.pushed`` returns
+        one whose ``result`` is the handler's.
+
+        Args:
+            queue: its queue's name, for errors.
+        """
+        return Pushed(Sent(id, existing=True), queue, self.sender, whole)
 
     async def _push(
         self, target: Any, payloads: Sequence[Any], options: PushManyArguments

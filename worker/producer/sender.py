@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from worker.item.cancelled import FIELDS, Cancelling, cancelling
+from worker.item.metadata import KEY
 from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
-from worker.openiap.errors import OpenIAPError, PayloadTooLarge
+from worker.openiap.errors import ItemNotFound, OpenIAPError, PayloadTooLarge
 from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.unique_push import UniquePushes
-from worker.state.retrying import passes
+from worker.state.retrying import passes, tried
 
 IN_FLIGHT: Final = 8
 BATCH: Final = 500
@@ -155,6 +157,39 @@ class ClientSender:
                     async with asyncio.timeout(wait if left is None else min(wait, left)):
                         await told.ended.wait()
                 wait = min(LONGEST_WATCHED if told.of_anything else LONGEST, wait * 1.5)
+
+    async def look(self, item_id: str) -> JsonObject:
+        """Return an item's state, and its payload's metadata.
+
+        Raises:
+            ItemNotFound: there is none, or no rights.
+            OpenIAPError: the server refuses the look.
+        """
+        wanted = {**FIELDS, "wiq": 1, f"payload.{KEY}": 1}
+        found = await tried(
+            lambda: self._reader.query(
+                "workitems", {"_id": item_id}, wanted, top=1, about=item_id, needed=ENDED
+            )
+        )
+        if not found:
+            raise ItemNotFound(
+                f"there is no item {item_id}, or this user has no rights on it", operation="look"
+            )
+        document: JsonObject = found[0]
+        return document
+
+    async def cancel(self, item_id: str, reason: str) -> Cancelling:
+        """Cancel an item; see ``worker.item.cancelled``.
+
+        Raises:
+            ItemNotFound: there is none, or no rights.
+            OpenIAPError: the server refuses it.
+        """
+        document = await self.look(item_id)
+        found, fields = cancelling(document, reason)
+        if fields:
+            await tried(lambda: self.client.update_workitem({"_id": item_id, **fields}))
+        return found
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:

@@ -21,14 +21,10 @@ from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 
 from worker.durations import Duration
 from worker.errors import WorkerError
-from worker.item.item import (
-    AsyncItemFirst,
-    AsyncItemOnly,
-    AsyncPayloadFirst,
-    ItemFirst,
-    ItemOnly,
-    PayloadFirst,
-)
+from worker.item.cancelled import Cancelling
+from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
+from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
+from worker.item.new_item import Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.batch import AT_ONCE, batch
 from worker.openiap.client import Client
@@ -38,7 +34,8 @@ from worker.producer.blocking_client import BlockingClient, off_the_loop
 from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
 from worker.producer.blocking_taking import BlockingItems, BlockingTaking
 from worker.producer.connect import connect as connect_async
-from worker.producer.producer import Checks, Producer, Pushed, whole
+from worker.producer.producer import Checks, Producer, whole
+from worker.producer.pushed import Progress, Pushed
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Pulls, wanted
 from worker.producer.topics import Message
 from worker.settings import Settings
@@ -83,6 +80,18 @@ class BlockingPushed(Generic[T]):
             ResultTimeout: it has not ended in time.
         """
         return self._openiap.wait(self._pushed.result(timeout))
+
+    def state(self) -> str:
+        """Return the item's state now; see ``worker.Pushed``."""
+        return self._openiap.wait(self._pushed.state())
+
+    def progress(self) -> Progress | None:
+        """Return how far it is, where its handler tells that."""
+        return self._openiap.wait(self._pushed.progress())
+
+    def cancel(self, reason: str = "") -> Cancelling:
+        """Cancel the item; see ``worker.Pushed``."""
+        return self._openiap.wait(self._pushed.cancel(reason))
 
 
 class OpenIAP:
@@ -290,6 +299,19 @@ class OpenIAP:
 
     @overload
     def push(
+        self,
+        target: Target[AsyncFieldFirst[T]],
+        payload: Fields,
+        **options: Unpack[PushArguments],
+    ) -> BlockingPushed[T]: ...
+
+    @overload
+    def push(
+        self, target: Target[FieldFirst[T]], payload: Fields, **options: Unpack[PushArguments]
+    ) -> BlockingPushed[T]: ...
+
+    @overload
+    def push(
         self, target: Target[AsyncPayloadFirst[M, T]], payload: M, **options: Unpack[PushArguments]
     ) -> BlockingPushed[T]: ...
 
@@ -351,6 +373,22 @@ class OpenIAP:
     @overload
     def push_many(
         self,
+        target: Target[AsyncFieldFirst[T]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[BlockingPushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
+        target: Target[FieldFirst[T]],
+        payloads: Sequence[Fields],
+        **options: Unpack[PushManyArguments],
+    ) -> list[BlockingPushed[T]]: ...
+
+    @overload
+    def push_many(
+        self,
         target: Target[AsyncPayloadFirst[M, T]],
         payloads: Sequence[M],
         **options: Unpack[PushManyArguments],
@@ -374,6 +412,17 @@ class OpenIAP:
         """
         found: list[BlockingPushed[Any]] = self._send(target, payloads, options)
         return found
+
+    def pushed(self, id: str, of: Target[Any] | str = "") -> BlockingPushed[Any]:
+        """Return a handle on an item that was pushed before, by its id.
+
+        Args:
+            of: its handler, whose result ``result`` returns, or its queue's name.
+        """
+        if isinstance(of, str):
+            return BlockingPushed(self._present().pushed(id, of), self)
+        found = Pushed(Sent(id, existing=True), "", self._present().sender, of.reader())
+        return BlockingPushed(found, self)
 
     def _send(self, target: str | Target[Any], payloads: Sequence[Any], options: Any) -> Any:
         producer = self._producer

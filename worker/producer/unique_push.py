@@ -4,7 +4,8 @@
    Of two that push at the same instant one makes the cell, and both know the id.
 2. Who finds a cell whose item is not there (its pusher died in between, or somebody deleted the
    item) inserts it under the very same id. So whoever else still does so finds it there: never two.
-3. A finished item whose hold is over gives way: the cell is changed to a new id by exactly one.
+3. A finished item whose hold is over gives way: the cell is changed to a new id by exactly one. So
+   does one that is being worked, where the push says ``unique_while="waiting"``.
 
 Where this user may not write documents into ``workitems`` the item is pushed with its id in its
 metadata (``insert.py``) and looked for there; two that push in the same moment can then make two.
@@ -103,7 +104,7 @@ class UniquePushes:
         Raises:
             OpenIAPError: as for ``push``.
         """
-        name = cell_name(item.queue, unique.key)
+        name = cell_name(item.queue, unique)
         content: JsonObject = {"item": item.id, "hold": unique.hold, "queue": item.queue}
         version = await self._cells.create(KIND, name, content, acl=item.acl)
         tries = 0
@@ -139,14 +140,25 @@ class UniquePushes:
             return Sent(inserted.id, existing=not inserted.fresh)
         there = str(document["_id"])
         if not ended(document):
-            updated = False
-            if unique.update and document.get("state") == NEW:
+            waits = document.get("state") == NEW
+            updated = waits and unique.update
+            if updated:
                 updated = await tried(lambda: self._update(document, item))
+                waits = updated or not unique.waiting or await self._waits(there)
+            if unique.waiting and not waits:
+                return None
             return Sent(there, existing=True, updated=updated)
         until = held_until(document, version.content.get("hold"))
         if until is not None and await tried(self._clock.now) < until:
             return Sent(there, existing=True)
         return None
+
+    async def _waits(self, id: str) -> bool:
+        """Whether an item that took no update waits all the same."""
+        found = await tried(
+            lambda: self._client.query(COLLECTION, {"_id": id}, {"state": 1}, top=1)
+        )
+        return bool(found) and found[0].get("state") == NEW
 
     async def _inserted(self, item: NewItem) -> Inserted:
         return await tried(lambda: insert(self._client, item, id_field=ID_FIELD))

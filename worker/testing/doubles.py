@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast
 from worker.engine.checkpoints import Checkpoints
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.execution import Executor, HandlerCall
+from worker.item.cancelled import Cancelling
 from worker.item.item import Item, follow_up
 from worker.item.metadata import Metadata
 from worker.item.new_item import FollowUp, Push, Sender, Sent
@@ -71,6 +72,10 @@ class RecordingExecutor:
     async def stacks(self) -> dict[str, str]:
         """Return where the handlers are that run now."""
         return await self._executor.stacks()
+
+    def cut_short(self, item_id: str) -> bool:
+        """Ask the handler of an item to end."""
+        return self._executor.cut_short(item_id)
 
     async def stop(self, timeout: float) -> None:
         """Stop the executor; what runs has so many seconds."""
@@ -154,6 +159,27 @@ class RecordingSender:
                 f"the item for {queue} was not sent, so it has no result here", operation="result"
             )
         return await self._through.ended(item_id, queue, timeout)
+
+    async def look(self, item_id: str) -> JsonObject:
+        """Look at an item that was sent.
+
+        Raises:
+            Unsupported: it was not sent.
+        """
+        return await self._sent("look").look(item_id)
+
+    async def cancel(self, item_id: str, reason: str) -> Cancelling:
+        """Cancel an item that was sent.
+
+        Raises:
+            Unsupported: it was not sent.
+        """
+        return await self._sent("cancel").cancel(item_id, reason)
+
+    def _sent(self, operation: str) -> Sender:
+        if self._through is None:
+            raise Unsupported("nothing was sent, so there is no item here", operation=operation)
+        return self._through
 
 
 class ClientPool(Pool):

@@ -9,10 +9,6 @@ import pytest
 from tests.integration.cli.commands import Cli
 
 HEAD = """\
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
-from typing import Any, Literal
 from pydantic import BaseModel
 from worker import Client, Router, handler, schedule
 
@@ -23,7 +19,10 @@ class Plain:
     pass
 
 """
-KEPT = "allowed: a pydantic model, a dataclass, a dict with text keys, or None."
+KEPT = (
+    "allowed: a pydantic model, a dataclass, a dict with text keys, text, a number, a list and the"
+    " like, or None."
+)
 
 
 def returning(kind: str, shown: str) -> tuple[str, str]:
@@ -35,18 +34,18 @@ def returning(kind: str, shown: str) -> tuple[str, str]:
 
 
 TABLE = {
-    "text": returning("str", "str"),
-    "number": returning("int", "int"),
-    "list": returning("list[Invoice]", "list[wrong.Invoice]"),
-    "sequence": returning("Sequence[str]", "collections.abc.Sequence[str]"),
-    "one of several": returning("Invoice | bool | None", "bool"),
+    "one of several": returning("Invoice | bytes | None", "bytes"),
     "keys": returning("dict[int, str]", "dict[int, str]"),
-    "date": returning("date", "date"),
     "class": returning("Plain", "Plain"),
-    "literal": returning('Literal["done"]', "typing.Literal['done']"),
     "parameter": (
-        '@handler("q")\nasync def work(number: int) -> None: ...\n',
-        "Handler wrong.work: parameter number (of type int) cannot be filled",
+        '@handler("q")\nasync def work(number: int, plain: Plain) -> None: ...\n',
+        "Handler wrong.work: parameter plain (of type Plain) cannot be filled",
+    ),
+    "several": (
+        '@schedule("0 0 * * *", payload={"key": "1"})\n'
+        '@handler("q")\nasync def work(key: str, payload: dict) -> str: ...\n',
+        "Handler wrong.work: schedule work: The payload does not fit wrong.work: payload: Field"
+        " required.",
     ),
     "two": (
         '@handler("q")\nasync def one(p: Invoice) -> None: ...\n'

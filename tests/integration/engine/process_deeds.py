@@ -1,5 +1,6 @@
 """Process handlers of the tests: a module that a child can import."""
 
+import time
 from typing import Any
 
 from pydantic import BaseModel
@@ -70,3 +71,17 @@ def sorted_out(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     assert item.dead_letter is not None
     assert "openiap_worker" not in {**payload, **item.payload}
     return {"of": item.dead_letter.id, "because": item.dead_letter.message}
+
+
+@handler("endless", process=True, concurrency=1)
+def endless(payload: dict[str, Any], item: Item) -> None:
+    """Go on until it is asked to end."""
+    while not item.stopping:
+        time.sleep(0.01)
+    raise RuntimeError("asked to end")
+
+
+@handler("lengths", process=True, concurrency=1)
+def length(text: str) -> int:
+    """Take a field, and give a number."""
+    return len(text)

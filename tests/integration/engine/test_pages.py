@@ -279,6 +279,22 @@ async def test_pushing_from_elsewhere(client, start, load) -> None:
         assert await module.program() == ["V-1", "BAD_AMOUNT", "invoices-page", "V-5"]
 
 
+async def test_fields_as_parameters(client, start, load) -> None:
+    application, module = load("handlers: Fields as parameters")
+    await create_queue(client, "bookings-page")
+    await start(application)
+    async with asyncio.timeout(100):
+        assert await module.program() == "V-1: 5 x 1"
+
+
+async def test_later_by_its_id(client, start, load) -> None:
+    application, module = load("pushing: Later, by its id")
+    await create_queue(client, "exports-page")
+    await start(application)
+    async with asyncio.timeout(100):
+        assert await module.program() == ["acme.csv", "cancelled", "CANCELLED"]
+
+
 async def test_blocking_code(client, start, load) -> None:
     application, module = load("blocking: Scripts, notebooks, Django")
     await create_queue(client, "rows-page")

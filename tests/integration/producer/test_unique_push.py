@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from tests.integration.state.conftest import PASSWORD, USER, MakeClient
+from worker import in_namespace
 from worker.item.metadata import taken_out
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import NEW, SUCCESSFUL, Workitem
-from worker.producer.producer import Producer, Pushed
+from worker.producer.producer import Producer
+from worker.producer.pushed import Pushed
 from worker.producer.sender import ClientSender
 from worker.state.cells import COLLECTION
 
@@ -284,6 +286,49 @@ async def test_queues_and_namespaces_have_keys_of_their_own(client: Client) -> N
     assert len({one.id for one in pushed}) == 5
 
 
+async def test_a_key_belongs_to_its_namespace(client: Client, producer: Producer) -> None:
+    await client.insert_one("mq", {**QUEUE, "name": "q/acme"})
+    first = await producer.push("q", {"of": "acme"}, unique="k", namespace="acme")
+    with in_namespace("globex"):
+        other = await producer.push("q", {"of": "globex"}, unique="k")
+    nobodys = await producer.push("q", {}, unique="k")
+    odd = [
+        await producer.push("q/acme", {}, unique="k"),
+        await producer.push("q", {}, unique="k", namespace="2Facme"),
+        await producer.push("q", {}, unique="k", namespace="acme/k"),
+    ]
+    assert len({one.id for one in (first, other, nobodys, *odd)}) == 6
+    with in_namespace("acme"):
+        again = await producer.push("q", {"of": "acme"}, unique="k")
+    assert (again.id, again.existing) == (first.id, True)
+    # Without a namespace a key is stored as older versions store and look for it.
+    assert (await producer.push("q", {}, unique="k")).id == nobodys.id
+    cells = await client.query(COLLECTION, {"kind": "unique"})
+    assert {"q/k", "q%%acme/k"} <= {one["name"] for one in cells}
+
+
+async def test_a_key_that_is_held_while_waiting_is_free_once_its_item_runs(
+    client: Client, producer: Producer
+) -> None:
+    first = await producer.push("q", {"n": 1}, unique="k", unique_while="waiting")
+    second = await producer.push("q", {"n": 2}, unique="k", unique_while="waiting")
+    assert (second.id, second.existing) == (first.id, True)
+    popped = await client.pop_workitem("q")
+    assert popped is not None
+    whole = await producer.push("q", {"n": 3}, unique="k")
+    assert (whole.id, whole.existing) == (first.id, True)
+    third, fourth = await asyncio.gather(
+        producer.push("q", {"n": 4}, unique="k", unique_while="waiting"),
+        producer.push("q", {"n": 4}, unique="k", unique_while="waiting", unique_update=True),
+    )
+    assert third.id == fourth.id != first.id
+    assert sorted((third.existing, fourth.existing)) == [False, True]
+    popped.state = SUCCESSFUL
+    await client.update_workitem(popped)
+    last = await producer.push("q", {"n": 5}, unique="k", unique_while="waiting")
+    assert last.id == third.id
+
+
 async def test_the_queue_s_initial_delay_counts(client: Client, producer: Producer) -> None:
     await client.insert_one("mq", {**QUEUE, "name": "slow", "initialdelay": 600})
     await producer.push("slow", {}, unique="a")
@@ -325,6 +370,11 @@ async def test_a_free_key_costs_two_messages(client: Client, producer: Producer)
         ),
         ({"unique_for": "1h"}, "push: unique_for needs unique"),
         ({"unique_update": True}, "push: unique_update needs unique"),
+        ({"unique_while": "waiting"}, "push: unique_while needs unique"),
+        (
+            {"unique": "a", "unique_while": "running"},
+            "push: unique_while = 'running'; allowed: 'unfinished', 'waiting'",
+        ),
         (
             {"unique": "a", "files": ["scan.pdf"]},
             "push: unique and files do not go together; let the payload name what the handler"

@@ -44,10 +44,10 @@ def test_a_handler_without_a_queue_is_refused() -> None:
 
 
 def test_an_unknown_parameter_type_is_refused() -> None:
-    async def work(payload: dict, pages: int) -> None: ...
+    async def work(payload: dict, pages: Database) -> None: ...
 
     assert refusal(lambda: signature_of(work, name="m.work")) == (
-        f"Handler m.work: parameter pages (of type int) cannot be filled; allowed: {FITTING}."
+        f"Handler m.work: parameter pages (of type Database) cannot be filled; allowed: {FITTING}."
     )
 
 

@@ -32,7 +32,7 @@ async def test_no_copy_of_an_attachment_outlives_an_attempt_that_does_not_delive
         error = ENDS[kind]
         if error is not None:
             raise error
-        return "no JSON object"
+        return object()
 
     setup = DryRunSetup(Workitem(id="1", wiq="q", payload={}), cast(Client, None), tmp_path)
     seen = await dry_run(attaches, setup)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any, Literal
 
+from worker.app.decorator import HARD_AFTER_SOFT
 from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.item.context import current_item
@@ -90,6 +91,19 @@ class Attempt(ABC):
             self._timer = self.loop.call_later(limits.hard - limits.soft, self.give_up, "timeout")
         self.ask("timeout")
 
+    def cut_short(self) -> None:
+        """Let the soft limit strike now, and the hard one as long after it as it would."""
+        if self.ended or self.asked is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        limits = self.limits
+        after = HARD_AFTER_SOFT
+        if limits.hard is not None and limits.soft is not None:
+            after = limits.hard - limits.soft
+        self._timer = self.loop.call_later(after, self.give_up, "timeout")
+        self.ask("timeout")
+
     def succeed(self, value: Any) -> None:
         """End with what the handler returned."""
         if not self.ended:
@@ -166,6 +180,13 @@ class Attempts:
         attempts = list(self)
         texts = await asyncio.gather(*(attempt.stack() for attempt in attempts))
         return {one.call.item.id: text for one, text in zip(attempts, texts, strict=True)}
+
+    def cut_short(self, item_id: str) -> bool:
+        """Ask the handler of an item to end now; returns whether it runs."""
+        found = [attempt for attempt in self if attempt.call.item.id == item_id]
+        for attempt in found:
+            attempt.cut_short()
+        return bool(found)
 
     async def run(self, attempt: Attempt) -> Any:
         """Wait for the attempt's result, and keep it here meanwhile."""

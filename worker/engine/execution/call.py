@@ -68,5 +68,9 @@ class Executor(Protocol):
     async def stacks(self) -> dict[str, str]:
         """Return where the handlers are that run now, by the ids of their items; masked."""
 
+    def cut_short(self, item_id: str) -> bool:
+        """Ask the handler of an item to end now, as its soft limit would, and give it up as its
+        hard limit would; returns whether it runs."""
+
     async def stop(self, timeout: float) -> None:
         """Ask what runs to end, wait ``timeout`` seconds, then abandon or kill the rest."""

@@ -243,7 +243,9 @@ class Child:
         return asyncio.run(work)
 
     def _result(self, value: Any) -> Message:
-        fields = result_fields(value, handler=self._registered.name)
+        fields = result_fields(
+            value, handler=self._registered.name, wrap=self._registered.signature.wraps
+        )
         return {"type": "result", "value": fields}
 
     def _raised(self, error: BaseException) -> Message:

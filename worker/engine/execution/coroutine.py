@@ -51,6 +51,10 @@ class CoroutineExecutor:
         """Return where the handlers are; see ``Executor.stacks``."""
         return await self._attempts.stacks()
 
+    def cut_short(self, item_id: str) -> bool:
+        """Ask the handler of an item to end now; see ``Executor.cut_short``."""
+        return self._attempts.cut_short(item_id)
+
     async def stop(self, timeout: float) -> None:
         """Cancel what runs, wait ``timeout`` seconds, abandon the rest."""
         await self._attempts.end(timeout)

@@ -198,6 +198,10 @@ class ProcessAttempt(Attempt):
         if what == "send":
             sent = await sender.send([push_from_message(one) for one in message["pushes"]])
             return [asdict(one) for one in sent]
+        if what == "look":
+            return await sender.look(message["id"])
+        if what == "cancel":
+            return await sender.cancel(message["id"], message["reason"])
         return await sender.ended(message["id"], message["queue"], message["timeout"])
 
     # Giving it up, once its stack is known.

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from worker.engine.execution.pipe import Channel, Message
 from worker.engine.execution.remote import error_from_message
+from worker.item.cancelled import Cancelling
 from worker.item.files import Attachment
 from worker.item.item import Item
 from worker.item.metadata import KEY, taken_out
@@ -168,6 +169,16 @@ class PipeSender:
             "ended", id=item_id, queue=queue, timeout=timeout
         )
         return document
+
+    async def look(self, item_id: str) -> JsonObject:
+        """Let the worker look at an item."""
+        document: JsonObject = await self._pipe.ask("look", id=item_id)
+        return document
+
+    async def cancel(self, item_id: str, reason: str) -> Cancelling:
+        """Let the worker cancel an item."""
+        found: Cancelling = await self._pipe.ask("cancel", id=item_id, reason=reason)
+        return found
 
 
 def push_to_message(push: Push) -> Message:

@@ -83,6 +83,10 @@ class ThreadExecutor:
         """Return where the handlers are; see ``Executor.stacks``."""
         return await self._attempts.stacks()
 
+    def cut_short(self, item_id: str) -> bool:
+        """Ask the handler of an item to end now; see ``Executor.cut_short``."""
+        return self._attempts.cut_short(item_id)
+
     async def stop(self, timeout: float) -> None:
         """Ask what runs to end, wait ``timeout`` seconds, abandon the rest."""
         await self._attempts.end(timeout)

@@ -52,7 +52,7 @@ class Creation:
                 priority=item.priority,
                 delay=item.delay,
                 at=item.at,
-                namespace=self._namespace,
+                namespace="",
                 headers=item.headers,
                 unique=item.unique,
                 unique_for=item.unique_for,

@@ -135,8 +135,8 @@ async def test_errors_at_import_and_wrong_handlers_are_shown(dev: Dev, work: Pat
     await run.until("generation 1 goes on with the old code")
     save(work, "imported = nowhere", "imported = []")
     await run.until("reloaded: generation 3 works")
-    save(work, "item: Item", "item: int")
-    await run.until("parameter item \\(of type int\\) cannot be filled")
+    save(work, "item: Item", "item: memoryview")
+    await run.until("parameter item \\(of type memoryview\\) cannot be filled")
     await run.until("generation 3 goes on with the old code")
 
 

@@ -1,0 +1,97 @@
+"""Cancelled items: those in flight are looked at now and then, and stopped.
+
+1. One question for all whose handlers have run for a while, with each heartbeat; none where nothing
+   runs for so long.
+2. A handler whose item is cancelled is asked to end as at its timeout: ``item.stopping`` is set, an
+   ``async def`` is cancelled, and at last it is given up. What it returns still counts.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from worker.engine.in_flight import Running
+from worker.item.cancelled import CODE, FIELDS, cancelled_because
+from worker.openiap.client import Client
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import id_of, number
+from worker.openiap.workitem import BUSINESS, PROCESSING, JsonObject
+from worker.service import Service
+from worker.telemetry.log import Log
+from worker.uptime import uptime
+
+AFTER: Final = 0.5
+"""The part of a pause for which a handler has run before its item is asked about."""
+AT_ONCE: Final = 200
+
+
+class Cancellations(Service):
+    """One worker's.
+
+    Args:
+        in_flight: the items in flight.
+        cut_short: asks the handler of an item of a queue to end; whether it runs.
+        interval: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        in_flight: Callable[[], list[Running]],
+        cut_short: Callable[[str, str], bool],
+        *,
+        client: Client,
+        interval: float,
+        log: Log,
+    ) -> None:
+        super().__init__(
+            "cancellations",
+            pause=interval,
+            on_error=lambda error: log.error(f"cancelled items: {type(error).__name__}: {error}"),
+            first=interval,
+        )
+        self._in_flight = in_flight
+        self._cut_short = cut_short
+        self._client = client
+        self._interval = interval
+        self._log = log
+
+    async def round(self) -> None:
+        """Look once, and stop what is cancelled."""
+        since = uptime() - self._interval * AFTER
+        asked = {
+            one.workitem.id: one
+            for one in self._in_flight()
+            if one.stage == "handling" and one.popped < since and not one.cancelled
+        }
+        ids = list(asked)
+        for start in range(0, len(ids), AT_ONCE):
+            query: JsonObject = {
+                "_id": {"$in": ids[start : start + AT_ONCE]},
+                "state": PROCESSING,
+                "errortype": BUSINESS,
+            }
+            try:
+                found = await self._client.query("workitems", query, FIELDS, top=AT_ONCE)
+            except OpenIAPError as error:
+                self._log.debug(f"cancelled items are looked for again: {error}")
+                return
+            for document in found:
+                running = asked.get(id_of(document))
+                if running is not None and number(document.get("retries")) == (
+                    running.workitem.retries
+                ):
+                    self._stop(running, document)
+
+    def _stop(self, running: Running, document: JsonObject) -> None:
+        workitem = running.workitem
+        reason = cancelled_because(
+            document.get("errormessage"), document.get("errorsource"), workitem.retries
+        )
+        if not reason or running.stage != "handling":
+            return
+        running.cancelled = reason
+        if self._cut_short(workitem.wiq, workitem.id):
+            self._log.info(
+                f"the item is cancelled, its handler is asked to end: [{CODE}] {reason}",
+                item=workitem.id,
+                queue=workitem.wiq,
+            )
