@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from worker.item.origin import DeadLetter, Origin
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
+    from worker.item.steps import StepError
     from worker.openiap.batch import batch
     from worker.openiap.client import Client
     from worker.producer.connect import client, connect
@@ -78,6 +79,7 @@ __all__ = [
     "Router",
     "Skip",
     "State",
+    "StepError",
     "StreamEvent",
     "__version__",
     "batch",
@@ -124,6 +126,7 @@ _ROOMS: Final = {
     "worker.item.origin": "DeadLetter Origin",
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
+    "worker.item.steps": "StepError",
     "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",
     "worker.producer.connect": "client connect",
