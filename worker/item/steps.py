@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
+from pydantic import ValidationError
+
 from worker.errors import BusinessError, LostItem, Outage, Retry, Skip, StateError
 from worker.item.error_chain import ResultError, deciding
 from worker.item.json_form import NotJson, json_form, typed_form
@@ -232,12 +234,29 @@ def text_of_result(name: str, form: TypeForm | None, value: object) -> str:
         StepError: it would not come back as it is.
     """
     try:
-        found = json_form(value) if form is None else typed_form(form, value)
+        found = json_form(value) if form is None else _typed(form, value)
     except NotJson as error:
         raise StepError(
             f"The result of step {name!r} cannot be kept: {error}. The step has run."
         ) from None
     return _inert(json_text(found))
+
+
+def _typed(form: TypeForm, value: object) -> Any:
+    """Return the JSON form of a value of a type, or of what the type makes of it: the step has run,
+    and a dict may well be what a model is read from.
+
+    Raises:
+        NotJson: it is neither.
+    """
+    try:
+        return typed_form(form, value)
+    except NotJson as error:
+        try:
+            accepted = form.accept(value)
+        except ValidationError:
+            raise error from None
+        return typed_form(form, accepted)
 
 
 def next_wait(
