@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from worker.item.origin import DeadLetter, Origin
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
+    from worker.item.steps import StepError
     from worker.item.taken import TakenItem
     from worker.openiap.batch import batch
     from worker.openiap.client import Client
@@ -83,6 +84,7 @@ __all__ = [
     "Router",
     "Skip",
     "State",
+    "StepError",
     "StreamEvent",
     "TakenItem",
     "__version__",
@@ -131,6 +133,7 @@ _ROOMS: Final = {
     "worker.item.origin": "DeadLetter Origin",
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
+    "worker.item.steps": "StepError",
     "worker.item.taken": "TakenItem",
     "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",

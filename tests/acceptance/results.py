@@ -13,6 +13,7 @@ TITLE: Final = (
 )
 ORDER: Final = (
     "Kill points",
+    "Long work",
     "Chaos",
     "Chaos, long form",
     "Attacked",

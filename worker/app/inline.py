@@ -17,7 +17,8 @@ from worker.app.signature import signature_of
 from worker.errors import HandlerError
 from worker.item.context import current_item
 from worker.item.files import Attachment
-from worker.item.item import InMemoryStore, Item
+from worker.item.in_memory_store import InMemoryStore
+from worker.item.item import Item
 from worker.item.new_item import FollowUp, Push
 from worker.openiap.client import Client
 from worker.openiap.errors import FileTransferError

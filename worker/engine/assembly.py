@@ -273,7 +273,7 @@ class Assembly:
             client=client,
             queues=queues,
             registration=registration,
-            inputs=self._inputs(worker_id, pool, client, rights, queues),
+            inputs=self._inputs(worker_id, pool, client, rights, queues, heartbeat.server_now),
             listening=self._listening(client),
             services=WorkerServices(
                 worker_id,
@@ -368,6 +368,7 @@ class Assembly:
         client: Client,
         rights: DocumentRights,
         queues: Queues,
+        now: Callable[[], datetime],
     ) -> HandlerInputs:
         namespace = self.settings.namespace
         self.lifespans.resources[State] = State(
@@ -379,7 +380,9 @@ class Assembly:
             self.lifespans.resources,
             lifespans=self.lifespans.types,
             middleware=self._middleware,
-            checkpoints=Checkpoints(pool, sender, worker_id=worker_id, log=self.log, rights=rights),
+            checkpoints=Checkpoints(
+                pool, sender, worker_id=worker_id, log=self.log, rights=rights, now=now
+            ),
         )
 
     def _check_listeners(self) -> None:

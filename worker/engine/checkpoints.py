@@ -6,34 +6,47 @@
    that is one atomic step; with the official one, for a user without the right to update, and for
    what a conditional update would change on its way, the item is read right before. The state stays
    ``processing``, so neither ``retries`` nor ``lastrun`` moves (server.md, Update).
-3. Follow-up items are checked now and pushed when the item has succeeded.
+3. A step's result is written at once, and until it is stored: the handler goes on only then. Those
+   that come while one is written go together. Of what is stored nothing is sent again, where the
+   client has conditional updates.
+4. Follow-up items are checked now and pushed when the item has succeeded.
 """
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from worker.engine.delivery.carried import carried
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import PROJECTION, closer_of, closing_claim, judge, run_at
 from worker.errors import LostItem
-from worker.item.item import Item, follow_up
-from worker.item.metadata import KEY, joined
+from worker.item.in_memory_store import follow_up
+from worker.item.item import Item
+from worker.item.long_work import StepClock
+from worker.item.metadata import CHECKPOINT, KEY, PROGRESS, STEPS, joined
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import released
+from worker.item.steps import OF, Part
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
 from worker.openiap.values import json_text
-from worker.openiap.workitem import Workitem
+from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.insert import KnownQueue, KnownQueues
-from worker.state.retrying import passes
+from worker.state.retrying import WAIT_FIRST, WAIT_MAX, passes
 from worker.telemetry.log import Log
 from worker.telemetry.spans import created
 
 INTERVAL: Final = 1.0
+REFUSED_PATIENCE: Final = 60.0
+"""Seconds for which it is not believed that the server refuses a step's result."""
+
+Place = tuple[Part, str]
 
 
 class Checkpoints:
@@ -41,6 +54,7 @@ class Checkpoints:
 
     Args:
         rights: learns and tells which queues' items this user may not write as documents.
+        now: the server's time as far as it is known.
     """
 
     def __init__(
@@ -51,8 +65,10 @@ class Checkpoints:
         worker_id: str,
         log: Log,
         rights: DocumentRights | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pool = pool
+        self._now = now
         self._sender = sender
         self._worker_id = worker_id
         self._log = log
@@ -72,14 +88,39 @@ class Checkpoints:
             LostItem: another has the item by now.
             OpenIAPError: with ``now``: it could not be stored.
         """
-        saver = self._savers.get(item)
-        if saver is None:
-            saver = self._savers[item] = _Saver(self, item)
         try:
-            await saver.save(now=now)
+            await self._saver(item).save(now=now)
         except LostItem:
             self._savers.pop(item, None)  # a handler that was given up has no other end
             raise
+
+    async def keep(self, item: Item, part: Part, key: str) -> None:
+        """Store an entry of the item's steps, however often the link drops meanwhile.
+
+        Raises:
+            LostItem: another has the item by now.
+            OpenIAPError: the server refuses it.
+        """
+        try:
+            await self._saver(item).keep((part, key))
+        except LostItem:
+            self._savers.pop(item, None)
+            raise
+
+    async def clock(self, item: Item) -> StepClock:
+        """Return the server's time; no earlier than when it gave the item out, since it is the
+        server that says when a sleep is over."""
+        popped = item.workitem.lastrun
+        return StepClock(self._now() if popped is None else max(self._now(), popped))
+
+    async def sleeps(self, item: Item, until: datetime) -> None:
+        """The item itself says so to who runs the handler."""
+
+    def _saver(self, item: Item) -> "_Saver":
+        saver = self._savers.get(item)
+        if saver is None:
+            saver = self._savers[item] = _Saver(self, item)
+        return saver
 
     async def ended(self, item: Item, *, write: bool) -> None:
         """The handler has ended: nothing is written for it after this.
@@ -105,8 +146,11 @@ class Checkpoints:
             queue = KnownQueue()  # it is pushed the ordinary way, then; the handler goes on
         return created(replace(follow_up(item, push), wiqid=queue.wiqid, acl=queue.acl))
 
-    async def write(self, item: Item) -> None:
+    async def write(self, item: Item, places: Sequence[Place] = ()) -> None:
         """Write the item's metadata, if the attempt is still this worker's.
+
+        Args:
+            places: the entries of its steps that are to be written; () for all but those.
 
         Raises:
             LostItem: it is not.
@@ -119,10 +163,11 @@ class Checkpoints:
                 return await self._look_and_write(client, item)
             run = run_at(workitem.lastrun)
             condition, _ = closing_claim(workitem.id, workitem.retries, run, self._worker_id)
-            change = json_text({"$set": {f"payload.{KEY}": item.metadata.content()}})
+            change = json_text(change_for(item, places))
             if not carried(change):
                 return await self._look_and_write(client, item)
             if (await client.update_document("workitems", condition, change)).matched == 1:
+                _written(item)
                 return True
             # Somebody else's by now, or one whose document this user may not update.
             try:
@@ -156,11 +201,41 @@ class Checkpoints:
             wiqid=workitem.wiqid,
         )
         await client.update_workitem(update)
+        _written(item)
         return True
 
     def log_unsaved(self, item: Item, error: OpenIAPError) -> None:
         """A write did not do; the next one may, and the outcome of a failure carries it too."""
         self._log.debug(f"progress or checkpoint not stored: {error}", item=item.id)
+
+
+def change_for(item: Item, places: Sequence[Place] = ()) -> JsonObject:
+    """Return the change that writes an item's metadata: all of it as long as no steps stand on the
+    item, then no more than what is new.
+
+    Args:
+        places: see ``Checkpoints.write``.
+    """
+    own, content = f"payload.{KEY}", item.metadata.content()
+    steps = content.pop(STEPS, None)
+    if steps is None:
+        return {"$set": {own: content}}
+    if item.steps.fresh:
+        return {"$set": {own: {**content, STEPS: steps}}}
+    if places:
+        entries = {f"{own}.{STEPS}.{part}.{key}": steps[part][key] for part, key in places}
+        return {"$set": {f"{own}.{STEPS}.{OF}": item.id, **entries}}
+    gone = [name for name in (CHECKPOINT, PROGRESS) if name not in content]
+    change: JsonObject = {"$set": {f"{own}.{name}": value for name, value in content.items()}}
+    return change | ({"$unset": {f"{own}.{name}": "" for name in gone}} if gone else {})
+
+
+def _written(item: Item) -> None:
+    """The payload on the server is not the one that was popped any more."""
+    workitem = item.workitem
+    workitem.text = workitem.came = ""
+    if item.metadata.steps is not None:
+        item.steps.fresh = False
 
 
 class _Saver:
@@ -172,6 +247,7 @@ class _Saver:
         self._written = float("-inf")
         self._later: asyncio.Task[None] | None = None
         self._gate = asyncio.Lock()
+        self._places: dict[Place, None] = {}
         self._lost: LostItem | None = None
         self._closed = False
 
@@ -191,6 +267,38 @@ class _Saver:
                 if _may_do_later(error):
                     self._begin_later(INTERVAL)
 
+    async def keep(self, place: Place) -> None:
+        """Return once an entry is stored."""
+        self._places[place] = None
+        wait, refused = WAIT_FIRST, 0.0
+        while True:
+            try:
+                await self._write_places(place)
+                return
+            except OpenIAPError as error:
+                self._checkpoints.log_unsaved(self._item, error)
+                refused += 0.0 if passes(error) else wait
+                if not _may_do_later(error) or refused > REFUSED_PATIENCE:
+                    raise
+            await asyncio.sleep(wait)
+            wait = min(WAIT_MAX, 2 * wait)
+
+    async def _write_places(self, place: Place | None) -> None:
+        """Write the entries that are to be, unless somebody has written this one meanwhile."""
+        async with self._gate:
+            if self._lost is not None:
+                raise self._lost
+            places = tuple(self._places)
+            if self._closed or not places or (place is not None and place not in self._places):
+                return
+            try:
+                await self._checkpoints.write(self._item, places)
+            except LostItem as lost:
+                self._lost = lost
+                raise
+            for one in places:
+                self._places.pop(one, None)
+
     def _begin_later(self, wait: float) -> None:
         if self._later is None or self._later.done():
             self._later = asyncio.get_running_loop().create_task(self._write_later(wait))
@@ -200,6 +308,9 @@ class _Saver:
             self._later.cancel()
             if write:
                 await self._write_once()
+        if write and self._places and not self._gate.locked():
+            with suppress(OpenIAPError, LostItem):  # the step runs again, then
+                await self._write_places(None)
         async with self._gate:  # a write that is on its way comes before the outcome
             self._closed = True
 

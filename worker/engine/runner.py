@@ -40,16 +40,20 @@ from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.errors import BusinessError
 from worker.item.cancelled import CODE, cancelled_because
 from worker.item.context import current_namespace
-from worker.item.item import InMemoryStore, Item, ItemStore
+from worker.item.in_memory_store import InMemoryStore
+from worker.item.item import Item, ItemStore
+from worker.item.long_work import Asleep
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
 from worker.item.outcome import (
     UNCHANGED,
     Outcome,
     invalid_payload,
     released,
+    sleeping,
     success,
     with_attempt,
 )
+from worker.item.steps import OF
 from worker.openiap.fields import number
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.workitem import Workitem, WorkitemFile
@@ -210,6 +214,8 @@ class Runner:
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
             workitem.text = ""
+            if metadata.steps is not None and metadata.steps.get(OF) != workitem.id:
+                metadata.steps = None  # of the item that this one is a copy of
             if metadata.namespace:
                 current_namespace.set(metadata.namespace)
         running.span = attempt_span(
@@ -316,9 +322,14 @@ class Runner:
         began = time.monotonic()
         try:
             if self._chain is None:
-                result = await self.executor.run(call)
+                result = await self._called(call)
             else:
                 result = await self._run_in_chain(self._chain, call)
+        except Asleep as asleep:
+            if running.interrupted:
+                _forget_cancellations(running.task)
+            self._drop_attachments(call.item)
+            return sleeping(asleep.until)
         except asyncio.CancelledError as error:
             if running.interrupted:
                 _forget_cancellations(running.task)
@@ -383,8 +394,15 @@ class Runner:
         """Run the handler inside its middleware; one that swallows its exception gives None."""
         async with AsyncExitStack() as stack:
             call.resources = await chain.enter(stack, call.item, call.client, call.resources)
-            return await self.executor.run(call)
+            return await self._called(call)
         return None
+
+    async def _called(self, call: HandlerCall) -> Any:
+        """Run the handler; who swallows that its item falls asleep is not finished for that."""
+        result = await self.executor.run(call)
+        if call.item.asleep is not None:
+            raise Asleep(call.item.asleep)
+        return result
 
     async def _with_metadata(self, item: Item, outcome: Outcome) -> Outcome:
         """Return an outcome that keeps progress and checkpoint for the next attempt, or drops

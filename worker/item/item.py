@@ -9,10 +9,12 @@ from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
 from worker.item.function_types import FieldFirst, PayloadFirst
 from worker.item.headers import NONE
+from worker.item.long_work import LongWork, StepClock, refuse_inside
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
-from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
+from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.origin import DeadLetter, Origin, origin_of
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
+from worker.item.steps import Part
 from worker.item.trace import Trace
 from worker.item.type_form import form_of
 from worker.openiap.errors import FileTransferError
@@ -67,6 +69,19 @@ class ItemStore(Protocol):
             QueueNotFound: no such queue.
         """
 
+    async def clock(self, item: "Item") -> StepClock:
+        """Return what the item's sleeps go by."""
+
+    async def keep(self, item: "Item", part: Part, key: str) -> None:
+        """Return once an entry of the item's steps is stored.
+
+        Raises:
+            LostItem: another has the item by now.
+        """
+
+    async def sleeps(self, item: "Item", until: datetime) -> None:
+        """Hear that the item falls asleep."""
+
 
 class Bridge(Protocol):
     """How a ``def`` handler waits for asynchronous work; its executor provides it."""
@@ -77,7 +92,7 @@ class Bridge(Protocol):
 NO_FILES: Final = InputFiles({})
 
 
-class Item:
+class Item(LongWork):
     """One attempt at a work item.
 
     Attributes:
@@ -276,6 +291,7 @@ class Item:
                 hands the item back without an attempt.
             ValueError: bytes without a name.
         """
+        refuse_inside("item.attach")
         if isinstance(source, bytes) and not name:
             raise ValueError("attach(bytes) needs a name")
         origin = Path(source) if isinstance(source, str) else source
@@ -364,14 +380,34 @@ class Item:
             ContractError: the payload does not fit the target handler.
             QueueNotFound: no such queue.
         """
+        refuse_inside("item.push")
         (push,) = await apart(is_large(payload), pushes_to, target, [payload], options)
         return (await self.take_push(push)).id
 
     async def take_metadata(self, metadata: Metadata, *, now: bool) -> None:
         """Take the metadata of this item's other half, in a process of its own, and store them."""
+        metadata.steps = self.metadata.steps  # they come one by one
         self._metadata = metadata
         if self._store is not None:
             await self._store.save(self, now=now)
+
+    async def take_entry(self, part: Part, key: str, entry: JsonObject) -> None:
+        """Take an entry of the steps of this item's other half, and store it."""
+        self.steps.put(part, key, entry)
+        await self._store_entry(part, key)
+
+    async def clock(self) -> StepClock:
+        """Return what its sleeps go by."""
+        return await super().clock() if self._store is None else await self._store.clock(self)
+
+    async def _store_entry(self, part: Part, key: str) -> None:
+        self.metadata.steps = self.steps.content
+        if self._store is not None:
+            await self._store.keep(self, part, key)
+
+    async def _tell_asleep(self, until: datetime) -> None:
+        if self._store is not None:
+            await self._store.sleeps(self, until)
 
     async def take_push(self, push: Push) -> FollowUp:
         """Take a follow-up item that was checked already, as one of this item's other half was."""
@@ -392,34 +428,3 @@ class Item:
     def attachments(self) -> tuple[Attachment, ...]:
         """What ``attach`` declared so far."""
         return tuple(self._attachments.values())
-
-
-def follow_up(item: Item, push: Push) -> FollowUp:
-    """Return a push as the next follow-up of an item."""
-    return FollowUp(
-        id=follow_up_id(item.id, item.attempt - 1, len(item.pushes), item.started),
-        queue=push.queue,
-        payload=push.payload,
-        name=push.name,
-        priority=push.priority,
-        nextrun=push.nextrun,
-        parent=item.id,
-        unique=push.unique,
-    )
-
-
-class InMemoryStore:
-    """A store for an item without a worker: nothing is written, follow-up items are only kept."""
-
-    sender: Sender | None = None
-
-    def __init__(self) -> None:
-        self.pushes: list[Push] = []
-
-    async def save(self, item: Item, *, now: bool) -> None:
-        """Leave the metadata on the item."""
-
-    async def accept(self, item: Item, push: Push) -> FollowUp:
-        """Keep a follow-up item."""
-        self.pushes.append(push)
-        return follow_up(item, push)

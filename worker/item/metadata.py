@@ -6,6 +6,8 @@
   ``item.checkpointed``. It goes when the item succeeds.
 - ``progress``: ``{"share": 0.4, "text": "page 3 of 8", "at": "…Z"}``. It goes when the item
   succeeds.
+- ``steps``: the results of the item's steps, and its sleeps (``steps.py``). It goes when the item
+  succeeds, and is of no meaning to a copy.
 - ``namespace``: whose work this is; it stays, and goes along a chain.
 - ``headers``: short texts by name (``headers.py``); they stay, and go along a chain.
 - ``traceparent``, ``tracestate``: the trace that it is of (``trace.py``), as W3C writes them; after
@@ -38,6 +40,9 @@ from worker.openiap.workitem import JsonObject
 KEY: Final = "openiap_worker"
 ORIGIN: Final = "origin"
 HISTORY: Final = "history"
+STEPS: Final = "steps"
+CHECKPOINT: Final = "checkpoint"
+PROGRESS: Final = "progress"
 MAX_CHECKPOINT: Final = 1024 * 1024
 """Bytes of JSON; it travels with every write and every pop of the item."""
 
@@ -62,14 +67,15 @@ class Metadata:
     parent: str = ""
     schedule: JsonObject | None = None
     history: JsonObject | None = None
+    steps: JsonObject | None = None
 
     def content(self) -> JsonObject:
         """Return what is stored under the key; {} for nothing."""
         found: JsonObject = {}
         if self.checkpoint is not None:
-            found["checkpoint"] = self.checkpoint
+            found[CHECKPOINT] = self.checkpoint
         if self.progress is not None:
-            found["progress"] = self.progress
+            found[PROGRESS] = self.progress
         if self.namespace:
             found["namespace"] = self.namespace
         if self.unique:
@@ -92,6 +98,8 @@ class Metadata:
             found[SCHEDULE] = self.schedule
         if self.history is not None:
             found[HISTORY] = self.history
+        if self.steps is not None:
+            found[STEPS] = self.steps
         return found
 
 
@@ -101,12 +109,13 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
     rest = {name: value for name, value in payload.items() if name != KEY}
     if not isinstance(found, dict):
         return rest, Metadata()
-    progress, namespace = found.get("progress"), found.get("namespace")
+    progress, namespace = found.get(PROGRESS), found.get("namespace")
     unique, origin = found.get("unique"), found.get(ORIGIN)
     follow_up, parent = found.get("follow_up"), found.get(PARENT)
     schedule, history = found.get(SCHEDULE), found.get(HISTORY)
+    steps = found.get(STEPS)
     return rest, Metadata(
-        checkpoint=found.get("checkpoint"),
+        checkpoint=found.get(CHECKPOINT),
         progress=progress if isinstance(progress, dict) else None,
         namespace=namespace if isinstance(namespace, str) else "",
         unique=unique if isinstance(unique, str) else "",
@@ -118,6 +127,7 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         parent=parent if isinstance(parent, str) else "",
         schedule=schedule if isinstance(schedule, dict) else None,
         history=history if isinstance(history, dict) else None,
+        steps=steps if isinstance(steps, dict) else None,
     )
 
 
@@ -152,7 +162,12 @@ def after_success(
         trace: from where the trace goes on; None: from where it came.
     """
     kept = replace(
-        metadata, checkpoint=None, progress=None, due=None, trace=trace or metadata.trace
+        metadata,
+        checkpoint=None,
+        progress=None,
+        steps=None,
+        due=None,
+        trace=trace or metadata.trace,
     )
     return joined(payload, kept)
 

@@ -63,12 +63,14 @@ class Waits:
         until: when it is popped again whatever happens, UTC.
         unparked_until: the same for an item that cannot be parked, where that is another.
         times: how often it was handed back for a breaker that stays closed.
+        asleep: the handler let it sleep, so that it holds nothing meanwhile.
     """
 
     why: str
     until: datetime
     unparked_until: datetime | None = None
     times: int = 0
+    asleep: bool = False
 
     def document(self) -> JsonObject:
         """Return what stands on the item while it waits."""
@@ -334,6 +336,16 @@ def invalid_payload(error: ValidationError, *, handler: str) -> Outcome:
 def released(reason: str) -> Outcome:
     """Make the outcome of an attempt that is handed back without costing the item anything."""
     return Outcome("released", None, reason)
+
+
+def sleeping(until: datetime) -> Outcome:
+    """Make the outcome of a run whose handler lets its item sleep.
+
+    Args:
+        until: UTC.
+    """
+    why = f"sleeps until {until.isoformat(sep=' ', timespec='seconds').replace('+00:00', ' UTC')}"
+    return Outcome("released", None, why, waits=Waits(why, until, asleep=True))
 
 
 def update_of(workitem: Workitem, outcome: Outcome) -> Workitem:

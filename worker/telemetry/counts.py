@@ -58,7 +58,7 @@ class QueueCounts:
         in_flight: popped and not yet out of the worker's hands.
         successful, failed, retried, released: outcomes that the server took; ``failed`` has the
             business errors, ``retried`` the application errors, ``released`` what was handed back.
-        parked: items that were put back to wait for their key or for a rate.
+        parked: items that were put back to wait for their key, for a rate, or asleep.
         fenced: outcomes refused because the item had a new owner; ``gone``: because it was
             deleted; ``refused``: for another reason.
         unpushed: follow-up items that the server refused for good.

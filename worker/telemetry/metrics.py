@@ -95,7 +95,7 @@ QUEUE_METRICS: Final[tuple[QueueMetric, ...]] = (
         "parked",
         "counter",
         "u64",
-        "Items put back to wait for their key or a rate",
+        "Items put back to wait for their key, for a rate or asleep",
         lambda q: q.parked,
     ),
     QueueMetric(

@@ -7,6 +7,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -14,10 +15,13 @@ from worker.engine.checkpoints import Checkpoints
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.execution import Executor, HandlerCall
 from worker.item.cancelled import Cancelling
-from worker.item.item import Item, follow_up
+from worker.item.in_memory_store import follow_up
+from worker.item.item import Item
+from worker.item.long_work import StepClock
 from worker.item.metadata import Metadata
 from worker.item.new_item import FollowUp, Push, Sender, Sent
 from worker.item.outcome import Outcome
+from worker.item.steps import Part
 from worker.openiap.client import Client
 from worker.openiap.errors import Unsupported
 from worker.openiap.limiter import Turn
@@ -108,13 +112,21 @@ class RecordingCheckpoints(Checkpoints):
     """In the place of the worker's own: notes progress and checkpoints, and stores nothing."""
 
     def __init__(
-        self, pool: Pool, sender: Sender, *, log: Log, look_up: bool, before: Metadata
+        self,
+        pool: Pool,
+        sender: Sender,
+        *,
+        log: Log,
+        look_up: bool,
+        before: Metadata,
+        awake: bool = False,
     ) -> None:
         super().__init__(pool, sender, worker_id=WORKER, log=log)
         self._look_up = look_up
         self._progress = before.progress
         self.progress: list[Progress] = []
         self.checkpoints: list[Any] = []
+        self._awake = awake
 
     async def save(self, item: Item, *, now: bool) -> None:
         """Note what the handler told: its progress, or else a checkpoint."""
@@ -127,6 +139,13 @@ class RecordingCheckpoints(Checkpoints):
 
     async def ended(self, item: Item, *, write: bool) -> None:
         """Nothing was held back."""
+
+    async def keep(self, item: Item, part: Part, key: str) -> None:
+        """Leave the entry on the item."""
+
+    async def clock(self, item: Item) -> StepClock:
+        """Return this process's time."""
+        return StepClock(datetime.now(UTC), self._awake)
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Keep a follow-up item; its queue is looked up where there is a server."""

@@ -30,9 +30,10 @@ from worker.engine.outbox.spool import Spool
 from worker.engine.runner import Runner
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.item.headers import NONE
-from worker.item.metadata import taken_out
+from worker.item.metadata import joined, taken_out
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
+from worker.item.steps import Steps
 from worker.openiap.client import Client
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
@@ -133,6 +134,8 @@ class Rehearsed:
         pushes: the items that would be there afterwards; follow-ups only where it succeeded.
         attachments: what would have been stored with the item; nothing unless it succeeded.
         progress, checkpoints: all that were given, in order; a worker stores at most one a second.
+        steps: the results that are stored afterwards, by name, as JSON values; those that were
+            there before, too.
         log: the lines, in order; each with ``level`` (``trace``, ``debug``, ``verbose``,
             ``info``, ``warn`` or ``error``) and ``text``.
         called: whether the handler was called at all; a payload that does not validate never
@@ -147,6 +150,7 @@ class Rehearsed:
     attachments: Attachments
     progress: tuple[Progress, ...]
     checkpoints: tuple[Any, ...]
+    steps: Mapping[str, Any]
     log: tuple[LogLine, ...]
     called: bool
     returned: Any
@@ -158,6 +162,12 @@ class Rehearsed:
         """The payload that would be stored, without what the worker itself keeps in it (see
         ``worker.item.metadata``); None leaves the stored one as it is."""
         return None if self.outcome.payload is None else taken_out(self.outcome.payload)[0]
+
+    @property
+    def sleeps_until(self) -> datetime | None:
+        """Until when the handler lets the item sleep, UTC; None where it does not."""
+        waits = self.outcome.waits
+        return waits.until if waits is not None and waits.asleep else None
 
     @property
     def retry_after(self) -> float | None:
@@ -182,6 +192,7 @@ class DryRunSetup:
         look_up: whether the queues of follow-ups are looked up with the client.
         maxretries: the queue's, for ``item.attempts_left``.
         stop_after: seconds until the worker is told to stop, as by a signal; None for never.
+        slept: whether all sleeps count as over.
         on_log: told of each line at once.
     """
 
@@ -195,6 +206,7 @@ class DryRunSetup:
     look_up: bool = False
     maxretries: int | None = None
     stop_after: float | None = None
+    slept: bool = False
     on_log: Callable[[LogLine], None] = lambda line: None
 
 
@@ -223,7 +235,9 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
     pool = ClientPool(with_sizes(setup.client, setup.workitem))
     sender = RecordingSender(setup.sender)
     _, before = taken_out(setup.workitem.payload or {})
-    desk = RecordingCheckpoints(pool, sender, log=log, look_up=setup.look_up, before=before)
+    desk = RecordingCheckpoints(
+        pool, sender, log=log, look_up=setup.look_up, before=before, awake=setup.slept
+    )
     async with AsyncExitStack() as stack:
         executor = make_executor(registered, slots=1)
         recorded = RecordingExecutor(executor)
@@ -269,13 +283,18 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         began = time.monotonic()
         await _worked(runner, setup)
     assert recorder.outcome is not None
+    item, outcome = recorded.item, recorder.outcome
+    if item is not None and outcome.waits is not None and outcome.waits.asleep:
+        outcome = replace(outcome, payload=joined(item.payload, item.metadata))
+    steps = Steps(setup.workitem.id, before.steps) if item is None else item.steps
     follow_ups = tuple(seen(push, follow_up=True) for push in recorder.outcome.pushes)
     return Rehearsed(
-        outcome=_as_stored(recorder.outcome),
+        outcome=_as_stored(outcome),
         pushes=(*(seen(push) for push in sender.pushes), *follow_ups),
         attachments=Attachments(recorder.attachments),
         progress=tuple(desk.progress),
         checkpoints=tuple(desk.checkpoints),
+        steps={step.name: step.value for step in steps.steps()},
         log=tuple(lines),
         called=recorded.item is not None,
         returned=recorded.returned,

@@ -18,7 +18,9 @@ from worker.engine.delivery.attachments import transfer_time
 from worker.engine.delivery.follow_ups import FollowUps, shown
 from worker.engine.fleet.takeover import workitem_of
 from worker.errors import WorkerError
+from worker.item.metadata import joined, taken_out
 from worker.item.outcome import update_of
+from worker.item.steps import KeptStep, StepError, Steps
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.fields import number
@@ -100,6 +102,12 @@ class Replayed:
     state: str
     held_back: tuple[HeldBack, ...]
 
+    @property
+    def stored_steps(self) -> list[KeptStep]:
+        """The steps that were done before, in order."""
+        _, metadata = taken_out(self.stored.payload)
+        return Steps(self.stored.id, metadata.steps).steps()
+
 
 async def read(client: Client, id: str) -> Stored:
     """Read an item.
@@ -126,6 +134,7 @@ async def replay(
     *,
     application: Application,
     attempt: int | None = None,
+    from_step: str = "",
     writes: bool = False,
     namespace: str = "",
     on_log: Callable[[LogLine], None] = lambda line: None,
@@ -139,15 +148,19 @@ async def replay(
         folder: an empty one, for files.
         application: whose lifespans and middleware stand around the handler.
         attempt: 1 for the first; the one after those that the item had, or its last, by default.
+        from_step: a step to run again, with all that was stored after it; "" for none.
         writes: let the handler's own writes through.
         namespace: of shared state and unique keys; the workers' setting.
         on_log: told of each of its lines at once.
 
     Raises:
         HandlerError: the handler cannot be run.
+        ReplayRefused: there is no such step.
     """
     given, held_back = (client, []) if writes else read_only_client(client)
     workitem = _popped(stored, attempt)
+    if from_step:
+        workitem.payload = _before(stored, from_step)
     setup = DryRunSetup(
         workitem,
         given,
@@ -197,7 +210,12 @@ async def send(client: Client, replayed: Replayed, *, namespace: str = "") -> Wo
         WorkitemFile(name, await _uploaded(client, workitem, name, run.attachments.path(name)))
         for name in run.attachments
     ]
-    written = await client.update_workitem(update_of(workitem, run.outcome), files)
+    update, asleep = update_of(workitem, run.outcome), run.sleeps_until is not None
+    if asleep:
+        update = replace(
+            update, nextrun=run.sleeps_until, errormessage="", errorsource="", errortype=""
+        )
+    written = await client.update_workitem(update, files, asleep)
     if run.outcome.pushes:
         unique = UniquePushes(client, namespace)
         followups = FollowUps(
@@ -260,6 +278,22 @@ def _popped(stored: Stored, attempt: int | None) -> Workitem:
     if attempt is not None:
         workitem.retries = attempt - 1
     return workitem
+
+
+def _before(stored: Stored, step: str) -> JsonObject:
+    """Return an item's payload as it was before a step.
+
+    Raises:
+        ReplayRefused: it has no such step.
+    """
+    payload, metadata = taken_out(stored.payload)
+    steps = Steps(stored.id, metadata.steps)
+    try:
+        steps.forget_from(step)
+    except StepError as error:
+        raise ReplayRefused(str(error)) from None
+    metadata.steps = steps.content
+    return joined(payload, metadata)
 
 
 def _files(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from worker.item.headers import headers_of
 from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import Metadata, joined
 from worker.item.origin import Origin, mark_for
+from worker.item.steps import Steps, text_of_result
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -59,6 +61,8 @@ class WorkerTest:
         attempt: int = 1,
         maxretries: int = DEFAULT_MAXRETRIES,
         checkpoint: object = None,
+        steps: Mapping[str, object] | None = None,
+        slept: bool = False,
         origin: Origin | None = None,
         resources: Mapping[Any, Any] | None = None,
         around: Sequence[Lifespan | Middleware] = (),
@@ -79,6 +83,8 @@ class WorkerTest:
             attempt: 1 for the first.
             maxretries: how many attempts the queue allows, for ``item.attempts_left``.
             checkpoint: what an earlier attempt gave to ``item.checkpoint``.
+            steps: the results of steps that were done before, by name; those are not run.
+            slept: whether all its sleeps are over: each returns at once.
             origin: the item that this one is a copy of; a ``DeadLetter`` for ``item.dead_letter``.
             resources: by type, in the place of what lifespans provide; by factory, in the place of
                 what ``Resource(factory)`` would make.
@@ -91,6 +97,7 @@ class WorkerTest:
             HandlerError: the handler's signature cannot be filled, or it cannot be run.
             TypeError: no handler, or a payload that is no JSON object.
             ValueError: an attempt below 1, or headers that are not allowed.
+            StepError: a step's name or result that cannot be stored.
             FileNotFoundError: a file that is not there.
             FileTransferError: a file name that is not safe.
         """
@@ -104,10 +111,13 @@ class WorkerTest:
         number = next(self._numbers)
         folder = self._folder / str(number)
         folder.mkdir(parents=True)
+        id = id or f"test-{number}"
+        metadata = _metadata(checkpoint, origin, headers)
+        metadata.steps = _stored(id, steps) if steps else None
         workitem = Workitem(
-            id=id or f"test-{number}",
+            id=id,
             name=name or "New work item",
-            payload=joined(as_json_object(payload), _metadata(checkpoint, origin, headers)),
+            payload=joined(as_json_object(payload), metadata),
             priority=priority,
             state="processing",
             wiq=handler.options.queue,
@@ -127,6 +137,7 @@ class WorkerTest:
             middleware=[one for one in around if isinstance(one, Middleware)],
             maxretries=maxretries,
             stop_after=None if stop_after is None else seconds(stop_after),
+            slept=slept,
         )
         return await dry_run(handler, setup)
 
@@ -179,6 +190,13 @@ def _metadata(
         headers=found,
         trace=trace,
     )
+
+
+def _stored(id: str, steps: Mapping[str, object]) -> JsonObject:
+    found = Steps(id)
+    for name, value in steps.items():
+        found.keep(name, text_of_result(name, None, value), datetime.now(UTC))
+    return found.content
 
 
 def as_json_object(payload: object) -> JsonObject:

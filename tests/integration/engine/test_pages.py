@@ -27,6 +27,7 @@ from worker.engine.maintenance.retention import rules_of
 from worker.item.metadata import taken_out
 from worker.item.origin import DeadLetter, origin_of
 from worker.producer.sender import ClientSender
+from worker.testing import WorkerTest
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -235,6 +236,28 @@ async def test_progress_and_checkpoints(client, start, load) -> None:
     payload = {"pages": 9, "fails_at": 5}
     (done,) = await ended(client, start, application, "imports", payload)
     assert taken_out(done["payload"])[0] == {**payload, "began_at": 5}
+
+
+async def test_long_work(client, start, load, tmp_path) -> None:
+    application, module = load("long-work: An order that is charged, reminded of and refunded")
+    await create_queue(client, "orders")
+    await client.push_workitem("orders", {"number": "1", "cents": 0}, name="0")
+    pushed = await client.push_workitem("orders", {"number": "2", "cents": 5}, name="1")
+    await start(application)
+    (failed,) = await until_finished(client, "orders")
+    assert failed["errormessage"].startswith("[BAD_AMOUNT]")
+    asleep = await until_one(
+        client, {"_id": pushed.id, "state": "new", "openiap_worker_waits.why": {"$exists": True}}
+    )
+    assert asleep["openiap_worker_waits"]["why"].startswith("sleeps until 20")
+    assert list(module.BOOKS.values()) == ["charged 5"]
+    voucher = module.Voucher(number="V-2", cents=5)
+    order = {"number": "2", "cents": 5}
+    done = await WorkerTest(tmp_path / "test")(
+        module.handle_order, order, steps={"charge": voucher}, slept=True
+    )
+    assert done.payload == {**order, "refunded": "V-2"}
+    assert list(module.BOOKS.values()) == ["charged 5", "reminded", "refunded 5"]
 
 
 async def test_follow_up_items(client, start, load) -> None:

@@ -2,11 +2,14 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.integration.testing.commands import Done, command
+from worker.item.metadata import KEY
+from worker.item.steps import Steps
 from worker.testing import ItemView, LocalOpenIAP
 
 WORK = """
@@ -32,6 +35,14 @@ async def store(payload: dict, item: Item, client: Client) -> dict:
     pushed = await client.push_workitem("next", {{"of": item.id}})
     return {{"stored": len(stored["_id"]), "pushed": len(pushed.id),
             "there": await client.count("vouchers")}}
+
+@handler("long")
+async def long(payload: dict, item: Item) -> dict:
+    charged = await item.step("charge", lambda: "V-now")
+    text = await item.step("note", lambda: payload["note"])
+    if payload.get("days"):
+        await item.sleep("3d")
+    return {{"charged": charged, "text": text}}
 
 @handler("asking")
 async def ask(client: Client) -> dict:
@@ -225,3 +236,37 @@ async def test_an_item_that_changed_meanwhile_is_not_overwritten(
     assert done.code == 1
     assert f"Item {id} has changed since it was read (_modified was" in done.stderr
     assert local_openiap.item(id).state == "new"
+
+
+@pytest.mark.parametrize("openiap_client", ["native", "official"])
+async def test_stored_steps_are_shown_and_run_again_from_where_it_is_said(
+    local_openiap: LocalOpenIAP, folder: Path
+) -> None:
+    id = await local_openiap.push("long", {"note": "n", "days": 3})
+    steps = Steps(id)
+    steps.keep("charge", '"V-1"', datetime(2026, 11, 20, 10, tzinfo=UTC))
+    steps.keep("note", '"old"', datetime(2026, 11, 20, 11, tzinfo=UTC))
+    popped = await local_openiap.client.pop_workitem("long")
+    assert popped is not None
+    popped.payload = {"note": "n", "days": 3, KEY: {"steps": steps.content}}
+    popped.state, popped.errortype, popped.errormessage = "retry", "business", "it was wrong"
+    await local_openiap.client.update_workitem(popped)
+
+    done = await run(local_openiap, folder, id)
+    assert 'charge: "V-1" (stored 2026-11-20T10:00:00.000Z, not run)' in done.stdout
+    assert "sleeps until" in done.stdout
+    again = await run(local_openiap, folder, id, "--from-step", "note", "--json")
+    assert json.loads(again.stdout)["steps"] == {
+        "stored": {"charge": "V-1", "note": "old"},
+        "after": {"charge": "V-1", "note": "n"},
+    }
+    wrong = await run(local_openiap, folder, id, "--from-step", "refund")
+    assert (wrong.code, wrong.stdout) == (1, "")
+    assert "has no stored step 'refund'; stored: charge, note" in wrong.stderr
+
+    sent = await run(local_openiap, folder, id, "--from-step", "note", "--send", "--json")
+    after = local_openiap.item(id)
+    assert after.state == "new", sent.stderr
+    kept = Steps(id, after.document["payload"][KEY]["steps"])
+    assert [step.value for step in kept.steps()] == ["V-1", "n"]
+    assert [sleep.name for sleep in kept.sleeps()] == ["3d #1"]

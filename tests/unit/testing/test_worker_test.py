@@ -301,3 +301,103 @@ async def test_the_payload_is_shown_as_it_would_be_stored(worker_test: WorkerTes
     run = await worker_test(add, {})
     assert run.outcome.payload == {"sum": "1.50", "on": "2026-11-25", "parts": [1, 2]}
     assert run.returned == {"sum": Decimal("1.50"), "on": date(2026, 11, 25), "parts": (1, 2)}
+
+
+async def test_steps_and_sleeps_are_seen_and_given(worker_test: WorkerTest) -> None:
+    runs: list[str] = []
+
+    async def charge(invoice: Invoice) -> Booking:
+        runs.append("charge")
+        return Booking(voucher=f"V-{invoice.number}")
+
+    @handler("invoices")
+    async def book(invoice: Invoice, item: Item) -> Booking:
+        booking = await item.step("charge", charge, invoice)
+        await item.sleep("3d")
+        await item.step("note", lambda: runs.append("note"))
+        return booking
+
+    payload = {"number": "1", "amount": "5"}
+    first = await worker_test(book, payload)
+    assert first.outcome.kind == "released"
+    assert first.outcome.message.startswith("sleeps until ")
+    assert first.sleeps_until is not None
+    assert dict(first.steps) == {"charge": {"voucher": "V-1"}}
+    assert runs == ["charge"]
+
+    second = await worker_test(book, payload, steps=first.steps, slept=True)
+    assert second.returned == Booking(voucher="V-1")
+    assert (second.sleeps_until, runs) == (None, ["charge", "note"])
+    assert list(second.steps) == ["charge", "note"]
+
+
+async def test_what_would_be_lost_in_a_step_is_refused(worker_test: WorkerTest) -> None:
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        function = {
+            "push": lambda: item.push("next", {}),
+            "attach": lambda: item.attach(b"x", "x"),
+            "sleep": lambda: item.sleep("1h"),
+        }[payload["how"]]
+        await item.step("outer", function)
+
+    for how, said in (
+        ("push", "item.push inside of step 'outer' would be lost"),
+        ("attach", "item.attach inside of step 'outer' would be lost"),
+        ("sleep", "Step 'outer' sleeps; sleep outside of steps"),
+    ):
+        run = await worker_test(book, {"how": how})
+        assert run.outcome.kind == "failed"
+        assert said in run.outcome.message
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (b"bytes", "The result of step 'work' cannot be kept: "),
+        (object(), "The result of step 'work' cannot be kept: "),
+        (float("nan"), "nan has no JSON form"),
+        ("x" * 1_100_000, "Store large results as a file or document"),
+    ],
+)
+async def test_a_result_that_cannot_be_kept_ends_the_item(
+    worker_test: WorkerTest, result: object, said: str
+) -> None:
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        await item.step("work", lambda: result)
+
+    run = await worker_test(book, {})
+    assert run.outcome.kind == "failed"
+    assert said in run.outcome.message
+
+
+async def test_a_type_that_has_no_json_form_is_refused_before_the_step_runs(
+    worker_test: WorkerTest,
+) -> None:
+    runs: list[int] = []
+
+    class Connection:
+        pass
+
+    def connect() -> Connection:
+        runs.append(1)
+        return Connection()
+
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        await item.step("connect", connect)
+
+    run = await worker_test(book, {})
+    assert "returns Connection, which has no JSON form" in run.outcome.message
+    assert (run.outcome.kind, runs) == ("failed", [])
+
+
+async def test_a_type_can_be_named(worker_test: WorkerTest) -> None:
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        found = await item.step("work", lambda: {"voucher": "V-1"}, type=Booking)
+        assert found == Booking(voucher="V-1")
+
+    run = await worker_test(book, {})
+    assert run.error is None

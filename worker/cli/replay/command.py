@@ -41,6 +41,14 @@ def replay(
         int | None,
         typer.Option("--attempt", min=1, help="Which attempt to play. Default: the item's next."),
     ] = None,
+    from_step: Annotated[
+        str,
+        typer.Option(
+            "--from-step",
+            metavar="STEP",
+            help="Run this stored step again, and all that came after it.",
+        ),
+    ] = "",
     debug: Annotated[
         bool,
         typer.Option("--debug", help="Open the debugger where the handler raised. No timeouts."),
@@ -85,6 +93,7 @@ def replay(
                     Path(folder),
                     send=send,
                     attempt=attempt,
+                    from_step=from_step,
                     free=debug or debugger is not None,
                     before=lambda: _await_debugger(debugger),
                     say=lambda line: log.print(safe(line), style="dim", soft_wrap=True),
@@ -111,6 +120,7 @@ async def _play(
     *,
     send: bool,
     attempt: int | None,
+    from_step: str,
     free: bool,
     before: Callable[[], None],
     say: Callable[[object], None],
@@ -133,6 +143,7 @@ async def _play(
             folder,
             application=application,
             attempt=attempt,
+            from_step=from_step,
             writes=send,
             namespace=settings.namespace,
             on_log=say,

@@ -52,9 +52,11 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
     if not run.called:
         console.print("The handler was not called.", style="dim")
     if run.outcome.message:
-        console.print(safe(run.outcome.message), style="red", soft_wrap=True)
+        style = "red" if run.sleeps_until is None else "dim"
+        console.print(safe(run.outcome.message), style=style, soft_wrap=True)
     if run.outcome.source:
         console.print(safe(run.outcome.source.rstrip()), style="dim", soft_wrap=True)
+    _show_steps(console, played)
     _show_item(console, played)
     _show_held_back(console, played)
     console.print()
@@ -66,6 +68,26 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
             style="dim",
             soft_wrap=True,
         )
+
+
+def _show_steps(console: Console, played: Replayed) -> None:
+    stored = {step.name: step for step in played.stored_steps}
+    done = played.run.steps
+    if not stored and not done:
+        return
+    console.print("\n[bold]Steps[/bold]")
+    for name, step in stored.items():
+        if done.get(name, ...) == step.value:
+            text = f"{name}: {shown(step.value)} (stored {iso(step.at)}, not run)"
+            console.print(_safe_line(" ", text, "dim"), soft_wrap=True)
+        elif name in done:
+            text = f"{name}: {shown(step.value)} → {shown(done[name])}"
+            console.print(_safe_line("~", text, "yellow"), soft_wrap=True)
+        else:
+            console.print(_safe_line("-", f"{name}: {shown(step.value)}", "red"), soft_wrap=True)
+    for name, value in done.items():
+        if name not in stored:
+            console.print(_safe_line("+", f"{name}: {shown(value)}", "green"), soft_wrap=True)
 
 
 def _show_item(console: Console, played: Replayed) -> None:
@@ -138,6 +160,11 @@ def as_data(played: Replayed, *, sent: bool) -> JsonObject:
         "queue": played.stored.queue,
         "handler": played.handler,
         "attempt": played.attempt,
+        "steps": {
+            "stored": {step.name: step.value for step in played.stored_steps},
+            "after": dict(run.steps),
+        },
+        "sleeps_until": run.sleeps_until,
         "called": run.called,
         "outcome": run.outcome.kind,
         "message": run.outcome.message,

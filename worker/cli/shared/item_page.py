@@ -13,9 +13,10 @@ from worker.cli.shared.item_view import moment, name_of, state
 from worker.cli.shared.links_view import show_links
 from worker.cli.shared.output import many, pretty_json, safe, show, show_facts
 from worker.durations import text as duration_text
-from worker.item.metadata import HISTORY, KEY, ORIGIN
+from worker.item.metadata import HISTORY, KEY, ORIGIN, STEPS
 from worker.item.new_item import PARENT, SCHEDULE
 from worker.item.origin import DeadLetter, origin_of
+from worker.item.steps import KeptStep, Steps
 from worker.management.items.types import ItemDetailResponse, ItemWorker
 from worker.openiap.fields import moment_of, object_of, text_of
 from worker.openiap.values import format_bytes, json_text
@@ -28,7 +29,7 @@ TOLD: Final = frozenset(
     {
         *("checkpoint", "progress", "namespace", "unique", "follow_up", ORIGIN),
         *("headers", "traceparent", "tracestate", "due"),
-        *(HISTORY, PARENT, SCHEDULE),
+        *(HISTORY, PARENT, SCHEDULE, STEPS),
     }
 )
 """Marks that have words of their own, or say nothing to people."""
@@ -133,11 +134,19 @@ def _words(marks: JsonObject, item_id: str) -> list[tuple[str, object]]:
         told.append(("comes from", text))
     if (state_kept := marks.get("checkpoint")) is not None:
         told.append(("checkpoint", f"kept, {format_bytes(len(json_text(state_kept).encode()))}"))
+    done = Steps(item_id, marks.get(STEPS)).steps()
+    if done:
+        names = ", ".join(step.name for step in done)
+        told.append(("steps", f"{_shown(names)} ({format_bytes(sum(map(_size, done)))} kept)"))
     for name, words in (("namespace", "namespace"), ("unique", "unique push")):
         if text_of(marks.get(name)):
             told.append((words, marks[name]))
     told += [(name, _shown(value)) for name, value in marks.items() if name not in TOLD]
     return told
+
+
+def _size(step: KeptStep) -> int:
+    return len(step.text.encode())
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,7 @@
 1. The key comes from the validated payload; without a usable one the item is a business error.
 2. A key's hold is taken first, then the permits. Who gets none is parked, and keeps its hold until
    the next window: it stays the first of its key.
-3. When the outcome was written back, the hold goes to who is next.
+3. When the outcome was written back, or the item falls asleep, the hold goes to who is next.
 4. Who was frozen or cut off looks whether its holds are still its own, and interrupts handlers
    whose are not.
 
@@ -214,7 +214,8 @@ class Gate(Service):
         if key_lock is None:
             return
         handed_back = outcome.kind == "released" and delivered.result == "applied"
-        handed_back = handed_back and not delivered.cost
+        asleep = outcome.waits is not None and outcome.waits.asleep
+        handed_back = handed_back and not delivered.cost and not asleep
         try:
             if waiter is not None:
                 if not handed_back:

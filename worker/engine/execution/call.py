@@ -55,7 +55,7 @@ class Executor(Protocol):
         5. Cancelled from outside again: abandoned or killed, and ``CancelledError`` at once.
         6. ``SystemExit``, ``KeyboardInterrupt``, ``GeneratorExit`` and a ``CancelledError`` of the
            handler's own making come out as ``ApplicationError``; nothing else but ``Exception``
-           leaves this method, save for the cancellation of 4 and 5.
+           leaves this method, save for the cancellation of 4 and 5 and ``Asleep``.
         7. ``WorkerFault`` where there is no thread and no process to run it in.
         """
 

@@ -32,7 +32,7 @@ from worker.app.registry import Registered, load_modules
 from worker.app.signature import signature_of
 from worker.engine.execution.offspring import Leftovers, adopt, end_below
 from worker.engine.execution.pipe import Channel, Message, PipeError
-from worker.engine.execution.raised import as_exception
+from worker.engine.execution.raised import as_exception, as_raised
 from worker.engine.execution.remote import error_to_message
 from worker.engine.execution.remote_item import PipeFiles, PipeLog, item_from_message
 from worker.engine.execution.stacks import stack_of_error, stack_of_task, stack_of_thread
@@ -44,6 +44,7 @@ from worker.item.context import current_item, current_namespace
 from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
+from worker.item.long_work import Asleep
 from worker.item.outcome import invalid_payload, result_fields
 from worker.standard_streams import keep_standard_streams, mend_standard_streams
 from worker.telemetry.printed import Printed
@@ -256,7 +257,10 @@ class Child:
             broken = memory_broken(name, self._memory, own_peak())
             broken.stack = stack_of_error(error.__traceback__)
             return {"type": "raised", "error": error_to_message(broken), "spent": True}
-        known = as_exception(error, name)
+        raised = as_raised(error, name)
+        if isinstance(raised, Asleep):
+            return {"type": "asleep"}
+        known = as_exception(raised, name)
         if self._registered.handler.options.evidence:
             with contextlib.suppress(AttributeError):
                 known.variables = clip(all_variables_of(error), MAX_VARIABLES)  # type: ignore[attr-defined]

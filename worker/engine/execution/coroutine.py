@@ -13,7 +13,7 @@ from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempt, Attempts, Reason
 from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
-from worker.engine.execution.raised import as_exception
+from worker.engine.execution.raised import as_exception, as_raised
 from worker.engine.execution.stacks import UNKNOWN, stack_of_task
 from worker.forks import Origin, awaited_here
 
@@ -102,7 +102,7 @@ class _CoroutineAttempt(Attempt):
         except asyncio.CancelledError as error:
             self.fail(self._cancellation(error))
         except BaseException as error:  # see above
-            self.fail(as_exception(error, self.limits.name))
+            self.fail(as_raised(error, self.limits.name))
 
     def _cancellation(self, error: asyncio.CancelledError) -> BaseException:
         if self.asked is None:

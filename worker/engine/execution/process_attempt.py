@@ -8,6 +8,7 @@ or the child is frozen; then the error says that it is not known.
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from worker.engine.execution.remote_item import LEVELS, item_to_message, push_fr
 from worker.engine.execution.stacks import UNKNOWN
 from worker.engine.execution.usage import SAMPLE_SECONDS, Meter, died
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
+from worker.item.long_work import Asleep
 from worker.item.metadata import KEY, taken_out
 from worker.producer.producer import NoProducer
 
@@ -149,6 +151,8 @@ class ProcessAttempt(Attempt):
                     waits.set_result(message["stack"])
         elif kind == "result":
             self.succeed(message["value"])
+        elif kind == "asleep":
+            self.fail(Asleep(self.call.item.asleep or datetime.now(UTC)))
         elif kind == "stopped":
             error = self.interrupted()
             if isinstance(error, TimeLimitExceeded):
@@ -189,6 +193,15 @@ class ProcessAttempt(Attempt):
             return await file.size() if what == "size" else str(await file.path())
         if what == "save":
             await item.take_metadata(taken_out({KEY: message["metadata"]})[1], now=message["now"])
+            return None
+        if what == "keep_entry":
+            await item.take_entry(message["part"], message["key"], message["entry"])
+            return None
+        if what == "clock":
+            clock = await item.clock()
+            return [clock.now.isoformat(), clock.awake]
+        if what == "sleeps":
+            item.fall_asleep(datetime.fromisoformat(message["until"]))
             return None
         if what == "follow_up":
             return (await item.take_push(push_from_message(message["push"]))).kept()

@@ -1,8 +1,33 @@
 """What a handler raised, made fit to leave it."""
 
+from datetime import datetime
+
 from worker.errors import ApplicationError
 from worker.item.error_chain import members
 from worker.item.error_text import text_of
+from worker.item.long_work import Asleep
+
+
+def as_raised(error: BaseException, name: str) -> BaseException:
+    """Return an error that may travel through the worker's loop, or the word that the item falls
+    asleep; one beside other errors counts for nothing.
+
+    Args:
+        error: what the handler raised.
+        name: the handler's, for the text.
+    """
+    if isinstance(error, Asleep):
+        return error
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):
+        asleep, others = error.split(Asleep)
+        if asleep is not None and others is None:
+            return min((one for one in members(error) if isinstance(one, Asleep)), key=_until)
+        return as_exception(error if others is None else others, name)
+    return as_exception(error, name)
+
+
+def _until(asleep: Asleep) -> datetime:
+    return asleep.until
 
 
 def as_exception(error: BaseException, name: str) -> Exception:

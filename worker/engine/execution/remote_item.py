@@ -21,8 +21,10 @@ from worker.engine.execution.remote import error_from_message
 from worker.item.cancelled import Cancelling
 from worker.item.files import Attachment
 from worker.item.item import Item
-from worker.item.metadata import KEY, taken_out
+from worker.item.long_work import StepClock
+from worker.item.metadata import KEY, STEPS, taken_out
 from worker.item.new_item import FollowUp, Push, Sent
+from worker.item.steps import Part
 from worker.item.trace import Trace
 from worker.item.unique import Unique
 from worker.openiap.values import json_text
@@ -144,8 +146,24 @@ class PipeStore:
         return PipeSender(self._pipe)
 
     async def save(self, item: Item, *, now: bool) -> None:
-        """Let the worker store the metadata."""
-        await self._pipe.ask("save", metadata=item.metadata.content(), now=now)
+        """Let the worker store the metadata; steps it has already."""
+        content = item.metadata.content()
+        content.pop(STEPS, None)
+        await self._pipe.ask("save", metadata=content, now=now)
+
+    async def keep(self, item: Item, part: Part, key: str) -> None:
+        """Let the worker store an entry of the item's steps."""
+        entry = item.steps.entry(part, key)
+        await self._pipe.ask("keep_entry", part=part, key=key, entry=entry)
+
+    async def clock(self, item: Item) -> StepClock:
+        """Let the worker say what time it is."""
+        now, awake = await self._pipe.ask("clock")
+        return StepClock(datetime.fromisoformat(now), awake)
+
+    async def sleeps(self, item: Item, until: datetime) -> None:
+        """Tell the worker that the item falls asleep."""
+        await self._pipe.ask("sleeps", until=until.isoformat())
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Let the worker keep a follow-up item."""

@@ -23,7 +23,7 @@ from worker.app.registry import Registered
 from worker.engine.execution.attempt import Attempt, Attempts, Reason
 from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
-from worker.engine.execution.raised import as_exception
+from worker.engine.execution.raised import as_raised
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
 from worker.engine.faults import no_thread
 from worker.errors import TimeLimitExceeded, WorkerFault
@@ -225,7 +225,7 @@ class _ThreadAttempt(Attempt):
                 value = self.context.run(self._bridge, awaited(value))
         except BaseException as error:  # SystemExit too: it ends the item, not the thread
             origin.end_copy(error)
-            end, value = self.fail, as_exception(error, self.limits.name)
+            end, value = self.fail, as_raised(error, self.limits.name)
         origin.end_copy()
         with self._lock:
             if self._given_up:

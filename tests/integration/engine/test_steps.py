@@ -1,0 +1,296 @@
+"""Steps: a result that is stored is never made again, and comes back as what it was."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pydantic import BaseModel
+
+from tests.integration.engine import process_steps
+from tests.integration.engine.conftest import create_queue, until_finished
+from worker import Backoff, BusinessError, Item, handler
+from worker.item.metadata import KEY, taken_out
+from worker.openiap.client import Client
+from worker.openiap.factory import make_client
+
+
+class Voucher(BaseModel):
+    number: str
+    amount: Decimal
+    at: datetime
+
+
+@dataclass
+class Parcel:
+    weight: float
+
+
+async def document(client: Client, id: str) -> dict:
+    (found,) = await client.query("workitems", {"_id": id})
+    return found
+
+
+def result(done: dict) -> dict:
+    """Return a finished item's payload; of its steps nothing is left."""
+    payload, kept = taken_out(done["payload"])
+    assert kept.steps is None
+    return payload
+
+
+async def test_a_stored_step_is_not_run_again_and_its_type_is_restored(client, start) -> None:
+    runs: list[str] = []
+    got: list[object] = []
+    moment = datetime(2026, 11, 20, 10, 0, 0, 123456, UTC)
+
+    async def charge(amount: Decimal) -> Voucher:
+        runs.append("charge")
+        return Voucher(number="V-1", amount=amount, at=moment)
+
+    def weigh() -> Parcel:
+        runs.append("weigh")
+        return Parcel(1.0)
+
+    async def look(page: int) -> str:
+        runs.append(f"look {page}")
+        return f"late at 2026-11-20T10:00:00.000Z, page {page} __REGEXP x"
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        got.append(await item.step("charge", charge, Decimal("10.50")))
+        got.append(await item.step("weigh", weigh))
+        got.append(await item.step("a.b $c %2E", look, 1))
+        got.append(await item.step("_x", look, 2))
+        if item.attempt < 3:
+            raise RuntimeError("not yet")
+        return {"ok": True}
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {"a": 1})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert runs == ["charge", "weigh", "look 1", "look 2"]
+    one = [
+        Voucher(number="V-1", amount=Decimal("10.50"), at=moment),
+        Parcel(1.0),
+        "late at 2026-11-20T10:00:00.000Z, page 1 __REGEXP x",
+        "late at 2026-11-20T10:00:00.000Z, page 2 __REGEXP x",
+    ]
+    assert got == one * 3
+    assert (done["state"], done["retries"]) == ("successful", 2)
+    assert result(done) == {"a": 1, "ok": True}
+
+
+async def test_a_result_is_on_the_item_before_the_next_line_runs(client, start) -> None:
+    at_work, go = asyncio.Event(), asyncio.Event()
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        await item.checkpoint({"page": 1}, now=True)
+        await item.step("charge", lambda: "V-1")
+        at_work.set()
+        await go.wait()
+        await item.progress(0.5)
+        await item.step("again", lambda: at_work.clear())
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {"a": 1})
+    await start(work)
+    async with asyncio.timeout(60):
+        await at_work.wait()
+    stored = (await document(client, pushed.id))["payload"]
+    assert stored["a"] == 1
+    assert stored[KEY]["checkpoint"] == {"page": 1}
+    assert stored[KEY]["steps"]["of"] == pushed.id
+    assert stored[KEY]["steps"]["done"]["charge"]["json"] == '"V-1"'
+    go.set()
+    (done,) = await until_finished(client, "q")
+    assert result(done) == {"a": 1}
+
+
+async def test_steps_side_by_side_are_all_stored(client, start) -> None:
+    runs: list[int] = []
+
+    async def fetch(page: int) -> int:
+        runs.append(page)
+        return page * page
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(item.step(f"page {n}", fetch, n)) for n in range(20)] + [
+                group.create_task(item.step("page 3", fetch, 3))
+            ]
+        if item.attempt == 1:
+            raise RuntimeError("once more")
+        return {"sum": sum(task.result() for task in tasks)}
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert sorted(runs) == list(range(20))
+    assert done["payload"]["sum"] == sum(n * n for n in range(20)) + 9
+
+
+async def test_def_handlers_have_steps_by_waiting(client, start) -> None:
+    runs: list[str] = []
+
+    def charge(n: int) -> Voucher:
+        runs.append("charge")
+        return Voucher(number=str(n), amount=Decimal(1), at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    @handler("q")
+    def work(payload: dict, item: Item) -> dict:
+        voucher = item.wait(item.step("charge", charge, 7))
+        if item.attempt == 1:
+            raise RuntimeError("once more")
+        return {"number": voucher.number}
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert (runs, result(done)) == (["charge"], {"number": "7"})
+
+
+async def test_process_handlers_have_steps_and_sleep(client, start, tmp_path) -> None:
+    await create_queue(client, process_steps.ASYNC)
+    await create_queue(client, process_steps.PLAIN)
+    for queue in (process_steps.ASYNC, process_steps.PLAIN):
+        await client.push_workitem(queue, {"folder": str(tmp_path), "queue": queue})
+    await start(process_steps.async_work, process_steps.plain_work)
+    for queue in (process_steps.ASYNC, process_steps.PLAIN):
+        (done,) = await until_finished(client, queue)
+        assert done["state"] == "successful", done["errormessage"]
+        assert done["payload"]["numbers"] == [1, 4]
+        assert done["retries"] == 1
+        runs = (tmp_path / queue).read_text().split()
+        assert (runs.count("step"), runs.count("run")) == (2, 3)
+
+
+async def test_a_step_is_tried_again_by_its_own_rule_and_within_its_own_time(client, start) -> None:
+    tries: list[str] = []
+
+    async def flaky() -> int:
+        tries.append("flaky")
+        if len(tries) < 3:
+            raise ConnectionError("away")
+        return len(tries)
+
+    async def slow() -> None:
+        tries.append("slow")
+        await asyncio.Event().wait()
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        assert await item.step("flaky", flaky, retry=Backoff("10ms", attempts=5)) == 3
+        await item.step("slow", slow, timeout="50ms", retry=Backoff("1ms", attempts=2))
+
+    await create_queue(client, "q", maxretries=1)
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert tries == ["flaky"] * 3 + ["slow"] * 2
+    assert "Step 'slow' took longer than 50ms" in done["errormessage"]
+    # What was done is kept for who tries the item again by hand.
+    assert done["payload"][KEY]["steps"]["done"]["flaky"]["json"] == "3"
+
+
+async def test_a_business_error_in_a_step_ends_the_item(client, start) -> None:
+    tries: list[int] = []
+
+    async def refuse() -> None:
+        tries.append(1)
+        raise BusinessError("no funds", code="NO_FUNDS")
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(item.step("charge", refuse, retry=Backoff("1ms", attempts=9)))
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert (tries, done["state"], done["errortype"]) == ([1], "failed", "business")
+    assert "no funds" in done["errormessage"]
+
+
+async def test_a_name_used_for_two_calls_ends_the_item_with_both(client, start) -> None:
+    async def charge(amount: int) -> int:
+        return amount
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        for amount in (1, 1, 2):
+            await item.step("charge", charge, amount)
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert (done["state"], done["retries"]) == ("failed", 0)
+    assert "charge(1), and" in done["errormessage"]
+    assert "charge(2)" in done["errormessage"]
+
+
+async def test_what_a_step_did_survives_a_link_that_drops_before_it_is_stored(
+    client, settings, start, server
+) -> None:
+    runs: list[int] = []
+
+    async def charge() -> str:
+        runs.append(1)
+        await server.drop_connections()
+        return "V-1"
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        voucher = await item.step("charge", charge)
+        if item.attempt == 1:
+            raise RuntimeError("once more")
+        return {"voucher": voucher}
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    async with asyncio.timeout(60):
+        while not runs:
+            await asyncio.sleep(0.02)
+    again = make_client(settings)
+    await again.connect()
+    (done,) = await until_finished(again, "q")
+    await again.disconnect()
+    assert (len(runs), result(done)) == (1, {"voucher": "V-1"})
+
+
+async def test_steps_do_not_go_along_to_the_next_queue_nor_into_dead_letters(client, start) -> None:
+    runs: list[str] = []
+
+    def mark(queue: str) -> str:
+        runs.append(queue)
+        return queue
+
+    @handler("first")
+    async def first(payload: dict, item: Item) -> None:
+        await item.step("mark", mark, "first")
+
+    @handler("bad")
+    async def bad(payload: dict, item: Item) -> None:
+        await item.step("mark", mark, "bad")
+        raise BusinessError("wrong")
+
+    @handler("second")
+    async def second(payload: dict, item: Item) -> dict:
+        return {"by": await item.step("mark", mark, "second")}
+
+    await create_queue(client, "second")
+    await create_queue(client, "first", success_wiq="second")
+    await create_queue(client, "bad", failed_wiq="second")
+    await client.push_workitem("first", {})
+    await client.push_workitem("bad", {})
+    await start(first, bad, second)
+    done = await until_finished(client, "second", 2)
+    assert sorted(runs) == ["bad", "first", "second", "second"]
+    assert [one["payload"]["by"] for one in done] == ["second"] * 2

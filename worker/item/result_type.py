@@ -1,0 +1,59 @@
+"""What a step's result is given back as: the type that its function says it returns."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache, partial
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from pydantic.errors import PydanticUserError
+
+from worker.errors import name_of
+from worker.item.steps import StepError
+from worker.item.type_form import TypeForm, form_of
+
+UNTYPED: Final = (Any, object, inspect.Signature.empty)
+PROMISES: Final = (Awaitable, Coroutine)
+
+
+def result_form(name: str, function: Callable[..., Any], given: Any = None) -> TypeForm | None:
+    """Return how a step's result is written and read; None for plain JSON.
+
+    Args:
+        name: the step's, for the error.
+        given: the type, where the call names one.
+
+    Raises:
+        StepError: a type that has no JSON form; the function was not called.
+    """
+    kind = returned_by(function) if given is None else given
+    if kind in UNTYPED:
+        return None
+    try:
+        return form_of(kind)
+    except PydanticUserError:
+        shown = getattr(kind, "__name__", None) or str(kind)
+        raise StepError(
+            f"Step {name!r}: {name_of(function)} returns {shown}, which has no JSON form; let it"
+            " return a model, a dataclass or JSON values, or say type=…. The step was not run."
+        ) from None
+
+
+def returned_by(function: Callable[..., Any]) -> Any:
+    """Return the type that a function, awaited where it is to be, says it returns; ``Any`` where
+    it says nothing, or nothing that can be found."""
+    while isinstance(function, partial):
+        function = function.func
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 (an object's own)
+    return _returned(getattr(function, "__func__", function))
+
+
+@lru_cache(maxsize=512)
+def _returned(function: Callable[..., Any]) -> Any:
+    try:
+        kind = get_type_hints(function, include_extras=True).get("return", Any)
+    except Exception:  # names that are not there when the code runs
+        return Any
+    if get_origin(kind) in PROMISES and not inspect.iscoroutinefunction(function):
+        return get_args(kind)[-1]
+    return kind
