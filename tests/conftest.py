@@ -38,19 +38,6 @@ SHARING = frozenset(
     PurePosixPath("tests", file)
     for file in (
         "integration/cli/package/test_run.py",  # an interpreter, and what is installed there
-        "integration/cli/test_completion.py",  # a server in a process of its own, as the next ones
-        "integration/cli/test_doctor.py",
-        "integration/cli/test_headers.py",
-        "integration/cli/test_item_timelines.py",
-        "integration/cli/test_items.py",
-        "integration/cli/test_printed.py",
-        "integration/cli/test_queue_switches.py",
-        "integration/cli/test_queues_and_items.py",
-        "integration/cli/test_rights.py",
-        "integration/cli/test_run.py",
-        "integration/cli/test_scaler.py",
-        "integration/cli/test_schedules.py",
-        "integration/cli/test_workers.py",
         "integration/openiap/native/test_files_in_pieces.py",
         "unit/app/test_cron.py",  # the steps of a year
         "unit/test_layout.py",  # what imports what

@@ -1,5 +1,6 @@
 """Commands, in this process and in processes of their own, and what they say."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from worker.cli.app import main
+from worker.localserver import LocalServer, ServerOptions
 
 ROOT = Path(__file__).parents[3]
 USER, PASSWORD = "tester", "open-sesame"
@@ -60,6 +63,35 @@ class Running:
         """Ask it to stop, and return its exit code."""
         self.process.terminate()
         return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Run a server on a thread of its own, with one user, and give its URL."""
+    told: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        leaving = asyncio.Event()
+        async with LocalServer(ServerOptions(users={USER: PASSWORD})) as server:
+            told.set_result((server.ws_url, asyncio.get_running_loop(), leaving))
+            await leaving.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except Exception as error:
+            if told.done():
+                raise
+            told.set_exception(error)
+
+    thread = threading.Thread(target=run, name="server")
+    thread.start()
+    url, loop, leaving = told.result(DEADLINE)
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(leaving.set)
+        thread.join(DEADLINE)
 
 
 @contextmanager

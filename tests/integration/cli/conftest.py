@@ -1,28 +1,23 @@
-"""The command line as a process of its own, against a local server in another one."""
+"""The command line, here and as a process of its own, against a local server."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.cli.commands import (
-    PASSWORD,
-    USER,
     Cli,
     Finished,
     run_here,
-    running,
+    served,
     signed_environment,
 )
 
 
 @pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    arguments = ["server", "--json", "--port", "0", "--grpc-port", "0"]
-    arguments += ["--user", f"{USER}:{PASSWORD}"]
-    with running(*arguments, folder=tmp_path_factory.mktemp("server")) as server:
-        yield str(json.loads(server.wait_for("{"))["ws"])
+def server_url() -> Iterator[str]:
+    with served() as url:
+        yield url
 
 
 @pytest.fixture

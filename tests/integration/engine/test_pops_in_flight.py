@@ -97,8 +97,8 @@ async def test_those_that_wait_to_join_keep_no_stop_waiting(client, start) -> No
     def one_by_one(payload: dict) -> None: ...
 
     await create_queue(client, "q")
-    daemon = await start(one_by_one)
+    daemon = await start(one_by_one, drain_timeout=600)
     await client.push_workitem("q", {})
     await until_finished(client, "q")
-    async with asyncio.timeout(5):  # of which the drain would take ten
+    async with asyncio.timeout(60):  # the drain would take ten times as long
         await daemon.stop()

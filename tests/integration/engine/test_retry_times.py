@@ -151,7 +151,7 @@ async def test_a_retry_by_the_queues_own_delay_is_begun_when_it_is_due(
     await create_queue(client, "q", retrydelay=1, amqpqueue="")
     await client.push_workitem("q", {})
     await start(call, poll_interval=600.0)
-    (done,) = await until_finished(client, "q", timeout=20)
+    (done,) = await until_finished(client, "q")
     assert done["retries"] == 2
 
 

@@ -97,11 +97,9 @@ async def test_an_item_whose_first_worker_is_gone_is_popped_by_the_next(
     for daemon in daemons[1:]:
         daemon._workers.consumers["q"].quiet()  # as dead, and nobody knows it yet
     await quiet_of_pops(server)
-    pushed = time.monotonic()
     for number in range(3):
         await client.push_workitem("q", {"number": number})
-    await until_finished(client, "q", 3, timeout=10)
-    assert time.monotonic() - pushed < 10
+    await until_finished(client, "q", 3)  # long before a poll comes
 
 
 async def test_ten_workers_share_a_full_queue_without_fighting_over_each_item(

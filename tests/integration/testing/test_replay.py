@@ -1,5 +1,6 @@
 """``replay``: an item is worked here, seen, and left as it is unless it is told otherwise."""
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cli.commands import run_here
 from tests.integration.testing.commands import Done, command
 from worker.item.metadata import KEY
 from worker.item.steps import Steps
@@ -64,7 +66,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def run(openiap: LocalOpenIAP, folder: Path, *arguments: str, typed: str = "") -> Done:
-    return await command(openiap, folder, "replay", *arguments, "--handlers", "work", typed=typed)
+    """Replay in a process of its own where somebody debugs, else in a thread of this one."""
+    words = ("replay", *arguments, "--handlers", "work")
+    if typed or "--debugger" in arguments:
+        return await command(openiap, folder, *words, typed=typed)
+    environment = {**openiap.environment, "OPENIAP_WORKER_CLIENT": openiap.client_name}
+    done = await asyncio.to_thread(run_here, *words, folder=folder, environment=environment)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def same(one: ItemView, other: ItemView) -> bool:

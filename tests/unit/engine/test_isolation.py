@@ -112,7 +112,7 @@ async def test_an_item_of_three_deaths_runs_alone_and_says_so_before_it_begins()
     assert waits is not None, "two that want to be alone do not wait for each other"
     house.ends(late)
     house.ends(other)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await entering is None
     assert house.told == [[False, True]], "who only sends its outcome kills nobody"
     assert house.isolation.closed

@@ -88,7 +88,7 @@ def test_a_reader_that_takes_openmetrics_gets_it(health: Health) -> None:
         ("text/plain", "text/plain"),
     ):
         asked = Request(f"http://127.0.0.1:{health.port}/metrics", headers={"Accept": accept})
-        with urlopen(asked, timeout=10) as answer:
+        with urlopen(asked, timeout=60) as answer:
             assert answer.headers["Content-Type"].startswith(kind)
             assert answer.read().endswith(b"# EOF\n") is (kind != "text/plain")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.integration.cli.commands import run_here
 from tests.integration.cli.dev.conftest import PATIENCE, Dev, DevRun
 
 WORK = """
@@ -250,22 +251,26 @@ async def test_in_memory_leaves_nothing_behind(dev: Dev, work: Path) -> None:
     assert left == {"work.py"}
 
 
-async def test_wrong_use_is_refused_by_name(dev: Dev, work: Path) -> None:
-    nothing = await dev(wait="")
-    assert await nothing.ended() == 2
-    assert "No handlers: name the modules that hold them with --handlers" in nothing.output
-    nowhere = await dev("--handlers", "work", "--watch", "nowhere", wait="")
-    assert await nowhere.ended() == 2
-    assert "--watch nowhere: there is no such file or folder." in nowhere.output
+def test_wrong_use_is_refused_by_name(work: Path) -> None:
+    def refused(*arguments: str) -> tuple[int, str]:
+        done = run_here("dev", "--port", "0", *arguments, folder=work.parent, environment={})
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = refused()
+    assert code == 2
+    assert "No handlers: name the modules that hold them with --handlers" in said
+    code, said = refused("--handlers", "work", "--watch", "nowhere")
+    assert code == 2
+    assert "--watch nowhere: there is no such file or folder." in said
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        busy = await dev("--handlers", "work", "--port", str(port), wait="")
-        assert await busy.ended() == 1
-        assert f"cannot listen on 127.0.0.1:{port}" in busy.output
-        assert "Choose another with --port." in busy.output
+        code, said = refused("--handlers", "work", "--port", str(port))
+        assert code == 1
+        assert f"cannot listen on 127.0.0.1:{port}" in said
+        assert "Choose another with --port." in said
     (work.parent / "file").write_text("")
-    bad = await dev("--handlers", "work", "--data", "file", wait="")
-    assert await bad.ended() == 1
-    assert "file" in bad.output
+    code, said = refused("--handlers", "work", "--data", "file")
+    assert code == 1
+    assert "file" in said

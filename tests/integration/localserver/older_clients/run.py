@@ -94,7 +94,7 @@ def run(folder: Path) -> int:
                     sys.stdout.write(done.stdout + done.stderr)
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
     return failed
 
 

@@ -46,7 +46,7 @@ async def test_a_file_goes_up_and_comes_down_as_it_is(stage: ApiStage, temporary
         assert stage.openiap.item(id).state == "new"
         missing = await http.get(f"/items/{id}/files/0123456789abcdef01234567")
         assert (missing.status_code, missing.json()["error"]) == (404, "ItemFileNotFoundError")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while list(temporary.iterdir()):
             await asyncio.sleep(0.01)
 

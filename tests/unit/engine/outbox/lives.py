@@ -92,8 +92,8 @@ async def forked(folder: Path) -> None:
     """A child made by fork lives on when the worker is killed."""
     await opened(folder)
     child = os.fork()
-    if child == 0:
-        signal.pause()
+    while child == 0:
+        signal.pause()  # and never on into what is the parent's
     say(str(child))
     die()
 
