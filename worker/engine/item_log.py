@@ -101,12 +101,14 @@ class ItemLog:
     def _line_of(self, done: Done) -> ToSay:
         """Return the line of an item that is done."""
         queue, identity, name, attempt, handler, trace, seconds = done
-        name = _name(name)
-        kind = "" if not name else WORDS if " " in name else WORD
+        kind = ""
+        if name and name != DEFAULT_NAME:
+            name = masked(name)
+            kind = "" if not name else WORDS if " " in name else WORD
         key = (queue, handler, trace is not None, kind)
         ready = self._ready.get(key) or self._make_ready(key)
         seconds = int(seconds * 1000 + 0.5) / 1000  # as round does, at a third of its cost
-        if name:
+        if kind:
             return ready, (identity, name, attempt, seconds), trace
         return ready, (identity, attempt, seconds), trace
 

@@ -49,8 +49,8 @@ Write = Callable[[str, str], None]
 
 ToSay = tuple[ReadyLine, tuple[Value, ...], Trace | None]
 """A line that is ready, with what is to stand in its places: masked texts and finite numbers."""
-_Later = tuple[Callable[[Any], ToSay], object, float]
-"""What makes a line, of what, and when it was said."""
+_Later = tuple[Level, Callable[[Any], ToSay] | None, Any, float]
+"""Its level, what makes a line, of what, and when it was said; without that, the line itself."""
 
 
 def to_stderr(level: str, line: str) -> None:
@@ -82,7 +82,7 @@ class _Outlet:
         self.worker = ""
         self.form: Final = form
         self._write = write
-        self._waiting: list[tuple[Level, str | _Later]] = []
+        self._waiting: list[_Later] = []
         self._until = 0.0
         self._said: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._mutex = threading.Lock()
@@ -106,22 +106,18 @@ class _Outlet:
         """Write a line together with those of the next moment: a system call for each item costs
         more than its line."""
         entry.worker = self.worker
-        self._wait(entry.level, self.form(entry), time.time())
+        self.write_later((entry.level, None, self.form(entry), time.time()))
         self._export(entry)
 
-    def write_later(self, level: Level, tell: Callable[[Any], ToSay], told: object) -> None:
-        """The same for a line that is made only when it is written."""
-        now = time.time()
-        self._wait(level, (tell, told, now), now)
-
-    def _wait(self, level: Level, line: str | _Later, now: float) -> None:
+    def write_later(self, line: _Later) -> None:
+        """The same for a line that may be made only when it is written."""
         with self._mutex:
             waiting = self._waiting
-            waiting.append((level, line))
+            waiting.append(line)
             count = len(waiting)
-            if 1 < count < MOST_WAITING and now < self._until:
+            if 1 < count < MOST_WAITING and line[3] < self._until:
                 return
-            self._until = now + LONGEST_WAIT
+            self._until = line[3] + LONGEST_WAIT
         if count >= MOST_WAITING:
             self.write_waiting()
             return
@@ -134,19 +130,21 @@ class _Outlet:
         """Write what waits."""
         with self._mutex:
             waiting, self._waiting = self._waiting, []
-        lines = [line if isinstance(line, str) else self._made(line) for _, line in waiting]
+        lines: list[str] = []
+        worker, exports = self.worker, self.sink is not None
+        for _, tell, told, at in waiting:
+            if tell is None:
+                lines.append(told)
+                continue
+            ready, values, trace = tell(told)
+            if exports:
+                self._export(ready.entry(worker, values, trace, at))
+            lines.append(ready.line(worker, values, trace, at))
         if self._write is as_it_is and waiting:
             as_it_is("", "\n".join(lines))
             return
-        for (level, _), line in zip(waiting, lines, strict=True):
-            self._write(level, line)
-
-    def _made(self, later: _Later) -> str:
-        tell, told, at = later
-        ready, values, trace = tell(told)
-        if self.sink is not None:
-            self._export(ready.entry(self.worker, values, trace, at))
-        return ready.line(self.worker, values, trace, at)
+        for one, line in zip(waiting, lines, strict=True):
+            self._write(one[0], line)
 
     def _export(self, entry: Entry) -> None:
         sink = self.sink
@@ -325,7 +323,7 @@ class Log:
         Args:
             tell: makes it of ``told``; may be called in another thread.
         """
-        self._outlet.write_later(level, tell, told)
+        self._outlet.write_later((level, tell, told, time.time()))
 
     def heard(self, level: Level, line: str) -> None:
         """Take what was said through a client's own log functions."""

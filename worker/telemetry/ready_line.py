@@ -85,15 +85,15 @@ class ReadyLine:
         if second != made.second:
             made = self._made = self._make(worker, second)
         template = made.template
-        for harmless, value in zip(self._harmless, values, strict=False):
-            if not harmless(value):
+        for place, harmless in enumerate(self._harmless):
+            if not harmless(values[place]):
                 template = None
         if template is None:
             return self._form(self.entry(worker, values, trace, at))
         if made.shows_trace and trace is not None:
             values = (trace.trace_id, trace.span_id, *values)
         if made.timed:
-            values = (int((at - second) * 1000), *values)
+            return template % (int((at - second) * 1000), *values)
         return template % values
 
     def entry(self, worker: str, values: Sequence[Value], trace: Trace | None, at: float) -> Entry:

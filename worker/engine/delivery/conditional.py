@@ -218,7 +218,7 @@ class ConditionalWrite:
         waits = delivery.outcome.waits
         if waits is not None:
             return Delivered("applied", state=NEW, nextrun=waits.until, parked=True)
-        return Delivered("applied", state=ending.state, nextrun=ending.at)
+        return Delivered("applied", state=ending.state, nextrun=ending.at, took=delivery.took)
 
 
 def _text_of(change: JsonObject, written: Written | None) -> str:

@@ -136,7 +136,8 @@ class WriteBack:
         longest = 0.0
         while True:
             try:
-                return replace(await self._try(delivery), took=delivery.took)
+                ended = await self._try(delivery)
+                return ended if ended.took else replace(ended, took=delivery.took)
             except _NotYet as problem:
                 self._log.warn(
                     f"outcome not delivered yet: {problem}",
