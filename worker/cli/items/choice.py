@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from worker.cli.shared.complete import error_kinds, queue_names, states
 from worker.cli.shared.errors import usage_error
+from worker.management.errors import named
 from worker.management.items.filters import filter_of, past_of
 from worker.management.items.types import STATES, ItemFilter
 
@@ -87,14 +88,15 @@ class Choice:
         """
         for state in self.state or ():
             if state not in STATES:
-                raise usage_error(f"--state {state}: allowed: {', '.join(STATES)}.")
+                raise usage_error(f"--state {named(state)}: allowed: {', '.join(STATES)}.")
         now = datetime.now(UTC)
         try:
             return filter_of(asdict(self), lambda name, text: past(f"--{name}", text, now))
         except ValidationError as error:
             found = error.errors()[0]
             option = str(found["loc"][0]).replace("_", "-")
-            raise usage_error(f"--{option} {found['input']}: {found['msg']}.") from None
+            given = named(str(found["input"]))
+            raise usage_error(f"--{option} {given}: {found['msg']}.") from None
 
 
 def past(option: str, text: str, now: datetime) -> datetime:
@@ -106,7 +108,7 @@ def past(option: str, text: str, now: datetime) -> datetime:
     try:
         return past_of(text, now)
     except ValueError as error:
-        raise usage_error(f"{option} {text}: allowed: {error}.") from error
+        raise usage_error(f"{option} {named(text)}: allowed: {error}.") from error
 
 
 def is_given(choice: Choice) -> bool:
