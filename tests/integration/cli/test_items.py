@@ -92,6 +92,10 @@ def test_what_fails_and_why_is_seen_and_put_right(signed: Cli, tmp_path: Path) -
         (("list", "--attempts", "many"), "Filter attempts = 'many'; allowed: a number"),
         (("list", "--sort", "payload"), "--sort payload: allowed: created, "),
         (("list", "--group", "other"), "Filter group = 'other'; allowed: the id of one group"),
+        (("list", "--group", "nope"), "Filter group = 'nope'; allowed: an id as items errors"),
+        (("retry", "--group", "", "--yes"), "Filter group = ''; allowed: an id as items errors"),
+        (("list", "--since", ""), "--since '': allowed: a time ago"),
+        (("list", "--name", "x" * 5_000), f"--name {'x' * 200}…: String should have at most"),
         (("retry",), "Which items? Give their ids, or say which, for example --queue NAME."),
         (("retry", "a", "--queue", "q"), "Ids, and options that are for many items: give one"),
         (("retry", "--queue", "q", "--force"), "--force: it needs ids"),
@@ -111,6 +115,18 @@ def test_what_cannot_be_is_refused_in_one_sentence(
     assert refused.returncode == 2, refused.stderr
     assert text in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "change", [("priority", "--to", "5"), ("move", "--to", "nowhere"), ("edit", "--patch", "{}")]
+)
+def test_ids_of_nothing_are_said(signed: Cli, change: tuple[str, ...]) -> None:
+    signed("queues", "create", "nowhere")  # or it is there already
+    word, *options = change
+    done = signed("items", word, "a" * 24, "b", *options, "--yes")
+    assert done.returncode == 1
+    assert "2 of 2 items cannot be: not there, not for this user" in done.stderr
+    assert signed("items", word, "b", *options, "--yes", "--json").returncode == 1
 
 
 def test_the_indexes_are_made_once(signed: Cli) -> None:

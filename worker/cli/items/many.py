@@ -103,9 +103,14 @@ def change_many(
             soft_wrap=True,
         )
 
+    untouched = 0
+
     async def work(signed: Client) -> BatchResponse | None:
+        nonlocal untouched
         items = Items(signed, contracts=change.checks, history=settings.history)
         preview = await items.preview_batch(change.asked(filter, begun))
+        if begun is None and filter.ids:  # of those that were begun some are done
+            untouched = len(filter.ids) - preview.count
         if how.dry_run and how.as_json:
             print_json(preview.model_dump())
             return None
@@ -133,13 +138,18 @@ def change_many(
         return response
 
     response = with_client(settings, work)
-    if response is None:
-        return
-    if how.as_json:
+    if response is not None and how.as_json:
         print_json(response.model_dump())
-    else:
+    elif response is not None:
         _tell(change, response)
-    if response.failed:
+    if untouched > 0:
+        to_stderr().print(
+            f"{untouched:,} of {many(len(filter.ids), 'item')} cannot be: not there, not for this"
+            " user, or in a state that this does not touch. See: openiap-worker items show ID.",
+            style="red",
+            soft_wrap=True,
+        )
+    if untouched > 0 or (response is not None and response.failed):
         raise typer.Exit(FAILED)
 
 

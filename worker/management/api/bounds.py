@@ -1,6 +1,7 @@
 """The bounds of every request: whom it is for, its size, its time, and what becomes of a mistake.
 
-1. A request for a name that is not this machine's is refused.
+1. A request for a name that is not this machine's is refused, and one whose end a proxy in between
+   may see elsewhere.
 2. A body is read whole before anything is done with it: within a size and a time. Where a file is
    carried, whoever takes it counts.
 3. Who is answered before all was sent is not listened to any more.
@@ -63,6 +64,13 @@ class Bounds:
             answer = plain(
                 421, "MisdirectedRequestError", f"This is for another host; allowed: {allowed}."
             )
+            await answer(scope, receive, send)
+            return
+        if "content-length" in headers and "transfer-encoding" in headers:
+            answer = plain(
+                400, "RequestError", "Content-Length and Transfer-Encoding: send one of them."
+            )
+            answer.headers["Connection"] = "close"
             await answer(scope, receive, send)
             return
         begun, whole = False, scope["method"] in BODILESS

@@ -20,6 +20,8 @@ MOST_GROUPS: Final = 1_000
 MOST_QUEUES: Final = 100
 LONGEST: Final = 400
 """Characters of what a group is known by."""
+GROUP: Final = re.compile("[0-9a-f]{12}")
+"""The id of a group."""
 OTHER: Final = "other"
 """The id of what is counted together."""
 NO_MESSAGE: Final = "(no message)"

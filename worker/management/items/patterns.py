@@ -33,7 +33,8 @@ def trouble_with(pattern: str) -> str:
 
 def _trouble(pattern: str) -> str:
     groups: list[bool] = []
-    """For each group that is open, whether something in it is repeated or an alternative."""
+    """For each group that is open, whether something in it is repeated, may be left out, or is an
+    alternative."""
     rich = False
     """Whether what stands right before here is a group of that kind."""
     opens, at, ways, others = 0, 0, 1, [1]
@@ -72,7 +73,7 @@ def _trouble(pattern: str) -> str:
             ways *= 1 if most is None else most - least + 1
             if opens > MOST_OPEN:
                 return f"at most {MOST_OPEN} of *, + and {{n,}}"
-            if groups and most != 1:
+            if groups and (least, most) != (1, 1):  # (a?){50} has 2^50 ways
                 groups[-1] = True
             rich, at = most != 1, at + length
         else:

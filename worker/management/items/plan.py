@@ -20,7 +20,7 @@ from worker.management.items.errors import (
     StateNotTouchedError,
 )
 from worker.management.items.filters import query_of
-from worker.management.items.grouping import OTHER
+from worker.management.items.grouping import GROUP, OTHER
 from worker.management.items.store import ItemStore
 from worker.management.items.types import (
     BatchPayload,
@@ -112,13 +112,15 @@ class Plan:
 
 
 def require_group(filter: ItemFilter) -> None:
-    """Refuse what is counted together, which is no group.
+    """Refuse what is counted together, which is no group, and what is no group's id.
 
     Raises:
         FilterError: the filter names it.
     """
     if filter.group == OTHER:
         raise FilterError("group", OTHER, "the id of one group; narrow the filter to see more")
+    if filter.group is not None and not GROUP.fullmatch(filter.group):
+        raise FilterError("group", filter.group, "an id as items errors shows them")
 
 
 def _moment(name: str, moment: datetime, spread: float = 0.0) -> datetime:

@@ -55,6 +55,15 @@ async def test_a_body_is_bounded_in_size(openiap: LocalOpenIAP) -> None:
         assert (await raw(stage, head + huge)).startswith(b"HTTP/1.1 4")
 
 
+async def test_a_request_whose_end_a_proxy_may_see_elsewhere_is_refused(stage: ApiStage) -> None:
+    head = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    hidden = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answered = await raw(stage, head + chunks + hidden)
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert answered.count(b"HTTP/1.1 ") == 1, "what was hidden in it is not answered"
+
+
 async def test_slow_heads_and_slow_bodies_are_given_up(
     openiap: LocalOpenIAP, monkeypatch: pytest.MonkeyPatch
 ) -> None:

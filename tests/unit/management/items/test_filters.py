@@ -112,6 +112,7 @@ def test_no_text_brings_an_operator_into_a_query(field: str, value: str) -> None
         *("(a+)+$", "(a|a)*$", "((a)*b?)*", "(.*)*", "(?=a)", "(?!a)", "(?P<n>a)", r"(a)\1"),
         *("a*b*c*d*", ".*.*.*.*x", "a{1,1000}", "(a{2,}){2,}", "x" * 201, "(?i)a", "(a|b){3}"),
         *("a?" * 12 + "a" * 12, "(a|a)" * 12, "a{1,60}a{1,60}"),
+        *("(a?){50}a{50}", "(ab?){20}", "((a?)){9}", "(?:a{0,1})*b"),
     ],
 )
 def test_a_pattern_that_may_be_slow_is_refused(pattern: str) -> None:
