@@ -172,10 +172,9 @@ def _names_secret(name: str, lowered: str, start: int, kind: str) -> bool:
         if bare == "key":
             return _KEY_OF.search(before) is not None
         return _PROSE.fullmatch(bare) is not None
-    if kind == "path":  # of a URL: a file in a folder of that name is no secret
-        within = lowered[max(0, start - _LONGEST_URL) : start]
-        if _IN_A_URL.search(within) is None:
-            return False
+    # The path of a URL: a file in a folder of that name is no secret.
+    if kind == "path" and not _IN_A_URL.search(lowered[max(0, start - _LONGEST_URL) : start]):
+        return False
     if kind == "call" and _CALLED.search(name) is None:
         return False
     if name.lower() in ("key", "keys"):

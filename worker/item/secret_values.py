@@ -194,7 +194,7 @@ def _is_opaque(segment: str) -> bool:
     """Say whether a part of a URL's path is made by a machine and no file's name."""
     digits = sum(letter.isdigit() for letter in segment)
     return (
-        len(segment) >= 10 and 0 < digits and any(map(str.isalpha, segment)) and "." not in segment
+        len(segment) >= 10 and digits > 0 and any(map(str.isalpha, segment)) and "." not in segment
     )
 
 
