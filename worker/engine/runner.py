@@ -19,7 +19,6 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -36,6 +35,7 @@ from worker.engine.in_flight import DurationEstimate, Running
 from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
+from worker.engine.stored_files import StoredFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.errors import BusinessError
 from worker.item.cancelled import CODE, cancelled_because
@@ -54,9 +54,8 @@ from worker.item.outcome import (
     with_attempt,
 )
 from worker.item.steps import OF
-from worker.openiap.fields import number
 from worker.openiap.large import LARGE, apart, is_large
-from worker.openiap.workitem import Workitem, WorkitemFile
+from worker.openiap.workitem import Workitem
 from worker.standard_streams import mend_standard_streams
 from worker.telemetry.printed import rest_of
 from worker.telemetry.spans import attempt_span
@@ -65,8 +64,6 @@ from worker.uptime import uptime
 T = TypeVar("T")
 
 STOPPED: Final = "worker stopped"
-DOWNLOAD_TIMEOUT: Final = 3600.0
-"""Seconds; a link that dies meanwhile is noticed long before."""
 
 
 class _Refused(Exception):
@@ -111,7 +108,7 @@ class Runner:
             lifespans=inputs.lifespans,
         )
         self._worker_id = services.worker_id
-        self._pool = services.pool
+        self._stored = StoredFiles(services.pool)
         self._completer = services.completer
         self._outbox = services.completer.outbox
         self._spool = services.completer.spool
@@ -139,7 +136,7 @@ class Runner:
         workitem = running.workitem
         if self._outbox is not None:
             await self._outbox.popped(workitem, running.popped_at)
-        files = SpooledFiles(self._spool, workitem, self._download, self._file_size)
+        files = SpooledFiles(self._spool, workitem, self._stored.fetch, self._stored.size)
         try:
             try:
                 if self._isolation is not None:
@@ -415,20 +412,6 @@ class Runner:
             payload = item.payload if outcome.payload is None else outcome.payload
             return replace(outcome, payload=after_success(payload, item.metadata, item.trace))
         return replace(outcome, payload=joined(item.payload, item.metadata))
-
-    async def _download(self, file: WorkitemFile, folder: Path) -> Path:
-        return await self._pool.call(
-            lambda client: client.download(
-                file.id, folder, file.filename, timeout=DOWNLOAD_TIMEOUT
-            ),
-            turn="first",
-        )
-
-    async def _file_size(self, file_id: str) -> int:
-        found = await self._pool.call(
-            lambda client: client.query("fs.files", {"_id": file_id}, {"length": 1}, top=1)
-        )
-        return number(found[0].get("length")) if found else 0
 
 
 def _forget_cancellations(task: "asyncio.Task[Delivered] | None") -> None:

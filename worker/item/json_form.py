@@ -3,7 +3,8 @@
 What does not come back as it was is refused, with its place and what to write instead:
 
 1. Whole numbers beyond 2**53 that OpenIAP's JavaScript would round; NaN and infinity.
-2. Secrets of pydantic, which write stars; bytes; text with half a character; keys that are no text.
+2. Secrets of pydantic, which write stars; bytes; text with half a character; keys that are no text
+   or hold a NUL.
 3. What is nested too deeply for OpenIAP's database, or contains itself.
 4. A model or dataclass that its own type would read otherwise.
 
@@ -127,6 +128,8 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
                 raise NotJson(
                     f"the key {_shown(name)} is a {type(name).__name__}; keys must be text"
                 )
+            if "\0" in name:
+                raise NotJson("the key holds a NUL, which OpenIAP's database refuses; write text")
             if not name.isascii():
                 _check_text(name)
             if type(name) is not str:
@@ -331,7 +334,7 @@ def _shown_key(name: object) -> str:
     return (
         _shown(name)
         if not isinstance(name, str)
-        else name[:MAX_SHOWN].encode("utf-8", "backslashreplace").decode()
+        else name[:MAX_SHOWN].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     )
 
 

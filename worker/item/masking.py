@@ -42,19 +42,24 @@ _BOUND_BY: Final = (
     r"|(?P<form>[\"'](?:\r?\n|\\r\\n|\\n){2})"
     r"|(?P<given>\n[ ]{2}[^\n\[]{0,200}+\[type=[^\n,]{1,60}+,[ ]input_value=)"
     r"|(?P<sign>(?:(?:\\{0,8}[\"'`]|&quot;|&#3[49];|\\u002[27]|%(?:25){0,2}2[27])[\])]{0,2})?"
-    r"[ \t\xa0]{0,16}"
+    r"(?:\x1b\[[0-9;]{0,8}m)?[ \t\xa0]{0,16}"
     r"(?:=>|:=|==|->|→|=|:|\uff1d|\uff1a|%(?:25){0,2}3[da])(?:[ \t\xa0]|%(?:25){0,2}20){0,16}"
     r"(?:\\{0,8}[\"'](?=[bfru]{1,2}[\"']))?"
     r"(?:(?:str|string|bytes|secretstr|any)(?:[ ]?\|[ ]?none)?[ ]=[ ])?)"
     r"|(?P<element>(?:[ \"'][^<>\n]{0,100}+)?>|&gt;)"
+    r"|(?P<detail>\)=(?=\())"
+    r"|(?P<path>/(?=[^\s/?#\"'<>]{10}))"
     r"|(?P<call>\((?=[bfru]{0,2}[\"']|[a-z0-9+/=_.-]{8,120}\)))"
-    r"|(?P<prose>[\"'`]?[ \t]{1,4}(?:(?:is|was|of|to|for|value)[ ]{1,4}){0,2})"
+    r"|(?P<prose>[\"'`]?[ \t]{1,4}(?:(?:for|of)[ ](?:user[ ])?[a-z_.@-]{1,60}+[ ](?:is|was|=)[ ]"
+    r"|(?:(?:is|was|of|to|for|value)[ ]{1,4}){0,2}))"
     r")"
 )
 _CANDIDATE: Final = re.compile(f"(?:{_STEMS})[a-z0-9_.$-]{{0,48}}+{_BOUND_BY}")
 _KEY_OF: Final = re.compile(
     r"(?:access|account|api|auth|encryption|licen[cs]e|master|private|secret|shared|signing)[ -]$"
 )
+_LONGEST_URL: Final = 300
+_IN_A_URL: Final = re.compile(r"(?:://|\b(?:get|head|post|put|patch|delete) /)[^\s\"'<>]*\Z")
 _CALLED: Final = re.compile(r"(?i)passw|secret|token|credential|api_?key")
 _PROSE: Final = re.compile(
     r"\w{0,20}pass(?:word|wd|phrase|code)?s?|pwd|auth|t?otp|secret|token|jwt|bearer|basic|pin"
@@ -167,6 +172,9 @@ def _names_secret(name: str, lowered: str, start: int, kind: str) -> bool:
         if bare == "key":
             return _KEY_OF.search(before) is not None
         return _PROSE.fullmatch(bare) is not None
+    # The path of a URL: a file in a folder of that name is no secret.
+    if kind == "path" and not _IN_A_URL.search(lowered[max(0, start - _LONGEST_URL) : start]):
+        return False
     if kind == "call" and _CALLED.search(name) is None:
         return False
     if name.lower() in ("key", "keys"):

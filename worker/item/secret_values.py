@@ -37,6 +37,7 @@ _ONE_TOKEN: Final = re.compile(
 )
 _HEADER_REST: Final = re.compile(r"(?:[^\"'\r\n\\]++|(?<==)([\"'])[^\"'\r\n]*+\1)*+")
 _OPENERS: Final = {"{": "}", "[": "]", "(": ")", "<": ">"}
+_SEGMENT: Final = re.compile(r"[^\s/?#\"'<>,;)\]}]*+")
 _BRACKET: Final = re.compile(r"[{}\[\]()<>]")
 _MOST_BRACKETS: Final = 200
 _WORD: Final = re.compile(r"[^\s\"'`<>,;]+")
@@ -56,6 +57,9 @@ def end_of_value(text: str, start: int, *, name: str, kind: str, start_of_name: 
         return _prose(text, start, name)
     if kind == "element":
         return _element(text, start)
+    if kind == "path":
+        segment = _SEGMENT.match(text, start)[0]  # type: ignore[index]
+        return start + len(segment) if _is_opaque(segment) else start
     if kind == "form":
         return _LINE.match(text, start).end()  # type: ignore[union-attr]
     if kind == "call":
@@ -184,6 +188,14 @@ def _prose(text: str, start: int, name: str) -> int:
         return start
     shown = word[0].rstrip(".,:;!?)]}")
     return later.end() + len(shown) if looks_random(shown) else start
+
+
+def _is_opaque(segment: str) -> bool:
+    """Say whether a part of a URL's path is made by a machine and no file's name."""
+    digits = sum(letter.isdigit() for letter in segment)
+    return (
+        len(segment) >= 10 and digits > 0 and any(map(str.isalpha, segment)) and "." not in segment
+    )
 
 
 def looks_random(word: str) -> bool:

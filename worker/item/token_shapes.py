@@ -88,6 +88,10 @@ _UNNAMED_SIGNS: Final = ("AUTH", "Auth", "SecureString", "securestring", "/user:
 _AUTH: Final = re.compile(
     r"(?<![\w-])(AUTH[ ][\w.@-]{1,64}[ ]|LOGIN[ ]\"?[^\s\"]{1,64}\"?[ ])(\"[^\"\n]*+\"|\S+)"
 )
+# A line of ``.pgpass``: host:port:database:user:password.
+_PGPASS: Final = re.compile(
+    r"(?<=[\w*.\]])(:(?:\d{3,5}|\*):(?:[A-Za-z_*][^\s:]{0,62}+:){2})([^\s\"'<>]++)"
+)
 _JWK: Final = re.compile(r"(\"(?:d|p|q|dp|dq|qi|k)\\{0,8}\"\s?:\s?\\{0,8}\")([\w-]{16,}+)")
 _PUTTY: Final = re.compile(
     r"(Private-Lines: \d{1,4}(?:\r?\n|\\n))((?:[A-Za-z0-9+/=]++(?:\r?\n|\\n)?)++)"
@@ -105,7 +109,7 @@ _USER_AT: Final = re.compile(
     r"(?<![\w.%+/:-])(?!(?:mailto|sips?|xmpp|acct|tel|file|urn):)"
     r"[\w.%+-]{1,64}:[^\s:@/\"'<>,;=()]{1,128}@(?!sha\d|\W)(?=\(?[\w.-]|tcp\(|unix\()"
 )
-_ORACLE: Final = re.compile(r"(?<=thin:)[^\s/@:]{1,64}/[^\s@]{1,128}@")
+_ORACLE: Final = re.compile(r"(?:(?<=thin:)|(?<=sqlplus ))[^\s/@:]{1,64}/[^\s@]{1,128}@")
 _COMMAND_USER: Final = re.compile(
     r"(?<![\w-])((?:-u|--user|--proxy-user|-U)(?:[ =]|\\?[\"'],[ ]?\\?[\"'])?)"
     r"([^\s:\"'/\\,]{1,64}:[^\s\"'\\]{1,256})"
@@ -123,9 +127,13 @@ _CLIENTS: Final = (
     "redis-cli",
     "smbclient",
     "ldap",
+    "unzip",
+    "7z",
+    "mosquitto",
+    "psexec",
 )
 _CLIENT_PASSWORD: Final = re.compile(
-    r"(?<![\w-])(-p[\"']|-[kp][ ](?=\S*[A-Za-z]\S*\d|\S*\d\S*[A-Za-z])"
+    r"(?<![\w-])(-p[ ]?[\"']|-P[ ][\"']?|-[kp][ ](?=\S*[A-Za-z]\S*\d|\S*\d\S*[A-Za-z])"
     r"|-p(?=[^\s\"',]*[a-z])(?!assword|ort|rotocol)|-[aw][ ]|-[aw]\\?[\"'],[ ]?\\?[\"']"
     r"|-p\\?[\"'],[ ]?\\?[\"'])([^\s\"',\\]+)"
 )
@@ -146,6 +154,8 @@ def without_tokens(text: str, found: list[str]) -> str:
         text = _replaced(_PUTTY, _second(found), text)
     if '"kty' in text or "kty\\" in text:
         text = _replaced(_JWK, _second(found), text)
+    if text.count(":") > 3:
+        text = _replaced(_PGPASS, _second(found), text)
     if "$" in text:
         text = _replaced(_HASH, star, text)
     if "Q~" in text or ".atlasv1." in text:

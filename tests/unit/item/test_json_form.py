@@ -104,6 +104,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({None: "a"}, "None: the key None is a NoneType; keys must be text"),
     ({(1, 2): "a"}, "keys must be text"),
     ({"\ud800": 1}, "half a character"),
+    ({"a\0b": 1}, "a\\0b: the key holds a NUL"),
     (complex(1, 2), "a complex has no JSON form"),
     (object(), "a object has no JSON form"),
     (range(3), "a range has no JSON form"),

@@ -185,6 +185,20 @@ FORMS = [
     f'a1 LOGIN bob "{S}"',
     f"Mot de passe : {S}",
     f"mdp={S}",
+    f"GET https://api.example.com/v1/token/9x{S}/items",
+    f"GET /api_key/9x{S} HTTP/1.1",
+    f"https://example.com/reset-password/9x{S}?lang=de",
+    f"db.example.com:5432:invoices:bob:{S}",
+    f".pgpass, line 3: *:*:*:bob:{S}",
+    f"DETAIL:  Key (api_token)=({S}) already exists.",
+    f"password for user bob is 9{S}",
+    f"SET PASSWORD FOR bob = '{S}'",
+    f"sshpass -p '{S}' ssh bob@host",
+    f"unzip -P {S} a.zip",
+    f"7z x -px{S} a.7z",
+    f"mosquitto_pub -u bob -P {S} -t x",
+    f"sqlplus bob/{S}@db",
+    f"\x1b[31mpassword\x1b[0m={S}",
 ]
 TOKENS = [
     f"ghp_{LONG}",
@@ -255,6 +269,11 @@ TOKENS = [
     f"csk-{LONG}{LONG}",
 ]
 HARMLESS = [
+    'File "/usr/lib/python3/site-packages/token/tokenize2021.py", line 3',
+    "GET https://host/auth/realms/main/token/introspection?x=1",
+    "the link 00:11:22:33:44:55 of fe80::1 at 2026-11-28T10:00:00.123Z",
+    "a.py:100:5: E501 line too long: a:b:c:d",
+    "the password for bob is wrong",
     "the password is wrong: see https://host/docs/x1 for more",
     '    async with session:\n  File "x.py", line 3',
     "nothing to hide",

@@ -397,7 +397,9 @@ class Heartbeat(Service):
             self._give_up(error)
             return False
         except (OpenIAPError, TimeoutError) as error:
-            self._log.once_a_while("heartbeat", f"heartbeat not written: {error}")
+            self._log.once_a_while(
+                "heartbeat", f"heartbeat not written: {error or type(error).__name__}"
+            )
             return False
         now = uptime()
         gap = min(MISSED * self._interval, self._dead_after)
