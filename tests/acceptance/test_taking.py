@@ -37,6 +37,7 @@ async def test_an_item_of_a_killed_program_is_worked_by_a_worker_or_its_next_lif
     await with_both(body, tmp_path)
 
 
+@pytest.mark.dear
 async def test_a_program_that_was_frozen_for_long_does_not_overwrite_its_successor(
     tmp_path: Path,
 ) -> None:

@@ -45,6 +45,7 @@ class Daemon:
         environment: where systemd's names are read.
         client_factory: makes unconnected clients, instead of the one that the settings name; they
             take the times of retries as this machine's clock has them.
+        prefix: of its name, where the settings choose none.
 
     Raises:
         HandlerError: no handler for a queue, two for one, or a signature that cannot be filled.
@@ -60,6 +61,7 @@ class Daemon:
         modules: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         client_factory: Callable[[], Client] | None = None,
+        prefix: str = "",
     ) -> None:
         self._assembly = Assembly(
             settings,
@@ -70,6 +72,7 @@ class Daemon:
             client_factory=client_factory,
         )
         self.settings: Final = settings
+        self._prefix = prefix
         self.telemetry: Final = self._assembly.telemetry
         self._log = self.telemetry.log
         self._workers = self._assembly.workers
@@ -214,7 +217,7 @@ class Daemon:
         """Start part after part, each once what it needs is there; the stack ends them again."""
         settings, stack, workers = self.settings, self._stack, self._workers
         # First: what an earlier life has left behind may hold the port as well.
-        state = await open_state(settings, stack, self._log)
+        state = await open_state(settings, stack, self._log, prefix=self._prefix)
         await self.telemetry.start(workers.on_the_loop)
         stack.push_async_callback(self.telemetry.stop)
         if state.trouble:

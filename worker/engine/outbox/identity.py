@@ -47,13 +47,16 @@ def lock_path(folder: Path, worker_id: str) -> Path:
     return folder / f"{worker_id}{SUFFIX}"
 
 
-def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Identity:
+def claim_identity(
+    folder: Path, worker_id: str = "", *, host: str = "", prefix: str = ""
+) -> Identity:
     """Take a name and hold it until ``release`` or the end of the process.
 
     Args:
         folder: the state directory; made when it is missing.
         worker_id: the name to take; "" takes the first free ``<host>-<dir>-<n>``.
         host: instead of this machine's name.
+        prefix: of a name that is taken freely.
 
     Raises:
         Locked: another process has ``worker_id``; the text names its pid.
@@ -62,7 +65,7 @@ def claim_identity(folder: Path, worker_id: str = "", *, host: str = "") -> Iden
     private_folder(folder)
     if worker_id:
         return Identity(worker_id, LockFile.take(lock_path(folder, worker_id)))
-    stem = f"{host_name(host or socket.gethostname())}-{directory_id(folder)}"
+    stem = f"{prefix}{host_name(host or socket.gethostname())}-{directory_id(folder)}"
     for number in range(1, MAX_SLOTS + 1):
         name = f"{stem}-{number}"
         try:

@@ -35,22 +35,25 @@ class StateDirectory:
     lock: str = ""
 
 
-async def open_state(settings: Settings, stack: AsyncExitStack, log: Log) -> StateDirectory:
+async def open_state(
+    settings: Settings, stack: AsyncExitStack, log: Log, *, prefix: str = ""
+) -> StateDirectory:
     """Take a name and open what is kept under it; a directory that cannot be used is done without.
 
     Args:
         stack: lets go of everything.
+        prefix: of a name that nobody chose.
 
     Raises:
         Locked: another process has this worker's name.
     """
     folder = settings.state_dir
     try:
-        identity = claim_identity(folder, settings.worker_id)
+        identity = claim_identity(folder, settings.worker_id, prefix=prefix)
     except Locked:
         raise
     except StateError as error:
-        return _without(settings, stack, log, error)
+        return _without(settings, stack, log, error, prefix)
     stack.callback(identity.release)
     outbox: Outbox | None = None
     if settings.outbox:
@@ -80,7 +83,7 @@ def taken(settings: Settings, error: StateError) -> StateError:
 
 
 def _without(
-    settings: Settings, stack: AsyncExitStack, log: Log, error: StateError
+    settings: Settings, stack: AsyncExitStack, log: Log, error: StateError, prefix: str
 ) -> StateDirectory:
     log.error(
         f"{error} The worker goes on without it: outcomes that cannot be delivered before it ends"
@@ -88,7 +91,7 @@ def _without(
     )
     temporary = tempfile.TemporaryDirectory(prefix="openiap-worker-")
     stack.callback(temporary.cleanup)
-    worker_id = settings.worker_id or f"{platform.node()}-{secrets.token_hex(4)}"
+    worker_id = settings.worker_id or f"{prefix}{platform.node()}-{secrets.token_hex(4)}"
     return StateDirectory(
         worker_id, None, Spool(Path(temporary.name)), f"no state directory: {error}"
     )

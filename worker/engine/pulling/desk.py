@@ -28,6 +28,10 @@ from worker.settings import Settings
 
 LOOK: Final = 30.0
 """Seconds within which a queue that is looked at once has to answer."""
+LAST: Final = "zz-take-"
+"""How the names of such workers begin. The lowest name leads a queue (``fleet/leadership.py``), and
+looks after what its handler declares: that is for workers that have the handler, where there are
+any."""
 NOBODY: Final = "nobody waits for it any more"
 
 
@@ -115,7 +119,11 @@ class Desk:
     async def _start(self) -> None:
         try:
             self._daemon = Daemon(
-                self._settings, [self._handler()], version=__version__, environment={}
+                self._settings,
+                [self._handler()],
+                version=__version__,
+                environment={},
+                prefix=LAST,
             )
             await self._daemon.start()
         except Exception as error:  # whatever it is, those who wait are to know

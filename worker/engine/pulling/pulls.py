@@ -46,7 +46,8 @@ class EnginePulls:
             WorkerError: the connection is closed.
             NotConnected: in a forked child.
         """
-        return asyncio.run_coroutine_threadsafe(self._next(wanted), self._running())
+        loop = self._running()
+        return asyncio.run_coroutine_threadsafe(self._next(wanted), loop)
 
     def forget(self, wanted: Wanted) -> None:
         """Nobody waits for it any more; an item that came all the same goes back."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.engine.conftest import create_queue
+from tests.integration.engine.conftest import CLIENTS, create_queue
 from worker import Producer, connect
 from worker.openiap.client import Client
 from worker.settings import Settings
@@ -13,6 +13,13 @@ from worker.settings import Settings
 Push = Callable[..., Awaitable[list[str]]]
 Stored = Callable[[], Awaitable[list[dict[str, Any]]]]
 QUEUE = "taken"
+both_clients = pytest.mark.parametrize("client_name", CLIENTS, indirect=True)
+
+
+@pytest.fixture(params=["native"])
+def client_name(request: pytest.FixtureRequest) -> str:
+    """One client for most tests: which one it is matters below the engine alone."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.integration.engine.conftest import DEADLINE, create_queue, settings_for
-from tests.integration.engine.pulling.conftest import QUEUE
+from tests.integration.engine.pulling.conftest import QUEUE, both_clients
 from worker import (
     ApplicationError,
     BusinessError,
@@ -24,6 +24,7 @@ from worker import (
     context,
     handler,
 )
+from worker.errors import WorkerError
 from worker.item.taken import LEFT_EARLY, Undecided
 from worker.openiap.errors import QueueNotFound
 from worker.producer.connect import connect as without_engine
@@ -33,6 +34,7 @@ class Order(BaseModel):
     number: int
 
 
+@both_clients
 async def test_left_quietly_it_is_successful_with_its_result(producer, push, stored) -> None:
     (id,) = await push({"number": 7})
     async with producer.take(QUEUE) as item:
@@ -47,6 +49,7 @@ async def test_left_quietly_it_is_successful_with_its_result(producer, push, sto
     assert (found["payload"]["number"], found["payload"]["seen"]) == (7, True)
 
 
+@both_clients
 async def test_files_follow_ups_and_checkpoints_are_those_of_a_handler(
     producer, push, stored, client, tmp_path: Path
 ) -> None:
@@ -76,6 +79,7 @@ async def test_files_follow_ups_and_checkpoints_are_those_of_a_handler(
         (Retry(after=60, reason="not yet"), "new", "not yet", False),
         (Skip(), "successful", None, False),
         (ValueError("broken"), "new", "ValueError: broken", True),
+        (KeyboardInterrupt(), "new", None, True),
         (SystemExit(3), "new", "producer.take('taken') raised SystemExit: 3", True),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -94,7 +98,7 @@ async def test_an_error_decides_as_in_a_handler(
     assert item.state == state
     (found,) = await stored()
     assert (found["state"], found.get("errormessage")) == (state, says)
-    if comes_out:
+    if comes_out and says:
         assert "test_taking.py" in found["errorsource"]
         assert "block.py" not in found["errorsource"]
         frames = []
@@ -186,6 +190,7 @@ async def test_a_block_that_does_not_end_is_given_up(
     assert "keeps this loop from everything" in found["errorsource"]
 
 
+@both_clients
 async def test_two_at_once_and_one_inside_another(producer, push, stored) -> None:
     await push({"n": 1}, {"n": 2}, {"n": 3})
     both = asyncio.Barrier(2)
@@ -242,6 +247,7 @@ async def test_a_cancelled_block_gives_its_item_back_and_costs_no_attempt(
     assert (found["state"], found["retries"]) == ("new", 0)
 
 
+@both_clients
 async def test_a_wait_that_is_cancelled_loses_no_item(producer, push, stored) -> None:
     """Whenever the cancellation comes: before, while, and after the item does."""
     await push()
@@ -265,6 +271,7 @@ async def test_a_wait_that_is_cancelled_loses_no_item(producer, push, stored) ->
     assert len(found) == 8
 
 
+@both_clients
 async def test_a_loop_takes_one_after_another_until_the_queue_is_empty(
     producer, push, stored
 ) -> None:
@@ -352,6 +359,25 @@ async def test_who_finds_nothing_is_told_why(producer, push, settings, tmp_path)
             bare.take(QUEUE)
 
 
+async def test_its_worker_leads_no_queue_that_another_works(producer, push, client) -> None:
+    """Retention, keys and schedules are looked after by the lowest name that lives."""
+    await push({})
+    async with producer.take(QUEUE):
+        (me,) = await client.query("openiap_workers", {"_type": "worker"})
+    assert me["_id"].startswith("zz-take-")
+
+
+async def test_who_waits_while_the_connection_closes_is_told(settings, push) -> None:
+    await push()
+    async with connect(settings) as producer:
+        waiting = asyncio.create_task(producer.take(QUEUE, wait=None).__aenter__())
+        await asyncio.sleep(0.3)
+    with pytest.raises(WorkerError, match="the connection is closed"):
+        await waiting
+    with pytest.raises(WorkerError, match="the connection is closed"):
+        await producer.take(QUEUE).__aenter__()
+
+
 async def test_a_new_item_is_taken_at_once_by_who_waits_for_ever(producer, push) -> None:
     await push()
 
@@ -367,6 +393,7 @@ async def test_a_new_item_is_taken_at_once_by_who_waits_for_ever(producer, push)
         assert await waiting == id
 
 
+@both_clients
 async def test_a_server_that_is_away_is_no_empty_queue(server, push, settings) -> None:
     await push()
     async with connect(settings) as producer:

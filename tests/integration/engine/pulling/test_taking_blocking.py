@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.engine.conftest import DEADLINE, create_queue
-from tests.integration.engine.pulling.conftest import QUEUE
+from tests.integration.engine.pulling.conftest import QUEUE, both_clients
 from worker import BusinessError, NoItem, context, sync
 from worker.item.taken import LEFT_EARLY
 from worker.settings import Settings
@@ -140,6 +140,7 @@ async def test_an_inner_block_goes_back_when_the_time_of_the_outer_one_is_up(
     assert (inner["state"], inner["retries"]) == ("new", 0)
 
 
+@both_clients
 async def test_several_threads_take_at_once(program, push, stored) -> None:
     def work(openiap: sync.OpenIAP) -> None:
         both = threading.Barrier(2)
