@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker import Item, handler
+from worker import BusinessError, Item, handler
 
 
 class Number(BaseModel):
@@ -79,6 +79,19 @@ def endless(payload: dict[str, Any], item: Item) -> None:
     while not item.stopping:
         time.sleep(0.01)
     raise RuntimeError("asked to end")
+
+
+class OutOfStock(BusinessError):
+    """Its constructor takes other things than its message."""
+
+    def __init__(self, what: str, left: object) -> None:
+        super().__init__(f"no {what}", code="OUT", data={"left": left})
+
+
+@handler("stock-processes", process=True, concurrency=1)
+def take(what: str, left: int) -> int:
+    """Fail with that error."""
+    raise OutOfStock(what, left)
 
 
 @handler("lengths", process=True, concurrency=1)

@@ -295,6 +295,14 @@ async def test_later_by_its_id(client, start, load) -> None:
         assert await module.program() == ["acme.csv", "cancelled", "CANCELLED"]
 
 
+async def test_errors_that_come_back(client, start, load) -> None:
+    application, module = load("errors: Errors that come back")
+    await create_queue(client, "stock-page")
+    await start(application)
+    async with asyncio.timeout(100):
+        assert await module.program() == ["STOCK", {"left": 3}, "OutOfStock", {"left": 3}]
+
+
 async def test_blocking_code(client, start, load) -> None:
     application, module = load("blocking: Scripts, notebooks, Django")
     await create_queue(client, "rows-page")
