@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from worker.app.schedule import schedule
     from worker.app.signature import Resource
     from worker.errors import ApplicationError, BusinessError, LostItem, Outage, Retry, Skip
-    from worker.item.context import in_namespace
+    from worker.item.context import at_priority, in_namespace
     from worker.item.item import Item
     from worker.item.metadata import CheckpointError
     from worker.item.origin import DeadLetter, Origin
@@ -81,6 +81,7 @@ __all__ = [
     "State",
     "StreamEvent",
     "__version__",
+    "at_priority",
     "batch",
     "cached",
     "client",
@@ -119,7 +120,7 @@ _ROOMS: Final = {
     "worker.app.schedule": "schedule",
     "worker.app.signature": "Resource",
     "worker.errors": "ApplicationError BusinessError LostItem Outage Retry Skip",
-    "worker.item.context": "in_namespace",
+    "worker.item.context": "at_priority in_namespace",
     "worker.item.item": "Item",
     "worker.item.metadata": "CheckpointError",
     "worker.item.origin": "DeadLetter Origin",

@@ -39,9 +39,10 @@ from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.errors import BusinessError
 from worker.item.cancelled import CODE, cancelled_because
-from worker.item.context import current_namespace
+from worker.item.context import current_namespace, current_worker
 from worker.item.item import InMemoryStore, Item, ItemStore
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
+from worker.item.origin import origin_of
 from worker.item.outcome import (
     UNCHANGED,
     Outcome,
@@ -61,6 +62,8 @@ from worker.uptime import uptime
 T = TypeVar("T")
 
 STOPPED: Final = "worker stopped"
+EXPIRED: Final = "EXPIRED"
+"""The code of an item that was popped too late; see ``PushOptions.expires``."""
 DOWNLOAD_TIMEOUT: Final = 3600.0
 """Seconds; a link that dies meanwhile is noticed long before."""
 
@@ -107,6 +110,7 @@ class Runner:
             lifespans=inputs.lifespans,
         )
         self._worker_id = services.worker_id
+        self._now = services.now
         self._pool = services.pool
         self._completer = services.completer
         self._outbox = services.completer.outbox
@@ -222,6 +226,9 @@ class Runner:
         if cancelled:  # while it ran, before it was handed back
             running.failed_as = CODE
             raise _Refused(Outcome("business", None, f"[{CODE}] {cancelled}"))
+        if self._is_expired(workitem, metadata):
+            running.failed_as = EXPIRED
+            raise _Refused(Outcome("business", None, f"[{EXPIRED}] nobody worked it in time"))
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
@@ -238,6 +245,14 @@ class Runner:
             self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
             raise _Refused(refused)
         return payload, metadata
+
+    def _is_expired(self, workitem: Workitem, metadata: Metadata | None) -> bool:
+        """Whether it was pushed for an earlier time; what a chain made of such an item was not."""
+        if metadata is None or metadata.expires is None:
+            return False
+        if origin_of(metadata.origin, workitem.id) is not None:
+            return False
+        return self._now().timestamp() >= metadata.expires
 
     def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
         """Return what the handler is given, or the outcome of a payload that does not fit."""
@@ -312,6 +327,7 @@ class Runner:
     async def _run(self, running: Running, call: HandlerCall, files: SpooledFiles) -> Outcome:
         """Run the handler and turn whatever happens into an outcome."""
         running.stage = "handling"
+        current_worker.set(self._worker_id)
         running.on_loop = self._on_loop
         began = time.monotonic()
         try:
@@ -350,6 +366,8 @@ class Runner:
         changed = item.payload_shown or self._registered.signature.shares_payload
         # A child has put it under its field already.
         wrap = self._registered.signature.wraps and self._options.execution != "process"
+        if not self._options.store:
+            result, wrap = None, False
         if result is None and workitem.text and not changed and not wrap:
             outcome = UNCHANGED
         else:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker import BusinessError, Item, handler
+from worker import BusinessError, Item, context, handler
 
 
 class Number(BaseModel):
@@ -98,3 +98,15 @@ def take(what: str, left: int) -> int:
 def length(text: str) -> int:
     """Take a field, and give a number."""
     return len(text)
+
+
+@handler("who", process=True, concurrency=1)
+def who() -> dict[str, Any]:
+    """Tell what code here knows of its item."""
+    return {"worker": context.worker_id(), "priority": context.priority()}
+
+
+@handler("forgets", process=True, concurrency=1, store=False)
+def forgets() -> str:
+    """Give what nobody keeps."""
+    return "forgotten"
