@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         on_start,
         on_success,
     )
+    from worker.app.inline_pushes import inline
     from worker.app.lifespan import lifespan
     from worker.app.listener import on_change, on_message
     from worker.app.middleware import middleware
@@ -90,6 +91,7 @@ __all__ = [
     "contracts_of",
     "handler",
     "in_namespace",
+    "inline",
     "lifespan",
     "middleware",
     "on_change",
@@ -112,6 +114,7 @@ _ROOMS: Final = {
     "worker.app.decorator": "handler",
     "worker.app.events": "Event on_connected on_disconnected on_exhausted on_failed on_retry"
     " on_shutdown on_start on_success",
+    "worker.app.inline_pushes": "inline",
     "worker.app.lifespan": "lifespan",
     "worker.app.listener": "on_change on_message",
     "worker.app.middleware": "middleware",

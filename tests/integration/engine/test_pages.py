@@ -318,6 +318,11 @@ async def test_a_tenant_s_own_queues(client, start, load) -> None:
     assert done["payload"] == {"customer": "1", "for": "everybody"}
 
 
+async def test_pushes_that_run_here_and_now(load) -> None:
+    _, module = load("testing: Pushes that run here and now")
+    assert await module.program() == {"number": "1", "said": "sent to globex"}
+
+
 async def test_blocking_code(client, start, load) -> None:
     application, module = load("blocking: Scripts, notebooks, Django")
     await create_queue(client, "rows-page")
