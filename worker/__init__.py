@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         on_start,
         on_success,
     )
+    from worker.app.inline_pushes import inline
     from worker.app.lifespan import lifespan
     from worker.app.listener import on_change, on_message
     from worker.app.middleware import middleware
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from worker.app.signature import Resource
     from worker.engine.pulling.connect import connect
     from worker.errors import ApplicationError, BusinessError, LostItem, Outage, Retry, Skip
-    from worker.item.context import in_namespace
+    from worker.item.context import at_priority, in_namespace
     from worker.item.item import Item
     from worker.item.metadata import CheckpointError
     from worker.item.origin import DeadLetter, Origin
@@ -88,6 +89,7 @@ __all__ = [
     "StreamEvent",
     "TakenItem",
     "__version__",
+    "at_priority",
     "batch",
     "cached",
     "client",
@@ -96,6 +98,7 @@ __all__ = [
     "contracts_of",
     "handler",
     "in_namespace",
+    "inline",
     "lifespan",
     "middleware",
     "on_change",
@@ -118,6 +121,7 @@ _ROOMS: Final = {
     "worker.app.decorator": "handler",
     "worker.app.events": "Event on_connected on_disconnected on_exhausted on_failed on_retry"
     " on_shutdown on_start on_success",
+    "worker.app.inline_pushes": "inline",
     "worker.app.lifespan": "lifespan",
     "worker.app.listener": "on_change on_message",
     "worker.app.middleware": "middleware",
@@ -127,7 +131,7 @@ _ROOMS: Final = {
     "worker.app.signature": "Resource",
     "worker.engine.pulling.connect": "connect",
     "worker.errors": "ApplicationError BusinessError LostItem Outage Retry Skip",
-    "worker.item.context": "in_namespace",
+    "worker.item.context": "at_priority in_namespace",
     "worker.item.item": "Item",
     "worker.item.metadata": "CheckpointError",
     "worker.item.origin": "DeadLetter Origin",

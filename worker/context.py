@@ -4,6 +4,7 @@ The documented name of ``worker.item.context``.
 """
 
 from worker.item.context import (
+    at_priority,
     attempt,
     current_namespace,
     headers,
@@ -12,11 +13,13 @@ from worker.item.context import (
     namespace,
     priority,
     traceparent,
+    worker_id,
 )
 from worker.item.new_item import DEFAULT_PRIORITY
 
 __all__ = [
     "DEFAULT_PRIORITY",
+    "at_priority",
     "attempt",
     "current_namespace",
     "headers",
@@ -25,4 +28,5 @@ __all__ = [
     "namespace",
     "priority",
     "traceparent",
+    "worker_id",
 ]

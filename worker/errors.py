@@ -36,8 +36,8 @@ class WorkerFault(StateError):
         self.over = over
 
 
-class _CodedError(WorkerError):
-    """An error with a code and data."""
+class CodedError(WorkerError):
+    """An error with a code and data: a business error, or an application error."""
 
     def __init__(self, message: str, *, code: str = "", data: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class _CodedError(WorkerError):
         self.data = data
 
 
-class BusinessError(_CodedError):
+class BusinessError(CodedError):
     """The item itself is wrong. It fails at once and is never retried.
 
     Args:
@@ -56,7 +56,7 @@ class BusinessError(_CodedError):
     """
 
 
-class ApplicationError(_CodedError):
+class ApplicationError(CodedError):
     """Something around the item is wrong; the item is retried as the policy says.
 
     Any other exception counts as one too; this class carries a code and data.

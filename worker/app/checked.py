@@ -72,6 +72,8 @@ def check_result(registered: Registered) -> None:
     Raises:
         HandlerError: it is one, or has one among its alternatives.
     """
+    if not registered.handler.options.store:
+        return
     unkept = cannot_be_kept(registered.signature.returns)
     if unkept is not None:
         raise HandlerError(

@@ -79,6 +79,8 @@ def contract_of(handler: Handler[..., Any], signature: Signature | None = None) 
 
 
 def _result(handler: Handler[..., Any]) -> JsonObject:
+    if not handler.options.store:
+        return {"type": "null"}
     try:
         hints = get_type_hints(handler.function, include_extras=True)
     except Exception as error:  # an annotation is code, which may raise anything

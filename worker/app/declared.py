@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from worker.app.inline import run_inline
+from worker.app.inline_pushes import InlineSender
 from worker.app.options import Handler
 from worker.app.payload import check_files, item_name, payload_json, reader_of, unique_key
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
@@ -19,7 +20,7 @@ from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOp
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
-from worker.producer.producer import Producer, producer_for
+from worker.producer.producer import Producer, current_producer, producer_for
 from worker.producer.pushed import Pushed
 
 M = TypeVar("M")
@@ -254,6 +255,9 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         Raises:
             ContractError: a payload, or a file that must come along, does not fit.
         """
+        producer = current_producer.get()
+        if producer is not None and isinstance(producer.sender, InlineSender):
+            producer.sender.know(self)
         found = []
         for payload in payloads:
             stored = payload_json(self, payload)

@@ -52,6 +52,7 @@ def handler(
     keep_failed: Duration | None = None,
     name: NameFunction | None = None,
     breakers: Sequence[Breaker] = (),
+    store: bool = True,
     unique: UniqueFunction | None = None,
     unique_while: HeldWhile | None = None,
 ) -> Callable[[F], DeclaredHandler[F]]:
@@ -93,6 +94,8 @@ def handler(
             it is pushed without a name: ``name=lambda invoice: f"Invoice {invoice.number}"``.
         breakers: of the systems that it needs: while one is away nothing of the queue is popped;
             see ``Breaker``.
+        store: False keeps no result: the payload stays as it was, chains see nothing of it, and
+            ``pushed.result()`` gives None.
         unique: a function of the validated payload that returns the unique key of a push to this
             handler that is given none; None for an item that may be there several times. Pushes by
             the queue's name and schedules know nothing of it.
@@ -159,6 +162,7 @@ def handler(
             keep_failed=_duration(called, "keep_failed", keep_failed),
             item_name=_item_name(called, name),
             breakers=breakers_of(called, breakers),
+            store=bool(store),
             unique=_unique(called, unique, unique_while),
             unique_while=unique_while,
         )

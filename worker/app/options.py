@@ -54,6 +54,7 @@ class HandlerOptions:
         schedules: what is pushed for it by the clock.
         item_name: from the validated payload to the name of an item that is pushed without one.
         breakers: of the systems that it needs.
+        store: whether the result is kept on the item.
         unique: from the validated payload to the unique key of a push that is given none.
         unique_while: until when such a key is held.
     """
@@ -81,6 +82,7 @@ class HandlerOptions:
     schedules: tuple[Schedule, ...] = ()
     item_name: NameFunction | None = None
     breakers: tuple[Breaker, ...] = ()
+    store: bool = True
     unique: UniqueFunction | None = None
     unique_while: HeldWhile | None = None
 

@@ -161,6 +161,8 @@ def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
     wrapped = kept_in_field(kind)
 
     def read(payload: JsonObject) -> Any:
+        if not handler.options.store:
+            return None
         if kind is None:
             return payload
         if kind is type(None):

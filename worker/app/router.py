@@ -42,6 +42,7 @@ class HandlerArguments(TypedDict, total=False):
     keep: Duration | None
     keep_failed: Duration | None
     breakers: Sequence[Breaker]
+    store: bool
     unique: UniqueFunction | None
     unique_while: HeldWhile | None
 

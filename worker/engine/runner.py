@@ -39,11 +39,12 @@ from worker.engine.stored_files import StoredFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.errors import BusinessError
 from worker.item.cancelled import CODE, cancelled_because
-from worker.item.context import current_namespace
+from worker.item.context import current_namespace, current_worker
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item, ItemStore
 from worker.item.long_work import Asleep
 from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
+from worker.item.origin import origin_of
 from worker.item.outcome import (
     UNCHANGED,
     Outcome,
@@ -64,6 +65,8 @@ from worker.uptime import uptime
 T = TypeVar("T")
 
 STOPPED: Final = "worker stopped"
+EXPIRED: Final = "EXPIRED"
+"""The code of an item that was popped too late; see ``PushOptions.expires``."""
 
 
 class _Refused(Exception):
@@ -109,6 +112,7 @@ class Runner:
         )
         self._worker_id = services.worker_id
         self._stored = StoredFiles(services.pool)
+        self._now = services.now
         self._completer = services.completer
         self._outbox = services.completer.outbox
         self._spool = services.completer.spool
@@ -225,6 +229,9 @@ class Runner:
         if cancelled:  # while it ran, before it was handed back
             running.failed_as = CODE
             raise _Refused(Outcome("business", None, f"[{CODE}] {cancelled}"))
+        if self._is_expired(workitem, metadata):
+            running.failed_as = EXPIRED
+            raise _Refused(Outcome("business", None, f"[{EXPIRED}] nobody worked it in time"))
         if self._options.files:
             lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
             if lacking:
@@ -241,6 +248,14 @@ class Runner:
             self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
             raise _Refused(refused)
         return payload, metadata
+
+    def _is_expired(self, workitem: Workitem, metadata: Metadata | None) -> bool:
+        """Whether it was pushed for an earlier time; what a chain made of such an item was not."""
+        if metadata is None or metadata.expires is None:
+            return False
+        if origin_of(metadata.origin, workitem.id) is not None:
+            return False
+        return self._now().timestamp() >= metadata.expires
 
     def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
         """Return what the handler is given, or the outcome of a payload that does not fit."""
@@ -315,6 +330,7 @@ class Runner:
     async def _run(self, running: Running, call: HandlerCall, files: SpooledFiles) -> Outcome:
         """Run the handler and turn whatever happens into an outcome."""
         running.stage = "handling"
+        current_worker.set(self._worker_id)
         running.on_loop = self._on_loop
         began = time.monotonic()
         try:
@@ -358,6 +374,8 @@ class Runner:
         changed = item.payload_shown or self._registered.signature.shares_payload
         # A child has put it under its field already.
         wrap = self._registered.signature.wraps and self._options.execution != "process"
+        if not self._options.store:
+            result, wrap = None, False
         if result is None and workitem.text and not changed and not wrap:
             outcome = UNCHANGED
         else:

@@ -44,6 +44,16 @@ current_item: Final[ContextVar[CurrentItem | None]] = ContextVar("current_item",
 current_namespace: Final[ContextVar[str]] = ContextVar("current_namespace", default="")
 
 
+current_priority: Final[ContextVar[int | None]] = ContextVar("current_priority", default=None)
+
+current_worker: Final[ContextVar[str]] = ContextVar("current_worker", default="")
+
+
+def worker_id() -> str:
+    """Return the id of the worker that this item is worked by; "" outside of an item."""
+    return current_worker.get()
+
+
 def item_id() -> str:
     """Return the id of the item being worked, or ""."""
     item = current_item.get()
@@ -57,7 +67,11 @@ def attempt() -> int:
 
 
 def priority() -> int:
-    """Return its priority, the lower the more urgent; OpenIAP's default outside of an item."""
+    """Return the priority of what is pushed without one: that of ``at_priority``, else of the item
+    being worked; OpenIAP's default outside of both. The lower the more urgent."""
+    chosen = current_priority.get()
+    if chosen is not None:
+        return chosen
     item = current_item.get()
     return DEFAULT_PRIORITY if item is None else item.priority
 
@@ -119,3 +133,22 @@ def in_namespace(name: str) -> Iterator[None]:
         yield
     finally:
         current_namespace.reset(token)
+
+
+@contextmanager
+def at_priority(priority: int) -> Iterator[None]:
+    """Push what is pushed inside without a priority of its own with this one.
+
+    Args:
+        priority: the lower the more urgent; OpenIAP's default is 2.
+
+    Raises:
+        TypeError: it is no whole number.
+    """
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise TypeError(f"at_priority({priority!r}): allowed: a whole number, for example 1")
+    token = current_priority.set(priority)
+    try:
+        yield
+    finally:
+        current_priority.reset(token)

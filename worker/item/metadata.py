@@ -13,6 +13,8 @@
 - ``traceparent``, ``tracestate``: the trace that it is of (``trace.py``), as W3C writes them; after
   a success the place from which a chain goes on.
 - ``due``: when an item that was to wait was due, in seconds since 1970: a pop does not tell it.
+- ``expires``: from when on it is not to be worked any more, in seconds since 1970. It goes when the
+  item succeeds, and is nothing to a copy that a chain makes.
 - ``unique``, ``follow_up``: the id under which a unique push or a follow-up item is known that
   could not have it (``producer/insert.py``); it stays, for who asks whether the item is there.
 - ``origin``: the item that this one is a copy of, where a chain made it; see ``origin.py``.
@@ -64,6 +66,7 @@ class Metadata:
     headers: Mapping[str, str] = field(default_factory=lambda: NONE)
     trace: Trace | None = None
     due: float | None = None
+    expires: float | None = None
     parent: str = ""
     schedule: JsonObject | None = None
     history: JsonObject | None = None
@@ -92,6 +95,8 @@ class Metadata:
                 found["tracestate"] = self.trace.tracestate
         if self.due is not None:
             found["due"] = self.due
+        if self.expires is not None:
+            found["expires"] = self.expires
         if self.parent:
             found[PARENT] = self.parent
         if self.schedule is not None:
@@ -124,6 +129,7 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         headers=stored_headers(found.get("headers")) or NONE,
         trace=trace_of(found.get("traceparent"), found.get("tracestate", "")),
         due=_moment(found.get("due")),
+        expires=_moment(found.get("expires")),
         parent=parent if isinstance(parent, str) else "",
         schedule=schedule if isinstance(schedule, dict) else None,
         history=history if isinstance(history, dict) else None,
@@ -167,6 +173,7 @@ def after_success(
         progress=None,
         steps=None,
         due=None,
+        expires=None,
         trace=trace or metadata.trace,
     )
     return joined(payload, kept)

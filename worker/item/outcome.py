@@ -19,17 +19,17 @@ from worker.item.error_chain import ResultError, deciding, message_of, whole_sou
 from worker.item.error_text import (
     MAX_MESSAGE,
     MAX_SOURCE,
-    attribute_of,
     clip,
     coded,
     problems_of,
 )
+from worker.item.failure_facts import facts_line
 from worker.item.json_form import NotJson, json_form
-from worker.item.masking import masked, shortened
+from worker.item.masking import masked
 from worker.item.new_item import FollowUp
 from worker.item.retry import Backoff, NeverRetry, Retrying, RetryPolicy
 from worker.openiap.errors import PayloadTooLarge
-from worker.openiap.values import checked_payload, compact_text, iso, json_text, plain_text
+from worker.openiap.values import checked_payload, compact_text, iso, plain_text
 from worker.openiap.workitem import (
     APPLICATION,
     BUSINESS,
@@ -303,18 +303,8 @@ def with_facts(
     """Return a failure whose source begins with who worked, how long, and the error's data."""
     if not outcome.source:
         return outcome
-    facts = [f"worker {worker}"] if worker else []
-    facts += [f"attempt {attempt}", f"{seconds:.3g} s"]
-    decided = deciding(error)
-    code, data = attribute_of(decided, "code"), attribute_of(decided, "data")
-    if isinstance(code, str) and code:
-        facts.append(f"code {code}")
-    if isinstance(data, dict) and data:
-        try:
-            facts.append(f"data {shortened(json_text(data), 4_000)}")
-        except (TypeError, ValueError, RecursionError):
-            facts.append(f"data {shortened(repr(data), 4_000)}")
-    text = masked(", ".join(facts)) + "\n" + outcome.source
+    line = facts_line(deciding(error), worker=worker, attempt=attempt, seconds=seconds)
+    text = f"{line}\n{outcome.source}"
     return replace(outcome, source=clip(text, MAX_SOURCE))
 
 

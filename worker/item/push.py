@@ -32,6 +32,7 @@ class _ItemArguments(TypedDict, total=False):
     at: datetime | None
     namespace: str | None
     headers: Mapping[str, str] | None
+    expires: Duration | None
 
 
 class _UniqueArguments(TypedDict, total=False):
@@ -67,6 +68,8 @@ class PushOptions:
         namespace: whose work it is; None: the present one.
         headers: short texts by name, for ``item.headers`` (``headers.py`` has the bounds); None:
             those of the item that is being worked. ``traceparent`` among them names the trace.
+        expires: seconds or text like ``"1h"`` from now: an item that is popped later fails with the
+            code ``EXPIRED``, and its handler is not called; None: never.
         unique: a key of 1 to 1,000 bytes, of this queue and namespace: while an item with it is
             not finished, a second push makes none and returns it. Not with files.
         unique_for: for how long the key is held after the item's end.
@@ -83,6 +86,7 @@ class PushOptions:
     files: Sequence[str | Path] = ()
     namespace: str | None = None
     headers: Mapping[str, str] | None = None
+    expires: Duration | None = None
     unique: str | None = None
     unique_for: Duration | timedelta | None = None
     unique_update: bool = False
@@ -124,6 +128,16 @@ class PushOptions:
             ),
         )
 
+    @staticmethod
+    def _expiry(nextrun: datetime | None, expires: Duration) -> float:
+        try:
+            at = datetime.now(UTC) + timedelta(seconds=seconds(expires))
+        except ValueError as error:
+            raise ValueError(f"push: expires: {error}") from None
+        if nextrun is not None and at <= nextrun:
+            raise ValueError(f"push: expires = {expires!r} is before the item is due")
+        return round(at.timestamp(), 3)
+
     @property
     def _namespace(self) -> str:
         return context.namespace() if self.namespace is None else self.namespace
@@ -137,6 +151,7 @@ class PushOptions:
             headers=headers,
             trace=trace or context.trace(),
             due=None if nextrun is None else round(nextrun.timestamp(), 3),
+            expires=None if self.expires is None else self._expiry(nextrun, self.expires),
         )
 
 

@@ -1,6 +1,7 @@
 """What the client gives and takes: work items, their files and their queues, as Python values."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +41,9 @@ class WorkitemFile:
 
 
 @dataclass(slots=True)
-class Workitem:
-    """A unit of work as OpenIAP holds it (protocol.md, Work items).
+class Workitem(Mapping[str, Any]):
+    """A unit of work as OpenIAP holds it (protocol.md, Work items); its fields can be read as those
+    of a dict, too: ``item["payload"]``, ``item.get("_id")``.
 
     ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
     ``size`` is the length of the payload's text as it came, 0 for an item that did not come;
@@ -71,6 +73,23 @@ class Workitem:
     size: int = field(default=0, compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
     came: str = field(default="", compare=False, repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "_id":
+            return self.id
+        if name not in OF_WORKITEM:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(OF_WORKITEM)
+
+    def __len__(self) -> int:
+        return len(OF_WORKITEM)
+
+
+OF_WORKITEM: Final = tuple(one.name for one in fields(Workitem) if one.compare)
+"""Its fields, but for what the worker itself keeps there."""
 
 
 @dataclass(slots=True)

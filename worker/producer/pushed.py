@@ -1,13 +1,14 @@
 """A handle on a pushed item: its result, its state, how far it is, and its cancellation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from worker.durations import Duration, seconds
-from worker.errors import WorkerError
+from worker.errors import CodedError, WorkerError
 from worker.item.cancelled import Cancelling
 from worker.item.error_text import coded
+from worker.item.failure_facts import facts_of
 from worker.item.metadata import taken_out
 from worker.item.new_item import Sender, Sent
 from worker.openiap.fields import duration_of, object_of, text_of
@@ -24,6 +25,9 @@ class ItemFailed(WorkerError):
         errortype: ``business`` or ``application``.
         code: the error's, or "".
         message: what the item shows.
+        data: as ``BusinessError(data=…)`` was given it, secrets masked; None for none, and for more
+            than 4,000 characters of it.
+        raised: the name of the error's class, where that is one of the handler's own; or "".
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -32,7 +36,29 @@ class ItemFailed(WorkerError):
         self.queue = str(document.get("wiq", ""))
         self.errortype = str(document.get("errortype") or "application")
         self.code, self.message = coded(text)
+        facts = facts_of(document.get("errorsource"))
+        self.data: JsonObject | None = facts.data
+        self.raised = facts.raised
         super().__init__(f"item {self.item_id} of {self.queue} failed: {text}")
+
+    def as_one_of(self, kinds: Sequence[type[CodedError]]) -> CodedError | None:
+        """Return the error itself, where its class is one of these; its constructor is not called.
+
+        Raises:
+            TypeError: one is no such class.
+        """
+        for kind in kinds:
+            if not (isinstance(kind, type) and issubclass(kind, CodedError)):
+                raise TypeError(
+                    f"raises: {kind!r}; allowed: classes below BusinessError or ApplicationError"
+                )
+        kind_of = next((kind for kind in kinds if kind.__name__ == self.raised), None)
+        if kind_of is None:
+            return None
+        error = kind_of.__new__(kind_of, self.message)
+        error.args = (self.message,)
+        error.message, error.code, error.data = self.message, self.code, self.data
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +100,30 @@ class Pushed(Generic[T]):
     def __repr__(self) -> str:
         return f"Pushed({self.id!r}, queue={self.queue!r})"
 
-    async def result(self, timeout: Duration | None = None) -> T:
+    async def result(
+        self, timeout: Duration | None = None, *, raises: Sequence[type[CodedError]] = ()
+    ) -> T:
         """Wait for the outcome and return what the handler returned.
 
         Args:
             timeout: seconds or text like ``"5m"``; None waits for ever.
+            raises: classes of the handler's own, below ``BusinessError`` or ``ApplicationError``:
+                where the item has failed with one of these, it is raised as it was, with message,
+                code and data.
 
         Raises:
             ItemFailed: the item has failed for good.
+            CodedError: one of ``raises``; its cause is that ``ItemFailed``.
             ResultTimeout: it has not ended in time.
         """
         limit = None if timeout is None else seconds(timeout)
         document = await self._sender.ended(self.id, self.queue, limit)
         if document.get("state") == FAILED:
-            raise ItemFailed(document)
+            failed = ItemFailed(document)
+            again = failed.as_one_of(raises)
+            if again is None:
+                raise failed
+            raise again from failed
         payload = document.get("payload")
         return self._read(taken_out(payload)[0] if isinstance(payload, dict) else {})
 

@@ -38,6 +38,7 @@ PROJECTION: Final[JsonObject] = {
     "wiq": 1,
     "errormessage": 1,
     "errortype": 1,
+    "errorsource": 1,
 }
 
 

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 
 from worker.durations import Duration
-from worker.errors import WorkerError
+from worker.errors import CodedError, WorkerError
 from worker.item.cancelled import Cancelling
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
@@ -72,14 +72,17 @@ class BlockingPushed(Generic[T]):
     def __repr__(self) -> str:
         return f"Pushed({self.id!r}, queue={self.queue!r})"
 
-    def result(self, timeout: Duration | None = None) -> T:
-        """Wait for the outcome and return what the handler returned.
+    def result(
+        self, timeout: Duration | None = None, *, raises: Sequence[type[CodedError]] = ()
+    ) -> T:
+        """Wait for the outcome and return what the handler returned; see ``worker.Pushed``.
 
         Raises:
             ItemFailed: the item has failed for good.
+            CodedError: one of ``raises``.
             ResultTimeout: it has not ended in time.
         """
-        return self._openiap.wait(self._pushed.result(timeout))
+        return self._openiap.wait(self._pushed.result(timeout, raises=raises))
 
     def state(self) -> str:
         """Return the item's state now; see ``worker.Pushed``."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker import Item, handler
+from worker import BusinessError, Item, context, handler
 
 
 class Number(BaseModel):
@@ -81,7 +81,32 @@ def endless(payload: dict[str, Any], item: Item) -> None:
     raise RuntimeError("asked to end")
 
 
+class OutOfStock(BusinessError):
+    """Its constructor takes other things than its message."""
+
+    def __init__(self, what: str, left: object) -> None:
+        super().__init__(f"no {what}", code="OUT", data={"left": left})
+
+
+@handler("stock-processes", process=True, concurrency=1)
+def take(what: str, left: int) -> int:
+    """Fail with that error."""
+    raise OutOfStock(what, left)
+
+
 @handler("lengths", process=True, concurrency=1)
 def length(text: str) -> int:
     """Take a field, and give a number."""
     return len(text)
+
+
+@handler("who", process=True, concurrency=1)
+def who() -> dict[str, Any]:
+    """Tell what code here knows of its item."""
+    return {"worker": context.worker_id(), "priority": context.priority()}
+
+
+@handler("forgets", process=True, concurrency=1, store=False)
+def forgets() -> str:
+    """Give what nobody keeps."""
+    return "forgotten"

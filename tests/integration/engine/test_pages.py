@@ -318,6 +318,34 @@ async def test_later_by_its_id(client, start, load) -> None:
         assert await module.program() == ["acme.csv", "cancelled", "CANCELLED"]
 
 
+async def test_errors_that_come_back(client, start, load) -> None:
+    application, module = load("errors: Errors that come back")
+    await create_queue(client, "stock-page")
+    await start(application)
+    async with asyncio.timeout(100):
+        assert await module.program() == ["STOCK", {"left": 3}, "OutOfStock", {"left": 3}]
+
+
+async def test_items_that_are_not_wanted_any_more(client, start, load) -> None:
+    application, _ = load("pushing: Expiry, priority, results nobody keeps")
+    await create_queue(client, "alarms-page")
+    (done,) = await ended(client, start, application, "quotes-page", {"symbol": "A"})
+    assert done["payload"] == {"symbol": "A"}
+    (alarm,) = await until_finished(client, "alarms-page")
+    assert (alarm["priority"], alarm["payload"]["rang"]) == (1, "A")
+
+
+async def test_a_tenant_s_own_queues(client, start, load) -> None:
+    application, _ = load("pushing: Whose work it is 2")
+    (done,) = await ended(client, start, application, "acme-orders", {"customer": "1"})
+    assert done["payload"] == {"customer": "1", "for": "everybody"}
+
+
+async def test_pushes_that_run_here_and_now(load) -> None:
+    _, module = load("testing: Pushes that run here and now")
+    assert await module.program() == {"number": "1", "said": "sent to globex"}
+
+
 async def test_blocking_code(client, start, load) -> None:
     application, module = load("blocking: Scripts, notebooks, Django")
     await create_queue(client, "rows-page")

@@ -40,7 +40,7 @@ from worker.engine.execution.usage import bound_memory, memory_broken, own_cpu, 
 from worker.engine.execution.variables import all_variables_of
 from worker.errors import BusinessError, HandlerError
 from worker.forks import Origin, awaited_here, guard_signals, in_children
-from worker.item.context import current_item, current_namespace
+from worker.item.context import current_item, current_namespace, current_worker
 from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
@@ -169,6 +169,7 @@ class Child:
 
     def _work(self, message: Message) -> None:
         files = PipeFiles(self._channel, message["run"])
+        current_worker.set(str(message["item"].get("worker", "")))
         run = _Run(message["run"], item_from_message(message["item"], self._channel, files), files)
         before, origin = own_peak(), Origin()
         self._leftovers.begin()
@@ -244,6 +245,8 @@ class Child:
         return asyncio.run(work)
 
     def _result(self, value: Any) -> Message:
+        if not self._registered.handler.options.store:
+            return {"type": "result", "value": None}
         fields = result_fields(
             value, handler=self._registered.name, wrap=self._registered.signature.wraps
         )

@@ -19,6 +19,7 @@ from typing import Any, Final
 from worker.engine.execution.pipe import Channel, Message
 from worker.engine.execution.remote import error_from_message
 from worker.item.cancelled import Cancelling
+from worker.item.context import worker_id
 from worker.item.files import Attachment
 from worker.item.item import Item
 from worker.item.long_work import StepClock
@@ -41,6 +42,7 @@ def item_to_message(item: Item) -> Message:
         "id": item.id,
         "name": item.name,
         "queue": item.queue,
+        "worker": worker_id(),
         "priority": item.priority,
         "payload": item.payload,
         "attempt": item.attempt,

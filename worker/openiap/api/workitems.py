@@ -1,5 +1,6 @@
 """Work items and their queues."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -7,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from worker.openiap.api.chained_push import ChainTargets, push_chained
 from worker.openiap.api.subject import Subject
 from worker.openiap.errors import AccessDenied, ServerError
 from worker.openiap.fields import id_of
@@ -14,11 +16,24 @@ from worker.openiap.given import Moment, moment_of, workitem_of
 from worker.openiap.large import apart, is_large
 from worker.openiap.types import FileArgument, Payload
 from worker.openiap.values import argument_text, checked_payload, documents_from_text, query_text
-from worker.openiap.workitem import JsonObject, Workitem, WorkItemQueue
+from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile, WorkItemQueue
 
 
 def _payload_text(payload: Payload) -> str:
     return checked_payload(argument_text(payload), operation="push_workitem")
+
+
+def _as_stored(text: str) -> JsonObject:
+    """Return a payload as OpenIAP stores one that is pushed (server.md, Payload)."""
+    found = json.loads(text) if text else {}
+    if isinstance(found, dict | list):
+        return found  # type: ignore[return-value]
+    return {"value": found} if found else {}
+
+
+def _goes_alone(item: Workitem) -> bool:
+    targets = (item.success_wiq, item.failed_wiq, item.success_wiqid, item.failed_wiqid)
+    return bool(item.files) or any(targets)
 
 
 class WorkitemCalls(Subject):
@@ -54,9 +69,12 @@ class WorkitemCalls(Subject):
         Args:
             nextrun: not before: a datetime or seconds since 1970 (0: now); in whole seconds,
                 rounded up, with the official client.
+            success_wiq, failed_wiq, success_wiqid, failed_wiqid: where a copy goes when it is
+                successful, or failed; see ``chained_push.py``.
 
         Raises:
             QueueNotFound: no such queue, or no rights.
+            AccessDenied: chain targets, and this user may not write items as documents.
             FileTransferError: a file is missing; nothing was pushed.
             PayloadTooLarge: OpenIAP cannot carry it.
         """
@@ -69,6 +87,30 @@ class WorkitemCalls(Subject):
                 operation="push_workitem",
                 seconds=self._seconds(timeout),
             )
+        targets = ChainTargets(success_wiqid, failed_wiqid, success_wiq, failed_wiq)
+        if targets:
+            item = Workitem(
+                name=name,
+                payload=_as_stored(text),
+                priority=priority,
+                nextrun=not_before,
+                wiq=wiq,
+                wiqid=wiqid,
+            )
+            return await push_chained(
+                targets,
+                item,
+                [one for one in files if isinstance(one, WorkitemFile)],
+                lambda query, wanted: self._queues(query, wanted, timeout),
+                lambda document: self._call(
+                    "insert_one",
+                    timeout,
+                    collectionname="workitems",
+                    item=argument_text(document),
+                    w=1,
+                    j=False,
+                ),
+            )
         pushed: Workitem = await self._call(
             "push_workitem",
             timeout,
@@ -77,10 +119,10 @@ class WorkitemCalls(Subject):
             name=name,
             payload=text,
             nextrun=not_before,
-            success_wiqid=success_wiqid,
-            failed_wiqid=failed_wiqid,
-            success_wiq=success_wiq,
-            failed_wiq=failed_wiq,
+            success_wiqid="",
+            failed_wiqid="",
+            success_wiq="",
+            failed_wiq="",
             priority=priority,
             files=files,
         )
@@ -97,21 +139,28 @@ class WorkitemCalls(Subject):
         if known:
             return known
         with suppress(AccessDenied, ServerError):
-            text = await self._call(
-                "query",
-                timeout,
-                collectionname="mq",
-                query=query_text({"_type": "workitemqueue", "name": wiq}),
-                projection=argument_text({"name": 1}),
-                orderby="",
-                queryas="",
-                explain=False,
-                skip=0,
-                top=1,
-            )
-            for found in documents_from_text(text, operation="query"):
+            query: JsonObject = {"_type": "workitemqueue", "name": wiq}
+            for found in await self._queues(query, {"name": 1}, timeout):
                 return id_of(found)
         return ""
+
+    async def _queues(
+        self, query: JsonObject, wanted: JsonObject, timeout: float | None
+    ) -> list[JsonObject]:
+        """Return the document of the queue that fits a query."""
+        text = await self._call(
+            "query",
+            timeout,
+            collectionname="mq",
+            query=query_text(query),
+            projection=argument_text(wanted),
+            orderby="",
+            queryas="",
+            explain=False,
+            skip=0,
+            top=1,
+        )
+        return documents_from_text(text, operation="query")
 
     async def push_workitems(
         self,
@@ -125,8 +174,8 @@ class WorkitemCalls(Subject):
     ) -> list[Workitem]:
         """Add many items in one message, in the order given.
 
-        An item with stored files goes in a message of its own: OpenIAP drops what a bulk push would
-        attach (openflow 1.5.10.62).
+        An item with stored files, or with queues that come after it, goes in a message of its own:
+        OpenIAP drops what a bulk push would attach (openflow 1.5.10.62).
 
         Args:
             nextrun, priority: for items that have none of their own.
@@ -140,7 +189,7 @@ class WorkitemCalls(Subject):
             for item in items
         ]
         pushed: list[Workitem] = []
-        for alone, group in groupby(filled, key=lambda item: bool(item.files)):
+        for alone, group in groupby(filled, key=_goes_alone):
             if alone and self._backend.capabilities.bulk_push:
                 for item in group:
                     pushed.append(await self._push_alone(wiq, wiqid, item, timeout))
