@@ -24,7 +24,7 @@ from worker.durations import Duration, seconds, text
 from worker.errors import TimeLimitExceeded
 from worker.item.error_text import problems_of
 from worker.item.metadata import Metadata
-from worker.item.result_type import result_form
+from worker.item.result_type import refuse_untyped, result_form
 from worker.item.retry import Retrying, RetryPolicy, RetryRules, retry_policy
 from worker.item.step_call import StepCall, is_async, shown_call
 from worker.item.steps import (
@@ -199,6 +199,8 @@ class LongWork:
                 stored = await apart(is_large(result), text_of_result, name, form, result)
                 key = self.steps.keep(name, stored, (await self.clock()).now)
                 await _to_the_end(self._store_entry(DONE, key))
+                if form is None:
+                    refuse_untyped(name, function, result)
         return await apart(len(stored) > LARGE, _restored, name, form, stored)
 
     async def sleep(self, duration: Duration | timedelta, *, name: str = "") -> None:

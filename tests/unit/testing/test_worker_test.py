@@ -401,3 +401,14 @@ async def test_a_type_can_be_named(worker_test: WorkerTest) -> None:
 
     run = await worker_test(book, {})
     assert run.error is None
+
+
+async def test_a_model_that_nothing_announces_is_refused_and_kept(worker_test: WorkerTest) -> None:
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        await item.step("work", lambda: [Booking(voucher="V-1")])
+
+    run = await worker_test(book, {})
+    assert run.outcome.kind == "failed"
+    assert "<lambda> returned a Booking and does not say so" in run.outcome.message
+    assert dict(run.steps) == {"work": [{"voucher": "V-1"}]}
