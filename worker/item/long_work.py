@@ -198,7 +198,10 @@ class LongWork:
                 result = await self._run(name, call, policy, limit)
                 stored = await apart(is_large(result), text_of_result, name, form, result)
                 key = self.steps.keep(name, stored, (await self.clock()).now)
-                await _to_the_end(self._store_entry(DONE, key))
+                _, cancelled = await _to_the_end(self._store_entry(DONE, key))
+                cancelled = call.cancelled or cancelled
+                if cancelled is not None:
+                    raise cancelled
                 if form is None:
                     refuse_untyped(name, function, result)
         return await apart(len(stored) > LARGE, _restored, name, form, stored)
@@ -279,7 +282,7 @@ class LongWork:
                 if is_async(call.function):
                     return await call.function(*call.args)
                 thread = asyncio.to_thread(call.function, *call.args)
-                result = await _to_the_end(thread, bound)
+                result, call.cancelled = await _to_the_end(thread, bound)
                 return await result if inspect.isawaitable(result) else result
         except TimeoutError:
             if not bound.expired():
@@ -301,7 +304,9 @@ class LongWork:
             if until <= clock.now:
                 return
             self.steps.begin(key, until)
-            await _to_the_end(self._store_entry(WAITS, key))
+            _, cancelled = await _to_the_end(self._store_entry(WAITS, key))
+            if cancelled is not None:
+                raise cancelled
         self.fall_asleep(until)
         for call in list((self._calls or {}).values()):
             async with call.lock:  # what runs beside it is not cut off
@@ -345,21 +350,29 @@ def refuse_inside(what: str) -> None:
         )
 
 
-async def _to_the_end(work: Coroutine[Any, Any, T], bound: asyncio.Timeout | None = None) -> T:
-    """Wait for what is not to be given up halfway: a first cancellation is passed on after it.
+async def _to_the_end(
+    work: Coroutine[Any, Any, T], bound: asyncio.Timeout | None = None
+) -> tuple[T, asyncio.CancelledError | None]:
+    """Wait for what is not to be given up halfway.
 
     Args:
         bound: a time limit, which is not waited for.
+
+    Returns:
+        What the work returns, and the cancellation that came meanwhile, for who is to raise it.
+
+    Raises:
+        CancelledError: it was cancelled, and there is no result.
     """
     task = asyncio.ensure_future(work)
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
+        return await asyncio.shield(task), None
+    except asyncio.CancelledError as cancelled:
         if not task.done() and (bound is None or not bound.expired()):
             await asyncio.wait({task})
-        if task.done() and not task.cancelled():
-            task.exception()  # it was looked at; the cancellation is what is told
-        raise
+        if not task.done() or task.cancelled() or task.exception() is not None:
+            raise
+        return task.result(), cancelled
 
 
 def _restored(name: str, form: TypeForm | None, stored: str) -> Any:
