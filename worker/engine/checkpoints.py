@@ -226,8 +226,12 @@ def change_for(item: Item, places: Sequence[Place] = ()) -> JsonObject:
         entries = {f"{own}.{STEPS}.{part}.{key}": steps[part][key] for part, key in places}
         return {"$set": {f"{own}.{STEPS}.{OF}": item.id, **entries}}
     gone = [name for name in (CHECKPOINT, PROGRESS) if name not in content]
-    change: JsonObject = {"$set": {f"{own}.{name}": value for name, value in content.items()}}
-    return change | ({"$unset": {f"{own}.{name}": "" for name in gone}} if gone else {})
+    change: JsonObject = {}
+    if content:
+        change["$set"] = {f"{own}.{name}": value for name, value in content.items()}
+    if gone:
+        change["$unset"] = {f"{own}.{name}": "" for name in gone}
+    return change
 
 
 def _written(item: Item) -> None:

@@ -24,7 +24,7 @@ from worker.durations import Duration, seconds, text
 from worker.errors import TimeLimitExceeded
 from worker.item.error_text import problems_of
 from worker.item.metadata import Metadata
-from worker.item.result_type import result_form
+from worker.item.result_type import refuse_untyped, result_form
 from worker.item.retry import Retrying, RetryPolicy, RetryRules, retry_policy
 from worker.item.step_call import StepCall, is_async, shown_call
 from worker.item.steps import (
@@ -198,7 +198,12 @@ class LongWork:
                 result = await self._run(name, call, policy, limit)
                 stored = await apart(is_large(result), text_of_result, name, form, result)
                 key = self.steps.keep(name, stored, (await self.clock()).now)
-                await _to_the_end(self._store_entry(DONE, key))
+                _, cancelled = await _to_the_end(self._store_entry(DONE, key))
+                cancelled = call.cancelled or cancelled
+                if cancelled is not None:
+                    raise cancelled
+                if form is None:
+                    refuse_untyped(name, function, result)
         return await apart(len(stored) > LARGE, _restored, name, form, stored)
 
     async def sleep(self, duration: Duration | timedelta, *, name: str = "") -> None:
@@ -277,7 +282,7 @@ class LongWork:
                 if is_async(call.function):
                     return await call.function(*call.args)
                 thread = asyncio.to_thread(call.function, *call.args)
-                result = await _to_the_end(thread, bound)
+                result, call.cancelled = await _to_the_end(thread, bound)
                 return await result if inspect.isawaitable(result) else result
         except TimeoutError:
             if not bound.expired():
@@ -299,7 +304,9 @@ class LongWork:
             if until <= clock.now:
                 return
             self.steps.begin(key, until)
-            await _to_the_end(self._store_entry(WAITS, key))
+            _, cancelled = await _to_the_end(self._store_entry(WAITS, key))
+            if cancelled is not None:
+                raise cancelled
         self.fall_asleep(until)
         for call in list((self._calls or {}).values()):
             async with call.lock:  # what runs beside it is not cut off
@@ -343,21 +350,29 @@ def refuse_inside(what: str) -> None:
         )
 
 
-async def _to_the_end(work: Coroutine[Any, Any, T], bound: asyncio.Timeout | None = None) -> T:
-    """Wait for what is not to be given up halfway: a first cancellation is passed on after it.
+async def _to_the_end(
+    work: Coroutine[Any, Any, T], bound: asyncio.Timeout | None = None
+) -> tuple[T, asyncio.CancelledError | None]:
+    """Wait for what is not to be given up halfway.
 
     Args:
         bound: a time limit, which is not waited for.
+
+    Returns:
+        What the work returns, and the cancellation that came meanwhile, for who is to raise it.
+
+    Raises:
+        CancelledError: it was cancelled, and there is no result.
     """
     task = asyncio.ensure_future(work)
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
+        return await asyncio.shield(task), None
+    except asyncio.CancelledError as cancelled:
         if not task.done() and (bound is None or not bound.expired()):
             await asyncio.wait({task})
-        if task.done() and not task.cancelled():
-            task.exception()  # it was looked at; the cancellation is what is told
-        raise
+        if not task.done() or task.cancelled() or task.exception() is not None:
+            raise
+        return task.result(), cancelled
 
 
 def _restored(name: str, form: TypeForm | None, stored: str) -> Any:

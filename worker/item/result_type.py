@@ -2,9 +2,11 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import is_dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from worker.errors import name_of
@@ -36,6 +38,27 @@ def result_form(name: str, function: Callable[..., Any], given: Any = None) -> T
             f"Step {name!r}: {name_of(function)} returns {shown}, which has no JSON form; let it"
             " return a model, a dataclass or JSON values, or say type=…. The step was not run."
         ) from None
+
+
+def refuse_untyped(name: str, function: Callable[..., Any], result: object) -> None:
+    """Refuse a model that would be given back as plain JSON, since nothing says that it is one.
+
+    Raises:
+        StepError: it is one; the result is stored.
+    """
+    inside = result if isinstance(result, list | tuple) else (result,)
+    found = next((one for one in inside if isinstance(one, BaseModel) or _is_record(one)), None)
+    if found is not None:
+        kind = type(found).__name__
+        raise StepError(
+            f"Step {name!r}: {name_of(function)} returned a {kind} and does not say so, so it would"
+            f" come back as plain JSON; annotate it, or say type={kind}. The result is stored: with"
+            " that the item goes on where it was."
+        )
+
+
+def _is_record(value: object) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
 
 
 def returned_by(function: Callable[..., Any]) -> Any:

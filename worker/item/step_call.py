@@ -18,14 +18,16 @@ class StepCall:
 
     Attributes:
         lock: held while it runs.
+        cancelled: it was to end while its thread ran; it does once the result is stored.
     """
 
-    __slots__ = ("args", "function", "lock")
+    __slots__ = ("args", "cancelled", "function", "lock")
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.function = function
         self.args = args
         self.lock = asyncio.Lock()
+        self.cancelled: asyncio.CancelledError | None = None
 
     def is_call_of(self, function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
         """Whether it is the same call."""

@@ -21,7 +21,7 @@ def square(folder: str, queue: str, number: int) -> int:
     return number * number
 
 
-@handler(ASYNC, process=True)
+@handler(ASYNC, process=True, concurrency=1)
 async def async_work(payload: dict[str, str], item: Item) -> dict[str, list[int]]:
     folder, queue = payload["folder"], payload["queue"]
     note(folder, queue, "run")
@@ -33,7 +33,7 @@ async def async_work(payload: dict[str, str], item: Item) -> dict[str, list[int]
     return {"numbers": [one, two]}
 
 
-@handler(PLAIN, process=True)
+@handler(PLAIN, process=True, concurrency=1)
 def plain_work(payload: dict[str, str], item: Item) -> dict[str, list[int]]:
     folder, queue = payload["folder"], payload["queue"]
     note(folder, queue, "run")

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
 from pydantic import BaseModel
 
 from tests.integration.engine import process_steps
-from tests.integration.engine.conftest import create_queue, until_finished
+from tests.integration.engine.conftest import create_queue, until_finished, until_one
 from worker import Backoff, BusinessError, Item, handler
 from worker.item.metadata import KEY, taken_out
+from worker.management import Items
+from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client
 
@@ -154,6 +157,7 @@ async def test_def_handlers_have_steps_by_waiting(client, start) -> None:
     assert (runs, result(done)) == (["charge"], {"number": "7"})
 
 
+@pytest.mark.dear  # processes are started
 async def test_process_handlers_have_steps_and_sleep(client, start, tmp_path) -> None:
     await create_queue(client, process_steps.ASYNC)
     await create_queue(client, process_steps.PLAIN)
@@ -195,6 +199,28 @@ async def test_a_step_is_tried_again_by_its_own_rule_and_within_its_own_time(cli
     assert "Step 'slow' took longer than 50ms" in done["errormessage"]
     # What was done is kept for who tries the item again by hand.
     assert done["payload"][KEY]["steps"]["done"]["flaky"]["json"] == "3"
+
+
+async def test_a_failed_item_that_is_tried_again_by_hand_goes_on_where_it_was(
+    client, start
+) -> None:
+    runs: list[str] = []
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        charged = await item.step("charge", lambda: runs.append("charge") or "V-1")
+        runs.append("run")
+        if runs.count("run") == 1:
+            raise BusinessError("no address")
+        return {"charged": charged}
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    await until_finished(client, "q")
+    await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
+    await until_one(client, {"_id": pushed.id, "state": "successful"})
+    assert runs == ["charge", "run", "run"]
 
 
 async def test_a_business_error_in_a_step_ends_the_item(client, start) -> None:

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 
 from worker import ApplicationError, Backoff, BusinessError, Never, Retry
+from worker.engine.checkpoints import change_for
 from worker.engine.delivery.carried import carried
+from worker.engine.outbox.spool import SpooledFiles
+from worker.item.item import Item
+from worker.item.metadata import KEY
 from worker.item.result_type import returned_by
 from worker.item.retry import retry_policy
 from worker.item.step_call import StepCall
 from worker.item.steps import (
     MAX_STEPS,
+    Part,
     StepError,
     Steps,
     key_of,
@@ -24,6 +29,8 @@ from worker.item.steps import (
     text_of_result,
 )
 from worker.openiap.values import json_text
+from worker.openiap.workitem import Workitem
+from worker.telemetry.log import Log
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, 123000, UTC)
 
@@ -177,3 +184,31 @@ def test_the_type_of_a_result_is_what_its_function_says() -> None:
     assert returned_by(partial(Sender().send)) is str
     assert returned_by(untyped) is Any
     assert returned_by(lambda: 1) is Any
+
+
+def test_a_write_carries_what_is_new_and_nothing_else() -> None:
+    def change(*places: tuple[Part, str]) -> Any:
+        return change_for(item, places)["$set"]
+
+    item = Item(
+        Workitem(id="id", payload={"large": "x" * 1_000}),
+        files=SpooledFiles.__new__(SpooledFiles),
+        log=Log("error").bind(),
+        started=NOW,
+    )
+    item.metadata.checkpoint = {"page": 1}
+    item.steps.keep("a", "1", NOW)
+    item.metadata.steps = item.steps.content
+    assert set(change(("done", "a"))) == {f"payload.{KEY}"}
+    item.steps.fresh = False
+    item.steps.keep("b", "2", NOW)
+    assert set(change(("done", "b"))) == {
+        f"payload.{KEY}.steps.of",
+        f"payload.{KEY}.steps.done.b",
+    }
+    assert change() == {f"payload.{KEY}.checkpoint": {"page": 1}}
+    item.metadata.checkpoint = None
+    assert change_for(item)["$unset"] == {
+        f"payload.{KEY}.checkpoint": "",
+        f"payload.{KEY}.progress": "",
+    }

@@ -1,6 +1,7 @@
 """``worker_test`` shows what the worker would have done, without a server."""
 
 import asyncio
+import threading
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -401,3 +402,50 @@ async def test_a_type_can_be_named(worker_test: WorkerTest) -> None:
 
     run = await worker_test(book, {})
     assert run.error is None
+
+
+async def test_a_model_that_nothing_announces_is_refused_and_kept(worker_test: WorkerTest) -> None:
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        await item.step("work", lambda: [Booking(voucher="V-1")])
+
+    run = await worker_test(book, {})
+    assert run.outcome.kind == "failed"
+    assert "<lambda> returned a Booking and does not say so" in run.outcome.message
+    assert dict(run.steps) == {"work": [{"voucher": "V-1"}]}
+
+
+async def test_what_a_thread_does_for_a_step_is_kept_where_the_worker_stops_meanwhile(
+    worker_test: WorkerTest,
+) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def charge() -> str:
+        began.set()
+        go.wait(60)
+        return "V-1"
+
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        asyncio.get_running_loop().call_later(0.3, go.set)  # the stop comes before
+        await item.step("charge", charge)
+        await item.step("never", charge)
+
+    run = await worker_test(book, {}, stop_after=0.1)
+    assert began.is_set()
+    assert (run.outcome.kind, dict(run.steps)) == ("released", {"charge": "V-1"})
+
+
+async def test_a_thread_that_takes_longer_than_its_step_may_is_not_waited_for(
+    worker_test: WorkerTest,
+) -> None:
+    go = threading.Event()
+
+    @handler("invoices")
+    async def book(payload: dict[str, Any], item: Item) -> None:
+        await item.step("slow", lambda: go.wait(60), timeout="20ms")
+
+    run = await worker_test(book, {})
+    go.set()
+    assert "Step 'slow' took longer than 20ms" in run.outcome.message
+    assert dict(run.steps) == {}
