@@ -184,12 +184,13 @@ class Everything(BaseModel):
 SMALL = st.integers(-(2**53), 2**53)
 REAL = st.floats(allow_nan=False, allow_infinity=False)
 WORDS = st.text(max_size=8)
+KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 MOMENTS = st.datetimes(timezones=ZONES)
 MONEY = st.decimals(allow_nan=False, allow_infinity=False, places=4, max_value=10**12)
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | SMALL | REAL | WORDS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=8,
 )
 MODELS = st.builds(
