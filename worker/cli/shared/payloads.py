@@ -44,7 +44,7 @@ def payload(text: str, where: str) -> JsonObject:
     if not text.strip():
         raise usage_error(f"{where} is empty; it must be a JSON object, for example {{}}.")
     try:
-        found = json.loads(text, parse_constant=_no_constant)
+        found = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise usage_error(
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
@@ -61,6 +61,16 @@ def payload(text: str, where: str) -> JsonObject:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _once(pairs: list[tuple[str, object]]) -> JsonObject:
+    """Make an object of its pairs; of a name that is there twice one value would be lost."""
+    found: JsonObject = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {shown(name)} is there twice")
+        found[name] = value
+    return found
 
 
 def payloads_from(

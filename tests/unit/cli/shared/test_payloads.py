@@ -38,6 +38,7 @@ def refusal(source: str) -> str:
         ("true", "P is a boolean; it must be a JSON object."),
         ("null", "P is null; it must be a JSON object."),
         ('{"a": NaN}', "P is not JSON: NaN is no JSON value."),
+        ('{"x": {"a": 1, "a": 2}}', "P is not JSON: the name a is there twice."),
     ],
 )
 def test_a_payload_that_is_no_json_object_is_refused(text: str, said: str) -> None:
