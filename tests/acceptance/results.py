@@ -13,6 +13,7 @@ TITLE: Final = (
 )
 ORDER: Final = (
     "Kill points",
+    "Programs that take items",
     "Chaos",
     "Chaos, long form",
     "Attacked",
