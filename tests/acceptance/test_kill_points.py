@@ -241,15 +241,29 @@ async def test_nothing_is_lost_wherever_something_dies(
 
 
 @pytest.mark.dear
-@pytest.mark.parametrize(
-    ("accident", "take", "client"),
-    [(ACCIDENTS[0], "async", "official"), (ACCIDENTS[1], "sync", "native")],
-    ids=["killed-async", "taken-over-sync"],
-)
-async def test_nothing_is_lost_wherever_a_program_that_takes_items_dies(
-    accident: Accident, take: str, client: str, tmp_path: Path
-) -> None:
-    await one_accident(accident, client, tmp_path, {}, take=take)
+async def test_nothing_is_lost_wherever_a_program_that_takes_items_dies(tmp_path: Path) -> None:
+    """Two accidents of the matrix: one program on a loop, one in blocking code."""
+    programs = [(ACCIDENTS[0], "async", "official"), (ACCIDENTS[1], "sync", "native")]
+    found: list[Cells] = [{} for _ in programs]
+    folders = [tmp_path / take for _, take, _ in programs]
+    for folder in folders:
+        folder.mkdir()
+    await asyncio.gather(
+        *(
+            one_accident(accident, client, folder, cells, take=take)
+            for (accident, take, client), folder, cells in zip(
+                programs, folders, found, strict=True
+            )
+        )
+    )
+    rows = [
+        [accident.name, f"{take}, {client}", POINTS[queue], b.lost, b.stuck, b.runs[-1], b.outcomes]
+        for (accident, take, client), cells in zip(programs, found, strict=True)
+        for (_, queue, _), b in cells.items()
+    ]
+    head = ["what happens", "program", "while an item is", "lost", "stuck", "runs", "outcomes"]
+    text = f"As kill points, with a program that takes items; of {OTHERS + 1} items each.\n\n"
+    write_section("Programs that take items", text + table(head, rows))
 
 
 async def one_accident(

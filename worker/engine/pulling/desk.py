@@ -178,9 +178,7 @@ class Desk:
         for waiting in tuple(self._waiting):
             if isinstance(error, QueueNotFound | RightsMissing):
                 waiting.fail(error)
-            elif error is not None:
-                waiting.empty = False
-            elif waiting.began <= began:
+            elif error is None and waiting.began <= began:
                 waiting.empty = True
                 if waiting.wanted.wait == 0:
                     waiting.fail(NoItem(self._queue, 0, empty=True))

@@ -28,6 +28,7 @@ from worker.errors import WorkerError
 from worker.item.taken import LEFT_EARLY, Undecided
 from worker.openiap.errors import QueueNotFound
 from worker.producer.connect import connect as without_engine
+from worker.producer.taking import wanted
 
 
 class Order(BaseModel):
@@ -271,6 +272,19 @@ async def test_a_wait_that_is_cancelled_loses_no_item(producer, push, stored) ->
     assert len(found) == 8
 
 
+async def test_an_item_that_comes_as_its_wait_is_over_goes_back(producer, push, stored) -> None:
+    await push({"n": 1}, {"n": 2})
+    asked = wanted(QUEUE, None, None)
+    async with asyncio.timeout(DEADLINE):
+        block = await asyncio.wrap_future(producer.pulls.ask(asked))
+        producer.pulls.forget(asked)
+        async with producer.take(QUEUE) as item:  # it holds neither item nor slot
+            assert item.id != block.item.id or item.attempt == 1
+        while [one["state"] for one in await stored()].count("processing"):
+            await asyncio.sleep(0.02)
+    assert [one["retries"] for one in await stored()] == [0, 0]
+
+
 @both_clients
 async def test_a_loop_takes_one_after_another_until_the_queue_is_empty(
     producer, push, stored
@@ -297,9 +311,11 @@ async def test_a_loop_that_is_left_early_says_nothing_of_its_last_item(
     producer, push, stored, how: str
 ) -> None:
     await push({"n": 1}, {"n": 2}, retrydelay=600)
+    kept = []
 
     async def loop() -> None:
-        async for _ in producer.items(QUEUE):
+        async for item in producer.items(QUEUE):
+            kept.append(item)
             if how == "break":
                 break
             if how == "raise":
