@@ -49,13 +49,16 @@ from worker.item.outcome import (
     released,
     sleeping,
     success,
+    unreadable,
     with_attempt,
 )
-from worker.item.steps import OF
+from worker.item.steps import FIELD, OF, is_apart, together
+from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import number
 from worker.openiap.large import LARGE, apart, is_large
-from worker.openiap.workitem import Workitem, WorkitemFile
+from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
 from worker.standard_streams import mend_standard_streams
+from worker.state.retrying import passes
 from worker.telemetry.printed import rest_of
 from worker.telemetry.spans import attempt_span
 from worker.uptime import uptime
@@ -212,8 +215,8 @@ class Runner:
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
             workitem.text = ""
-            if metadata.steps is not None and metadata.steps.get(OF) != workitem.id:
-                metadata.steps = None  # of the item that this one is a copy of
+            if metadata.steps is not None:
+                metadata.steps = await self._steps_of(workitem.id, metadata.steps)
             if metadata.namespace:
                 current_namespace.set(metadata.namespace)
         running.span = attempt_span(
@@ -238,6 +241,27 @@ class Runner:
             self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
             raise _Refused(refused)
         return payload, metadata
+
+    async def _steps_of(self, item_id: str, steps: JsonObject) -> JsonObject | None:
+        """Return an item's own steps; None where they are of the item that it is a copy of.
+
+        Raises:
+            _Refused: they are elsewhere, and cannot be read now.
+        """
+        if steps.get(OF) != item_id:
+            return None
+        if not is_apart(steps):
+            return steps
+        try:
+            found = await self._pool.call(
+                lambda client: client.query("workitems", {"_id": item_id}, {FIELD: 1}, top=1)
+            )
+        except OpenIAPError as error:
+            why = f"its steps cannot be read: {error}"
+            raise _Refused(released(why) if passes(error) else unreadable(why)) from None
+        if not found:
+            raise _Refused(unreadable("its steps cannot be read: no right to read the item"))
+        return together(item_id, steps, found[0].get(FIELD))
 
     def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
         """Return what the handler is given, or the outcome of a payload that does not fit."""
