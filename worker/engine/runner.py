@@ -36,6 +36,7 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.stored_files import StoredFiles
+from worker.engine.stored_steps import StoredSteps
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.errors import BusinessError
 from worker.item.cancelled import CODE, cancelled_because
@@ -54,7 +55,6 @@ from worker.item.outcome import (
     success,
     with_attempt,
 )
-from worker.item.steps import OF
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.workitem import Workitem
 from worker.standard_streams import mend_standard_streams
@@ -112,6 +112,7 @@ class Runner:
         )
         self._worker_id = services.worker_id
         self._stored = StoredFiles(services.pool)
+        self._stored_steps = StoredSteps(services.pool)
         self._now = services.now
         self._completer = services.completer
         self._outbox = services.completer.outbox
@@ -205,7 +206,7 @@ class Runner:
         """Return the payload as the handler wants it, and what the worker kept beside it.
 
         Raises:
-            _Refused: a file is missing, or the payload does not fit.
+            _Refused: a file or a step is missing, or the payload does not fit.
         """
         workitem, name = running.workitem, self._name
         if workitem.payload is None:
@@ -215,8 +216,11 @@ class Runner:
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
             workitem.text = ""
-            if metadata.steps is not None and metadata.steps.get(OF) != workitem.id:
-                metadata.steps = None  # of the item that this one is a copy of
+            if metadata.steps is not None:
+                steps = await self._stored_steps.of(workitem.id, metadata.steps)
+                if isinstance(steps, Outcome):
+                    raise _Refused(steps)
+                metadata.steps = steps
             if metadata.namespace:
                 current_namespace.set(metadata.namespace)
         running.span = attempt_span(

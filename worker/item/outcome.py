@@ -328,6 +328,11 @@ def released(reason: str) -> Outcome:
     return Outcome("released", None, reason)
 
 
+def unreadable(why: str) -> Outcome:
+    """Make the outcome of an item of which something cannot be read that its handler needs."""
+    return Outcome("application", None, why, NOTHING_RAISED)
+
+
 def sleeping(until: datetime) -> Outcome:
     """Make the outcome of a run whose handler lets its item sleep.
 

@@ -8,7 +8,9 @@ It stands under the worker's key of the payload (``metadata.py``) as
    another item, and counts as none.
 2. A result is kept as JSON text, so it comes back to the letter: OpenIAP makes dates of texts that
    look like some, and loses what a JavaScript double cannot hold.
-3. ``n`` counts steps and sleeps together, in the order in which they were stored; times are seconds
+3. Where a failed item is about to be copied by a chain, its steps are moved out of the payload that
+   is copied, into the field ``FIELD`` of its document, and ``"apart": true`` says so.
+4. ``n`` counts steps and sleeps together, in the order in which they were stored; times are seconds
    since 1970.
 """
 
@@ -35,7 +37,9 @@ from worker.openiap.workitem import JsonObject
 
 Part = Literal["done", "waits"]
 
+FIELD: Final = "openiap_worker_steps"
 OF: Final = "of"
+APART: Final = "apart"
 DONE: Final[Part] = "done"
 WAITS: Final[Part] = "waits"
 MAX_STEPS: Final = 1024 * 1024
@@ -198,6 +202,26 @@ class Steps:
 
     def _weight(self, part: Part, key: str) -> int:
         return len(key) + len(str(self.entry(part, key).get("json", "")).encode()) + AROUND
+
+
+def moved_apart(item_id: str) -> JsonObject:
+    """Return what stays in the payload where an item's steps are moved into its document."""
+    return {OF: item_id, APART: True}
+
+
+def is_apart(found: JsonObject) -> bool:
+    """Whether some of an item's steps are in its document."""
+    return found.get(APART) is True
+
+
+def together(item_id: str, found: JsonObject, apart: object) -> JsonObject:
+    """Return steps of the payload with those that were moved into the document; what was stored
+    since, in the payload, counts."""
+    steps, since = Steps(item_id, apart), Steps(item_id, found)
+    for part in (DONE, WAITS):
+        for key, entry in since.content[part].items():
+            steps.put(part, key, entry)
+    return steps.content
 
 
 def key_of(name: str) -> str:

@@ -18,12 +18,12 @@ from worker.engine.delivery.attachments import transfer_time
 from worker.engine.delivery.follow_ups import FollowUps, shown
 from worker.engine.fleet.takeover import workitem_of
 from worker.errors import WorkerError
-from worker.item.metadata import joined, taken_out
+from worker.item.metadata import KEY, STEPS, joined, taken_out
 from worker.item.outcome import update_of
-from worker.item.steps import KeptStep, StepError, Steps
+from worker.item.steps import FIELD, KeptStep, StepError, Steps, is_apart, together
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
-from worker.openiap.fields import number
+from worker.openiap.fields import number, object_of
 from worker.openiap.workitem import (
     FAILED,
     NEW,
@@ -82,6 +82,10 @@ class Stored:
         """Its payload; what is no object is one under ``value``, as OpenIAP has it."""
         found = self.document.get("payload")
         if isinstance(found, dict):
+            kept = object_of(found.get(KEY))
+            if is_apart(steps := object_of(kept.get(STEPS))):
+                kept[STEPS] = together(self.id, steps, self.document.get(FIELD))
+                return {**found, KEY: kept}
             return found
         return {} if found is None else {"value": found}
 

@@ -16,6 +16,7 @@ from worker.management import Items
 from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client
+from worker.openiap.values import json_text
 
 
 class Voucher(BaseModel):
@@ -320,3 +321,33 @@ async def test_steps_do_not_go_along_to_the_next_queue_nor_into_dead_letters(cli
     done = await until_finished(client, "second", 2)
     assert sorted(runs) == ["bad", "first", "second", "second"]
     assert [one["payload"]["by"] for one in done] == ["second"] * 2
+
+
+async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, client_name, start) -> None:
+    runs: list[str] = []
+
+    @handler("bad")
+    async def bad(payload: dict, item: Item) -> dict:
+        first = await item.step("first", lambda: runs.append("first") or "1")
+        if runs.count("run") == 1:
+            await item.step("second", lambda: runs.append("second"))
+        runs.append("run")
+        if runs.count("run") < 3:
+            raise BusinessError("wrong")
+        return {"first": first}
+
+    await create_queue(client, "dead")
+    await create_queue(client, "bad", failed_wiq="dead")
+    pushed = await client.push_workitem("bad", {"a": 1})
+    await start(bad)
+    for tries in (1, 2):
+        async with asyncio.timeout(60):
+            while len(found := await client.query("workitems", {"wiq": "dead"})) < tries:
+                await asyncio.sleep(0.02)
+        if client_name == "native":
+            assert all("json" not in json_text(one["payload"]) for one in found)
+        await until_one(client, {"_id": pushed.id, "state": "failed"})
+        await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
+    done = await until_one(client, {"_id": pushed.id, "state": "successful"})
+    assert result(done) == {"a": 1, "first": "1"}
+    assert runs == ["first", "run", "second", "run", "run"]

@@ -23,10 +23,13 @@ from worker.item.steps import (
     Part,
     StepError,
     Steps,
+    is_apart,
     key_of,
+    moved_apart,
     next_wait,
     step_key,
     text_of_result,
+    together,
 )
 from worker.openiap.values import json_text
 from worker.openiap.workitem import Workitem
@@ -212,3 +215,16 @@ def test_a_write_carries_what_is_new_and_nothing_else() -> None:
         f"payload.{KEY}.checkpoint": "",
         f"payload.{KEY}.progress": "",
     }
+
+
+def test_steps_that_were_moved_apart_come_together_with_those_since() -> None:
+    before = kept("a", "b").content
+    marker = moved_apart("id")
+    assert is_apart(marker)
+    assert not is_apart(before)
+    since = Steps("id", together("id", marker, before))
+    since.keep("c", "3", NOW)
+    stored = {**marker, "done": {"c": since.entry("done", "c")}}
+    found = Steps("id", together("id", stored, before))
+    assert [(one.name, one.number) for one in found.steps()] == [("a", 1), ("b", 2), ("c", 3)]
+    assert not Steps("copy", together("copy", marker, None)).steps()

@@ -16,9 +16,11 @@ from typing import Final
 from worker.engine.delivery.fence import CLOSING, WORKER, closing, still_open
 from worker.engine.delivery.queue_rules import CHAINS, QueueRules
 from worker.engine.delivery.release import handing_back, parking, taking_over
-from worker.item.metadata import KEY, ORIGIN
+from worker.item.metadata import KEY, ORIGIN, STEPS
 from worker.item.origin import mark_of, marked
 from worker.item.outcome import WAITS, Outcome
+from worker.item.steps import FIELD, moved_apart
+from worker.openiap.fields import object_of
 from worker.openiap.values import iso
 from worker.openiap.workitem import (
     APPLICATION,
@@ -177,6 +179,11 @@ def _mark(fields: JsonObject, workitem: Workitem, outcome: Outcome) -> None:
     hand."""
     mark = mark_of(workitem, outcome)
     if "payload" in fields:
+        kept = object_of(fields["payload"].get(KEY))
+        if kept.get(STEPS):  # they are this item's, and the copy's readers may be others
+            fields[FIELD] = kept[STEPS]
+            kept[STEPS] = moved_apart(workitem.id)
+            fields["payload"] = {**fields["payload"], KEY: kept}
         fields["payload"] = marked(fields["payload"], mark)
     else:
         fields[f"payload.{KEY}.{ORIGIN}"] = mark
