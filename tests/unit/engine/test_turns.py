@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.engine.pace import ABREAST, FEWEST, LONGEST_PAUSE, MOST, Pace
 from worker.engine.turns import (
-    ABREAST,
-    FEWEST,
-    LONGEST_PAUSE,
     LONGEST_STEP,
-    MOST,
     MOST_CHANCE,
     STEP,
     TURN,
     TURN_OF_SLOT,
-    Pace,
     Turns,
     due_in,
     rank_for,
