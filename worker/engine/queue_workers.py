@@ -47,7 +47,7 @@ class QueueWorkers:
         self.consumers: Final[dict[str, Consumer]] = {}
         self._gates: dict[str, Gate] = {}
         self._around: Pool | None = None
-        self._lengths: TurnLengths | None = None
+        self.lengths: TurnLengths | None = None
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
@@ -73,7 +73,7 @@ class QueueWorkers:
             HandlerError: a handler cannot be run in the way that it asks for.
         """
         self._around = services.pool
-        self._lengths = lengths = TurnLengths(
+        self.lengths = lengths = TurnLengths(
             heartbeat.me.id,
             heartbeat.others,
             clock=heartbeat.shared_time,
@@ -241,15 +241,15 @@ class QueueWorkers:
     def told(self) -> JsonObject:
         """Return what the heartbeat tells of the queues; see ``document_of``."""
         told: JsonObject = {"free": self.free()}
-        if self._lengths is None:
+        if self.lengths is None:
             return told
         pops = {}
         for queue, consumer in self.consumers.items():
             turns, quick = consumer.turns, consumer.turns.quick
             if quick is not None:
                 pops[queue] = round(quick, 4)
-            self._lengths.tell(queue, quick, default=turns.untold(), slots=consumer.slots)
-        return {**told, "pops": pops, "turns": self._lengths.document()}
+            self.lengths.tell(queue, quick, default=turns.untold(), slots=consumer.slots)
+        return {**told, "pops": pops, "turns": self.lengths.document()}
 
     def note_facts(self, queues: Queues) -> None:
         """Tell the runners what the server says of their queues."""

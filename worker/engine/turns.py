@@ -37,6 +37,8 @@ LATEST: Final = 0.6
 disturbed by one that only begins to look."""
 POPS: Final = 15
 """So many of the last pops tell what one takes."""
+ENOUGH: Final = 3
+"""Fewer tell nothing: the first of a burst comes when the server is busiest."""
 USUAL: Final = 4
 QUICK: Final = 8
 """One of so many pops takes less; the rest, and one that met others above all, tell less of it."""
@@ -204,11 +206,11 @@ class Turns:
         return max(0.0, min(self._until(now), self._unused(now)))
 
     def _taking_turns(self) -> bool:
-        """Whether turns pay; before the first item that is read from what finding none took, which
-        asks the server's database once instead of twice."""
+        """Whether turns pay; before the first few items that is read from what finding none took,
+        which asks the server's database once instead of twice."""
         length = self.turn()
-        pop = self._pop if self._pop is not None else 2 * (self._look or length)
-        if pop > length or not self._others():
+        pop = 2 * (self._look or length) if len(self._pops) < ENOUGH else self._pop
+        if not self._others() or (pop or 0.0) > length:
             return False
         # As long as none has left the server may give more than all can take, or less.
         if self._hold and self.quick is not None:

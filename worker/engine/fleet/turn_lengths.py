@@ -139,7 +139,7 @@ class TurnLengths:
         now = self._clock()
         at, told = self._kept.get(queue, (float("-inf"), None))
         if not 0.0 <= now - at < KEPT:
-            told = self._told(queue)
+            told = self.told(queue)
             self._kept[queue] = now, told
         return None if told is None else told.at(now)
 
@@ -150,7 +150,7 @@ class TurnLengths:
             pop: how many seconds its own quick pops take, if there were any.
             default, slots: see ``next_length``.
         """
-        others, told = list(self._others(queue)), self._told(queue)
+        others, told = list(self._others(queue)), self.told(queue)
         self._mine.pop(queue, None)
         if not others or min(other.id for other in others) < self._me:
             return
@@ -171,7 +171,8 @@ class TurnLengths:
         """Return what this worker tells with its heartbeat."""
         return {queue: length.document() for queue, length in self._mine.items()}
 
-    def _told(self, queue: str) -> TurnLength | None:
+    def told(self, queue: str) -> TurnLength | None:
+        """Return what the first who tells of a queue's turns told, or None."""
         tellers = {o.id: o.turns[queue] for o in self._others(queue) if queue in o.turns}
         if queue in self._mine:
             tellers[self._me] = self._mine[queue]
