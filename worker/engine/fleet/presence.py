@@ -173,7 +173,7 @@ def document_of(
         beat: another number than in the heartbeat before.
         report: what it tells operators (``report.py``).
     """
-    seen = {"at": iso(datetime.now(UTC)), "rounds": rounds, **queues}
+    seen = {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": {}, **queues}
     return {
         "_id": me.id,
         "_type": TYPE,
