@@ -32,7 +32,7 @@ TURN: Final = 0.025
 take longer than a turn, there are none."""
 TURN_OF_SLOT: Final = 0.008
 """Seconds for each slot, where a worker has few: who can take one item has no use for more."""
-LATEST: Final = 0.6
+LATEST: Final = 0.4
 """A turn is still used with so much of a usual pop left of it: a pop that has found its item is not
 disturbed by one that only begins to look."""
 POPS: Final = 15
