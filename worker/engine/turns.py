@@ -42,8 +42,8 @@ ENOUGH: Final = 3
 USUAL: Final = 4
 QUICK: Final = 8
 """One of so many pops takes less; the rest, and one that met others above all, tell less of it."""
-PAYS: Final = 1.1
-PAYS_STILL: Final = 0.72
+PAYS: Final = 0.9
+PAYS_STILL: Final = 0.66
 """All workers together take so many times what the server gives, where turns begin, and go on, to
 pay: without turns pops take longer, which seems to be less that it gives."""
 FASTER: Final = 0.2

@@ -240,7 +240,7 @@ def test_turns_are_as_long_as_the_fleet_tells() -> None:
 def test_turns_that_pay_go_on_until_they_clearly_do_not() -> None:
     clock = Clock()
     fleet = fleet_of(8, clock)
-    for hold, paying in ((0.14, True), (0.18, True), (0.30, False), (0.18, False), (0.10, True)):
+    for hold, paying in ((0.14, True), (0.19, True), (0.30, False), (0.19, False), (0.10, True)):
         for turns in fleet:
             for _ in range(60):
                 turns.held(hold)
