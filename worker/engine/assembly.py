@@ -230,7 +230,7 @@ class Assembly:
             acl=lambda: acl_over(queues.facts.values()),
             idle_after=idle_after(settings.rescue_interval, settings.dead_after),
             misfits=self.telemetry.misfits,
-            free=workers.free,
+            queues=workers.told,
             report=reporter,
         )
         heartbeat.usable = settings.presence

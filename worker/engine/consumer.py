@@ -93,6 +93,7 @@ class Consumer:
         """How many items may be in flight."""
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
+        self.turns: Final = turns
         self.end: Final = QueueEnd(self._pause)
         """With ``once``."""
         self.trouble = ""
@@ -107,7 +108,6 @@ class Consumer:
         self._held = rules.held
         self._poppers = rules.poppers
         self._once = rules.once
-        self._turns = turns
         self._took = 0.0
         """Seconds that the server took for the last pop."""
         self._finished_in_all = rules.finished
@@ -205,12 +205,12 @@ class Consumer:
         Args:
             due: in how many seconds it may be popped.
         """
-        self.wakeup.wake_for(item, self._turns.new(item, due))
+        self.wakeup.wake_for(item, self.turns.new(item, due))
 
     def taken(self, item: str) -> None:
         """An item was taken, by whomever: nobody has to be woken for it."""
         self.wakeup.taken(item)
-        self._turns.taken(item)
+        self.turns.taken(item)
 
     def take_late(self, workitem: Workitem) -> None:
         """Take an item whose pop was answered too late: it is worked, or handed back when full.
@@ -254,7 +254,7 @@ class Consumer:
                 if await self._ended_by(closed):
                     return
                 continue
-            if (left := self._turns.left()) > 0:
+            if (left := self.turns.left()) > 0:
                 await self.wakeup.told(left)
                 continue
             if not number:
@@ -342,9 +342,9 @@ class Consumer:
                 self.slot_freed()  # the one that it was to fill may be another pop's
         self.last_pop = time.monotonic()
         if workitem is None:
-            self._turns.found_none(self._took)
+            self.turns.found_none(self._took)
             return False
-        self._turns.found(workitem.id, self._took)
+        self.turns.found(workitem.id, self._took)
         back = self._quieting.is_set() or bool(self._services.closed(self.queue))
         self._begin(workitem, popped, epoch, hand_back=back)
         return True
@@ -413,7 +413,7 @@ class Consumer:
         self._overdue -= running.overdue
         self._finished += 1
         self._counts.left(self.queue)
-        self._turns.held(uptime() - running.popped)
+        self.turns.held(uptime() - running.popped)
         self.slot_freed()
         self._on_change()
         if self._once:
@@ -430,7 +430,7 @@ class Consumer:
             return
         delivered = task.result()
         if delivered.took:
-            self._turns.wrote(delivered.took)
+            self.turns.wrote(delivered.took)
         if delivered.state == "new":
             due = delivered.nextrun
             # One that is due at once may be so a moment later by the server's clock.

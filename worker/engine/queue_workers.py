@@ -18,6 +18,7 @@ from worker.engine.concurrency.waker import Waker
 from worker.engine.consumer import Consumer, PopRules
 from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Heartbeat
+from worker.engine.fleet.turn_lengths import TurnLengths
 from worker.engine.in_flight import Running
 from worker.engine.queues import Queues, pops_compete
 from worker.engine.runner import Runner
@@ -45,6 +46,7 @@ class QueueWorkers:
     def __init__(self, settings: Settings, registry: Registry, *, modules: Sequence[str]) -> None:
         self.consumers: Final[dict[str, Consumer]] = {}
         self._gates: dict[str, Gate] = {}
+        self.lengths: TurnLengths | None = None
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
@@ -69,6 +71,13 @@ class QueueWorkers:
         Raises:
             HandlerError: a handler cannot be run in the way that it asks for.
         """
+        self.lengths = lengths = TurnLengths(
+            heartbeat.me.id,
+            heartbeat.others,
+            clock=heartbeat.shared_time,
+            # Who waits for another's silence before it looks again does so within that.
+            notice=self._settings.dead_after + 2 * self._settings.rescue_interval,
+        )
         for registered in self._registry:
             queue = registered.queue
             services.counts.add_queue(queue, registered.name)
@@ -103,6 +112,7 @@ class QueueWorkers:
                     clock=heartbeat.shared_time,
                     others=partial(heartbeat.living, queue),
                     wanting=partial(heartbeat.wanting, queue),
+                    length=partial(lengths.of, queue),
                     chance=services.chance,
                     compete=partial(_compete, services.pool),
                 ),
@@ -230,6 +240,19 @@ class QueueWorkers:
     def free(self) -> dict[str, int]:
         """Return by queue how many items pops could bring now."""
         return {queue: consumer.wanted for queue, consumer in self.consumers.items()}
+
+    def told(self) -> JsonObject:
+        """Return what the heartbeat tells of the queues; see ``document_of``."""
+        told: JsonObject = {"free": self.free()}
+        if self.lengths is None:
+            return told
+        pops = {}
+        for queue, consumer in self.consumers.items():
+            turns, quick = consumer.turns, consumer.turns.quick
+            if quick is not None:
+                pops[queue] = round(quick, 4)
+            self.lengths.tell(queue, quick, default=turns.untold(), slots=consumer.slots)
+        return {**told, "pops": pops, "turns": self.lengths.document()}
 
     def note_facts(self, queues: Queues) -> None:
         """Tell the runners what the server says of their queues."""

@@ -10,59 +10,51 @@
    dead passes by itself.
    Where the watch tells of no item taken for a while, the turn's owner is full or dead: another
    goes, by lots too. And where only few want items, they share the turns among them.
-3. Turns pay where a pop fits into one, and where all workers together could take more items than
-   the server gives. Elsewhere a worker pauses after a pop that found an item, the longer, the more
-   workers want items, so that only a few pops are in flight over the whole fleet, and it follows
-   the server's speed by itself. How few, each finds out from what it does anyway: a server that is
-   busy, or far, slows pops and writes alike, pops that disturb each other slow pops alone.
+3. Turns pay where all workers together could take more items than the server gives, and where a pop
+   fits into one; how long they are the fleet tells, by what pops take (``fleet/turn_lengths.py``).
+   Elsewhere a worker pauses after a pop that found an item, the longer, the more workers want
+   items, so that only a few pops are in flight over the whole fleet (``pace.py``).
 
 All are courtesies: who does not know the others pops, and a wrong guess costs a little time.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
+from worker.engine.pace import LONGEST_PAUSE, Pace
 from worker.openiap.fields import moment_of
 
 TURN: Final = 0.025
-"""Seconds. A quick server pops four times in them; where pops take longer, there are no turns."""
+"""Seconds, as long as the fleet tells no other. A quick server pops four times in them; where pops
+take longer than a turn, there are none."""
 TURN_OF_SLOT: Final = 0.008
 """Seconds for each slot, where a worker has few: who can take one item has no use for more."""
-LATEST: Final = 0.2
+LATEST: Final = 0.4
 """A turn is still used with so much of a usual pop left of it: a pop that has found its item is not
 disturbed by one that only begins to look."""
+POPS: Final = 15
+"""So many of the last pops tell what one takes."""
+ENOUGH: Final = 3
+"""Fewer tell nothing: the first of a burst comes when the server is busiest."""
+USUAL: Final = 4
+QUICK: Final = 8
+"""One of so many pops takes less; the rest, and one that met others above all, tell less of it."""
+PAYS: Final = 0.9
+PAYS_STILL: Final = 0.66
+"""All workers together take so many times what the server gives, where turns begin, and go on, to
+pay: without turns pops take longer, which seems to be less that it gives."""
 FASTER: Final = 0.2
 SLOWER: Final = 0.1
 """The share of the last time in what is usual, where it was shorter and where it was longer."""
-LEAPS: Final = 2.0
-"""Whatever a pop took, it counts as so many usual ones at most."""
 SILENCE: Final = 1.0
 """Seconds in which no item came or went: what was known of the queue may be wrong."""
 FEW: Final = 2
 """One of so many workers are few."""
 UNUSED: Final = 3.0
 """Where no item went for as long as so many usual pops take, the turn is not used."""
-ABREAST: Final = 2.0
-"""Pops in flight over the fleet, to begin with."""
-FEWEST: Final = 1.2
-MOST: Final = 8.0
-DISTURBED: Final = 2.5
-"""A pop that takes so many times what one took that took least, by the measure of writes, was
-disturbed by others."""
-FEWER: Final = 0.9
-"""Times what it was, after a disturbed pop."""
-MORE: Final = 0.1
-"""Added after any other."""
-FORGETS: Final = 1.01
-"""The least is so many times as much after each pop, so that it follows a server that changes."""
-SHORTEST: Final = 0.001
-"""Seconds: below that, times tell nothing of a server."""
-SMOOTHING: Final = 0.3
-"""The share of the last pop, or write, in what they usually take."""
-LONGEST_PAUSE: Final = 2.0
-"""Seconds: one slow pop does not keep a worker from its queue."""
 LEAST_CHANCE: Final = 0.5
 MOST_CHANCE: Final = 1.5
 """The least and the most of it that a pause lasts, by chance."""
@@ -91,53 +83,6 @@ def wait_for(rank: int, took: float) -> float:
     return rank * min(LONGEST_STEP, max(STEP, took * TAKING))
 
 
-class Pace:
-    """How long one worker leaves the queue to the others after a pop that found an item.
-
-    Attributes:
-        abreast: how many pops are to be in flight over the whole fleet.
-        write: how many seconds a write usually takes; None where there was none.
-    """
-
-    def __init__(self) -> None:
-        self.abreast = ABREAST
-        self.write: float | None = None
-        self._pop = 0.0
-        self._least: float | None = None
-        """What the pop took that took least of late, in writes."""
-
-    def wrote(self, took: float) -> None:
-        """An outcome was written.
-
-        Args:
-            took: how long the server took for it, seconds; the wait for the limiter is none of it.
-        """
-        self.write = took if self.write is None else _smoothed(self.write, took)
-
-    def found(self, took: float, wanting: int) -> float:
-        """Return for how many seconds the worker pauses after a pop that found an item.
-
-        Args:
-            took: how long the server took for it, seconds.
-            wanting: how many workers of the queue want items, this one included.
-        """
-        self._pop = _smoothed(self._pop, took)
-        if self.write is not None:
-            self._adapt(max(took, SHORTEST) / max(self.write, SHORTEST))
-        # The shorter of the two: one slow pop is no slow server.
-        pause = min(took, self._pop) * max(0.0, wanting / self.abreast - 1.0)
-        return min(LONGEST_PAUSE, pause)
-
-    def _adapt(self, writes: float) -> None:
-        """Aim at more or fewer pops in flight by what a pop took, in writes."""
-        least = writes if self._least is None else min(writes, self._least * FORGETS)
-        if writes > DISTURBED * least:
-            self.abreast = max(FEWEST, self.abreast * FEWER)
-        else:
-            self.abreast = min(MOST, self.abreast + MORE)
-        self._least = least
-
-
 class Turns:
     """The turns of one worker at one queue; the times are its own, so that no two need agree.
 
@@ -148,6 +93,7 @@ class Turns:
         others: the other living workers of the queue.
         chance: random numbers.
         wanting: those of them that had a free slot when they were last seen.
+        length: how long a turn is, seconds, where the fleet tells it.
         compete: whether pops of theirs disturb this one's; where not, there is nothing to learn of
             them, and every item costs as little as can be.
     """
@@ -160,6 +106,7 @@ class Turns:
         clock: Callable[[], float],
         others: Callable[[], Sequence[str]] = tuple,
         wanting: Callable[[], Sequence[str]] = tuple,
+        length: Callable[[], float | None] = lambda: None,
         chance: random.Random,
         compete: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -168,6 +115,7 @@ class Turns:
         self._clock = clock
         self._told_of = others
         self._told_of_wanting = wanting
+        self._length = length
         self._chance = chance
         self._ask_compete = compete
         self._compete = True
@@ -183,14 +131,20 @@ class Turns:
         self._ticket = ""
         """The item for which this worker need not wait for its turn."""
         self._took = 0.0
+        self._pops: deque[float] = deque(maxlen=POPS)
+        """What the last pops took that found an item."""
         self._pop: float | None = None
-        """What a pop that finds an item usually takes."""
+        """What such a pop usually takes."""
+        self.quick: float | None = None
+        """What a quick one takes, seconds."""
         self._look: float | None = None
         """What a pop that finds none usually takes: the way to the server and half of a pop."""
         self._pace = Pace()
         self._paused = float("-inf")
         """Until when it leaves the queue to others, where there are no turns."""
         self._hold: float | None = None
+        self._paid = True
+        """Whether turns did pay when that was last asked."""
 
     def new(self, item: str, due: float) -> float:
         """Return in how many seconds this worker is to look for a new item, unless it is taken.
@@ -198,13 +152,13 @@ class Turns:
         Args:
             due: in how many seconds it may be popped.
         """
-        rank = rank_for(item, self._me, self._wanting())
-        if due > 0 or not self._taking_turns():
-            return due + wait_for(rank, self._took)
-        now = self._clock()
-        if self._waiting and abs(now - self._moved) < SILENCE:
+        turns, now = due <= 0 and self._taking_turns(), self._clock()
+        if turns and self._waiting and abs(now - self._moved) < SILENCE:
             self._waiting.add(item)
             return self._until(now)
+        rank = rank_for(item, self._me, self._wanting())
+        if not turns:
+            return due + wait_for(rank, self._took)
         self._waiting = {item}
         self._moved = now
         if not rank:
@@ -231,8 +185,9 @@ class Turns:
         self._took = took
         pause = self._pace.found(took, 1 + len(self._wanting()))
         self._paused = self._moved + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
-        usual = took if self._pop is None else self._pop
-        self._pop = _nearer(usual, min(took, LEAPS * usual))
+        self._pops.append(took)
+        ordered = sorted(self._pops)
+        self._pop, self.quick = ordered[len(ordered) // USUAL], ordered[len(ordered) // QUICK]
 
     def wrote(self, took: float) -> None:
         """An outcome was written; see ``Pace.wrote``."""
@@ -270,13 +225,17 @@ class Turns:
         return self._told_of_wanting() if self._compete else ()
 
     def _taking_turns(self) -> bool:
-        """Whether turns pay; before the first item that is read from what finding none took, which
-        asks the server's database once instead of twice."""
-        pop = self._pop if self._pop is not None else 2 * (self._look or TURN)
-        if pop > TURN or not self._others():
+        """Whether turns pay; before the first few items that is read from what finding none took,
+        which asks the server's database once instead of twice."""
+        length = self.turn()
+        pop = 2 * (self._look or length) if len(self._pops) < ENOUGH else self._pop
+        if not self._others() or (pop or 0.0) > length:
             return False
         # As long as none has left the server may give more than all can take, or less.
-        return (1 + len(self._sharing())) * self._slots() * pop > (self._hold or 0.0)
+        if self._hold and self.quick is not None:
+            takes = (1 + len(self._sharing())) * self._slots() / self._hold
+            self._paid = takes * self.quick > (PAYS_STILL if self._paid else PAYS)
+        return self._paid
 
     def _sharing(self) -> Sequence[str]:
         """Return with whom the turns are shared: with all others, since a full one soon wants items
@@ -291,7 +250,13 @@ class Turns:
         rank = rank_for(self._last, self._me, self._wanting())
         return self._moved + self._pop * (UNUSED + rank) - now
 
-    def _turn(self) -> float:
+    def turn(self) -> float:
+        """Return the seconds of a turn."""
+        told = self._length()
+        return self.untold() if told is None else told
+
+    def untold(self) -> float:
+        """Return the seconds of a turn where the fleet tells nothing of it."""
         return min(TURN, self._slots() * TURN_OF_SLOT)
 
     def _gone(self, item: str) -> None:
@@ -302,7 +267,7 @@ class Turns:
     def _until(self, now: float) -> float:
         others = self._sharing()
         workers, place = len(others) + 1, sum(other < self._me for other in others)
-        length = self._turn()
+        length = self.turn()
         at = int(now // length)
         ahead = (place - at) % workers
         rest = (at + 1) * length - now
@@ -323,10 +288,6 @@ def due_in(document: Mapping[str, Any]) -> float:
 
 def _lot(item: str, worker: str) -> bytes:
     return blake2b(f"{item}/{worker}".encode(), digest_size=8).digest()
-
-
-def _smoothed(usual: float, last: float) -> float:
-    return usual + (last - usual) * SMOOTHING
 
 
 def _nearer(usual: float, last: float) -> float:

@@ -17,7 +17,8 @@ from tests.integration.engine.conftest import (
 )
 from worker import Item, handler
 from worker.engine.daemon import Daemon
-from worker.engine.turns import STEP
+from worker.engine.fleet.turn_lengths import QUICK
+from worker.engine.turns import STEP, TURN_OF_SLOT
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 
@@ -58,6 +59,31 @@ async def fleet(start: Make, tmp_path: Path) -> list[Daemon]:
         assert daemon._parts is not None
         await daemon._parts.heartbeat.peers()
     return found
+
+
+async def test_all_workers_change_to_the_turns_that_the_first_tells_at_the_same_moment(
+    client: Client, start: Make, tmp_path: Path
+) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    daemons = await fleet(start, tmp_path)
+    hearts = [daemon._parts.heartbeat for daemon in daemons if daemon._parts is not None]
+    turns = [daemon._workers.consumers["q"].turns for daemon in daemons]
+    for number, one in enumerate(turns):
+        for pop in range(5):  # as on a slow server
+            one.found(f"{number}-{pop}", 0.03)
+    for _ in range(2):  # what they tell, and what the first makes of it
+        for heart in hearts:
+            await heart.beat()
+        for heart in hearts:
+            await heart.peers()
+    lengths = [daemon._workers.lengths for daemon in daemons]
+    told = [one.told("q") for one in lengths if one is not None]
+    assert told[0] is not None
+    assert set(told) == {told[0]}
+    assert told[0].at(told[0].since) == pytest.approx(0.03 * 2.5 * QUICK, abs=1e-3)
+    # Nobody has it before the last that looks seldom has read of it.
+    assert {one.turn() for one in turns} == {2 * TURN_OF_SLOT}
+    assert told[0].since - hearts[0].shared_time() > 60
 
 
 async def quiet_of_pops(server: LocalServer) -> int:

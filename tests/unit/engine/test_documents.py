@@ -34,6 +34,7 @@ from worker.engine.fleet.report import COUNTS, MOST_ANSWERS, MOST_PROGRESS, repo
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id
 from worker.engine.fleet.sightings import Sightings
 from worker.engine.fleet.takeover import outcome_of, workitem_of
+from worker.engine.fleet.turn_lengths import TurnLength
 from worker.engine.outbox.batch import entry_of
 from worker.engine.outbox.rows import outcome_from, outcome_text, workitem_from, workitem_text
 from worker.engine.outbox.sqlite import StoredRow
@@ -84,9 +85,14 @@ REPORT = {
     "minutes": {"into": 5, "queues": {"q": HOUR_TOLD}},
     "answers": [{"id": "c", "action": "quiet", "done": True, "text": "", "at": iso(NOW)}],
 }
+TOLD = {
+    "free": {"q": 3},
+    "pops": {"q": 0.005},
+    "turns": {"q": TurnLength(0.05, 1_780_000_000.0, 0.025).document()},
+}
 WORKER = {
     **document_of(
-        WorkerInfo("a", "1", {"q": 4}), NOW, [], {"q": 3}, rounds=2, first=False, report=REPORT
+        WorkerInfo("a", "1", {"q": 4}), NOW, [], TOLD, rounds=2, first=False, report=REPORT
     ),
     "_modified": iso(NOW),
     "items": [{"id": "i", "queue": "q", "retries": 0, "lastrun": iso(NOW)}],

@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.engine.pace import ABREAST, FEWEST, LONGEST_PAUSE, MOST, Pace
 from worker.engine.turns import (
-    ABREAST,
-    FEWEST,
-    LONGEST_PAUSE,
     LONGEST_STEP,
-    MOST,
     MOST_CHANCE,
     STEP,
     TURN,
     TURN_OF_SLOT,
-    Pace,
     Turns,
     due_in,
     rank_for,
@@ -192,6 +188,65 @@ def test_where_a_pop_does_not_fit_into_a_turn_there_are_pauses_instead_until_it_
             turns.found(str(number), 0.005)
     clock.now += MOST_CHANCE * LONGEST_PAUSE
     assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+
+
+def test_a_few_slow_pops_are_no_reason_to_leave_the_turns_that_the_others_take() -> None:
+    clock = Clock()
+    fleet = fleet_of(16, clock)
+    slow = fleet[5]
+    for number in range(4):
+        slow.found(f"slow {number}", 8 * TURN)
+        slow.found(f"quick {number}", 0.005)
+    clock.now += MOST_CHANCE * LONGEST_PAUSE
+    for _ in range(100):
+        clock.now += TURN * 0.7
+        assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+
+
+def test_the_first_pop_of_a_burst_tells_nothing_of_the_server() -> None:
+    clock = Clock()
+    turns = turns_of("b", "abc", clock)
+    turns.found_none(0.003)
+    turns.found("the first", 4 * TURN)
+    waits = []
+    for _ in range(6):
+        clock.now += 0.5 * TURN
+        waits.append(turns.left())
+    assert waits.count(0.0) in (1, 2, 3), "one turn of three, and no pause"
+    assert max(waits) <= 3 * TURN
+
+
+def test_turns_are_as_long_as_the_fleet_tells() -> None:
+    clock, told = Clock(), 0.2
+    turns = Turns(
+        "b",
+        lambda: 4,
+        clock=clock,
+        others=lambda: "ac",
+        length=lambda: told,
+        chance=random.Random(1),
+    )
+    turns.found_none(0.03)
+    for number in range(5):
+        turns.found(str(number), 0.06)
+    clock.now += turns.left() + 1e-5
+    assert turns.left() == 0.0
+    clock.now += 0.2 - 0.06
+    assert turns.left() == 0.0, "another pop fits"
+    clock.now += 0.04
+    assert turns.left() > 0.0, "less than half of it fits"
+
+
+def test_turns_that_pay_go_on_until_they_clearly_do_not() -> None:
+    clock = Clock()
+    fleet = fleet_of(8, clock)
+    for hold, paying in ((0.14, True), (0.19, True), (0.30, False), (0.19, False), (0.10, True)):
+        for turns in fleet:
+            for _ in range(60):
+                turns.held(hold)
+        clock.now += MOST_CHANCE * LONGEST_PAUSE
+        popping = sum(turns.left() == 0.0 for turns in fleet)
+        assert popping <= 1 if paying else popping == 8, hold
 
 
 def test_a_clock_that_was_set_back_ends_a_pause() -> None:

@@ -14,7 +14,7 @@ clock that is set, a machine that was asleep), all are silent for as long as it 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ class Heartbeat(Service):
             under another user, who would else take a long-running item for nobody's.
         idle_after: see ``rank_of``.
         misfits: hears of documents that do not fit.
-        free: by queue, how many items pops could bring now.
+        queues: what there is to tell of them; see ``document_of``.
         report: what there is to tell operators; {} for nothing.
     """
 
@@ -90,7 +90,7 @@ class Heartbeat(Service):
         acl: Callable[[], Sequence[JsonObject]] = tuple,
         idle_after: float = float("inf"),
         misfits: Told = ignored,
-        free: Callable[[], Mapping[str, int]] = dict,
+        queues: Callable[[], JsonObject] = dict,
         report: Callable[[], JsonObject] = dict,
     ) -> None:
         super().__init__(
@@ -118,7 +118,7 @@ class Heartbeat(Service):
         self._sightings = Sightings()
         self._rounds = 0
         self._beats = 0
-        self._free = free
+        self._queues = queues
         self._report = report
         self._started = datetime.now(UTC)
         self.last_stamp: tuple[datetime, float] | None = None
@@ -293,7 +293,7 @@ class Heartbeat(Service):
     def size(self, queue: str) -> int:
         """Return how many live workers a queue has, in every namespace, this one included; as they
         were when last asked for, 1 when it is not known."""
-        return 1 + len(self._others(queue))
+        return 1 + len(self.others(queue))
 
     def wanting(self, queue: str) -> tuple[str, ...]:
         """Return the other live workers of a queue, in every namespace, that have a free slot for
@@ -301,7 +301,7 @@ class Heartbeat(Service):
         found = self._wanting.get(queue)
         if found is None:
             found = self._wanting[queue] = tuple(
-                peer.id for peer in self._others(queue) if peer.wants(queue)
+                peer.id for peer in self.others(queue) if peer.wants(queue)
             )
         return found
 
@@ -309,10 +309,11 @@ class Heartbeat(Service):
         """Return the other live workers of a queue, in every namespace, as ``wanting`` does."""
         found = self._living.get(queue)
         if found is None:
-            found = self._living[queue] = tuple(peer.id for peer in self._others(queue))
+            found = self._living[queue] = tuple(peer.id for peer in self.others(queue))
         return found
 
-    def _others(self, queue: str) -> list[Peer]:
+    def others(self, queue: str) -> list[Peer]:
+        """Return the other live workers of a queue; see ``size``."""
         return others_of(
             self.me.id, queue, self._peers or (), self._dead_after, idle_after=self._idle_after
         )
@@ -426,7 +427,7 @@ class Heartbeat(Service):
             self.me,
             self._started,
             running,
-            self._free(),
+            self._queues(),
             rounds=self._rounds,
             first=self._beaten is None,
             beat=self._beats,

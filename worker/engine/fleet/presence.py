@@ -6,15 +6,17 @@ it says and how it is read; ``heartbeat.py`` writes it.
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
+from worker.engine.fleet.turn_lengths import TurnLength, turn_length_of
 from worker.item.attempt_id import AttemptId
 from worker.openiap.fields import (
     Misfit,
     Told,
+    duration_of,
     id_of,
     ignored,
     moment_of,
@@ -26,6 +28,8 @@ from worker.openiap.fields import (
 )
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject, Workitem
+
+Value = TypeVar("Value")
 
 COLLECTION: Final = "openiap_workers"
 KIND: Final = "worker document"
@@ -44,6 +48,8 @@ FIELDS: Final[JsonObject] = dict.fromkeys(
         "lastseen.at",
         "lastseen.rounds",
         "lastseen.free",
+        "lastseen.pops",
+        "lastseen.turns",
         "rounds",
         "host",
         "pid",
@@ -112,6 +118,8 @@ class Peer:
         idle: for how many seconds it was seen here without a further round.
         life: which life of that name it is, "" where it does not say.
         started: when that life began, by the clock of its machine.
+        pops: by queue, how many seconds its quick pops take.
+        turns: by queue, how long it says that the turns of pops are.
     """
 
     id: str
@@ -130,6 +138,8 @@ class Peer:
     life: str = ""
     started: str = ""
     free: Mapping[str, int] | None = None
+    pops: Mapping[str, float] = field(default_factory=dict)
+    turns: Mapping[str, TurnLength] = field(default_factory=dict)
 
     def wants(self, queue: str) -> bool:
         """Whether it may pop a queue now, as far as it is known."""
@@ -140,7 +150,7 @@ def document_of(
     me: WorkerInfo,
     started: datetime,
     claims: Iterable[Claim],
-    free: Mapping[str, int],
+    queues: Mapping[str, Any],
     *,
     rounds: int,
     first: bool,
@@ -156,13 +166,14 @@ def document_of(
 
     Args:
         started: when this life of it began, UTC.
-        free: by queue, how many items pops could bring it now.
+        queues: what it tells of each queue: ``free``, how many items pops could bring it now,
+            ``pops`` and ``turns`` (``turn_lengths.py``).
         rounds: how often it has looked after its queues in this life.
         first: whether it is the first of this life.
         beat: another number than in the heartbeat before.
         report: what it tells operators (``report.py``).
     """
-    seen = {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": dict(free)}
+    seen = {"at": iso(datetime.now(UTC)), "rounds": rounds, "free": {}, **queues}
     return {
         "_id": me.id,
         "_type": TYPE,
@@ -255,6 +266,8 @@ def peer_of(document: Mapping[str, Any], now: datetime, told: Told = ignored) ->
         started=text_of(document.get("started")),
         rounds=whole(seen.get("rounds", document.get("rounds"))),
         free=_free_of(seen, id, told),
+        pops=_readable(duration_of, seen.get("pops")),
+        turns=_readable(turn_length_of, seen.get("turns")),
     )
 
 
@@ -265,6 +278,12 @@ def _free_of(seen: Mapping[str, Any], id: str, told: Told) -> dict[str, int] | N
             told(Misfit(KIND, id, "free is no object"))
         return None
     return {queue: number(count) for queue, count in free.items()}
+
+
+def _readable(read: Callable[[object], Value | None], told: object) -> dict[str, Value]:
+    """Return what is told by queue, as far as it fits: it serves courtesies alone."""
+    found = {queue: read(value) for queue, value in object_of(told).items()}
+    return {queue: value for queue, value in found.items() if value is not None}
 
 
 def claims_of(document: Mapping[str, Any], told: Told = ignored) -> list[Claimed]:
