@@ -23,6 +23,7 @@ from itertools import islice
 from typing import Final
 
 from worker.engine.fleet.leadership import others_of, rank_of
+from worker.engine.fleet.namesakes import Namesakes
 from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import (
     COLLECTION,
@@ -44,7 +45,6 @@ from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsup
 from worker.openiap.fields import Told, ignored, moment_of
 from worker.openiap.pool import Pool
 from worker.openiap.upsert import upsert
-from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.service import Service
 from worker.telemetry.log import Log
@@ -121,6 +121,7 @@ class Heartbeat(Service):
         self._queues = queues
         self._report = report
         self._started = datetime.now(UTC)
+        self._namesakes = Namesakes(me, self._started)
         self.last_stamp: tuple[datetime, float] | None = None
         """What the server stamped on the last heartbeat, and when (``uptime``)."""
         self._shared = SharedClock()
@@ -135,9 +136,6 @@ class Heartbeat(Service):
         self._wanting: dict[str, tuple[str, ...]] = {}
         self._living: dict[str, tuple[str, ...]] = {}
         self._looks = FIRST_LOOKS
-        self._met: tuple[str, datetime | None, float] | None = None
-        """Another life that has written this worker's document: which, when, and when this one had
-        written last."""
 
     async def previous_claims(self) -> list[Claimed]:
         """Take this worker's name, and return the items that an earlier life under it held when it
@@ -251,27 +249,11 @@ class Heartbeat(Service):
             # are silent for as long as this worker has seen them so.
             peers = [replace(peer, silent=0.0) for peer in peers]
         self._peers = self._sightings.note(peers)
-        self._look_for_namesake(self._peers)
+        if self._beaten is not None and (met := self._namesakes.look(self._peers, self._beaten)):
+            self.on_namesake(*met)
         self._wanting.clear()
         self._living.clear()
         return self._peers
-
-    def _look_for_namesake(self, peers: Iterable[Peer]) -> None:
-        """Another life wrote this worker's document after this one did. That takes an outage for
-        so long that this worker counted as dead, or two links to two servers of one database.
-
-        Once is no life: a last heartbeat of an earlier one may have been held up on its way. Who
-        writes again after this one has written in between lives.
-        """
-        for peer in peers:
-            if peer.id != self.me.id or peer.life == self.me.life or self._beaten is None:
-                continue
-            met = self._met
-            if met is None or met[0] != peer.life or met[2] == self._beaten:
-                self._met = (peer.life, peer.stamp, self._beaten)
-            elif met[1] != peer.stamp:
-                mine = (iso(self._started), self.me.life)
-                self.on_namesake(peer, mine > (peer.started, peer.life))
 
     def rank(self, queue: str) -> int | None:
         """Return how many live workers of a queue, in this namespace, have a lower id; None when

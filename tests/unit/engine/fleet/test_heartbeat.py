@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from worker.engine.fleet.heartbeat import LONG_RUNNING, Heartbeat
-from worker.engine.fleet.presence import Peer, WorkerInfo
+from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.in_flight import Running
 from worker.openiap.errors import AccessDenied, NotConnected, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
@@ -369,32 +369,6 @@ async def test_a_heartbeat_by_itself_changes_nothing_that_openiap_keeps_a_histor
     first, second, third = ({**one, "lastseen": ""} for one in store.beats[:3])
     assert first != second != third, "OpenIAP drops what changes lastseen alone"
     assert {**second, "beat": 0} == {**third, "beat": 0}, "and keeps a history of all else"
-
-
-async def test_a_last_heartbeat_of_an_earlier_life_ends_nobody_and_a_living_one_does(
-    clock: Clock,
-) -> None:
-    """A message of a killed process may have been held up on its way, and arrives after all."""
-    kept = heartbeat(Ticking(clock), interval=1000.0)
-    met: list[bool] = []
-    kept.on_namesake = lambda peer, yields: met.append(yields)
-    await kept._beat_once()
-
-    def look(seconds: float) -> None:
-        stamp = BEGIN + timedelta(seconds=seconds)
-        other = Peer("a", "host", 7, "1", ("q",), 0.0, frozenset(), stamp=stamp, life="other")
-        kept._look_for_namesake([other])
-
-    look(1)
-    look(1)
-    look(2)
-    assert met == [], "it wrote before this life did again"
-    clock.now += 10
-    await kept._beat_once()
-    look(2)
-    assert met == [], "that is what it wrote before"
-    look(3)
-    assert met == [True]
 
 
 @pytest.mark.parametrize("stamp", [None, "today"])
