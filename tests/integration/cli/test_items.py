@@ -118,7 +118,8 @@ def test_what_cannot_be_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "change", [("priority", "--to", "5"), ("move", "--to", "nowhere"), ("edit", "--patch", "{}")]
+    "change",
+    [("priority", "--to", "5"), ("move", "--to", "nowhere"), ("edit", "--patch", '{"a": 1}')],
 )
 def test_ids_of_nothing_are_said(signed: Cli, change: tuple[str, ...]) -> None:
     signed("queues", "create", "nowhere")  # or it is there already
