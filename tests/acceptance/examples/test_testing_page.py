@@ -8,7 +8,7 @@ from tests.pages import blocks_of
 
 
 def test_what_the_page_says_about_testing_runs(tmp_path: Path) -> None:
-    (block,) = blocks_of("testing", "python")
+    block, _ = blocks_of("testing", "python")
     (tmp_path / "test_page.py").write_text(block.text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--asyncio-mode=auto"],

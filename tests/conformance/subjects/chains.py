@@ -5,6 +5,7 @@ from typing import Any
 from tests.conformance.facts import SEEN, Table
 from tests.conformance.ground import Ground, some
 from worker.openiap.errors import OpenIAPError
+from worker.openiap.wire import openiap_pb2 as pb
 from worker.openiap.workitem import WorkitemFile, WorkItemQueue
 
 TABLE = Table("chains")
@@ -82,8 +83,9 @@ async def over_the_protocol(on: Ground) -> Any:
     source = await on.queue("Q", success_wiq=target.name)
     plain = await on.queue("PLAIN")
     for queue, own in ((source, ""), (plain, target.name)):
-        item = await on.push(queue, {}, success_wiq=own)
-        await on.update(item.id, "successful")
+        request = pb.PushWorkitemRequest(wiq=queue.name, payload="{}", success_wiq=own)
+        reply = await on.ask("pushworkitem", request, pb.PushWorkitemResponse)
+        await on.update(reply.workitem._id, "successful")
     return [len(await on.items(target)), len(await on.items(target, state="new"))]
 
 

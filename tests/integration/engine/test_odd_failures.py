@@ -51,7 +51,7 @@ async def test_an_error_in_the_results_own_code_is_written_back(client, start) -
     assert "no such thing" in done["errormessage"]
 
 
-@pytest.mark.parametrize("last", ["retry", "no object"])
+@pytest.mark.parametrize("last", ["retry", "no form"])
 async def test_the_source_of_an_error_is_of_the_attempt_of_its_message(
     client, start, last: str
 ) -> None:
@@ -63,7 +63,7 @@ async def test_the_source_of_an_error_is_of_the_attempt_of_its_message(
             raise ValueError("the first attempt's")
         if last == "retry":
             raise Retry("not yet", after=0.01)
-        return ["no", "object"]
+        return object()
 
     await create_queue(client, "q", maxretries=2)
     await start(work)

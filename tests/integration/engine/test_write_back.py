@@ -155,7 +155,7 @@ async def test_an_item_tells_how_long_the_server_took_for_its_outcome(
     await client.push_workitem("q", {})
     await until_finished(client, "q")
     await until_idle(daemon)
-    assert daemon._workers.consumers["q"]._turns._pace.write
+    assert daemon._workers.consumers["q"].turns._pace.write
 
 
 async def test_a_payload_that_no_link_carries_is_refused_before_it_is_sent(client) -> None:
