@@ -55,7 +55,6 @@ async def calls_into(client, start, *declarations: object) -> dict[str, int]:
         if event == "call":
             files[frame.f_code.co_filename] += 1
 
-    # Not cProfile: of coroutines that other threads wake, CPython 3.11's may never come back.
     sys.setprofile(count)
     try:
         for number in range(ITEMS):

@@ -10,7 +10,6 @@
 
 import asyncio
 import concurrent.futures
-import ctypes
 import inspect
 import threading
 from collections.abc import Callable, Coroutine
@@ -25,6 +24,7 @@ from worker.engine.execution.call import HandlerCall
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_raised
 from worker.engine.execution.stacks import UNKNOWN, stack_of_thread
+from worker.engine.execution.stopping import raise_in
 from worker.engine.faults import no_thread
 from worker.errors import TimeLimitExceeded, WorkerFault
 from worker.forks import Origin
@@ -247,8 +247,8 @@ class _ThreadAttempt(Attempt):
             thread = self._thread
             self._given_up = True
             stack = UNKNOWN if thread is None else stack_of_thread(thread.ident)
-            if thread is not None:
-                _raise_in(thread)
+            if thread is not None and thread.ident is not None:
+                raise_in(thread.ident, Abandoned)
         self._bridge.close()
         if reason == "timeout":
             fate = FATE if thread is not None else "no thread was free for it"
@@ -257,13 +257,6 @@ class _ThreadAttempt(Attempt):
             self.fail(asyncio.CancelledError())
         if thread is not None:
             self._abandon(thread)
-
-
-def _raise_in(thread: threading.Thread) -> None:
-    """Raise ``Abandoned`` in a thread at its next Python instruction, where CPython can."""
-    api = getattr(ctypes, "pythonapi", None)
-    if api is not None and thread.ident is not None:
-        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned))
 
 
 def _call_on_loop(

@@ -8,7 +8,6 @@
 
 import asyncio
 import concurrent.futures
-import ctypes
 import threading
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, Final, TypeVar
 from worker.durations import text as duration_text
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution.stacks import stack_of_thread
+from worker.engine.execution.stopping import raise_in, take_back
 from worker.errors import GivenBack, TimeLimitExceeded, WorkerError
 from worker.item.item import Item
 from worker.item.taken import Ending, Fate
@@ -76,10 +76,13 @@ class PulledBlock:
             self._in_thread = thread
 
     def leave(self) -> type[BaseException] | None:
-        """It is not stopped from now on; returns what it was stopped with, if it was."""
+        """It is not stopped from now on; returns what it was stopped with, if it was.
+
+        Called by the thread of the block.
+        """
         with self._mutex:
             if self._in_thread and self._stopped is not None:
-                _raise_in(self.wanted.thread, None)  # one that has not struck yet
+                take_back()  # one that has not struck yet
             self._in_thread = False
             return self._stopped
 
@@ -154,7 +157,7 @@ class PulledBlock:
         with self._mutex:
             if self._in_thread and self._stopped is None:
                 self._stopped = type("Stopped", (Stopped,), {})
-                _raise_in(self.wanted.thread, self._stopped)
+                raise_in(self.wanted.thread, self._stopped)
 
     def _end(self, ending: Ending) -> None:
         if not self._left.done():
@@ -163,12 +166,3 @@ class PulledBlock:
     def _tell(self, fate: Fate) -> None:
         if not self._fate.done():
             self._fate.set_result(fate)
-
-
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raise an error in a thread at its next instruction, where CPython can; None takes back one
-    that was not raised yet."""
-    api = getattr(ctypes, "pythonapi", None)
-    if api is not None:
-        given = None if error is None else ctypes.py_object(error)
-        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
