@@ -212,7 +212,7 @@ async def test_what_cannot_be_replayed_is_refused_by_name(
     assert "There is no item 000000000000000000000000, or this user has no rights" in nobody.stderr
     other = await run(local_openiap, folder, await local_openiap.push("elsewhere"))
     assert other.code == 2
-    assert "No handler for queue elsewhere; queues with one: asking, invoices, vo" in other.stderr
+    assert "No handler for queue elsewhere; queues with one: asking, invoices, long" in other.stderr
     missing = await command(local_openiap, folder, "replay", "x", "--handlers", "nowhere")
     assert missing.code == 2
     assert "Module nowhere does not import: ModuleNotFoundError: No module named" in missing.stderr
