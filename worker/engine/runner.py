@@ -254,8 +254,9 @@ class Runner:
         return payload, metadata
 
     def _is_expired(self, workitem: Workitem, metadata: Metadata | None) -> bool:
-        """Whether it was pushed for an earlier time; what a chain made of such an item was not."""
-        if metadata is None or metadata.expires is None:
+        """Whether it was pushed for an earlier time; what a chain made of such an item was not, and
+        one whose steps or sleeps are stored was begun in time."""
+        if metadata is None or metadata.expires is None or metadata.steps is not None:
             return False
         if origin_of(metadata.origin, workitem.id) is not None:
             return False
