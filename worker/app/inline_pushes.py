@@ -22,6 +22,7 @@ from worker.app.inline import run_inline
 from worker.app.options import Handler
 from worker.app.payload_types import kept_in_field
 from worker.app.signature import hints_of
+from worker.errors import HandlerError
 from worker.item.cancelled import Cancelling
 from worker.item.context import current_priority, in_namespace
 from worker.item.metadata import taken_out
@@ -62,6 +63,7 @@ class InlineSender:
 
         Raises:
             NoProducer: a queue whose handler is not known; nothing has run.
+            HandlerError: a parameter that nothing fits.
         """
         for push in pushes:
             if push.queue not in self._handlers:
@@ -88,6 +90,8 @@ class InlineSender:
                     push=push,
                     item_id=id,
                 )
+            except HandlerError:  # no worker would start with it; an item has no part in that
+                raise
             except ValidationError as error:
                 outcome = invalid_payload(error, handler=handler.name)
             except Exception as error:  # whatever a handler raises is its item's end

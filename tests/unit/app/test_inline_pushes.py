@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from worker import (
     BusinessError,
+    Client,
     ContractError,
     Item,
     ItemFailed,
@@ -19,6 +20,7 @@ from worker import (
     in_namespace,
     inline,
 )
+from worker.errors import HandlerError
 
 seen: list[Any] = []
 
@@ -88,6 +90,15 @@ async def test_an_item_is_what_its_push_said() -> None:
         assert result["context"] == [pushed.id, 1, {"order": "4711"}]
         assert result["after"] != pushed.id
         assert (await (await told.push({})).result())["item"][1:3] == ["", 5]
+
+
+@handler("asks")
+async def asks(payload: dict[str, Any], client: Client) -> None: ...
+
+
+async def test_a_handler_that_cannot_be_run_is_no_item_s_failure() -> None:
+    with inline(), pytest.raises(HandlerError, match="asks for a Client: run"):
+        await asks.push({})
 
 
 async def test_an_error_is_the_result_s() -> None:
