@@ -19,6 +19,7 @@ from worker.item.context import current_item
 from worker.item.files import Attachment
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item
+from worker.item.metadata import taken_out
 from worker.item.new_item import FollowUp, Push
 from worker.openiap.client import Client
 from worker.openiap.errors import FileTransferError
@@ -74,8 +75,14 @@ async def run_inline(
     resources: Mapping[Any, Any] | None = None,
     client: Client | None = None,
     via: Producer | None = None,
+    push: Push | None = None,
+    item_id: str = INLINE_ID,
 ) -> Any:
     """Run a handler once; see ``DeclaredHandler.run``.
+
+    Args:
+        push: what the item is of; its name, priority and metadata are the item's.
+        item_id: the item's.
 
     Raises:
         HandlerError: a parameter that nothing fits.
@@ -92,7 +99,7 @@ async def run_inline(
     chain = chain_of(handler, signature, lifespans=types)
     with tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp:
         store = _InlineStore()
-        item = _item(handler, payload, files or {}, Path(temp), store)
+        item = _item(handler, payload, files or {}, Path(temp), store, push, item_id)
         token = current_item.set(item)
         carries = current_producer.set(via or current_producer.get())
         try:
@@ -128,16 +135,23 @@ def _item(
     files: Mapping[str, str | Path],
     folder: Path,
     store: _InlineStore,
+    push: Push | None,
+    item_id: str,
 ) -> Item:
     given = [
-        WorkitemFile(safe_name(name), f"{INLINE_ID}-{number}", Path(path))
+        WorkitemFile(safe_name(name), f"{item_id}-{number}", Path(path))
         for number, (name, path) in enumerate(files.items(), 1)
     ]
-    workitem = Workitem(id=INLINE_ID, payload=payload, wiq=handler.options.queue, files=given)
+    workitem = Workitem(id=item_id, payload=payload, wiq=handler.options.queue, files=given)
+    metadata = None
+    if push is not None:
+        workitem.name, workitem.priority = push.name, push.priority
+        metadata = taken_out(push.payload)[1]
     return Item(
         workitem,
         files=_LocalFiles(folder),
-        log=Log("info").bind(item=INLINE_ID, queue=workitem.wiq),
+        log=Log("info").bind(item=item_id, queue=workitem.wiq),
         started=datetime.now(UTC),
+        metadata=metadata,
         store=store,
     )

@@ -22,8 +22,9 @@ from worker.app.inline import run_inline
 from worker.app.options import Handler
 from worker.app.payload_types import kept_in_field
 from worker.app.signature import hints_of
+from worker.errors import HandlerError
 from worker.item.cancelled import Cancelling
-from worker.item.context import in_namespace
+from worker.item.context import current_priority, in_namespace
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sent
 from worker.item.outcome import Outcome, failure, invalid_payload, success, with_facts
@@ -51,6 +52,7 @@ class InlineSender:
         self._client = client
         self._resources = resources
         self._ended: dict[str, JsonObject] = {}
+        self._begun = 0
 
     def know(self, handler: Handler[..., Any]) -> None:
         """Learn of a handler that is pushed to."""
@@ -61,6 +63,7 @@ class InlineSender:
 
         Raises:
             NoProducer: a queue whose handler is not known; nothing has run.
+            HandlerError: a parameter that nothing fits.
         """
         for push in pushes:
             if push.queue not in self._handlers:
@@ -73,6 +76,9 @@ class InlineSender:
     async def _run(self, push: Push, handler: Handler[..., Any]) -> Sent:
         payload, metadata = taken_out(push.payload)
         began = time.monotonic()
+        self._begun += 1
+        id = f"inline-{self._begun}"
+        around = current_priority.set(None)  # of who pushes, not of whom it is pushed to
         with in_namespace(metadata.namespace):
             try:
                 result = await run_inline(
@@ -81,14 +87,19 @@ class InlineSender:
                     files={Path(path).name: path for path in push.files},
                     client=self._client,
                     resources=self._resources,
+                    push=push,
+                    item_id=id,
                 )
+            except HandlerError:  # no worker would start with it; an item has no part in that
+                raise
             except ValidationError as error:
                 outcome = invalid_payload(error, handler=handler.name)
             except Exception as error:  # whatever a handler raises is its item's end
                 outcome = _failed(handler, error, time.monotonic() - began)
             else:
                 outcome = _successful(handler, payload, result)
-        id = f"inline-{len(self._ended) + 1}"
+            finally:
+                current_priority.reset(around)
         self._ended[id] = {
             "_id": id,
             "wiq": push.queue,

@@ -38,7 +38,7 @@ from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.stored_files import StoredFiles
 from worker.engine.stored_steps import StoredSteps
 from worker.engine.worker_services import HandlerInputs, WorkerServices
-from worker.errors import BusinessError
+from worker.errors import BusinessError, TimeLimitExceeded
 from worker.item.cancelled import CODE, cancelled_because
 from worker.item.context import current_namespace, current_worker
 from worker.item.in_memory_store import InMemoryStore
@@ -254,8 +254,9 @@ class Runner:
         return payload, metadata
 
     def _is_expired(self, workitem: Workitem, metadata: Metadata | None) -> bool:
-        """Whether it was pushed for an earlier time; what a chain made of such an item was not."""
-        if metadata is None or metadata.expires is None:
+        """Whether it was pushed for an earlier time; what a chain made of such an item was not, and
+        one whose steps or sleeps are stored was begun in time."""
+        if metadata is None or metadata.expires is None or metadata.steps is not None:
             return False
         if origin_of(metadata.origin, workitem.id) is not None:
             return False
@@ -361,6 +362,8 @@ class Runner:
             self._drop_attachments(call.item)
             if running.cancelled:
                 cancelled = BusinessError(running.cancelled, code=CODE)
+                if isinstance(error, TimeLimitExceeded):  # it was ended as at its limit: before it
+                    error.args = (f"asked to end{', and given up' if error.stack else ''}",)
                 cancelled.__cause__ = error
                 return self._failures.outcome(running, cancelled)
             return await self._failures.weighed(running, error, files)

@@ -53,5 +53,12 @@ def cancelled_because(errormessage: object, errorsource: object, retries: int) -
     return reason if code == CODE and text_of(errorsource) == _source(retries) else ""
 
 
+def is_cancelled(document: Mapping[str, Any]) -> bool:
+    """Whether an item has failed because it was cancelled while it waited."""
+    retries = number(document.get("retries"))
+    source, message = document.get("errorsource"), document.get("errormessage")
+    return document.get("state") == FAILED and bool(cancelled_because(message, source, retries))
+
+
 def _source(retries: int) -> str:
     return f"cancelled: attempt {retries + 1}"

@@ -10,12 +10,15 @@ it again.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.errors import ApplicationError, BusinessError
 from worker.item.error_text import attribute_of
 from worker.item.masking import masked, shortened
+from worker.item.secret_names import is_secret_name
+from worker.item.value_text import STARS
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject
 
@@ -23,7 +26,7 @@ MAX_DATA: Final = 4_000
 """Characters."""
 _LINE: Final = re.compile(
     r"(?:worker .*?, )?attempt \d+, [^ ,]+ s"
-    r"(?:, raised (?P<raised>\w+))?(?:, code (?P<code>\S*[^\s,]))?(?:, data (?P<data>\{.*\})$)?"
+    r"(?:, raised (?P<raised>\w+))?(?:, code (?P<code>.+?))?(?:, data (?P<data>\{.*\}))?$"
 )
 
 
@@ -33,10 +36,12 @@ class FailureFacts:
 
     Attributes:
         raised: the name of its class, where that is one of the handler's own; or "".
+        code: its code, or "".
         data: as ``BusinessError(data=…)`` was given it; None for none, or too much.
     """
 
     raised: str = ""
+    code: str = ""
     data: JsonObject | None = None
 
 
@@ -52,10 +57,22 @@ def facts_line(error: BaseException, *, worker: str, attempt: int, seconds: floa
         facts.append(f"code {code}")
     if isinstance(data, dict) and data:
         try:
-            facts.append(f"data {shortened(json_text(data), MAX_DATA)}")
+            facts.append(f"data {shortened(json_text(_without_secrets(data)), MAX_DATA)}")
         except (TypeError, ValueError, RecursionError):
             facts.append(f"data {shortened(repr(data), MAX_DATA)}")
     return masked(", ".join(facts))
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return data whose secrets, by the names of their members, are stars that JSON can have."""
+    if isinstance(value, Mapping):
+        return {
+            name: STARS if isinstance(name, str) and is_secret_name(name) else _without_secrets(one)
+            for name, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_secrets(one) for one in value]
+    return value
 
 
 def facts_of(source: Any) -> FailureFacts:
@@ -70,4 +87,6 @@ def facts_of(source: Any) -> FailureFacts:
             data = json.loads(found["data"])
         except ValueError:
             data = None
-    return FailureFacts(found["raised"] or "", data if isinstance(data, dict) else None)
+    return FailureFacts(
+        found["raised"] or "", found["code"] or "", data if isinstance(data, dict) else None
+    )

@@ -37,6 +37,8 @@ class ItemFailed(WorkerError):
         self.errortype = str(document.get("errortype") or "application")
         self.code, self.message = coded(text)
         facts = facts_of(document.get("errorsource"))
+        if not self.code and facts.code and text.startswith(f"[{facts.code}] "):  # with spaces
+            self.code, self.message = facts.code, text.removeprefix(f"[{facts.code}] ")
         self.data: JsonObject | None = facts.data
         self.raised = facts.raised
         super().__init__(f"item {self.item_id} of {self.queue} failed: {text}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from worker.item.cancelled import FIELDS, Cancelling, cancelling
+from worker.item.cancelled import FIELDS, Cancelling, cancelling, is_cancelled
 from worker.item.metadata import KEY
 from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
@@ -186,11 +186,22 @@ class ClientSender:
             ItemNotFound: there is none, or no rights.
             OpenIAPError: the server refuses it.
         """
-        document = await self.look(item_id)
-        found, fields = cancelling(document, reason)
-        if fields:
-            await tried(lambda: self.client.update_workitem({"_id": item_id, **fields}))
-        return found
+        sent = False
+
+        async def once() -> Cancelling:
+            # Looked at before each update: while the link was away it may have been worked, and
+            # what has succeeded is not made to fail.
+            nonlocal sent
+            document = await self.look(item_id)
+            found, fields = cancelling(document, reason)
+            if fields:
+                sent = True
+                await self.client.update_workitem({"_id": item_id, **fields})
+            elif sent and is_cancelled(document):
+                return "cancelled"  # by the update whose answer was lost
+            return found
+
+        return await tried(once)
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:

@@ -108,6 +108,7 @@ async def test_a_handler_whose_item_is_cancelled_is_asked_to_end(
         with pytest.raises(ItemFailed, match="stop it") as failed:
             await pushed.result("1m")
         assert failed.value.code == "CANCELLED"
+        assert "timeout" not in failed.value.message  # there is none
 
 
 async def test_what_a_cancelled_handler_still_returns_counts(client, settings, start) -> None:

@@ -8,16 +8,19 @@ from pydantic import BaseModel
 
 from worker import (
     BusinessError,
+    Client,
     ContractError,
     Item,
     ItemFailed,
     NoProducer,
     Skip,
+    at_priority,
     context,
     handler,
     in_namespace,
     inline,
 )
+from worker.errors import HandlerError
 
 seen: list[Any] = []
 
@@ -67,6 +70,35 @@ async def test_a_push_runs_its_handler_and_what_follows_from_it(tmp_path: Path) 
         assert await scanned.result() == 4
     with pytest.raises(NoProducer):
         await book.push({"number": "7"})
+
+
+@handler("told")
+async def told(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    after = await letter.push({"to": "b"})
+    return {
+        "item": [item.id, item.name, item.priority, dict(item.headers)],
+        "context": [context.item_id(), context.priority(), dict(context.headers())],
+        "after": after.id,
+    }
+
+
+async def test_an_item_is_what_its_push_said() -> None:
+    with inline(), at_priority(5):
+        pushed = await told.push({}, name="N", priority=1, headers={"order": "4711"})
+        result = await pushed.result()
+        assert result["item"] == [pushed.id, "N", 1, {"order": "4711"}]
+        assert result["context"] == [pushed.id, 1, {"order": "4711"}]
+        assert result["after"] != pushed.id
+        assert (await (await told.push({})).result())["item"][1:3] == ["", 5]
+
+
+@handler("asks")
+async def asks(payload: dict[str, Any], client: Client) -> None: ...
+
+
+async def test_a_handler_that_cannot_be_run_is_no_item_s_failure() -> None:
+    with inline(), pytest.raises(HandlerError, match="asks for a Client: run"):
+        await asks.push({})
 
 
 async def test_an_error_is_the_result_s() -> None:

@@ -14,6 +14,7 @@ from worker.app.payload import reader_of
 from worker.item.metadata import KEY, Metadata, after_success, taken_out
 from worker.item.origin import mark_for
 from worker.item.push import PushOptions
+from worker.item.steps import Steps
 from worker.openiap.workitem import Workitem
 from worker.testing.dry_run import DryRunSetup, Rehearsed, dry_run
 from worker.testing.offline_client import offline_client
@@ -41,6 +42,11 @@ async def test_an_item_that_is_popped_too_late_fails_and_its_handler_is_not_call
     # A copy in the queue for what failed is there to be worked.
     copied = Metadata(expires=now - 1, origin=mark_for(Origin("0", "elsewhere", 1)))
     assert (await ran(who, tmp_path / "c", copied)).called
+    # One that slept over it was begun in time: the rest of its work is not left undone.
+    steps = Steps("1")
+    steps.begin("cool down", datetime.now(UTC))
+    begun = Metadata(expires=now - 1, steps=steps.content)
+    assert (await ran(who, tmp_path / "d", begun)).called
 
 
 def test_a_push_says_until_when_it_is_worth_its_work() -> None:

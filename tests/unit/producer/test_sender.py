@@ -274,3 +274,44 @@ def test_a_watch_that_missed_an_end_is_begun_anew_by_the_next_that_waits() -> No
         assert server.unwatched == ["w0", "w1"], "the last one to wait ends it"
 
     in_virtual_time(wait())
+
+
+class Cut:
+    """A server whose link goes at the first update, which arrived or not; ``then`` happens."""
+
+    def __init__(self, error: OpenIAPError, then: dict[str, Any] | None = None) -> None:
+        self.capabilities = Capabilities("scripted")
+        self.document: dict[str, Any] = {"_id": "1", "wiq": "q", "state": "new", "retries": 0}
+        self.errors = [error]
+        self.then = then or {}
+
+    async def query(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [dict(self.document)]
+
+    async def update_workitem(self, fields: dict[str, Any]) -> None:
+        if not self.errors:
+            self.document |= fields
+            return
+        error = self.errors.pop()
+        if error.maybe_done:
+            self.document |= fields
+        self.document |= self.then
+        raise error
+
+
+def cancelled(server: Cut) -> str:
+    sender = ClientSender(cast(Client, server))
+    return in_virtual_time(sender.cancel("1", "gone"))
+
+
+def test_an_item_that_succeeds_while_the_link_is_away_is_not_cancelled_after_that() -> None:
+    server = Cut(NotConnected("away"), then={"state": "successful"})
+    assert cancelled(server) == "ended"
+    assert server.document["state"] == "successful"
+
+
+def test_a_cancellation_whose_answer_was_lost_is_one() -> None:
+    assert cancelled(Cut(RequestTimeout("lost"))) == "cancelled"
+    again = Cut(NotConnected("away"))
+    assert (cancelled(again), again.document["state"]) == ("cancelled", "failed")
+    assert cancelled(again) == "ended"
