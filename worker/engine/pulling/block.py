@@ -82,11 +82,15 @@ class PulledBlock:
 
         Called by the thread of the block.
         """
-        with self._mutex:
-            if self._in_thread and self._stopped is not None:
-                take_back()  # one that has not struck yet
-            self._in_thread = False
-            return self._stopped
+        try:
+            with self._mutex:
+                stoppable, self._in_thread = self._in_thread, False
+                if stoppable and self._stopped is not None:
+                    take_back()  # one that has not struck yet
+        except Stopped as struck:  # while this waited for the mutex: it ends with the block
+            if type(struck) is not self._stopped:
+                raise
+        return self._stopped
 
     def over_there(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         """Run a coroutine on the engine's loop.
