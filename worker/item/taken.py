@@ -109,6 +109,7 @@ class Taken:
         self._block: Final = block
         self._ending: Ending | None = None
         self._over = False
+        self._begun = False
         item = self._item = block.item
         self.id: str = item.id
         self.name: str = item.name
@@ -248,7 +249,7 @@ class Taken:
 
     def give_up_soon(self) -> None:
         """The loop that gave it was left; what becomes of it is not waited for."""
-        if not self._over:
+        if not self._begun and not self._over:
             self._end(self._ending or left_early())
 
     def _decide(self, ending: Ending) -> None:
@@ -268,8 +269,11 @@ class Taken:
         return Ending(error=error)
 
     def _begin(self, *, thread: bool) -> None:
-        if self._over or self._before:
+        if self._begun:
             raise Undecided(f"the block of item {self.id} was begun before")
+        if self._over:
+            raise Undecided(f"item {self.id} is settled: the loop that gave it has gone on")
+        self._begun = True
         current: CurrentItem = self
         self._before = [(current_item, current_item.set(current))]
         namespace = self._item.metadata.namespace if self._item.has_metadata else ""
@@ -326,16 +330,18 @@ class TakenItem(Taken):
             except TimeoutError:
                 self._item.stop()
                 error = self._block.too_long().with_traceback(frames)
-        await self.settle(error)
+        await self._settled(self._ending_of(error), error)
         return isinstance(error, WORDS)
 
-    async def settle(self, error: BaseException | None = None) -> None:
-        """End it as a block that was left with this error; the loop that gave it calls this."""
-        await self._settled(self._ending_of(error), error)
+    async def settle(self) -> None:
+        """The loop that gave it goes on; an item with a block of its own ends with that."""
+        if not self._begun:
+            await self._settled(self._ending_of(None))
 
     async def give_up(self) -> None:
-        """End it as one whose loop was left."""
-        await self._settled(self._ending or left_early())
+        """The loop that gave it was left; an item with a block of its own ends with that."""
+        if not self._begun:
+            await self._settled(self._ending or left_early())
 
     async def _settled(self, ending: Ending, error: BaseException | None = None) -> None:
         if self._over:

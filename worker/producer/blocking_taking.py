@@ -96,16 +96,18 @@ class BlockingTakenItem(Taken):
         self._close()
         if stopped is not None and isinstance(error, stopped):
             error = self._block.too_long().with_traceback(frames)
-        self.settle(error)
+        self._settled(self._ending_of(error), error)
         return isinstance(error, WORDS)
 
-    def settle(self, error: BaseException | None = None) -> None:
-        """End it as a block that was left with this error; the loop that gave it calls this."""
-        self._settled(self._ending_of(error), error)
+    def settle(self) -> None:
+        """The loop that gave it goes on; an item with a block of its own ends with that."""
+        if not self._begun:
+            self._settled(self._ending_of(None))
 
     def give_up(self) -> None:
-        """End it as one whose loop was left."""
-        self._settled(self._ending or left_early())
+        """The loop that gave it was left; an item with a block of its own ends with that."""
+        if not self._begun:
+            self._settled(self._ending or left_early())
 
     def _settled(self, ending: Ending, error: BaseException | None = None) -> None:
         if self._over:

@@ -48,7 +48,7 @@ class Wanted:
     Attributes:
         wait: seconds; 0 looks once, None waits for ever.
         timeout: seconds that its block may take; None for any time.
-        thread: where its block runs.
+        thread: of who waits.
     """
 
     queue: str

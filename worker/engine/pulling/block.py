@@ -55,6 +55,7 @@ class PulledBlock:
         self._fate: concurrent.futures.Future[Fate] = concurrent.futures.Future()
         self._over = False
         self._mutex = threading.Lock()
+        self._thread = wanted.thread
         self._in_thread = False
         self._stopped: type[Stopped] | None = None
 
@@ -73,6 +74,7 @@ class PulledBlock:
         """The block begins; one that is begun past its time is not stopped, and given up."""
         with self._mutex:
             self.entered = True
+            self._thread = threading.get_ident()  # not always that of who waited
             self._in_thread = thread
 
     def leave(self) -> type[BaseException] | None:
@@ -80,11 +82,15 @@ class PulledBlock:
 
         Called by the thread of the block.
         """
-        with self._mutex:
-            if self._in_thread and self._stopped is not None:
-                take_back()  # one that has not struck yet
-            self._in_thread = False
-            return self._stopped
+        try:
+            with self._mutex:
+                stoppable, self._in_thread = self._in_thread, False
+                if stoppable and self._stopped is not None:
+                    take_back()  # one that has not struck yet
+        except Stopped as struck:  # while this waited for the mutex: it ends with the block
+            if type(struck) is not self._stopped:
+                raise
+        return self._stopped
 
     def over_there(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         """Run a coroutine on the engine's loop.
@@ -145,7 +151,7 @@ class PulledBlock:
         if await self._ended_within(GRACE):
             return self._left.result()
         error = self.too_long()
-        error.stack = stack_of_thread(self.wanted.thread)
+        error.stack = stack_of_thread(self._thread)
         raise error
 
     async def _ended_within(self, limit: float | None) -> bool:
@@ -157,7 +163,7 @@ class PulledBlock:
         with self._mutex:
             if self._in_thread and self._stopped is None:
                 self._stopped = type("Stopped", (Stopped,), {})
-                raise_in(self.wanted.thread, self._stopped)
+                raise_in(self._thread, self._stopped)
 
     def _end(self, ending: Ending) -> None:
         if not self._left.done():

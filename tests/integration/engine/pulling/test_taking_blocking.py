@@ -1,6 +1,7 @@
 """Blocking code takes items with the same promises, and is stopped in its own thread."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import pytest
 from tests.integration.engine.conftest import DEADLINE, create_queue
 from tests.integration.engine.pulling.conftest import QUEUE, both_clients
 from worker import BusinessError, NoItem, context, sync
+from worker.engine.execution.stopping import raise_in
+from worker.engine.pulling.block import PulledBlock
 from worker.item.taken import LEFT_EARLY
 from worker.settings import Settings
 
@@ -122,6 +125,29 @@ async def test_a_block_that_ends_as_its_time_is_up_is_never_struck_later(
     for one in await stored():
         ended = (one["state"], one["retries"])
         assert ended in [("successful", 0), ("new", 1)]
+
+
+async def test_a_block_that_is_struck_while_it_is_left_ends_all_the_same(
+    program, push, stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strikes(thread: int, error: type[BaseException]) -> None:
+        """The engine holds the block's mutex here: let the block wait for it, and then strike."""
+        late.set()
+        leaving = 0
+        while leaving < 3:
+            leaving += sys._current_frames()[thread].f_code is PulledBlock.leave.__code__
+            time.sleep(0.01)
+        raise_in(thread, error)
+
+    def work(openiap: sync.OpenIAP) -> str:
+        with openiap.take(QUEUE, timeout=0.1) as item:
+            late.wait(DEADLINE)
+        return item.state
+
+    late = threading.Event()
+    monkeypatch.setattr("worker.engine.pulling.block.raise_in", strikes)
+    await push({"n": 1}, retrydelay=600)
+    assert await program(work) == "successful"
 
 
 async def test_an_inner_block_goes_back_when_the_time_of_the_outer_one_is_up(
