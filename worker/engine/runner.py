@@ -254,8 +254,9 @@ class Runner:
         return payload, metadata
 
     def _is_expired(self, workitem: Workitem, metadata: Metadata | None) -> bool:
-        """Whether it was pushed for an earlier time; what a chain made of such an item was not."""
-        if metadata is None or metadata.expires is None:
+        """Whether it was pushed for an earlier time; what a chain made of such an item was not, and
+        what has steps or sleeps was begun in time."""
+        if metadata is None or metadata.expires is None or metadata.steps is not None:
             return False
         if origin_of(metadata.origin, workitem.id) is not None:
             return False
@@ -346,6 +347,8 @@ class Runner:
             if running.interrupted:
                 _forget_cancellations(running.task)
             self._drop_attachments(call.item)
+            if running.cancelled:
+                return self._failures.outcome(running, BusinessError(running.cancelled, code=CODE))
             return sleeping(asleep.until)
         except asyncio.CancelledError as error:
             if running.interrupted:
