@@ -15,6 +15,7 @@ from tests.integration.engine.conftest import create_queue, until_finished, unti
 from worker import Backoff, BusinessError, Item, handler
 from worker.errors import TimeLimitExceeded
 from worker.item.metadata import KEY, taken_out
+from worker.item.steps import FIELD
 from worker.management import Items
 from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
@@ -380,4 +381,5 @@ async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, client_n
         await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
     done = await until_one(client, {"_id": pushed.id, "state": "successful"})
     assert result(done) == {"a": 1, "first": "1"}
+    assert FIELD not in done
     assert runs == ["first", "run", "second", "run", "run"]
