@@ -347,6 +347,8 @@ class Runner:
             if running.interrupted:
                 _forget_cancellations(running.task)
             self._drop_attachments(call.item)
+            if running.cancelled:
+                return self._failures.outcome(running, BusinessError(running.cancelled, code=CODE))
             return sleeping(asleep.until)
         except asyncio.CancelledError as error:
             if running.interrupted:

@@ -14,7 +14,7 @@ import inspect
 import json
 import random
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar, TypeVarTuple, Unpack, overload
 
@@ -40,6 +40,7 @@ from worker.item.steps import (
 )
 from worker.item.type_form import TypeForm
 from worker.openiap.large import LARGE, apart, is_large
+from worker.openiap.threads import DaemonThreads
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -192,7 +193,7 @@ class LongWork:
             kept = self.steps.result(name)
             if kept is not None:
                 stored = kept.text
-            elif self._asleep is not None:
+            elif self._asleep is not None and not current_step.get():
                 raise Asleep(self._asleep)
             else:
                 result = await self._run(name, call, policy, limit)
@@ -234,6 +235,8 @@ class LongWork:
             ValueError: a moment without a time zone.
             StepError, LostItem: as for ``sleep``.
         """
+        if not isinstance(moment, datetime):
+            raise StepError(f"sleep_until({moment!r}): no moment; allowed: an aware datetime")
         if moment.tzinfo is None:
             raise ValueError(f"sleep_until({moment!r}): the moment has no time zone")
         await self._sleep(name, "until", lambda _: moment.astimezone(UTC))
@@ -247,15 +250,27 @@ class LongWork:
             StepError: it was called otherwise before.
         """
         key_of(name)
+        if not callable(function):
+            if inspect.iscoroutine(function):
+                function.close()
+            raise StepError(
+                f"Step {name!r} is given a {function.__class__.__name__}, which is no function;"
+                f" give the function and then its arguments: item.step({name!r}, fetch, 1)"
+            )
         if self._calls is None:
             self._calls = {}
-        call = self._calls.setdefault(name, StepCall(function, args))
+        around = current_step.get()
+        call = self._calls.setdefault(name, StepCall(function, args, around))
         if not call.is_call_of(function, args):
             raise StepError(
                 f"Step {name!r} is used for two calls: {call}, and"
                 f" {shown_call(function, args)}; give each its own name, like"
                 f' f"{name} {{number}}"'
             )
+        while around and around != name and (outer := self._calls.get(around)) is not None:
+            around = outer.around
+        if around == name:
+            raise StepError(f"Step {name!r} calls itself; it would wait for its own result")
         return call
 
     async def _run(
@@ -281,7 +296,7 @@ class LongWork:
             async with asyncio.timeout(limit) as bound:
                 if is_async(call.function):
                     return await call.function(*call.args)
-                thread = asyncio.to_thread(call.function, *call.args)
+                thread = _in_thread(call.function, call.args)
                 result, call.cancelled = await _to_the_end(thread, bound)
                 return await result if inspect.isawaitable(result) else result
         except TimeoutError:
@@ -348,6 +363,23 @@ def refuse_inside(what: str) -> None:
             f"{what} inside of step {step!r} would be lost when the item is worked again; call it"
             " outside of steps"
         )
+
+
+async def _in_thread(function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    """Call a function in a thread of its own: one that is stuck takes none of the loop's threads,
+    which the worker needs, and does not keep the process from ending."""
+    threads, context = DaemonThreads("step"), copy_context()
+
+    def call() -> T:
+        try:
+            return context.run(function, *args)
+        except StopIteration as error:  # no future takes it: it would be waited for without end
+            raise RuntimeError("the step raised StopIteration") from error
+
+    try:
+        return await threads.run(call)
+    finally:
+        threads.close()
 
 
 async def _to_the_end(

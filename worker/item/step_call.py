@@ -17,15 +17,19 @@ class StepCall:
     """How a step was called in this run.
 
     Attributes:
+        around: the step that it is called inside of; "" for none.
         lock: held while it runs.
         cancelled: it was to end while its thread ran; it does once the result is stored.
     """
 
-    __slots__ = ("args", "cancelled", "function", "lock")
+    __slots__ = ("args", "around", "cancelled", "function", "lock")
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], around: str = ""
+    ) -> None:
         self.function = function
         self.args = args
+        self.around = around
         self.lock = asyncio.Lock()
         self.cancelled: asyncio.CancelledError | None = None
 
@@ -68,7 +72,8 @@ def _parts(function: Callable[..., Any]) -> object:
         return function
     cells = getattr(function, "__closure__", None) or ()
     inside = tuple(cell.cell_contents for cell in cells if not _is_empty(cell))
-    return (code, inside, getattr(function, "__defaults__", None))
+    defaults = (getattr(function, name, None) for name in ("__defaults__", "__kwdefaults__"))
+    return (code, inside, *defaults)
 
 
 def _is_empty(cell: Any) -> bool:

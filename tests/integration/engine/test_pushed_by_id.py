@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -109,6 +110,32 @@ async def test_a_handler_whose_item_is_cancelled_is_asked_to_end(
             await pushed.result("1m")
         assert failed.value.code == "CANCELLED"
         assert "timeout" not in failed.value.message  # there is none
+
+
+async def test_a_cancelled_item_whose_handler_lets_it_sleep_is_cancelled(
+    client, settings, start
+) -> None:
+    ends = asyncio.Event()
+
+    @handler("naps")
+    async def naps(payload: dict[str, Any], item: Item) -> None:
+        try:
+            await item.sleep("7d")
+        finally:
+            ends.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    await create_queue(client, "naps")
+    await start(naps, heartbeat_interval=0.2, dead_after=2)
+    async with connect(settings):
+        pushed = await naps.push({})
+        async with asyncio.timeout(60):
+            await ends.wait()
+        assert await pushed.cancel("stop it") == "stopping"
+        with pytest.raises(ItemFailed, match="stop it") as failed:
+            await pushed.result("20s")
+    assert failed.value.code == "CANCELLED"
 
 
 async def test_what_a_cancelled_handler_still_returns_counts(client, settings, start) -> None:

@@ -10,9 +10,11 @@ import pytest
 from tests.integration.engine.conftest import CLIENTS, create_queue, until_finished, until_one
 from worker import Item, handler
 from worker.item.metadata import KEY
+from worker.item.push import pushes_to
 from worker.management import Items
 from worker.management.items.types import ItemGetPayload
 from worker.openiap.workitem import NEW
+from worker.producer.sender import ClientSender
 from worker.testing import LocalOpenIAP
 
 
@@ -135,6 +137,47 @@ async def test_a_sleep_beside_a_step_waits_for_the_step(client, start) -> None:
     assert sorted(steps["waits"]) == ["1h #1", "2h #1"]
     left = datetime.fromisoformat(asleep["nextrun"]) - datetime.now(UTC)
     assert timedelta(minutes=59) < left < timedelta(hours=1)
+
+
+async def test_a_sleep_beside_a_step_leaves_the_steps_inside_of_it_whole(client, start) -> None:
+    runs: list[str] = []
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        async def outer() -> str:
+            runs.append("outer")
+            while item.asleep is None:
+                await asyncio.sleep(0.01)
+            return await item.step("inner", lambda: "in") + "side"
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(item.step("outer", outer))
+            group.create_task(item.sleep("1h"))
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    query = {"_id": pushed.id, "state": NEW, "openiap_worker_waits": {"$exists": True}}
+    done = (await until_one(client, query))["payload"][KEY]["steps"]["done"]
+    assert runs == ["outer"]
+    assert {name: one["json"] for name, one in done.items()} == {
+        "inner": '"in"',
+        "outer": '"inside"',
+    }
+
+
+async def test_an_item_that_was_begun_in_time_does_not_expire_in_its_sleep(client, start) -> None:
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        await item.sleep("6s")
+        return {"done": True}
+
+    await create_queue(client, "q")
+    await start(work)
+    (push,) = pushes_to("q", [{}], {"expires": "4s"})
+    await ClientSender(client).send([push])
+    (done,) = await until_finished(client, "q")
+    assert (done["state"], done.get("errormessage") or "") == ("successful", "")
 
 
 @pytest.mark.parametrize("name", CLIENTS)

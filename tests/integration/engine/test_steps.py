@@ -1,6 +1,8 @@
 """Steps: a result that is stored is never made again, and comes back as what it was."""
 
 import asyncio
+import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,7 +13,9 @@ from pydantic import BaseModel
 from tests.integration.engine import process_steps
 from tests.integration.engine.conftest import create_queue, until_finished, until_one
 from worker import Backoff, BusinessError, Item, handler
+from worker.errors import TimeLimitExceeded
 from worker.item.metadata import KEY, taken_out
+from worker.item.steps import FIELD
 from worker.management import Items
 from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
@@ -262,6 +266,33 @@ async def test_a_name_used_for_two_calls_ends_the_item_with_both(client, start) 
     assert "charge(2)" in done["errormessage"]
 
 
+async def test_threads_that_were_abandoned_take_none_from_steps_and_worker(client, start) -> None:
+    go = threading.Event()
+
+    async def stuck(item: Item, number: int) -> None:
+        with pytest.raises(TimeLimitExceeded):
+            await item.step(f"stuck {number}", go.wait, timeout="20ms")
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        await asyncio.gather(*(stuck(item, number) for number in range(40)))
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(time.monotonic)
+            return {"r": await item.step("quick", lambda: 3)}
+
+    await create_queue(client, "q", maxretries=1)
+    await client.push_workitem("q", {})
+    try:
+        await start(work)
+        (done,) = await until_finished(client, "q")
+        left = [one for one in threading.enumerate() if one.name.startswith("step-")]
+    finally:
+        go.set()
+    assert (done["state"], result(done)) == ("successful", {"r": 3})
+    assert len(left) == 40
+    assert all(one.daemon for one in left)
+
+
 async def test_what_a_step_did_survives_a_link_that_drops_before_it_is_stored(
     client, settings, start, server
 ) -> None:
@@ -350,4 +381,5 @@ async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, client_n
         await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
     done = await until_one(client, {"_id": pushed.id, "state": "successful"})
     assert result(done) == {"a": 1, "first": "1"}
+    assert FIELD not in done
     assert runs == ["first", "run", "second", "run", "run"]

@@ -1,5 +1,6 @@
 """Stored steps as data: bounded, exact, bound to their item, unharmed by what others put there."""
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
@@ -170,6 +171,15 @@ def test_calls_are_compared_by_what_they_do() -> None:
     assert StepCall(partial(max, 1), ()).is_call_of(partial(max, 1), ())
     assert not StepCall(partial(max, 1), ()).is_call_of(partial(max, 2), ())
 
+    def named(n: int) -> Callable[[], int]:
+        def with_it(*, m: int = n) -> int:
+            return m
+
+        return with_it
+
+    assert StepCall(named(1), ()).is_call_of(named(1), ())
+    assert not StepCall(named(1), ()).is_call_of(named(2), ())
+
 
 def test_the_type_of_a_result_is_what_its_function_says() -> None:
     class Sender:
@@ -228,3 +238,36 @@ def test_steps_that_were_moved_apart_come_together_with_those_since() -> None:
     found = Steps("id", together("id", stored, before))
     assert [(one.name, one.number) for one in found.steps()] == [("a", 1), ("b", 2), ("c", 3)]
     assert not Steps("copy", together("copy", marker, None)).steps()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda item: item.step("me", partial(calls_itself, item)), "calls itself"),
+        (lambda item: item.step("x", fetched(1)), "a coroutine, which is no function"),
+        (lambda item: item.step("x", next, iter(())), "StopIteration"),
+        (lambda item: item.sleep_until("2027-01-01"), "allowed: an aware datetime"),
+    ],
+    ids=["inside itself", "coroutine", "StopIteration", "text"],
+)
+async def test_what_cannot_be_is_one_clear_error(call, says: str) -> None:
+    item = Item(
+        Workitem(id="a" * 24, wiq="q"),
+        files=SpooledFiles.__new__(SpooledFiles),
+        log=Log("error"),
+        started=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+    async with asyncio.timeout(10):
+        with pytest.raises((StepError, RuntimeError), match=says):
+            await call(item)
+
+
+async def fetched(number: int) -> int:
+    return number
+
+
+async def calls_itself(item: Item) -> None:
+    async def between() -> None:
+        await item.step("me", partial(calls_itself, item))
+
+    await item.step("between", between)

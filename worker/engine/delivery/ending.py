@@ -140,6 +140,8 @@ def ending_of(
     unset: JsonObject = {"nextrun": ""}
     if state == SUCCESSFUL:
         unset |= dict.fromkeys(ERROR, "")
+        if FAILED in rules.chained:  # where a dead letter was made of it, its steps were moved here
+            unset[FIELD] = ""
     if decided:
         _mark(fields, workitem, outcome)
         fields[CLOSING] = closing(retries, run.lastrun, run.by, state)
