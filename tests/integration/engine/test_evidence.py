@@ -29,7 +29,7 @@ async def test_the_source_says_who_when_and_with_what(client, start) -> None:
     (done,) = await until_finished(client, "q")
     first = done["errorsource"].splitlines()[0]
     assert first.startswith("worker w-1, attempt 1, ")
-    assert first.endswith(' s, code AMOUNT, data {"expected":5,"password":***}')
+    assert first.endswith(' s, code AMOUNT, data {"expected":5,"password":"***"}')
 
 
 async def test_evidence_holds_lines_variables_and_environment_without_secrets(
