@@ -7,7 +7,6 @@ credentials, settings file, default. Settings are read from the environment in t
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import pairwise
@@ -29,34 +28,21 @@ from pydantic import (
 from worker.durations import ALLOWED as ALLOWED_DURATIONS
 from worker.durations import seconds
 from worker.errors import SettingsError
+from worker.setting_sources import (
+    DEFAULT_FILE,
+    MOST_SHOWN,
+    from_credentials,
+    from_file,
+    from_openiap_names,
+    from_prefixed,
+)
 
-PREFIX: Final = "OPENIAP_WORKER_"
 SECRETS: Final = frozenset({"password", "jwt"})
-DEFAULT_FILE: Final = Path("config/worker.toml")
 NAMESPACE: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 PROTOCOL_PATH: Final = "/ws/v2"
-CREDENTIALS: Final[Mapping[str, str]] = {"password": "openiap-password", "jwt": "openiap-jwt"}
-"""The files in systemd's credentials directory that are read."""
-MOST_BYTES: Final = 1024 * 1024
-"""Of a settings file; a device would never end."""
-MOST_SHOWN: Final = 200
-"""Characters of a wrong value."""
 PATHS: Final = frozenset({"state_dir", "ca_file", "handlers"})
 """Settings that may be in the bytes of a file system, which need not be text."""
 SCHEMES: Final = ("ws", "wss", "grpc", "http", "https")
-
-# OpenIAP's own environment names, first set wins (client.md, Environment; agent.md, The run).
-OPENIAP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "url": ("apiurl", "grpcapiurl", "OPENIAP_URL", "OPENIAP_APIURL", "wsapiurl"),
-    "username": ("OPENIAP_USERNAME",),
-    "password": ("OPENIAP_PASSWORD",),
-    "jwt": ("OPENIAP_JWT", "jwt"),
-    "wiq": ("wiq", "SF_AMQPQUEUE"),
-    "queue": ("queue",),
-    "metric_url": ("OTEL_METRIC_URL",),
-    "log_url": ("OTEL_LOG_URL",),
-    "trace_url": ("OTEL_TRACE_URL",),
-}
 
 
 def _has_place(url: str) -> bool:
@@ -260,13 +246,13 @@ def load(
             values[name] = value
             sources[name] = source
 
-    for name, value in _from_file(file).items():
+    for name, value in from_file(file).items():
         take({name: value}, str(file or DEFAULT_FILE))
-    for name, (path, text) in _from_credentials(env).items():
+    for name, (path, text) in from_credentials(env).items():
         take({name: text}, path)
-    for name, (variable, text) in _from_openiap_names(env).items():
+    for name, (variable, text) in from_openiap_names(env).items():
         take({name: text}, f"environment {variable}")
-    for name, (variable, text) in _from_prefixed(env).items():
+    for name, (variable, text) in from_prefixed(env).items():
         take({name: text}, f"environment {variable}")
     take({k: v for k, v in (overrides or {}).items() if v is not None}, "command line")
     if env.get("SF_VMID") and "once" not in values:
@@ -299,73 +285,6 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _from_file(file: Path | None) -> dict[str, Any]:
-    path = file or DEFAULT_FILE
-    try:
-        with path.open("rb") as source:
-            data = source.read(MOST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if file is None:
-            return {}
-        raise SettingsError(f"settings file {_shown(path)}: {error.strerror}.") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"settings file {_shown(path)}: {reason}.") from error
-    if len(data) > MOST_BYTES:
-        raise SettingsError(f"settings file {path} is larger than {MOST_BYTES:,} bytes.")
-    try:
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except RecursionError as error:
-        raise SettingsError(f"settings file {path} is not TOML: nested too deeply.") from error
-    except ValueError as error:  # TOML, UTF-8, or a number of too many digits
-        raise SettingsError(f"settings file {path} is not TOML: {error}.") from error
-
-
-def _from_credentials(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the secrets that systemd was told to load (systemd.exec(5), LoadCredential): files
-    that this service alone may read, while what it starts inherits the environment."""
-    folder = env.get("CREDENTIALS_DIRECTORY")
-    found: dict[str, tuple[str, str]] = {}
-    for name, file in CREDENTIALS.items() if folder else ():
-        path = Path(folder or "") / file
-        try:
-            text = path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise SettingsError(f"credential {path}: {reason}.") from error
-        found[name] = (str(path), text)
-    return found
-
-
-def _shown(path: Path) -> str:
-    text = str(path)
-    text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
-
-
-def _from_openiap_names(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    for name, variables in OPENIAP_NAMES.items():
-        for variable in variables:
-            if env.get(variable):
-                found[name] = (variable, env[variable])
-                break
-    if "username" in found and "password" in found:
-        found.pop("jwt", None)  # the pair wins over the token, as in OpenIAP's own clients
-    return found
-
-
-def _from_prefixed(env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    upper = {k.upper(): k for k in env}  # Windows hands names over in capitals
-    return {
-        name[len(PREFIX) :].lower(): (variable, env[variable])
-        for name, variable in upper.items()
-        if name.startswith(PREFIX)
-    }
 
 
 def _split_credentials(values: dict[str, Any], sources: dict[str, str]) -> None:

@@ -6,9 +6,9 @@ It is ``worker.producer.sync``, and what takes items is handed to it here.
 from typing import Any
 
 from worker.engine.pulling.pulls import EnginePulls
+from worker.producer.blocking_pushed import BlockingPushed as Pushed
 from worker.producer.blocking_taking import BlockingTakenItem as TakenItem
 from worker.producer.producer import Checks
-from worker.producer.sync import BlockingPushed as Pushed
 from worker.producer.sync import Closed
 from worker.producer.sync import OpenIAP as WithoutItems
 from worker.settings import Settings

@@ -15,7 +15,8 @@ from typing import Any
 from worker.localserver.storage import json_text
 from worker.localserver.storage.item_table import item_of
 from worker.management.errors import AppError
-from worker.management.items.service import INDEXES, Items
+from worker.management.items.indexes import INDEXES
+from worker.management.items.service import Items
 from worker.management.items.types import (
     ItemFilter,
     ItemsGetGroupsPayload,

@@ -26,6 +26,7 @@ GROUND = [
     "package_path",
     "runloop",
     "service",
+    "setting_sources",
     "settings",
     "standard_streams",
     "unseen",

@@ -8,7 +8,6 @@ who this worker is.
 import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from worker.app.events import Events
 from worker.app.lifespan import Lifespans
 from worker.app.listener import told_of
 from worker.app.options import Handler
-from worker.engine.breakers.breakers import Breakers
 from worker.engine.breakers.fleet import breakers_for
 from worker.engine.cancellations import Cancellations
 from worker.engine.checkpoints import Checkpoints
@@ -29,13 +27,13 @@ from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.writeback import WriteBack
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.leadership import idle_after
-from worker.engine.fleet.mailbox import Mailbox
 from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
 from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
+from worker.engine.lease import lease_of
 from worker.engine.links import links_for
 from worker.engine.listening import Listening, check_queues
 from worker.engine.maintenance.housekeeping import housekeeping
@@ -43,6 +41,7 @@ from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.maintenance.worked_queues import OwnQueues
 from worker.engine.operators import mailbox_for, reporter_for
 from worker.engine.outbox.state_dir import StateDirectory
+from worker.engine.parts import Parts
 from worker.engine.pauses import Pauses
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.queues import Queues, acl_over
@@ -59,40 +58,9 @@ from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Producer
 from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
-from worker.service import Service
 from worker.settings import Settings
 from worker.state.state import State
 from worker.telemetry.telemetry import Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts that need to know who the worker is.
-
-    Attributes:
-        scaling: answers autoscalers where there is a health port.
-        scheduler: None without schedules.
-        mailbox: None where nobody steers it.
-    """
-
-    pool: Pool
-    client: Client
-    queues: Queues
-    registration: Registration
-    inputs: HandlerInputs
-    listening: Listening
-    services: WorkerServices
-    heartbeat: Heartbeat
-    shortages: Shortages
-    pauses: Pauses
-    breakers: Breakers
-    recovery: Recovery
-    rescuer: Rescuer
-    scheduler: Scheduler | None
-    housekeeping: tuple[Service, ...]
-    scaling: ScaleEndpoint
-    shutdown: Shutdown
-    mailbox: Mailbox | None
 
 
 class Assembly:
@@ -424,15 +392,3 @@ class Assembly:
     def _registered(self, queues: Queues) -> None:
         self.workers.note_facts(queues)
         self.workers.wake_all()
-
-
-def lease_of(settings: Settings) -> float:
-    """Return the seconds from a pop for which nobody else can have taken the item over.
-
-    Others take it once this worker was silent for ``dead_after``, or once the item is older than
-    ``unclaimed_after``; a late writer looks well before that, whatever ``lease`` says.
-    """
-    bounds = [settings.lease, settings.dead_after / 2]
-    if settings.unclaimed_after:
-        bounds.append(settings.unclaimed_after / 2)
-    return min(bounds)

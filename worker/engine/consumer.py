@@ -20,6 +20,7 @@ from typing import Final
 
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
+from worker.engine.pop_trouble import trouble_of
 from worker.engine.poppers import Poppers
 from worker.engine.queue_end import CLOCKS, PATIENCE, QueueEnd
 from worker.engine.runner import Runner
@@ -27,14 +28,7 @@ from worker.engine.turns import Turns
 from worker.engine.wakeup import Wakeup
 from worker.engine.worker_services import WorkerServices
 from worker.openiap.client import Client
-from worker.openiap.errors import (
-    Disconnected,
-    NotConnected,
-    OpenIAPError,
-    QueueNotFound,
-    RequestTimeout,
-    RightsMissing,
-)
+from worker.openiap.errors import NotConnected, OpenIAPError
 from worker.openiap.workitem import Workitem
 from worker.uptime import uptime
 
@@ -361,28 +355,15 @@ class Consumer:
         if isinstance(error, NotConnected):
             await asyncio.sleep(0.05)  # until the pool has noticed, too
             return wait
-        if isinstance(error, Disconnected | RequestTimeout):
-            # The server may have popped an item for us all the same; the rescuer finds it.
+        trouble = trouble_of(error, self.queue)
+        if trouble.lost:
             self._counts.lost_pop(self.queue)
-        if isinstance(error, QueueNotFound):
-            self._log.once_a_while(
-                f"queue-{self.queue}",
-                f"Queue {self.queue} does not exist, or this user has no rights on it;"
-                f" create it with: openiap-worker queues create {self.queue}",
-            )
-            if self._once:
-                self.end.come()
-        elif isinstance(error, RightsMissing):
-            self._log.once_a_while(
-                f"queue-{self.queue}",
-                f"Queue {self.queue}: this user may not take its items ({error.text}); it needs the"
-                " rights read, update and invoke on the queue and on its items. See:"
-                " openiap-worker doctor",
-            )
+        if trouble.lasting:
+            self._log.once_a_while(f"queue-{self.queue}", trouble.text)
             if self._once:
                 self.end.come()
         else:
-            self._log.warn(f"cannot pop: {error}", queue=self.queue)
+            self._log.warn(trouble.text, queue=self.queue)
         await self._pause(wait * self._chance.uniform(0.5, 1.0))
         return min(TROUBLE_MAX, wait * 2)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from worker.app.events import Event
 from worker.app.options import Handler
-from worker.engine.assembly import Assembly, Parts
+from worker.engine.assembly import Assembly
 from worker.engine.fleet.own_name import NameTaken
 from worker.engine.fleet.presence import Peer
 from worker.engine.listening import Listening
@@ -20,6 +20,7 @@ from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.outbox.learnt_rate import LearntRate
 from worker.engine.outbox.state_dir import open_state, taken
+from worker.engine.parts import Parts
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals

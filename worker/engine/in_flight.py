@@ -103,6 +103,11 @@ class Running:
             self.interrupted = True
             self.task.cancel()
 
+    def forget_cancellations(self) -> None:
+        """The interrupt was meant for the handler alone; the delivery after it goes on."""
+        while self.task is not None and self.task.cancelling():
+            self.task.uncancel()
+
 
 class DurationEstimate:
     """How long a handler takes, learnt while it works: a running mean and deviation in seconds."""

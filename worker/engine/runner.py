@@ -1,80 +1,57 @@
 """The runner: works one popped item from pop to accepted outcome.
 
 1. The pop is on disk before anything else.
-2. Admit: the payload is validated, and a handler with keys or rates has a gate that says whether
-   the item may run now. Who is refused goes straight to 5; the handler is not called.
+2. Admit: whether the handler is called now, and with what (``intake.py``). Who is refused goes
+   straight to 5.
 3. Prepare: the item that the handler is given is made.
 4. Run: the handler runs under its limits; whatever it does becomes an outcome.
 5. The outcome is completed (``completer.py``), and the gate is told that the item's turn is over.
 
-An item whose handler needs a system that is away is handed back (``breakers/``). One that was in
-flight when workers died may have to wait until it can run apart from others
-(``isolation.py``), before anything of it is touched. One that the worker could not serve is handed
-back (``faults.py``), and its queue rests until it can (``shortages.py``).
+One that the worker could not serve is handed back (``faults.py``), and its queue rests until it can
+(``shortages.py``).
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
-
 from worker.app.middleware_chain import MiddlewareChain, chain_of
-from worker.app.payload import missing_file
 from worker.app.registry import Registered
-from worker.engine.concurrency.gate import Admission, Gate
+from worker.engine.concurrency.gate import Gate
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution import Executor, HandlerCall
 from worker.engine.execution.evidence import AttemptFacts, EvidenceLog, with_evidence
 from worker.engine.failures import Failures
 from worker.engine.in_flight import DurationEstimate, Running
-from worker.engine.isolation import Isolation
+from worker.engine.intake import STOPPED, Intake, Refused
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.stored_files import StoredFiles
-from worker.engine.stored_steps import StoredSteps
 from worker.engine.worker_services import HandlerInputs, WorkerServices
 from worker.errors import BusinessError, TimeLimitExceeded
-from worker.item.cancelled import CODE, cancelled_because
-from worker.item.context import current_namespace, current_worker
+from worker.item.cancelled import CODE
+from worker.item.context import current_worker
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item, ItemStore
 from worker.item.long_work import Asleep
-from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
-from worker.item.origin import origin_of
+from worker.item.metadata import Metadata, after_success, joined
 from worker.item.outcome import (
     UNCHANGED,
     Outcome,
-    invalid_payload,
     released,
     sleeping,
     success,
     with_attempt,
 )
-from worker.openiap.large import LARGE, apart, is_large
-from worker.openiap.workitem import Workitem
+from worker.openiap.large import apart, is_large
 from worker.standard_streams import mend_standard_streams
 from worker.telemetry.printed import rest_of
-from worker.telemetry.spans import attempt_span
 from worker.uptime import uptime
 
 T = TypeVar("T")
-
-STOPPED: Final = "worker stopped"
-EXPIRED: Final = "EXPIRED"
-"""The code of an item that was popped too late; see ``PushOptions.expires``."""
-
-
-class _Refused(Exception):
-    """The handler is not called; the item ends, or waits, with this outcome."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.message)
-        self.outcome = outcome
 
 
 class Runner:
@@ -112,14 +89,12 @@ class Runner:
         )
         self._worker_id = services.worker_id
         self._stored = StoredFiles(services.pool)
-        self._stored_steps = StoredSteps(services.pool)
-        self._now = services.now
         self._completer = services.completer
         self._outbox = services.completer.outbox
         self._spool = services.completer.spool
         self._log = services.log
         self._events = item_events_of(self._options, services.events)
-        self._isolation = services.isolation
+        self._intake = Intake(registered, gate=gate, services=services)
         self._shortages = services.shortages
         self._breakers = services.breakers
         self._closed = services.closed
@@ -144,16 +119,10 @@ class Runner:
         files = SpooledFiles(self._spool, workitem, self._stored.fetch, self._stored.size)
         try:
             try:
-                if self._isolation is not None:
-                    await self._set_apart(self._isolation, running)
-                payload, metadata = await self._validate(running)
-                if self.gate is not None:
-                    await self._admit(self.gate, running, payload)
-                if self._breakers is not None and (shut := await self._breakers.admit(running)):
-                    raise _Refused(shut)
+                payload, metadata = await self._intake.admit(running)
                 call = self._prepare(running, payload, metadata, files)
                 outcome = await self._run(running, call, files)
-            except _Refused as refused:
+            except Refused as refused:
                 outcome = refused.outcome
             except Exception as error:  # a payload model's own code may raise anything
                 outcome = self._failures.outcome(running, error)
@@ -175,12 +144,7 @@ class Runner:
                 await self.gate.left(running.admission, outcome, delivered)
             return delivered
         finally:
-            if self.gate is not None and running.admission is not None:
-                self.gate.forget(running.admission)
-            if self._isolation is not None:
-                self._isolation.left(running)
-            if self._breakers is not None:
-                self._breakers.left(running)
+            self._intake.left(running)
             files.discard_inputs()
 
     async def hand_back(self, running: Running) -> Delivered:
@@ -189,116 +153,6 @@ class Runner:
             await self._outbox.popped(running.workitem, running.popped_at)
         why = self._closed(running.workitem.wiq) or STOPPED
         return await self._completer.complete(running, released(why), self._events)
-
-    # Admit.
-
-    async def _set_apart(self, isolation: Isolation, running: Running) -> None:
-        """Wait until an item that may kill this process can hurt nobody else.
-
-        Raises:
-            _Refused: it has to wait elsewhere, or the worker stops meanwhile.
-        """
-        waits = await self._asked(running, isolation.admit(running))
-        if waits is not None:
-            raise _Refused(Outcome("released", None, waits.why, waits=waits))
-
-    async def _validate(self, running: Running) -> tuple[Any, Metadata | None]:
-        """Return the payload as the handler wants it, and what the worker kept beside it.
-
-        Raises:
-            _Refused: a file or a step is missing, or the payload does not fit.
-        """
-        workitem, name = running.workitem, self._name
-        if workitem.payload is None:
-            workitem.payload = {}
-        running.large = workitem.size > LARGE
-        metadata = None
-        if KEY in workitem.payload:
-            workitem.payload, metadata = taken_out(workitem.payload)
-            workitem.text = ""
-            if metadata.steps is not None:
-                steps = await self._stored_steps.of(workitem.id, metadata.steps)
-                if isinstance(steps, Outcome):
-                    raise _Refused(steps)
-                metadata.steps = steps
-            if metadata.namespace:
-                current_namespace.set(metadata.namespace)
-        running.span = attempt_span(
-            workitem,
-            None if metadata is None else metadata.trace,
-            handler=name,
-            worker=self._worker_id,
-        )
-        cancelled = cancelled_because(workitem.errormessage, workitem.errorsource, workitem.retries)
-        if cancelled:  # while it ran, before it was handed back
-            running.failed_as = CODE
-            raise _Refused(Outcome("business", None, f"[{CODE}] {cancelled}"))
-        if self._is_expired(workitem, metadata):
-            running.failed_as = EXPIRED
-            raise _Refused(Outcome("business", None, f"[{EXPIRED}] nobody worked it in time"))
-        if self._options.files:
-            lacking = missing_file(self._options.files, [f.filename for f in workitem.files])
-            if lacking:
-                running.failed_as = "MissingFile"
-                raise _Refused(Outcome("business", None, f"Item of {name} has no file {lacking}"))
-        if running.large and self._options.execution == "process" and self.gate is None:
-            return None, metadata  # the child validates it, within the handler's limits
-        signature = self._registered.signature
-        payload, refused = await apart(
-            running.large or signature.winding, self._read, workitem, running.large
-        )
-        if refused is not None:
-            running.failed_as = "InvalidPayload"
-            self._log.verbose(refused.message, item=workitem.id, queue=workitem.wiq)
-            raise _Refused(refused)
-        return payload, metadata
-
-    def _is_expired(self, workitem: Workitem, metadata: Metadata | None) -> bool:
-        """Whether it was pushed for an earlier time; what a chain made of such an item was not, and
-        one whose steps or sleeps are stored was begun in time."""
-        if metadata is None or metadata.expires is None or metadata.steps is not None:
-            return False
-        if origin_of(metadata.origin, workitem.id) is not None:
-            return False
-        return self._now().timestamp() >= metadata.expires
-
-    def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
-        """Return what the handler is given, or the outcome of a payload that does not fit."""
-        signature, payload = self._registered.signature, workitem.payload or {}
-        try:
-            return signature.payload_for(payload, large=large, text=workitem.text), None
-        except ValidationError as error:
-            return None, invalid_payload(error, handler=self._name)
-
-    async def _admit(self, gate: Gate, running: Running, payload: Any) -> None:
-        """Ask the gate.
-
-        Raises:
-            _Refused: the item may not run now, or the worker stops meanwhile.
-        """
-        running.admission = Admission()
-        refused = await self._asked(
-            running, gate.admit(running.admission, running.workitem, payload, running.interrupt)
-        )
-        if refused is not None:
-            raise _Refused(refused)
-
-    async def _asked(self, running: Running, answer: Awaitable[T]) -> T:
-        """Return the word of who admits items.
-
-        Raises:
-            _Refused: the worker stops meanwhile.
-        """
-        running.stage = "admitting"
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if not running.interrupted:
-                raise
-            _forget_cancellations(running.task)
-            raise _Refused(released(STOPPED)) from None
-        finally:
-            running.stage = "preparing"
 
     # Prepare.
 
@@ -345,14 +199,14 @@ class Runner:
                 result = await self._run_in_chain(self._chain, call)
         except Asleep as asleep:
             if running.interrupted:
-                _forget_cancellations(running.task)
+                running.forget_cancellations()
             self._drop_attachments(call.item)
             if running.cancelled:
                 return self._failures.outcome(running, BusinessError(running.cancelled, code=CODE))
             return sleeping(asleep.until)
         except asyncio.CancelledError as error:
             if running.interrupted:
-                _forget_cancellations(running.task)
+                running.forget_cancellations()
                 self._drop_attachments(call.item)
                 return released(STOPPED)
             if running.task is not None and running.task.cancelling():
@@ -439,9 +293,3 @@ class Runner:
             payload = item.payload if outcome.payload is None else outcome.payload
             return replace(outcome, payload=after_success(payload, item.metadata, item.trace))
         return replace(outcome, payload=joined(item.payload, item.metadata))
-
-
-def _forget_cancellations(task: "asyncio.Task[Delivered] | None") -> None:
-    """The interrupt was meant for the handler alone; the delivery after it goes on."""
-    while task is not None and task.cancelling():
-        task.uncancel()

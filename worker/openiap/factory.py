@@ -9,7 +9,8 @@ from worker.errors import SettingsError
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkTimes
 from worker.openiap.types import ConnectionOptions
-from worker.settings import MOST_SHOWN, Settings
+from worker.setting_sources import MOST_SHOWN
+from worker.settings import Settings
 
 NO_URL = (
     "No URL of OpenIAP: set apiurl or OPENIAP_WORKER_URL in the environment, url in"

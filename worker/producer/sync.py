@@ -17,11 +17,10 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Self, TypeVar, Unpack, overload
 
 from worker.durations import Duration
-from worker.errors import CodedError, WorkerError
-from worker.item.cancelled import Cancelling
+from worker.errors import WorkerError
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.new_item import Sent
@@ -31,11 +30,12 @@ from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.workitem import JsonObject
 from worker.producer.blocking_client import BlockingClient, off_the_loop
+from worker.producer.blocking_pushed import BlockingPushed
 from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
 from worker.producer.blocking_taking import BlockingItems, BlockingTaking
 from worker.producer.connect import connect as connect_async
 from worker.producer.producer import Checks, Producer, whole
-from worker.producer.pushed import Progress, Pushed
+from worker.producer.pushed import Pushed
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Pulls, wanted
 from worker.producer.topics import Message
 from worker.settings import Settings
@@ -51,50 +51,6 @@ NOT_CONNECTED: Final = "not connected: use `with sync.connect() as openiap:`"
 
 class Closed(WorkerError):
     """The blocking client is not connected, or no more."""
-
-
-class BlockingPushed(Generic[T]):
-    """A handle on a pushed item; ``result`` blocks.
-
-    Attributes:
-        id, queue: of the item.
-        existing, updated: as for ``worker.Pushed``.
-    """
-
-    def __init__(self, pushed: Pushed[T], openiap: "OpenIAP") -> None:
-        self.id = pushed.id
-        self.queue = pushed.queue
-        self.existing = pushed.existing
-        self.updated = pushed.updated
-        self._pushed = pushed
-        self._openiap = openiap
-
-    def __repr__(self) -> str:
-        return f"Pushed({self.id!r}, queue={self.queue!r})"
-
-    def result(
-        self, timeout: Duration | None = None, *, raises: Sequence[type[CodedError]] = ()
-    ) -> T:
-        """Wait for the outcome and return what the handler returned; see ``worker.Pushed``.
-
-        Raises:
-            ItemFailed: the item has failed for good.
-            CodedError: one of ``raises``.
-            ResultTimeout: it has not ended in time.
-        """
-        return self._openiap.wait(self._pushed.result(timeout, raises=raises))
-
-    def state(self) -> str:
-        """Return the item's state now; see ``worker.Pushed``."""
-        return self._openiap.wait(self._pushed.state())
-
-    def progress(self) -> Progress | None:
-        """Return how far it is, where its handler tells that."""
-        return self._openiap.wait(self._pushed.progress())
-
-    def cancel(self, reason: str = "") -> Cancelling:
-        """Cancel the item; see ``worker.Pushed``."""
-        return self._openiap.wait(self._pushed.cancel(reason))
 
 
 class OpenIAP:

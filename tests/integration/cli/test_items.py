@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.commands import Cli, answer
-from worker.management.items.service import INDEXES
+from worker.management.items.indexes import INDEXES
 
 
 def failed_items(signed: Cli, tmp_path: Path, queue: str, count: int) -> None:

@@ -13,7 +13,8 @@ from worker.cli.app import COMMANDS
 from worker.cli.scaler.external import PARAMETERS
 from worker.cli.shared.errors import USAGE_ERROR
 from worker.engine.shutdown import HAND_BACK_TIMEOUT
-from worker.settings import CREDENTIALS, Settings, load
+from worker.setting_sources import CREDENTIALS
+from worker.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "config/kubernetes"

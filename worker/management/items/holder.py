@@ -1,10 +1,14 @@
-"""Who has an item, or had it last: what its document tells, and whom to ask. Pure."""
+"""Who has an item, or had it last: what its document tells, and what its worker's own."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from worker.engine.delivery.fence import CLOSING, WORKER
-from worker.openiap.fields import number, text_of
+from worker.management.items.shown import shown_text
+from worker.management.items.store import ItemStore
+from worker.management.items.types import ItemWorker
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.fields import id_of, number, text_of
 from worker.openiap.workitem import PROCESSING, JsonObject
 
 SAID_BY: Final = "worker "
@@ -27,3 +31,19 @@ def named_worker(document: Mapping[str, Any]) -> str:
         return found
     first = text_of(document.get("errorsource")).partition("\n")[0]
     return first[len(SAID_BY) :].partition(",")[0] if first.startswith(SAID_BY) else ""
+
+
+async def worker_of(store: ItemStore, document: JsonObject) -> ItemWorker | None:
+    """Return who works an item, or ended its last attempt; None where nothing tells."""
+    name, host = shown_text(named_worker(document)), ""
+    try:
+        claim, found = claim_of(document), None
+        if claim is not None:
+            found = await store.get_worker({"items": {"$elemMatch": claim}})
+            name = id_of(found) if found else name
+        if name and not found:
+            found = await store.get_worker({"_id": name})
+        host = text_of(found.get("host")) if found else ""
+    except OpenIAPError:
+        pass  # who may not read them is told of the item all the same
+    return ItemWorker(name=shown_text(name), host=shown_text(host)) if name else None

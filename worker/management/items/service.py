@@ -1,20 +1,13 @@
 """Items for operators: looked at, counted, grouped by error, and changed one by one or by many."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
 from worker.item.history import USUAL
-from worker.item.metadata import KEY, ORIGIN
-from worker.item.new_item import PARENT, PARENT_FIELD
-from worker.management.errors import (
-    ForbiddenError,
-    said_by_openiap,
-)
-from worker.management.items.actions import (
-    attempts_left,
-)
+from worker.management.errors import said_by_openiap
+from worker.management.items.actions import attempts_left
 from worker.management.items.batch import Batch, OnProgress, nobody
 from worker.management.items.creation import Creation, made
 from worker.management.items.errors import (
@@ -24,12 +17,12 @@ from worker.management.items.errors import (
 )
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
-from worker.management.items.holder import claim_of, named_worker
+from worker.management.items.holder import worker_of
+from worker.management.items.indexes import make_indexes
 from worker.management.items.links import children_of
 from worker.management.items.lists import ItemLists, grouped
 from worker.management.items.plan import Plan
 from worker.management.items.putting_back import put_back
-from worker.management.items.shown import shown_text
 from worker.management.items.store import ItemStore
 from worker.management.items.timeline import ItemHistoryResponse, timeline_of
 from worker.management.items.types import (
@@ -53,7 +46,6 @@ from worker.management.items.types import (
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
     ItemsWatchPayload,
-    ItemWorker,
     detail_of,
     item_of,
 )
@@ -68,35 +60,13 @@ from worker.management.items.types_of_changes import (
 from worker.management.items.watching import changes
 from worker.management.paging import PaginatedResponse
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, ItemNotFound, OpenIAPError, QueueNotFound
-from worker.openiap.fields import id_of, objects_of, text_of
+from worker.openiap.errors import AccessDenied, ItemNotFound, QueueNotFound
+from worker.openiap.fields import objects_of, text_of
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
 
 SAMPLE: Final = 5
 OVER: Final = timedelta(seconds=1)
-INDEXES: Final[Mapping[str, JsonObject]] = {
-    "openiap_worker_queue_changed": {"wiq": 1, "state": 1, "_modified": -1, "_id": -1},
-    "openiap_worker_queue_walked": {"wiq": 1, "state": 1, "_id": 1},
-    "openiap_worker_queue_created": {"wiq": 1, "_created": -1, "_id": -1},
-    "openiap_worker_walked": {"state": 1, "_id": 1},
-    "openiap_worker_created": {"_created": -1, "_id": -1},
-    "openiap_worker_copies": {f"payload.{KEY}.{ORIGIN}.id": 1},
-    "openiap_worker_older_copies": {f"payload.{KEY}.{ORIGIN}.before.id": 1},
-    "openiap_worker_follow_ups": {PARENT_FIELD: 1},
-    "openiap_worker_pushed_follow_ups": {f"payload.{KEY}.{PARENT}": 1},
-}
-"""Those that make lists, counts, groups and looking for what came of an item cost the same of a
-million items as of a thousand."""
-SPARSE: Final = frozenset(
-    {
-        "openiap_worker_copies",
-        "openiap_worker_older_copies",
-        "openiap_worker_follow_ups",
-        "openiap_worker_pushed_follow_ups",
-    }
-)
-"""Those that have no entry for the many items without such a field."""
 
 
 class Items:
@@ -136,7 +106,7 @@ class Items:
                 sizes = await self._store.get_sizes([id for id in ids if id])
             except AccessDenied:
                 sizes = {}
-            worker = await self._worker_of(document)
+            worker = await worker_of(self._store, document)
             children, more = await children_of(self._store, payload.id)
         detail = detail_of(document, sizes, worker)
         return detail.model_copy(update={"children": children, "more_children": more})
@@ -390,19 +360,7 @@ class Items:
         Raises:
             ForbiddenError: this user may not; the message says which they are.
         """
-        missing = list(INDEXES)
-        try:
-            there = {str(one.get("name")) for one in await self._store.get_indexes()}
-            missing = [name for name in INDEXES if name not in there]
-            for name in missing:
-                await self._store.create_index(INDEXES[name], name, sparse=name in SPARSE)
-        except AccessDenied as error:
-            wanted = "; ".join(f"{name}: {INDEXES[name]}" for name in missing)
-            raise ForbiddenError(
-                f"This user may not make indexes of workitems. An administrator can: {wanted}.",
-                {"indexes": {name: INDEXES[name] for name in missing}},
-            ) from error
-        return missing
+        return await make_indexes(self._store)
 
     async def _run(self, payload: BatchPayload, on_progress: OnProgress) -> BatchResponse:
         return await (await self.plan_batch(payload, on_progress)).run()
@@ -428,18 +386,3 @@ class Items:
         if found is None:
             raise ItemNotFoundError(id)
         return found
-
-    async def _worker_of(self, document: JsonObject) -> ItemWorker | None:
-        """Return who works an item, or ended its last attempt; None where nothing tells."""
-        name, host = shown_text(named_worker(document)), ""
-        try:
-            claim, found = claim_of(document), None
-            if claim is not None:
-                found = await self._store.get_worker({"items": {"$elemMatch": claim}})
-                name = id_of(found) if found else name
-            if name and not found:
-                found = await self._store.get_worker({"_id": name})
-            host = text_of(found.get("host")) if found else ""
-        except OpenIAPError:
-            pass  # who may not read them is told of the item all the same
-        return ItemWorker(name=shown_text(name), host=shown_text(host)) if name else None

@@ -17,18 +17,13 @@ from worker import (
     ApplicationError,
     BusinessError,
     NoItem,
-    NoProducer,
     Retry,
     Skip,
     connect,
     context,
     handler,
 )
-from worker.errors import WorkerError
-from worker.item.taken import LEFT_EARLY, Undecided
-from worker.openiap.errors import QueueNotFound
-from worker.producer.connect import connect as without_engine
-from worker.producer.taking import wanted
+from worker.item.taken import Undecided
 
 
 class Order(BaseModel):
@@ -248,183 +243,12 @@ async def test_a_cancelled_block_gives_its_item_back_and_costs_no_attempt(
     assert (found["state"], found["retries"]) == ("new", 0)
 
 
-@both_clients
-async def test_a_wait_that_is_cancelled_loses_no_item(producer, push, stored) -> None:
-    """Whenever the cancellation comes: before, while, and after the item does."""
-    await push()
-    for pause in (0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.05, 0.1):
-
-        async def works() -> None:
-            async with producer.take(QUEUE):
-                pass
-
-        task = asyncio.create_task(works())
-        await asyncio.sleep(0)
-        await push({"pause": pause})
-        await asyncio.sleep(pause)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(DEADLINE):
-        async for item in producer.items(QUEUE, wait=1):
-            item.result = {"worked": True}
-    found = await stored()
-    assert {(one["state"], one["retries"]) for one in found} == {("successful", 0)}
-    assert len(found) == 8
-
-
-async def test_an_item_that_comes_as_its_wait_is_over_goes_back(producer, push, stored) -> None:
-    await push({"n": 1}, {"n": 2})
-    asked = wanted(QUEUE, None, None)
-    async with asyncio.timeout(DEADLINE):
-        block = await asyncio.wrap_future(producer.pulls.ask(asked))
-        producer.pulls.forget(asked)
-        async with producer.take(QUEUE) as item:  # it holds neither item nor slot
-            assert item.id != block.item.id or item.attempt == 1
-        while [one["state"] for one in await stored()].count("processing"):
-            await asyncio.sleep(0.02)
-    assert [one["retries"] for one in await stored()] == [0, 0]
-
-
-@both_clients
-async def test_a_loop_takes_one_after_another_until_the_queue_is_empty(
-    producer, push, stored
-) -> None:
-    await push(*({"n": n} for n in range(5)))
-    seen = []
-    async with asyncio.timeout(DEADLINE):
-        async for item in producer.items(QUEUE):
-            seen.append(item.payload["n"])
-            if item.payload["n"] == 1:
-                item.fail(BusinessError("one"))
-            if item.payload["n"] == 2:
-                async with item:
-                    raise BusinessError("two")
-            item.result = {"done": True}
-    assert sorted(seen) == [0, 1, 2, 3, 4]
-    states = [(one["state"], one.get("errormessage") or "") for one in await stored()]
-    done, ended = ("successful", ""), ["one", "two"]
-    assert states == [done, ("failed", ended[0]), ("failed", ended[1]), done, done]
-
-
-@pytest.mark.parametrize("how", ["break", "raise", "aclose"])
-async def test_a_loop_that_is_left_early_says_nothing_of_its_last_item(
-    producer, push, stored, how: str
-) -> None:
-    await push({"n": 1}, {"n": 2}, retrydelay=600)
-    kept = []
-
-    async def loop() -> None:
-        async for item in producer.items(QUEUE):
-            kept.append(item)
-            if how == "break":
-                break
-            if how == "raise":
-                raise KeyError("the body's")
-
-    if how == "aclose":
-        items = producer.items(QUEUE)
-        await anext(items)
-        await items.aclose()
-    elif how == "raise":
-        with pytest.raises(KeyError):
-            await loop()
-    else:
-        await loop()
-
-    async def settled() -> bool:
-        return all(one["state"] == "new" for one in await stored())
-
-    async with asyncio.timeout(DEADLINE):
-        while not await settled():
-            await asyncio.sleep(0.02)
-    first, second = await stored()
-    assert (first["errormessage"], first["retries"]) == (LEFT_EARLY, 1)
-    assert (second.get("errormessage") or None, second["retries"]) == (None, 0)
-
-
-async def test_a_loop_that_is_left_after_done_keeps_that(producer, push, stored) -> None:
-    await push({"n": 1})
-    async for item in producer.items(QUEUE):
-        item.done({"a": 1})
-        break
-
-    async with asyncio.timeout(DEADLINE):
-        while (await stored())[0]["state"] != "successful":
-            await asyncio.sleep(0.02)
-
-
-async def test_who_finds_nothing_is_told_why(producer, push, settings, tmp_path) -> None:
-    await push()
-    with pytest.raises(NoItem, match="no item of taken now") as none:
-        async with producer.take(QUEUE, wait=0):
-            pass
-    assert none.value.empty
-    with pytest.raises(NoItem, match="no item of taken within 300ms") as none:
-        async with producer.take(QUEUE, wait=0.3):
-            pass
-    assert none.value.empty
-    with pytest.raises(QueueNotFound):
-        async with producer.take("nobody-made-it"):
-            pass
-    with pytest.raises(ValueError, match="timeout"):
-        producer.take(QUEUE, timeout=0)
-    with pytest.raises(ValueError, match="queue"):
-        producer.take("")
-    async with without_engine(settings) as bare:
-        with pytest.raises(NoProducer):
-            bare.take(QUEUE)
-
-
 async def test_its_worker_leads_no_queue_that_another_works(producer, push, client) -> None:
     """Retention, keys and schedules are looked after by the lowest name that lives."""
     await push({})
     async with producer.take(QUEUE):
         (me,) = await client.query("openiap_workers", {"_type": "worker"})
     assert me["_id"].startswith("zz-take-")
-
-
-async def test_who_waits_while_the_connection_closes_is_told(settings, push) -> None:
-    await push()
-    async with connect(settings) as producer:
-        waiting = asyncio.create_task(producer.take(QUEUE, wait=None).__aenter__())
-        await asyncio.sleep(0.3)
-    with pytest.raises(WorkerError, match="the connection is closed"):
-        await waiting
-    with pytest.raises(WorkerError, match="the connection is closed"):
-        await producer.take(QUEUE).__aenter__()
-
-
-async def test_a_new_item_is_taken_at_once_by_who_waits_for_ever(producer, push) -> None:
-    await push()
-
-    async def one() -> str:
-        async with producer.take(QUEUE, wait=None) as item:
-            return item.id
-        return ""
-
-    waiting = asyncio.create_task(one())
-    await asyncio.sleep(0.5)
-    (id,) = await push({})
-    async with asyncio.timeout(DEADLINE):
-        assert await waiting == id
-
-
-@both_clients
-async def test_a_server_that_is_away_is_no_empty_queue(server, push, settings) -> None:
-    await push()
-    async with connect(settings) as producer:
-        with pytest.raises(NoItem):
-            async with producer.take(QUEUE, wait=0):
-                pass
-        await server.stop()
-        with pytest.raises(NoItem) as none:
-            async for _ in producer.items(QUEUE, wait=0.5):
-                pass
-        assert not none.value.empty
-        with pytest.raises(NoItem) as none:
-            async for _ in producer.items("another", wait=0.5):
-                pass
-        assert not none.value.empty
 
 
 async def test_code_that_blocks_loses_no_item_to_others(
