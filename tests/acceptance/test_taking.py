@@ -1,12 +1,15 @@
 """What a program has taken is as safe as what a worker has: killed, frozen, cut off, unanswered."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.clients import CLIENTS, with_both
+from tests.acceptance.outsider import Outsider
 from tests.acceptance.points import HANDLING
-from tests.acceptance.processes import WAIT, until
+from tests.acceptance.processes import WAIT, Worker, until
 from tests.acceptance.proxy import updates
 from tests.acceptance.stage import Stage
 
@@ -14,17 +17,26 @@ PROGRAMS = dict(zip(CLIENTS, ("sync", "async"), strict=True))
 """How the program of each client is written, in the quick tests."""
 
 
+@asynccontextmanager
+async def in_its_block(
+    client: str, folder: Path, *, items: int = 1, maxretries: int = 5
+) -> AsyncIterator[tuple[Stage, Outsider, Worker, list[str]]]:
+    """Give a program that is in the block of one of some items, and waits there."""
+    async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
+        await outsider.queue(HANDLING, maxretries=maxretries)
+        stage.points.arm(HANDLING)
+        program = stage.worker("a", HANDLING, plan={"take": PROGRAMS[client]})
+        await program.started()
+        pushed = await outsider.push(HANDLING, [{"n": n} for n in range(items)])
+        await until("it is in its block", lambda: stage.points.reached(HANDLING), WAIT)
+        yield stage, outsider, program, pushed
+
+
 async def test_an_item_of_a_killed_program_is_worked_by_a_worker_or_its_next_life(
     tmp_path: Path,
 ) -> None:
     async def body(client: str, folder: Path) -> None:
-        async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
-            await outsider.queue(HANDLING, maxretries=2)
-            stage.points.arm(HANDLING)
-            program = stage.worker("a", HANDLING, plan={"take": PROGRAMS[client]})
-            await program.started()
-            pushed = await outsider.push(HANDLING, [{}])
-            await until("it is in its block", lambda: stage.points.reached(HANDLING), WAIT)
+        async with in_its_block(client, folder, maxretries=2) as (stage, _, program, pushed):
             await program.kill()
             stage.points.let_go(HANDLING)
             if client == "native":
@@ -42,13 +54,7 @@ async def test_a_program_that_was_frozen_for_long_does_not_overwrite_its_success
     tmp_path: Path,
 ) -> None:
     async def body(client: str, folder: Path) -> None:
-        async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
-            await outsider.queue(HANDLING, maxretries=5)
-            stage.points.arm(HANDLING)  # for the first owner alone
-            slow = stage.worker("a", HANDLING, plan={"take": PROGRAMS[client]})
-            await slow.started()
-            (item,) = await outsider.push(HANDLING, [{}])
-            await until("it is in its block", lambda: stage.points.reached(HANDLING), WAIT)
+        async with in_its_block(client, folder) as (stage, outsider, slow, (item,)):
 
             async def claimed() -> bool:
                 found = await outsider.query("openiap_workers", {"_type": "worker"})
@@ -79,13 +85,7 @@ async def test_a_link_that_breaks_while_a_block_is_left_costs_nothing(
     how: str, tmp_path: Path
 ) -> None:
     async def body(client: str, folder: Path) -> None:
-        async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
-            await outsider.queue(HANDLING, maxretries=5)
-            stage.points.arm(HANDLING)
-            program = stage.worker("a", HANDLING, plan={"take": PROGRAMS[client]})
-            await program.started()
-            pushed = await outsider.push(HANDLING, [{"n": n} for n in range(3)])
-            await until("one is in its block", lambda: stage.points.reached(HANDLING), WAIT)
+        async with in_its_block(client, folder, items=3) as (stage, _, program, pushed):
             lost = None
             if how == "cut":
                 stage.proxy.refuse()

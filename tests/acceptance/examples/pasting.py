@@ -71,6 +71,12 @@ class Terminal:
             await process.communicate()
             return await process.wait()
 
+    async def until(self, command: str, text: str) -> None:
+        """Paste a command again and again until it shows a text; each look is a process."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in await self.paste(command):
+                await asyncio.sleep(0.1)
+
     async def close(self) -> None:
         """End what still runs."""
         for process in self._begun:

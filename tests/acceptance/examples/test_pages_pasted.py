@@ -4,7 +4,6 @@ What is put in their place: a free port, for 3000 may be taken; the address, the
 an item where the page says that they are the reader's own.
 """
 
-import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.examples.pasting import (
-    PATIENCE,
     Terminal,
     answers,
     commands,
@@ -132,9 +130,7 @@ async def test_queues_that_rest(signed_in: Terminal) -> None:
     told = await signed_in.paste(shown("pausing: Pause and resume"))
     assert "the bank is shut" in told
     running = await signed_in.begin("openiap-worker run --handlers work")
-    async with asyncio.timeout(PATIENCE):
-        while "payments" not in await signed_in.paste("openiap-worker breakers list"):
-            await asyncio.sleep(0.1)
+    await signed_in.until("openiap-worker breakers list", "payments")
     await signed_in.paste(shown("pausing: By hand"))
     assert "closed" in await signed_in.paste("openiap-worker breakers list")
     assert await signed_in.end(running) == 0
@@ -161,9 +157,7 @@ async def test_schedules(signed_in: Terminal) -> None:
     work(signed_in, "schedules")
     await signed_in.paste("openiap-worker queues create reports-page")
     running = await signed_in.begin("openiap-worker run --handlers work")
-    async with asyncio.timeout(PATIENCE):
-        while "pulse" not in await signed_in.paste("openiap-worker schedules list"):
-            await asyncio.sleep(0.1)
+    await signed_in.until("openiap-worker schedules list", "pulse")
     await signed_in.paste(shown("schedules"))
     assert "paused" in await signed_in.paste("openiap-worker schedules list")
     assert await signed_in.end(running) == 0
@@ -209,7 +203,5 @@ async def test_against_an_openiap(signed_in: Terminal) -> None:
     await signed_in.paste("\n".join(before))
     running = await signed_in.begin(run)
     await signed_in.paste('openiap-worker push greetings --payload \'{"name": "Ada"}\'')
-    async with asyncio.timeout(PATIENCE):
-        while "successful" not in await signed_in.paste("openiap-worker items list"):
-            await asyncio.sleep(0.1)
+    await signed_in.until("openiap-worker items list", "successful")
     assert await signed_in.end(running) == 0

@@ -1,14 +1,14 @@
 """A signed-in client for one command, and patience with the server's rate limit."""
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from worker._version import __version__
+from worker.cli.shared.around_calls import with_around
 from worker.cli.shared.errors import CommandError
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, NotConnected, RateLimited, RequestTimeout
@@ -85,27 +85,14 @@ def patient(client: Client) -> Client:
     A refused call was not executed (server.md, Errors). After two minutes of it they raise
     ``RateLimited``.
     """
-    return cast(Client, _PatientClient(client))
 
+    async def patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(RateLimited),
+            wait=wait_random(1.0, 1.5),
+            stop=stop_after_delay(PATIENCE),
+            reraise=True,
+        )
+        return await retrying(call)
 
-class _PatientClient:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        found = getattr(self._client, name)
-        if not inspect.iscoroutinefunction(getattr(Client, name, None)):
-            return found
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            retrying = AsyncRetrying(
-                retry=retry_if_exception_type(RateLimited),
-                wait=wait_random(1.0, 1.5),
-                stop=stop_after_delay(PATIENCE),
-                reraise=True,
-            )
-            return await retrying(found, *args, **kwargs)
-
-        return call
+    return with_around(client, patiently)

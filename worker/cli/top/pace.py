@@ -1,12 +1,12 @@
 """One question a second: a client whose calls wait for their turn."""
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from worker.cli.shared.around_calls import with_around
 from worker.openiap.client import Client
 
 EVERY: Final = 1.0
@@ -48,23 +48,9 @@ class Pace:
 
 def paced(client: Client, pace: Pace) -> Client:
     """Return a client each of whose calls takes a turn."""
-    return cast(Client, _PacedClient(client, pace))
 
+    async def in_turn(call: Callable[[], Awaitable[Any]]) -> Any:
+        async with pace.turn():
+            return await call()
 
-class _PacedClient:
-    def __init__(self, client: Client, pace: Pace) -> None:
-        self._client = client
-        self._pace = pace
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        found = getattr(self._client, name)
-        if not inspect.iscoroutinefunction(getattr(Client, name, None)):
-            return found
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            async with self._pace.turn():
-                return await found(*args, **kwargs)
-
-        return call
+    return with_around(client, in_turn)
