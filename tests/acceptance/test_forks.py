@@ -13,8 +13,6 @@ from tests.acceptance.forking import CODES
 from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import PATIENT, Stage
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
-
 KINDS = ("awaiting", "in-thread", "in-process", "on-loop", "in-process-on-loop")
 FORKS = [("os.fork", how, code) for how, code in CODES.items()]
 PROGRAMS = [("subprocess", "plain", -15), ("subprocess", "session", -15)]
@@ -130,7 +128,6 @@ async def test_nor_do_they_with_the_official_client(tmp_path: Path) -> None:
 
 
 @pytest.mark.dear
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who has an opened file")
 async def test_a_child_that_hangs_at_its_fork_keeps_neither_an_item_nor_a_dead_workers_name(
     tmp_path: Path,
 ) -> None:

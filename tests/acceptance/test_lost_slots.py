@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-
-import pytest
 
 from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import PATIENT, Stage
@@ -15,7 +12,6 @@ from tests.acceptance.stage import PATIENT, Stage
 PLAN = {"module": "tests.acceptance.stuck"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no process in place")
 async def test_a_worker_whose_slots_are_all_lost_starts_anew_and_works_on(tmp_path: Path) -> None:
     async with Stage(tmp_path, client="native") as stage, stage.outsider() as outsider:
         await outsider.queue("stuck", maxretries=1)

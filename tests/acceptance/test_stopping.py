@@ -141,6 +141,8 @@ async def test_an_idle_worker_without_a_server_stops_at_once(client: str, tmp_pa
         await worker.started()
         stage.proxy.refuse()
         await until("it knows", lambda: "disconnected" in worker.text(), WAIT, tell=worker.tail)
-        await asyncio.sleep(0.5)  # and waits for the link, instead of for the next poll
+        # By now it waits for the link, and no longer for the next poll.
+        tries = "it has asked for a link again"
+        await until(tries, lambda: stage.proxy.turned_away > 1, WAIT, tell=worker.tail)
         worker.terminate()
         assert await worker.ended(WAIT) == 0

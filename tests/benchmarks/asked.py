@@ -98,6 +98,7 @@ async def _settled(client: Client) -> None:
         running = await client.count("workitems", {"wiq": "reports", "state": "processing"})
         if left == done == ORDERS - FAILED and running == WORKERS * 2:
             return
+        # Each look is a message or three; a watch would tell of 20,000 items one by one.
         await asyncio.sleep(0.5)
     raise BenchmarkFailed("the fleet did not get there in time")
 

@@ -31,4 +31,4 @@ async def order(work: Work) -> None:
 @handler("reports", concurrency=2)
 async def report(work: Work) -> None:
     """Take long."""
-    await asyncio.sleep(3_600)
+    await asyncio.Event().wait()

@@ -16,7 +16,7 @@ import asyncio
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,7 @@ NOT_MESSAGES: Final = frozenset(
 )
 
 begun: dict[int, float] = {}
+one_more = asyncio.Event()
 takes = {"seconds": 0.05}
 
 
@@ -46,7 +47,8 @@ takes = {"seconds": 0.05}
 async def work(payload: dict[str, int]) -> None:
     """Takes as long as it was told."""
     begun[payload["number"]] = time.monotonic()
-    await asyncio.sleep(takes["seconds"])
+    one_more.set()
+    await asyncio.sleep(takes["seconds"])  # this is the work
 
 
 @handler(QUEUES[1])
@@ -111,6 +113,18 @@ async def stage(
         yield Stage(server, client, fleet)
 
 
+async def until_begun(enough: Callable[[], bool]) -> None:
+    """Wait until enough items have begun.
+
+    Raises:
+        TimeoutError: they have not, within ``DEADLINE``.
+    """
+    async with asyncio.timeout(DEADLINE):
+        while not enough():
+            one_more.clear()
+            await one_more.wait()
+
+
 async def throughput(workers: int, items: int) -> tuple[float, float, float, float]:
     """Return items per second from the push and from the first start on, the longest pop in
     seconds, and lost rounds for each pop."""
@@ -118,9 +132,7 @@ async def throughput(workers: int, items: int) -> tuple[float, float, float, flo
         before, pushed = await found.stats(), time.monotonic()
         new = [Workitem(payload={"number": number}) for number in range(items)]
         await found.client.push_workitems(QUEUES[0], new)
-        async with asyncio.timeout(DEADLINE):
-            while len(begun) < items:
-                await asyncio.sleep(0.02)
+        await until_begun(lambda: len(begun) >= items)
         first, last = min(begun.values()), max(begun.values())
         after = Counter(await found.stats())
         after.subtract(before)
@@ -135,11 +147,9 @@ async def pushes(workers: int, count: int) -> tuple[list[int], list[float]]:
         for number in range(count):
             before, since = (await found.stats())["popworkitem"], time.monotonic()
             await found.client.push_workitem(QUEUES[0], {"number": number})
-            async with asyncio.timeout(DEADLINE):
-                while number not in begun:
-                    await asyncio.sleep(0.002)
+            await until_begun(lambda number=number: number in begun)  # type: ignore[misc]
             waits.append(begun[number] - since)
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.6)  # the time in which others may still pop for it
             pops.append((await found.stats())["popworkitem"] - before)
     return sorted(pops), sorted(waits)
 

@@ -12,8 +12,6 @@ import pytest
 from worker.forks import blind, in_children
 from worker.item.known_secrets import STARS, KnownSecrets
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
-
 
 class Owner:
     """Holds a descriptor that two must not use."""
@@ -129,7 +127,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks how full a pipe is")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_child_that_is_forked_while_another_thread_writes_can_write_and_end(stream: str) -> None:
     """The copy of the stream is locked, and the thread that would unlock it is not in the child."""

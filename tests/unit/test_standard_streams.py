@@ -85,7 +85,6 @@ def test_what_leads_elsewhere_by_intent_stays_and_programs_that_ask_for_nothing_
     assert (tmp_path / "file").read_text() == "meant"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 def test_a_forked_child_that_closes_its_streams_holds_none_of_the_parents() -> None:
     """Whoever reads the parent's output would wait for the child as well."""
     assert run(FORKED).returncode == 0

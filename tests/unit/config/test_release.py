@@ -15,8 +15,6 @@ ENGINE = (
     '#!/bin/sh\necho "$0 $*" >>"$ENGINE_LOG"\ncase "$*" in *cat*) echo \'{"sbom": 1}\';; esac\n'
 )
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="a shell script, for builds on Linux")
-
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -262,7 +261,6 @@ class Observer(threading.Thread):
             self.release.set()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 def test_the_port_is_free_again_although_a_hung_copy_has_the_socket() -> None:
     first = Health("127.0.0.1", 0, metrics=MetricsPage(Counts()))
     first.start()

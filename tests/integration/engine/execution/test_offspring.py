@@ -1,7 +1,6 @@
 """Limits of process handlers hold for all that they start, and nothing of it is left behind."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,6 @@ import psutil
 import pytest
 
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sessions are Unix'")
 
 
 def living(sign: Path) -> list[int]:
@@ -66,7 +63,6 @@ async def test_a_program_in_a_session_of_its_own_ends_with_the_hard_timeout(
     await eventually(lambda: not living(sign))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PSS is Linux'")
 async def test_memory_that_forked_children_share_counts_once(house: Any) -> None:
     executor, registered = await house.executor(house.sample("sharing"), slots=1)
     assert await executor.run(house.call(registered)) == {"held": 150 << 20}

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -145,7 +144,6 @@ async def test_a_forked_child_does_not_hold_a_dead_workers_outbox(
         os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who has an opened file")
 async def test_a_hung_copy_of_a_dead_worker_is_ended_and_one_of_a_living_worker_is_not(
     tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
 ) -> None:
