@@ -27,14 +27,18 @@ class Attachment:
         self.path = path
 
 
-class ItemFiles(Protocol):
-    """What an item needs of the world for its files; the runner provides it."""
+class FileSource(Protocol):
+    """Where the files lie that came along."""
 
     async def fetch(self, file: WorkitemFile) -> Path:
         """Download a file whole into the item's own folder (once) and return its path."""
 
     async def size(self, file: WorkitemFile) -> int:
         """Return the stored length in bytes without downloading."""
+
+
+class ItemFiles(FileSource, Protocol):
+    """What an item needs of the world for its files; the runner provides it."""
 
     async def keep(self, source: Path | bytes, name: str) -> Attachment:
         """Copy an output to where it outlives the handler and this process."""
@@ -43,7 +47,7 @@ class ItemFiles(Protocol):
 class InputFile:
     """A file of the item; nothing is downloaded before it is asked for."""
 
-    def __init__(self, file: WorkitemFile, files: ItemFiles) -> None:
+    def __init__(self, file: WorkitemFile, files: FileSource) -> None:
         self._file = file
         self._files = files
 

@@ -13,8 +13,10 @@ import asyncio
 import inspect
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar, copy_context
+from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar, TypeVarTuple, Unpack, overload
 
@@ -38,9 +40,9 @@ from worker.item.steps import (
     step_key,
     text_of_result,
 )
+from worker.item.to_the_end import in_thread, to_the_end
 from worker.item.type_form import TypeForm
 from worker.openiap.large import LARGE, apart, is_large
-from worker.openiap.threads import DaemonThreads
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -49,6 +51,8 @@ StepRetry = Retrying | RetryRules | RetryPolicy | None
 
 current_step: Final[ContextVar[str]] = ContextVar("current_step", default="")
 """The step whose function runs; "" outside of one."""
+THREADS: Final = 8
+"""How many ``def`` steps of an item run side by side, in a thread each; the others wait."""
 SLACK: Final = timedelta(seconds=1)
 """A pop is stamped in whole seconds where the official client brings it."""
 
@@ -72,28 +76,31 @@ class StepClock(NamedTuple):
     awake: bool = False
 
 
-class LongWork:
-    """The part of an item that remembers across its attempts."""
+class LongWork(ABC):
+    """The part of an item that remembers across its attempts; the item says where it is kept."""
 
     id: str
     _stopping: bool
     _steps: Steps | None = None
     _calls: dict[str, StepCall] | None = None
+    _turns: dict[str, asyncio.Semaphore] | None = None
     _naps: dict[str, int | str] | None = None
     _asleep: datetime | None = None
 
     @property
+    @abstractmethod
     def metadata(self) -> Metadata:
         """What is kept for the item beside its payload."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def clock(self) -> StepClock:
         """Return what sleeps go by."""
-        return StepClock(datetime.now(UTC), awake=True)
 
+    @abstractmethod
     async def _store_entry(self, part: Part, key: str) -> None:
         """Return once an entry of ``steps`` is stored."""
 
+    @abstractmethod
     async def _tell_asleep(self, until: datetime) -> None:
         """Tell who runs the handler."""
 
@@ -189,7 +196,7 @@ class LongWork:
         policy, limit = retry_policy(retry), None if timeout is None else seconds(timeout)
         form = result_form(name, function, type)
         call = self._call(name, function, args)
-        async with call.lock:
+        async with self._turn(name, call), call.lock:
             kept = self.steps.result(name)
             if kept is not None:
                 stored = kept.text
@@ -199,7 +206,7 @@ class LongWork:
                 result = await self._run(name, call, policy, limit)
                 stored = await apart(is_large(result), text_of_result, name, form, result)
                 key = self.steps.keep(name, stored, (await self.clock()).now)
-                _, cancelled = await _to_the_end(self._store_entry(DONE, key))
+                _, cancelled = await to_the_end(self._store_entry(DONE, key))
                 cancelled = call.cancelled or cancelled
                 if cancelled is not None:
                     raise cancelled
@@ -273,6 +280,18 @@ class LongWork:
             raise StepError(f"Step {name!r} calls itself; it would wait for its own result")
         return call
 
+    def _turn(self, name: str, call: StepCall) -> AbstractAsyncContextManager[Any]:
+        """Return what a step waits for before it may have a thread.
+
+        Steps inside of a step are counted apart: the outer one keeps its thread, and nobody waits
+        for a turn of who waits for him. For the same reason it comes before the call's own lock.
+        """
+        if is_async(call.function) or self.steps.result(name) is not None:
+            return nullcontext()
+        if self._turns is None:
+            self._turns = {}
+        return self._turns.setdefault(current_step.get(), asyncio.Semaphore(THREADS))
+
     async def _run(
         self, name: str, call: StepCall, policy: RetryPolicy, limit: float | None
     ) -> Any:
@@ -296,8 +315,8 @@ class LongWork:
             async with asyncio.timeout(limit) as bound:
                 if is_async(call.function):
                     return await call.function(*call.args)
-                thread = _in_thread(call.function, call.args)
-                result, call.cancelled = await _to_the_end(thread, bound)
+                thread = in_thread(call.function, call.args)
+                result, call.cancelled = await to_the_end(thread, bound)
                 return await result if inspect.isawaitable(result) else result
         except TimeoutError:
             if not bound.expired():
@@ -319,7 +338,7 @@ class LongWork:
             if until <= clock.now:
                 return
             self.steps.begin(key, until)
-            _, cancelled = await _to_the_end(self._store_entry(WAITS, key))
+            _, cancelled = await to_the_end(self._store_entry(WAITS, key))
             if cancelled is not None:
                 raise cancelled
         self.fall_asleep(until)
@@ -363,48 +382,6 @@ def refuse_inside(what: str) -> None:
             f"{what} inside of step {step!r} would be lost when the item is worked again; call it"
             " outside of steps"
         )
-
-
-async def _in_thread(function: Callable[..., T], args: tuple[Any, ...]) -> T:
-    """Call a function in a thread of its own: one that is stuck takes none of the loop's threads,
-    which the worker needs, and does not keep the process from ending."""
-    threads, context = DaemonThreads("step"), copy_context()
-
-    def call() -> T:
-        try:
-            return context.run(function, *args)
-        except StopIteration as error:  # no future takes it: it would be waited for without end
-            raise RuntimeError("the step raised StopIteration") from error
-
-    try:
-        return await threads.run(call)
-    finally:
-        threads.close()
-
-
-async def _to_the_end(
-    work: Coroutine[Any, Any, T], bound: asyncio.Timeout | None = None
-) -> tuple[T, asyncio.CancelledError | None]:
-    """Wait for what is not to be given up halfway.
-
-    Args:
-        bound: a time limit, which is not waited for.
-
-    Returns:
-        What the work returns, and the cancellation that came meanwhile, for who is to raise it.
-
-    Raises:
-        CancelledError: it was cancelled, and there is no result.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task), None
-    except asyncio.CancelledError as cancelled:
-        if not task.done() and (bound is None or not bound.expired()):
-            await asyncio.wait({task})
-        if not task.done() or task.cancelled() or task.exception() is not None:
-            raise
-        return task.result(), cancelled
 
 
 def _restored(name: str, form: TypeForm | None, stored: str) -> Any:

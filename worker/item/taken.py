@@ -29,8 +29,8 @@ from worker.errors import (
 )
 from worker.item.context import CurrentItem, current_item, current_namespace
 from worker.item.error_text import problems_of
-from worker.item.files import Attachment, InputFile, InputFiles
-from worker.item.function_types import PayloadFirst
+from worker.item.files import InputFile, InputFiles
+from worker.item.function_types import FieldFirst, PayloadFirst
 from worker.item.item import Item, ItemFirst, ItemLog
 from worker.item.new_item import Sender
 from worker.item.origin import Origin
@@ -380,6 +380,14 @@ class TakenItem(Taken):
 
     @overload
     async def push(
+        self,
+        target: Target[FieldFirst[Any]],
+        payload: Fields,
+        **options: Unpack[FollowUpArguments],
+    ) -> str: ...
+
+    @overload
+    async def push(
         self, target: Target[PayloadFirst[M, Any]], payload: M, **options: Unpack[FollowUpArguments]
     ) -> str: ...
 
@@ -401,10 +409,6 @@ class _FilesOverThere:
     async def size(self, file: WorkitemFile) -> int:
         """Return the stored length in bytes."""
         return await over(self._block, self._block.item.files[file.filename].size())
-
-    async def keep(self, source: Path | bytes, name: str) -> Attachment:
-        """Nothing is kept from here: ``attach`` goes over whole."""
-        raise NotImplementedError
 
 
 async def over(block: Block, work: Coroutine[Any, Any, T]) -> T:

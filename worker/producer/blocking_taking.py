@@ -6,7 +6,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, TypeVar, Unpack, overload
 
 from worker.item.files import InputFile, InputFiles
-from worker.item.function_types import PayloadFirst
+from worker.item.function_types import FieldFirst, PayloadFirst
 from worker.item.item import ItemFirst
 from worker.item.push import Fields, FollowUpArguments, Target
 from worker.item.taken import SETTLE, WORDS, Block, Ending, Taken, left_early
@@ -139,6 +139,14 @@ class BlockingTakenItem(Taken):
     @overload
     def push(
         self, target: Target[ItemFirst[M, Any]], payload: M, **options: Unpack[FollowUpArguments]
+    ) -> str: ...
+
+    @overload
+    def push(
+        self,
+        target: Target[FieldFirst[Any]],
+        payload: Fields,
+        **options: Unpack[FollowUpArguments],
     ) -> str: ...
 
     @overload
