@@ -93,6 +93,7 @@ class Completer:
             on_overdue=running.become_overdue,
             copy_of=running.copy_of,
             ran=running.ran,
+            steps_apart=running.steps_apart,
         )
         settling = None if span is None else span.settle()
         delivered = await self._sender.deliver(delivery)

@@ -42,6 +42,7 @@ class Running:
         ran: seconds that its handler took, once it has ended.
         span: of the attempt, where this process makes some.
         cancelled: the reason for which somebody has cancelled it, or "".
+        steps_apart: steps of it stand in a field of its document.
         large: what it holds, or what came of it, is worked in a thread.
     """
 
@@ -65,6 +66,7 @@ class Running:
     ran: float | None = None
     large: bool = False
     cancelled: str = ""
+    steps_apart: bool = False
 
     @property
     def trace(self) -> Trace | None:

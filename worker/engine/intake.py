@@ -26,6 +26,7 @@ from worker.item.context import current_namespace
 from worker.item.metadata import KEY, Metadata, taken_out
 from worker.item.origin import origin_of
 from worker.item.outcome import Outcome, invalid_payload, released
+from worker.item.steps import is_apart
 from worker.openiap.large import LARGE, apart
 from worker.openiap.workitem import Workitem
 from worker.telemetry.spans import attempt_span
@@ -116,6 +117,7 @@ class Intake:
             workitem.payload, metadata = taken_out(workitem.payload)
             workitem.text = ""
             if metadata.steps is not None:
+                running.steps_apart = is_apart(metadata.steps)
                 steps = await self._stored_steps.of(workitem.id, metadata.steps)
                 if isinstance(steps, Outcome):
                     raise Refused(steps)

@@ -209,6 +209,11 @@ def moved_apart(item_id: str) -> JsonObject:
     return {OF: item_id, APART: True}
 
 
+def holds_any(item_id: str, found: JsonObject) -> bool:
+    """Whether a payload has results or sleeps of the item itself."""
+    return found.get(OF) == item_id and bool(found.get(DONE) or found.get(WAITS))
+
+
 def is_apart(found: JsonObject) -> bool:
     """Whether some of an item's steps are in its document."""
     return found.get(APART) is True

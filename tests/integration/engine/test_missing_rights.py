@@ -14,10 +14,13 @@ from tests.integration.engine.conftest import (
     settings_for,
     until_finished,
     until_idle,
+    until_one,
 )
-from worker import Item, connect, handler
+from worker import BusinessError, Item, connect, handler
 from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer, ServerOptions
+from worker.management import Items
+from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client
 from worker.settings import Settings
@@ -50,10 +53,10 @@ async def client(server: LocalServer, tmp_path: Path) -> AsyncIterator[Client]:
     await admin.disconnect()
 
 
-async def queue(admin: Client, name: str, rights: int = READ_AND_INVOKE) -> None:
+async def queue(admin: Client, name: str, rights: int = READ_AND_INVOKE, **more: Any) -> None:
     """Make a queue on which the ordinary user has some rights."""
     (user,) = await admin.query("users", {"name": ORDINARY})
-    await create_queue(admin, name, _acl=[{"_id": user["_id"], "rights": rights}])
+    await create_queue(admin, name, _acl=[{"_id": user["_id"], "rights": rights}], **more)
 
 
 @pytest.fixture
@@ -101,6 +104,29 @@ async def test_progress_and_checkpoints_are_stored_and_the_item_is_not_taken_for
     assert done["state"] == "successful"
     assert done["retries"] == 0
     assert seen == [("processing", {"page": 3})]
+
+
+async def test_steps_of_an_item_with_a_dead_letter_stay_in_its_payload_and_do_not_run_again(
+    server: LocalServer, client: Client, client_name: str, start: Any
+) -> None:
+    runs: list[str] = []
+
+    @handler("q")
+    async def work(payload: dict[str, Any], item: Item) -> None:
+        await item.step("charge", lambda: runs.append("charge"))
+        runs.append("run")
+        if runs.count("run") == 1:
+            raise BusinessError("wrong")
+
+    await queue(client, "dead")
+    await queue(client, "q", failed_wiq="dead")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    await until_one(client, {"wiq": "dead"})
+    await until_one(client, {"_id": pushed.id, "state": "failed"})
+    await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
+    await until_one(client, {"_id": pushed.id, "state": "successful"})
+    assert runs == ["charge", "run", "run"]
 
 
 async def test_an_item_that_really_has_a_new_owner_is_still_told_apart(

@@ -14,6 +14,7 @@ from tests.integration.engine import process_steps
 from tests.integration.engine.conftest import create_queue, until_finished, until_one
 from worker import Backoff, BusinessError, Item, handler
 from worker.errors import TimeLimitExceeded
+from worker.item.long_work import THREADS
 from worker.item.metadata import KEY, taken_out
 from worker.item.steps import FIELD
 from worker.management import Items
@@ -293,6 +294,64 @@ async def test_threads_that_were_abandoned_take_none_from_steps_and_worker(clien
     assert all(one.daemon for one in left)
 
 
+async def test_of_def_steps_side_by_side_so_many_run_as_there_are_threads(client, start) -> None:
+    inside: list[int] = []
+    full, go = threading.Event(), threading.Event()
+
+    def blocks(number: int) -> int:
+        inside.append(number)
+        if len(inside) == THREADS:
+            full.set()
+        assert go.wait(60)
+        return number
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(item.step(f"block {n}", blocks, n)) for n in range(3 * THREADS)
+            ]
+            assert await asyncio.to_thread(full.wait, 60)
+            # One that needs no thread goes past them, and is stored meanwhile.
+            await item.step("look", asyncio.sleep, 0)
+            found = len(inside)
+            go.set()
+        return {"at once": found, "sum": sum(task.result() for task in tasks)}
+
+    await create_queue(client, "q", maxretries=1)
+    await client.push_workitem("q", {})
+    try:
+        await start(work)
+        (done,) = await until_finished(client, "q")
+    finally:
+        go.set()
+    assert result(done) == {"at once": THREADS, "sum": sum(range(3 * THREADS))}
+
+
+async def test_def_steps_inside_of_def_steps_never_wait_for_each_others_threads(
+    client, start
+) -> None:
+    @handler("q")
+    def work(payload: dict, item: Item) -> dict:
+        both = threading.Barrier(THREADS)
+
+        def outer(number: int) -> int:
+            both.wait(60)  # all threads are taken
+            return item.wait(item.step(f"inner {number}", lambda: number))
+
+        async def all_of_them() -> list[int]:
+            steps = (item.step(f"outer {n}", outer, n) for n in range(2 * THREADS))
+            return await asyncio.gather(*steps)
+
+        return {"sum": sum(item.wait(all_of_them()))}
+
+    await create_queue(client, "q", maxretries=1)
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert result(done) == {"sum": sum(range(2 * THREADS))}, done
+
+
 async def test_what_a_step_did_survives_a_link_that_drops_before_it_is_stored(
     client, settings, start, server
 ) -> None:
@@ -354,7 +413,7 @@ async def test_steps_do_not_go_along_to_the_next_queue_nor_into_dead_letters(cli
     assert [one["payload"]["by"] for one in done] == ["second"] * 2
 
 
-async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, client_name, start) -> None:
+async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, start) -> None:
     runs: list[str] = []
 
     @handler("bad")
@@ -375,8 +434,7 @@ async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, client_n
         async with asyncio.timeout(60):
             while len(found := await client.query("workitems", {"wiq": "dead"})) < tries:
                 await asyncio.sleep(0.02)
-        if client_name == "native":
-            assert all("json" not in json_text(one["payload"]) for one in found)
+        assert all("json" not in json_text(one["payload"]) for one in found)
         await until_one(client, {"_id": pushed.id, "state": "failed"})
         await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
     done = await until_one(client, {"_id": pushed.id, "state": "successful"})

@@ -35,6 +35,7 @@ class Delivery:
         ran: seconds that the handler took, where they are known and the outcome does not say.
         anew: whether what stands there as the item's history was refused, so that it begins anew.
         took: how many seconds the server took for the last write of it; 0 where none was answered.
+        steps_apart: whether steps of the item stand in a field of its document.
         patient: whether a refusal is waited out here; who comes back later anyway is told at once.
     """
 
@@ -58,6 +59,7 @@ class Delivery:
     ran: float | None = None
     anew: bool = False
     took: float = 0.0
+    steps_apart: bool = False
 
     async def timed(self, write: Awaitable[T]) -> T:
         """Make a write of this outcome, and take its time."""

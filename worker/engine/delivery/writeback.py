@@ -28,6 +28,7 @@ from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader
 from worker.engine.delivery.release import handed_back, retried, taken_over
 from worker.engine.delivery.server_clock import ServerClock, Stamp
+from worker.engine.delivery.steps_apart import StepsApart
 from worker.engine.delivery.timeline import Timelines
 from worker.errors import WorkerError
 from worker.item.outcome import NOTHING_RAISED, Outcome, released, update_of
@@ -112,6 +113,7 @@ class WriteBack:
             pool, worker_id=worker_id, rights=self._rights, decided=decided, log=log
         )
         self._origins = Origins(self._owner, self._rules)
+        self._steps_apart = StepsApart(pool, self._owner, self._rights)
         self._conditional = ConditionalWrite(
             pool,
             worker_id=worker_id,
@@ -204,7 +206,17 @@ class WriteBack:
             spared = await gives_back(self._pool, delivery.workitem, allowed)
         update = await self._told(delivery, update, spared=spared)
         if not spared:
-            update = await self._origins.marked(delivery, update)
+            marked = await self._origins.marked(delivery, update)
+            if marked is not update:
+                parted = await self._steps_apart.move(delivery, marked)
+                if isinstance(parted, Delivered):
+                    return parted
+                marked = parted
+            update = marked
+        if delivery.steps_apart and delivery.outcome.kind == "successful":
+            ended = await self._steps_apart.forget(delivery)
+            if ended is not None:
+                return ended
         if update.nextrun is not None:
             ended = await self._put_back(delivery, update.nextrun, spared=spared)
             if ended is not None:
