@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Event,
         on_connected,
         on_disconnected,
+        on_error,
         on_exhausted,
         on_failed,
         on_retry,
@@ -104,6 +105,7 @@ __all__ = [
     "on_change",
     "on_connected",
     "on_disconnected",
+    "on_error",
     "on_exhausted",
     "on_failed",
     "on_message",
@@ -119,8 +121,8 @@ _ROOMS: Final = {
     "worker.app.breaker": "Breaker",
     "worker.app.contracts": "Contracts contracts_of",
     "worker.app.decorator": "handler",
-    "worker.app.events": "Event on_connected on_disconnected on_exhausted on_failed on_retry"
-    " on_shutdown on_start on_success",
+    "worker.app.events": "Event on_connected on_disconnected on_error on_exhausted on_failed"
+    " on_retry on_shutdown on_start on_success",
     "worker.app.inline_pushes": "inline",
     "worker.app.lifespan": "lifespan",
     "worker.app.listener": "on_change on_message",

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from worker import (
     Client,
     Contracts,
+    Event,
     Item,
     Origin,
     Producer,
@@ -23,6 +24,7 @@ from worker import (
     context,
     contracts_of,
     handler,
+    on_error,
     on_message,
     sync,
 )
@@ -81,6 +83,22 @@ async def rate_of(currency: str) -> float:
 
 @on_message(topics=["orders.*.paid"])
 async def paid(order: Invoice, state: State) -> None: ...
+
+
+@router.on_message("letters")
+async def letter(order: Invoice) -> None: ...
+
+
+@router.on_change("invoices", paths=["$"])
+def changed(invoice: Invoice) -> None: ...
+
+
+@on_error
+async def trouble(event: Event) -> None:
+    assert_type(event.message, str)
+
+
+router.include(paid, book, letter)
 
 
 async def shared(state: State, producer: Producer, client: Client, tests: WorkerTest) -> None:

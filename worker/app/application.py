@@ -33,7 +33,7 @@ class Application(list[Handler[..., Any]]):
         """Take what is a declaration among the values; returns whether there was a handler, or a
         listener.
 
-        A handler that a router of the same module holds counts as the router has it.
+        A handler or listener that a router of the same module holds counts as the router has it.
         """
         found = list(values)
         routers = [value for value in found if isinstance(value, Router)]
@@ -47,6 +47,16 @@ class Application(list[Handler[..., Any]]):
         for one in (*single, *grouped):
             if not any(_same(one, known) for known in self):
                 self.append(one)
+        heard = [one for router in _outermost(routers) for one in router.listeners]
+        functions = {one.function for one in heard}
+        alone = [
+            value
+            for value in found
+            if isinstance(value, Listener) and value.function not in functions
+        ]
+        for listener in (*alone, *heard):
+            if listener not in self.listeners:
+                self.listeners.append(listener)
         for value in found:
             if isinstance(value, Lifespan) and value not in self.lifespans:
                 self.lifespans.append(value)
@@ -54,9 +64,7 @@ class Application(list[Handler[..., Any]]):
                 self.middleware.append(value)
             elif isinstance(value, Hook) and value not in self.hooks:
                 self.hooks.append(value)
-            elif isinstance(value, Listener) and value not in self.listeners:
-                self.listeners.append(value)
-        return bool(single or grouped) or any(isinstance(value, Listener) for value in found)
+        return bool(single or grouped or alone or heard)
 
     @classmethod
     def of(cls, *declarations: object) -> "Application":

@@ -1,9 +1,11 @@
 """Handlers: a plain typed function, and beside it what the worker is to know of it."""
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final, ParamSpec, TypeVar
 
 from worker.app.breaker import Breaker, breakers_of
 from worker.app.callables import as_function
@@ -12,6 +14,7 @@ from worker.app.events import EventFunction, checked
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
 from worker.app.options import Execution, HandlerOptions, KeyFunction, NameFunction, UniqueFunction
 from worker.app.rate import Rate, rate_of
+from worker.app.signature import check_parameters
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import HandlerError, name_of
@@ -26,8 +29,29 @@ MAX_PER_KEY: Final = 100
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+D = TypeVar("D", bound=Callable[[Any], DeclaredHandler[Any]])
 
 
+def _noting_what_is_given(declare: Callable[P, D]) -> Callable[P, D]:
+    """Let a handler's options know which arguments were given, whatever their values."""
+
+    @functools.wraps(declare)
+    def noting(*args: P.args, **given: P.kwargs) -> D:
+        declared = declare(*args, **given)
+        said = {name: value for name, value in given.items() if name != "queue"}
+
+        def noted(function: Any) -> DeclaredHandler[Any]:
+            found = declared(function)
+            found.options = replace(found.options, given=said)
+            return found
+
+        return noted  # type: ignore[return-value]
+
+    return noting
+
+
+@_noting_what_is_given
 def handler(
     queue: str,
     *,
@@ -115,6 +139,7 @@ def handler(
     def declare(given: F) -> DeclaredHandler[F]:
         plain = as_function(given, queue)
         called = plain.__qualname__
+        check_parameters(plain, called)
         if not isinstance(queue, str) or not queue.strip():
             raise HandlerError(
                 f"Handler {called}: queue = {queue!r}; allowed: the name of a work item queue."

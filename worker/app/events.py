@@ -5,7 +5,9 @@
    after ``failed`` where an item failed because no attempt was left.
 3. They are told by the process that delivered the outcome; one that an earlier life left behind is
    delivered without events.
-4. What a function raises is logged and changes nothing; one that takes long is cut off.
+4. ``error``: what the worker can tell nobody else, as it stands on no item: outcomes that the
+   server would not take, messages that failed, and whatever else it logs as an error of its own.
+5. What a function raises is logged and changes nothing; one that takes long is cut off.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, get_args
 
 from worker.errors import HandlerError, name_of
@@ -28,10 +31,13 @@ EventName = Literal[
     "exhausted",
     "connected",
     "disconnected",
+    "error",
     "shutdown",
 ]
-ITEM_EVENTS: Final = frozenset({"success", "retry", "failed", "exhausted"})
+ITEM_EVENTS: Final = frozenset({"success", "retry", "failed", "exhausted", "error"})
 TIME_LIMIT: Final = 30.0
+MOST_ERRORS: Final = 100
+"""Errors that wait for a function; more of them are in the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Event:
         item: the item, for its events; not set where the payload did not validate.
         item_id, queue: of the item.
         kind: the outcome's: ``successful``, ``business``, ``application`` or ``failed``.
-        message: the error that the item shows, or why the link dropped.
+        message: the error that the item shows, why the link dropped, or what went wrong.
         payload: what was stored, for ``success``.
         next_attempt: when the item is due again, for ``retry``; None where the queue decides.
         seconds: from the pop to the accepted outcome.
@@ -137,6 +143,12 @@ def on_disconnected(function: EventFunction | Hook) -> Hook:
     return Hook("disconnected", function)
 
 
+def on_error(function: EventFunction | Hook) -> Hook:
+    """Something went wrong that stands on no item; ``event.message`` says what, ``event.item_id``
+    and ``event.queue`` of which item, where it is about one."""
+    return Hook("error", function)
+
+
 def on_shutdown(function: EventFunction | Hook) -> Hook:
     """The worker stops; items in flight have ended, OpenIAP can still be reached."""
     return Hook("shutdown", function)
@@ -154,6 +166,12 @@ class Events:
             for name in get_args(EventName)
         }
         self._notices: set[asyncio.Task[None]] = set()
+        self._errors = 0
+
+    @property
+    def for_errors(self) -> bool:
+        """Whether anybody wants to know of errors."""
+        return bool(self._functions["error"])
 
     def for_items(self) -> bool:
         """Whether anybody wants to know of items."""
@@ -174,14 +192,27 @@ class Events:
                         await answer
             except Exception as error:  # a hook is the user's code
                 said = f"took longer than {TIME_LIMIT:g} s" if limit.expired() else repr(error)
-                self._log.error(f"on_{event.name}: {name_of(function)}: {said}")
+                # Its own failure is no news for who is told of failures.
+                tell = self._log.warn if event.name == "error" else self._log.error
+                tell(f"on_{event.name}: {name_of(function)}: {said}")
 
     def notify_soon(self, event: Event) -> None:
         """Tell them beside what goes on now."""
         if self._functions[event.name]:
             task = asyncio.get_running_loop().create_task(self.notify(event))
             self._notices.add(task)
-            task.add_done_callback(self._notices.discard)
+            task.add_done_callback(partial(self._told, event))
+
+    def tell_error(self, message: str, item_id: str = "", queue: str = "") -> None:
+        """Tell of an error, beside what goes on now."""
+        if self._errors < MOST_ERRORS:
+            self._errors += 1
+            self.notify_soon(Event("error", self.worker, None, item_id, queue, message=message))
+
+    def _told(self, event: Event, task: asyncio.Task[None]) -> None:
+        self._notices.discard(task)
+        if event.name == "error":
+            self._errors -= 1
 
     async def stop(self) -> None:
         """Wait for what is being told."""

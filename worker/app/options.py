@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar
 
 from worker.app.breaker import Breaker
@@ -57,6 +57,8 @@ class HandlerOptions:
         store: whether the result is kept on the item.
         unique: from the validated payload to the unique key of a push that is given none.
         unique_while: until when such a key is held.
+        given: the arguments of ``@handler`` as they were given; what is not among them may come
+            from a router that includes the handler.
     """
 
     queue: str
@@ -85,6 +87,7 @@ class HandlerOptions:
     store: bool = True
     unique: UniqueFunction | None = None
     unique_while: HeldWhile | None = None
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Handler(Generic[P, R]):

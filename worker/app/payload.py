@@ -182,12 +182,12 @@ def reader_of(handler: Handler[..., Any]) -> Callable[[JsonObject], Any]:
 
 
 def _kept(kind: Any, payload: JsonObject) -> Any:
-    """Read a result that is kept under ``result``; one that was skipped is None where that fits.
+    """Read a result that is kept under ``result``; None where there is none, as after ``Skip``.
 
     Raises:
         ValidationError: it does not fit.
     """
-    return form_of(kind).read(payload.get(RESULT))
+    return form_of(kind).read(payload[RESULT]) if RESULT in payload else None
 
 
 def _result(kind: Any, payload: JsonObject) -> Any:
@@ -208,6 +208,8 @@ def _result(kind: Any, payload: JsonObject) -> Any:
         if type(None) in members_of(kind):
             return None
         if get_origin(kind) not in (dict, Mapping):
+            if not _fields_of(kind, payload):
+                return None  # nothing of it is there, as after Skip
             raise
         # What does not fit such a result is the input below it.
         odd = {problem["loc"][0] for problem in problems(error) if problem["loc"]}

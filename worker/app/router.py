@@ -1,4 +1,4 @@
-"""Routers: handlers grouped, with what they share, and included from other modules."""
+"""Routers: handlers and listeners grouped, with what they share, also from other modules."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,8 +9,16 @@ from worker.app.breaker import Breaker
 from worker.app.declared import DeclaredHandler
 from worker.app.decorator import handler, texts
 from worker.app.events import EventFunction
+from worker.app.listener import Algorithm, Listener, on_change, on_message
 from worker.app.middleware import Middleware, MiddlewareFunction, all_middleware
-from worker.app.options import Handler, KeyFunction, UniqueFunction, handlers_in
+from worker.app.options import (
+    Handler,
+    HandlerOptions,
+    KeyFunction,
+    NameFunction,
+    UniqueFunction,
+    handlers_in,
+)
 from worker.durations import Duration
 from worker.errors import HandlerError
 from worker.item.retry import Retrying, RetryPolicy, RetryRules
@@ -41,26 +49,39 @@ class HandlerArguments(TypedDict, total=False):
     rate_per_key: str | None
     keep: Duration | None
     keep_failed: Duration | None
+    name: NameFunction | None
     breakers: Sequence[Breaker]
     store: bool
     unique: UniqueFunction | None
     unique_while: HeldWhile | None
 
 
+class MessageArguments(TypedDict, total=False):
+    """What ``@on_message`` takes besides the queue; see there."""
+
+    exchange: str
+    algorithm: Algorithm
+    routingkey: str
+    topics: Sequence[str]
+    concurrency: int
+
+
 class Router:
-    """A group of handlers. A worker finds it in the modules that it loads::
+    """A group of handlers and listeners. A worker finds it in the modules that it loads::
 
         billing = Router(prefix="billing-", tags=("billing",), middleware=[audited])
 
         @billing.handler("invoices")
         async def book(invoice: Invoice) -> Booking: ...
 
-        billing.include(reminders)   # a handler, a router, or a module
+        billing.include(reminders)   # a handler, a listener, a router, or a module
 
     Args:
-        prefix: stands before the names of all queues of the group.
-        defaults: any argument of ``@handler``, for handlers of this router that do not give it;
-            ``tags`` and ``middleware`` are added to, the router's coming first.
+        prefix: stands before the names of all queues of the group, message queues too; topics,
+            exchanges and collections keep their names.
+        defaults: any argument of ``@handler``, for handlers of this router, and such that it
+            includes, which do not give it; ``tags`` and ``middleware`` are added to, the router's
+            coming first.
     """
 
     def __init__(
@@ -74,6 +95,7 @@ class Router:
         self._tags = texts("Router: tags", defaults.pop("tags", ()))
         self._defaults = defaults
         self._members: list[Handler[..., Any] | Router] = []
+        self._listeners: list[Listener] = []
 
     def __repr__(self) -> str:
         return f"Router(prefix={self.prefix!r}, {len(list(self))} handlers)"
@@ -96,8 +118,39 @@ class Router:
 
         return declared
 
-    def include(self, *members: "Handler[..., Any] | Router | ModuleType") -> None:
-        """Take in handlers declared elsewhere, with this group's prefix, tags and middleware.
+    def on_message(
+        self, queue: str = "", **options: Unpack[MessageArguments]
+    ) -> Callable[[Callable[..., Any]], Listener]:
+        """Declare a listener of this group; arguments as for ``worker.on_message``.
+
+        Raises:
+            HandlerError: an option that cannot be.
+        """
+        return self._listening(on_message(queue, **options))
+
+    def on_change(
+        self, collection: str, *, paths: Sequence[str] = (), concurrency: int = 1
+    ) -> Callable[[Callable[..., Any]], Listener]:
+        """Declare a listener of this group; arguments as for ``worker.on_change``.
+
+        Raises:
+            HandlerError: an option that cannot be.
+        """
+        return self._listening(on_change(collection, paths=paths, concurrency=concurrency))
+
+    def _listening(
+        self, declare: Callable[[Callable[..., Any]], Listener]
+    ) -> Callable[[Callable[..., Any]], Listener]:
+        def declared(function: Callable[..., Any]) -> Listener:
+            found = self._heard(declare(function))
+            self._listeners.append(found)
+            return found
+
+        return declared
+
+    def include(self, *members: "Handler[..., Any] | Listener | Router | ModuleType") -> None:
+        """Take in what is declared elsewhere: listeners with this group's prefix, handlers with its
+        tags, its middleware and its other defaults as well.
 
         Raises:
             HandlerError: something else, or a module without handlers.
@@ -109,11 +162,14 @@ class Router:
                 self._members.append(_Included(self, member))
             elif isinstance(member, Handler):
                 self._members.append(self._grouped(member))
+            elif isinstance(member, Listener):
+                self._listeners.append(self._heard(member))
             elif isinstance(member, ModuleType):
                 self._include_module(member)
             else:
                 raise HandlerError(
-                    f"include({member!r}): allowed: a handler, a Router, or a module with them."
+                    f"include({member!r}): allowed: a handler, a listener, a Router, or a"
+                    " module with them."
                 )
 
     def within(self) -> "list[Router]":
@@ -122,6 +178,15 @@ class Router:
         for member in self._members:
             if isinstance(member, Router):
                 found += [member, *member.within()]
+        return found
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """The listeners of the group, those of included routers among them, each once."""
+        found = list(self._listeners)
+        for member in self._members:
+            if isinstance(member, Router):
+                found += [one for one in member.listeners if one not in found]
         return found
 
     def __iter__(self) -> Iterator[Handler[..., Any]]:
@@ -136,21 +201,42 @@ class Router:
         routers = [value for value in vars(module).values() if isinstance(value, Router)]
         grouped = [one for router in routers for one in router]
         single = [one for one in handlers_in(vars(module)) if one not in grouped]
-        if not single and not grouped:
+        heard = [one for router in routers for one in router.listeners]
+        alone = [one for one in vars(module).values() if isinstance(one, Listener)]
+        alone = [one for one in dict.fromkeys(alone) if one not in heard]
+        if not (single or grouped or alone or heard):
             raise HandlerError(f"include({module.__name__}): the module has no handlers.")
-        self.include(*single, *routers)
+        self.include(*single, *alone, *routers)
+
+    def _heard(self, found: Listener) -> Listener:
+        return replace(found, queue=self.prefix + found.queue) if found.queue else found
 
     def _grouped(self, found: Handler[..., Any]) -> Any:
-        options = found.options
+        options = self._with_defaults(found)
         changed = replace(
             options,
             queue=self.prefix + options.queue,
             tags=tuple(dict.fromkeys((*self._tags, *options.tags))),
             middleware=tuple(dict.fromkeys((*self._middleware, *options.middleware))),
         )
-        if changed == options:
+        if changed == found.options:
             return found
         return type(found)(found.function, changed)
+
+    def _with_defaults(self, found: Handler[..., Any]) -> HandlerOptions:
+        """Return a handler's options with this group's where it was given none."""
+        given = found.options.given
+        more = {name: value for name, value in self._defaults.items() if name not in given}
+        if not more:
+            return found.options
+        together: Any = {**given, **more}
+        declared = handler(found.options.queue, **together)(found.function).options
+        return replace(
+            declared,
+            schedules=found.options.schedules,
+            tags=found.options.tags,
+            middleware=found.options.middleware,
+        )
 
 
 class _Included(Router):
@@ -163,6 +249,10 @@ class _Included(Router):
 
     def within(self) -> list[Router]:
         return [self._inner, *self._inner.within()]
+
+    @property
+    def listeners(self) -> list[Listener]:
+        return [self._outer._heard(found) for found in self._inner.listeners]
 
     def __iter__(self) -> Iterator[Handler[..., Any]]:
         for found in self._inner:

@@ -161,16 +161,8 @@ def signature_of(
     parameters: list[Parameter] = []
     free: list[inspect.Parameter] = []
     declared = inspect.signature(function).parameters
+    check_parameters(function, name)
     for parameter in declared.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise HandlerError(
-                f"Handler {name}: parameter *{parameter.name} cannot be filled; allowed: {FITTING}."
-            )
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise HandlerError(
-                f"Handler {name}: parameter {parameter.name} is positional-only;"
-                " handlers are called by keyword."
-            )
         kind = _asked(hints.get(parameter.name), resources)
         source = _source(kind, resources)
         if source is None or source == "payload":
@@ -192,6 +184,26 @@ def signature_of(
     return Signature(
         tuple(parameters), validator, returns, payload=kind, wraps=kept_in_field(returns)
     )
+
+
+def check_parameters(function: Callable[..., Any], name: str) -> None:
+    """Refuse parameters that no call by keyword fills; known before any type is.
+
+    Raises:
+        HandlerError: there is one.
+    """
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise HandlerError(
+                f"Handler {name}: parameter {stars}{parameter.name} cannot be filled;"
+                f" allowed: {FITTING}."
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise HandlerError(
+                f"Handler {name}: parameter {parameter.name} is positional-only;"
+                " handlers are called by keyword."
+            )
 
 
 def _refuse_others(

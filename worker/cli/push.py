@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -20,6 +20,7 @@ from worker.cli.shared.payloads import UTF_8, moment, payload, payloads_from
 from worker.item.headers import headers_of
 from worker.item.new_item import Sent
 from worker.item.push import ContractError, PushOptions, json_object
+from worker.item.unique import HELD_WHILE, HeldWhile
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, QueueNotFound
 from worker.openiap.workitem import JsonObject
@@ -98,6 +99,20 @@ def push(
             help="The item that has KEY takes payload, earlier time and priority, if it waits.",
         ),
     ] = False,
+    unique_while: Annotated[
+        str | None,
+        typer.Option(
+            "--unique-while",
+            metavar="|".join(HELD_WHILE),
+            help="Until when KEY is held: until its item is worked, or until it has ended.",
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires", metavar="TIME", help="An item that is popped later fails: 1h, from now."
+        ),
+    ] = None,
     header: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,6 +133,8 @@ def push(
     if count > 1 and len(payloads) * count > MOST:
         raise usage_error(f"--count {count}: {len(payloads):,} items so often; allowed: {MOST:,}.")
     payloads *= count
+    if unique_while is not None and unique_while not in HELD_WHILE:
+        raise usage_error(f"--unique-while {unique_while}: allowed: {', '.join(HELD_WHILE)}.")
     if unique is not None and len(payloads) > 1:
         raise usage_error("--unique: one item has the key; push one at a time.")
     options = PushOptions(
@@ -129,6 +146,8 @@ def push(
         unique=unique,
         unique_for=unique_for,
         unique_update=unique_update,
+        unique_while=cast("HeldWhile | None", unique_while),
+        expires=expires,
     )
     try:
         checked = [json_object(payload, f"queue {queue}") for payload in payloads]
@@ -137,7 +156,11 @@ def push(
     try:
         pushes = [options.push(queue, payload) for payload in checked]
     except ValueError as error:
-        raise usage_error(f"--unique: {error}.") from None
+        text = str(error)
+        if not text.startswith("push: expires"):
+            raise usage_error(f"--unique: {text}.") from None
+        said = text.removeprefix("push: ").removeprefix("expires: ")
+        raise usage_error(f"--expires: {said}.") from None
     chosen = settings_of(given).settings
     sent: dict[int, Sent] = {}
     """What the server has for certain, by the place of its push; also when the others fail."""

@@ -99,7 +99,9 @@ class Completer:
         delivered = await self._sender.deliver(delivery)
         if settling is not None:
             settling.end(delivered.result, delivered.state)
-        outcome = delivery.outcome  # the sender puts another in its place where it must
+        if outcome is not delivery.outcome:  # the sender puts another in its place where it must
+            outcome = delivery.outcome
+            running.failed_as = outcome.code or running.failed_as
         unpushed: Sequence[Unpushed] = ()
         if outcome.pushes and self._followups is not None and succeeded(outcome, delivered):
             unpushed = await follow_up(

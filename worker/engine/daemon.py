@@ -6,11 +6,12 @@ What is put together how stands in ``assembly.py``.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from worker.app.events import Event
+from worker.app.events import Event, Events
 from worker.app.options import Handler
 from worker.engine.assembly import Assembly
 from worker.engine.fleet.own_name import NameTaken
@@ -25,6 +26,7 @@ from worker.engine.queue_workers import QueueWorkers
 from worker.engine.shutdown import Shutdown
 from worker.engine.signals import Signals
 from worker.openiap.client import Client
+from worker.openiap.fields import text_of
 from worker.runloop import EXIT_REPLACE
 from worker.settings import Settings
 from worker.standard_streams import keep_standard_streams
@@ -225,6 +227,9 @@ class Daemon:
             self.telemetry.trouble(state.trouble)
         self._events.worker = state.worker_id
         self._log.speak_for(state.worker_id)
+        if self._events.for_errors:
+            self._log.tell_errors(partial(_tell, asyncio.get_running_loop(), self._events))
+            stack.callback(self._log.tell_errors, None)
         parts = self._assembly.complete(state, self.quiet)
         await workers.build(
             services=parts.services,
@@ -315,3 +320,14 @@ class Daemon:
         await asyncio.wait({empty, asked}, return_when=asyncio.FIRST_COMPLETED)
         empty.cancel()
         await asyncio.gather(empty, return_exceptions=True)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, events: Events, message: str, fields: Mapping[str, object]
+) -> None:
+    """Tell hooks of an error of the worker's own; from any thread."""
+    listener = text_of(fields.get("listener"))
+    said = f"{listener}: {message}" if listener else message
+    item_id, queue = text_of(fields.get("item")), text_of(fields.get("queue"))
+    with suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(events.tell_error, said, item_id, queue)

@@ -26,7 +26,7 @@ class ItemEvents:
         outcome: Outcome,
         delivered: Delivered,
     ) -> None:
-        """Tell what became of an item; of one that another has by now there is nothing to tell."""
+        """Tell what became of an item; of one that the server would not take, why."""
         attempt = workitem.retries + 1
         limited = error is not None and spent(error, attempt=attempt, policy=self._options.retry)
         for name in events_of(outcome, delivered, limited=limited):
@@ -39,7 +39,7 @@ class ItemEvents:
                     item_id=workitem.id,
                     queue=workitem.wiq,
                     kind=outcome.kind,
-                    message=outcome.message,
+                    message=outcome.message if name != "error" else _not_taken(outcome, delivered),
                     payload=outcome.payload if name == "success" else None,
                     next_attempt=delivered.nextrun or outcome.retry_at if name == "retry" else None,
                     seconds=seconds,
@@ -54,14 +54,21 @@ def events_of(outcome: Outcome, delivered: Delivered, *, limited: bool) -> tuple
     Args:
         limited: the handler's own policy allows no further attempt.
     """
-    if delivered.result != "applied" or outcome.kind == "released":
+    if outcome.kind == "released":
         return ()
+    if delivered.result != "applied":
+        return ("error",)
     if outcome.kind == "successful":
         return ("success",)
     if outcome.kind == "application" and delivered.state != FAILED:
         return ("retry",)
     exhausted = outcome.kind == "application" or (outcome.kind == "failed" and limited)
     return ("failed", "exhausted") if exhausted else ("failed",)
+
+
+def _not_taken(outcome: Outcome, delivered: Delivered) -> str:
+    said = f": {delivered.reason}" if delivered.reason else ""
+    return f"its outcome ({outcome.kind}) was not taken ({delivered.result}){said}"
 
 
 def item_events_of(options: HandlerOptions, events: Events | None) -> ItemEvents | None:

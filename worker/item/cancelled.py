@@ -40,7 +40,7 @@ def cancelling(document: Mapping[str, Any], reason: str) -> tuple[Cancelling, Js
     fields: JsonObject = {
         "errormessage": f"[{CODE}] {clip(reason or NO_REASON, MAX_REASON)}",
         "errortype": BUSINESS,
-        "errorsource": _source(number(document.get("retries"))),
+        "errorsource": mark_of(number(document.get("retries"))),
     }
     if state == NEW:
         return "cancelled", {**fields, "state": FAILED}
@@ -48,9 +48,11 @@ def cancelling(document: Mapping[str, Any], reason: str) -> tuple[Cancelling, Js
 
 
 def cancelled_because(errormessage: object, errorsource: object, retries: int) -> str:
-    """Return the reason for which this very attempt is cancelled, or ""."""
+    """Return the reason for which this very attempt is cancelled, or ""; the mark is its source."""
+    if text_of(errorsource) != mark_of(retries):
+        return ""
     code, reason = coded(text_of(errormessage))
-    return reason if code == CODE and text_of(errorsource) == _source(retries) else ""
+    return (reason if code == CODE else "") or NO_REASON
 
 
 def is_cancelled(document: Mapping[str, Any]) -> bool:
@@ -60,5 +62,6 @@ def is_cancelled(document: Mapping[str, Any]) -> bool:
     return document.get("state") == FAILED and bool(cancelled_because(message, source, retries))
 
 
-def _source(retries: int) -> str:
+def mark_of(retries: int) -> str:
+    """Return the source that an item has while an attempt at it is cancelled."""
     return f"cancelled: attempt {retries + 1}"

@@ -25,7 +25,7 @@ from worker.openiap.workitem import JsonObject
 MAX_DATA: Final = 4_000
 """Characters."""
 _LINE: Final = re.compile(
-    r"(?:worker .*?, )?attempt \d+, [^ ,]+ s"
+    r"(?P<who>(?:worker .*?, )?attempt \d+, [^ ,]+ s)"
     r"(?:, raised (?P<raised>\w+))?(?:, code (?P<code>.+?))?(?:, data (?P<data>\{.*\}))?$"
 )
 
@@ -73,6 +73,13 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secrets(one) for one in value]
     return value
+
+
+def without_error(source: str) -> str:
+    """Return a source whose first line says who worked and how long, but nothing of the error."""
+    line, newline, rest = source.partition("\n")
+    found = _LINE.match(line)
+    return source if found is None else f"{found['who']}{newline}{rest}"
 
 
 def facts_of(source: Any) -> FailureFacts:

@@ -3,15 +3,17 @@
 1. It is what a handler's ``Item`` is, which lives on a loop of another thread: what waits for the
    server or the disk is done there, whatever loop the block runs on.
 2. How the block is left decides what the item ends as, unless it was decided before.
-3. Past its time the block is stopped, and the item counts as an application error.
+3. Past its time the block is stopped, and the item counts as an application error, whatever the
+   block says from then on. Where somebody cancels the item, it is stopped as well.
 """
 
 import asyncio
 import concurrent.futures
-from collections.abc import Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Token
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -54,11 +56,15 @@ Fate = Literal["", "successful", "failed", "new", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a block was left: with an error, back to its queue (``released``), or done."""
+    """How a block was left: with an error, back to its queue (``released``), or done.
+
+    ``at`` is when its block said so (``time.monotonic``); None where somebody else did.
+    """
 
     result: Any = None
     error: BaseException | None = None
     released: str | None = None
+    at: float | None = None
 
 
 class Block(Protocol):
@@ -72,8 +78,9 @@ class Block(Protocol):
     def left(self) -> float | None:
         """Seconds of its time; None without a limit."""
 
-    def enter(self, *, thread: bool) -> None:
-        """The block begins, and is stopped in its thread past its time where that is asked for."""
+    def enter(self, stop: Callable[[], object] | None = None) -> None:
+        """The block begins. Past its time it is stopped by ``stop``, which is called from another
+        thread; without one it is stopped in its thread."""
 
     def leave(self) -> type[BaseException] | None:
         """It is not stopped from now on; returns what it was stopped with, if it was."""
@@ -85,7 +92,7 @@ class Block(Protocol):
         """Say how it was left, the first time; what became of the item then."""
 
     def too_long(self) -> TimeLimitExceeded:
-        """Return the error of a block that was stopped past its time."""
+        """Return the error of a block that was stopped: past its time, or cancelled."""
 
 
 class Undecided(WorkerError):
@@ -255,20 +262,21 @@ class Taken:
     def _decide(self, ending: Ending) -> None:
         if self._ending is not None or self._over:
             raise Undecided(f"what becomes of item {self.id} is decided already")
-        self._ending = ending
+        self._ending = replace(ending, at=time.monotonic())
 
     def _ending_of(self, error: BaseException | None) -> Ending:
         """Return how the block is left; what was decided in it counts."""
+        now = time.monotonic()
         if self._ending is not None:
             return self._ending
         if error is None:
-            return Ending(result=self.result)
+            return Ending(result=self.result, at=now)
         if not isinstance(error, Exception | SystemExit | BaseExceptionGroup):
             # Cancelled, interrupted, or stopped from around this block: none of it is the item's.
-            return Ending(released=f"its program stopped ({type(error).__name__})")
-        return Ending(error=error)
+            return Ending(released=f"its program stopped ({type(error).__name__})", at=now)
+        return Ending(error=error, at=now)
 
-    def _begin(self, *, thread: bool) -> None:
+    def _begin(self, stop: Callable[[], object] | None = None) -> None:
         if self._begun:
             raise Undecided(f"the block of item {self.id} was begun before")
         if self._over:
@@ -279,7 +287,7 @@ class Taken:
         namespace = self._item.metadata.namespace if self._item.has_metadata else ""
         if namespace:
             self._before.append((current_namespace, current_namespace.set(namespace)))
-        self._block.enter(thread=thread)
+        self._block.enter(stop)
 
     def _close(self) -> None:
         for variable, token in reversed(self._before):
@@ -307,12 +315,16 @@ class TakenItem(Taken):
         self._limit: asyncio.Timeout | None = None
 
     async def __aenter__(self) -> "TakenItem":
-        self._begin(thread=False)
-        left = self._block.left
-        if left is not None:
-            self._limit = asyncio.timeout(left)
-            await self._limit.__aenter__()
+        loop = asyncio.get_running_loop()
+        self._begin(lambda: loop.call_soon_threadsafe(self._strike))
+        self._limit = asyncio.timeout(self._block.left)
+        await self._limit.__aenter__()
         return self
+
+    def _strike(self) -> None:
+        """Stop the block now; on its loop."""
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def __aexit__(
         self,

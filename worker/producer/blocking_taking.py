@@ -82,7 +82,7 @@ class BlockingTakenItem(Taken):
         self.files: Final = BlockingFiles(block, block.item.files)
 
     def __enter__(self) -> "BlockingTakenItem":
-        self._begin(thread=True)
+        self._begin()
         return self
 
     def __exit__(

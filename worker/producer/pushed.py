@@ -105,7 +105,7 @@ class Pushed(Generic[T]):
     async def result(
         self, timeout: Duration | None = None, *, raises: Sequence[type[CodedError]] = ()
     ) -> T:
-        """Wait for the outcome and return what the handler returned.
+        """Wait for the outcome and return what the handler returned; None where it raised ``Skip``.
 
         Args:
             timeout: seconds or text like ``"5m"``; None waits for ever.
@@ -166,5 +166,8 @@ class Pushed(Generic[T]):
 
         Raises:
             ItemNotFound: there is none, or no rights.
+            TypeError: the reason is no text.
         """
+        if not isinstance(reason, str):
+            raise TypeError(f"cancel({reason!r}): allowed: a reason, as a text.")
         return await self._sender.cancel(self.id, reason)

@@ -17,9 +17,10 @@ from worker.item.metadata import KEY
 from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, PayloadTooLarge
+from worker.openiap.fields import id_of, number
 from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
-from worker.openiap.workitem import JsonObject, Workitem
+from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.unique_push import UniquePushes
@@ -197,11 +198,21 @@ class ClientSender:
             if fields:
                 sent = True
                 await self.client.update_workitem({"_id": item_id, **fields})
+                if found == "stopping" and await self._went_on(document):
+                    return await once()
             elif sent and is_cancelled(document):
                 return "cancelled"  # by the update whose answer was lost
             return found
 
         return await tried(once)
+
+    async def _went_on(self, document: JsonObject) -> bool:
+        """Whether an item that ran is not in that attempt any more, nor ended: what was set on it
+        to cancel it may have come too late for who wrote it back."""
+        now = await self.look(id_of(document))
+        if now.get("state") == PROCESSING:
+            return number(now.get("retries")) != number(document.get("retries"))
+        return now.get("state") == NEW
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:

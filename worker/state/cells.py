@@ -9,6 +9,8 @@
 4. A removal is a version, too: who removes and who changes at the same time cannot both succeed.
 5. What has been superseded, or removed, is deleted after ``KEPT`` by
    ``worker.engine.maintenance.sweep``.
+6. A cell whose end is known when it is made may say when its documents are to go: ``KEPT`` after
+   that end, no version before an older one. A database with an index for it deletes them itself.
 
 ``updatedocument`` would be a conditional write as well, but only the native client has it, and two
 mechanisms side by side would not exclude each other in a fleet that has both.
@@ -34,6 +36,7 @@ from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, DuplicateKey, OpenIAPError, ServerError
 from worker.openiap.fields import id_of, moment_of, object_of, objects_of, text_of
 from worker.openiap.reader import Reader
+from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 from worker.state.retrying import PATIENCE, tried
 from worker.uptime import uptime
@@ -49,6 +52,8 @@ LATE: Final = 1800.0
 """Seconds after which a version is looked at again before something is built on it."""
 TRIES: Final = 5
 PAGE: Final = 100
+EXPIRES: Final = "expires"
+"""The field that says when a document may go; see ``sweep.py`` for the index over it."""
 STORED: Final[JsonObject] = {"token": 1, "_created": 1}
 FIELDS: Final[JsonObject] = {
     **STORED,
@@ -56,6 +61,7 @@ FIELDS: Final[JsonObject] = {
     "name": 1,
     "content": 1,
     "removed": 1,
+    EXPIRES: 1,
     "_acl": 1,
 }
 """What ``version_of`` reads, so that whatever else stands in a document does not travel."""
@@ -75,6 +81,7 @@ class Version:
         removed: there is no cell since this version.
         stamped: when the server stored it, in the server's time.
         acl: who may see the cell; () is OpenIAP's default, the user that made it.
+        expires: when the database may delete this version by itself, in the server's time.
         seen: when this process saw it, by ``uptime``.
     """
 
@@ -87,6 +94,7 @@ class Version:
     removed: bool = False
     stamped: datetime | None = None
     acl: tuple[JsonObject, ...] = field(default=(), repr=False)
+    expires: datetime | None = None
     seen: float = field(default=0.0, repr=False)
 
 
@@ -119,6 +127,10 @@ class Cells:
         self._timeout = timeout
         self._clock = clock
         self._rights = rights
+
+    def now(self) -> float:
+        """Return the time that ``Version.seen`` is of."""
+        return self._clock()
 
     async def tip(self, kind: str, name: str) -> Version | None:
         """Return the newest version, be it a removal; None where there never was one, or none is
@@ -157,13 +169,24 @@ class Cells:
         return None if found is None or found.removed else found
 
     async def create(
-        self, kind: str, name: str, content: Mapping[str, Any], *, acl: Sequence[JsonObject] = ()
+        self,
+        kind: str,
+        name: str,
+        content: Mapping[str, Any],
+        *,
+        acl: Sequence[JsonObject] = (),
+        expires: datetime | None = None,
+        since: float | None = None,
     ) -> Version | None:
         """Make a cell, in one message where there never was one; None when it exists.
 
         Args:
             acl: who may see it, as OpenIAP writes rights; () leaves it to ``rights``, and without
                 those to the user that makes it.
+            expires: when the database may delete it by itself; see 6 above.
+            since: for a kind that expires: when (``now``) this process saw that there is none. Its
+                first version, which else stays as the sign that there is a cell, may go before
+                later ones.
 
         Raises:
             AccessDenied: it exists, and this user may not see it.
@@ -172,21 +195,37 @@ class Cells:
         allowed = tuple(acl or self._rights())
         first = Version(kind, name, cell_id(self.namespace, kind, name), 0, "", {}, acl=allowed)
         for _ in range(TRIES):
-            made = await self._add(first, content)
+            made = await self._add(first, content, expires=expires)
             if made is not None:
-                return made
+                return made if since is None else await self._if_not_late(made, since)
             found = await self.tip(kind, name)
             if found is None:
                 continue  # swept in between
-            return await self.replace(found, content) if found.removed else None
+            return await self.replace(found, content, expires) if found.removed else None
         raise AccessDenied(
             f"the cell {first.id} exists, but this user may not read it in {COLLECTION}: workers"
             " that share state sign in as one user, or share a role that has the rights",
             operation="insert_one",
         )
 
-    async def replace(self, version: Version, content: Mapping[str, Any]) -> Version | None:
+    async def _if_not_late(self, made: Version, since: float) -> Version | None:
+        """Take a first version away again that came so late that its number had been free for long
+        beside later ones."""
+        if self._clock() - since <= LATE:
+            return made
+        newest = await self.tip(made.kind, made.name)
+        if newest is None or newest.token == made.token:
+            return made
+        await self._tried(lambda: self._client.delete_one(COLLECTION, document_id(made)))
+        return None
+
+    async def replace(
+        self, version: Version, content: Mapping[str, Any], expires: datetime | None = None
+    ) -> Version | None:
         """Change a cell, or make it again after its removal; one message.
+
+        Args:
+            expires: as for ``create``; where the version before stays, so does this one.
 
         Returns:
             The new version; None when it is another's by now.
@@ -194,25 +233,33 @@ class Cells:
         Raises:
             OpenIAPError: no answer for ``patience`` seconds, or a refusal; it may be done.
         """
-        return await self._follow(version, content, removed=False)
+        return await self._follow(version, content, removed=False, expires=expires)
 
-    async def remove(self, version: Version) -> bool:
+    async def remove(self, version: Version, expires: datetime | None = None) -> bool:
         """Remove a cell; whether it was still what ``version`` says. One message.
 
         Raises:
             OpenIAPError: no answer for ``patience`` seconds, or a refusal; it may be done.
         """
-        return await self._follow(version, {}, removed=True) is not None
+        return await self._follow(version, {}, removed=True, expires=expires) is not None
 
     async def _follow(
-        self, version: Version, content: Mapping[str, Any], *, removed: bool
+        self,
+        version: Version,
+        content: Mapping[str, Any],
+        *,
+        removed: bool,
+        expires: datetime | None,
     ) -> Version | None:
         if self._clock() - version.seen > LATE:
             found = await self.tip(version.kind, version.name)
             if found is None or found.token != version.token:
                 return None
             version = found
-        made = await self._add(version, content, removed=removed)
+        if expires is not None:
+            # No older version may be left when this one goes: it would be the newest again.
+            expires = None if version.expires is None else max(expires, version.expires)
+        made = await self._add(version, content, removed=removed, expires=expires)
         if made is None or self._clock() - version.seen <= LATE:
             return made
         # Frozen with the message on its way: its number may have been swept and not free at all.
@@ -220,7 +267,12 @@ class Cells:
         return None
 
     async def _add(
-        self, before: Version, content: Mapping[str, Any], *, removed: bool = False
+        self,
+        before: Version,
+        content: Mapping[str, Any],
+        *,
+        removed: bool = False,
+        expires: datetime | None = None,
     ) -> Version | None:
         """Insert the version after another; None when its number is taken."""
         if before.number + 1 >= 10**DIGITS:
@@ -235,6 +287,7 @@ class Cells:
             token=secrets.token_hex(12),
             content=dict(content),
             removed=removed,
+            expires=expires,
         )
         document = self.document(after)
         doubtful = False
@@ -278,6 +331,8 @@ class Cells:
             "removed": version.removed,
             "content": version.content,
         }
+        if version.expires is not None:
+            document[EXPIRES] = iso(version.expires)
         if version.acl:
             document["_acl"] = list(version.acl)
         return document
@@ -302,6 +357,7 @@ def version_of(document: Mapping[str, Any]) -> Version | None:
         removed=document.get("removed") is True,
         stamped=moment_of(document.get("_created")),
         acl=tuple(objects_of(document.get("_acl"))),
+        expires=moment_of(document.get(EXPIRES)),
     )
 
 

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from worker.durations import Duration, seconds
 from worker.openiap.client import Client
-from worker.openiap.errors import ServerError
+from worker.openiap.errors import OpenIAPError, ServerError
 from worker.openiap.fields import duration_of, text_of
 from worker.openiap.json_path import json_given
 from worker.openiap.values import checked_depth, checked_name
 from worker.openiap.workitem import JsonObject
 from worker.state.cells import (
     COLLECTION,
+    KEPT,
     Cells,
     Version,
     cell_id,
@@ -169,7 +170,8 @@ class Values:
             seen = await self._cells.tip(KIND, key)
             if seen is None or await self._left(seen) == 0.0:
                 return False
-            if await self._cells.remove(seen):
+            expires = None if seen.expires is None else await self._goes_at({"ttl": 0.0})
+            if await self._cells.remove(seen, expires):
                 return True
             tries = await self._pause(tries)
 
@@ -286,18 +288,32 @@ class Values:
         """Change a value to what ``decide`` makes of it; None where it makes nothing of it."""
         tries = 0
         while True:
+            looked = self._cells.now()
             seen = await self._cells.tip(KIND, key)
             there = seen is not None and await self._left(seen) != 0.0
             content = decide(there, seen)
             if content is None:
                 return None
+            expires = None
+            if seen is None or seen.expires is not None:
+                expires = await self._goes_at(content)
             if seen is None:
-                made = await self._cells.create(KIND, key, content)
+                made = await self._cells.create(KIND, key, content, expires=expires, since=looked)
             else:
-                made = await self._cells.replace(seen, content)
+                made = await self._cells.replace(seen, content, expires)
             if made is not None:
                 return made
             tries = await self._pause(tries)
+
+    async def _goes_at(self, content: JsonObject) -> datetime | None:
+        """Return when a value's document may go; None: it stays until it is swept."""
+        ttl, until = content.get("ttl"), content.get("until")
+        try:
+            if ttl is not None:
+                return await self._clock.now() + timedelta(seconds=ttl + KEPT)
+            return None if until is None else datetime.fromtimestamp(until + KEPT, UTC)
+        except (OverflowError, OSError, ValueError, OpenIAPError):
+            return None
 
     async def _left(self, seen: Version | None) -> float | None:
         """Return the seconds that a value has left; None for ever, 0 for none that is there."""

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 from worker.forks import in_children
 from worker.item.context import current_item
 from worker.item.context import trace as trace_here
-from worker.item.masking import hide
+from worker.item.masking import hide, masked
 from worker.item.trace import Trace
 from worker.openiap.errors import OpenIAPError
 from worker.standard_streams import mend_standard_streams
@@ -46,6 +46,9 @@ class Sink(Protocol):
 
 Write = Callable[[str, str], None]
 """Takes a level and a line."""
+
+TellError = Callable[[str, Mapping[str, object]], None]
+"""Takes the worker's own errors: a masked text, and the fields of the line."""
 
 ToSay = tuple[ReadyLine, tuple[Value, ...], Trace | None]
 """A line that is ready, with what is to stand in its places: masked texts and finite numbers."""
@@ -80,6 +83,7 @@ class _Outlet:
         self.sink: Sink | None = None
         self.clock: Final = clock
         self.worker = ""
+        self.tell_error: TellError | None = None
         self.form: Final = form
         self._write = write
         self._waiting: list[_Later] = []
@@ -202,6 +206,11 @@ class Log:
         self._outlet.sink = client
         self._outlet.write_waiting()
 
+    def tell_errors(self, tell: TellError | None) -> None:
+        """Have the worker's own errors told, also those of what was bound before; None: no more.
+        It is called from whatever thread has one."""
+        self._outlet.tell_error = tell
+
     def speak_for(self, worker: str) -> None:
         """Say whose lines these are, in forms that are for machines."""
         self._outlet.worker = worker
@@ -226,6 +235,9 @@ class Log:
     def error(self, message: str, **fields: object) -> None:
         """Something does not work and needs a person."""
         self._write("error", message, fields)
+        tell = self._outlet.tell_error
+        if tell is not None and current_item.get() is None:  # what a handler says is on its item
+            tell(masked(message), {**self._fields, **fields})
 
     def warn(self, message: str, **fields: object) -> None:
         """Something does not work now and is being dealt with."""

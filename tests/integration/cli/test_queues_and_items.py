@@ -212,6 +212,8 @@ def test_a_unique_push_finds_the_item_that_has_the_key(signed: Cli, client: str)
     )
     (item,) = answer(signed("items", "list", "--queue", name, *use, "--json"))
     assert item["id"] == id
+    options = ("--unique", "a", "--unique-while", "waiting", "--expires", "1h")
+    assert answer(signed("push", name, *options, *use, "--json"))["ids"] == [id]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +221,15 @@ def test_a_unique_push_finds_the_item_that_has_the_key(signed: Cli, client: str)
     [
         (("--unique", "a", "--count", "2"), "--unique: one item has the key; push one at a time."),
         (("--unique-for", "1h"), "--unique: push: unique_for needs unique."),
+        (
+            ("--unique", "a", "--unique-while", "asleep"),
+            "--unique-while asleep: allowed: unfinished, waiting.",
+        ),
+        (("--unique-while", "waiting"), "--unique: push: unique_while needs unique."),
+        (
+            ("--expires", "5m", "--next-run", "1h"),
+            "--expires: expires = '5m' is before the item is due.",
+        ),
         (
             ("--unique", ""),
             '--unique: unique: "" is empty; allowed: text of 1 to 1,000 bytes.',

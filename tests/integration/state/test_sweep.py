@@ -209,9 +209,13 @@ async def test_an_hour_with_nothing_to_do_costs_two_messages(client: Client) -> 
 
     counting: Any = Counting()
     await make_sweep(counting).sweep()
-    calls.clear()  # the first one of all makes the document that tells the time
-    await make_sweep(counting).sweep()
-    assert calls == ["update_one", "query"]
+    calls.clear()  # the first one of all makes the document that tells the time, and the index
+    sweep = make_sweep(counting)
+    await sweep.sweep()
+    assert calls == ["update_one", "get_indexes", "query"], "a process asks for the index once"
+    calls.clear()
+    await sweep.sweep()
+    assert calls == ["query"], "the time is known for a minute"
     assert FIRST >= 60
     assert EVERY == 3600
 

@@ -142,7 +142,7 @@ def test_routers_prefix_tag_and_wrap_what_they_include() -> None:
     assert found["a-b-q"].tags == ("a", "b")
     assert found["a-p"].concurrency == 5
     assert found["a-p"].tags == ("a", "own")
-    assert found["a-s"].concurrency == single.options.concurrency
+    assert (found["a-s"].concurrency, found["a-b-q"].concurrency) == (3, 3)
     application = Application.of(outer, inner, work, other)
     assert sorted(one.options.queue for one in application) == sorted(found)
     assert len(Registry(application)) == 3
@@ -194,7 +194,8 @@ def test_a_registry_knows_what_the_lifespans_of_its_application_provide() -> Non
         ),
         (Outcome("failed"), Delivered("applied", state="failed"), False, ("failed",)),
         (Outcome("failed"), Delivered("applied", state="failed"), True, ("failed", "exhausted")),
-        (Outcome("successful", {}), Delivered("fenced"), False, ()),
+        (Outcome("successful", {}), Delivered("fenced"), False, ("error",)),
+        (Outcome("released"), Delivered("fenced"), False, ()),
         (Outcome("released"), Delivered("applied", state="new"), False, ()),
     ],
 )

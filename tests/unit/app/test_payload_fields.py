@@ -20,6 +20,10 @@ class Invoice(BaseModel):
     number: str
 
 
+class Booking(BaseModel):
+    voucher: str
+
+
 @dataclass
 class Config:
     region: str
@@ -113,7 +117,17 @@ def test_a_result_comes_back_as_it_was() -> None:
     assert reader_of(mixed)({"number": "8", "result": {"number": "1"}}) == Invoice(number="1")
     assert reader_of(mixed)({"number": "8", "result": "none"}) == "none"
     with pytest.raises(ContractError, match="The result does not fit"):
-        reader_of(book)({"key": "a"})
+        reader_of(book)({"key": "a", "result": {"b": 1}})
+
+
+def test_a_skipped_item_has_no_result() -> None:
+    @handler("q")
+    async def booked(invoice: Invoice) -> Booking: ...
+
+    assert reader_of(book)({"key": "a"}) is None
+    assert reader_of(booked)({"number": "1"}) is None
+    with pytest.raises(ContractError, match="The result does not fit"):
+        reader_of(booked)({"number": "1", "voucher": 5})
 
 
 def test_key_and_name_functions_see_the_fields() -> None:

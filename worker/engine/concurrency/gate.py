@@ -31,7 +31,7 @@ from worker.engine.delivery.delivery import Delivered
 from worker.item.error_text import clip
 from worker.item.outcome import Outcome, Waits
 from worker.openiap.errors import OpenIAPError, ServerError
-from worker.openiap.workitem import Workitem
+from worker.openiap.workitem import FAILED, Workitem
 from worker.service import Service
 from worker.state.retrying import passes
 from worker.telemetry.log import Log
@@ -214,6 +214,7 @@ class Gate(Service):
         if key_lock is None:
             return
         handed_back = outcome.kind == "released" and delivered.result == "applied"
+        handed_back = handed_back and delivered.state != FAILED  # it was cancelled meanwhile
         asleep = outcome.waits is not None and outcome.waits.asleep
         handed_back = handed_back and not delivered.cost and not asleep
         try:

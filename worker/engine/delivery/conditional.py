@@ -123,12 +123,16 @@ class ConditionalWrite:
         ended = await self._owner.concluded(delivery, document)
         if ended is not None:
             return ended
-        return await self._write_again(delivery, run, document)
+        return await self._write_again(delivery, run, document, delivery.outcome is not outcome)
 
     async def _write_again(
-        self, delivery: Delivery, run: Run, document: JsonObject
+        self, delivery: Delivery, run: Run, document: JsonObject, cancelled: bool
     ) -> Delivered | None:
-        """Write what has matched nothing although the run is ours, knowing the item now."""
+        """Write what has matched nothing although the run is ours, knowing the item now.
+
+        Args:
+            cancelled: whether it was found to be, so that the outcome is another now.
+        """
         known = replace(
             run,
             lastrun=run_of(document),
@@ -136,13 +140,15 @@ class ConditionalWrite:
             chained=chained(document),
         )
         # All was as it had been taken to be: it is this user who may not.
-        if known.chained or (known.lastrun, known.files) != (run.lastrun, run.files):
+        moved = (known.lastrun, known.files) != (run.lastrun, run.files)
+        if cancelled or known.chained or moved:
+            before = delivery.outcome
             written = await self._attempt(delivery, known)
             if written is not False:
                 return written
             again = await self._owner.read(delivery.workitem.id)
             ended = None if again is None else await self._owner.concluded(delivery, again)
-            if again is None or ended is not None:
+            if again is None or ended is not None or delivery.outcome is not before:
                 return ended
         self._rights.note_missing(delivery.workitem.wiq)
         return None

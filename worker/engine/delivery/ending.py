@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from worker.engine.delivery.cancellation import comes_back, not_cancelled
 from worker.engine.delivery.fence import CLOSING, WORKER, closing, still_open
 from worker.engine.delivery.queue_rules import CHAINS, QueueRules
 from worker.engine.delivery.release import handing_back, parking, taking_over
@@ -95,13 +96,15 @@ def release_of(run: Run, outcome: Outcome, server_time: datetime | None, *, rais
     Args:
         raises: see ``Delivery``.
     """
-    condition = still_open(run.workitem.id, run.workitem.retries, run.lastrun, run.by, run.over)
+    workitem = run.workitem
+    condition = still_open(workitem.id, workitem.retries, run.lastrun, run.by, run.over)
+    condition |= not_cancelled(workitem.retries)
     if outcome.waits is not None:
         change = parking(outcome.waits)
     elif outcome.source:
-        change = taking_over(run.workitem, outcome, server_time, raises=raises)
+        change = taking_over(workitem, outcome, server_time, raises=raises)
     else:
-        change = handing_back(run.workitem, server_time)
+        change = handing_back(workitem, server_time)
     return Ending(NEW, condition, change)
 
 
@@ -128,6 +131,8 @@ def ending_of(
     state = state_after(outcome, retries, rules)
     decided = state in rules.chained or (run.chained is not None and state in run.chained)
     condition = still_open(workitem.id, retries, run.lastrun, run.by, run.over)
+    if comes_back(outcome):
+        condition |= not_cancelled(retries)
     fields: JsonObject = {
         **_told(outcome),
         "wiq": rules.name,

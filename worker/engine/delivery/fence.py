@@ -29,6 +29,7 @@ PROJECTION: Final[JsonObject] = {
     "lastrun": 1,
     "username": 1,
     "errormessage": 1,
+    "errorsource": 1,
     "files": 1,
     **{field: 1 for fields in CHAINS.values() for field in fields},
     CLOSING: 1,

@@ -3,6 +3,7 @@
 The judgement is ``fence.py``'s; here it is asked for, believed, counted and said.
 """
 
+from worker.engine.delivery.cancellation import end_if_cancelled
 from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.document_rights import DocumentRights
@@ -67,7 +68,8 @@ class Owner:
         """Return how a delivery has ended, by the item's document; None where the run is ours.
 
         What is left of an outcome that stands on the item is sent on the way, whatever the client
-        and the user may do otherwise: nobody may work such an item again.
+        and the user may do otherwise: nobody may work such an item again. Where the run is ours and
+        cancelled, the delivery has another outcome afterwards (``cancellation.py``).
 
         Raises:
             OpenIAPError: that could not be sent.
@@ -78,7 +80,10 @@ class Owner:
             closer = closer_of(document, workitem.retries)
             if closer in ("", self._worker_id, *delivery.over):
                 ends = decided_of(document, workitem.retries)
-                return await self._decided.complete(delivery, ends) if ends else None
+                if ends:
+                    return await self._decided.complete(delivery, ends)
+                end_if_cancelled(delivery, document)
+                return None
             judgement = Judgement("lost", f"being closed by {closer}")
         if judgement.verdict == "applied":
             return Delivered("applied", state=str(document.get("state", "")))

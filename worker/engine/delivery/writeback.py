@@ -192,16 +192,17 @@ class WriteBack:
         return self._clock() - delivery.popped > self._lease
 
     async def _send(self, delivery: Delivery) -> Delivered:
-        if delivery.outcome.kind == "released":
+        outcome = delivery.outcome
+        if outcome.kind == "released":
             return await self._release(delivery)
         files = delivery.uploaded
-        if delivery.outcome.attachments and files is None:
+        if outcome.attachments and files is None:
             files = delivery.uploaded = await store_attachments(
-                self._pool, delivery.workitem, delivery.outcome.attachments
+                self._pool, delivery.workitem, outcome.attachments
             )
-        update = update_of(delivery.workitem, delivery.outcome)
-        spared = False
-        if delivery.outcome.kind == "application" and delivery.workitem.retries:
+        update = update_of(delivery.workitem, outcome)
+        spared, ended = False, None
+        if outcome.kind == "application" and delivery.workitem.retries:
             allowed = await self._rules.maxretries(delivery.workitem.wiq)
             spared = await gives_back(self._pool, delivery.workitem, allowed)
         update = await self._told(delivery, update, spared=spared)
@@ -219,9 +220,18 @@ class WriteBack:
                 return ended
         if update.nextrun is not None:
             ended = await self._put_back(delivery, update.nextrun, spared=spared)
-            if ended is not None:
-                return ended
+        if ended is None and outcome.kind == "application" and delivery.outcome is outcome:
+            ended = await self._concluded(delivery)
+        if ended is not None:
+            return ended
+        if delivery.outcome is not outcome:
+            return await self._send(delivery)  # it was cancelled
         return await self._update(delivery, update, files, ignoremaxretries=spared)
+
+    async def _concluded(self, delivery: Delivery) -> Delivered | None:
+        """Look at an item that OpenIAP's own update is to put back; it may be cancelled."""
+        document = await self._owner.read(delivery.workitem.id)
+        return None if document is None else await self._owner.concluded(delivery, document)
 
     async def _told(self, delivery: Delivery, update: Workitem, *, spared: bool) -> Workitem:
         """Return an update with what becomes of the run; see ``Timelines``."""
@@ -268,7 +278,7 @@ class WriteBack:
         if document is None:
             return None  # gone, or not readable for this user: the update itself will tell
         ended = await self._owner.concluded(delivery, document)
-        if ended is not None:
+        if ended is not None or delivery.outcome.kind != "application":
             return ended
         there = self._time.now(delivery, moment_of(document.get("lastrun")))
         due = at if there is None else there + (at - self._now())
@@ -294,6 +304,8 @@ class WriteBack:
             ended = await self._owner.concluded(delivery, document)
             if ended is not None:
                 return ended
+            if delivery.outcome.kind != "released":
+                return await self._send(delivery)  # cancelled
             now = self._time.by_heartbeat()
             if delivery.outcome.source:
                 back = taken_over(document, delivery.outcome, now, raises=delivery.raises)

@@ -10,6 +10,10 @@
 
 An hour without anything to do costs two messages: the server's time, and one query. The server's
 clock alone decides how old something is.
+
+What says itself when it is to go (``cells.py``, 6) the database deletes without a worker, once it
+has an index for that: where this user may, the first sweep of a process sees to it. Events of
+streams do not say so: the newest of a room must stay, and nobody knows beforehand which that is.
 """
 
 import random
@@ -25,7 +29,7 @@ from worker.engine.fleet.leadership import Fleet
 from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
-from worker.openiap.errors import DuplicateKey
+from worker.openiap.errors import DuplicateKey, OpenIAPError
 from worker.openiap.fields import duration_of, object_of
 from worker.openiap.reader import Reader
 from worker.openiap.values import iso
@@ -35,6 +39,7 @@ from worker.producer.unique_push import KIND as UNIQUE
 from worker.service import Service
 from worker.state.cells import (
     COLLECTION,
+    EXPIRES,
     FIELDS,
     KEPT,
     TYPE,
@@ -44,6 +49,7 @@ from worker.state.cells import (
     version_of,
 )
 from worker.state.once import KIND as ONCE
+from worker.state.retrying import passes
 from worker.state.server_clock import ServerClock
 from worker.state.values import KIND as VALUE
 from worker.state.values import ends_at
@@ -56,6 +62,7 @@ AGAIN: Final = 30.0
 more than one sweep takes."""
 PAGE: Final = 250
 MOST_PAGES: Final = 40
+INDEX: Final = "openiap_worker_expires"
 MARKED: Final = f"payload.{KEY}.{ID_FIELD}"
 ENDED: Final[JsonObject] = {"state": 1, "_modified": 1}
 PROJECTION: Final[JsonObject] = {**ENDED, MARKED: 1}
@@ -131,10 +138,12 @@ class Sweep(Service):
         self._client = client
         self._cell_reader = Reader(client, "cell")
         self._items_reader = Reader(client, "work item")
+        self._log = log
         self._cells = Cells(client, namespace)
         self._clock = ServerClock(client, namespace)
         self._fleet = fleet
         self._again = again
+        self._indexed = False
         self._after = ""
         """Where the last sweep ended that did not come to the end."""
 
@@ -158,6 +167,7 @@ class Sweep(Service):
             OpenIAPError: the server could not be asked, or refuses.
         """
         now = await self._clock.now()
+        await self._let_expire()
         gone = 0
         for _ in range(MOST_PAGES):
             page = await self._old(now - timedelta(seconds=KEPT))
@@ -176,6 +186,20 @@ class Sweep(Service):
             if not whole:
                 break
         return gone
+
+    async def _let_expire(self) -> None:
+        """Have the database delete what is over by itself, where this user may say so."""
+        if self._indexed:
+            return
+        self._indexed = True
+        try:
+            known = await self._client.get_indexes(COLLECTION)
+            if not any(EXPIRES in object_of(index.get("key")) for index in known):
+                after = {"expireAfterSeconds": 0}
+                await self._client.create_index(COLLECTION, {EXPIRES: 1}, after, INDEX)
+        except OpenIAPError as error:
+            self._indexed = not passes(error)
+            self._log.debug(f"{COLLECTION} gets no index over {EXPIRES}: {error}")
 
     async def _old(self, before: datetime) -> list[JsonObject]:
         query: JsonObject = {

@@ -1,15 +1,17 @@
 """A block of a program, as the engine sees it: what its item is, its time, and how it was left.
 
 1. The handler of the item waits for the end of the block (``outcome``).
-2. Past its time the item is asked to stop, and so is the thread of a block that blocks.
-3. A block that does not end then is given up: its item is written back with where the block is, and
-   what it still says counts no more.
+2. Past its time, or once its item is cancelled, the block is asked to stop, whether it waits on a
+   loop or blocks its thread. What it says from then on counts no more.
+3. A block that does not end then is given up: its item is written back with where the block is.
 """
 
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from worker.durations import text as duration_text
@@ -21,7 +23,6 @@ from worker.item.item import Item
 from worker.item.taken import Ending, Fate
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL
 from worker.producer.taking import Wanted
-from worker.uptime import uptime
 
 T = TypeVar("T")
 
@@ -42,6 +43,9 @@ class PulledBlock:
     Args:
         item: as the engine works it.
         wanted: who waited for it.
+
+    Attributes:
+        cancelled: tells whether somebody has cancelled the item.
     """
 
     def __init__(self, item: Item, wanted: Wanted) -> None:
@@ -49,7 +53,10 @@ class PulledBlock:
         self.wanted: Final = wanted
         self.entered = False
         """Whether it has an end of its own, which is to be waited for."""
-        self._began = uptime()
+        self.cancelled: Callable[[], bool] = lambda: False
+        limit = wanted.timeout
+        self._until = float("inf") if limit is None else time.monotonic() + limit
+        """What is said later counts no more; it goes by the clock of the timeouts."""
         self._loop = asyncio.get_running_loop()
         self._left: asyncio.Future[Ending] = self._loop.create_future()
         self._fate: concurrent.futures.Future[Fate] = concurrent.futures.Future()
@@ -57,6 +64,7 @@ class PulledBlock:
         self._mutex = threading.Lock()
         self._thread = wanted.thread
         self._in_thread = False
+        self._stop: Callable[[], object] | None = None
         self._stopped: type[Stopped] | None = None
 
     @property
@@ -67,15 +75,15 @@ class PulledBlock:
     @property
     def left(self) -> float | None:
         """Seconds of its time."""
-        limit = self.wanted.timeout
-        return None if limit is None else max(0.0, limit - (uptime() - self._began))
+        return None if self.wanted.timeout is None else max(0.0, self._until - time.monotonic())
 
-    def enter(self, *, thread: bool) -> None:
+    def enter(self, stop: Callable[[], object] | None = None) -> None:
         """The block begins; one that is begun past its time is not stopped, and given up."""
         with self._mutex:
             self.entered = True
             self._thread = threading.get_ident()  # not always that of who waited
-            self._in_thread = thread
+            self._in_thread = stop is None
+            self._stop = stop
 
     def leave(self) -> type[BaseException] | None:
         """It is not stopped from now on; returns what it was stopped with, if it was.
@@ -84,7 +92,7 @@ class PulledBlock:
         """
         try:
             with self._mutex:
-                stoppable, self._in_thread = self._in_thread, False
+                stoppable, self._in_thread, self._stop = self._in_thread, False, None
                 if stoppable and self._stopped is not None:
                     take_back()  # one that has not struck yet
         except Stopped as struck:  # while this waited for the mutex: it ends with the block
@@ -112,7 +120,9 @@ class PulledBlock:
         return self._fate
 
     def too_long(self) -> TimeLimitExceeded:
-        """Return the error of a block that was stopped past its time."""
+        """Return the error of a block that was stopped."""
+        if self.cancelled():
+            return TimeLimitExceeded("its item was cancelled")
         limit = duration_text(self.wanted.timeout or 0)
         return TimeLimitExceeded(f"its block ran longer than its timeout of {limit}")
 
@@ -121,13 +131,18 @@ class PulledBlock:
 
         Raises:
             GivenBack: the item was released.
-            TimeLimitExceeded: the block did not end in time.
+            TimeLimitExceeded: the block did not end in time, whatever it was left with.
+            CancelledError: somebody cancelled the item, or the worker stops.
             BaseException: what it was left with.
         """
         try:
             ending = await self._ending()
         finally:
             self._over = True
+        if ending.at is not None and ending.at > self._until:
+            if isinstance(ending.error, TimeLimitExceeded):
+                raise ending.error  # it says where the block was
+            raise self.too_long() from ending.error
         if ending.released is not None:
             raise GivenBack(ending.released)
         if ending.error is not None:
@@ -144,10 +159,18 @@ class PulledBlock:
         self._tell("lost" if lost else FATES.get(delivered.state, ""))
 
     async def _ending(self) -> Ending:
-        if await self._ended_within(self.wanted.timeout):
-            return self._left.result()
-        self._item.stop()
-        self._stop_thread()
+        try:
+            if await self._ended_within(self.left):
+                return self._left.result()
+        except asyncio.CancelledError:
+            if not self.cancelled():
+                raise
+            self._until = min(self._until, time.monotonic())
+            self._stop_block()
+            if await self._ended_within(GRACE) and self._said_before():
+                return self._left.result()
+            raise
+        self._stop_block()
         if await self._ended_within(GRACE):
             return self._left.result()
         error = self.too_long()
@@ -158,9 +181,17 @@ class PulledBlock:
         done, _ = await asyncio.wait({self._left}, timeout=limit)
         return bool(done)
 
-    def _stop_thread(self) -> None:
-        """Stop a block that blocks its thread, at the next instruction of Python's there."""
+    def _said_before(self) -> bool:
+        at = self._left.result().at
+        return at is not None and at <= self._until
+
+    def _stop_block(self) -> None:
+        """Stop a block: on its loop, or in its thread at the next instruction of Python's."""
+        self._item.stop()
         with self._mutex:
+            if self._stop is not None:
+                with suppress(RuntimeError):  # its loop is closed
+                    self._stop()
             if self._in_thread and self._stopped is None:
                 self._stopped = type("Stopped", (Stopped,), {})
                 raise_in(self._thread, self._stopped)

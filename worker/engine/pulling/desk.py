@@ -18,6 +18,7 @@ from worker.app.decorator import handler
 from worker.app.options import Handler
 from worker.engine.daemon import Daemon
 from worker.engine.delivery.delivery import Delivered
+from worker.engine.in_flight import Running
 from worker.engine.pulling.block import PulledBlock
 from worker.errors import GivenBack, WorkerError
 from worker.item.item import Item
@@ -162,6 +163,7 @@ class Desk:
         in_flight = () if self._daemon is None else self._daemon.workers.in_flight()
         for running in in_flight:
             if running.item is item and running.task is not None:
+                block.cancelled = partial(_is_cancelled, running)
                 running.task.add_done_callback(partial(self._settled, block))
 
     def _settled(self, block: PulledBlock, task: "asyncio.Task[Delivered]") -> None:
@@ -198,6 +200,10 @@ class Desk:
         if self._daemon is None or not self._started:
             return "OpenIAP cannot be reached"
         return "; ".join(self._daemon.telemetry.reasons().values())
+
+
+def _is_cancelled(running: Running) -> bool:
+    return bool(running.cancelled)
 
 
 def settings_for(settings: Settings) -> Settings:

@@ -57,6 +57,8 @@ class Creation:
                 unique=item.unique,
                 unique_for=item.unique_for,
                 unique_update=item.unique_update,
+                unique_while=item.unique_while,
+                expires=item.expires,
             )
             push = options.push(queue, json_object(item.payload, f"queue {queue}"))
             checked_payload(json_text(push.payload), operation="push_workitem")

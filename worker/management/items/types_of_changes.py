@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.item.unique import HeldWhile
 from worker.management.items.types import MOST_TEXT
 
 MOST_NEW: Final = 200
@@ -27,6 +28,8 @@ class NewItem(_Asked):
         unique_for: for how long the key is held after the item's end, like ``1h``.
         unique_update: an item that has the key and waits takes this payload, the earlier time and
             the more urgent priority.
+        unique_while: ``waiting``: an item that is being worked has the key no more.
+        expires: a time like ``1h``: an item that is popped later fails with the code ``EXPIRED``.
     """
 
     payload: dict[str, Any] = {}
@@ -38,6 +41,8 @@ class NewItem(_Asked):
     unique: str | None = Field(default=None, max_length=1_000)
     unique_for: str | None = Field(default=None, max_length=40)
     unique_update: bool = False
+    unique_while: HeldWhile | None = None
+    expires: str | None = Field(default=None, max_length=40)
 
 
 class ItemCreatePayload(NewItem):

@@ -186,6 +186,60 @@ async def test_a_block_that_does_not_end_is_given_up(
     assert "keeps this loop from everything" in found["errorsource"]
 
 
+@pytest.mark.parametrize("then", ["leaves", "says done", "raises"])
+async def test_what_a_block_does_past_its_time_makes_no_success_of_it(
+    producer, push, stored, then: str
+) -> None:
+    await push({"n": 1}, retrydelay=600)
+    with suppress(LookupError):
+        async with producer.take(QUEUE, timeout="200ms") as item:
+            try:
+                await asyncio.sleep(DEADLINE)
+            except asyncio.CancelledError:
+                if then == "raises":
+                    raise LookupError("while it ended") from None
+                if then == "says done":
+                    item.done({"late": True})
+                item.result = {"late": True}
+    assert item.state == "new"
+    (found,) = await stored()
+    assert (found["retries"], found["errortype"]) == (1, "application")
+    assert found["errormessage"].startswith("its block ran longer than its timeout of 200ms")
+    assert "late" not in found["payload"]
+    assert ("while it ended" in found["errorsource"]) is (then == "raises")
+
+
+async def test_what_was_decided_before_the_time_was_up_counts(producer, push, stored) -> None:
+    await push({"n": 1}, retrydelay=600)
+    async with producer.take(QUEUE, timeout="200ms") as item:
+        item.done({"early": True})
+        await asyncio.sleep(DEADLINE)
+    (found,) = await stored()
+    assert (item.state, found["payload"]["early"]) == ("successful", True)
+
+
+@both_clients
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_a_block_whose_item_is_cancelled_is_stopped_and_fails(
+    settings, push, stored, swallows: bool
+) -> None:
+    (id,) = await push({"n": 1})
+    quick = settings.model_copy(update={"heartbeat_interval": 0.2, "dead_after": 2})
+    async with connect(quick) as producer, producer.take(QUEUE, timeout=None) as item:
+        assert await producer.pushed(id).cancel("the order is gone") == "stopping"
+        try:
+            await asyncio.sleep(DEADLINE)
+        except asyncio.CancelledError:
+            if not swallows:
+                raise
+        item.result = {"late": True}
+    assert (item.state, item.stopping) == ("failed", True)
+    (found,) = await stored()
+    assert found["state"] == "failed"
+    assert found["errormessage"].startswith("[CANCELLED] the order is gone")
+    assert "late" not in found["payload"]
+
+
 @both_clients
 async def test_two_at_once_and_one_inside_another(producer, push, stored) -> None:
     await push({"n": 1}, {"n": 2}, {"n": 3})

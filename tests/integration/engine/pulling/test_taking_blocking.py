@@ -107,6 +107,44 @@ async def test_past_its_time_a_block_is_stopped_in_its_thread(
     assert found["retries"] == 1
 
 
+async def test_a_block_that_swallows_its_stop_is_no_success(program, push, stored) -> None:
+    def work(openiap: sync.OpenIAP) -> str:
+        with openiap.take(QUEUE, timeout=0.2) as item:
+            end = time.monotonic() + DEADLINE
+            try:
+                while time.monotonic() < end:
+                    time.sleep(0.01)
+            except BaseException:
+                item.done({"late": True})
+        return item.state
+
+    await push({"n": 1}, retrydelay=600)
+    assert await program(work) == "new"
+    (found,) = await stored()
+    assert found["errormessage"] == "its block ran longer than its timeout of 200ms"
+    assert "late" not in found["payload"]
+
+
+async def test_a_block_whose_item_is_cancelled_is_stopped_in_its_thread(
+    settings, push, stored
+) -> None:
+    def work() -> str:
+        with sync.connect(quick) as openiap:
+            with openiap.take(QUEUE) as item:
+                openiap.pushed(item.id).cancel("no")
+                end = time.monotonic() + DEADLINE
+                while time.monotonic() < end:
+                    time.sleep(0.01)
+            return item.state
+
+    await push({"n": 1})
+    quick = settings.model_copy(update={"heartbeat_interval": 0.2, "dead_after": 2})
+    async with asyncio.timeout(DEADLINE):
+        assert await asyncio.to_thread(work) == "failed"
+    (found,) = await stored()
+    assert found["errormessage"].startswith("[CANCELLED] no")
+
+
 async def test_a_block_that_ends_as_its_time_is_up_is_never_struck_later(
     program, push, stored
 ) -> None:
@@ -147,7 +185,7 @@ async def test_a_block_that_is_struck_while_it_is_left_ends_all_the_same(
     late = threading.Event()
     monkeypatch.setattr("worker.engine.pulling.block.raise_in", strikes)
     await push({"n": 1}, retrydelay=600)
-    assert await program(work) == "successful"
+    assert await program(work) == "new"
 
 
 async def test_an_inner_block_goes_back_when_the_time_of_the_outer_one_is_up(
