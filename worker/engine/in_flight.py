@@ -42,6 +42,7 @@ class Running:
         ran: seconds that its handler took, once it has ended.
         span: of the attempt, where this process makes some.
         cancelled: the reason for which somebody has cancelled it, or "".
+        group: the id of the group that it is a member of, or "".
         large: what it holds, or what came of it, is worked in a thread.
     """
 
@@ -65,6 +66,7 @@ class Running:
     ran: float | None = None
     large: bool = False
     cancelled: str = ""
+    group: str = ""
 
     @property
     def trace(self) -> Trace | None:

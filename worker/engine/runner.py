@@ -215,7 +215,7 @@ class Runner:
         metadata = None
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
-            workitem.text = ""
+            workitem.text, running.group = "", metadata.member_of
             if metadata.steps is not None:
                 steps = await self._stored_steps.of(workitem.id, metadata.steps)
                 if isinstance(steps, Outcome):
@@ -437,7 +437,8 @@ class Runner:
             return outcome
         if outcome.kind == "successful":
             payload = item.payload if outcome.payload is None else outcome.payload
-            return replace(outcome, payload=after_success(payload, item.metadata, item.trace))
+            got = outcome.where_got(wraps=self._registered.signature.wraps)
+            return replace(outcome, payload=after_success(payload, item.metadata, item.trace, got))
         return replace(outcome, payload=joined(item.payload, item.metadata))
 
 

@@ -34,6 +34,7 @@ from worker.producer.blocking_client import BlockingClient, off_the_loop
 from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
 from worker.producer.blocking_taking import BlockingItems, BlockingTaking
 from worker.producer.connect import connect as connect_async
+from worker.producer.groups.blocking import BlockingGroups
 from worker.producer.producer import Checks, Producer, whole
 from worker.producer.pushed import Progress, Pushed
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Pulls, wanted
@@ -97,7 +98,7 @@ class BlockingPushed(Generic[T]):
         return self._openiap.wait(self._pushed.cancel(reason))
 
 
-class OpenIAP:
+class OpenIAP(BlockingGroups):
     """A connection used by blocking code; ``with`` it, or ``open`` and ``close`` it.
 
     Args:
