@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from statistics import median
 from typing import Any, Final
 
-from tests.benchmarks.stage import local_server, settings_for
+from tests.benchmarks.stage import connected, local_server, settings_for
 from worker import Producer, handler
 from worker.app.application import Application
 from worker.engine.daemon import Daemon
@@ -63,8 +63,9 @@ async def run(client: str, push: Push, count: int) -> dict[str, float]:
         signed: Client = make_client(settings_for(server.url, client, server.folder / "producer"))
         await signed.connect()
         stack.push_async_callback(signed.disconnect)
-        for queue in ("noop", "after"):
-            await signed.add_workitem_queue(WorkItemQueue(name=queue))
+        async with connected(server) as admin:
+            for queue in ("noop", "after"):
+                await admin.add_workitem_queue(WorkItemQueue(name=queue))
         before = Counter(await server.stats())
         began = time.monotonic()
         await push(Producer(ClientSender(signed), client=signed), count)

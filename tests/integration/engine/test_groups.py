@@ -1,23 +1,32 @@
 """Groups: items that end together, and the one item that comes after them."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from rich.console import Console
 
+from tests.integration.engine import process_groups
 from tests.integration.engine.conftest import create_queue, until_finished
-from worker import BusinessError, GroupError, Item, Producer, handler
+from worker import BusinessError, GroupError, Item, Producer, handler, sync
+from worker.cli.shared.item_page import show_item
+from worker.engine.maintenance.retention import Rule, delete_batch
+from worker.engine.maintenance.sweep import planned
 from worker.item.group import member_id, then_id
 from worker.item.group_desk import GroupNotFound, GroupProgress
 from worker.item.metadata import taken_out
+from worker.management import Items
+from worker.management.items.item_groups import ItemGroup
+from worker.management.items.types import ItemGetPayload
 from worker.openiap.client import Client
 from worker.openiap.errors import QueueNotFound
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL
 from worker.producer.groups.desk import ClientGroups
-from worker.producer.groups.record import CLOSING, PUSHED, Records
+from worker.producer.groups.record import CLOSING, KEPT, PUSHED, Records
 from worker.producer.sender import ClientSender
-from worker.state.cells import COLLECTION
+from worker.state.cells import COLLECTION, document_id, version_of
 
 
 class Page(BaseModel):
@@ -305,3 +314,60 @@ async def test_large_results_find_no_room_and_say_so(client, monkeypatch) -> Non
     (done,) = await client.query("workitems", {"wiq": "books"})
     assert done["payload"]["results"] == [None, {"n": 2, "t": "y"}]
     assert [one["code"] for one in done["payload"]["errors"]] == ["RESULT_TOO_LARGE"]
+
+
+async def test_process_handlers_push_groups_and_wait_for_them(client, start) -> None:
+    await queues(client, "processed", "doubled")
+    await client.push_workitem("processed", {})
+    await start(process_groups.push_and_wait, process_groups.double)
+    (done,) = await until_finished(client, "processed")
+    assert done["payload"] == {**done["payload"], "found": [2, 4], "places": [0, 1]}
+
+
+async def test_the_blocking_client_and_operators_see_groups_as_well(
+    client, settings, start
+) -> None:
+    await queues(client, "scans", "books")
+    await start(count)
+
+    def script() -> list[Any]:
+        with sync.connect(settings) as openiap:
+            pushed = openiap.push_group([(count, {"n": n}) for n in (1, 2)], key="k")
+            group = openiap.group(pushed.id)
+            found = group.results("1m")
+            numbers = [member.n for member in group.members()]
+            return [pushed.id, found.results, numbers, group.progress().done]
+
+    id, *found = await asyncio.to_thread(script)
+    assert found == [[1, 2], [0, 1], 2]
+    item = await Items(client).get_one(ItemGetPayload(id=member_id(id, 1)))
+    known = ItemGroup(id=id, n=1, of=2, done=2, failed=0, over=True)
+    assert item.group == known
+    console = Console(width=200)
+    with console.capture() as shown:
+        show_item(console, item)
+    assert f"member 1 of {id}: 2 of 2 done, 0 failed, over" in shown.get()
+
+
+async def test_open_groups_keep_their_members_from_retention_and_old_ones_are_forgotten(
+    client,
+) -> None:
+    await queues(client, "pages", "books")
+    group = await producer(client).push_group([("pages", {}), ("pages", {})], key="k")
+    item = await client.pop_workitem("pages")
+    item.state = SUCCESSFUL
+    await client.update_workitem(item)
+    rule, later = Rule("pages", SUCCESSFUL, 60), datetime.now(UTC) + timedelta(days=40)
+    spared = await Records(client).open()
+    assert spared == [group.id]
+    assert await delete_batch(client, rule, later, {}, spared) == 0
+    item = await client.pop_workitem("pages")
+    item.state = SUCCESSFUL
+    await client.update_workitem(item)
+    await groups(client).settle(group.id)
+    assert await Records(client).open() == []
+    assert await delete_batch(client, rule, later, {}, []) == 2
+    versions = [version_of(one) for one in await client.query(COLLECTION, {"_type": "cell"})]
+    plan = planned(sorted((one for one in versions if one is not None), key=document_id))
+    assert {one.kind for one in plan.over} == {"group", "group-key"}
+    assert all(one.content["keep"] == KEPT for one in plan.over)
