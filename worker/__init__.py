@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from worker.engine.pulling.connect import connect
     from worker.errors import ApplicationError, BusinessError, LostItem, Outage, Retry, Skip
     from worker.item.context import at_priority, in_namespace
+    from worker.item.group_desk import GroupError, GroupMember, GroupNotFound, GroupProgress
+    from worker.item.group_handle import Group, GroupResults
     from worker.item.item import Item
     from worker.item.metadata import CheckpointError
     from worker.item.origin import DeadLetter, Origin
@@ -66,6 +68,12 @@ __all__ = [
     "Contracts",
     "DeadLetter",
     "Event",
+    "Group",
+    "GroupError",
+    "GroupMember",
+    "GroupNotFound",
+    "GroupProgress",
+    "GroupResults",
     "Handler",
     "Item",
     "ItemFailed",
@@ -134,6 +142,8 @@ _ROOMS: Final = {
     "worker.engine.pulling.connect": "connect",
     "worker.errors": "ApplicationError BusinessError LostItem Outage Retry Skip",
     "worker.item.context": "at_priority in_namespace",
+    "worker.item.group_desk": "GroupError GroupMember GroupNotFound GroupProgress",
+    "worker.item.group_handle": "Group GroupResults",
     "worker.item.item": "Item",
     "worker.item.metadata": "CheckpointError",
     "worker.item.origin": "DeadLetter Origin",

@@ -20,7 +20,7 @@ from worker.item.files import Attachment
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item
 from worker.item.metadata import taken_out
-from worker.item.new_item import FollowUp, Push
+from worker.item.new_item import FollowUp, Push, Sender
 from worker.openiap.client import Client
 from worker.openiap.errors import FileTransferError
 from worker.openiap.filenames import safe_name
@@ -61,6 +61,12 @@ class _LocalFiles:
 
 class _InlineStore(InMemoryStore):
     """Progress and checkpoints stay on the item; follow-up items wait for its end."""
+
+    @property
+    def sender(self) -> Sender | None:
+        """Who carries what is pushed at once: the producer whose block it is."""
+        found = current_producer.get()
+        return None if found is None else found.sender
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         producer_for(None)  # refused at once, and not when the work is done

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from worker.app.inline import run_inline
+from worker.app.inline_groups import InlineGroups, names_of
 from worker.app.options import Handler
 from worker.app.payload_types import kept_in_field
 from worker.app.signature import hints_of
@@ -53,6 +54,8 @@ class InlineSender:
         self._resources = resources
         self._ended: dict[str, JsonObject] = {}
         self._begun = 0
+        self.groups: Final = InlineGroups(self._known, self.look, self.know)
+        """Runs the members of groups."""
 
     def know(self, handler: Handler[..., Any]) -> None:
         """Learn of a handler that is pushed to."""
@@ -72,6 +75,10 @@ class InlineSender:
                     " inline(HANDLER)."
                 )
         return [await self._run(push, self._handlers[push.queue]) for push in pushes]
+
+    async def _known(self, push: Push) -> Sent:
+        (sent,) = await self.send([push])
+        return sent
 
     async def _run(self, push: Push, handler: Handler[..., Any]) -> Sent:
         payload, metadata = taken_out(push.payload)
@@ -108,6 +115,7 @@ class InlineSender:
             "errormessage": outcome.message,
             "errorsource": outcome.source,
             "errortype": outcome.errortype,
+            "got": names_of(outcome.got),
         }
         return Sent(id)
 

@@ -31,6 +31,7 @@ from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.fleet.recovery import Recovery
 from worker.engine.fleet.rescuer import Rescuer, RescueTimes
 from worker.engine.fleet.takeover import TakeOver
+from worker.engine.groups import groups_for
 from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
 from worker.engine.lease import lease_of
@@ -167,16 +168,6 @@ class Assembly:
             rights=rights,
             chance=chance,
         )
-        completer = Completer(
-            writeback,
-            outbox=state.outbox,
-            spool=state.spool,
-            followups=followups,
-            counts=counts,
-            log=log,
-            item_log=ItemLog(settings.item_log, log),
-            history=settings.history > 0,
-        )
         shortages = Shortages(workers.slot_freed, log=log)
         reporter = reporter_for(
             self.registry, workers, state=state, shortages=shortages, telemetry=self.telemetry
@@ -231,6 +222,19 @@ class Assembly:
         )
         breakers = breakers_for(
             self.registry, pool, queues, heartbeat, workers, worker_id=worker_id, log=log
+        )
+
+        groups = groups_for(settings, queue_names, client, heartbeat, log=log, chance=chance)
+        completer = Completer(
+            writeback,
+            outbox=state.outbox,
+            spool=state.spool,
+            followups=followups,
+            counts=counts,
+            log=log,
+            item_log=ItemLog(settings.item_log, log),
+            history=settings.history > 0,
+            groups=groups,
         )
 
         def paused(queue: str) -> str:
@@ -306,6 +310,7 @@ class Assembly:
                     log=log,
                     chance=chance,
                 ),
+                groups,
                 Cancellations(
                     workers.in_flight,
                     workers.cut_short,

@@ -5,15 +5,17 @@
 3. Follow-up items are pushed before the item's row leaves the outbox; those that the server refuses
    for good stay as evidence, are counted, and are named on the item.
 4. Outbox, spool and counts are brought up to date, then the hooks are told.
+5. Last of all it is seen whether the item was the last of its group.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
+from worker.engine.delivery.delivery import Delivered, Delivery, has_ended, succeeded
 from worker.engine.delivery.follow_ups import FollowUps, Unpushed, shown
 from worker.engine.delivery.settlement import follow_up, settle
+from worker.engine.groups import Groups
 from worker.engine.in_flight import Running
 from worker.engine.item_events import ItemEvents
 from worker.engine.item_log import ItemLog
@@ -42,6 +44,7 @@ class Completer:
         followups: pushes what succeeded items asked for; None where nothing is pushed.
         item_log: says what became of each item; None where nobody reads it.
         history: whether the items' timelines are kept.
+        groups: told of members of groups that have ended.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Completer:
         log: Log,
         item_log: ItemLog | None = None,
         history: bool = False,
+        groups: Groups | None = None,
     ) -> None:
         self.outbox: Final = outbox
         self.spool: Final = spool
@@ -64,6 +68,7 @@ class Completer:
         self._log = log
         self._item_log = item_log
         self._history = history
+        self._groups = groups
 
     async def complete(
         self, running: Running, outcome: Outcome, events: ItemEvents | None = None
@@ -115,6 +120,8 @@ class Completer:
             error, running.error = running.error, None
             took = uptime() - running.popped
             await events.notify(workitem, running.item, error, took, outcome, delivered)
+        if running.group and self._groups is not None and has_ended(outcome, delivered):
+            await self._groups.ended(running.group)
         return delivered
 
     def _settle(

@@ -43,6 +43,7 @@ class Running:
         span: of the attempt, where this process makes some.
         cancelled: the reason for which somebody has cancelled it, or "".
         steps_apart: steps of it stand in a field of its document.
+        group: the id of the group that it is a member of, or "".
         large: what it holds, or what came of it, is worked in a thread.
     """
 
@@ -67,6 +68,7 @@ class Running:
     large: bool = False
     cancelled: str = ""
     steps_apart: bool = False
+    group: str = ""
 
     @property
     def trace(self) -> Trace | None:

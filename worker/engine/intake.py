@@ -115,7 +115,7 @@ class Intake:
         metadata = None
         if KEY in workitem.payload:
             workitem.payload, metadata = taken_out(workitem.payload)
-            workitem.text = ""
+            workitem.text, running.group = "", metadata.member_of
             if metadata.steps is not None:
                 running.steps_apart = is_apart(metadata.steps)
                 steps = await self._stored_steps.of(workitem.id, metadata.steps)

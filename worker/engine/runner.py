@@ -291,5 +291,6 @@ class Runner:
             return outcome
         if outcome.kind == "successful":
             payload = item.payload if outcome.payload is None else outcome.payload
-            return replace(outcome, payload=after_success(payload, item.metadata, item.trace))
+            got = outcome.where_got(wraps=self._registered.signature.wraps)
+            return replace(outcome, payload=after_success(payload, item.metadata, item.trace, got))
         return replace(outcome, payload=joined(item.payload, item.metadata))

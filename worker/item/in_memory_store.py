@@ -25,10 +25,13 @@ def follow_up(item: Item, push: Push) -> FollowUp:
 class InMemoryStore:
     """A store for an item without a worker: nothing is written, follow-up items are only kept."""
 
-    sender: Sender | None = None
-
     def __init__(self) -> None:
         self.pushes: list[Push] = []
+
+    @property
+    def sender(self) -> Sender | None:
+        """Nobody."""
+        return None
 
     async def save(self, item: Item, *, now: bool) -> None:
         """Leave the metadata on the item."""

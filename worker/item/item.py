@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
 from worker.item.function_types import FieldFirst, PayloadFirst
+from worker.item.grouping import Grouping
 from worker.item.headers import NONE
 from worker.item.long_work import LongWork, StepClock, refuse_inside
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
@@ -92,7 +93,7 @@ class Bridge(Protocol):
 NO_FILES: Final = InputFiles({})
 
 
-class Item(LongWork):
+class Item(LongWork, Grouping):
     """One attempt at a work item.
 
     Attributes:

@@ -20,6 +20,9 @@
 - ``origin``: the item that this one is a copy of, where a chain made it; see ``origin.py``.
 - ``parent``: the item that asked for this one, a follow-up that cannot have it elsewhere.
 - ``schedule``: the schedule and the tick that this item is of, where that is so.
+- ``group``: the group that this item is a member of, or comes after (``group.py``): ``{"id": ID,
+  "n": 4}``, and after a success ``"got"``: which fields of the payload the handler returned; it
+  stays.
 - ``history``: what became of earlier runs, where it has no place beside the payload
   (``history.py``). It does not go along a chain.
 
@@ -27,7 +30,7 @@ Handlers never see the key: it is taken out before the payload is validated.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -43,6 +46,7 @@ KEY: Final = "openiap_worker"
 ORIGIN: Final = "origin"
 HISTORY: Final = "history"
 STEPS: Final = "steps"
+GROUP: Final = "group"
 CHECKPOINT: Final = "checkpoint"
 PROGRESS: Final = "progress"
 MAX_CHECKPOINT: Final = 1024 * 1024
@@ -71,6 +75,14 @@ class Metadata:
     schedule: JsonObject | None = None
     history: JsonObject | None = None
     steps: JsonObject | None = None
+    group: JsonObject | None = None
+
+    @property
+    def member_of(self) -> str:
+        """The id of the group that the item is a member of, or ""."""
+        mark = self.group or {}
+        id = mark.get("id")
+        return id if isinstance(id, str) and not mark.get("then") else ""
 
     def content(self) -> JsonObject:
         """Return what is stored under the key; {} for nothing."""
@@ -105,6 +117,8 @@ class Metadata:
             found[HISTORY] = self.history
         if self.steps is not None:
             found[STEPS] = self.steps
+        if self.group is not None:
+            found[GROUP] = self.group
         return found
 
 
@@ -118,7 +132,7 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
     unique, origin = found.get("unique"), found.get(ORIGIN)
     follow_up, parent = found.get("follow_up"), found.get(PARENT)
     schedule, history = found.get(SCHEDULE), found.get(HISTORY)
-    steps = found.get(STEPS)
+    steps, group = found.get(STEPS), found.get(GROUP)
     return rest, Metadata(
         checkpoint=found.get(CHECKPOINT),
         progress=progress if isinstance(progress, dict) else None,
@@ -134,6 +148,7 @@ def taken_out(payload: JsonObject) -> tuple[JsonObject, Metadata]:
         schedule=schedule if isinstance(schedule, dict) else None,
         history=history if isinstance(history, dict) else None,
         steps=steps if isinstance(steps, dict) else None,
+        group=group if isinstance(group, dict) else None,
     )
 
 
@@ -160,12 +175,17 @@ def joined(payload: JsonObject, metadata: Metadata) -> JsonObject:
 
 
 def after_success(
-    payload: JsonObject, metadata: Metadata, trace: Trace | None = None
+    payload: JsonObject,
+    metadata: Metadata,
+    trace: Trace | None = None,
+    got: Sequence[str] | str = (),
 ) -> JsonObject:
     """Return what a successful item keeps: what is still true of it, and of what a chain makes.
 
     Args:
         trace: from where the trace goes on; None: from where it came.
+        got: the fields of the payload that the handler returned, or the one that holds what it
+            returned; kept for a group.
     """
     kept = replace(
         metadata,
@@ -175,8 +195,14 @@ def after_success(
         due=None,
         expires=None,
         trace=trace or metadata.trace,
+        group=None if metadata.group is None else had(metadata.group, got),
     )
     return joined(payload, kept)
+
+
+def had(mark: JsonObject, got: Sequence[str] | str) -> JsonObject:
+    """Return the mark of a group's member that has succeeded."""
+    return {**mark, "got": got if isinstance(got, str) else list(got)}
 
 
 def _moment(found: object) -> float | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from worker.item.cancelled import Cancelling
+from worker.item.group_desk import GroupDesk
 from worker.item.unique import Unique
 from worker.openiap.fields import duration_of, number, object_of, objects_of, text_of
 from worker.openiap.values import iso, parse_iso
@@ -64,6 +65,10 @@ class Sent:
 
 class Sender(Protocol):
     """Who carries pushes: a client, or the pipe to the worker."""
+
+    @property
+    def groups(self) -> GroupDesk:
+        """Who pushes groups, and looks at them."""
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
         """Push all and return what came of each, in order."""

@@ -54,6 +54,9 @@ NOTHING_RAISED: Final = "no traceback, nothing was raised"
 and it would seem to belong to this one's message (server.md, Update)."""
 
 
+Got = tuple[str, ...] | str
+
+
 @dataclass(frozen=True, slots=True)
 class Waits:
     """A parked item's reason.
@@ -108,6 +111,8 @@ class Outcome:
         attachments: name and local path of each file to store with the item.
         pushes: follow-up items, pushed once the server has the outcome; with a success only.
         written: the payload's JSON text, where it was made already.
+        got: the fields of the payload that are the handler's result, or the one that is the result
+            itself; not kept on disk.
         allowed: the attempts that the error's rule allows in all, where it counts them; for the
             log line of this life, not kept on disk.
         ran: seconds that the handler took, where that is known.
@@ -128,11 +133,20 @@ class Outcome:
     error_class: str = field(default="", compare=False)
     waits: Waits | None = None
     written: Written | None = field(default=None, compare=False, repr=False)
+    got: Got = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Let go of a text that is of another payload."""
         if self.written is not None and self.written.payload is not self.payload:
             object.__setattr__(self, "written", None)
+
+    def where_got(self, *, wraps: bool) -> Got:
+        """Return where in the payload the result is.
+
+        Args:
+            wraps: whether the handler's results are kept in one field.
+        """
+        return RESULT if wraps and self.got else self.got
 
     @property
     def code(self) -> str:
@@ -185,7 +199,9 @@ def success(
     try:
         fields = result_fields(result, handler=handler, wrap=wrap)
         if fields is None and stored and (untouched or _is_stored(payload, stored)):
-            return UNCHANGED
+            return (
+                UNCHANGED if fields is None else replace(UNCHANGED, got=_got(result, fields, wrap))
+            )
         merged = payload if fields is None else {**payload, **fields}
         text = compact_text(merged) if untouched else ""
         checked_payload(text or _text(merged), operation="")
@@ -197,7 +213,17 @@ def success(
     except (TypeError, ValueError, RecursionError) as error:
         text = f"{handler}: the result: {error}"
         return Outcome("failed", None, message=clip(text, MAX_MESSAGE))
-    return Outcome("successful", merged, written=Written(merged, text) if text else None)
+    written = Written(merged, text) if text else None
+    return Outcome("successful", merged, written=written, got=_got(result, fields, wrap))
+
+
+def _got(result: object, fields: JsonObject | None, wrap: bool) -> Got:
+    """Return where in a payload a result is."""
+    if fields is None:
+        return ()
+    if wrap or (list(fields) == [RESULT] and not isinstance(json_form(result), dict)):
+        return RESULT
+    return tuple(fields)
 
 
 def _is_stored(payload: JsonObject, stored: str) -> bool:

@@ -19,6 +19,7 @@ from worker.item.push import Fields, PushArguments, PushManyArguments, Target, p
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
+from worker.producer.groups.pushing import GroupPushing
 from worker.producer.pushed import Pushed
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Items, Pulls, Taking, wanted
 from worker.producer.topics import Message, Topics, TopicSubscription
@@ -46,7 +47,7 @@ class Checks(Protocol):
         """Refuse what does not fit the queue's contract."""
 
 
-class Producer:
+class Producer(GroupPushing):
     """Pushes items.
 
     Args:
@@ -73,6 +74,10 @@ class Producer:
         self._pulls = pulls
         self._state: State | None = None
         self._topics: Topics | None = None
+
+    @property
+    def _carrier(self) -> Sender:
+        return self.sender
 
     @property
     def client(self) -> Client:
@@ -360,6 +365,11 @@ class Producer:
         """
         return Pushed(Sent(id, existing=True), queue, self.sender, whole)
 
+    def _hold_to_contracts(self, pushes: Sequence[Push]) -> None:
+        if self._checks is not None:
+            for push in pushes:
+                self._checks.check(push)
+
     async def _push(
         self, target: Any, payloads: Sequence[Any], options: PushManyArguments
     ) -> list[Pushed[Any]]:
@@ -379,9 +389,7 @@ class Producer:
             ContractError: one does not fit its queue's contract; nothing was pushed.
             QueueNotFound: no such queue, or no rights.
         """
-        if self._checks is not None:
-            for push in pushes:
-                self._checks.check(push)
+        self._hold_to_contracts(pushes)
         with sending(pushes) as send:
             sent = await self.sender.send(send.pushes)
             send.sent(sent)

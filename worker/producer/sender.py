@@ -21,6 +21,7 @@ from worker.openiap.fields import id_of, number
 from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
+from worker.producer.groups.desk import ClientGroups
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.unique_push import UniquePushes
@@ -67,6 +68,8 @@ class ClientSender:
         )
         self._results = Results(client)
         self._on_sent = on_sent
+        self.groups: Final = ClientGroups(client, namespace, self.cancel)
+        """Pushes groups, and looks at them."""
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
         """Push all and return what came of each, in order.

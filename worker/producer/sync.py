@@ -34,6 +34,7 @@ from worker.producer.blocking_pushed import BlockingPushed
 from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
 from worker.producer.blocking_taking import BlockingItems, BlockingTaking
 from worker.producer.connect import connect as connect_async
+from worker.producer.groups.blocking import BlockingGroups
 from worker.producer.producer import Checks, Producer, whole
 from worker.producer.pushed import Pushed
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Pulls, wanted
@@ -53,7 +54,7 @@ class Closed(WorkerError):
     """The blocking client is not connected, or no more."""
 
 
-class OpenIAP:
+class OpenIAP(BlockingGroups):
     """A connection used by blocking code; ``with`` it, or ``open`` and ``close`` it.
 
     Args:

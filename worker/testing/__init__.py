@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from worker.testing.idempotence import NotIdempotent, assert_idempotent
     from worker.testing.item_view import ItemView
     from worker.testing.local_openiap import LocalOpenIAP
+    from worker.testing.recorded_groups import GroupSeen
     from worker.testing.worker_test import WorkerTest
 
 __all__ = [
     "Attachments",
+    "GroupSeen",
     "ItemView",
     "Kind",
     "LocalOpenIAP",
@@ -33,6 +35,7 @@ __all__ = [
 
 _MODULES: Final = {
     "Attachments": "worker.testing.dry_run",
+    "GroupSeen": "worker.testing.recorded_groups",
     "ItemView": "worker.testing.item_view",
     "Kind": "worker.item.outcome",
     "LocalOpenIAP": "worker.testing.local_openiap",

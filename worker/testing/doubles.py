@@ -15,6 +15,7 @@ from worker.engine.checkpoints import Checkpoints
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.execution import Executor, HandlerCall
 from worker.item.cancelled import Cancelling
+from worker.item.group_desk import GroupDesk
 from worker.item.in_memory_store import follow_up
 from worker.item.item import Item
 from worker.item.long_work import StepClock
@@ -28,6 +29,7 @@ from worker.openiap.limiter import Turn
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.telemetry.log import Log
+from worker.testing.recorded_groups import RecordingGroups
 
 WORKER: Final = "rehearsal"
 
@@ -157,9 +159,24 @@ class RecordingCheckpoints(Checkpoints):
 class RecordingSender:
     """Notes what is pushed at once, and lets it through where there is somewhere to go."""
 
-    def __init__(self, through: Sender | None) -> None:
+    def __init__(
+        self,
+        through: Sender | None,
+        *,
+        run_groups: bool = False,
+        client: Client | None = None,
+        resources: Mapping[Any, Any] | None = None,
+    ) -> None:
         self._through = through
         self.pushes: list[Push] = []
+        self.recorded: Final = RecordingGroups(
+            self.pushes.extend, run=run_groups, client=client, resources=resources
+        )
+
+    @property
+    def groups(self) -> GroupDesk:
+        """Notes groups, and lets them through where there is somewhere to go."""
+        return self.recorded if self._through is None else self._through.groups
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
         """Note the pushes, and send them on where there is somewhere to go."""

@@ -50,6 +50,7 @@ from worker.testing.doubles import (
     RecordingWriteBack,
     with_sizes,
 )
+from worker.testing.recorded_groups import GroupSeen
 
 SEED: Final = 0
 """Of the chance that spreads retry times: a dry run gives the same twice."""
@@ -134,6 +135,7 @@ class Rehearsed:
         pushes: the items that would be there afterwards; follow-ups only where it succeeded.
         attachments: what would have been stored with the item; nothing unless it succeeded.
         progress, checkpoints: all that were given, in order; a worker stores at most one a second.
+        groups: those that it pushed; in ``worker_test`` with what came of their members.
         steps: the results that are stored afterwards, by name, as JSON values; those that were
             there before, too.
         log: the lines, in order; each with ``level`` (``trace``, ``debug``, ``verbose``,
@@ -150,6 +152,7 @@ class Rehearsed:
     attachments: Attachments
     progress: tuple[Progress, ...]
     checkpoints: tuple[Any, ...]
+    groups: tuple[GroupSeen, ...]
     steps: Mapping[str, Any]
     log: tuple[LogLine, ...]
     called: bool
@@ -193,6 +196,7 @@ class DryRunSetup:
         maxretries: the queue's, for ``item.attempts_left``.
         stop_after: seconds until the worker is told to stop, as by a signal; None for never.
         slept: whether all sleeps count as over.
+        run_groups: whether the members of groups are run here, where nothing is sent.
         on_log: told of each line at once.
     """
 
@@ -207,6 +211,7 @@ class DryRunSetup:
     maxretries: int | None = None
     stop_after: float | None = None
     slept: bool = False
+    run_groups: bool = False
     on_log: Callable[[LogLine], None] = lambda line: None
 
 
@@ -233,7 +238,12 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         handler, signature_of(handler.function, name=handler.name, resources=provided)
     )
     pool = ClientPool(with_sizes(setup.client, setup.workitem))
-    sender = RecordingSender(setup.sender)
+    sender = RecordingSender(
+        setup.sender,
+        run_groups=setup.run_groups,
+        client=setup.client,
+        resources=setup.resources,
+    )
     _, before = taken_out(setup.workitem.payload or {})
     desk = RecordingCheckpoints(
         pool, sender, log=log, look_up=setup.look_up, before=before, awake=setup.slept
@@ -294,6 +304,7 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         attachments=Attachments(recorder.attachments),
         progress=tuple(desk.progress),
         checkpoints=tuple(desk.checkpoints),
+        groups=tuple(sender.recorded.seen),
         steps={step.name: step.value for step in steps.steps()},
         log=tuple(lines),
         called=recorded.item is not None,

@@ -138,6 +138,7 @@ class WorkerTest:
             maxretries=maxretries,
             stop_after=None if stop_after is None else seconds(stop_after),
             slept=slept,
+            run_groups=True,
         )
         return await dry_run(handler, setup)
 

@@ -238,6 +238,39 @@ async def test_progress_and_checkpoints(client, start, load) -> None:
     assert taken_out(done["payload"])[0] == {**payload, "began_at": 5}
 
 
+async def test_groups(client, start, load, tmp_path) -> None:
+    application, module = load("groups")
+    given = {"title": "T", "pages": 15}
+    (done,) = await ended(client, start, application, "books", given)
+    (bound,) = await until_finished(client, "bindery")
+    assert bound["_id"] == f"{done['payload']['group']}fffff"
+    widths = [found and found["width"] for found in bound["payload"]["results"]]
+    assert widths == [100 + n if n != 13 else None for n in range(15)]
+    assert (bound["payload"]["width"], bound["payload"]["missing"]) == (114, 1)
+    tried = await WorkerTest(tmp_path / "test")(module.book, given)
+    assert tried.groups[0].result == {**tried.groups[0].result, "title": "T", "width": 114}
+
+
+async def test_waiting_for_groups(client, start, load) -> None:
+    _, program = load("groups: Looking and waiting")
+    application, _ = load("groups: Looking and waiting 2")
+
+    @handler("thumbs-page")
+    async def thumb(payload: dict) -> int:
+        return int(payload["n"])
+
+    await create_queue(client, "thumbs-page")
+    await start(Application.of(*application, thumb))
+    async with asyncio.timeout(100):
+        progress, numbers = await program.thumbs()
+    assert (progress.done, progress.over, numbers) == (3, True, [0, 1, 2])
+    for queue in ("chapters-page", "words-page"):
+        await create_queue(client, queue)
+    await client.push_workitem("chapters-page", {"texts": ["one two", "three"]})
+    (done,) = await until_finished(client, "chapters-page")
+    assert done["payload"]["words"] == 3
+
+
 async def test_long_work(client, start, load, tmp_path) -> None:
     application, module = load("long-work: An order that is charged, reminded of and refunded")
     await create_queue(client, "orders")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from worker import ContractError, Router, handler, in_namespace
-from worker.engine.execution.remote_item import push_from_message, push_to_message
+from worker.engine.execution.remote_pushes import push_from_message, push_to_message
 from worker.errors import HandlerError
 from worker.item.new_item import FollowUp
 from worker.item.push import PushOptions

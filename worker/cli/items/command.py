@@ -101,7 +101,8 @@ def show_one(
     chosen = settings_of(given).settings
 
     async def work(signed: Client) -> ItemDetailResponse:
-        return await Items(signed).get_one(ItemGetPayload.model_construct(id=id))
+        items = Items(signed, namespace=chosen.namespace)
+        return await items.get_one(ItemGetPayload.model_construct(id=id))
 
     item = with_client(chosen, work)
     if as_json:

@@ -13,10 +13,11 @@ from worker.cli.shared.item_view import moment, name_of, state
 from worker.cli.shared.links_view import show_links
 from worker.cli.shared.output import many, pretty_json, safe, show, show_facts
 from worker.durations import text as duration_text
-from worker.item.metadata import HISTORY, KEY, ORIGIN, STEPS
+from worker.item.metadata import GROUP, HISTORY, KEY, ORIGIN, STEPS
 from worker.item.new_item import PARENT, SCHEDULE
 from worker.item.origin import DeadLetter, origin_of
 from worker.item.steps import KeptStep, Steps
+from worker.management.items.item_groups import ItemGroup
 from worker.management.items.types import ItemDetailResponse, ItemWorker
 from worker.openiap.fields import moment_of, object_of, text_of
 from worker.openiap.values import format_bytes, json_text
@@ -29,7 +30,7 @@ TOLD: Final = frozenset(
     {
         *("checkpoint", "progress", "namespace", "unique", "follow_up", ORIGIN),
         *("headers", "traceparent", "tracestate", "due"),
-        *(HISTORY, PARENT, SCHEDULE, STEPS),
+        *(GROUP, HISTORY, PARENT, SCHEDULE, STEPS),
     }
 )
 """Marks that have words of their own, or say nothing to people."""
@@ -66,6 +67,7 @@ def show_item(
         ("worker", _worker(item.worker)),
         ("user", item.username or ""),
         ("trace", item.trace or ""),
+        ("group", _group(item.group)),
         *_words(marks, item.id),
     ]
     show_facts(console, [fact for fact in facts if str(fact[1])])
@@ -112,6 +114,16 @@ def _progress(found: object, *, utc: bool) -> str:
         return ""
     text, at = text_of(mark.get("text")), moment(mark.get("at"), utc=utc)
     return ", ".join(one for one in (f"{share:.0%}", text, at) if one)
+
+
+def _group(group: ItemGroup | None) -> str:
+    if group is None:
+        return ""
+    what = f"member {group.n} of" if group.n is not None else "comes after all members of"
+    if group.of is None:
+        return f"{what} {group.id}"
+    far = f"{group.done} of {group.of} done, {group.failed} failed"
+    return f"{what} {group.id}: {far}{', over' if group.over else ''}"
 
 
 def _worker(worker: ItemWorker | None) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from worker.item.outcome import Outcome
-from worker.openiap.workitem import SUCCESSFUL, Workitem, WorkitemFile
+from worker.openiap.workitem import FAILED, SUCCESSFUL, Workitem, WorkitemFile
 from worker.uptime import uptime
 
 T = TypeVar("T")
@@ -92,6 +92,14 @@ def succeeded(outcome: Outcome, delivered: Delivered) -> bool:
         and delivered.result == "applied"
         and delivered.state in ("", SUCCESSFUL)
     )
+
+
+def has_ended(outcome: Outcome, delivered: Delivered) -> bool:
+    """Return whether the item may have ended by this outcome; the server alone knows for certain
+    where its answer tells no state."""
+    if delivered.result not in ("applied", "fenced"):
+        return False
+    return outcome.kind != "released" and delivered.state in ("", SUCCESSFUL, FAILED)
 
 
 def due_for_certain(nextrun: datetime | None) -> datetime | None:

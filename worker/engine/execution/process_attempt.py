@@ -19,7 +19,9 @@ from worker.engine.execution.limits import Limits
 from worker.engine.execution.pipe import Message
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_from_message, error_to_message
-from worker.engine.execution.remote_item import LEVELS, item_to_message, push_from_message
+from worker.engine.execution.remote_groups import ASKED, answered
+from worker.engine.execution.remote_item import LEVELS, item_to_message
+from worker.engine.execution.remote_pushes import push_from_message
 from worker.engine.execution.stacks import UNKNOWN
 from worker.engine.execution.usage import SAMPLE_SECONDS, Meter, died
 from worker.errors import ResourceLimitExceeded, TimeLimitExceeded
@@ -211,6 +213,8 @@ class ProcessAttempt(Attempt):
         if what == "send":
             sent = await sender.send([push_from_message(one) for one in message["pushes"]])
             return [asdict(one) for one in sent]
+        if what.startswith(ASKED):
+            return await answered(sender.groups, message)
         if what == "look":
             return await sender.look(message["id"])
         if what == "cancel":

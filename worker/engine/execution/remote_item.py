@@ -11,13 +11,14 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from worker.engine.execution.pipe import Channel, Message
 from worker.engine.execution.remote import error_from_message
+from worker.engine.execution.remote_groups import PipeGroups
+from worker.engine.execution.remote_pushes import push_to_message
 from worker.item.cancelled import Cancelling
 from worker.item.context import worker_id
 from worker.item.files import Attachment
@@ -27,7 +28,6 @@ from worker.item.metadata import KEY, STEPS, taken_out
 from worker.item.new_item import FollowUp, Push, Sent
 from worker.item.steps import Part
 from worker.item.trace import Trace
-from worker.item.unique import Unique
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
 from worker.telemetry.log import to_stderr
@@ -177,6 +177,7 @@ class PipeSender:
 
     def __init__(self, pipe: PipeFiles) -> None:
         self._pipe = pipe
+        self.groups = PipeGroups(pipe.ask)
 
     async def send(self, pushes: Sequence[Push]) -> list[Sent]:
         """Let the worker push all."""
@@ -199,26 +200,6 @@ class PipeSender:
         """Let the worker cancel an item."""
         found: Cancelling = await self._pipe.ask("cancel", id=item_id, reason=reason)
         return found
-
-
-def push_to_message(push: Push) -> Message:
-    """Return a push as data for the other side."""
-    return asdict(push) | {"nextrun": None if push.nextrun is None else push.nextrun.isoformat()}
-
-
-def push_from_message(message: Mapping[str, Any]) -> Push:
-    """Return the push of a message."""
-    nextrun = message["nextrun"]
-    at = None if nextrun is None else datetime.fromisoformat(nextrun)
-    unique = message["unique"]
-    return Push(
-        **{
-            **message,
-            "nextrun": at,
-            "files": tuple(message["files"]),
-            "unique": None if unique is None else Unique(**unique),
-        }
-    )
 
 
 def _settle(future: "asyncio.Future[Any]", message: Message) -> None:

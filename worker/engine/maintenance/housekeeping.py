@@ -5,14 +5,18 @@
 """
 
 import random
+from typing import Final
 
 from worker.app.registry import Registry
 from worker.engine.fleet.leadership import Fleet
 from worker.engine.maintenance.retention import Retention, rules_of
 from worker.engine.maintenance.sweep import Sweep
 from worker.openiap.client import Client
+from worker.producer.groups.record import Records
 from worker.service import Service
 from worker.telemetry.log import Log
+
+MOST_GROUPS: Final = 1_000
 
 
 def housekeeping(
@@ -32,7 +36,14 @@ def housekeeping(
     """
     rules = rules_of(registered.handler for registered in registry)
     queues = [registered.queue for registered in registry]
+    records = Records(client, namespace)
+
+    async def open_groups() -> list[str]:
+        return await records.open(top=MOST_GROUPS)
+
     return (
-        Retention(rules, client=client, fleet=fleet, log=log, chance=chance),
+        Retention(
+            rules, client=client, fleet=fleet, log=log, chance=chance, open_groups=open_groups
+        ),
         Sweep(queues, client=client, fleet=fleet, namespace=namespace, log=log, chance=chance),
     )

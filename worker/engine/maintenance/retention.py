@@ -4,7 +4,8 @@
    or failed and have not changed for that long, in the server's time.
 2. The leading worker of a queue looks, some minutes after its start and then once an hour. Where
    leading is not known, for want of the rights for heartbeats, every worker does; twice is no harm.
-3. In small batches with pauses: one message per item, as each has files that go with it.
+3. Members of a group that is not over stay: their results are still to be collected.
+4. In small batches with pauses: one message per item, as each has files that go with it.
 
 Deleting is not conditional in OpenIAP: an item that somebody puts back to new in the moment between
 the look and its deletion is deleted all the same. A batch is small, so that this moment is short.
@@ -12,7 +13,7 @@ the look and its deletion is deleted all the same. A batch is small, so that thi
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from typing import Any, Final
 from worker.app.options import Handler
 from worker.durations import text as duration_text
 from worker.engine.fleet.leadership import Fleet
+from worker.item.metadata import GROUP, KEY
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.item_deletion import delete_with_files
@@ -72,13 +74,18 @@ def rules_of(handlers: Iterable[Handler[..., Any]]) -> list[Rule]:
 
 
 async def delete_batch(
-    client: Client, rule: Rule, now: datetime, refused: dict[str, OpenIAPError]
+    client: Client,
+    rule: Rule,
+    now: datetime,
+    refused: dict[str, OpenIAPError],
+    spared: Sequence[str] = (),
 ) -> int:
     """Delete some of the items that may go, the oldest first; returns how many there were.
 
     Args:
         refused: the items, by id, that the server would not delete, and what it said. They are left
             alone, and do not hide those behind them.
+        spared: groups whose members stay, since their results are still to be collected.
 
     Raises:
         OpenIAPError: the server could not be asked.
@@ -86,6 +93,8 @@ async def delete_batch(
     query = rule.query(now)
     if refused:
         query["_id"] = {"$nin": sorted(refused)}
+    if spared:
+        query[f"payload.{KEY}.{GROUP}.id"] = {"$nin": list(spared)}
     reader = Reader(client, "work item")
     found = await reader.query("workitems", query, {"files": 1}, {"_modified": 1}, top=BATCH)
     for document in found:
@@ -103,6 +112,7 @@ class Retention(Service):
 
     Args:
         first, every, between: seconds before the first look, between two, and between two batches.
+        open_groups: asks for the groups whose members stay.
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class Retention(Service):
         first: float = FIRST,
         every: float = EVERY,
         between: float = BETWEEN,
+        open_groups: Callable[[], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
         super().__init__(
             "retention",
@@ -129,6 +140,7 @@ class Retention(Service):
         self._fleet = fleet
         self._log = log
         self._between = between
+        self._open_groups = open_groups
 
     async def start(self) -> None:
         """Begin, where items are not kept for ever; the first look comes after a while."""
@@ -145,8 +157,10 @@ class Retention(Service):
 
     async def _apply(self, rule: Rule) -> None:
         gone, refused = 0, dict[str, OpenIAPError]()
+        spared = () if self._open_groups is None else await self._open_groups()
         while not self._fleet.rank(rule.queue) and len(refused) < MOST_REFUSED:
-            some = await delete_batch(self._client, rule, self._fleet.server_now(), refused)
+            now = self._fleet.server_now()
+            some = await delete_batch(self._client, rule, now, refused, spared)
             gone += some
             if some < BATCH:
                 break

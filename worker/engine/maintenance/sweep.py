@@ -2,9 +2,9 @@
 
 1. Versions of a cell that were superseded, once they are older than ``KEPT``; the first one stays,
    as the sign that there is a cell, and the newest is the cell.
-2. Unique keys whose item has ended and whose hold is over, guards whose term is over, and values
-   whose time is, are removed, which is a version like any other: who uses the key in that moment is
-   not disturbed.
+2. Unique keys whose item has ended and whose hold is over, guards and groups whose term is over,
+   and values whose time is, are removed, which is a version like any other: who uses the key in
+   that moment is not disturbed.
 3. Cells that were removed more than ``KEPT`` ago go altogether. A use of such a key in the very
    milliseconds of the deletion is looked for afterwards and finds its first version put back.
 
@@ -34,6 +34,8 @@ from worker.openiap.fields import duration_of, object_of
 from worker.openiap.reader import Reader
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
+from worker.producer.groups.record import KEY_KIND as GROUP_KEY
+from worker.producer.groups.record import KIND as GROUP
 from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE
 from worker.service import Service
@@ -63,6 +65,8 @@ more than one sweep takes."""
 PAGE: Final = 250
 MOST_PAGES: Final = 40
 INDEX: Final = "openiap_worker_expires"
+TERMED: Final = (ONCE, GROUP, GROUP_KEY)
+"""Their content says for how many seconds they are kept; one that says nothing is kept."""
 MARKED: Final = f"payload.{KEY}.{ID_FIELD}"
 ENDED: Final[JsonObject] = {"state": 1, "_modified": 1}
 PROJECTION: Final[JsonObject] = {**ENDED, MARKED: 1}
@@ -97,7 +101,7 @@ def planned(versions: Iterable[Version]) -> Plan:
             plan.dead[cell] = known
             continue
         plan.superseded += superseded(known)
-        if newest.kind in (UNIQUE, ONCE, VALUE):
+        if newest.kind in (UNIQUE, VALUE, *TERMED):
             plan.over.append(newest)
     return plan
 
@@ -258,7 +262,7 @@ class Sweep(Service):
                 if ends is not None and ends <= now:
                     over.append(version)
                 continue
-            if version.kind == ONCE:
+            if version.kind in TERMED:
                 keep, at = version.content.get("keep"), version.stamped
                 term = duration_of(keep)
                 if term is not None and at is not None and at + timedelta(seconds=term) <= now:

@@ -19,6 +19,7 @@ from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
 from worker.management.items.holder import worker_of
 from worker.management.items.indexes import make_indexes
+from worker.management.items.item_groups import how_far
 from worker.management.items.links import children_of
 from worker.management.items.lists import ItemLists, grouped
 from worker.management.items.plan import Plan
@@ -91,6 +92,8 @@ class Items:
         self._lists = ItemLists(self._store)
         self._plan = Plan(self._store, contracts, history)
         self._history = history
+        self._client = client
+        self._namespace = namespace
         self._creation = Creation(client, namespace, contracts)
 
     async def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
@@ -109,7 +112,9 @@ class Items:
             worker = await worker_of(self._store, document)
             children, more = await children_of(self._store, payload.id)
         detail = detail_of(document, sizes, worker)
-        return detail.model_copy(update={"children": children, "more_children": more})
+        group = await how_far(self._client, self._namespace, detail.group)
+        told = {"children": children, "more_children": more, "group": group}
+        return detail.model_copy(update=told)
 
     async def get_history(self, payload: ItemGetHistoryPayload) -> ItemHistoryResponse:
         """Return an item's timeline, what it comes from and what came of it.

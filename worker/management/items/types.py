@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.item.metadata import taken_out
 from worker.item.outcome import WAITS
+from worker.management.items.item_groups import ItemGroup, group_of_item
 from worker.management.items.links import ItemLink, parent_of
 from worker.management.items.shown import shown_field, shown_text
 from worker.management.paging import Direction, PaginationParams
@@ -254,6 +255,7 @@ class ItemDetailResponse(ItemResponse):
         worker: who works it, or ended its last attempt, where anything tells.
         parent: what it comes from.
         children: what came of it, at most 100; ``more_children``: there are others.
+        group: the group that it is of, with how far that is.
         payload: as it is stored, with what the worker keeps there (``worker/item/metadata.py``).
     """
 
@@ -266,6 +268,7 @@ class ItemDetailResponse(ItemResponse):
     parent: ItemLink | None = None
     children: list[ItemLink] = []
     more_children: bool = False
+    group: ItemGroup | None = None
 
 
 class ErrorSample(BaseModel):
@@ -386,6 +389,7 @@ def detail_of(
         payload=document.get("payload"),
         files=files,
         parent=parent_of(document),
+        group=group_of_item(kept.group),
     )
 
 
