@@ -14,6 +14,7 @@ TITLE: Final = (
 ORDER: Final = (
     "Kill points",
     "Long work",
+    "Signals",
     "Programs that take items",
     "Chaos",
     "Chaos, long form",

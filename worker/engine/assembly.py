@@ -18,6 +18,7 @@ from worker.app.events import Events
 from worker.app.lifespan import Lifespans
 from worker.app.listener import told_of
 from worker.app.options import Handler
+from worker.engine.awaiting.wakes import wakes_for
 from worker.engine.breakers.breakers import Breakers
 from worker.engine.breakers.fleet import breakers_for
 from worker.engine.cancellations import Cancellations
@@ -169,7 +170,7 @@ class Assembly:
             workers=workers,
             telemetry=self.telemetry,
             events=self.events,
-            signed_in=lambda: mailbox.signed_in() if mailbox is not None else None,
+            told=lambda: (mailbox, signals),
         )
         rules = QueueRulesReader(pool)
         client = pooled_client(pool)
@@ -208,6 +209,7 @@ class Assembly:
             log=log,
             item_log=ItemLog(settings.item_log, log),
             history=settings.history > 0,
+            on_waits=lambda item: signals.parked(item),
         )
         shortages = Shortages(workers.slot_freed, log=log)
         reporter = reporter_for(
@@ -243,6 +245,9 @@ class Assembly:
             reporter=reporter,
             telemetry=self.telemetry,
             stop=stop,
+        )
+        signals = wakes_for(
+            settings, workers, client=client, pool=pool, fleet=heartbeat, me=worker_id, log=log
         )
         take_over = TakeOver(
             pool,
@@ -338,6 +343,7 @@ class Assembly:
                     log=log,
                     chance=chance,
                 ),
+                signals,
                 Cancellations(
                     workers.in_flight,
                     workers.cut_short,

@@ -7,7 +7,7 @@
 4. Outbox, spool and counts are brought up to date, then the hooks are told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -42,6 +42,7 @@ class Completer:
         followups: pushes what succeeded items asked for; None where nothing is pushed.
         item_log: says what became of each item; None where nobody reads it.
         history: whether the items' timelines are kept.
+        on_waits: told of each item that was put back to wait for a signal.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Completer:
         log: Log,
         item_log: ItemLog | None = None,
         history: bool = False,
+        on_waits: Callable[[str], None] = lambda item: None,
     ) -> None:
         self.outbox: Final = outbox
         self.spool: Final = spool
@@ -64,6 +66,7 @@ class Completer:
         self._log = log
         self._item_log = item_log
         self._history = history
+        self._on_waits = on_waits
 
     async def complete(
         self, running: Running, outcome: Outcome, events: ItemEvents | None = None
@@ -128,6 +131,8 @@ class Completer:
             self._counts.unpushed(workitem.wiq)
         if outcome.waits is not None and delivered.result == "applied":
             self._counts.parked(workitem.wiq)
+            if outcome.waits.signals:
+                self._on_waits(workitem.id)
         else:
             # An application error ends as failed when the queue's attempts are used up.
             ended = outcome.kind == "application" and delivered.state == FAILED

@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar, TypeVarTuple, Unpack, overload
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, TypeVarTuple, Unpack, overload
 
 from pydantic import ValidationError
 
@@ -199,7 +199,7 @@ class LongWork:
                 result = await self._run(name, call, policy, limit)
                 stored = await apart(is_large(result), text_of_result, name, form, result)
                 key = self.steps.keep(name, stored, (await self.clock()).now)
-                _, cancelled = await _to_the_end(self._store_entry(DONE, key))
+                _, cancelled = await to_the_end(self._store_entry(DONE, key))
                 cancelled = call.cancelled or cancelled
                 if cancelled is not None:
                     raise cancelled
@@ -297,7 +297,7 @@ class LongWork:
                 if is_async(call.function):
                     return await call.function(*call.args)
                 thread = _in_thread(call.function, call.args)
-                result, call.cancelled = await _to_the_end(thread, bound)
+                result, call.cancelled = await to_the_end(thread, bound)
                 return await result if inspect.isawaitable(result) else result
         except TimeoutError:
             if not bound.expired():
@@ -319,12 +319,20 @@ class LongWork:
             if until <= clock.now:
                 return
             self.steps.begin(key, until)
-            _, cancelled = await _to_the_end(self._store_entry(WAITS, key))
+            _, cancelled = await to_the_end(self._store_entry(WAITS, key))
             if cancelled is not None:
                 raise cancelled
+        await self._end_asleep(until)
+
+    async def _end_asleep(self, until: datetime) -> NoReturn:
+        """End the run; what runs beside it is not cut off.
+
+        Raises:
+            Asleep: always.
+        """
         self.fall_asleep(until)
         for call in list((self._calls or {}).values()):
-            async with call.lock:  # what runs beside it is not cut off
+            async with call.lock:
                 pass
         until = self._asleep or until
         await self._tell_asleep(until)
@@ -382,7 +390,7 @@ async def _in_thread(function: Callable[..., T], args: tuple[Any, ...]) -> T:
         threads.close()
 
 
-async def _to_the_end(
+async def to_the_end(
     work: Coroutine[Any, Any, T], bound: asyncio.Timeout | None = None
 ) -> tuple[T, asyncio.CancelledError | None]:
     """Wait for what is not to be given up halfway.

@@ -360,6 +360,13 @@ class Producer:
         """
         return Pushed(Sent(id, existing=True), queue, self.sender, whole)
 
+    async def signal(self, item_id: str, name: str, value: Any = None, *, key: str = "") -> str:
+        """Tell an item something that it waits for; see ``Pushed.signal``::
+
+        await producer.signal(item_id, "approval", Approval(by="Ada"))
+        """
+        return await self.pushed(item_id).signal(name, value, key=key)
+
     async def _push(
         self, target: Any, payloads: Sequence[Any], options: PushManyArguments
     ) -> list[Pushed[Any]]:

@@ -22,6 +22,7 @@ from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
+from worker.producer.signals import send_signal
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes, tried
 
@@ -202,6 +203,10 @@ class ClientSender:
             return found
 
         return await tried(once)
+
+    async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
+        """Tell an item something; see ``worker.producer.signals``."""
+        return await send_signal(self.client, item_id, name, text, key)
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:

@@ -96,6 +96,10 @@ class BlockingPushed(Generic[T]):
         """Cancel the item; see ``worker.Pushed``."""
         return self._openiap.wait(self._pushed.cancel(reason))
 
+    def signal(self, name: str, value: Any = None, *, key: str = "") -> str:
+        """Tell the item something that it waits for; see ``worker.Pushed``."""
+        return self._openiap.wait(self._pushed.signal(name, value, key=key))
+
 
 class OpenIAP:
     """A connection used by blocking code; ``with`` it, or ``open`` and ``close`` it.
@@ -415,6 +419,10 @@ class OpenIAP:
         """
         found: list[BlockingPushed[Any]] = self._send(target, payloads, options)
         return found
+
+    def signal(self, item_id: str, name: str, value: Any = None, *, key: str = "") -> str:
+        """Tell an item something that it waits for; see ``Pushed.signal``."""
+        return self.pushed(item_id).signal(name, value, key=key)
 
     def pushed(self, id: str, of: Target[Any] | str = "") -> BlockingPushed[Any]:
         """Return a handle on an item that was pushed before, by its id.

@@ -33,6 +33,7 @@ from worker.item.headers import NONE
 from worker.item.metadata import joined, taken_out
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
+from worker.item.signals import kept_signals
 from worker.item.steps import Steps
 from worker.openiap.client import Client
 from worker.openiap.values import json_text
@@ -136,6 +137,8 @@ class Rehearsed:
         progress, checkpoints: all that were given, in order; a worker stores at most one a second.
         steps: the results that are stored afterwards, by name, as JSON values; those that were
             there before, too.
+        signals: the same of signals, by name and how many-th of it: ``"approval #1"``; None for one
+            that did not come in time.
         log: the lines, in order; each with ``level`` (``trace``, ``debug``, ``verbose``,
             ``info``, ``warn`` or ``error``) and ``text``.
         called: whether the handler was called at all; a payload that does not validate never
@@ -151,6 +154,7 @@ class Rehearsed:
     progress: tuple[Progress, ...]
     checkpoints: tuple[Any, ...]
     steps: Mapping[str, Any]
+    signals: Mapping[str, Any]
     log: tuple[LogLine, ...]
     called: bool
     returned: Any
@@ -168,6 +172,11 @@ class Rehearsed:
         """Until when the handler lets the item sleep, UTC; None where it does not."""
         waits = self.outcome.waits
         return waits.until if waits is not None and waits.asleep else None
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The names of the signals that the item waits for afterwards."""
+        return () if self.outcome.waits is None else self.outcome.waits.signals
 
     @property
     def retry_after(self) -> float | None:
@@ -192,7 +201,8 @@ class DryRunSetup:
         look_up: whether the queues of follow-ups are looked up with the client.
         maxretries: the queue's, for ``item.attempts_left``.
         stop_after: seconds until the worker is told to stop, as by a signal; None for never.
-        slept: whether all sleeps count as over.
+        slept: whether all sleeps count as over, and all signals that did not come as too late.
+        signals: documents of those that the item was told.
         on_log: told of each line at once.
     """
 
@@ -207,6 +217,7 @@ class DryRunSetup:
     maxretries: int | None = None
     stop_after: float | None = None
     slept: bool = False
+    signals: Sequence[JsonObject] = ()
     on_log: Callable[[LogLine], None] = lambda line: None
 
 
@@ -236,7 +247,13 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
     sender = RecordingSender(setup.sender)
     _, before = taken_out(setup.workitem.payload or {})
     desk = RecordingCheckpoints(
-        pool, sender, log=log, look_up=setup.look_up, before=before, awake=setup.slept
+        pool,
+        sender,
+        log=log,
+        look_up=setup.look_up,
+        before=before,
+        awake=setup.slept,
+        signals=setup.signals,
     )
     async with AsyncExitStack() as stack:
         executor = make_executor(registered, slots=1)
@@ -295,6 +312,7 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         progress=tuple(desk.progress),
         checkpoints=tuple(desk.checkpoints),
         steps={step.name: step.value for step in steps.steps()},
+        signals={one.name: one.value for one in kept_signals(steps) if not one.waits},
         log=tuple(lines),
         called=recorded.item is not None,
         returned=recorded.returned,

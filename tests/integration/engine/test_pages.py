@@ -27,7 +27,7 @@ from worker.engine.maintenance.retention import rules_of
 from worker.item.metadata import taken_out
 from worker.item.origin import DeadLetter, origin_of
 from worker.producer.sender import ClientSender
-from worker.testing import WorkerTest
+from worker.testing import LocalOpenIAP, WorkerTest
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -239,7 +239,7 @@ async def test_progress_and_checkpoints(client, start, load) -> None:
 
 
 async def test_long_work(client, start, load, tmp_path) -> None:
-    application, module = load("long-work: An order that is charged, reminded of and refunded")
+    application, module = load("long-work: An order that is charged, delivered or refunded")
     await create_queue(client, "orders")
     await client.push_workitem("orders", {"number": "1", "cents": 0}, name="0")
     pushed = await client.push_workitem("orders", {"number": "2", "cents": 5}, name="1")
@@ -249,15 +249,45 @@ async def test_long_work(client, start, load, tmp_path) -> None:
     asleep = await until_one(
         client, {"_id": pushed.id, "state": "new", "openiap_worker_waits.why": {"$exists": True}}
     )
-    assert asleep["openiap_worker_waits"]["why"].startswith("sleeps until 20")
+    assert asleep["openiap_worker_waits"]["why"].startswith("waits for scan since 20")
     assert list(module.BOOKS.values()) == ["charged 5"]
     voucher = module.Voucher(number="V-2", cents=5)
     order = {"number": "2", "cents": 5}
     done = await WorkerTest(tmp_path / "test")(
         module.handle_order, order, steps={"charge": voucher}, slept=True
     )
+    assert done.signals == {"scan #1": None, "scan #2": None}
     assert done.payload == {**order, "refunded": "V-2"}
     assert list(module.BOOKS.values()) == ["charged 5", "reminded", "refunded 5"]
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+async def test_an_order_is_delivered_or_refunded(load, tmp_path, client_name, scanned) -> None:
+    _, module = load("long-work: An order that is charged, delivered or refunded")
+    async with LocalOpenIAP(tmp_path / "server", client=client_name) as openiap:
+        await openiap.start_worker(module.handle_order)
+        id = await openiap.push(module.handle_order, {"number": "2", "cents": 5})
+        pushed = openiap.clock()
+        await openiap.waiting(id)
+        if scanned:
+            await openiap.advance("8d")
+            await openiap.waiting(id)
+            await openiap.signal(id, "scan", module.Scan(place="dock"))
+        done = (await openiap.ended(id)).payload
+    days = (openiap.clock() - pushed) / 86_400
+    told = list(module.BOOKS.values())
+    if scanned:
+        assert (done["delivered"], told) == ("dock", ["charged 5", "reminded"])
+        assert 8 <= days < 8.1
+    else:
+        assert (done["refunded"], told) == ("V-2", ["charged 5", "reminded", "refunded 5"])
+        assert 14 <= days < 14.1
+
+
+async def test_a_purchase_is_approved(load, tmp_path, client_name) -> None:
+    _, module = load("signals: A purchase that somebody approves")
+    async with LocalOpenIAP(tmp_path / "server", client=client_name) as openiap:
+        await module.test_a_purchase_is_approved(openiap)
 
 
 async def test_follow_up_items(client, start, load) -> None:
