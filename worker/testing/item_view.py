@@ -1,7 +1,7 @@
 """An item as the test's server has it now."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.item.metadata import taken_out
@@ -42,10 +42,11 @@ class ItemView:
 
     @property
     def waits(self) -> str:
-        """Why it waits: ``waits for approval since …``, ``sleeps until …``; "" if it does not."""
+        """Why it waits: ``waits for approval since …``, ``sleeps until …``; "" once it is due."""
         waits = object_of(self.document.get(WAITS))
-        parked = self.state == NEW and waits.get("until") == self.document.get("nextrun")
-        return text_of(waits.get("why")) if parked else ""
+        if self.nextrun is None or waits.get("until") != self.document.get("nextrun"):
+            return ""
+        return text_of(waits.get("why")) if self.nextrun > datetime.now(UTC) else ""
 
     @property
     def waits_for(self) -> tuple[str, ...]:
