@@ -19,7 +19,7 @@ from tests.acceptance.held_writes import PARKING, hold, writes
 from tests.acceptance.long_deeds import BOOK, LATE, SCAN, SCANS
 from tests.acceptance.outsider import Outsider
 from tests.acceptance.processes import WAIT, until
-from tests.acceptance.results import table, write_section
+from tests.acceptance.results import SEEN, table, write_guide, write_section
 from tests.acceptance.stage import PATIENT, Stage
 from worker.item.signals import COLLECTION
 from worker.openiap.wire import openiap_pb2 as pb
@@ -31,12 +31,12 @@ DONE: Final = b'"booked":"'
 MARKED: Final = b"waits.signals"
 """What a conditional update names that wakes an item."""
 WAITS, PARKED, RIGHT, AWAKE, TAKEN, TIMED_OUT, BOOKING = (
-    "that it waits",
+    "the note that it waits",
     "the item that waits",
-    "who wakes it",
-    "the item that is awake",
-    "the scan that came",
-    "that none came",
+    "the claim to wake it",
+    "the item that is woken",
+    "the scan that it took",
+    "the note that none came",
     "the result of `book`",
 )
 WRITES: Final = {
@@ -89,6 +89,7 @@ async def test_a_signal_is_heard_once_wherever_the_worker_dies(tmp_path: Path) -
             for point in points(client)
         }, client
     write_section("Signals", page(found))
+    write_guide("signals", SEEN, page(found))
 
 
 async def killed_at_all_points(client: str, folder: Path) -> Books:

@@ -15,7 +15,7 @@ from tests.acceptance.clients import CLIENTS, with_both
 from tests.acceptance.held_writes import PARKING, hold, writes
 from tests.acceptance.long_deeds import BETWEEN, CHARGE, INSIDE, NAP, QUEUE, REFUND
 from tests.acceptance.processes import WAIT, until
-from tests.acceptance.results import table, write_section
+from tests.acceptance.results import SEEN, table, write_guide, write_section
 from tests.acceptance.stage import PATIENT, Stage
 
 MODULE: Final = "tests.acceptance.long_deeds"
@@ -54,6 +54,7 @@ async def test_a_stored_step_never_runs_again_wherever_the_worker_dies(tmp_path:
 
     await with_both(body, tmp_path)
     write_section("Long work", page(found))
+    write_guide("long-work", SEEN, page(found))
 
 
 async def killed_at_all_points(client: str, folder: Path) -> Books:
