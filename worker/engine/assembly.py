@@ -209,7 +209,7 @@ class Assembly:
             log=log,
             item_log=ItemLog(settings.item_log, log),
             history=settings.history > 0,
-            on_waits=lambda item: signals.parked(item),
+            on_waits=lambda item, past: signals.parked(item, past),
         )
         shortages = Shortages(workers.slot_freed, log=log)
         reporter = reporter_for(

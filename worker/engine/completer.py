@@ -42,7 +42,8 @@ class Completer:
         followups: pushes what succeeded items asked for; None where nothing is pushed.
         item_log: says what became of each item; None where nobody reads it.
         history: whether the items' timelines are kept.
-        on_waits: told of each item that was put back to wait for a signal.
+        on_waits: told of each item that was put back to wait for a signal, and of the signals that
+            it is done with.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Completer:
         log: Log,
         item_log: ItemLog | None = None,
         history: bool = False,
-        on_waits: Callable[[str], None] = lambda item: None,
+        on_waits: Callable[[str, Sequence[str]], None] = lambda item, past: None,
     ) -> None:
         self.outbox: Final = outbox
         self.spool: Final = spool
@@ -132,7 +133,7 @@ class Completer:
         if outcome.waits is not None and delivered.result == "applied":
             self._counts.parked(workitem.wiq)
             if outcome.waits.signals:
-                self._on_waits(workitem.id)
+                self._on_waits(workitem.id, outcome.waits.past)
         else:
             # An application error ends as failed when the queue's attempts are used up.
             ended = outcome.kind == "application" and delivered.state == FAILED

@@ -50,6 +50,10 @@ WAITS: Final = "openiap_worker_waits"
 SIGNALS: Final = "signals"
 PAST: Final = "past"
 """Under which it shows there what wakes it, and which signals do not any more."""
+MOST_PAST: Final = 50
+"""So many of those stand there; what wakes an item for nothing once does no harm."""
+LOOK_AGAIN: Final = timedelta(seconds=60)
+"""After which an item that waits for a signal, and cannot be parked, is looked at."""
 MAX_WHY: Final = 200
 RESULT: Final = "result"
 """The payload's field of a result that is no JSON object."""
@@ -83,7 +87,7 @@ class Waits:
         """Return what stands on the item while it waits."""
         more: JsonObject = {"times": self.times} if self.times else {}
         if self.signals:
-            more |= {SIGNALS: list(self.signals), PAST: list(self.past)}
+            more |= {SIGNALS: list(self.signals), PAST: list(self.past[-MOST_PAST:])}
         return {"why": self.why[:MAX_WHY], "until": iso(self.until), **more}
 
 
@@ -347,10 +351,17 @@ def sleeping(until: datetime, awaited: Awaited | None = None) -> Outcome:
 
     Args:
         until: UTC.
-        awaited: the signals that it waits for.
+        awaited: the signals that it waits for. Nobody can wake an item that cannot be parked.
     """
     if awaited is not None:
-        waits = Waits(str(awaited), until, asleep=True, signals=awaited.names, past=awaited.past)
+        waits = Waits(
+            str(awaited),
+            until,
+            unparked_until=min(until, awaited.looked + LOOK_AGAIN),
+            asleep=True,
+            signals=awaited.names,
+            past=awaited.past,
+        )
         return Outcome("released", None, waits.why, waits=waits)
     why = f"sleeps until {until.isoformat(sep=' ', timespec='seconds').replace('+00:00', ' UTC')}"
     return Outcome("released", None, why, waits=Waits(why, until, asleep=True))

@@ -10,7 +10,7 @@
 
 import asyncio
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, overload
 
 from pydantic import ValidationError
@@ -74,7 +74,7 @@ class SignalWaits(LongWork):
     @property
     def awaited(self) -> Awaited | None:
         """What the item waits for once its handler has ended; None for nothing."""
-        return None if not self._open else awaited_by(self.steps, self._open)
+        return None if not self._open else awaited_by(self.steps, self._open, datetime.now(UTC))
 
     @property
     def open_waits(self) -> list[str]:

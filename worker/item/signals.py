@@ -50,7 +50,7 @@ MAX_NAME: Final = 150
 MAX_VALUE: Final = 512 * 1024
 """Bytes of a value: with the steps it has to fit into what an item keeps."""
 MOST_PAST: Final = 50
-"""Signals that an item knows to be done with; those that could be marked need no place."""
+"""Signals that a wait has passed over, and knows; most are marked, and need no place."""
 MOST_WHY: Final = 500
 _IDS: Final = uuid.UUID("0d8a3a39-8a3e-4d55-9f5c-9b3e0c1b7f52")
 
@@ -128,11 +128,12 @@ class Awaited:
 
     Attributes:
         names: of signals; past: the ids of those that change nothing any more.
-        since: since when; UTC.
+        since: since when; looked: when it was looked for them last; UTC.
     """
 
     names: tuple[str, ...]
     since: datetime
+    looked: datetime
     past: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -205,6 +206,8 @@ def read_signal(document: Mapping[str, Any], form: TypeForm | None, *, room: int
         room: bytes that the item can keep still.
     """
     name, id = text_of(document.get("name")), id_of(document)
+    if not name:  # what is too large to be read comes as its id alone
+        return f"Signal {id} is passed over: it is larger than {format_bytes(MAX_VALUE)}"
     by = text_of(document.get("_createdby"))
     who = f"Signal {name} ({id}{f', by {by}' if by else ''})"
     try:
@@ -264,19 +267,19 @@ def past_signals(steps: Steps) -> list[str]:
     return found
 
 
-def awaited_by(steps: Steps, keys: Iterable[str]) -> Awaited | None:
+def awaited_by(steps: Steps, keys: Iterable[str], looked: datetime) -> Awaited | None:
     """Return what an item waits for; None for nothing.
 
     Args:
         keys: of the waits that this run came to.
+        looked: when it was looked for signals last, UTC.
     """
     kept = (kept_signal(steps, key) for key in keys)
     waits = [one for one in kept if one is not None and one.waits]
     if not waits:
         return None
     names = tuple(dict.fromkeys(one.signal for one in waits))
-    past = tuple(past_signals(steps)[-MOST_PAST:])
-    return Awaited(names, min(one.since for one in waits), past)
+    return Awaited(names, min(one.since for one in waits), looked, tuple(past_signals(steps)))
 
 
 def moment_in(found: object) -> datetime | None:

@@ -37,6 +37,7 @@ class House:
 
     def __init__(self, **ranks: int | None) -> None:
         self.asked: list[str] = []
+        self.answers: dict[str, list[Any]] = {}
         self.woken: list[tuple[str, tuple[str, ...]]] = []
         self.watch: Any = None
         client = SimpleNamespace(
@@ -62,7 +63,7 @@ class House:
 
     async def _query(self, collection: str, query: Any, *_: Any, **__: Any) -> list[Any]:
         self.asked.append(collection)
-        return []
+        return self.answers.get(collection, [])
 
     async def _watch(self, collection: str, paths: Any, callback: Any) -> str:
         self.watch = callback
@@ -152,3 +153,13 @@ async def test_what_was_put_back_is_looked_at_once_more(clock) -> None:
     house.wakes.parked("2")
     await house.round()
     assert len(house.asked) == 1, "for both at once"
+    document = {"_id": "old", "item": "3", "name": "scan", "_created": "2026-03-01T00:00:00.000Z"}
+    waits = {"until": None, "signals": ["scan"]}
+    item = {"_id": "3", "state": "new", "wiq": "q", "openiap_worker_waits": waits}
+    house.answers = {wakes.COLLECTION: [document], "workitems": [item]}
+    house.wakes.parked("3", ["old"])
+    await house.round()
+    assert house.woken == [], "it was not for this that it waits"
+    house.wakes.parked("3")
+    await house.round()
+    assert house.woken == [("old", ("q",))]

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.cases import each
-from worker.item.outcome import sleeping
+from worker.item.outcome import LOOK_AGAIN, sleeping
 from worker.item.signals import (
     MAX_VALUE,
     Signal,
@@ -43,6 +43,11 @@ def test_a_value_comes_back_to_the_letter() -> None:
     signal = read_signal(document, None, room=1_000)
     assert isinstance(signal, Signal)
     assert json.loads(signal.text) == value
+
+
+def test_what_is_too_large_to_be_read_is_passed_over() -> None:
+    said = read_signal({"_id": "s"}, None, room=MAX_VALUE)
+    assert said == "Signal s is passed over: it is larger than 512 KB"
 
 
 @each(
@@ -122,11 +127,12 @@ def test_who_waits_says_for_what_and_since_when() -> None:
     steps.add(SIGNALS, keys[0], {"since": NOW.timestamp() + 5})
     steps.add(SIGNALS, keys[1], {"since": NOW.timestamp(), "past": ["bad"]})
     steps.add(SIGNALS, keys[2], {"since": 1.0, "at": 1.0, "json": "1", "doc": "used"})
-    awaited = awaited_by(steps, keys)
+    awaited = awaited_by(steps, keys, NOW)
     assert str(awaited) == "waits for scan and paid since 2026-03-01 12:00:00 UTC"
-    assert awaited_by(steps, keys[2:]) is None
-    waits = sleeping(NOW, awaited).waits
+    assert awaited_by(steps, keys[2:], NOW) is None
+    waits = sleeping(NOW + timedelta(days=1), awaited).waits
     assert waits is not None
+    assert waits.unparked_until == NOW + LOOK_AGAIN
     document = waits.document()
     assert (document["signals"], document["past"]) == (["scan", "paid"], ["bad", "used"])
     kept = kept_signal(steps, keys[0])

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 from worker.engine.awaiting.waker import SignalWaker, Told, told_of, waits_for
@@ -104,8 +105,9 @@ class SignalWakes(Service):
         """By the signal's id: when it is to be acted on, ``uptime``."""
         self._waking: set[asyncio.Task[None]] = set()
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._parked: dict[str, None] = {}
-        """Items that were put back to wait, and are looked at once more."""
+        self._parked: dict[str, Sequence[str]] = {}
+        """Items that were put back to wait, and are looked at once more; each with the signals that
+        it is done with."""
         self._led: tuple[str, ...] = ()
         self._since: str = ""
         """From when on the next look looks; "" for all that there are."""
@@ -127,9 +129,13 @@ class SignalWakes(Service):
         self._look_at = 0.0
         self.trigger()
 
-    def parked(self, item_id: str) -> None:
-        """An item was put back to wait."""
-        self._parked[item_id] = None
+    def parked(self, item_id: str, past: Sequence[str] = ()) -> None:
+        """An item was put back to wait.
+
+        Args:
+            past: the ids of the signals that it is done with: its document has the last of them.
+        """
+        self._parked[item_id] = past
         self.trigger()
 
     def changed(self, item_id: str) -> None:
@@ -148,7 +154,7 @@ class SignalWakes(Service):
         parked, self._parked = self._parked, {}
         try:
             if parked:
-                await self._look({"item": {"$in": list(parked)}}, self._queues)
+                await self._look({"item": {"$in": list(parked)}}, self._queues, parked)
             if self._look_at <= uptime():
                 await self._look_at_all()
         except OpenIAPError:
@@ -258,8 +264,17 @@ class SignalWakes(Service):
             self._since = since
         self._look_at = uptime() + (SELDOM if self.heard else self._every)
 
-    async def _look(self, query: JsonObject, queues: Sequence[str]) -> None:
-        """Wake the items that wait for one of the signals of a query."""
+    async def _look(
+        self,
+        query: JsonObject,
+        queues: Sequence[str],
+        past: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """Wake the items that wait for one of the signals of a query.
+
+        Args:
+            past: by item, signals that it is known to be done with.
+        """
         after = ""
         while True:
             asked = {**query, REFUSED: {"$exists": False}, "_id": {"$gt": after}}
@@ -268,6 +283,8 @@ class SignalWakes(Service):
             waiting = await self._waiting({one.item for one in told}, queues)
             for one in told:
                 item = waiting.get(one.item)
+                if one.id in past.get(one.item, ()):
+                    continue
                 if item is not None and waits_for(item, one):
                     del waiting[one.item]
                     await self._wake(one, [text_of(item.get("wiq"))])
