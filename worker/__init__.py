@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from worker.item.origin import DeadLetter, Origin
     from worker.item.push import ContractError
     from worker.item.retry import Backoff, Never
+    from worker.item.signals import SignalRefused, SignalTimeout
     from worker.item.steps import StepError
     from worker.item.taken import TakenItem
     from worker.openiap.batch import batch
@@ -92,6 +93,8 @@ __all__ = [
     "ResultTimeout",
     "Retry",
     "Router",
+    "SignalRefused",
+    "SignalTimeout",
     "Skip",
     "State",
     "StepError",
@@ -149,6 +152,7 @@ _ROOMS: Final = {
     "worker.item.origin": "DeadLetter Origin",
     "worker.item.push": "ContractError",
     "worker.item.retry": "Backoff Never",
+    "worker.item.signals": "SignalRefused SignalTimeout",
     "worker.item.steps": "StepError",
     "worker.item.taken": "TakenItem",
     "worker.openiap.batch": "batch",

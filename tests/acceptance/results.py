@@ -5,7 +5,12 @@ import re
 from pathlib import Path
 from typing import Final
 
+import worker
+
 PAGE: Final = Path(__file__).with_name("RESULTS.md")
+GUIDE: Final = Path(worker.__file__).parent / "cli" / "guide"
+SEEN: Final = "Where a worker was killed"
+"""The heading of the tables of kill points there."""
 TITLE: Final = (
     "# What was shown by killing things\n\n"
     "Written by `pytest -m '' tests/acceptance`;"
@@ -15,6 +20,7 @@ ORDER: Final = (
     "Kill points",
     "Long work",
     "Groups",
+    "Signals",
     "Programs that take items",
     "Chaos",
     "Chaos, long form",
@@ -47,6 +53,26 @@ def write_section(title: str, text: str, *, page: Path = PAGE) -> None:
     whole = "\n".join(parts)
     if not page.exists() or page.read_text(encoding="utf-8") != whole:
         # In one step: the floor's other process may read it now, and keeps what it has read.
+        written = page.with_name(f".{page.name}.{os.getpid()}")
+        written.write_text(whole, encoding="utf-8")
+        written.replace(page)
+
+
+def write_guide(name: str, heading: str, text: str, *, guide: Path = GUIDE) -> None:
+    """Replace what stands under a heading of one of the guide's pages.
+
+    Raises:
+        ValueError: it has no such heading.
+    """
+    page = guide / f"{name}.md"
+    before = page.read_text(encoding="utf-8")
+    begin, found, rest = before.partition(f"\n## {heading}\n")
+    if not found:
+        raise ValueError(f"{page} has no heading {heading!r}")
+    after = re.search(r"^## ", rest, flags=re.MULTILINE)
+    end = f"\n{rest[after.start() :]}" if after else ""
+    whole = f"{begin}{found}\n{text.strip()}\n{end}"
+    if whole != before:
         written = page.with_name(f".{page.name}.{os.getpid()}")
         written.write_text(whole, encoding="utf-8")
         written.replace(page)

@@ -12,22 +12,13 @@ from typing import Final
 import pytest
 
 from tests.acceptance.clients import CLIENTS, with_both
+from tests.acceptance.held_writes import PARKING, hold, writes
 from tests.acceptance.long_deeds import BETWEEN, CHARGE, INSIDE, NAP, QUEUE, REFUND
 from tests.acceptance.processes import WAIT, until
-from tests.acceptance.proxy import Proxy, Side
-from tests.acceptance.results import table, write_section
+from tests.acceptance.results import SEEN, table, write_guide, write_section
 from tests.acceptance.stage import PATIENT, Stage
-from worker.item.outcome import WAITS
-from worker.openiap.wire import openiap_pb2 as pb
 
 MODULE: Final = "tests.acceptance.long_deeds"
-COMMANDS: Final = ("updatedocument", "updateworkitem", "updateone")
-PARKING: Final = WAITS.encode()
-
-
-def writes(has: bytes, *lacks: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return what tells a write from the others of its item, by what it carries."""
-    return has, lacks
 
 
 CHARGED, SLEPT, REFUNDED = (f'{name}":{{"n"'.encode() for name in (CHARGE, NAP, REFUND))
@@ -63,6 +54,7 @@ async def test_a_stored_step_never_runs_again_wherever_the_worker_dies(tmp_path:
 
     await with_both(body, tmp_path)
     write_section("Long work", page(found))
+    write_guide("long-work", SEEN, page(found))
 
 
 async def killed_at_all_points(client: str, folder: Path) -> Books:
@@ -102,24 +94,6 @@ async def killed_at_all_points(client: str, folder: Path) -> Books:
         point: (runs[id, CHARGE], runs[id, REFUND], documents[id]["state"])
         for point, id in ids.items()
     }
-
-
-def hold(proxy: Proxy, side: Side, id: str, has: bytes, lacks: tuple[bytes, ...]) -> asyncio.Event:
-    """Hold the first write of an item that carries something, or its reply."""
-    reached = asyncio.Event()
-
-    def match(request: pb.Envelope, _: pb.Envelope | None) -> bool:
-        text = request.SerializeToString()
-        if reached.is_set() or id.encode() not in text or has not in text:
-            return False
-        if any(one in text for one in lacks):
-            return False
-        reached.set()
-        return True
-
-    for command in COMMANDS:
-        proxy.tap(command, side, match=match, act="hold")
-    return reached
 
 
 def page(found: dict[str, Books]) -> str:

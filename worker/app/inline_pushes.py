@@ -29,6 +29,7 @@ from worker.item.context import current_priority, in_namespace
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sent
 from worker.item.outcome import Outcome, failure, invalid_payload, success, with_facts
+from worker.item.signals import SignalRefused
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
@@ -137,6 +138,16 @@ class InlineSender:
         """Nothing is left to cancel."""
         await self.look(item_id)
         return "ended"
+
+    async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
+        """Nothing is left to be told.
+
+        Raises:
+            ItemNotFound: it was pushed elsewhere.
+            SignalRefused: it has ended.
+        """
+        state = (await self.look(item_id))["state"]
+        raise SignalRefused(f"Item {item_id} is {state}: nobody would hear signal {name!r}")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from worker.app.events import Events
 from worker.app.lifespan import Lifespans
 from worker.app.listener import told_of
 from worker.app.options import Handler
+from worker.engine.awaiting.wakes import wakes_for
 from worker.engine.breakers.fleet import breakers_for
 from worker.engine.cancellations import Cancellations
 from worker.engine.checkpoints import Checkpoints
@@ -138,7 +139,7 @@ class Assembly:
             workers=workers,
             telemetry=self.telemetry,
             events=self.events,
-            signed_in=lambda: mailbox.signed_in() if mailbox is not None else None,
+            told=lambda: (mailbox, signals),
         )
         rules = QueueRulesReader(pool)
         client = pooled_client(pool)
@@ -203,6 +204,9 @@ class Assembly:
             telemetry=self.telemetry,
             stop=stop,
         )
+        signals = wakes_for(
+            settings, workers, client=client, pool=pool, fleet=heartbeat, me=worker_id, log=log
+        )
         take_over = TakeOver(
             pool,
             writeback,
@@ -235,6 +239,7 @@ class Assembly:
             item_log=ItemLog(settings.item_log, log),
             history=settings.history > 0,
             groups=groups,
+            on_waits=lambda item, past: signals.parked(item, past),
         )
 
         def paused(queue: str) -> str:
@@ -311,6 +316,7 @@ class Assembly:
                     chance=chance,
                 ),
                 groups,
+                signals,
                 Cancellations(
                     workers.in_flight,
                     workers.cut_short,

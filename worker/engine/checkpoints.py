@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
+from worker.engine.awaiting.signal_documents import mark_refused, signals_for
 from worker.engine.delivery.carried import carried
 from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.fence import PROJECTION, closer_of, closing_claim, judge, run_at
@@ -35,6 +36,7 @@ from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
+from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.insert import KnownQueue, KnownQueues
@@ -74,7 +76,9 @@ class Checkpoints:
         self._log = log
         self._rights = rights or DocumentRights(lambda: pool.epoch, log)
         self._savers: dict[Item, _Saver] = {}
-        self._queues = KnownQueues(pooled_client(pool))
+        client = pooled_client(pool)
+        self._queues = KnownQueues(client)
+        self._signal_reader = Reader(client, "signal")
 
     @property
     def sender(self) -> Sender:
@@ -115,6 +119,19 @@ class Checkpoints:
 
     async def sleeps(self, item: Item, until: datetime) -> None:
         """The item itself says so to who runs the handler."""
+
+    async def signals(self, item_id: str, name: str, past: list[str]) -> list[JsonObject]:
+        """Return the first signals of a name that are not past, however often the link drops.
+
+        Raises:
+            OpenIAPError: the server refuses it.
+        """
+        return await signals_for(self._signal_reader, item_id, name, past)
+
+    async def pass_over(self, item_id: str, signal_id: str, why: str) -> None:
+        """Say on a signal, and in the log, why it does not fit."""
+        self._log.warn(why, item=item_id)
+        await mark_refused(self._pool, signal_id, why)
 
     def _saver(self, item: Item) -> "_Saver":
         saver = self._savers.get(item)

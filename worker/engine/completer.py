@@ -8,7 +8,7 @@
 5. Last of all it is seen whether the item was the last of its group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -45,6 +45,8 @@ class Completer:
         item_log: says what became of each item; None where nobody reads it.
         history: whether the items' timelines are kept.
         groups: told of members of groups that have ended.
+        on_waits: told of each item that was put back to wait for a signal, and of the signals that
+            it is done with.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Completer:
         item_log: ItemLog | None = None,
         history: bool = False,
         groups: Groups | None = None,
+        on_waits: Callable[[str, Sequence[str]], None] = lambda item, past: None,
     ) -> None:
         self.outbox: Final = outbox
         self.spool: Final = spool
@@ -69,6 +72,7 @@ class Completer:
         self._item_log = item_log
         self._history = history
         self._groups = groups
+        self._on_waits = on_waits
 
     async def complete(
         self, running: Running, outcome: Outcome, events: ItemEvents | None = None
@@ -138,6 +142,8 @@ class Completer:
             self._counts.unpushed(workitem.wiq)
         if outcome.waits is not None and delivered.result == "applied":
             self._counts.parked(workitem.wiq)
+            if outcome.waits.signals:
+                self._on_waits(workitem.id, outcome.waits.past)
         else:
             # An application error ends as failed when the queue's attempts are used up.
             ended = outcome.kind == "application" and delivered.state == FAILED

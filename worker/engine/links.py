@@ -1,6 +1,7 @@
 """The links of one worker to OpenIAP: how many there are, and what comes with each sign-in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from worker.app.events import Event, Events
 from worker.engine.queue_workers import QueueWorkers
@@ -16,6 +17,13 @@ from worker.settings import Settings
 from worker.telemetry.telemetry import Telemetry
 
 
+class HearsOfSignIns(Protocol):
+    """Who has something to do again after each sign-in."""
+
+    def signed_in(self) -> None:
+        """There is another link."""
+
+
 def links_for(
     settings: Settings,
     make_client: Callable[[], Client],
@@ -25,12 +33,13 @@ def links_for(
     workers: QueueWorkers,
     telemetry: Telemetry,
     events: Events,
-    signed_in: Callable[[], None],
+    told: Callable[[], Iterable[HearsOfSignIns | None]],
 ) -> Pool:
     """Return them, not started; wake-ups and registrations go over the first one.
 
     Args:
-        signed_in: told whenever the first one has signed in, after the queues are registered.
+        told: returns who is told whenever the first one has signed in, after the queues are
+            registered.
     """
 
     def client_made() -> Client:
@@ -45,7 +54,9 @@ def links_for(
             await queues.register(connection)
             workers.note_facts(queues)
             registration.trigger()
-            signed_in()
+            for one in told():
+                if one is not None:
+                    one.signed_in()
         telemetry.log.info("signed in to OpenIAP", connection=connection.name)
         workers.wake_all()
         events.notify_soon(Event("connected", worker=events.worker, client=pooled))

@@ -4,7 +4,7 @@ where the handler has keys or rates.
 They are put together here, each with what it needs; ``daemon.py`` starts and stops them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -47,6 +47,8 @@ class QueueWorkers:
         self.consumers: Final[dict[str, Consumer]] = {}
         self._gates: dict[str, Gate] = {}
         self.lengths: TurnLengths | None = None
+        self.on_changed: Callable[[str], None] = lambda item: None
+        """Told of each item that has changed, as far as a watch tells."""
         self._settings = settings
         self._registry = registry
         self._modules = tuple(modules)
@@ -207,6 +209,7 @@ class QueueWorkers:
         """An item of a queue is new, or was taken: it is looked for when it is this worker's turn,
         and not at all if another takes it before."""
         consumer, item = self.consumers[queue], str(document.get("_id"))
+        self.on_changed(item)
         if document.get("state") == NEW:
             consumer.new_item(item, due_in(document))
         else:

@@ -203,7 +203,7 @@ class Runner:
             self._drop_attachments(call.item)
             if running.cancelled:
                 return self._failures.outcome(running, BusinessError(running.cancelled, code=CODE))
-            return sleeping(asleep.until)
+            return sleeping(asleep.until, call.item.awaited)
         except asyncio.CancelledError as error:
             if running.interrupted:
                 running.forget_cancellations()

@@ -97,12 +97,16 @@ def clip(text: str, limit: int) -> str:
     return f"{text[:head]}\n… {len(text) - limit} characters left out …\n{text[-(limit - head) :]}"
 
 
-def problems_of(error: ValidationError) -> str:
-    """Return what does not validate, field by field, for people."""
+def problems_of(error: ValidationError, whole: str = "payload") -> str:
+    """Return what does not validate, field by field, for people.
+
+    Args:
+        whole: what all of it is called.
+    """
     parts = []
     found = problems(error)
     for problem in found[:5]:
-        name = ".".join(str(part) for part in problem["loc"]) or "payload"
+        name = ".".join(str(part) for part in problem["loc"]) or whole
         secret = any(isinstance(part, str) and is_secret_name(part) for part in problem["loc"])
         given = ""
         if problem["type"] not in _WITHOUT_VALUE:

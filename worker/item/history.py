@@ -5,7 +5,7 @@ changed on a condition, beside the other marks in the payload (``metadata.py``).
 under the item's id,
 
 - ``last``: the latest entries, ``first``: the first ones that put the item back, ``waits``: the
-  latest of those that only say that it waited. What is in the middle is dropped;
+  latest of those that only say that it waited, and what woke it. What is in the middle is dropped;
 - ``count``, ``parked``: how many there ever were, of runs and of waits.
 
 OpenIAP copies a finished item whole into the next queue of a chain. What stands under another id
@@ -48,8 +48,11 @@ What = Literal[
     "edited",
     "priority",
     "moved",
+    "signalled",
 ]
 WHATS: Final[frozenset[str]] = frozenset(get_args(What))
+OF_WAITS: Final[tuple[What, ...]] = ("waits", "signalled")
+"""What only says that the item waited, and why no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Entry:
         what: a run ended as ``succeeded``, ``failed``, ``retry`` (to be tried again),
             ``handed back`` or ``waits`` (neither costs an attempt), or its worker was gone and it
             was ``taken over``; or somebody ``put back``, ``edited``, ``moved`` it or changed its
-            ``priority``.
+            ``priority``, or ``signalled``, and it was woken.
         at: when that was, by the server's clock as far as it is known; UTC.
         by: the worker, or the user.
         attempt: 1 for the first; 0 where it was none.
@@ -202,7 +205,7 @@ def pushed(item_id: str, entry: Entry, limit: int, before: str = "") -> JsonObje
         return {}
     share, own, one = Share.of(limit), f"{FIELD}.{key_of(item_id)}", written(entry)
     lists: JsonObject = {}
-    if entry.what == "waits":
+    if entry.what in OF_WAITS:
         if share.waits:
             lists[f"{own}.waits"] = {"$each": [one], "$slice": -share.waits}
         counted = f"{own}.parked"
@@ -239,7 +242,7 @@ def added(found: object, item_id: str, entry: Entry, limit: int) -> JsonObject:
     own = object_of(object_of(found).get(key))
     lists = {name: list(_entries(own, name)) for name in ("first", "last", "waits")}
     count, parked = _count(own, "count"), _count(own, "parked")
-    if entry.what == "waits":
+    if entry.what in OF_WAITS:
         parked += 1
         lists["waits"] = [*lists["waits"], entry]
     else:

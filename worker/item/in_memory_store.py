@@ -6,6 +6,7 @@ from worker.item.item import Item
 from worker.item.long_work import StepClock
 from worker.item.new_item import FollowUp, Push, Sender, follow_up_id
 from worker.item.steps import Part
+from worker.openiap.workitem import JsonObject
 
 
 def follow_up(item: Item, push: Push) -> FollowUp:
@@ -47,6 +48,13 @@ class InMemoryStore:
 
     async def keep(self, item: Item, part: Part, key: str) -> None:
         """Leave the entry on the item."""
+
+    async def signals(self, item_id: str, name: str, past: list[str]) -> list[JsonObject]:
+        """Nobody can have told the item anything."""
+        return []
+
+    async def pass_over(self, item_id: str, signal_id: str, why: str) -> None:
+        """There is none; see ``signals``."""
 
     async def sleeps(self, item: Item, until: datetime) -> None:
         """It does not happen; see ``clock``."""

@@ -10,11 +10,12 @@ from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
 from worker.item.function_types import FieldFirst, PayloadFirst
 from worker.item.grouping import Grouping
 from worker.item.headers import NONE
-from worker.item.long_work import LongWork, StepClock, refuse_inside
+from worker.item.long_work import StepClock, refuse_inside
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.origin import DeadLetter, Origin, origin_of
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
+from worker.item.signal_waits import SignalStore, SignalWaits
 from worker.item.steps import Part
 from worker.item.trace import Trace
 from worker.item.type_form import form_of
@@ -49,7 +50,7 @@ class ItemLog(Protocol):
         """Log what went wrong."""
 
 
-class ItemStore(Protocol):
+class ItemStore(SignalStore, Protocol):
     """Where an item's progress, checkpoints and follow-up items go; the worker provides it."""
 
     @property
@@ -93,7 +94,7 @@ class Bridge(Protocol):
 NO_FILES: Final = InputFiles({})
 
 
-class Item(LongWork, Grouping):
+class Item(SignalWaits, Grouping):
     """One attempt at a work item.
 
     Attributes:
@@ -411,6 +412,11 @@ class Item(LongWork, Grouping):
     async def _tell_asleep(self, until: datetime) -> None:
         if self._store is not None:
             await self._store.sleeps(self, until)
+
+    @property
+    def signal_store(self) -> SignalStore | None:
+        """Where its signals come from."""
+        return self._store
 
     async def take_push(self, push: Push) -> FollowUp:
         """Take a follow-up item that was checked already, as one of this item's other half was."""

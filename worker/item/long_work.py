@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar, TypeVarTuple, Unpack, overload
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, TypeVarTuple, Unpack, overload
 
 from pydantic import ValidationError
 
@@ -341,9 +341,17 @@ class LongWork(ABC):
             _, cancelled = await to_the_end(self._store_entry(WAITS, key))
             if cancelled is not None:
                 raise cancelled
+        await self._end_asleep(until)
+
+    async def _end_asleep(self, until: datetime) -> NoReturn:
+        """End the run; what runs beside it is not cut off.
+
+        Raises:
+            Asleep: always.
+        """
         self.fall_asleep(until)
         for call in list((self._calls or {}).values()):
-            async with call.lock:  # what runs beside it is not cut off
+            async with call.lock:
                 pass
         until = self._asleep or until
         await self._tell_asleep(until)

@@ -94,6 +94,18 @@ class Sender(Protocol):
             ItemNotFound: there is none, or no rights.
         """
 
+    async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
+        """Tell an item something; returns the signal's id.
+
+        Args:
+            text: the value as JSON text; see ``worker.item.signals.text_of_value``.
+            key: see ``Pushed.signal``.
+
+        Raises:
+            ItemNotFound: there is none, or no rights.
+            SignalRefused: it has ended.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class NewItem:

@@ -28,6 +28,7 @@ from worker.item.json_form import NotJson, json_form
 from worker.item.masking import masked
 from worker.item.new_item import FollowUp
 from worker.item.retry import Backoff, NeverRetry, Retrying, RetryPolicy
+from worker.item.signals import Awaited
 from worker.openiap.errors import PayloadTooLarge
 from worker.openiap.values import checked_payload, compact_text, iso, plain_text
 from worker.openiap.workitem import (
@@ -46,6 +47,13 @@ ErrorType = Literal["", "business", "application"]
 
 WAITS: Final = "openiap_worker_waits"
 """Under which an item that waits shows why."""
+SIGNALS: Final = "signals"
+PAST: Final = "past"
+"""Under which it shows there what wakes it, and which signals do not any more."""
+MOST_PAST: Final = 50
+"""So many of those stand there; what wakes an item for nothing once does no harm."""
+LOOK_AGAIN: Final = timedelta(seconds=60)
+"""After which an item that waits for a signal, and cannot be parked, is looked at."""
 MAX_WHY: Final = 200
 RESULT: Final = "result"
 """The payload's field of a result that is no JSON object."""
@@ -67,6 +75,7 @@ class Waits:
         unparked_until: the same for an item that cannot be parked, where that is another.
         times: how often it was handed back for a breaker that stays closed.
         asleep: the handler let it sleep, so that it holds nothing meanwhile.
+        signals: the names of those that wake it before; past: the ids of those that do not.
     """
 
     why: str
@@ -74,11 +83,15 @@ class Waits:
     unparked_until: datetime | None = None
     times: int = 0
     asleep: bool = False
+    signals: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
 
     def document(self) -> JsonObject:
         """Return what stands on the item while it waits."""
-        times = {"times": self.times} if self.times else {}
-        return {"why": self.why[:MAX_WHY], "until": iso(self.until), **times}
+        more: JsonObject = {"times": self.times} if self.times else {}
+        if self.signals:
+            more |= {SIGNALS: list(self.signals), PAST: list(self.past[-MOST_PAST:])}
+        return {"why": self.why[:MAX_WHY], "until": iso(self.until), **more}
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,12 +372,23 @@ def unreadable(why: str) -> Outcome:
     return Outcome("application", None, why, NOTHING_RAISED)
 
 
-def sleeping(until: datetime) -> Outcome:
+def sleeping(until: datetime, awaited: Awaited | None = None) -> Outcome:
     """Make the outcome of a run whose handler lets its item sleep.
 
     Args:
         until: UTC.
+        awaited: the signals that it waits for. Nobody can wake an item that cannot be parked.
     """
+    if awaited is not None:
+        waits = Waits(
+            str(awaited),
+            until,
+            unparked_until=min(until, awaited.looked + LOOK_AGAIN),
+            asleep=True,
+            signals=awaited.names,
+            past=awaited.past,
+        )
+        return Outcome("released", None, waits.why, waits=waits)
     why = f"sleeps until {until.isoformat(sep=' ', timespec='seconds').replace('+00:00', ' UTC')}"
     return Outcome("released", None, why, waits=Waits(why, until, asleep=True))
 

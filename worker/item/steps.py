@@ -2,7 +2,8 @@
 
 It stands under the worker's key of the payload (``metadata.py``) as
 
-``{"of": ID, "done": {NAME: {"n", "json", "at"}}, "waits": {NAME: {"n", "until"}}}``
+``{"of": ID, "done": {NAME: {"n", "json", "at"}}, "waits": {NAME: {"n", "until"}}}``, and, once it
+waited for a signal, ``"signals": {NAME: {"n", "since", …}}`` (``signals.py``)
 
 1. ``of`` is the item's id: what a copy of the item brings along (a chain, a dead letter) is of
    another item, and counts as none.
@@ -35,13 +36,15 @@ from worker.openiap.fields import number, object_of
 from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
 
-Part = Literal["done", "waits"]
+Part = Literal["done", "waits", "signals"]
 
 FIELD: Final = "openiap_worker_steps"
 OF: Final = "of"
 APART: Final = "apart"
 DONE: Final[Part] = "done"
 WAITS: Final[Part] = "waits"
+SIGNALS: Final[Part] = "signals"
+PARTS: Final[tuple[Part, ...]] = (DONE, WAITS, SIGNALS)
 MAX_STEPS: Final = 1024 * 1024
 """Bytes that all of it may have; it travels with every pop of the item."""
 MAX_NAME: Final = 200
@@ -102,32 +105,47 @@ class Steps:
     def __init__(self, item_id: str, found: object = None) -> None:
         kept = object_of(found)
         self.fresh = kept.get(OF) != item_id or not all(
-            isinstance(kept.get(part, {}), dict) for part in (DONE, WAITS)
+            isinstance(kept.get(part, {}), dict) for part in PARTS
         )
         own: JsonObject = {} if self.fresh else kept
         self.content: Final[JsonObject] = {OF: item_id}
-        for part in (DONE, WAITS):
+        for part in PARTS:
             entries = object_of(own.get(part))
-            self.content[part] = {
-                key: dict(entry) for key, entry in entries.items() if _fits(part, entry)
-            }
+            found = {key: dict(entry) for key, entry in entries.items() if _fits(part, entry)}
+            if found or part != SIGNALS:
+                self.content[part] = found
         self._size = sum(self._weight(part, key) for part, key in self._places())
         self._last = max(
             (number(self.entry(*place).get("n")) for place in self._places()), default=0
         )
 
     def __bool__(self) -> bool:
-        return bool(self.content[DONE] or self.content[WAITS])
+        return any(self.content.get(part) for part in PARTS)
+
+    @property
+    def room(self) -> int:
+        """Bytes that can be kept still."""
+        return MAX_STEPS - self._size
+
+    def entries(self, part: Part) -> JsonObject:
+        """Return all that is stored of one kind, by key."""
+        found: JsonObject = self.content.get(part) or {}
+        return found
 
     def entry(self, part: Part, key: str) -> JsonObject:
         """Return what is stored in one place."""
         found: JsonObject = self.content[part][key]
         return found
 
+    def add(self, part: Part, key: str, entry: JsonObject) -> None:
+        """Store an entry in its place, or in the next one."""
+        known = self.entries(part).get(key)
+        self.put(part, key, {"n": self._last + 1 if known is None else known.get("n"), **entry})
+
     def put(self, part: Part, key: str, entry: JsonObject) -> None:
         """Store what this item's other half, in a process of its own, has stored."""
-        self._size -= self._weight(part, key) if key in self.content[part] else 0
-        self.content[part][key] = entry
+        self._size -= self._weight(part, key) if key in self.entries(part) else 0
+        self.content.setdefault(part, {})[key] = entry
         self._size += self._weight(part, key)
         self._last = max(self._last, number(entry.get("n")))
 
@@ -196,8 +214,8 @@ class Steps:
         return KeptStep(unquote(key), number(entry.get("n")), entry["json"], _moment(entry["at"]))
 
     def _places(self) -> Iterator[tuple[Part, str]]:
-        for part in (DONE, WAITS):
-            for key in self.content[part]:
+        for part in PARTS:
+            for key in self.entries(part):
                 yield part, key
 
     def _weight(self, part: Part, key: str) -> int:
@@ -223,8 +241,8 @@ def together(item_id: str, found: JsonObject, apart: object) -> JsonObject:
     """Return steps of the payload with those that were moved into the document; what was stored
     since, in the payload, counts."""
     steps, since = Steps(item_id, apart), Steps(item_id, found)
-    for part in (DONE, WAITS):
-        for key, entry in since.content[part].items():
+    for part in PARTS:
+        for key, entry in since.entries(part).items():
             steps.put(part, key, entry)
     return steps.content
 
@@ -313,10 +331,12 @@ def _inert(text: str) -> str:
 def _fits(part: Part, entry: object) -> bool:
     """Whether an entry is one that was stored here: somebody may have put anything there."""
     found = object_of(entry)
-    times = ("at",) if part == DONE else ("until",)
+    times = {DONE: ("at",), WAITS: ("until",), SIGNALS: ("since",)}[part]
     if not all(_is_time(found.get(name)) for name in times):
         return False
-    if part == WAITS:
+    if part == SIGNALS and not all(_is_time(found.get(n, 0)) for n in ("until", "at")):
+        return False
+    if part == WAITS or (part == SIGNALS and "json" not in found):
         return True
     text = found.get("json")
     if not isinstance(text, str):

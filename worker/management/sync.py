@@ -80,6 +80,7 @@ class Items(Blocking[AsyncItems]):
     get_count = blocking(AsyncItems.get_count)
     get_groups = blocking(AsyncItems.get_groups)
     retry_one = blocking(AsyncItems.retry_one)
+    signal_one = blocking(AsyncItems.signal_one)
     delete_one = blocking(AsyncItems.delete_one)
     create_one = blocking(AsyncItems.create_one)
     create_batch = blocking(AsyncItems.create_batch)

@@ -1,7 +1,7 @@
 """A handle on a pushed item for code that blocks: what ``Pushed`` has, waited for."""
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from worker.durations import Duration
 from worker.errors import CodedError
@@ -54,3 +54,7 @@ class BlockingPushed(Generic[T]):
     def cancel(self, reason: str = "") -> Cancelling:
         """Cancel the item; see ``worker.Pushed``."""
         return self._loop.wait(self._pushed.cancel(reason))
+
+    def signal(self, name: str, value: Any = None, *, key: str = "") -> str:
+        """Tell the item something that it waits for; see ``worker.Pushed``."""
+        return self._loop.wait(self._pushed.signal(name, value, key=key))

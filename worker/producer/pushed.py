@@ -1,4 +1,5 @@
-"""A handle on a pushed item: its result, its state, how far it is, and its cancellation."""
+"""A handle on a pushed item: its result, its state, how far it is, its signals and its
+cancellation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from worker.item.error_text import coded
 from worker.item.failure_facts import facts_of
 from worker.item.metadata import taken_out
 from worker.item.new_item import Sender, Sent
+from worker.item.signals import checked_name, text_of_value
 from worker.openiap.fields import duration_of, object_of, text_of
+from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, JsonObject
 
 T = TypeVar("T")
@@ -171,3 +174,21 @@ class Pushed(Generic[T]):
         if not isinstance(reason, str):
             raise TypeError(f"cancel({reason!r}): allowed: a reason, as a text.")
         return await self._sender.cancel(self.id, reason)
+
+    async def signal(self, name: str, value: Any = None, *, key: str = "") -> str:
+        """Tell the item something that it waits for, now or later: ``item.wait_for(name)`` returns
+        the value. One that comes first is kept.
+
+        Args:
+            value: what has a JSON form: a model, a dataclass, JSON values; up to 512 KB of it.
+            key: of signals with the same key, to the same item and name, only the first one counts.
+
+        Returns:
+            The signal's id.
+
+        Raises:
+            ItemNotFound: there is no such item, or no rights.
+            SignalRefused: the item has ended, or name or value cannot be sent.
+        """
+        text = await apart(is_large(value), text_of_value, checked_name(name), value)
+        return await self._sender.signal(self.id, name, text, key)

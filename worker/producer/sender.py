@@ -24,6 +24,7 @@ from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
+from worker.producer.signals import send_signal
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes, tried
 
@@ -216,6 +217,10 @@ class ClientSender:
         if now.get("state") == PROCESSING:
             return number(now.get("retries")) != number(document.get("retries"))
         return now.get("state") == NEW
+
+    async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
+        """Tell an item something; see ``worker.producer.signals``."""
+        return await send_signal(self.client, item_id, name, text, key)
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:

@@ -373,6 +373,10 @@ class OpenIAP(BlockingGroups):
         found: list[BlockingPushed[Any]] = self._send(target, payloads, options)
         return found
 
+    def signal(self, item_id: str, name: str, value: Any = None, *, key: str = "") -> str:
+        """Tell an item something that it waits for; see ``Pushed.signal``."""
+        return self.pushed(item_id).signal(name, value, key=key)
+
     def pushed(self, id: str, of: Target[Any] | str = "") -> BlockingPushed[Any]:
         """Return a handle on an item that was pushed before, by its id.
 

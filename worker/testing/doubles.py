@@ -122,8 +122,10 @@ class RecordingCheckpoints(Checkpoints):
         look_up: bool,
         before: Metadata,
         awake: bool = False,
+        signals: Sequence[JsonObject] = (),
     ) -> None:
         super().__init__(pool, sender, worker_id=WORKER, log=log)
+        self._signals = tuple(signals)
         self._look_up = look_up
         self._progress = before.progress
         self.progress: list[Progress] = []
@@ -148,6 +150,17 @@ class RecordingCheckpoints(Checkpoints):
     async def clock(self, item: Item) -> StepClock:
         """Return this process's time."""
         return StepClock(datetime.now(UTC), self._awake)
+
+    async def signals(self, item_id: str, name: str, past: list[str]) -> list[JsonObject]:
+        """Return those that were given; those that are stored where there is a server."""
+        given = [one for one in self._signals if one["name"] == name and one["_id"] not in past]
+        if given or not self._look_up:
+            return given
+        return await super().signals(item_id, name, past)
+
+    async def pass_over(self, item_id: str, signal_id: str, why: str) -> None:
+        """Say in the log why a signal does not fit."""
+        self._log.warn(why, item=item_id)
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Keep a follow-up item; its queue is looked up where there is a server."""
@@ -211,6 +224,14 @@ class RecordingSender:
             Unsupported: it was not sent.
         """
         return await self._sent("cancel").cancel(item_id, reason)
+
+    async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
+        """Tell an item something that was sent.
+
+        Raises:
+            Unsupported: it was not sent.
+        """
+        return await self._sent("signal").signal(item_id, name, text, key)
 
     def _sent(self, operation: str) -> Sender:
         if self._through is None:

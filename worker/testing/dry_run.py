@@ -33,6 +33,7 @@ from worker.item.headers import NONE
 from worker.item.metadata import joined, taken_out
 from worker.item.new_item import FollowUp, Push, Sender
 from worker.item.outcome import Outcome
+from worker.item.signals import kept_signals
 from worker.item.steps import Steps
 from worker.openiap.client import Client
 from worker.openiap.values import json_text
@@ -138,6 +139,8 @@ class Rehearsed:
         groups: those that it pushed; in ``worker_test`` with what came of their members.
         steps: the results that are stored afterwards, by name, as JSON values; those that were
             there before, too.
+        signals: the same of signals, by name and how many-th of it: ``"approval #1"``; None for one
+            that did not come in time.
         log: the lines, in order; each with ``level`` (``trace``, ``debug``, ``verbose``,
             ``info``, ``warn`` or ``error``) and ``text``.
         called: whether the handler was called at all; a payload that does not validate never
@@ -154,6 +157,7 @@ class Rehearsed:
     checkpoints: tuple[Any, ...]
     groups: tuple[GroupSeen, ...]
     steps: Mapping[str, Any]
+    signals: Mapping[str, Any]
     log: tuple[LogLine, ...]
     called: bool
     returned: Any
@@ -171,6 +175,11 @@ class Rehearsed:
         """Until when the handler lets the item sleep, UTC; None where it does not."""
         waits = self.outcome.waits
         return waits.until if waits is not None and waits.asleep else None
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The names of the signals that the item waits for afterwards."""
+        return () if self.outcome.waits is None else self.outcome.waits.signals
 
     @property
     def retry_after(self) -> float | None:
@@ -195,8 +204,9 @@ class DryRunSetup:
         look_up: whether the queues of follow-ups are looked up with the client.
         maxretries: the queue's, for ``item.attempts_left``.
         stop_after: seconds until the worker is told to stop, as by a signal; None for never.
-        slept: whether all sleeps count as over.
         run_groups: whether the members of groups are run here, where nothing is sent.
+        slept: whether all sleeps count as over, and all signals that did not come as too late.
+        signals: documents of those that the item was told.
         on_log: told of each line at once.
     """
 
@@ -212,6 +222,7 @@ class DryRunSetup:
     stop_after: float | None = None
     slept: bool = False
     run_groups: bool = False
+    signals: Sequence[JsonObject] = ()
     on_log: Callable[[LogLine], None] = lambda line: None
 
 
@@ -246,7 +257,13 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
     )
     _, before = taken_out(setup.workitem.payload or {})
     desk = RecordingCheckpoints(
-        pool, sender, log=log, look_up=setup.look_up, before=before, awake=setup.slept
+        pool,
+        sender,
+        log=log,
+        look_up=setup.look_up,
+        before=before,
+        awake=setup.slept,
+        signals=setup.signals,
     )
     async with AsyncExitStack() as stack:
         executor = make_executor(registered, slots=1)
@@ -306,6 +323,7 @@ async def dry_run(handler: Handler[..., Any], setup: DryRunSetup) -> Rehearsed:
         checkpoints=tuple(desk.checkpoints),
         groups=tuple(sender.recorded.seen),
         steps={step.name: step.value for step in steps.steps()},
+        signals={one.name: one.value for one in kept_signals(steps) if not one.waits},
         log=tuple(lines),
         called=recorded.item is not None,
         returned=recorded.returned,

@@ -1,10 +1,12 @@
 """An item as the test's server has it now."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.item.metadata import taken_out
+from worker.item.outcome import SIGNALS, WAITS
+from worker.openiap.fields import object_of, text_of, texts_of
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject
 
@@ -37,6 +39,19 @@ class ItemView:
     files: tuple[str, ...]
     nextrun: datetime | None
     document: JsonObject = field(repr=False)
+
+    @property
+    def waits(self) -> str:
+        """Why it waits: ``waits for approval since …``, ``sleeps until …``; "" once it is due."""
+        waits = object_of(self.document.get(WAITS))
+        if self.nextrun is None or waits.get("until") != self.document.get("nextrun"):
+            return ""
+        return text_of(waits.get("why")) if self.nextrun > datetime.now(UTC) else ""
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The names of the signals that it waits for."""
+        return texts_of(object_of(self.document.get(WAITS)).get(SIGNALS)) if self.waits else ()
 
     @property
     def ended(self) -> bool:

@@ -208,6 +208,37 @@ class LocalOpenIAP:
         )
         return item.id
 
+    async def signal(self, id: str, name: str, value: Any = None, *, key: str = "") -> None:
+        """Tell an item something, see ``Producer.signal``; one that waits for it is awake when this
+        returns, where a worker of this test works its queue.
+
+        Raises:
+            TimeoutError: it was not woken.
+        """
+        before = self.item(id)
+        await self._link.when_connected(lambda: self.producer.signal(id, name, value, key=key))
+        if name not in before.waits_for or before.queue not in self._workers.queues:
+            return
+        await self._time.wait(
+            lambda: [one for one in (self.item(id),) if one.nextrun == before.nextrun],
+            timeout=seconds(TIMEOUT),
+            jump=False,
+        )
+
+    async def waiting(self, id: str, *, timeout: Duration = TIMEOUT) -> ItemView:
+        """Return an item once it sleeps, or waits for a signal; time does not move meanwhile.
+
+        Raises:
+            TimeoutError: it does not; the text says how it stands.
+            KeyError: there is no such item.
+        """
+        await self._time.wait(
+            lambda: [item for item in (self.item(id),) if not item.waits],
+            timeout=seconds(timeout),
+            jump=False,
+        )
+        return self.item(id)
+
     def item(self, id: str) -> ItemView:
         """Return an item as the server has it now.
 

@@ -20,6 +20,7 @@ from worker.engine.fleet.takeover import workitem_of
 from worker.errors import WorkerError
 from worker.item.metadata import KEY, STEPS, joined, taken_out
 from worker.item.outcome import update_of
+from worker.item.signals import KeptSignal, kept_signals
 from worker.item.steps import FIELD, KeptStep, StepError, Steps, is_apart, together
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound
@@ -111,6 +112,12 @@ class Replayed:
         """The steps that were done before, in order."""
         _, metadata = taken_out(self.stored.payload)
         return Steps(self.stored.id, metadata.steps).steps()
+
+    @property
+    def stored_signals(self) -> list[KeptSignal]:
+        """The signals that it had taken before, or waited for in vain, in order."""
+        _, metadata = taken_out(self.stored.payload)
+        return [one for one in kept_signals(Steps(self.stored.id, metadata.steps)) if not one.waits]
 
 
 async def read(client: Client, id: str) -> Stored:

@@ -16,6 +16,7 @@ from worker.item.headers import headers_of
 from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import Metadata, joined
 from worker.item.origin import Origin, mark_for
+from worker.item.signals import checked_name, document_of, text_of_value
 from worker.item.steps import Steps, text_of_result
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
@@ -63,6 +64,7 @@ class WorkerTest:
         checkpoint: object = None,
         steps: Mapping[str, object] | None = None,
         slept: bool = False,
+        signals: Mapping[str, object] | None = None,
         origin: Origin | None = None,
         resources: Mapping[Any, Any] | None = None,
         around: Sequence[Lifespan | Middleware] = (),
@@ -84,7 +86,9 @@ class WorkerTest:
             maxretries: how many attempts the queue allows, for ``item.attempts_left``.
             checkpoint: what an earlier attempt gave to ``item.checkpoint``.
             steps: the results of steps that were done before, by name; those are not run.
-            slept: whether all its sleeps are over: each returns at once.
+            slept: whether all its sleeps are over: each returns at once; a signal that is not given
+                did not come in time.
+            signals: the values of those that the item was told, by name; a list has several.
             origin: the item that this one is a copy of; a ``DeadLetter`` for ``item.dead_letter``.
             resources: by type, in the place of what lifespans provide; by factory, in the place of
                 what ``Resource(factory)`` would make.
@@ -139,6 +143,7 @@ class WorkerTest:
             stop_after=None if stop_after is None else seconds(stop_after),
             slept=slept,
             run_groups=True,
+            signals=_signals(id, handler.options.queue, signals or {}),
         )
         return await dry_run(handler, setup)
 
@@ -198,6 +203,16 @@ def _stored(id: str, steps: Mapping[str, object]) -> JsonObject:
     for name, value in steps.items():
         found.keep(name, text_of_result(name, None, value), datetime.now(UTC))
     return found.content
+
+
+def _signals(id: str, queue: str, signals: Mapping[str, object]) -> list[JsonObject]:
+    found = []
+    for name, given in signals.items():
+        for number, value in enumerate(given if isinstance(given, list) else [given], 1):
+            text = text_of_value(checked_name(name), value)
+            signal = f"test-signal-{name}-{number}"
+            found.append(document_of(signal, id, name, text, queue=queue, acl=None))
+    return found
 
 
 def as_json_object(payload: object) -> JsonObject:

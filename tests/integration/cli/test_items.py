@@ -133,3 +133,17 @@ def test_ids_of_nothing_are_said(signed: Cli, change: tuple[str, ...]) -> None:
 def test_the_indexes_are_made_once(signed: Cli) -> None:
     assert len(answer(signed("items", "index", "--json"))["made"]) == len(INDEXES)
     assert signed("items", "index").stdout == "All indexes are there.\n"
+
+
+def test_an_item_is_told_what_it_waits_for(signed: Cli) -> None:
+    answer(signed("queues", "create", "told", "--json"))
+    (id,) = answer(signed("push", "told", "--json"))["pushed"]
+    told = ("items", "signal", id, "approval", "--payload", '{"by": "Ada"}')
+    assert signed(*told).stdout == f"Item {id} is told approval.\n"
+    assert answer(signed(*told, "--json"))["signal"].startswith("signal-")
+    wrong = signed("items", "signal", id, "approval", "--payload", "Ada")
+    assert wrong.returncode == 2
+    assert "--payload Ada: " in wrong.stderr
+    nobody = signed("items", "signal", "65f2c1d4a0b1c2d3e4f50617", "approval")
+    assert nobody.returncode == 1
+    assert "There is no item 65f2c1d4a0b1c2d3e4f50617" in nobody.stderr

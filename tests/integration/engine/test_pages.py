@@ -27,7 +27,7 @@ from worker.engine.maintenance.retention import rules_of
 from worker.item.metadata import taken_out
 from worker.item.origin import DeadLetter, origin_of
 from worker.producer.sender import ClientSender
-from worker.testing import WorkerTest
+from worker.testing import LocalOpenIAP, WorkerTest
 
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
@@ -272,7 +272,7 @@ async def test_waiting_for_groups(client, start, load) -> None:
 
 
 async def test_long_work(client, start, load, tmp_path) -> None:
-    application, module = load("long-work: An order that is charged, reminded of and refunded")
+    application, module = load("long-work: An order that is charged, delivered or refunded")
     await create_queue(client, "orders")
     await client.push_workitem("orders", {"number": "1", "cents": 0}, name="0")
     pushed = await client.push_workitem("orders", {"number": "2", "cents": 5}, name="1")
@@ -282,15 +282,42 @@ async def test_long_work(client, start, load, tmp_path) -> None:
     asleep = await until_one(
         client, {"_id": pushed.id, "state": "new", "openiap_worker_waits.why": {"$exists": True}}
     )
-    assert asleep["openiap_worker_waits"]["why"].startswith("sleeps until 20")
+    assert asleep["openiap_worker_waits"]["why"].startswith("waits for scan since 20")
     assert list(module.BOOKS.values()) == ["charged 5"]
     voucher = module.Voucher(number="V-2", cents=5)
     order = {"number": "2", "cents": 5}
     done = await WorkerTest(tmp_path / "test")(
         module.handle_order, order, steps={"charge": voucher}, slept=True
     )
+    assert done.signals == {"scan #1": None, "scan #2": None}
     assert done.payload == {**order, "refunded": "V-2"}
     assert list(module.BOOKS.values()) == ["charged 5", "reminded", "refunded 5"]
+
+
+async def test_an_order_is_delivered_or_refunded(load, tmp_path, client_name) -> None:
+    _, module = load("long-work: An order that is charged, delivered or refunded")
+    module.BOOKS.clear()
+    async with LocalOpenIAP(tmp_path / "server", client=client_name) as openiap:
+        await openiap.start_worker(module.handle_order)
+        scanned = await openiap.push(module.handle_order, {"number": "1", "cents": 5})
+        lost = await openiap.push(module.handle_order, {"number": "2", "cents": 5})
+        pushed = openiap.clock()
+        await openiap.waiting(scanned)
+        await openiap.waiting(lost)
+        await openiap.advance("8d")
+        await openiap.waiting(scanned)
+        await openiap.signal(scanned, "scan", module.Scan(place="dock"))
+        assert (await openiap.ended(scanned, jump=False)).payload["delivered"] == "dock"
+        assert (await openiap.ended(lost)).payload["refunded"] == "V-2"
+        assert 14 <= (openiap.clock() - pushed) / 86_400 < 15.1
+    told = list(module.BOOKS.values())
+    assert sorted(told) == ["charged 5", "charged 5", "refunded 5", "reminded", "reminded"]
+
+
+async def test_a_purchase_is_approved(load, tmp_path, client_name) -> None:
+    _, module = load("signals: A purchase that somebody approves")
+    async with LocalOpenIAP(tmp_path / "server", client=client_name) as openiap:
+        await module.test_a_purchase_is_approved(openiap)
 
 
 async def test_follow_up_items(client, start, load) -> None:

@@ -278,3 +278,29 @@ async def test_stored_steps_are_shown_and_run_again_from_where_it_is_said(
     kept = Steps(id, after.document["payload"][KEY]["steps"])
     assert [step.value for step in kept.steps()] == ["V-1", "n"]
     assert [sleep.name for sleep in kept.sleeps()] == ["3d #1"]
+
+
+async def test_stored_signals_are_shown_and_new_ones_read(
+    local_openiap: LocalOpenIAP, folder: Path
+) -> None:
+    (folder / "work.py").write_text(
+        "from worker import Item, handler\n\n"
+        '@handler("told")\nasync def work(item: Item) -> dict:\n'
+        '    first = await item.wait_for("scan")\n'
+        '    return {"scans": [first, await item.wait_for("scan")]}\n'
+    )
+    id = await local_openiap.push("told")
+    steps = Steps(id)
+    at = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
+    steps.add("signals", "scan #1", {"since": at, "at": at, "json": '"dock"', "doc": "s"})
+    popped = await local_openiap.client.pop_workitem("told")
+    assert popped is not None
+    popped.payload = {KEY: {"steps": steps.content}}
+    popped.state, popped.errortype = "retry", "application"
+    await local_openiap.client.update_workitem(popped)
+    waits = await run(local_openiap, folder, id)
+    assert 'scan #1: "dock" (stored 2026-11-20T10:00:00.000Z)' in waits.stdout
+    assert "waits for scan since" in waits.stdout
+    await local_openiap.signal(id, "scan", "shop")
+    done = json.loads((await run(local_openiap, folder, id, "--json")).stdout)
+    assert done["signals"]["after"] == {"scan #1": "dock", "scan #2": "shop"}

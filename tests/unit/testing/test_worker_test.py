@@ -339,6 +339,7 @@ async def test_what_would_be_lost_in_a_step_is_refused(worker_test: WorkerTest) 
             "push": lambda: item.push("next", {}),
             "attach": lambda: item.attach(b"x", "x"),
             "sleep": lambda: item.sleep("1h"),
+            "wait": lambda: item.wait_for("scan"),
         }[payload["how"]]
         await item.step("outer", function)
 
@@ -346,6 +347,7 @@ async def test_what_would_be_lost_in_a_step_is_refused(worker_test: WorkerTest) 
         ("push", "item.push inside of step 'outer' would be lost"),
         ("attach", "item.attach inside of step 'outer' would be lost"),
         ("sleep", "Step 'outer' sleeps; sleep outside of steps"),
+        ("wait", "Step 'outer' waits for signal 'scan'; wait outside of steps"),
     ):
         run = await worker_test(book, {"how": how})
         assert run.outcome.kind == "failed"

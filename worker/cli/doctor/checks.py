@@ -22,6 +22,7 @@ from worker.cli.shared.documents import first
 from worker.durations import text as duration_text
 from worker.engine.fleet.presence import COLLECTION as HEARTBEATS
 from worker.errors import HandlerError, SettingsError
+from worker.item.signals import COLLECTION as SIGNALS
 from worker.openiap.address import parse_address
 from worker.openiap.client import Client
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError
@@ -44,6 +45,7 @@ DOCTOR: Final = "doctor"
 """The type of documents that are written to see whether they can be."""
 RECORDS: Final = {
     HEARTBEATS: "items of a dead worker are found by their age alone (unclaimed_after)",
+    SIGNALS: "nobody can tell a waiting item anything (item.wait_for)",
     SHARED_STATE: "keys, rates, unique pushes and pausing schedules do not work",
 }
 """The collections that workers write for each other, and what is missing without them."""

@@ -9,6 +9,7 @@ from worker.cli.items.changes import delete, edit, move, priority, retry
 from worker.cli.items.choice import Choice
 from worker.cli.items.download import download
 from worker.cli.items.history import history
+from worker.cli.items.signal import signal
 from worker.cli.items.watch import watch
 from worker.cli.push import push
 from worker.cli.shared.client import with_client
@@ -179,6 +180,7 @@ app.command("history")(history)
 app.command("download")(download)
 app.command("watch")(watch)
 app.command("push")(push)
+app.command("signal")(signal)
 app.command("retry")(retry)
 app.command("delete")(delete)
 app.command("move")(move)

@@ -57,6 +57,7 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
     if run.outcome.source:
         console.print(safe(run.outcome.source.rstrip()), style="dim", soft_wrap=True)
     _show_steps(console, played)
+    _show_signals(console, played)
     _show_item(console, played)
     _show_held_back(console, played)
     console.print()
@@ -88,6 +89,29 @@ def _show_steps(console: Console, played: Replayed) -> None:
     for name, value in done.items():
         if name not in stored:
             console.print(_safe_line("+", f"{name}: {shown(value)}", "green"), soft_wrap=True)
+
+
+def _show_signals(console: Console, played: Replayed) -> None:
+    stored = {one.name: one for one in played.stored_signals}
+    came = played.run.signals
+    if not stored and not came:
+        return
+    console.print("\n[bold]Signals[/bold]")
+    for name, one in stored.items():
+        text = f"{name}: {_came(one.value, timed_out=one.timed_out)}"
+        at = "" if one.at is None else f" (stored {iso(one.at)})"
+        if name in came:
+            console.print(_safe_line(" ", f"{text}{at}", "dim"), soft_wrap=True)
+        else:
+            console.print(_safe_line("-", text, "red"), soft_wrap=True)
+    for name, value in came.items():
+        if name not in stored:
+            text = f"{name}: {_came(value, timed_out=value is None)}"
+            console.print(_safe_line("+", text, "green"), soft_wrap=True)
+
+
+def _came(value: Any, *, timed_out: bool) -> str:
+    return "none came in time" if timed_out else shown(value)
 
 
 def _show_item(console: Console, played: Replayed) -> None:
@@ -163,6 +187,10 @@ def as_data(played: Replayed, *, sent: bool) -> JsonObject:
         "steps": {
             "stored": {step.name: step.value for step in played.stored_steps},
             "after": dict(run.steps),
+        },
+        "signals": {
+            "stored": {one.name: one.value for one in played.stored_signals},
+            "after": dict(run.signals),
         },
         "sleeps_until": run.sleeps_until,
         "called": run.called,

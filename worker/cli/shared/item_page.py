@@ -16,11 +16,12 @@ from worker.durations import text as duration_text
 from worker.item.metadata import GROUP, HISTORY, KEY, ORIGIN, STEPS
 from worker.item.new_item import PARENT, SCHEDULE
 from worker.item.origin import DeadLetter, origin_of
+from worker.item.signals import KeptSignal, kept_signals
 from worker.item.steps import KeptStep, Steps
 from worker.management.items.item_groups import ItemGroup
 from worker.management.items.types import ItemDetailResponse, ItemWorker
 from worker.openiap.fields import moment_of, object_of, text_of
-from worker.openiap.values import format_bytes, json_text
+from worker.openiap.values import format_bytes, iso, json_text
 from worker.openiap.workitem import NEW, SUCCESSFUL, JsonObject
 
 MAX_SHOWN: Final = 300
@@ -146,7 +147,10 @@ def _words(marks: JsonObject, item_id: str) -> list[tuple[str, object]]:
         told.append(("comes from", text))
     if (state_kept := marks.get("checkpoint")) is not None:
         told.append(("checkpoint", f"kept, {format_bytes(len(json_text(state_kept).encode()))}"))
-    done = Steps(item_id, marks.get(STEPS)).steps()
+    steps = Steps(item_id, marks.get(STEPS))
+    done, signals = steps.steps(), kept_signals(steps)
+    if signals:
+        told.append(("signals", _shown("\n".join(map(_signal, signals)))))
     if done:
         names = ", ".join(step.name for step in done)
         told.append(("steps", f"{_shown(names)} ({format_bytes(sum(map(_size, done)))} kept)"))
@@ -155,6 +159,15 @@ def _words(marks: JsonObject, item_id: str) -> list[tuple[str, object]]:
             told.append((words, marks[name]))
     told += [(name, _shown(value)) for name, value in marks.items() if name not in TOLD]
     return told
+
+
+def _signal(kept: KeptSignal) -> str:
+    at = None if kept.at is None else iso(kept.at)
+    if kept.waits:
+        return f"{kept.signal}: waited for since {iso(kept.since)}"
+    if kept.timed_out:
+        return f"{kept.signal}: none came in time, {at}"
+    return f"{kept.signal}: taken {at}" + (f", by {kept.by}" if kept.by else "")
 
 
 def _size(step: KeptStep) -> int:

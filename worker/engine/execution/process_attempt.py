@@ -203,7 +203,16 @@ class ProcessAttempt(Attempt):
             clock = await item.clock()
             return [clock.now.isoformat(), clock.awake]
         if what == "sleeps":
+            item.await_signals(message["waits"])
             item.fall_asleep(datetime.fromisoformat(message["until"]))
+            return None
+        store = item.signal_store
+        if what == "signals":
+            past = message["past"]
+            return [] if store is None else await store.signals(item.id, message["name"], past)
+        if what == "pass_over":
+            if store is not None:
+                await store.pass_over(item.id, message["id"], message["why"])
             return None
         if what == "follow_up":
             return (await item.take_push(push_from_message(message["push"]))).kept()
@@ -219,6 +228,9 @@ class ProcessAttempt(Attempt):
             return await sender.look(message["id"])
         if what == "cancel":
             return await sender.cancel(message["id"], message["reason"])
+        if what == "signal":
+            name, text = message["name"], message["text"]
+            return await sender.signal(message["id"], name, text, message["key"])
         return await sender.ended(message["id"], message["queue"], message["timeout"])
 
     # Giving it up, once its stack is known.

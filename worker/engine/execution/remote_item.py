@@ -165,7 +165,16 @@ class PipeStore:
 
     async def sleeps(self, item: Item, until: datetime) -> None:
         """Tell the worker that the item falls asleep."""
-        await self._pipe.ask("sleeps", until=until.isoformat())
+        await self._pipe.ask("sleeps", until=until.isoformat(), waits=item.open_waits)
+
+    async def signals(self, item_id: str, name: str, past: list[str]) -> list[JsonObject]:
+        """Let the worker look for signals."""
+        found: list[JsonObject] = await self._pipe.ask("signals", name=name, past=past)
+        return found
+
+    async def pass_over(self, item_id: str, signal_id: str, why: str) -> None:
+        """Let the worker say why a signal does not fit."""
+        await self._pipe.ask("pass_over", id=signal_id, why=why)
 
     async def accept(self, item: Item, push: Push) -> FollowUp:
         """Let the worker keep a follow-up item."""
@@ -200,6 +209,10 @@ class PipeSender:
         """Let the worker cancel an item."""
         found: Cancelling = await self._pipe.ask("cancel", id=item_id, reason=reason)
         return found
+
+    async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
+        """Let the worker send a signal."""
+        return str(await self._pipe.ask("signal", id=item_id, name=name, text=text, key=key))
 
 
 def _settle(future: "asyncio.Future[Any]", message: Message) -> None:

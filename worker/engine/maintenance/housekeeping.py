@@ -2,6 +2,7 @@
 
 1. Finished items that their handlers do not keep for longer (``retention.py``).
 2. What shared state leaves behind (``sweep.py``).
+3. Signals of items that have succeeded or are gone (``signal_sweep.py``).
 """
 
 import random
@@ -10,6 +11,7 @@ from typing import Final
 from worker.app.registry import Registry
 from worker.engine.fleet.leadership import Fleet
 from worker.engine.maintenance.retention import Retention, rules_of
+from worker.engine.maintenance.signal_sweep import SignalSweep
 from worker.engine.maintenance.sweep import Sweep
 from worker.openiap.client import Client
 from worker.producer.groups.record import Records
@@ -28,7 +30,7 @@ def housekeeping(
     log: Log,
     chance: random.Random,
 ) -> tuple[Service, ...]:
-    """Return the services that do both for a worker's queues.
+    """Return the services that do so for a worker's queues.
 
     Args:
         client: the worker's own, which waits for a link and for its turn.
@@ -46,4 +48,5 @@ def housekeeping(
             rules, client=client, fleet=fleet, log=log, chance=chance, open_groups=open_groups
         ),
         Sweep(queues, client=client, fleet=fleet, namespace=namespace, log=log, chance=chance),
+        SignalSweep(queues, client=client, fleet=fleet, log=log, chance=chance),
     )

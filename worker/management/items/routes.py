@@ -27,6 +27,11 @@ from worker.management.errors import TooLargeError, said_by_openiap
 from worker.management.items.asked import BatchAsked, ItemsAsked, ItemsPageAsked
 from worker.management.items.files import ItemFiles, checked_name
 from worker.management.items.service import Items
+from worker.management.items.signalling import (
+    ItemSignalledResponse,
+    ItemSignalPayload,
+    SignalAsked,
+)
 from worker.management.items.timeline import ItemHistoryResponse
 from worker.management.items.types import (
     MOST_TEXT,
@@ -225,6 +230,14 @@ async def retry_one(
 ) -> ItemResponse:
     """Put an item back to new, whatever its queue's limit of attempts says."""
     return await items.retry_one(ItemRetryPayload(id=id, force=asked.force))
+
+
+@router.post("/{id}/signals", status_code=status.HTTP_201_CREATED, responses=CONFLICT)
+async def signal_one(
+    id: Id, asked: SignalAsked, items: Service, caller: Changing
+) -> ItemSignalledResponse:
+    """Tell an item something that its handler waits for, now or later."""
+    return await items.signal_one(ItemSignalPayload(id=id, **asked.model_dump()))
 
 
 @router.post("/{id}/move", responses=CONFLICT)

@@ -10,11 +10,7 @@ from worker.management.errors import said_by_openiap
 from worker.management.items.actions import attempts_left
 from worker.management.items.batch import Batch, OnProgress, nobody
 from worker.management.items.creation import Creation, made
-from worker.management.items.errors import (
-    ItemNotFoundError,
-    ItemStateError,
-    QueueNotFoundError,
-)
+from worker.management.items.errors import ItemNotFoundError, ItemStateError, QueueNotFoundError
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
 from worker.management.items.holder import worker_of
@@ -24,6 +20,7 @@ from worker.management.items.links import children_of
 from worker.management.items.lists import ItemLists, grouped
 from worker.management.items.plan import Plan
 from worker.management.items.putting_back import put_back
+from worker.management.items.signalling import ItemSignalledResponse, ItemSignalPayload, signal
 from worker.management.items.store import ItemStore
 from worker.management.items.timeline import ItemHistoryResponse, timeline_of
 from worker.management.items.types import (
@@ -226,6 +223,17 @@ class Items:
                 )
             await put_back(self._store, document, self._history)
             return item_of(await self._found(id))
+
+    async def signal_one(self, payload: ItemSignalPayload) -> ItemSignalledResponse:
+        """Tell an item something that it waits for, now or later.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+            ItemStateError: it has ended.
+            ValidationError: name or value cannot be sent.
+        """
+        with said_by_openiap():
+            return await signal(self._store, payload)
 
     async def delete_one(self, payload: ItemDeletePayload) -> None:
         """Delete an item and its files.

@@ -33,8 +33,8 @@ class TimelineEntry(BaseModel):
     Attributes:
         what: ``pushed``; ``running``; a run that ``succeeded``, ``failed``, is tried again
             (``retry``), was ``handed back`` or put back as it ``waits``, or whose worker was gone
-            (``taken over``); or an operator's doing: ``put back``, ``edited``, ``moved``,
-            ``priority``.
+            (``taken over``); or somebody's doing: ``put back``, ``edited``, ``moved``,
+            ``priority``, ``signalled``.
         by: the worker, or the user.
         attempt: 1 for the first; None where it is none.
         run: of that attempt; None where it is none, or not known.

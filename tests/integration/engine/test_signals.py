@@ -1,0 +1,285 @@
+"""Signals: an item waits for somebody outside, holds nothing meanwhile, and is woken by one."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from tests.integration.engine.conftest import CLIENTS, create_queue, until_finished, until_one
+from worker import Item, SignalRefused, SignalTimeout, handler
+from worker.item.outcome import WAITS
+from worker.item.signals import COLLECTION
+from worker.management import Items
+from worker.management.items.types import ItemGetPayload
+from worker.openiap.errors import ItemNotFound
+from worker.openiap.workitem import NEW
+from worker.producer.producer import Producer
+from worker.producer.sender import ClientSender
+from worker.testing import LocalOpenIAP
+
+
+class Approval(BaseModel):
+    by: str
+    cents: int = 0
+
+
+@dataclass
+class Scan:
+    place: str
+
+
+def producer_of(client: Any) -> Producer:
+    return Producer(ClientSender(client), client=client)
+
+
+async def until_waiting(client: Any, id: str, name: str) -> dict[str, Any]:
+    return await until_one(client, {"_id": id, "state": NEW, f"{WAITS}.signals": name})
+
+
+@pytest.fixture
+def waiting():
+    """Return a handler that waits for an approval, and what it has seen."""
+    seen: list[Any] = []
+
+    @handler("q", concurrency=4)
+    async def work(payload: dict, item: Item) -> dict:
+        seen.append("run")
+        approval = await item.wait_for("approval", timeout="7d", type=Approval)
+        await item.step("book", lambda: seen.append(approval))
+        return {"by": approval.by}
+
+    return work, seen
+
+
+async def test_an_item_waits_without_an_attempt_and_a_signal_wakes_it(
+    client, start, waiting
+) -> None:
+    work, seen = waiting
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {"a": 1})
+    before = datetime.now(UTC)
+    daemon = await start(work)
+    waits = await until_waiting(client, pushed.id, "approval")
+    assert (waits["retries"], waits["payload"]["a"]) == (0, 1)
+    until = datetime.fromisoformat(waits["nextrun"])
+    assert timedelta(0) <= until - before - timedelta(days=7) < timedelta(minutes=1)
+    shown = (await Items(client).get_one(ItemGetPayload(id=pushed.id))).waits
+    assert shown is not None
+    assert shown.startswith("waits for approval since 20")
+    counts = daemon.counts()["q"]
+    assert (counts.in_flight, counts.parked) == (0, 1)
+    began = asyncio.get_running_loop().time()
+    await producer_of(client).signal(pushed.id, "approval", Approval(by="Ada", cents=5))
+    (done,) = await until_finished(client, "q")
+    assert asyncio.get_running_loop().time() - began < 2
+    assert (done["state"], done["payload"]["by"], done["retries"]) == ("successful", "Ada", 0)
+    assert seen == ["run", "run", Approval(by="Ada", cents=5)]
+
+
+async def test_a_signal_that_comes_first_is_kept(client, start, waiting) -> None:
+    work, seen = waiting
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await producer_of(client).pushed(pushed.id).signal("approval", {"by": "Ada"})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert (done["state"], seen) == ("successful", ["run", Approval(by="Ada")])
+
+
+async def test_who_writes_the_document_signals_as_well(client, start, waiting) -> None:
+    work, _ = waiting
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    await until_waiting(client, pushed.id, "approval")
+    form = {"item": pushed.id, "name": "approval", "value": {"by": "a form"}}
+    await client.insert_one(COLLECTION, form)
+    (done,) = await until_finished(client, "q")
+    assert done["payload"]["by"] == "a form"
+
+
+async def test_a_signal_that_does_not_fit_is_passed_over_and_says_why(
+    client, start, waiting
+) -> None:
+    work, _ = waiting
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    await until_waiting(client, pushed.id, "approval")
+    producer = producer_of(client)
+    wrong = await producer.signal(pushed.id, "approval", {"cents": "many"})
+    passed_over = {"_id": pushed.id, "state": NEW, f"{WAITS}.past": wrong}
+    await until_one(client, passed_over)
+    (document,) = await client.query(COLLECTION, {"_id": wrong})
+    assert document["refused"].startswith(f"Signal approval ({wrong}, by ")
+    assert "is passed over: by: Field required" in document["refused"]
+    await producer.signal(pushed.id, "approval", {"by": "Ada"})
+    (done,) = await until_finished(client, "q")
+    assert (done["state"], done["payload"]["by"], done["retries"]) == ("successful", "Ada", 0)
+
+
+async def test_each_wait_of_a_name_takes_the_next_signal(client, start) -> None:
+    taken: list[str] = []
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        for _ in range(3):
+            taken.append(await item.wait_for("line", type=str))
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    producer = producer_of(client)
+    for text in ("first", "second"):
+        await producer.signal(pushed.id, "line", text, key=text)
+        await producer.signal(pushed.id, "line", f"{text} again", key=text)
+    await start(work)
+    await until_waiting(client, pushed.id, "line")
+    await producer.signal(pushed.id, "line", "third")
+    await until_finished(client, "q")
+    assert taken == ["first", "second", "first", "second", "third"]
+
+
+async def test_waits_side_by_side_are_woken_by_each_of_their_signals(client, start) -> None:
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        async with asyncio.TaskGroup() as group:
+            scan = group.create_task(item.wait_for("scan", timeout="1h", type=Scan))
+            paid = group.create_task(item.wait_for("paid", timeout="2h", type=int))
+        return {"scan": scan.result().place, "paid": paid.result()}
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    waits = await until_waiting(client, pushed.id, "scan")
+    assert sorted(waits[WAITS]["signals"]) == ["paid", "scan"]
+    producer = producer_of(client)
+    await producer.signal(pushed.id, "paid", 7)
+    await until_one(client, {"_id": pushed.id, "state": NEW, f"{WAITS}.signals": ["scan"]})
+    await producer.signal(pushed.id, "scan", Scan("dock"))
+    (done,) = await until_finished(client, "q")
+    assert (done["payload"]["scan"], done["payload"]["paid"]) == ("dock", 7)
+
+
+async def test_a_timeout_is_stored_like_a_step(client, start) -> None:
+    runs: list[str] = []
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        try:
+            await item.wait_for("scan", timeout="1500ms")
+        except SignalTimeout as late:
+            runs.append(f"{late.signal}: {late}")
+            await item.sleep("1500ms")
+            return {"late": True}
+        return {"late": False}
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    asleep = {"_id": pushed.id, "state": NEW, f"{WAITS}.why": {"$regex": "^sleeps"}}
+    await until_one(client, asleep)
+    await producer_of(client).signal(pushed.id, "scan", "too late")
+    (done,) = await until_finished(client, "q")
+    assert done["payload"]["late"] is True
+    assert runs == [f"scan: No signal 'scan' for item {pushed.id} within 1.5s"] * 2
+
+
+async def test_a_timeout_that_is_let_out_fails_the_item_for_good(client, start) -> None:
+    @handler("q")
+    async def work(payload: dict, item: Item) -> None:
+        await item.wait_for("scan", timeout="10ms")
+
+    await create_queue(client, "q")
+    await client.push_workitem("q", {})
+    await start(work)
+    (done,) = await until_finished(client, "q")
+    assert (done["state"], done["retries"]) == ("failed", 0)
+    assert "No signal 'scan' for item" in done["errormessage"]
+
+
+@pytest.mark.parametrize("execution", ["def", "process"])
+async def test_def_and_process_handlers_wait_for_signals(client, start, execution: str) -> None:
+    work = waits_in_process if execution == "process" else waits_in_thread
+    await create_queue(client, work.options.queue)
+    pushed = await client.push_workitem(work.options.queue, {})
+    await start(work)
+    await until_waiting(client, pushed.id, "scan")
+    producer = producer_of(client)
+    await producer.signal(pushed.id, "scan", {"place": 1})
+    await producer.signal(pushed.id, "scan", Scan("dock"))
+    (done,) = await until_finished(client, work.options.queue)
+    assert (done["payload"]["place"], done["payload"]["late"]) == ("dock", "paid")
+
+
+@handler("thread")
+def waits_in_thread(payload: dict, item: Item) -> dict:
+    return _waits(item)
+
+
+@handler("process", process=True)
+def waits_in_process(payload: dict, item: Item) -> dict:
+    return _waits(item)
+
+
+def _waits(item: Item) -> dict:
+    scan = item.wait(item.wait_for("scan", type=Scan))
+    try:
+        item.wait(item.wait_for("paid", timeout="100ms"))
+    except SignalTimeout as late:
+        return {"place": scan.place, "late": late.signal}
+    return {}
+
+
+async def test_a_signal_that_nobody_would_hear_is_refused(client, start) -> None:
+    @handler("q")
+    async def work(payload: dict) -> None:
+        pass
+
+    await create_queue(client, "q")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    await until_finished(client, "q")
+    producer = producer_of(client)
+    with pytest.raises(SignalRefused, match=f"Item {pushed.id} is successful: nobody would hear"):
+        await producer.signal(pushed.id, "approval")
+    with pytest.raises(ItemNotFound, match="there is no item 123"):
+        await producer.signal("123", "approval")
+    with pytest.raises(SignalRefused, match="is no name of a signal; allowed: text of 1 to 150"):
+        await producer.signal(pushed.id, " ")
+    with pytest.raises(SignalRefused, match="has 600 KB; allowed: 512 KB"):
+        await producer.signal(pushed.id, "approval", "x" * 614_400)
+    assert await client.count(COLLECTION, {"item": {"$exists": True}}) == 0
+
+
+async def test_days_of_waiting_pass_in_virtual_time(tmp_path: Path) -> None:
+    @handler("orders")
+    async def order(payload: dict, item: Item) -> dict:
+        for days in (7, 14):
+            try:
+                scan = await item.wait_for("scan", timeout="7d", type=Scan)
+            except SignalTimeout:
+                await item.step(f"after {days}", lambda: None)
+            else:
+                return {"scan": scan.place}
+        return {"scan": None}
+
+    for name in CLIENTS:
+        async with LocalOpenIAP(tmp_path / name, client=name) as openiap:
+            await openiap.start_worker(order)
+            came = await openiap.push(order, {})
+            lost = await openiap.push(order, {})
+            begun = openiap.clock()
+            waits = await openiap.waiting(came)
+            assert (waits.waits_for, waits.attempts) == (("scan",), 0)
+            await openiap.waiting(lost)
+            await openiap.advance("8d")
+            await openiap.waiting(came)
+            await openiap.signal(came, "scan", Scan("dock"))
+            assert (await openiap.ended(came, jump=False)).payload["scan"] == "dock"
+            assert abs(openiap.clock() - begun - 8 * 86_400) < 60
+            assert (await openiap.ended(lost)).payload["scan"] is None
+            assert 13.9 < (openiap.clock() - begun) / 86_400 < 15.1
