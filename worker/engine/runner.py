@@ -21,8 +21,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
-
 from worker.app.middleware_chain import MiddlewareChain, chain_of
 from worker.app.payload import missing_file
 from worker.app.registry import Registered
@@ -35,6 +33,7 @@ from worker.engine.in_flight import DurationEstimate, Running
 from worker.engine.isolation import Isolation
 from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
+from worker.engine.payloads import marks_of, payload_for
 from worker.engine.stored_files import StoredFiles
 from worker.engine.stored_steps import StoredSteps
 from worker.engine.worker_services import HandlerInputs, WorkerServices
@@ -44,12 +43,11 @@ from worker.item.context import current_namespace, current_worker
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item, ItemStore
 from worker.item.long_work import Asleep
-from worker.item.metadata import KEY, Metadata, after_success, joined, taken_out
+from worker.item.metadata import Metadata, after_success, joined
 from worker.item.origin import origin_of
 from worker.item.outcome import (
     UNCHANGED,
     Outcome,
-    invalid_payload,
     released,
     sleeping,
     success,
@@ -152,12 +150,12 @@ class Runner:
                 if self._breakers is not None and (shut := await self._breakers.admit(running)):
                     raise _Refused(shut)
                 call = self._prepare(running, payload, metadata, files)
+                payload = None
                 outcome = await self._run(running, call, files)
             except _Refused as refused:
                 outcome = refused.outcome
             except Exception as error:  # a payload model's own code may raise anything
                 outcome = self._failures.outcome(running, error)
-            payload = None  # a delivery may last for long, and needs it no more
             if running.item is not None and running.item.has_metadata:
                 outcome = await self._with_metadata(running.item, outcome)
             if running.error is not None and self._options.evidence:
@@ -209,13 +207,9 @@ class Runner:
             _Refused: a file or a step is missing, or the payload does not fit.
         """
         workitem, name = running.workitem, self._name
-        if workitem.payload is None:
-            workitem.payload = {}
         running.large = workitem.size > LARGE
-        metadata = None
-        if KEY in workitem.payload:
-            workitem.payload, metadata = taken_out(workitem.payload)
-            workitem.text = ""
+        metadata = marks_of(workitem)
+        if metadata is not None:
             if metadata.steps is not None:
                 steps = await self._stored_steps.of(workitem.id, metadata.steps)
                 if isinstance(steps, Outcome):
@@ -243,9 +237,8 @@ class Runner:
                 raise _Refused(Outcome("business", None, f"Item of {name} has no file {lacking}"))
         if running.large and self._options.execution == "process" and self.gate is None:
             return None, metadata  # the child validates it, within the handler's limits
-        signature = self._registered.signature
-        payload, refused = await apart(
-            running.large or signature.winding, self._read, workitem, running.large
+        payload, refused = await payload_for(
+            self._registered.signature, workitem, large=running.large, handler=name
         )
         if refused is not None:
             running.failed_as = "InvalidPayload"
@@ -261,14 +254,6 @@ class Runner:
         if origin_of(metadata.origin, workitem.id) is not None:
             return False
         return self._now().timestamp() >= metadata.expires
-
-    def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
-        """Return what the handler is given, or the outcome of a payload that does not fit."""
-        signature, payload = self._registered.signature, workitem.payload or {}
-        try:
-            return signature.payload_for(payload, large=large, text=workitem.text), None
-        except ValidationError as error:
-            return None, invalid_payload(error, handler=self._name)
 
     async def _admit(self, gate: Gate, running: Running, payload: Any) -> None:
         """Ask the gate.
@@ -372,6 +357,7 @@ class Runner:
         finally:
             running.stage = "delivering"
             running.ran = time.monotonic() - began
+            call.payload = None  # a delivery may last for long, and needs it no more
             rest_of(call.item.id)
             mend_standard_streams()
         if self._shortages is not None:
