@@ -50,6 +50,15 @@ class BoundedHttp(H11Protocol):
         if self._deadline is None:
             self._expect_request()
         super().data_received(data)
+        if self.conn.their_state not in self._unfinished:
+            self._stop_expecting()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; one that came behind this one may be here in part."""
+        super().on_response_complete()
+        begun = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
+        if begun and self._deadline is None and self.conn.their_state in self._unfinished:
+            self._expect_request()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection on; sessions have bounds of their own."""
@@ -64,10 +73,14 @@ class BoundedHttp(H11Protocol):
         if self.conn.their_state in self._unfinished and not self.transport.is_closing():
             self.transport.abort()
 
-    def _leave(self) -> None:
+    def _stop_expecting(self) -> None:
+        """A request is whole; the connection stays for others, until uvicorn finds none."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _leave(self) -> None:
+        self._stop_expecting()
         if self._address is not None:
             self._counted[self._address] -= 1
             if not self._counted[self._address]:

@@ -102,9 +102,9 @@ async def _run(plan: Plan, only: frozenset[int], results: Path) -> bool:
         print(f"{datetime.now(UTC):%H:%M:%S} {numbers}: {part.title} …", flush=True)
         start = time.monotonic()
         found, fault = await _bounded(part, plan)
-        well = well and not fault
         if fault:
             found = [Section(part.numbers[0], part.title, [f"**Not measured:** {fault}"])]
+        well = well and not fault and not any(section.fault for section in found)
         found[-1].notes.append(f"Took {time.monotonic() - start:.0f} s.")
         for section in found:
             sections.append(section)

@@ -87,13 +87,18 @@ class Table:
 
 @dataclass(slots=True)
 class Section:
-    """What one benchmark found; its targets stand at the top of the page, with all others."""
+    """What one benchmark found; its targets stand at the top of the page, with all others.
+
+    Attributes:
+        fault: why it did not run to its end, or "".
+    """
 
     number: int
     title: str
     notes: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    fault: str = ""
 
     def lines(self) -> list[str]:
         """Return it as Markdown."""

@@ -4,7 +4,7 @@ Every setting is at its default but the client, which each row names.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,7 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.stage import ROOT
 
 ITEMS: Final = 8000
+FEW: Final = 50
 SIZES: Final = ((1_000, 5000, 1.0), (100_000, 1000, 0.7), (1_000_000, 150, 0.7))
 """Bytes of payload, how many items, and what is to be reached against the fastest peer."""
 BEFORE: Final = ((100_000, 400), (5_000_000, 20))
@@ -26,6 +27,10 @@ STARTS: Final = 5
 DEFAULTS: Final = {"rate_limit": None, "log_level": None}
 LOOP: Final = "loop of the official templates"
 CLIENTS: Final = ("native", "official")
+SMALL: Final = "Out of the box"
+PAYLOADS: Final = "Payloads of JSON, beside the peers"
+LARGE: Final = "Large payloads, and the tree before"
+MOMENTS: Final = "Short handlers, wake-up and start"
 
 
 @dataclass(slots=True)
@@ -63,31 +68,56 @@ class _Seen:
 
 
 async def run(plan: Plan) -> list[Section]:
-    """Measure all of it; a run has every row, so that rows of one moment are compared."""
-    noop, sized = _Seen(), {size: _Seen() for size, _, _ in SIZES}
-    peers: dict[int, set[str]] = defaultdict(set)
+    """Measure all of it; what cannot be measured costs its own section alone."""
+    parts = {
+        SMALL: _no_ops,
+        PAYLOADS: _payloads,
+        LARGE: _before,
+        MOMENTS: _moments,
+    }
+    return [await _measured(title, part, plan) for title, part in parts.items()]
+
+
+async def _measured(title: str, part: Callable[[Plan], Awaitable[Section]], plan: Plan) -> Section:
+    try:
+        return await part(plan)
+    except Exception as error:  # whatever it is, the other sections go on
+        fault = f"{type(error).__name__}: {error}"
+        return Section(11, title, notes=[f"**Not measured:** {fault}"], fault=fault)
+
+
+async def _no_ops(plan: Plan) -> Section:
+    """A run has every row, so that rows of one moment are compared."""
+    seen, peers = _Seen(), set[str]()
     no_loop, no_peers = why_no_loop(plan), why_no_peers(plan)
     items = plan.amount(ITEMS, 800)
+    for client in CLIENTS:
+        await boxed.worked(client, boxed.NOOP, FEW)  # its start compiles the modules
     for _ in range(plan.runs):
         for client in CLIENTS:
-            noop.worked(client, await boxed.worked(client, boxed.NOOP, items))
-        noop.add("library", cpu=await boxed.library_alone(items))
+            seen.worked(client, await boxed.worked(client, boxed.NOOP, items))
+        seen.add("library", cpu=await boxed.library_alone(items))
         if not no_loop:
             rate, cpu = await boxed.looped(plan, items)
-            noop.add(LOOP, rate=rate, cpu=cpu)
+            seen.add(LOOP, rate=rate, cpu=cpu)
         if not no_peers:
-            peers[0] |= _add(noop, await run_peers(plan, items))
+            peers |= _add(seen, await run_peers(plan, items))
+    return _small(seen, peers, items, no_loop, no_peers)
+
+
+async def _payloads(plan: Plan) -> Section:
+    """As above, by size."""
+    sized = {size: _Seen() for size, _, _ in SIZES}
+    peers: dict[int, set[str]] = defaultdict(set)
+    no_peers = why_no_peers(plan)
+    for _ in range(plan.runs):
         for size, count, _ in SIZES:
             few = plan.amount(count, count // 10)
             seen = sized[size]
             seen.worked("native", await boxed.worked("native", boxed.ROWS, few, size=size))
             if not no_peers:
                 peers[size] |= _add(seen, await run_peers(plan, few, payload=size))
-    sections = [_small(noop, peers[0], items, no_loop, no_peers)]
-    sections.append(_sizes(sized, peers, no_peers))
-    sections.append(await _before(plan))
-    sections.append(await _moments(plan))
-    return sections
+    return _sizes(sized, peers, no_peers)
 
 
 def _add(seen: _Seen, found: Mapping[str, Peer]) -> set[str]:
@@ -110,13 +140,13 @@ def _small(seen: _Seen, peers: set[str], items: int, no_loop: str, no_peers: str
     none = no_peers or "no peer gave a result"
     return Section(
         11,
-        "Out of the box",
+        SMALL,
         notes=[
             f"`openiap-worker run` with {items:,} no-op items of a full queue, a handler of 32"
             " slots, on a state directory of its own that is empty. Every setting is at its"
-            " default, the limiter included, but the client. From the first pop to the last"
-            " outcome; with its start: from the start of the process. The loop's clock runs from"
-            " when it is connected.",
+            " default, the limiter included, but the client; modules are compiled. From the first"
+            " pop to the last outcome; with its start: from the start of the process. The loop's"
+            " clock runs from when it is connected.",
             f"Of the official client's {plain(whole)} µs per item its library takes"
             f" {plain(library)}: pops and updates of the same queue, and nothing else.",
         ],
@@ -141,7 +171,7 @@ def _sizes(seen: dict[int, _Seen], peers: dict[int, set[str]], no_peers: str) ->
     table = Table(("payload", "", "items/s", "CPU µs/item", "server's CPU µs/item"))
     section = Section(
         11,
-        "Payloads of JSON, beside the peers",
+        PAYLOADS,
         notes=[
             "Rows of a number and a text, about so many bytes in all; the worker validates each row"
             " with a pydantic model, the peers read theirs and validate nothing."
@@ -175,7 +205,7 @@ async def _before(plan: Plan) -> Section:
     pairs = max(plan.runs, PAIRS) if plan.before and not plan.quick else plan.runs
     section = Section(
         11,
-        "Large payloads, and the tree before",
+        LARGE,
         notes=[
             "As above, native client. Pairs of this tree and the one before, in turns, both on this"
             f" tree's server: {pairs}. The target is the median of the ratios of the pairs."
@@ -240,7 +270,7 @@ async def _moments(plan: Plan) -> Section:
         )
     return Section(
         11,
-        "Short handlers, wake-up and start",
+        MOMENTS,
         notes=[
             "Native client where none is named, every other setting at its default. The start is"
             " that of a transient machine (`SF_VMID`), modules compiled, as `start.py` measures it."

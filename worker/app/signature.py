@@ -107,6 +107,19 @@ class Signature:
             return payload
         return self.validator.read(payload, large=large, text=text)
 
+    def payload_of_text(self, text: str) -> Any:
+        """Validate a payload that is the text of JSON; where that can be (``by_text``).
+
+        Raises:
+            pydantic.ValidationError: it may not fit; ``payload_for`` says whether.
+        """
+        return text if self.validator is None else self.validator.read_text(text)
+
+    @property
+    def by_text(self) -> bool:
+        """Whether the payload can be read from its text in one go; see ``TypeForm.read_text``."""
+        return self.validator is not None and self.validator.by_text
+
     @property
     def shares_payload(self) -> bool:
         """Whether the handler is given the payload itself, or a part of it, and may change it."""

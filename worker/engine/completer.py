@@ -1,6 +1,6 @@
 """The completer: sees an outcome through, from the disk to the server and to whoever is told.
 
-1. The outcome is on disk before it is sent.
+1. The outcome is on disk before it is sent. From then on its item may hold no slot any more.
 2. It is sent until the server has it, or has refused it for good.
 3. Follow-up items are pushed before the item's row leaves the outbox; those that the server refuses
    for good stay as evidence, are counted, and are named on the item.
@@ -93,6 +93,8 @@ class Completer:
             large = running.large and outcome.payload is not None and outcome.written is None
             ran = running.ran if self._history else None
             await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large, ran=ran)
+            if outcome.kind != "released" and self.outbox.healthy:
+                running.leave()
         attached = outcome.attachments
         delivery = Delivery(
             workitem,

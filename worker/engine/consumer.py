@@ -2,6 +2,7 @@
 
 1. One pop in flight, and never more items than free slots: nothing is fetched ahead. Where the
    server says that its pops do not compete, there are more while they find items (``poppers.py``).
+   A slot is free again when its item's outcome is on disk.
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
 3. While the handler's rate lets nothing through, an operator holds it, or something closes the
@@ -114,7 +115,7 @@ class Consumer:
         self._quieting = asyncio.Event()
         self._popping = 0
         self._more = Poppers()
-        self._overdue = 0
+        self._overdue = self._leaving = 0
         self._finished = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -128,8 +129,8 @@ class Consumer:
     @property
     def _empty(self) -> int:
         """Slots that hold nothing, whether the queue may be popped or not."""
-        overdue = min(self._overdue, MAX_OVERDUE)
-        return self.slots - len(self.running) + overdue - self._popping - self._lost()
+        gone = min(self._overdue, MAX_OVERDUE) + self._leaving
+        return self.slots - len(self.running) + gone - self._popping - self._lost()
 
     @property
     def wanted(self) -> int:
@@ -212,12 +213,8 @@ class Consumer:
         Others may have taken it over before the answer came.
         """
         self._log.warn("the answer to a pop came late", item=workitem.id, queue=self.queue)
-        self._begin(
-            workitem,
-            uptime(),
-            NO_EPOCH,
-            hand_back=self.full or self._quieting.is_set(),
-        )
+        back = self.full or self._quieting.is_set()
+        self._begin(workitem, uptime(), NO_EPOCH, hand_back=back)
 
     async def _consume(self, number: int) -> None:
         trouble = TROUBLE_FIRST
@@ -376,7 +373,7 @@ class Consumer:
     def _begin(self, workitem: Workitem, popped: float, epoch: int, *, hand_back: bool) -> None:
         workitem.wiq = workitem.wiq or self.queue
         running = Running(workitem, popped, datetime.now(UTC), epoch)
-        running.on_overdue = self._became_overdue
+        running.on_overdue, running.may_leave = self._became_overdue, self._leaves
         self.running.add(running)
         self._counts.popped(self.queue)
         if self._services.breakers is not None and not hand_back:
@@ -385,6 +382,14 @@ class Consumer:
         running.task = asyncio.create_task(work)
         running.task.add_done_callback(lambda task: self._ended(running, task))
 
+    def _leaves(self) -> bool:
+        """Whether an item gives up its slot early. In a single one all of each comes first."""
+        if not 1 < self.slots > self._leaving:
+            return False
+        self._leaving += 1
+        self.slot_freed()
+        return True
+
     def _became_overdue(self) -> None:
         self._overdue += 1
         self.slot_freed()
@@ -392,10 +397,12 @@ class Consumer:
     def _ended(self, running: Running, task: "asyncio.Task[Delivered]") -> None:
         self.running.discard(running)
         self._overdue -= running.overdue
+        self._leaving -= running.leaving
         self._finished += 1
         self._counts.left(self.queue)
         self.turns.held(uptime() - running.popped)
-        self.slot_freed()
+        if not running.leaving or self._once or not self.running:
+            self.slot_freed()
         self._on_change()
         if self._once:
             self.wakeup.wake()

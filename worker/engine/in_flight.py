@@ -35,6 +35,7 @@ class Running:
         interrupted: the worker is stopping and has asked for this item back.
         on_loop: the handler is a coroutine; it can block the loop.
         alone: nothing else is in flight in this process until it has ended.
+        leaving: its outcome is on disk, and it holds no slot any more.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
         failed_as: the code or the class of that, for metrics; "" for none.
@@ -57,6 +58,8 @@ class Running:
     interrupted: bool = False
     on_loop: bool = False
     alone: bool = False
+    leaving: bool = False
+    may_leave: Callable[[], bool] = bool
     overdue: bool = False
     on_overdue: Callable[[], None] = _nothing
     admission: Admission | None = None
@@ -92,9 +95,14 @@ class Running:
         found = origin_of(item.metadata.origin, self.workitem.id)
         return "" if found is None else found.id
 
+    def leave(self) -> None:
+        """Give up the slot where that may be: the handler has ended, and its outcome is on disk."""
+        if not self.leaving and self.ran is not None:
+            self.leaving = self.may_leave()
+
     def become_overdue(self) -> None:
         """Give up the slot: the outcome is on disk, and the server refuses it for long."""
-        if not self.overdue:
+        if not (self.overdue or self.leaving):
             self.overdue = True
             self.on_overdue()
 

@@ -12,22 +12,21 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
-
 from worker.app.payload import missing_file
 from worker.app.registry import Registered
 from worker.engine.concurrency.gate import Admission, Gate
 from worker.engine.in_flight import Running
 from worker.engine.isolation import Isolation
+from worker.engine.payloads import marks_of, payload_for
 from worker.engine.stored_steps import StoredSteps
 from worker.engine.worker_services import WorkerServices
 from worker.item.cancelled import CODE, cancelled_because
 from worker.item.context import current_namespace
-from worker.item.metadata import KEY, Metadata, taken_out
+from worker.item.metadata import Metadata
 from worker.item.origin import origin_of
-from worker.item.outcome import Outcome, invalid_payload, released
+from worker.item.outcome import Outcome, released
 from worker.item.steps import is_apart
-from worker.openiap.large import LARGE, apart
+from worker.openiap.large import LARGE
 from worker.openiap.workitem import Workitem
 from worker.telemetry.spans import attempt_span
 
@@ -109,13 +108,10 @@ class Intake:
             Refused: a file or a step is missing, or the payload does not fit.
         """
         workitem, name = running.workitem, self._name
-        if workitem.payload is None:
-            workitem.payload = {}
         running.large = workitem.size > LARGE
-        metadata = None
-        if KEY in workitem.payload:
-            workitem.payload, metadata = taken_out(workitem.payload)
-            workitem.text, running.group = "", metadata.member_of
+        metadata = marks_of(workitem)
+        if metadata is not None:
+            running.group = metadata.member_of
             if metadata.steps is not None:
                 running.steps_apart = is_apart(metadata.steps)
                 steps = await self._stored_steps.of(workitem.id, metadata.steps)
@@ -144,9 +140,8 @@ class Intake:
                 raise Refused(Outcome("business", None, f"Item of {name} has no file {lacking}"))
         if running.large and self._options.execution == "process" and self._gate is None:
             return None, metadata  # the child validates it, within the handler's limits
-        signature = self._registered.signature
-        payload, refused = await apart(
-            running.large or signature.winding, self._read, workitem, running.large
+        payload, refused = await payload_for(
+            self._registered.signature, workitem, large=running.large, handler=name
         )
         if refused is not None:
             running.failed_as = "InvalidPayload"
@@ -162,14 +157,6 @@ class Intake:
         if origin_of(metadata.origin, workitem.id) is not None:
             return False
         return self._now().timestamp() >= metadata.expires
-
-    def _read(self, workitem: Workitem, large: bool) -> tuple[Any, Outcome | None]:
-        """Return what the handler is given, or the outcome of a payload that does not fit."""
-        signature, payload = self._registered.signature, workitem.payload or {}
-        try:
-            return signature.payload_for(payload, large=large, text=workitem.text), None
-        except ValidationError as error:
-            return None, invalid_payload(error, handler=self._name)
 
     async def _ask_gate(self, gate: Gate, running: Running, payload: Any) -> None:
         """Ask the gate.

@@ -121,12 +121,12 @@ class Runner:
             try:
                 payload, metadata = await self._intake.admit(running)
                 call = self._prepare(running, payload, metadata, files)
+                payload = None
                 outcome = await self._run(running, call, files)
             except Refused as refused:
                 outcome = refused.outcome
             except Exception as error:  # a payload model's own code may raise anything
                 outcome = self._failures.outcome(running, error)
-            payload = None  # a delivery may last for long, and needs it no more
             if running.item is not None and running.item.has_metadata:
                 outcome = await self._with_metadata(running.item, outcome)
             if running.error is not None and self._options.evidence:
@@ -226,6 +226,7 @@ class Runner:
         finally:
             running.stage = "delivering"
             running.ran = time.monotonic() - began
+            call.payload = None  # a delivery may last for long, and needs it no more
             rest_of(call.item.id)
             mend_standard_streams()
         if self._shortages is not None:

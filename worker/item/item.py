@@ -135,7 +135,8 @@ class Item(SignalWaits, Grouping):
         self.name = workitem.name
         self.queue = workitem.wiq
         self.priority = workitem.priority
-        self._payload: JsonObject = workitem.payload or {}
+        self._payload: JsonObject | None = None
+        """None as long as nobody has asked: reading a large one takes its time."""
         self.payload_shown = False
         self.attempt = workitem.retries + 1
         self.attempts_left = None if maxretries is None else max(0, maxretries - self.attempt)
@@ -162,6 +163,8 @@ class Item(SignalWaits, Grouping):
     def payload(self) -> JsonObject:
         """The whole payload as popped."""
         self.payload_shown = True
+        if self._payload is None:
+            self._payload = self._workitem.payload or {}
         return self._payload
 
     @payload.setter

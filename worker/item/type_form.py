@@ -43,6 +43,8 @@ EXACT: Final = frozenset(
     }
 )
 """Kinds of schema whose values come back as they are; one model deep."""
+BY_TEXT: Final = EXACT | {"date", "datetime", "enum", "set", "time", "tuple", "uuid"}
+"""Kinds that pydantic reads alike from JSON's text and from its values."""
 BY_JSON_RULES: Final = frozenset(
     {"bytes", "is-instance", "is-subclass", "json-or-python", "lax-or-strict", "union"}
 )
@@ -63,7 +65,8 @@ class TypeForm:
         exact: every value comes back as it is, save for numbers that JSON cannot hold.
         untyped: somewhere it takes anything.
         custom: its author wrote code that reads or writes it.
-        json_rules: reading it as JSON gives something else than reading Python's values.
+        by_text: reading it as JSON gives the same as reading Python's values.
+    json_rules: reading it as JSON gives something else than that.
         round_trip: computed fields are left out, and ``Json`` is written as text.
         aliased: it has names besides those of its fields.
         mended: pydantic would write names that it does not read, or leave out what it reads.
@@ -76,6 +79,7 @@ class TypeForm:
     exact: bool
     untyped: bool
     custom: bool
+    by_text: bool
     json_rules: bool
     round_trip: bool
     aliased: bool
@@ -133,6 +137,15 @@ class TypeForm:
             problem = self._bounded.few(problem, found, json, by_name=None)
         raise problem
 
+    def read_text(self, text: str) -> Any:
+        """Return the value that JSON text stands for, in one go; for what is read ``by_text``.
+
+        Raises:
+            pydantic.ValidationError: it does not fit, is no JSON, or has other names than the
+                first; ``read`` says which.
+        """
+        return self._bounded_text.read(None, text.encode(), by_name=None)
+
     def accept(self, value: Any) -> Any:
         """Return one of Python's own values, such as the type itself or a dict, as the type has it.
 
@@ -158,6 +171,10 @@ class TypeForm:
         return BoundedReader(
             self.adapter, self.names, settled=plain and not self.custom, plain=plain
         )
+
+    @cached_property
+    def _bounded_text(self) -> BoundedReader:
+        return BoundedReader(self.adapter, self.names, settled=False, plain=False)
 
 
 def form_of(kind: Any) -> TypeForm:
@@ -187,13 +204,21 @@ def _made(kind: Any) -> TypeForm:
         node.get("extra_behavior") == "forbid" for node in nodes
     )
     custom = any(_own_code(node) for node in nodes)
+    json_rules = not BY_JSON_RULES.isdisjoint(kinds) or any(
+        node.get("strict") is True for node in nodes
+    )
+    owned = (
+        not custom
+        and SHARING.isdisjoint(kinds)
+        and not any("allow" in (node.get(name) for name in EXTRAS) for node in nodes)
+    )
     return TypeForm(
         adapter,
         exact=set(kinds) <= EXACT and kinds.count("model") <= 1 and not custom,
         untyped="any" in kinds,
         custom=custom,
-        json_rules=not BY_JSON_RULES.isdisjoint(kinds)
-        or any(node.get("strict") is True for node in nodes),
+        by_text=set(kinds) <= BY_TEXT and owned and not json_rules,
+        json_rules=json_rules,
         round_trip="json" in kinds or (forbids and "computed-field" in kinds),
         aliased=any("validation_alias" in field for _, field in fields),
         mended=any(
@@ -204,9 +229,7 @@ def _made(kind: Any) -> TypeForm:
             for name, field in fields
         ),
         winding=nests_unions(adapter.core_schema),
-        owned=not custom
-        and SHARING.isdisjoint(kinds)
-        and not any("allow" in (node.get(name) for name in EXTRAS) for node in nodes),
+        owned=owned,
         names=frozenset(_names(fields)),
     )
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.openiap.payload import payload as payload_of
 
 JsonObject = dict[str, Any]
 
@@ -17,6 +19,9 @@ ABANDONED: Final = "abandoned"
 
 SMALL: Final = 64 * 1024
 """Characters of a payload's text that is small enough to be kept, and sent again."""
+READ_LATER: Final = 2 * 1024
+"""Characters of a payload's text from which on it is read when it is first asked for: many a
+handler is given a model that is read from the text itself."""
 MOST_FILES: Final = 1_000
 """Files that are given to an item: each is an upload of its own, and the official library fetches
 all of them whenever the item is popped."""
@@ -48,7 +53,8 @@ class Workitem(Mapping[str, Any]):
     ``payload`` is the JSON object; ``None`` in an update keeps the stored one. Times are UTC-aware.
     ``size`` is the length of the payload's text as it came, 0 for an item that did not come;
     ``text`` is that text where it is known and pydantic's core reads it, else ""; ``came`` is the
-    same of a small one that the official library brought.
+    same of a small one that the official library brought. A payload that came long, as the text of
+    an object, is read when it is first asked for; a text that is none after all is dropped then.
     """
 
     id: str = ""
@@ -74,6 +80,35 @@ class Workitem(Mapping[str, Any]):
     text: str = field(default="", compare=False, repr=False)
     came: str = field(default="", compare=False, repr=False)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Read the payload of an item whose slot for it is empty."""
+            if name != "payload":
+                raise AttributeError(f"a work item has no {name!r}")
+            return self._read()
+
+    def _read(self) -> JsonObject:
+        self.payload, known = payload_of(self.text)
+        if not known:
+            self.text = ""
+        return self.payload
+
+    def checked_text(self) -> str:
+        """Return its ``text``, looked at if nobody has yet."""
+        if self.unread:
+            self._read()
+        return self.text
+
+    @property
+    def unread(self) -> bool:
+        """Whether its payload is still the text that came, of which nobody has asked the values."""
+        try:
+            _SLOT.__get__(self)
+        except AttributeError:
+            return True
+        return False
+
     def __getitem__(self, name: str) -> Any:
         if name == "_id":
             return self.id
@@ -88,8 +123,14 @@ class Workitem(Mapping[str, Any]):
         return len(OF_WORKITEM)
 
 
+_SLOT: Final[Any] = Workitem.__dict__["payload"]
 OF_WORKITEM: Final = tuple(one.name for one in fields(Workitem) if one.compare)
 """Its fields, but for what the worker itself keeps there."""
+
+
+def later(text: str) -> bool:
+    """Whether a payload's text is read when somebody asks for it, and not before."""
+    return len(text) >= READ_LATER and text[0] == "{"
 
 
 @dataclass(slots=True)

@@ -425,6 +425,25 @@ async def test_slow_connections_are_ended_and_others_answered(
     assert b" 200 OK" in await asyncio.wait_for(reader.read(), SOON)
 
 
+async def test_a_connection_goes_on_for_as_long_as_its_requests_come_in_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connection, "REQUEST_WITHIN", 0.4)
+    server = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    request = b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n"
+    until = time.monotonic() + 3 * http_connection.REQUEST_WITHIN
+    while time.monotonic() < until:
+        writer.write(request)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON)
+        assert b" 200 OK" in head
+        length = int(head.lower().split(b"content-length:")[1].split()[0])
+        await asyncio.wait_for(reader.readexactly(length), SOON)
+        await asyncio.sleep(0.02)  # the pace of a client that asks now and then
+    writer.write(request + request[:20])  # the second never ends
+    assert (await asyncio.wait_for(reader.read(), SOON)).count(b" 200 OK") == 1
+
+
 async def test_guests_are_few_per_address_and_not_for_ever(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

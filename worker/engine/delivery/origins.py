@@ -58,8 +58,9 @@ class Origins:
 
     async def _stored(self, delivery: Delivery) -> JsonObject | None:
         """Return the payload that stands on an item; None where it is none, or does not come."""
-        if delivery.workitem.text:  # as it came, and whatever was stored since is an outcome's own
-            came: JsonObject = from_json(delivery.workitem.text)
+        if text := delivery.workitem.checked_text():
+            # As it came, and whatever was stored since is an outcome's own.
+            came: JsonObject = from_json(text)
             return came
         if delivery.reads >= READS:
             return None

@@ -1,20 +1,18 @@
 """Work items and queues between Python values and the protocol's messages; pure functions."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic_core import from_json
 
 from worker.openiap.fields import number
+from worker.openiap.payload import payload
 from worker.openiap.values import payload_text
 from worker.openiap.wire import openiap_pb2 as pb
-from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile, WorkItemQueue
+from worker.openiap.workitem import Workitem, WorkitemFile, WorkItemQueue, later
 
-_decode: Final = json.JSONDecoder().decode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -54,33 +52,12 @@ def moment(stamp: Timestamp) -> datetime | None:
         return None
 
 
-def payload(text: str) -> tuple[JsonObject, bool]:
-    """Return an item's payload; what is no JSON object comes as ``{"value": …}``.
-
-    An item in hand is never given up for an odd payload: it is in ``processing`` already.
-
-    Returns:
-        The payload, and whether pydantic's core reads the very same from the text: it takes no
-        half characters, and nothing that is nested very deep.
-    """
-    if not text:
-        return {}, False
-    try:
-        found = from_json(text, allow_inf_nan=False)
-    except ValueError:
-        try:
-            found = _decode(text)
-        except (ValueError, RecursionError):
-            return {"value": text}, False
-        return found if isinstance(found, dict) else {"value": found}, False
-    return (found, True) if isinstance(found, dict) else ({"value": found}, False)
-
-
 def workitem(found: pb.Workitem) -> Workitem:
     """Return a work item as the client gives it."""
     files, text = found.files, found.payload
-    content, well_known = payload(text)
-    return Workitem(
+    is_later = later(text)
+    content, well_known = ({}, True) if is_later else payload(text)
+    item = Workitem(
         id=found._id,
         name=found.name,
         payload=content,
@@ -103,6 +80,9 @@ def workitem(found: pb.Workitem) -> Workitem:
         size=len(text),
         text=text if well_known else "",
     )
+    if is_later:
+        del item.payload
+    return item
 
 
 def workitem_message(item: Workitem) -> pb.Workitem:
