@@ -62,6 +62,10 @@ def book_in_thread(invoice: Invoice) -> Booking:
 async def row(row: Row) -> None: ...
 
 
+@handler("by-fields")
+async def by_fields(key: str, number: int) -> None: ...
+
+
 @handler("dicts")
 async def fields(payload: dict[str, Any]) -> dict[str, int]:
     return {}
@@ -132,6 +136,7 @@ async def taken(producer: Producer, openiap: sync.OpenIAP) -> None:
         assert_type(item.state, Literal["", "successful", "failed", "new", "lost"])
         assert_type(await item.files["a"].path(), Path)
         assert_type(await item.push(book, Invoice(number="1"), delay="1h"), str)
+        assert_type(await item.push(by_fields, {"key": "a"}), str)
         item.fail(ValueError("broken"))
     async for one in producer.items("invoices", wait=None):
         assert_type(one, TakenItem)
@@ -141,6 +146,7 @@ async def taken(producer: Producer, openiap: sync.OpenIAP) -> None:
         assert_type(blocking, sync.TakenItem)
         assert_type(blocking.files["a"].path(), Path)
         assert_type(blocking.push("archive", {"a": 1}), str)
+        assert_type(blocking.push(by_fields, {"key": "a"}), str)
     for each in openiap.items("invoices"):
         assert_type(each, sync.TakenItem)
     with sync.connect() as connected:

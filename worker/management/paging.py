@@ -1,6 +1,6 @@
 """Lists page by page: what is asked for, and what is given."""
 
-from typing import Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,11 @@ class PageAsked(BaseModel):
     limit: int = Field(default=50, ge=1, le=MOST, examples=[50])
     offset: int = Field(default=0, ge=0, le=FURTHEST, examples=[0])
     sort_direction: Direction = "asc"
+
+    def page(self) -> dict[str, Any]:
+        """Return the page and its order, for a list's ``PaginationParams``; by what it is sorted is
+        a field of each feature's own."""
+        return self.model_dump(include={"limit", "offset", "sort_by", "sort_direction"})
 
 
 class PaginatedResponse(BaseModel, Generic[T]):

@@ -413,6 +413,27 @@ async def test_steps_do_not_go_along_to_the_next_queue_nor_into_dead_letters(cli
     assert [one["payload"]["by"] for one in done] == ["second"] * 2
 
 
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("client_name", ["official"], indirect=True)
+async def test_an_item_ends_as_its_handler_says_where_its_steps_cannot_be_moved(
+    client, start, server, times: int
+) -> None:
+    @handler("bad")
+    async def bad(payload: dict, item: Item) -> None:
+        await item.step("charge", lambda: "V-1")
+        server.faults.refuse = {"updateone": times}
+        raise BusinessError("wrong")
+
+    await create_queue(client, "dead")
+    await create_queue(client, "bad", failed_wiq="dead")
+    await client.push_workitem("bad", {})
+    await start(bad)
+    (done,) = await until_finished(client, "bad")
+    assert (done["state"], done["errormessage"]) == ("failed", "wrong")
+    (copy,) = await client.query("workitems", {"wiq": "dead"})
+    assert ("V-1" in json_text(copy["payload"])) is (times > 1)
+
+
 async def test_steps_of_an_item_with_a_dead_letter_stay_with_it(client, start) -> None:
     runs: list[str] = []
 

@@ -2,9 +2,9 @@
 
 The copy is one of the payload, and that update carries no field beside it. So the steps are moved
 into the item's document right before (``item/steps.py``, 3), and go from there when the item
-succeeds after all. Only its owner may write an item's document, so it is looked at first. For a
-user who may not write it they stay in the payload: that no finished step runs again counts for more
-than what a copy carries.
+succeeds after all. Only its owner may write an item's document, so it is looked at first. Where it
+cannot be written they stay in the payload: that no finished step runs again, and that the outcome
+arrives, counts for more than what a copy carries.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from worker.engine.delivery.document_rights import DocumentRights
 from worker.engine.delivery.owner import Owner
 from worker.item.metadata import KEY, STEPS
 from worker.item.steps import FIELD, holds_any, is_apart, moved_apart, together
-from worker.openiap.errors import AccessDenied
+from worker.openiap.errors import AccessDenied, PayloadTooLarge, ServerError
 from worker.openiap.fields import object_of
 from worker.openiap.pool import Pool
 from worker.openiap.workitem import JsonObject, Workitem
@@ -78,12 +78,19 @@ class StepsApart:
         return await self._owner.concluded(delivery, document) or document
 
     async def _write(self, delivery: Delivery, document: JsonObject) -> bool:
-        """Write the document; False where this user may not."""
+        """Write the document; False where this user may not, it is too large, or the server refuses
+        it a second time: the outcome does not fail for that."""
         try:
             await self._pool.call(
                 lambda client: client.update_one("workitems", document), turn="first"
             )
-        except AccessDenied as error:  # any other refusal is waited out
+        except AccessDenied as error:
             self._rights.note_missing(delivery.workitem.wiq, error.text)
+            return False
+        except PayloadTooLarge:
+            return False
+        except ServerError:
+            if delivery.refused_since is None:
+                raise
             return False
         return True

@@ -122,10 +122,7 @@ async def get_plist(
     return await queues.get_plist(
         QueuesGetPListPayload(
             filter=QueueFilter(name=asked.name, paused=asked.paused),
-            limit=asked.limit,
-            offset=asked.offset,
-            sort_by=asked.sort_by,
-            sort_direction=asked.sort_direction,
+            **asked.page(),
         )
     )
 
@@ -227,10 +224,7 @@ async def get_breakers(
     return await service.get_plist(
         BreakersGetPListPayload(
             filter=BreakersGetListPayload(name=asked.name, queue=asked.queue),
-            limit=asked.limit,
-            offset=asked.offset,
-            sort_by=asked.sort_by,
-            sort_direction=asked.sort_direction,
+            **asked.page(),
         )
     )
 

@@ -67,10 +67,7 @@ async def get_plist(
     return await schedules.get_plist(
         SchedulesGetPListPayload(
             filter=ScheduleFilter(queue=asked.queue, states=asked.state),
-            limit=asked.limit,
-            offset=asked.offset,
-            sort_by=asked.sort_by,
-            sort_direction=asked.sort_direction,
+            **asked.page(),
         )
     )
 

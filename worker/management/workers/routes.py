@@ -141,10 +141,7 @@ async def get_plist(
     return await workers.get_plist(
         WorkersGetPListPayload(
             filter=asked.filter(),
-            limit=asked.limit,
-            offset=asked.offset,
-            sort_by=asked.sort_by,
-            sort_direction=asked.sort_direction,
+            **asked.page(),
         )
     )
 
