@@ -16,6 +16,7 @@ from worker.app.options import Handler
 from worker.engine.assembly import Assembly
 from worker.engine.fleet.own_name import NameTaken
 from worker.engine.fleet.presence import Peer
+from worker.engine.groups import Groups
 from worker.engine.listening import Listening
 from worker.engine.lost_slots import LostSlots
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
@@ -181,6 +182,12 @@ class Daemon:
         """Stop as for a signal; ``run`` returns ``EXIT_REPLACE``."""
         self._replacing = True
         self.quiet()
+
+    @property
+    def looks_later(self) -> bool:
+        """Whether it is still to look if a group is over; for those who wait for what follows."""
+        services = () if self._parts is None else self._parts.housekeeping
+        return any(isinstance(one, Groups) and one.pending for one in services)
 
     async def tick(self) -> datetime | None:
         """Do the schedules' ticks that are due in the server's time, and return when the next one

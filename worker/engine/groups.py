@@ -86,6 +86,11 @@ class Groups(Service):
         """Whose sign this user cannot take away."""
         self._after = ""
 
+    @property
+    def pending(self) -> bool:
+        """Whether a look is still to be made that nobody waits for."""
+        return any(known.ended for known in self._known.values())
+
     async def start(self) -> None:
         """Begin, where there is a queue."""
         if self._queues:

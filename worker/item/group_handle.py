@@ -12,12 +12,12 @@ from typing import Any, Final, TypeVar, overload
 from pydantic import ValidationError
 
 from worker.durations import Duration, seconds
-from worker.errors import BusinessError
 from worker.item.context import current_item
 from worker.item.error_text import problems_of
 from worker.item.group import deleted
 from worker.item.group_desk import GroupDesk, GroupError, GroupMember, GroupProgress
 from worker.item.long_work import LongWork, current_step
+from worker.item.push import ContractError
 from worker.item.type_form import form_of
 from worker.openiap.values import format_bytes, json_text
 from worker.openiap.workitem import JsonObject
@@ -93,6 +93,7 @@ class Group:
             type: a model with the fields ``results`` and ``errors``, to be read instead.
 
         Raises:
+            ContractError: they do not fit ``type``.
             GroupError: all results together are larger than 64 MB; ``members`` gives one by one.
             GroupNotFound: there is none (any more).
             ResultTimeout: some have not ended in time.
@@ -108,7 +109,7 @@ class Group:
         try:
             return form_of(type).read({"results": found.results, "errors": found.errors})
         except ValidationError as error:
-            raise BusinessError(
+            raise ContractError(
                 f"The results of group {self.id} do not fit {type.__name__}: {problems_of(error)}"
             ) from None
 

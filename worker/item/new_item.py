@@ -183,7 +183,7 @@ class FollowUp(NewItem):
     finds its item already there.
 
     Attributes:
-        parent: the id of the item that asked for it.
+        parent: the id of the item that asked for it; "" for a group's that a program pushed.
         unique: whether it is pushed only where its key is free.
     """
 
@@ -192,11 +192,12 @@ class FollowUp(NewItem):
 
     def document(self) -> JsonObject:
         """Return the document of the new item, with its parent's id."""
-        return {**NewItem.document(self), PARENT_FIELD: self.parent}
+        document = NewItem.document(self)
+        return {**document, PARENT_FIELD: self.parent} if self.parent else document
 
     def marks(self) -> JsonObject:
         """Return its parent's id."""
-        return {PARENT: self.parent}
+        return {PARENT: self.parent} if self.parent else {}
 
     def kept(self) -> JsonObject:
         """Return it as JSON, for the outbox."""

@@ -87,6 +87,7 @@ class LocalWorkers:
         return any(
             daemon.telemetry.counts.worker().get("outbox_size", 0)
             or any(queue.in_flight for queue in daemon.counts().values())
+            or daemon.looks_later
             for daemon in self._daemons
             if daemon.working
         )

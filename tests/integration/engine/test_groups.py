@@ -98,7 +98,7 @@ async def test_what_comes_after_gets_results_in_order_and_errors_of_all_queues(
         return {"group": group.id, "existing": group.existing}
 
     await client.push_workitem("orders", {})
-    await start(order, resize, summarize)
+    await start(order, resize, summarize, rescue_interval=3600)
     (done,) = await until_finished(client, "books")
     payload, metadata = taken_out(done["payload"])
     (ordered,) = await until_finished(client, "orders")
@@ -127,7 +127,7 @@ async def test_what_comes_after_gets_results_in_order_and_errors_of_all_queues(
 
 async def test_a_results_form_is_known_for_scalars_and_for_models_alike(client, start) -> None:
     await queues(client, "scans", "pages")
-    await start(count, resize)
+    await start(count, resize, rescue_interval=3600)
     group = await producer(client).push_group([(count, {"n": 7}), (resize, Page(n=1))])
     assert (await group.results("30s")).results == [7, {"width": 100}]
 

@@ -16,13 +16,15 @@ from tests.integration.engine.conftest import (
     until_idle,
     until_one,
 )
-from worker import BusinessError, Item, connect, handler
+from worker import BusinessError, Item, Producer, connect, handler
 from worker.engine.daemon import Daemon
 from worker.localserver import LocalServer, ServerOptions
 from worker.management import Items
 from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client
+from worker.producer.groups.desk import ClientGroups
+from worker.producer.sender import ClientSender
 from worker.settings import Settings
 from worker.telemetry.log import Log
 
@@ -167,6 +169,48 @@ async def test_a_unique_push_updates_the_item_that_waits(
     (item,) = await client.query("workitems", {"wiq": "q"})
     assert item["payload"]["n"] == 2
     assert again.updated
+
+
+async def test_a_group_is_pushed_worked_and_ended_with_read_and_invoke(
+    client: Client, settings: Settings, start: Any
+) -> None:
+    @handler("q")
+    async def work(payload: dict[str, Any]) -> int:
+        return int(payload["n"])
+
+    @handler("after")
+    async def after(payload: dict[str, Any]) -> None: ...
+
+    await queue(client, "q")
+    await queue(client, "after")
+    async with connect(settings) as producer:
+        group = await producer.push_group([(work, {"n": n}) for n in (1, 2)], then=after)
+        await start(work, after)
+        (then,) = await until_finished(client, "after")
+        assert then["payload"]["results"] == [1, 2]
+        assert (await group.results("1m")).results == [1, 2]
+
+
+async def test_who_sees_only_some_queues_of_a_group_leaves_its_end_to_others(
+    client: Client, settings: Settings
+) -> None:
+    await queue(client, "q")
+    await create_queue(client, "hidden")  # the administrator's
+    pushed = await Producer(ClientSender(client)).push_group([("q", {}), ("hidden", {})])
+    for name in ("q", "hidden"):
+        item = await client.pop_workitem(name)
+        assert item is not None
+        item.state = "successful"
+        if name == "hidden":
+            break
+        await client.update_workitem(item)
+    async with connect(settings) as producer:
+        sender = ClientSender(producer.client)
+        desk = ClientGroups(producer.client, "", sender.cancel, gone_after=-5.0)
+        found = await desk.settle(pushed.id)
+        assert (found.done, found.of, found.over) == (1, 2, False)
+    await client.update_workitem(item)
+    assert (await ClientSender(client).groups.settle(pushed.id)).over
 
 
 async def test_who_may_not_pop_ends_a_worker_that_ends_with_its_queue_by_one_sentence(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.state.conftest import PASSWORD, USER
-from worker import State
+from worker import Group, State
 from worker.engine.maintenance.sweep import EVERY, FIRST, Sweep
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
@@ -184,6 +184,35 @@ async def test_a_key_whose_item_carries_its_id_in_the_metadata_is_kept_while_it_
     clock[0] += KEPT + 60
     await make_sweep(client).sweep()
     assert (await Producer(ClientSender(client, "test")).push("q", {}, unique="a")).id == first.id
+
+
+async def test_a_group_is_forgotten_30_days_after_its_end_and_its_key_after_it(
+    client: Client, clock: list[float]
+) -> None:
+    await client.insert_one("mq", {**QUEUE, "name": "q"})
+
+    async def push() -> Group:
+        producer = Producer(ClientSender(client, "test"))
+        return await producer.push_group([("q", {})], key="k")
+
+    async def days(number: int) -> None:
+        clock[0] += number * 86_400
+        for _ in range(3):
+            clock[0] += KEPT + 60
+            await make_sweep(client).sweep()
+
+    group = await push()
+    await days(40)
+    assert (await push()).id == group.id  # it is open
+    popped = await client.pop_workitem("q")
+    assert popped is not None
+    popped.state = SUCCESSFUL
+    await client.update_workitem(popped)
+    assert (await ClientSender(client, "test").groups.settle(group.id)).over
+    await days(20)
+    assert (await push()).id == group.id
+    await days(11)
+    assert (await push()).id != group.id
 
 
 async def test_more_than_a_page_is_swept(client: Client, clock: list[float]) -> None:

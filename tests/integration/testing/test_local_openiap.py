@@ -357,3 +357,22 @@ async def test_settled_waits_for_what_follows(local_openiap: LocalOpenIAP) -> No
         items = await local_openiap.settled()
         assert len(items) == sum(n + 1 for n in range(1, number + 1))
         assert all(item.ended for item in items)
+
+
+async def test_settled_waits_for_what_comes_after_a_group(local_openiap: LocalOpenIAP) -> None:
+    """Of two workers none knows that it has ended the last member."""
+
+    @handler("members", concurrency=1)
+    async def member(payload: dict[str, int]) -> int:
+        await asyncio.sleep(0.01)
+        return payload["n"]
+
+    @handler("sums")
+    async def total(payload: dict[str, Any]) -> dict[str, int]:
+        return {"sum": sum(payload["results"])}
+
+    for _ in range(2):
+        await local_openiap.start_worker(member, total)
+    await local_openiap.producer.push_group([(member, {"n": n}) for n in range(8)], then=total)
+    items = await local_openiap.settled()
+    assert [item.payload["sum"] for item in items if item.queue == "sums"] == [28]

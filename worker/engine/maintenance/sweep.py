@@ -265,7 +265,9 @@ class Sweep(Service):
             if version.kind in TERMED:
                 keep, at = version.content.get("keep"), version.stamped
                 term = duration_of(keep)
-                if term is not None and at is not None and at + timedelta(seconds=term) <= now:
+                if term is None or at is None or at + timedelta(seconds=term) > now:
+                    continue
+                if version.kind != GROUP_KEY or await self._forgotten(version):
                     over.append(version)
                 continue
             document = items.get(str(version.content.get("item")))
@@ -276,6 +278,11 @@ class Sweep(Service):
             if ended(document) and (held is None or held <= now):
                 over.append(version)
         return over
+
+    async def _forgotten(self, key: Version) -> bool:
+        """Whether a key's group is not known any more: one that is open, or ended of late, is not
+        to be pushed a second time."""
+        return await self._cells.read(GROUP, str(key.content.get("id"))) is None
 
     async def _items(self, versions: Sequence[Version]) -> dict[str, JsonObject]:
         """Return the items of unique keys, by the id that their cells name."""

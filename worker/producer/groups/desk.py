@@ -12,7 +12,8 @@ members have ended.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -21,6 +22,7 @@ from worker.item.group import mark_of_then, marked, then_id
 from worker.item.group_desk import GroupError, GroupMember, GroupPlan, GroupProgress
 from worker.item.new_item import FollowUp, Push
 from worker.openiap.client import Client
+from worker.openiap.errors import AccessDenied, ItemNotFound
 from worker.openiap.workitem import FAILED, NEW, PROCESSING, SUCCESSFUL, JsonObject
 from worker.producer.groups.collected import collected
 from worker.producer.groups.members import ID_FIELD, Members
@@ -187,18 +189,21 @@ class ClientGroups:
         begun = await self._records.step(record, stop="begun", by=secrets.token_hex(8))
         if begun is None:
             return None
-        running = await self._members.some_in(record, PROCESSING, CANCELS)
-        await self._cancel_all(running)
-        while waiting := await self._members.some_in(record, NEW, CANCELS):
+        await self._cancel_all(await self._members.some_in(record, PROCESSING, CANCELS))
+        asked: set[str] = set()
+        while waiting := set(await self._members.some_in(record, NEW, CANCELS)) - asked:
             await self._cancel_all(waiting)
+            asked |= waiting
         return await self._records.step(begun, stop="done")
 
-    async def _cancel_all(self, ids: Sequence[str]) -> None:
+    async def _cancel_all(self, ids: Iterable[str]) -> None:
+        """Cancel items; those that this user may not cancel go on, and the group waits for them."""
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def one(id: str) -> None:
             async with turn:
-                await self._cancel(id, STOPPED)
+                with suppress(ItemNotFound, AccessDenied):
+                    await self._cancel(id, STOPPED)
 
         await asyncio.gather(*(one(id) for id in ids))
 

@@ -237,9 +237,7 @@ def _batches(pushes: Sequence[Push]) -> Iterator[tuple[int, int]]:
 
 
 def _workitem(item: FollowUp) -> Workitem:
-    metadata = {**object_of(item.payload.get(KEY)), ID_FIELD: item.id}
-    if item.parent:
-        metadata |= item.marks()
+    metadata = {**object_of(item.payload.get(KEY)), **item.marks(), ID_FIELD: item.id}
     payload = {**item.payload, KEY: metadata}
     return Workitem(name=item.name, payload=payload, priority=item.priority, nextrun=item.nextrun)
 

@@ -34,9 +34,9 @@ class GroupPushing:
         results. See ``Item.push_group``.
 
         Args:
-            key: the same key is the same group, for 30 days: a call that is repeated after a
-                death or a lost answer makes it whole, and no member twice. Without one each call
-                makes a new group.
+            key: the same key is the same group, until 30 days after its end: a call that is
+                repeated after a death or a lost answer makes it whole, and no member twice. Without
+                one each call makes a new group.
 
         Raises:
             ContractError: a payload does not fit its handler.
