@@ -20,6 +20,7 @@ from tests.integration.management.failures import (
 )
 from worker import Client, Item, handler
 from worker.engine.awaiting.waker import SignalWaker, Told
+from worker.engine.awaiting.wakes import SignalWakes
 from worker.engine.maintenance.signal_sweep import SignalSweep
 from worker.item.history import FIELD, history_of
 from worker.item.outcome import WAITS
@@ -93,9 +94,18 @@ async def test_a_signal_that_comes_while_the_item_is_put_back_is_heard(
 async def test_what_was_said_while_the_link_was_away_is_heard(
     openiap: LocalOpenIAP, monkeypatch
 ) -> None:
-    await openiap.start_worker(scans, poll_interval=SELDOM)
-    id = await openiap.push(scans)
-    await openiap.waiting(id)
+    looked, look = asyncio.Event(), SignalWakes._look
+
+    async def noted(self: SignalWakes, query: Any, *more: Any) -> None:
+        await look(self, query, *more)
+        if query["item"] != {"$gt": ""}:
+            looked.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SignalWakes, "_look", noted)
+        await openiap.start_worker(scans, poll_interval=SELDOM)
+        id = await openiap.push(scans)
+        await looked.wait()
     monkeypatch.setattr(openiap.server.services.changes, "publish", lambda *_: None)
     form = {"item": id, "name": "scan", "value": 7}
     await openiap.client.insert_one(COLLECTION, form)
