@@ -165,7 +165,8 @@ class SignalWaits(LongWork):
         entry: JsonObject = {"since": _stored(since)}
         if until is not None:
             entry["until"] = _stored(until)
-        over = until is not None and (clock.awake or until <= clock.now + SLACK)
+        now = clock.now if before is None else clock.now + SLACK
+        over = until is not None and (clock.awake or until <= now)
         if fits is not None:
             entry |= {"at": _stored(clock.now), "json": fits.text, "doc": fits.id, "by": fits.by}
         elif over:

@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 
 from tests.integration.engine.conftest import CLIENTS
+from tests.integration.management.failures import (
+    INVOKE,
+    ORDINARY,
+    PASSWORD,
+    READ,
+    UPDATE,
+    queue_for,
+)
 from worker import Client, Item, handler
 from worker.engine.awaiting.waker import SignalWaker, Told
+from worker.engine.awaiting.wakes import SignalWakes
 from worker.engine.maintenance.signal_sweep import SignalSweep
 from worker.item.history import FIELD, history_of
 from worker.item.outcome import WAITS
@@ -85,9 +94,18 @@ async def test_a_signal_that_comes_while_the_item_is_put_back_is_heard(
 async def test_what_was_said_while_the_link_was_away_is_heard(
     openiap: LocalOpenIAP, monkeypatch
 ) -> None:
-    await openiap.start_worker(scans, poll_interval=SELDOM)
-    id = await openiap.push(scans)
-    await openiap.waiting(id)
+    looked, look = asyncio.Event(), SignalWakes._look
+
+    async def noted(self: SignalWakes, query: Any, *more: Any) -> None:
+        await look(self, query, *more)
+        if query["item"] != {"$gt": ""}:
+            looked.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SignalWakes, "_look", noted)
+        await openiap.start_worker(scans, poll_interval=SELDOM)
+        id = await openiap.push(scans)
+        await looked.wait()
     monkeypatch.setattr(openiap.server.services.changes, "publish", lambda *_: None)
     form = {"item": id, "name": "scan", "value": 7}
     await openiap.client.insert_one(COLLECTION, form)
@@ -203,3 +221,38 @@ async def test_signals_go_with_their_item(openiap: LocalOpenIAP) -> None:
     assert await left() == {"failed", "new", "gone"}
     assert await sweep.sweep(now + timedelta(days=8)) == 1
     assert await left() == {"failed", "new"}
+
+
+async def test_a_worker_with_the_rights_of_its_queue_alone_hears_what_it_is_told(
+    tmp_path: Path,
+) -> None:
+    users = {ORDINARY: PASSWORD}
+    async with LocalOpenIAP(tmp_path / "openiap", plain_users=users) as openiap:
+        await queue_for(openiap, "q", READ + UPDATE + INVOKE)
+        robot = {"username": ORDINARY, "password": PASSWORD}
+        await openiap.start_worker(scans, poll_interval=SELDOM, **robot)
+        told, alone = await openiap.push(scans), await openiap.push(scans)
+        await openiap.waiting(told)
+        await openiap.waiting(alone)
+        form = {"item": alone, "name": "scan", "value": "nobody's"}
+        await openiap.client.insert_one(COLLECTION, form)
+        await openiap.signal(told, "scan", "dock")
+        assert (await openiap.ended(told, jump=False)).payload == {"scan": "dock"}
+        assert openiap.item(alone).waits, "this signal is not for the worker to see"
+
+
+async def test_who_may_not_write_documents_waits_at_the_cost_of_attempts(tmp_path: Path) -> None:
+    users = {ORDINARY: PASSWORD}
+    async with LocalOpenIAP(tmp_path / "openiap", plain_users=users) as openiap:
+        await queue_for(openiap, "q", READ + INVOKE)
+        robot = {"username": ORDINARY, "password": PASSWORD, "log_level": "error"}
+        await openiap.start_worker(scans, **robot)
+        id = await openiap.push(scans)
+        pushed = openiap.clock()
+        openiap_signal = openiap.producer.signal(id, "scan", "dock")
+        while openiap.item(id).attempts == 0:
+            await asyncio.sleep(0.01)
+        await openiap_signal
+        done = await openiap.ended(id)
+        assert done.payload == {"scan": "dock"}
+        assert openiap.clock() - pushed < 120

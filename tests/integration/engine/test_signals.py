@@ -3,13 +3,12 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from tests.integration.engine.conftest import CLIENTS, create_queue, until_finished, until_one
+from tests.integration.engine.conftest import create_queue, until_finished, until_one
 from worker import Item, SignalRefused, SignalTimeout, handler
 from worker.item.outcome import WAITS
 from worker.item.signals import COLLECTION
@@ -19,7 +18,9 @@ from worker.openiap.errors import ItemNotFound
 from worker.openiap.workitem import NEW
 from worker.producer.producer import Producer
 from worker.producer.sender import ClientSender
-from worker.testing import LocalOpenIAP
+
+one_client = pytest.mark.parametrize("client_name", ["native"])
+"""What no client has a part in."""
 
 
 class Approval(BaseModel):
@@ -122,6 +123,7 @@ async def test_a_signal_that_does_not_fit_is_passed_over_and_says_why(
     assert (done["state"], done["payload"]["by"], done["retries"]) == ("successful", "Ada", 0)
 
 
+@one_client
 async def test_each_wait_of_a_name_takes_the_next_signal(client, start) -> None:
     taken: list[str] = []
 
@@ -143,6 +145,7 @@ async def test_each_wait_of_a_name_takes_the_next_signal(client, start) -> None:
     assert taken == ["first", "second", "first", "second", "third"]
 
 
+@one_client
 async def test_waits_side_by_side_are_woken_by_each_of_their_signals(client, start) -> None:
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
@@ -164,6 +167,7 @@ async def test_waits_side_by_side_are_woken_by_each_of_their_signals(client, sta
     assert (done["payload"]["scan"], done["payload"]["paid"]) == ("dock", 7)
 
 
+@one_client
 async def test_a_timeout_is_stored_like_a_step(client, start) -> None:
     runs: list[str] = []
 
@@ -188,6 +192,7 @@ async def test_a_timeout_is_stored_like_a_step(client, start) -> None:
     assert runs == [f"scan: No signal 'scan' for item {pushed.id} within 1.5s"] * 2
 
 
+@one_client
 async def test_a_timeout_that_is_let_out_fails_the_item_for_good(client, start) -> None:
     @handler("q")
     async def work(payload: dict, item: Item) -> None:
@@ -201,6 +206,7 @@ async def test_a_timeout_that_is_let_out_fails_the_item_for_good(client, start) 
     assert "No signal 'scan' for item" in done["errormessage"]
 
 
+@one_client
 @pytest.mark.parametrize("execution", ["def", "process"])
 async def test_def_and_process_handlers_wait_for_signals(client, start, execution: str) -> None:
     work = waits_in_process if execution == "process" else waits_in_thread
@@ -234,6 +240,7 @@ def _waits(item: Item) -> dict:
     return {}
 
 
+@one_client
 async def test_a_signal_that_nobody_would_hear_is_refused(client, start) -> None:
     @handler("q")
     async def work(payload: dict) -> None:
@@ -253,33 +260,3 @@ async def test_a_signal_that_nobody_would_hear_is_refused(client, start) -> None
     with pytest.raises(SignalRefused, match="has 600 KB; allowed: 512 KB"):
         await producer.signal(pushed.id, "approval", "x" * 614_400)
     assert await client.count(COLLECTION, {"item": {"$exists": True}}) == 0
-
-
-async def test_days_of_waiting_pass_in_virtual_time(tmp_path: Path) -> None:
-    @handler("orders")
-    async def order(payload: dict, item: Item) -> dict:
-        for days in (7, 14):
-            try:
-                scan = await item.wait_for("scan", timeout="7d", type=Scan)
-            except SignalTimeout:
-                await item.step(f"after {days}", lambda: None)
-            else:
-                return {"scan": scan.place}
-        return {"scan": None}
-
-    for name in CLIENTS:
-        async with LocalOpenIAP(tmp_path / name, client=name) as openiap:
-            await openiap.start_worker(order)
-            came = await openiap.push(order, {})
-            lost = await openiap.push(order, {})
-            begun = openiap.clock()
-            waits = await openiap.waiting(came)
-            assert (waits.waits_for, waits.attempts) == (("scan",), 0)
-            await openiap.waiting(lost)
-            await openiap.advance("8d")
-            await openiap.waiting(came)
-            await openiap.signal(came, "scan", Scan("dock"))
-            assert (await openiap.ended(came, jump=False)).payload["scan"] == "dock"
-            assert abs(openiap.clock() - begun - 8 * 86_400) < 60
-            assert (await openiap.ended(lost)).payload["scan"] is None
-            assert 13.9 < (openiap.clock() - begun) / 86_400 < 15.1
