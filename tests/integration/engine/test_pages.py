@@ -228,7 +228,7 @@ async def test_routers(client, start, load) -> None:
     (done,) = await ended(client, start, application, "billing-reminders-letters", {})
     assert done["payload"]["queue"] == "billing-reminders-letters"
     assert {one.options.tags for one in application} == {("billing",)}
-    assert {one.options.concurrency for one in application} == {2, 8}
+    assert {one.options.concurrency for one in application} == {2}
 
 
 async def test_progress_and_checkpoints(client, start, load) -> None:

@@ -132,7 +132,7 @@ class PulledBlock:
         Raises:
             GivenBack: the item was released.
             TimeLimitExceeded: the block did not end in time, whatever it was left with.
-            CancelledError: somebody cancelled the item, or the worker stops.
+            CancelledError: the worker stops, or somebody cancelled the item and the block goes on.
             BaseException: what it was left with.
         """
         try:
@@ -167,9 +167,9 @@ class PulledBlock:
                 raise
             self._until = min(self._until, time.monotonic())
             self._stop_block()
-            if await self._ended_within(GRACE) and self._said_before():
-                return self._left.result()
-            raise
+            if not await self._ended_within(GRACE):
+                raise
+            return self._left.result()
         self._stop_block()
         if await self._ended_within(GRACE):
             return self._left.result()
@@ -180,10 +180,6 @@ class PulledBlock:
     async def _ended_within(self, limit: float | None) -> bool:
         done, _ = await asyncio.wait({self._left}, timeout=limit)
         return bool(done)
-
-    def _said_before(self) -> bool:
-        at = self._left.result().at
-        return at is not None and at <= self._until
 
     def _stop_block(self) -> None:
         """Stop a block: on its loop, or in its thread at the next instruction of Python's."""
