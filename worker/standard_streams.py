@@ -99,7 +99,7 @@ def _mended(seconds: Mapping[int, int]) -> bool:
 
 def _is_open(number: int) -> bool:
     try:
-        os.fstat(number)
+        os.get_inheritable(number)
     except OSError:
         return False
     return True

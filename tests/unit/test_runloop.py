@@ -22,4 +22,4 @@ def test_a_long_run_leaves_what_was_loaded_alone() -> None:
     )
     loop, frozen, threshold = ran.stdout.split()
     assert loop == ("asyncio.windows_events" if sys.platform == "win32" else "uvloop")
-    assert (frozen, threshold) == ("True", "10000")
+    assert (frozen, threshold) == ("True", "50000")

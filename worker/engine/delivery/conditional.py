@@ -190,7 +190,8 @@ class ConditionalWrite:
         the other way."""
         written = delivery.outcome.written
         change = self._timelines.in_change(delivery, ending)
-        large = len(written.text) > LARGE if written else is_large(ending.change)
+        # All but a payload is clipped.
+        large = len(written.text) > LARGE if written else is_large(delivery.outcome.payload)
         text = await apart(large, _text_of, change, written)
         if not text:
             delivery.unfit = True

@@ -85,7 +85,7 @@ def item_condition(
             continue
         elif not (_names(named, key, wanted) or (dates and _says(plain, dear, key, wanted))):
             rest[key] = wanted
-    if any(indexed(path) for path in _looked_up(query)):
+    if dates and any(indexed(path) for path in _looked_up(query)):
         # A field of the payload tells more than the queue; SQLite thinks otherwise. The plus keeps
         # it from the queue's index.
         named.parts = [f"+{part}" for part in named.parts]

@@ -89,17 +89,21 @@ def _value(document: dict[str, Any], path: str) -> object:
 
 def _same_moment(expression: object, document: dict[str, Any]) -> bool:
     """Compare a date with one that is made of milliseconds: ``{"$eq": ["$field", {"$toDate"}]}``"""
-    match expression:
-        case {"$eq": [str() as field, {"$toDate": int() as moment}]} if (
-            field.startswith("$") and "." not in field and field[1:2] != "$"
-        ):
-            text = document.get(field[1:])
-            return (
-                isinstance(text, str)
-                and json_text.ISO_DATE.match(text) is not None
-                and json_text.read_date(text) == moment
-            )
-    raise NotPlain
+    # No match statement: this comes with every item, and it takes three times as long.
+    sides = expression.get("$eq") if isinstance(expression, dict) and len(expression) == 1 else None
+    if not isinstance(sides, list) or len(sides) != 2 or not isinstance(sides[1], dict):
+        raise NotPlain
+    field, moment = sides[0], sides[1].get("$toDate")
+    if not isinstance(field, str) or not isinstance(moment, int) or len(sides[1]) != 1:
+        raise NotPlain
+    if not field.startswith("$") or "." in field or field[1:2] == "$":
+        raise NotPlain
+    text = document.get(field[1:])
+    return (
+        isinstance(text, str)
+        and json_text.ISO_DATE.match(text) is not None
+        and json_text.read_date(text) == moment
+    )
 
 
 def with_made_dates(query: Any) -> Any:
