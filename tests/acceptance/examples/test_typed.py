@@ -1,17 +1,19 @@
-"""Code on the pages passes ``mypy --strict`` and pyright as it is shown, in a folder of its own.
+"""What mypy ``--strict`` and pyright say of code that users write: on the pages, and in ``tests/typing``.
 
-All blocks go into one run of each tool: what takes time is reading the worker's own types.
+Each tool reads all of it in one run: what takes time is reading the worker's own types.
 """
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.pages import blocks
+from tests.pages import ROOT, blocks
 
 PATIENCE = 900
 OTHER_LIBRARIES = ("robocorp-workitems", "Celery", "taskiq", "Temporal (Python SDK)")
@@ -25,58 +27,94 @@ from decimal import Decimal
 async def book_at_bank(number: str, amount: Decimal) -> tuple[str, bytes]:
     return f"V-{number}", b"receipt"
 '''
+MISTAKE = "from worker import Backoff\n\nBackoff(5, attempts='x')\n"
+TOOLS = {
+    "mypy": ("--strict", "--config-file=", "--no-error-summary", "--cache-dir", ".cache", "."),
+    "pyright": ("--outputjson", "--pythonpath", sys.executable, "."),
+}
+
+Complaints = dict[str, dict[int, str]]
+"""What is wrong, by file and line."""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Each block as a module; one that goes on from the block before it stands behind that."""
-    (tmp_path / "bank.py").write_text(BANK, encoding="utf-8")
+def pages() -> dict[str, str]:
+    """Return each block by a file's name; one that goes on from the block before stands behind it."""
     texts: dict[str, str] = {}
     for name, block in blocks("python").items():
         if block.section in OTHER_LIBRARIES:
             continue
         goes_on = name == "comparison: openiap-worker 2"
         module = re.sub(r"\W+", "_", name.removesuffix(" 2") if goes_on else name).lower()
-        texts[module] = texts.get(module, "") + block.text
-    for module, text in texts.items():
-        (tmp_path / f"page_{module}.py").write_text(text, encoding="utf-8")
-    return tmp_path
+        file = f"page_{module}.py"
+        texts[file] = texts.get(file, "") + block.text
+    return texts
 
 
-def complaints(*command: str, cwd: Path) -> str:
-    """Return what a type checker says, or "" where it has nothing to say."""
+def marked() -> set[int]:
+    """Return the lines that are to be refused."""
+    lines = (ROOT / "tests/typing/wrong.py").read_text(encoding="utf-8").splitlines()
+    return {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
+
+
+def said_by_mypy(output: str) -> Complaints:
+    found: Complaints = {}
+    for line in output.splitlines():
+        error = re.match(r"(.+?):(\d+): error: (.*)", line)
+        if error:
+            found.setdefault(Path(error[1]).name, {})[int(error[2])] = error[3]
+    return found
+
+
+def said_by_pyright(output: str) -> Complaints:
+    found: Complaints = {}
+    for problem in json.loads(output)["generalDiagnostics"]:
+        if problem["severity"] == "error":
+            line = problem["range"]["start"]["line"] + 1
+            found.setdefault(Path(problem["file"]).name, {})[line] = problem["message"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Complaints]:
+    """What each tool says, in a folder that is no clone; both run at the same time."""
+    folder = tmp_path_factory.mktemp("typed")
+    for name, text in (pages() | {"bank.py": BANK, "mistake.py": MISTAKE}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for name in ("right.py", "wrong.py"):
+        shutil.copy(ROOT / "tests/typing" / name, folder)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MYPY", "PYTHON"))
     }
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    running = {
+        tool: subprocess.Popen(
+            [sys.executable, "-m", tool, *options],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for tool, options in TOOLS.items()
+    }
+    said = {tool: process.communicate(timeout=PATIENCE)[0] for tool, process in running.items()}
+    return {"mypy": said_by_mypy(said["mypy"]), "pyright": said_by_pyright(said["pyright"])}
 
 
 @pytest.mark.dear
 @pytest.mark.timeout(2 * PATIENCE)
-def test_mypy_has_nothing_to_say_about_the_pages(folder: Path) -> None:
-    assert (
-        complaints("mypy", "--strict", "--cache-dir", str(folder / ".cache"), ".", cwd=folder) == ""
-    )
+@pytest.mark.parametrize("tool", TOOLS)
+def test_nothing_is_wrong_on_the_pages(complaints: dict[str, Complaints], tool: str) -> None:
+    said = complaints[tool]
+    assert "attempts" in said["mistake.py"][3], "it sees what is wrong"
+    assert set(said) == {"mistake.py", "wrong.py"}, said
 
 
 @pytest.mark.dear
 @pytest.mark.timeout(2 * PATIENCE)
-def test_pyright_has_nothing_to_say_about_the_pages(folder: Path) -> None:
-    assert complaints("pyright", "--pythonpath", sys.executable, ".", cwd=folder) == ""
-
-
-@pytest.mark.dear
-@pytest.mark.timeout(2 * PATIENCE)
-def test_both_see_a_mistake(tmp_path: Path) -> None:
-    (tmp_path / "page.py").write_text("from worker import Backoff\n\nBackoff(5, attempts='x')\n")
-    assert "attempts" in complaints("mypy", "--strict", ".", cwd=tmp_path)
-    assert "attempts" in complaints("pyright", "--pythonpath", sys.executable, ".", cwd=tmp_path)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_right_calls_are_inferred_and_wrong_ones_refused(
+    complaints: dict[str, Complaints], tool: str
+) -> None:
+    said = complaints[tool]
+    assert said.get("right.py", {}) == {}
+    assert set(said["wrong.py"]) == marked()
