@@ -37,6 +37,7 @@ ACCEPTANCE = PurePosixPath("tests/acceptance")
 SHARING = frozenset(
     PurePosixPath("tests", file)
     for file in (
+        "acceptance/examples/test_typed.py",  # a run of each type checker
         "integration/cli/package/test_run.py",  # an interpreter, and what is installed there
         "integration/openiap/native/test_files_in_pieces.py",
         "unit/app/test_cron.py",  # the steps of a year

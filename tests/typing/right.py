@@ -1,4 +1,4 @@
-"""What the type checkers must infer; read by ``tests/unit/test_typing.py``, never run."""
+"""What the type checkers must infer; read by ``tests/acceptance/examples/test_typed.py``, never run."""
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path

@@ -28,8 +28,15 @@ class Holder:
     taker: int
 
 
-def end_copies(path: Path) -> list[int]:
-    """End what holds the lock on a file as the copy of a dead process; returns who was ended."""
+def end_copies(path: Path, taker: int | None = None) -> list[int]:
+    """End what holds the lock on a file as the copy of a dead process; returns who was ended.
+
+    Args:
+        taker: who is said to have taken it. While that process has it, nothing is ended, and no
+            other process is looked at: there may be hundreds.
+    """
+    if taker is not None and has_it(path, taker):
+        return []
     ended = []
     for pid in left_behind(holders(path)):
         with contextlib.suppress(OSError):
@@ -44,6 +51,17 @@ def left_behind(found: list[Holder]) -> list[int]:
     if any(holder.taker in pids for holder in found):
         return []
     return sorted(pids)
+
+
+def has_it(path: Path, taker: int) -> bool:
+    """Say whether a process has taken the lock on a file and has it itself."""
+    if sys.platform != "linux":
+        return False
+    with contextlib.suppress(OSError):
+        wanted = os.stat(path)
+        found = _of_process(PROCESSES / str(taker), (wanted.st_dev, wanted.st_ino))
+        return any(holder.taker == taker for holder in found)
+    return False
 
 
 def holders(path: Path) -> list[Holder]:

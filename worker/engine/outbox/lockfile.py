@@ -60,7 +60,8 @@ class LockFile:
         try:
             _lock_or_free(descriptor, path)
         except OSError:
-            holder = _holder(path)
+            pid = _holder(path)
+            holder = "" if pid is None else f", pid {pid}"
             os.close(descriptor)
             raise Locked(f"{path.stem} is in use by another process{holder} ({path}).") from None
         try:
@@ -102,7 +103,7 @@ def _lock_or_free(descriptor: int, path: Path) -> None:
     try:
         _lock(descriptor)
     except OSError:
-        if not end_copies(path):
+        if not end_copies(path, _holder(path)):
             raise
         until = time.monotonic() + FREED_WITHIN
         while time.monotonic() < until:
@@ -137,12 +138,13 @@ def _system() -> str:
         return f"{platform.node()}-{uuid.getnode():x}"
 
 
-def _holder(path: Path) -> str:
+def _holder(path: Path) -> int | None:
+    """Return who wrote that it has the lock; nobody could on a full disk."""
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
-        return ""
-    return f", pid {text}" if text.isdecimal() else ""
+        return None
+    return int(text) if text.isdecimal() and len(text) < 12 else None
 
 
 if sys.platform == "win32":

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from worker.engine.outbox import forked_copies
 from worker.engine.outbox import outbox as outbox_room
 from worker.engine.outbox.lockfile import Locked
 from worker.engine.outbox.outbox import Outbox
@@ -164,6 +165,19 @@ async def test_a_hung_copy_of_a_dead_worker_is_ended_and_one_of_a_living_worker_
         finally:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who has an opened file")
+async def test_while_its_taker_lives_no_other_process_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start asks for all locks of its folder, its own among them."""
+    outbox = await open_outbox(tmp_path)
+    looks: list[Path] = []
+    monkeypatch.setattr(forked_copies, "holders", lambda path: looks.append(path) or [])
+    assert Outbox.adoptable(tmp_path) == []
+    assert looks == []
+    await outbox.close()
 
 
 async def test_a_dead_siblings_rows_are_adopted(tmp_path: Path, live: Callable[..., str]) -> None:
