@@ -167,7 +167,6 @@ async def test_a_hung_copy_of_a_dead_worker_is_ended_and_one_of_a_living_worker_
                 child.kill()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who has an opened file")
 async def test_while_its_taker_lives_no_other_process_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
