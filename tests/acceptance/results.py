@@ -32,6 +32,7 @@ ORDER: Final = (
     "Autoscaler",
     "Keys and rates",
     "Keys and rates, long form",
+    "Shared values",
     "Streams",
     "Streams, long form",
 )
