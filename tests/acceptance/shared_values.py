@@ -20,6 +20,7 @@ HEAD: Final = [
     "cuts",
     "frozen",
     "server kills",
+    "answers lost",
     "lost",
     "twice",
     "keys",
@@ -45,6 +46,7 @@ class Added:
     cuts: int = 0
     freezes: int = 0
     kills: int = 0
+    swallowed: int = 0
     answers: list[int] = field(default_factory=list)
     number: int = 0
     winners: dict[str, int] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Added:
 
 def row(done: Added) -> list[object]:
     """Return a row of the table."""
-    deeds = [done.cuts, done.freezes, done.kills]
+    deeds = [done.cuts, done.freezes, done.kills, done.swallowed]
     ends = [done.lost, done.twice, len(done.winners), done.won_otherwise]
     return [done.client, done.adds, done.programs, *deeds, *ends]
 
@@ -135,6 +137,10 @@ async def _strike(done: Added, proxy: Proxy, server: Server, turn: int) -> None:
         await server.restart()
         done.kills += 1
     elif turn % 3 == 1:
+        # Done, and the answer never comes: the link drops instead.
+        lost = proxy.tap("insertone", "reply", act="drop")
+        await lost.reached.wait()
+        done.swallowed += lost.count
         proxy.cut()
         done.cuts += 1
     else:

@@ -1,4 +1,4 @@
-"""Values under cuts, frozen links and kills of the server."""
+"""Values under cuts, frozen links, lost answers and kills of the server."""
 
 from pathlib import Path
 
@@ -22,6 +22,6 @@ async def test_every_add_counts_once_and_every_key_has_one_winner(
 ) -> None:
     done = await values_under_faults(client, tmp_path, adds=240, deadline=240)
     assert done.faults() == []
-    assert (done.cuts, done.freezes, done.kills) == (2, 2, 1)
+    assert (done.cuts, done.freezes, done.kills, done.swallowed) == (2, 2, 1, 2)
     ROWS.append(row(done))
     write_section("Shared values", table(HEAD, ROWS))
