@@ -39,6 +39,7 @@ ORDER: Final = (
     "Autoscaler",
     "Keys and rates",
     "Keys and rates, long form",
+    "Shared values",
     "Streams",
     "Streams, long form",
 )

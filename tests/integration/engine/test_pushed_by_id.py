@@ -79,6 +79,8 @@ async def test_an_item_is_followed_and_read_by_its_id(client, settings, start) -
                 await asked
         with pytest.raises(ItemNotFound):
             await slow.pushed("65f000000000000000000000").cancel()
+        with pytest.raises(TypeError, match=r"cancel\(5\): allowed: a reason, as a text"):
+            await runs.cancel(5)  # type: ignore[arg-type]
 
 
 async def test_an_item_that_waits_fails_with_code_cancelled(client, settings, start) -> None:
