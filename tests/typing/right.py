@@ -1,4 +1,4 @@
-"""What type checkers must infer; ``tests/acceptance/examples/test_typed.py`` has it read."""
+"""What the type checkers must infer; ``acceptance/examples/test_typed.py`` has them read it."""
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What mypy ``--strict`` and pyright say of code that users write: on the pages, and in ``tests/typing``.
+"""What mypy ``--strict`` and pyright say of users' code: on the pages, and in ``tests/typing``.
 
 Each tool reads all of it in one run: what takes time is reading the worker's own types.
 """
@@ -38,7 +38,7 @@ Complaints = dict[str, dict[int, str]]
 
 
 def pages() -> dict[str, str]:
-    """Return each block by a file's name; one that goes on from the block before stands behind it."""
+    """Return each block by a file's name; one that goes on from another stands behind it."""
     texts: dict[str, str] = {}
     for name, block in blocks("python").items():
         if block.section in OTHER_LIBRARIES:

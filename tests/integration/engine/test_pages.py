@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.engine.conftest import (
+    CLIENTS,
     PASSWORD,
     USER,
     create_queue,
@@ -45,6 +47,12 @@ async def book_at_bank(number: str, amount: Decimal) -> tuple[str, bytes]:
 """
 
 Load = Callable[[str], tuple[Application, ModuleType]]
+
+
+@pytest.fixture
+def client_name(request: pytest.FixtureRequest) -> str:
+    """Each block with one of the clients: what it shows has tests of its own, with both."""
+    return CLIENTS[zlib.crc32(request.node.name.encode()) % len(CLIENTS)]
 
 
 @pytest.fixture
