@@ -8,6 +8,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -223,9 +224,9 @@ async def send(client: Client, replayed: Replayed, *, namespace: str = "") -> Wo
     ]
     update, asleep = update_of(workitem, run.outcome), run.sleeps_until is not None
     if asleep:
-        update = replace(
-            update, nextrun=run.sleeps_until, errormessage="", errorsource="", errortype=""
-        )
+        # Who waits for a signal is put there by a worker: it says so to those that wake.
+        due = datetime.now(UTC) if run.waits_for else run.sleeps_until
+        update = replace(update, nextrun=due, errormessage="", errorsource="", errortype="")
     written = await client.update_workitem(update, files, asleep)
     if run.outcome.pushes:
         unique = UniquePushes(client, namespace)

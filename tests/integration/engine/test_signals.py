@@ -1,6 +1,7 @@
 """Signals: an item waits for somebody outside, holds nothing meanwhile, and is woken by one."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -211,7 +212,9 @@ async def test_a_timeout_that_is_let_out_fails_the_item_for_good(client, start) 
 async def test_def_and_process_handlers_wait_for_signals(client, start, execution: str) -> None:
     work = waits_in_process if execution == "process" else waits_in_thread
     await create_queue(client, work.options.queue)
-    pushed = await client.push_workitem(work.options.queue, {})
+    await create_queue(client, "others")
+    other = await client.push_workitem("others", {})
+    pushed = await client.push_workitem(work.options.queue, {"other": other.id})
     await start(work)
     await until_waiting(client, pushed.id, "scan")
     producer = producer_of(client)
@@ -219,6 +222,8 @@ async def test_def_and_process_handlers_wait_for_signals(client, start, executio
     await producer.signal(pushed.id, "scan", Scan("dock"))
     (done,) = await until_finished(client, work.options.queue)
     assert (done["payload"]["place"], done["payload"]["late"]) == ("dock", "paid")
+    (told,) = await client.query(COLLECTION, {"item": other.id})
+    assert json.loads(told["json"]) == {"place": "dock"}
 
 
 @handler("thread")
@@ -233,6 +238,7 @@ def waits_in_process(payload: dict, item: Item) -> dict:
 
 def _waits(item: Item) -> dict:
     scan = item.wait(item.wait_for("scan", type=Scan))
+    item.wait(waits_in_thread.pushed(item.payload["other"]).signal("told", scan, key="once"))
     try:
         item.wait(item.wait_for("paid", timeout="100ms"))
     except SignalTimeout as late:

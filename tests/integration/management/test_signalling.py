@@ -1,14 +1,17 @@
 """An item is told something by operators: with their rights, from Python and over HTTP."""
 
+import asyncio
 import json
 
 import pytest
 
 from tests.integration.management.api.stage import api_on
+from worker import sync
 from worker.item.signals import COLLECTION
 from worker.management.errors import ConflictError, NotFoundError, ValidationError
 from worker.management.items.service import Items
 from worker.management.items.signalling import ItemSignalPayload
+from worker.management.sync import Items as BlockingItems
 from worker.openiap.client import Client
 from worker.testing.local_openiap import LocalOpenIAP
 
@@ -34,6 +37,21 @@ async def test_an_item_is_told_something(
     await client.update_workitem(popped)
     with pytest.raises(ConflictError, match=f"Item {id} is successful: nobody would hear"):
         await Items(client).signal_one(asked)
+
+
+async def test_an_item_is_told_something_by_blocking_code(openiap: LocalOpenIAP) -> None:
+    id = await openiap.push("orders", {})
+
+    def tell() -> None:
+        with sync.connect(openiap.settings()) as connected:
+            connected.signal(id, "approval", {"by": "Ada"})
+            connected.pushed(id).signal("scan", 1)
+            asked = ItemSignalPayload(id=id, name="paid", value=7)
+            BlockingItems(connected).signal_one(asked)
+
+    await asyncio.to_thread(tell)
+    found = await openiap.client.query(COLLECTION, {"item": id})
+    assert sorted(one["name"] for one in found) == ["approval", "paid", "scan"]
 
 
 async def test_an_item_is_told_something_over_http(openiap: LocalOpenIAP) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -301,6 +301,11 @@ async def test_stored_signals_are_shown_and_new_ones_read(
     waits = await run(local_openiap, folder, id)
     assert 'scan #1: "dock" (stored 2026-11-20T10:00:00.000Z)' in waits.stdout
     assert "waits for scan since" in waits.stdout
+    sent = await run(local_openiap, folder, id, "--send")
+    assert "Sent: the item is as shown." in sent.stdout, sent.stderr
+    due = local_openiap.item(id).nextrun
+    assert due is not None
+    assert due <= datetime.now(UTC) + timedelta(seconds=1)
     await local_openiap.signal(id, "scan", "shop")
     done = json.loads((await run(local_openiap, folder, id, "--json")).stdout)
     assert done["signals"]["after"] == {"scan #1": "dock", "scan #2": "shop"}

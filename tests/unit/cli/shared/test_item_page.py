@@ -16,6 +16,7 @@ from worker.engine.delivery.release import handed_back
 from worker.item.metadata import Metadata, joined
 from worker.item.origin import DeadLetter, mark_for
 from worker.item.outcome import Outcome, Waits
+from worker.item.steps import Steps
 from worker.management.items.service import Items
 from worker.management.items.types import (
     ItemGetPayload,
@@ -63,6 +64,19 @@ def test_marks_are_words_and_no_part_of_the_payload() -> None:
     assert "openiap_worker" not in shown
     assert '"größe": 1' in shown
     assert detail_of(document, {}).payload == payload, "for programs it is as it is"
+
+
+def test_signals_are_words() -> None:
+    steps, at = Steps("b"), NOW.timestamp()
+    taken = {"since": at, "at": at, "json": "1", "doc": "s", "by": "[red]Ada\x1b[0m"}
+    steps.add("signals", "approval #1", taken)
+    steps.add("signals", "scan #1", {"since": at, "until": at, "at": at, "over": True})
+    steps.add("signals", "scan #2", {"since": at})
+    payload = joined({}, Metadata(steps=steps.content))
+    shown = page({"_id": "b", "state": "new", "payload": payload}, width=200)
+    assert "signals   approval: taken 2026-11-28T12:00:00.000Z, by [red]Ada\\x1b[0m" in shown
+    assert "scan: none came in time, 2026-11-28T12:00:00.000Z" in shown
+    assert "scan: waited for since 2026-11-28T12:00:00.000Z" in shown
 
 
 @pytest.mark.parametrize("marks", [{"progress": {"share": "x"}}, {"origin": 3}, "odd", [1], None])
