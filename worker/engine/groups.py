@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
+from worker.item.group import MOST_MEMBERS
 from worker.item.group_desk import GroupNotFound
 from worker.openiap.client import Client
 from worker.producer.groups.desk import ClientGroups
@@ -83,7 +84,7 @@ class Groups(Service):
         self._soon = soon
         self._known: dict[str, _Known] = {}
         self._over: set[str] = set()
-        """Whose sign this user cannot take away."""
+        """Groups that need no look any more, also where this user cannot take their sign away."""
         self._after = ""
 
     @property
@@ -108,15 +109,17 @@ class Groups(Service):
 
         Raises nothing: what cannot be done now is done by a later look.
         """
+        if group in self._over:
+            return
         known = self._known.get(group)
         if known is None:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
+            for other in list(self._known) if len(self._known) >= MOST_KNOWN else ():
+                self._forget(other)
             known = self._known[group] = _Known()
         known.ended += 1
         if known.left is None or known.ended >= known.left:
             async with known.turn:
-                if known.left is None or known.ended >= known.left:
+                if known.ended and (known.left is None or known.ended >= known.left):
                     await self._look(group, known)
         if group in self._known and known.later is None and known.ended:
             known.later = asyncio.create_task(self._look_later(group, known), name="group")
@@ -136,15 +139,27 @@ class Groups(Service):
         try:
             found = await self._groups.settle(group)
         except GroupNotFound:
-            self._known.pop(group, None)
+            self._forget(group)
             return
         except Exception as error:  # whatever it is: the item is done, and its slot goes on
             known.ended += counted
+            known.left = MOST_MEMBERS  # whoever ends a member now does not wait for the next look
             self._log.failed(f"group {group} could not be looked at, and is again", error)
             return
         known.left = found.of - found.done - found.failed
         if found.over:
-            self._known.pop(group, None)
+            self._note_over(group)
+
+    def _note_over(self, group: str) -> None:
+        self._forget(group)
+        if len(self._over) >= MOST_KNOWN:
+            self._over.clear()
+        self._over.add(group)
+
+    def _forget(self, group: str) -> None:
+        known = self._known.pop(group, None)
+        if known is not None and known.later not in (None, asyncio.current_task()):
+            known.later.cancel()
 
     async def round(self) -> float | None:
         """Look at open groups, where this worker leads; returns when to go on with the rest."""
@@ -162,8 +177,8 @@ class Groups(Service):
             except Exception as error:  # one odd group must not keep the others from their end
                 self._log.failed(f"group {group} is not brought to its end", error)
                 continue
-            if found.over and len(self._over) < MOST_KNOWN:
-                self._over.add(group)
+            if found.over:
+                self._note_over(group)
         self._after = some[-1] if len(some) == AT_ONCE else ""
         return self._soon if self._after else None
 

@@ -22,6 +22,7 @@ from worker.management.items.item_groups import ItemGroup
 from worker.management.items.types import ItemGetPayload
 from worker.openiap.client import Client
 from worker.openiap.errors import QueueNotFound
+from worker.openiap.factory import make_client
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.groups.record import CLOSING, KEPT, PUSHED, Records
@@ -136,7 +137,7 @@ async def test_a_call_with_the_same_key_makes_the_group_whole_and_nothing_twice(
     client, monkeypatch
 ) -> None:
     await queues(client, "pages", "books")
-    members = [(resize, Page(n=n)) for n in range(1200)]
+    members = [(resize, Page(n=n)) for n in range(600)]
     insert_many, calls = client.insert_many, []
 
     async def dies(*args: Any, **more: Any) -> Any:
@@ -157,25 +158,29 @@ async def test_a_call_with_the_same_key_makes_the_group_whole_and_nothing_twice(
     monkeypatch.undo()
     (id,) = await groups(client).open()
     assert not (await producer(client).group(id).progress()).whole
-    with pytest.raises(GroupError, match=r"under the key 'key/book 1', with 1200 other members"):
+    with pytest.raises(GroupError, match=r"under the key 'key/book 1', with 600 other members"):
         await producer(client).push_group(members[1:], then=summarize, key="book 1")
     group = await producer(client).push_group(members, then=summarize, key="book 1")
     again = await producer(client).push_group(members, then=summarize, key="book 1")
     assert (group.id, group.existing, again.id, again.existing) == (id, False, id, True)
     found = await client.query("workitems", {"wiq": "pages"}, {"payload": 1}, top=5000)
-    assert sorted(one["payload"]["n"] for one in found) == list(range(1200))
+    assert sorted(one["payload"]["n"] for one in found) == list(range(600))
     assert (await group.progress()).whole
     assert len(await kept_of(client)) == 4
 
 
-async def test_lost_answers_make_no_member_twice(server, client) -> None:
+async def test_lost_answers_make_no_member_twice(server, client, settings) -> None:
     await queues(client, "pages")
+    client = make_client(settings.model_copy(update={"call_timeout": 1.0}))
+    await client.connect()
     server.faults.lose_replies["insertmany"] = 1
     group = await asyncio.wait_for(
         producer(client).push_group([(resize, Page(n=n)) for n in range(3)]), 60
     )
     assert await client.count("workitems", {"wiq": "pages"}) == 3
     assert (await group.progress()).of == 3
+    assert not server.faults.lose_replies.get("insertmany")
+    await client.disconnect()
 
 
 async def test_a_member_that_is_put_back_by_hand_counts_anew_and_then_comes_once(client) -> None:
@@ -300,6 +305,26 @@ async def test_a_group_that_cannot_be_pushes_nothing(client) -> None:
     assert await client.count("workitems", {"wiq": "pages"}) == 0
     with pytest.raises(GroupNotFound):
         await producer(client).group("0" * 19).progress()
+
+
+async def test_members_that_were_pushed_with_much_come_few_at_a_time(client, monkeypatch) -> None:
+    await queues(client, "pages")
+    text = "x" * 300_000
+    group = await producer(client).push_group([("pages", {"text": text}) for _ in range(24)])
+    query, asked = client.query, []
+
+    async def counted(collection: str, *args: Any, **more: Any) -> Any:
+        found = await query(collection, *args, **more)
+        if collection == "workitems":
+            asked.append(len(found))
+        return found
+
+    monkeypatch.setattr(client, "query", counted)
+    assert [member.n async for member in group.members()] == list(range(24))
+    assert asked == [20, 4, 0]
+    asked.clear()
+    assert [member.n async for member in group.members()] == list(range(24))
+    assert max(asked) <= 10
 
 
 async def test_large_results_find_no_room_and_say_so(client, monkeypatch) -> None:

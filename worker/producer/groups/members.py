@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from worker.item.group import ids_of, mark_of_member, marked, member_id, member_of
 from worker.item.group_desk import GroupMember, GroupPlan
+from worker.item.group_handle import FIRST_PAGE, PAGE, size_of
 from worker.item.metadata import GROUP, KEY
 from worker.item.new_item import FollowUp, Push
 from worker.openiap.client import Client
@@ -36,6 +37,8 @@ TRIES: Final = 12
 """Of one batch, whose answers are lost or find some of it there."""
 PAUSE: Final = 0.25
 IN_FLIGHT: Final = 8
+AT_ONCE: Final = 2 * 1024 * 1024
+"""Bytes of payloads in an answer."""
 MARK: Final = f"payload.{KEY}.{GROUP}"
 NEEDED: Final[JsonObject] = {"state": 1, "wiq": 1}
 PROJECTION: Final[JsonObject] = {
@@ -52,6 +55,8 @@ class Members:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._reader = Reader(client, "work item", large=True)
+        self._fit = FIRST_PAGE
+        """How many documents of members fit into an answer, as the last ones did."""
 
     async def put(
         self, record: Record, plan: GroupPlan[Push], queues: dict[str, KnownQueue]
@@ -156,7 +161,9 @@ class Members:
         return counted
 
     async def page(self, record: Record, after: int, most: int) -> list[GroupMember]:
-        """Return so many members from a place on, in order; one for each place."""
+        """Return up to so many members from a place on, in order, one for each place; fewer where
+        what they were pushed with is large."""
+        most = min(most, self._fit)
         by_id: JsonObject = {"_id": ids_of(record.id, after)}
         found = await self._asked(record.id, by_id, {"_id": 1}, most)
         if record.marked:
@@ -166,6 +173,9 @@ class Members:
                 f"{MARK}.n": {"$gte": after},
             }
             found += await self._asked(record.id, by_mark, {f"{MARK}.n": 1}, most)
+        size = sum(size_of(document.get("payload")) for document in found)
+        if found:
+            self._fit = max(1, most // 4) if size > AT_ONCE else min(PAGE, 2 * self._fit)
         places: dict[int, GroupMember] = {}
         for document in found:
             member = member_of(record.id, document)
