@@ -10,10 +10,13 @@
    dead passes by itself.
    Where the watch tells of no item taken for a while, the turn's owner is full or dead: another
    goes, by lots too. And where only few want items, they share the turns among them.
-3. Turns pay where all workers together could take more items than the server gives, and where a pop
-   fits into one; how long they are the fleet tells, by what pops take (``fleet/turn_lengths.py``).
-   Elsewhere a worker pauses after a pop that found an item, the longer, the more workers want
-   items, so that only a few pops are in flight over the whole fleet (``pace.py``).
+   How long turns are the fleet tells, by what pops take (``fleet/turn_lengths.py``).
+3. A worker whose pops take longer than a turn stays out of its next ones, the longer, the more such
+   pops it had in a row. So a jam of pops clears by itself, whatever began it: no pop can be slow
+   for long because of others, and nobody leaves the turns because pops are slow.
+4. Turns pay where the workers together could take more than a small part of what the server gives.
+   Elsewhere, and where it is the way to the server that takes the time, a worker pauses after a pop
+   that found an item, the longer, the more workers want items (``pace.py``).
 
 All are courtesies: who does not know the others pops, and a wrong guess costs a little time.
 """
@@ -24,12 +27,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
+from worker.engine.fleet.turn_lengths import SMALL_FLEET
 from worker.engine.pace import LONGEST_PAUSE, Pace
 from worker.openiap.fields import moment_of
 
 TURN: Final = 0.025
-"""Seconds, as long as the fleet tells no other. A quick server pops four times in them; where pops
-take longer than a turn, there are none."""
+"""Seconds, as long as the fleet tells no other. A quick server pops four times in them."""
+SHORT_TURN: Final = 0.014
+"""The same in a small fleet: who has a slot free just after its turn waits for all the others'."""
 TURN_OF_SLOT: Final = 0.008
 """Seconds for each slot, where a worker has few: who can take one item has no use for more."""
 LATEST: Final = 0.4
@@ -37,15 +42,28 @@ LATEST: Final = 0.4
 disturbed by one that only begins to look."""
 POPS: Final = 15
 """So many of the last pops tell what one takes."""
-ENOUGH: Final = 3
-"""Fewer tell nothing: the first of a burst comes when the server is busiest."""
+FAR: Final = 1.5
+"""Where a pop that does not fit into a turn takes less than so many times what a write takes, it is
+the way, or the machine, that is slow, and no other pop: to go one by one would not be quicker."""
+OUT: Final = 0.5
+"""After a pop that did not fit into a turn a worker stays out for so many times what it took, after
+the next one for three times that, then seven times: a jam of pops takes about half as long to clear
+as the longest of them took, once no more are begun."""
+MOST_SLOW: Final = 10
+LONGEST_OUT: Final = 5.0
+"""Seconds: the longest time that a worker stays out of its turns."""
 USUAL: Final = 4
 QUICK: Final = 8
 """One of so many pops takes less; the rest, and one that met others above all, tell less of it."""
-PAYS: Final = 0.9
-PAYS_STILL: Final = 0.66
-"""All workers together take so many times what the server gives, where turns begin, and go on, to
-pay: without turns pops take longer, which seems to be less that it gives."""
+PAYS: Final = 0.3
+PAYS_STILL: Final = 0.2
+"""All workers together take so many times what the server gives to quick pops, where turns begin,
+and go on, to pay: where they take less, few pops meet by chance."""
+FEW_SLOTS: Final = 3
+"""A worker has few where it has less: each that waits for a turn is much of what it takes."""
+PAYS_WITH_FEW: Final = 0.9
+PAYS_STILL_WITH_FEW: Final = 0.66
+"""The same where workers have few slots."""
 FASTER: Final = 0.2
 SLOWER: Final = 0.1
 """The share of the last time in what is usual, where it was shorter and where it was longer."""
@@ -53,7 +71,7 @@ SILENCE: Final = 1.0
 """Seconds in which no item came or went: what was known of the queue may be wrong."""
 FEW: Final = 2
 """One of so many workers are few."""
-UNUSED: Final = 3.0
+UNUSED: Final = 5.0
 """Where no item went for as long as so many usual pops take, the turn is not used."""
 LEAST_CHANCE: Final = 0.5
 MOST_CHANCE: Final = 1.5
@@ -142,6 +160,10 @@ class Turns:
         self._pace = Pace()
         self._paused = float("-inf")
         """Until when it leaves the queue to others, where there are no turns."""
+        self._slow = 0
+        """How many of its pops in a row took longer than a turn."""
+        self._out = float("-inf")
+        """Until when it stays out of its turns, so that a jam of pops clears."""
         self._hold: float | None = None
         self._paid = True
         """Whether turns did pay when that was last asked."""
@@ -185,6 +207,7 @@ class Turns:
         self._took = took
         pause = self._pace.found(took, 1 + len(self._wanting()))
         self._paused = self._moved + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
+        self._stay_out(took)
         self._pops.append(took)
         ordered = sorted(self._pops)
         self._pop, self.quick = ordered[len(ordered) // USUAL], ordered[len(ordered) // QUICK]
@@ -214,9 +237,9 @@ class Turns:
             return 0.0
         now = self._clock()
         if not self._taking_turns():
-            left = self._paused - now
-            return left if 0.0 < left <= MOST_CHANCE * LONGEST_PAUSE else 0.0  # the clock was set
-        return max(0.0, min(self._until(now), self._unused(now)))
+            return _ahead(self._paused, now, MOST_CHANCE * LONGEST_PAUSE)
+        out = _ahead(self._out, now, LONGEST_OUT)
+        return max(0.0, out, min(self._until(now + out) + out, self._unused(now)))
 
     def _others(self) -> Sequence[str]:
         return self._told_of() if self._compete else ()
@@ -225,17 +248,31 @@ class Turns:
         return self._told_of_wanting() if self._compete else ()
 
     def _taking_turns(self) -> bool:
-        """Whether turns pay; before the first few items that is read from what finding none took,
-        which asks the server's database once instead of twice."""
-        length = self.turn()
-        pop = 2 * (self._look or length) if len(self._pops) < ENOUGH else self._pop
-        if not self._others() or (pop or 0.0) > length:
+        """Whether turns pay. That pops are slow is no reason against them: they are so where many
+        meet, and without turns they would go on to meet."""
+        if not self._others() or self._far():
             return False
         # As long as none has left the server may give more than all can take, or less.
         if self._hold and self.quick is not None:
-            takes = (1 + len(self._sharing())) * self._slots() / self._hold
-            self._paid = takes * self.quick > (PAYS_STILL if self._paid else PAYS)
+            slots = self._slots()
+            takes = (1 + len(self._sharing())) * slots / self._hold
+            begin, still = PAYS, PAYS_STILL
+            if slots < FEW_SLOTS:
+                begin, still = PAYS_WITH_FEW, PAYS_STILL_WITH_FEW
+            self._paid = takes * self.quick > (still if self._paid else begin)
         return self._paid
+
+    def _far(self) -> bool:
+        pop, write = self._pop or 0.0, self._pace.write
+        return write is not None and self.untold() < pop < FAR * write
+
+    def _stay_out(self, took: float) -> None:
+        """Leave turns out after pops that did not fit into one: the longer, the more of them there
+        were in a row. So however many are in flight at once, and whatever began it, they become
+        fewer until those that are left are quick."""
+        self._slow = min(MOST_SLOW, self._slow + 1) if took > self.turn() else 0
+        times = min(1 + len(self._others()), OUT * (2**self._slow - 1))
+        self._out = self._moved + min(LONGEST_OUT, took * times)
 
     def _sharing(self) -> Sequence[str]:
         """Return with whom the turns are shared: with all others, since a full one soon wants items
@@ -257,7 +294,8 @@ class Turns:
 
     def untold(self) -> float:
         """Return the seconds of a turn where the fleet tells nothing of it."""
-        return min(TURN, self._slots() * TURN_OF_SLOT)
+        small = 1 + len(self._others()) < SMALL_FLEET
+        return min(SHORT_TURN if small else TURN, self._slots() * TURN_OF_SLOT)
 
     def _gone(self, item: str) -> None:
         self._waiting.discard(item)
@@ -288,6 +326,13 @@ def due_in(document: Mapping[str, Any]) -> float:
 
 def _lot(item: str, worker: str) -> bytes:
     return blake2b(f"{item}/{worker}".encode(), digest_size=8).digest()
+
+
+def _ahead(moment: float, now: float, most: float) -> float:
+    """Return the seconds until a moment; 0 for one that is past, or so far ahead that the clock was
+    set."""
+    ahead = moment - now
+    return ahead if 0.0 < ahead <= most + NO_DELAY else 0.0
 
 
 def _nearer(usual: float, last: float) -> float:

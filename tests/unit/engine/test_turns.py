@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from worker.engine.pace import ABREAST, FEWEST, LONGEST_PAUSE, MOST, Pace
 from worker.engine.turns import (
+    LONGEST_OUT,
     LONGEST_STEP,
     MOST_CHANCE,
+    SHORT_TURN,
     STEP,
     TURN,
     TURN_OF_SLOT,
@@ -120,8 +122,8 @@ def test_who_waits_as_long_as_told_has_its_turn(workers: int, since: float) -> N
 def test_a_turn_that_is_nearly_over_is_not_used() -> None:
     clock = Clock()
     turns = fleet_of(3, clock)[1]
-    clock.now += turns.left() + TURN - 0.0005
-    assert turns.left() > TURN
+    clock.now += turns.left() + SHORT_TURN - 0.0005
+    assert turns.left() > SHORT_TURN
 
 
 def test_of_a_bulk_of_items_one_worker_pops_at_once_and_the_others_in_their_turn() -> None:
@@ -174,21 +176,44 @@ def test_nobody_waits_where_the_server_gives_more_than_all_can_take() -> None:
     assert sum(turns.left() == 0.0 for turns in short) <= 1
 
 
-def test_where_a_pop_does_not_fit_into_a_turn_there_are_pauses_instead_until_it_does() -> None:
+def test_who_pops_longer_than_a_turn_stays_out_the_longer_the_more_often() -> None:
     clock = Clock()
-    fleet = fleet_of(8, clock)
+    turns = fleet_of(32, clock)[3]
+    waits = []
+    for number in range(5):
+        turns.found(str(number), 4 * TURN)
+        waits.append(turns.left())
+    # To within a round, which its turn may be away.
+    assert waits == pytest.approx(
+        [4 * TURN * times for times in (0.5, 1.5, 3.5, 7.5, 15.5)], abs=0.81
+    )
+    assert waits[4] > waits[2] > 0.0
+    turns.found("quick", 0.005)
+    assert turns.left() <= 32 * TURN + 1e-6, "one that fits ends it"
+
+
+def test_workers_whose_pops_do_not_fit_into_a_turn_take_turns_all_the_same() -> None:
+    clock = Clock()
+    fleet = fleet_of(16, clock)
     for turns in fleet:
         for number in range(30):
+            turns.wrote(0.005)
             turns.found(str(number), 4 * TURN)
-    waits = [turns.left() for turns in fleet]
-    assert all(0.0 < wait <= MOST_CHANCE * LONGEST_PAUSE for wait in waits)
-    clock.now += MOST_CHANCE * LONGEST_PAUSE
-    assert [turns.left() for turns in fleet] == [0.0] * 8
+    clock.now += LONGEST_OUT
+    for _ in range(100):
+        clock.now += TURN * 0.7
+        assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+
+
+def test_where_the_way_is_far_and_pops_do_not_disturb_each_other_there_are_pauses() -> None:
+    clock = Clock()
+    fleet = fleet_of(16, clock)
     for turns in fleet:
         for number in range(30):
-            turns.found(str(number), 0.005)
+            turns.wrote(3.5 * TURN)
+            turns.found(str(number), 4 * TURN)
     clock.now += MOST_CHANCE * LONGEST_PAUSE
-    assert sum(turns.left() == 0.0 for turns in fleet) <= 1
+    assert [turns.left() for turns in fleet] == [0.0] * 16
 
 
 def test_a_few_slow_pops_are_no_reason_to_leave_the_turns_that_the_others_take() -> None:
@@ -242,7 +267,19 @@ def test_turns_are_as_long_as_the_fleet_tells() -> None:
 def test_turns_that_pay_go_on_until_they_clearly_do_not() -> None:
     clock = Clock()
     fleet = fleet_of(8, clock)
-    for hold, paying in ((0.14, True), (0.19, True), (0.30, False), (0.19, False), (0.10, True)):
+    for hold, paying in ((0.4, True), (0.7, True), (1.0, False), (0.7, False), (0.4, True)):
+        for turns in fleet:
+            for _ in range(60):
+                turns.held(hold)
+        clock.now += MOST_CHANCE * LONGEST_PAUSE
+        popping = sum(turns.left() == 0.0 for turns in fleet)
+        assert popping <= 1 if paying else popping == 8, hold
+
+
+def test_workers_with_one_slot_wait_for_turns_only_where_they_take_what_the_server_gives() -> None:
+    clock = Clock()
+    for hold, paying in ((0.03, True), (0.1, False)):
+        fleet = fleet_of(8, clock, slots=1)
         for turns in fleet:
             for _ in range(60):
                 turns.held(hold)
@@ -306,7 +343,7 @@ def test_the_length_of_turns_follows_the_slots_that_a_worker_has_now() -> None:
     clock, slots = Clock(), [4]
     turns = turns_of("b", "abc", clock, slots=lambda: slots[0])
     turns.found_none(0.003)
-    assert round_of(turns, clock) == pytest.approx(3 * TURN, abs=1e-3)
+    assert round_of(turns, clock) == pytest.approx(3 * SHORT_TURN, abs=1e-3)
     slots[0] = 1
     wait = turns.left()
     clock.now += wait and wait + 1e-5
@@ -318,8 +355,8 @@ def round_of(turns: Turns, clock: Clock) -> float:
     """How long it takes from one turn to the next that is used."""
     wait = turns.left()
     clock.now += wait and wait + 1e-5
-    clock.now += TURN
-    return turns.left() + TURN
+    clock.now += SHORT_TURN
+    return turns.left() + SHORT_TURN
 
 
 def paced(pops: int, *, pop: float, write: float, wanting: int = 16) -> Pace:
@@ -417,7 +454,8 @@ def test_whatever_it_meets_each_worker_has_a_turn_soon_and_a_lone_one_never_wait
             one.found("item", pop)
             one.held(hold)
         clock.now += hold
-        assert 0.0 <= turns.left() <= max(workers * TURN, MOST_CHANCE * LONGEST_PAUSE)
+        longest = max(MOST_CHANCE * LONGEST_PAUSE, LONGEST_OUT + workers * TURN)
+        assert 0.0 <= turns.left() <= longest + 1e-6
         assert alone.left() == 0.0
         assert alone.new(str(pop), 0.0) == 0.0
 

@@ -20,6 +20,10 @@ MOST: Final = 0.3
 """Seconds: the shortest and the longest turn."""
 POPS: Final = 4
 """So many pops fit into a turn, where workers have slots for them."""
+POPS_OF_FEW: Final = 2
+"""The same in a small fleet: who has a slot free just after its turn waits for all the others'."""
+SMALL_FLEET: Final = 8
+"""So many workers are none."""
 QUICK: Final = 1.35
 """A usual pop takes so many times as long as a quick one."""
 MARGIN: Final = 0.5
@@ -69,6 +73,7 @@ def next_length(
     *,
     default: float,
     slots: int,
+    workers: int,
     now: float,
     notice: float,
 ) -> TurnLength | None:
@@ -79,11 +84,13 @@ def next_length(
         pops: how many seconds the quick pops of each worker take, as far as they are known.
         default: the length that all know without a word, seconds.
         slots: how many items a worker works at once.
+        workers: how many there are.
         notice: for how many seconds a new length is known before it counts.
     """
     if not pops or (told is not None and now < told.since <= now + notice):
         return told  # one after the other
-    wanted = _bounded(median(pops) * QUICK * (min(POPS, max(1, slots)) + MARGIN))
+    fitting = min(POPS_OF_FEW if workers < SMALL_FLEET else POPS, max(1, slots))
+    wanted = _bounded(median(pops) * QUICK * (fitting + MARGIN))
     present = (told.at(now) if told is not None else None) or default
     if present / OTHERWISE < wanted < present * OTHERWISE:
         return told
@@ -160,6 +167,7 @@ class TurnLengths:
             pops if pop is None else [*pops, pop],
             default=default,
             slots=slots,
+            workers=1 + len(others),
             now=self._clock(),
             notice=self._notice,
         )

@@ -11,6 +11,7 @@ from worker.engine.fleet.turn_lengths import (
     KEPT,
     LEAST,
     MOST,
+    SMALL_FLEET,
     TurnLength,
     TurnLengths,
     next_length,
@@ -94,7 +95,7 @@ def test_all_workers_change_the_length_at_one_moment_whenever_they_read_of_it() 
     for name in "cd":
         fleet.read(name)
     fleet.clock.now += 1.5
-    assert fleet.length() == pytest.approx(0.1215)
+    assert fleet.length() == pytest.approx(0.0675)
 
 
 def test_a_server_that_becomes_quick_again_has_short_turns_again() -> None:
@@ -102,12 +103,12 @@ def test_a_server_that_becomes_quick_again_has_short_turns_again() -> None:
     for _ in range(3):
         fleet.round()
     fleet.clock.now += NOTICE + KEPT
-    assert fleet.length() == pytest.approx(0.1823, abs=1e-4)
+    assert fleet.length() == pytest.approx(0.1013, abs=1e-4)
     fleet.pop = 0.005
     for _ in range(3):
         fleet.round()
     fleet.clock.now += NOTICE + KEPT
-    assert fleet.length() == pytest.approx(0.0304)
+    assert fleet.length() == pytest.approx(0.0169)
 
 
 def test_a_newcomer_that_comes_first_and_a_death_of_the_first_change_nothing() -> None:
@@ -137,24 +138,30 @@ def test_a_newcomer_that_comes_first_and_a_death_of_the_first_change_nothing() -
 def test_a_length_that_is_about_right_stays() -> None:
     told = TurnLength(0.1, NOW - 10.0)
     for pop in (0.012, 0.016, 0.022):
-        found = next_length(told, [pop], default=DEFAULT, slots=4, now=NOW, notice=NOTICE)
+        found = next_length(
+            told, [pop], default=DEFAULT, slots=4, workers=8, now=NOW, notice=NOTICE
+        )
         assert found is told
-    assert next_length(None, [0.004], default=DEFAULT, slots=4, now=NOW, notice=NOTICE) is None, (
-        "what all know without a word need not be told"
-    )
+    assert (
+        next_length(None, [0.004], default=DEFAULT, slots=4, workers=8, now=NOW, notice=NOTICE)
+        is None
+    ), "what all know without a word need not be told"
 
 
 def test_no_length_follows_another_before_that_one_counts() -> None:
     told = TurnLength(0.1, NOW + 50.0, DEFAULT)
-    assert next_length(told, [0.2], default=DEFAULT, slots=4, now=NOW, notice=NOTICE) is told
+    assert (
+        next_length(told, [0.2], default=DEFAULT, slots=4, workers=8, now=NOW, notice=NOTICE)
+        is told
+    )
     told = TurnLength(0.1, NOW + 1e9, DEFAULT)  # nobody's clock
-    found = next_length(told, [0.2], default=DEFAULT, slots=4, now=NOW, notice=NOTICE)
+    found = next_length(told, [0.2], default=DEFAULT, slots=4, workers=8, now=NOW, notice=NOTICE)
     assert found == TurnLength(MOST, NOW + NOTICE, DEFAULT)
 
 
 def test_who_has_one_slot_has_no_use_for_turns_of_four_pops() -> None:
     one, four = (
-        next_length(None, [0.04], default=DEFAULT, slots=slots, now=NOW, notice=NOTICE)
+        next_length(None, [0.04], default=DEFAULT, slots=slots, workers=8, now=NOW, notice=NOTICE)
         for slots in (1, 4)
     )
     assert one is not None
@@ -162,9 +169,21 @@ def test_who_has_one_slot_has_no_use_for_turns_of_four_pops() -> None:
     assert one.seconds < four.seconds / 2
 
 
+def test_in_a_small_fleet_whose_turns_come_round_quickly_fewer_pops_fit_into_one() -> None:
+    small, other = (
+        next_length(None, [0.04], default=DEFAULT, slots=4, workers=workers, now=NOW, notice=NOTICE)
+        for workers in (SMALL_FLEET - 1, SMALL_FLEET)
+    )
+    assert small is not None
+    assert other is not None
+    assert small.seconds < 0.6 * other.seconds
+
+
 def test_one_worker_far_away_does_not_set_the_length_for_all() -> None:
     pops = [0.006, 0.006, 0.3]
-    assert next_length(None, pops, default=DEFAULT, slots=4, now=NOW, notice=NOTICE) is None
+    assert (
+        next_length(None, pops, default=DEFAULT, slots=4, workers=8, now=NOW, notice=NOTICE) is None
+    )
 
 
 values = st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.floats(), max_size=2)
@@ -186,5 +205,5 @@ def test_whatever_stands_in_a_document_a_turn_is_neither_too_long_nor_too_short(
 def test_whatever_pops_take_a_turn_is_neither_too_long_nor_too_short(
     pops: list[float], slots: int
 ) -> None:
-    found = next_length(None, pops, default=DEFAULT, slots=slots, now=NOW, notice=NOTICE)
+    found = next_length(None, pops, default=DEFAULT, slots=slots, workers=8, now=NOW, notice=NOTICE)
     assert found is None or LEAST <= found.seconds <= MOST
