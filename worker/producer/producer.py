@@ -365,6 +365,11 @@ class Producer(GroupPushing):
         """
         return Pushed(Sent(id, existing=True), queue, self.sender, whole)
 
+    def _hold_to_contracts(self, pushes: Sequence[Push]) -> None:
+        if self._checks is not None:
+            for push in pushes:
+                self._checks.check(push)
+
     async def signal(self, item_id: str, name: str, value: Any = None, *, key: str = "") -> str:
         """Tell an item something that it waits for; see ``Pushed.signal``::
 

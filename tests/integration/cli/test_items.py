@@ -137,7 +137,7 @@ def test_the_indexes_are_made_once(signed: Cli) -> None:
 
 def test_an_item_is_told_what_it_waits_for(signed: Cli) -> None:
     answer(signed("queues", "create", "told", "--json"))
-    (id,) = answer(signed("push", "told", "--json"))["pushed"]
+    (id,) = answer(signed("push", "told", "--json"))["ids"]
     told = ("items", "signal", id, "approval", "--payload", '{"by": "Ada"}')
     assert signed(*told).stdout == f"Item {id} is told approval.\n"
     assert answer(signed(*told, "--json"))["signal"].startswith("signal-")
