@@ -1,6 +1,6 @@
 """The completer: sees an outcome through, from the disk to the server and to whoever is told.
 
-1. The outcome is on disk before it is sent. From then on its item may hold no slot any more.
+1. The outcome is on disk before it is sent. Its item may hold no slot any more meanwhile.
 2. It is sent until the server has it, or has refused it for good.
 3. Follow-up items are pushed before the item's row leaves the outbox; those that the server refuses
    for good stay as evidence, are counted, and are named on the item.
@@ -90,11 +90,11 @@ class Completer:
         if self._history and running.failed_as:
             outcome = replace(outcome, error_class=running.error_class or running.failed_as)
         if self.outbox is not None:
+            if outcome.kind != "released" and self.outbox.healthy:
+                running.leave()
             large = running.large and outcome.payload is not None and outcome.written is None
             ran = running.ran if self._history else None
             await self.outbox.finished(workitem.id, workitem.retries, outcome, large=large, ran=ran)
-            if outcome.kind != "released" and self.outbox.healthy:
-                running.leave()
         attached = outcome.attachments
         delivery = Delivery(
             workitem,

@@ -2,7 +2,7 @@
 
 1. One pop in flight, and never more items than free slots: nothing is fetched ahead. Where the
    server says that its pops do not compete, there are more while they find items (``poppers.py``).
-   A slot is free again when its item's outcome is on disk.
+   A slot is free again when its handler has ended.
 2. It goes on until a pop returns nothing; then it waits for a wake-up or the next poll. Between two
    pops it leaves time to the other workers of the queue, where their pops compete (``turns.py``).
 3. While the handler's rate lets nothing through, an operator holds it, or something closes the

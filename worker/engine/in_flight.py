@@ -35,7 +35,7 @@ class Running:
         interrupted: the worker is stopping and has asked for this item back.
         on_loop: the handler is a coroutine; it can block the loop.
         alone: nothing else is in flight in this process until it has ended.
-        leaving: its outcome is on disk, and it holds no slot any more.
+        leaving: its handler has ended, and it holds no slot any more.
         overdue: the server refuses its outcome for long; it holds no slot any more.
         error: what the handler raised; kept only for who asks for it.
         failed_as: the code or the class of that, for metrics; "" for none.
@@ -96,7 +96,7 @@ class Running:
         return "" if found is None else found.id
 
     def leave(self) -> None:
-        """Give up the slot where that may be: the handler has ended, and its outcome is on disk."""
+        """Give up the slot where that may be: the handler has ended."""
         if not self.leaving and self.ran is not None:
             self.leaving = self.may_leave()
 

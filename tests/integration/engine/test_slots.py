@@ -1,4 +1,4 @@
-"""A slot holds an item until its outcome is on disk; what is on its way holds none."""
+"""A slot holds an item until its handler has ended; an outcome on its way holds none."""
 
 import asyncio
 

@@ -25,8 +25,8 @@ from worker.openiap.workitem import Workitem
 CHECK_EVERY: Final = 2.0
 """Seconds between checks that the file is still there."""
 FORGET_EVERY: Final = 3600.0
-LINGER: Final = 0.000_05
-LONGEST_LINGER: Final = 0.002
+LINGER: Final = 0.000_01
+LONGEST_LINGER: Final = 0.001
 """Seconds between commits for each item in flight, and at most. Waking a thread costs more than
 what it then commits, so under load it looks by itself, and more goes into each commit; the fewer
 slots there are, the more a slot that waits for its commit counts."""
