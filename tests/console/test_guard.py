@@ -83,7 +83,9 @@ async def test_websockets_are_opened_by_pages_of_this_address_and_act_on_their_o
     async with stage.page("/") as page, stage.page("/", stage.ordinary) as other:
         cookies = [await cookie_of(one) for one in (page, other)]
         id = str(await page.evaluate("window.clientId"))
-        tab = str(await page.evaluate("sessionStorage.__nicegui_tab_id"))
+        tab = await page.evaluate(
+            "`tab_id=${sessionStorage.__nicegui_tab_id}&document_id=${window.documentId}`"
+        )
         own = stage.console.url
         assert await opened(own, id, tab, cookies[0], own) == "taken"
         assert await opened(own, id, tab, cookies[0], "https://evil.example") == "refused"
@@ -99,7 +101,7 @@ async def cookie_of(page: Page) -> str:
 
 async def opened(url: str, id: str, tab: str, cookie: str, origin: str | None) -> str:
     """Open a websocket for a page, and say what came of it."""
-    query = f"client_id={id}&implicit_handshake=true&tab_id={tab}&document_id=d&next_message_id=0"
+    query = f"client_id={id}&implicit_handshake=true&{tab}&next_message_id=0"
     to = f"{url.replace('http', 'ws', 1)}/_nicegui_ws/socket.io/?EIO=4&transport=websocket&{query}"
     more: dict[str, Any] = {"additional_headers": {"Cookie": cookie}} if cookie else {}
     try:

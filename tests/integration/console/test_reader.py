@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ async def test_pages_of_a_user_share_one_question_and_see_what_changes(stage: St
         asked.append(loop.time())
         return await topic.ask(services)
 
-    counted = type(topic)(topic.key, ask, topic.about, topic.concerns, topic.every)
+    counted = replace(topic, ask=ask)
     leaves = [reader.look(counted, sight) for sight in sights]
     await asyncio.gather(*(sight.until(lambda seen: seen.value == {}) for sight in sights))
     assert len(asked) == 1
@@ -142,9 +143,9 @@ async def test_a_server_that_is_away_is_told_and_what_was_seen_stays(stage: Stag
     await stage.openiap.push("orders")
     user = await stage.signed_in()
     sight = Sight()
-    stage.readers.of(user.key).look(subjects.counts(), sight)
+    stage.readers.of(user.key).look(replace(subjects.counts(), every=0.2), sight)
     await sight.until(lambda seen: bool(seen.value))
-    restarting = asyncio.create_task(stage.openiap.restart(down=7))
+    restarting = asyncio.create_task(stage.openiap.restart(down=6))
     away = await sight.until(lambda seen: seen.trouble == "away", 20)
     assert away.value["orders"].new == 1
     await restarting

@@ -22,6 +22,8 @@ from worker.openiap.client import Client
 
 WITHIN: Final = 25.0
 """Seconds for one call."""
+BACK_WITHIN: Final = 2.0
+"""Seconds for a link that broke to come back, where nobody waits for what is asked."""
 _rank: ContextVar[Rank] = ContextVar("rank", default=Rank.NOW)
 
 
@@ -44,9 +46,19 @@ class _AskingClient:
         self._allowance = allowance
         self._present: Client | None = None
 
-    async def _client(self) -> Client:
+    async def client(self) -> Client:
+        """Return the client that there is now.
+
+        Raises:
+            UnauthorizedError: OpenIAP takes the credentials no more.
+            UnavailableError: it does not answer.
+        """
         links = self._api.links
-        self._present = await links.client(links.of(self._key))
+        try:
+            async with asyncio.timeout(None if _rank.get() is Rank.NOW else BACK_WITHIN):
+                self._present = await links.client(links.of(self._key))
+        except TimeoutError as error:
+            raise UnavailableError(AWAY) from error
         return self._present
 
     def __getattr__(self, name: str) -> Any:
@@ -61,7 +73,7 @@ class _AskingClient:
             await self._allowance.turn(_rank.get())
             link = self._api.links.of(self._key)
             with link.call():
-                client = await self._client()
+                client = await self.client()
                 try:
                     async with asyncio.timeout(WITHIN):
                         return await getattr(client, name)(*args, **kwargs)
@@ -79,5 +91,5 @@ async def asking_client(api: Api, key: UserKey, allowance: Allowance) -> Client:
         UnavailableError: it does not answer.
     """
     asking = _AskingClient(api, key, allowance)
-    await asking._client()
+    await asking.client()
     return cast(Client, asking)
