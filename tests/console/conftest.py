@@ -30,4 +30,4 @@ async def stage(running: Stage) -> AsyncIterator[Stage]:
     begun = len(running.console.lines)
     yield running
     assert running.problems == []
-    assert [one for one in running.console.lines[begun:] if " ERROR " in one] == []
+    assert "\n".join(one for one in running.console.lines[begun:] if " ERROR " in one) == ""

@@ -8,7 +8,7 @@ from nicegui.element import Element
 from pydantic import ValidationError
 
 from worker.console.parts.boxes import box
-from worker.console.parts.dialogs import cancel_button
+from worker.console.parts.dialogs import answer_of, cancel_button
 from worker.console.parts.texts import attribute, clean, text
 from worker.management.queues.types import QueueCreatePayload, QueueResponse, QueueUpdatePayload
 
@@ -87,10 +87,7 @@ async def _asked(
         with box("actions end"):
             cancel_button(lambda: dialog.submit(None))
             ui.button(yes, on_click=send).props("unelevated no-caps color=primary")
-    try:
-        found = await dialog
-    finally:
-        dialog.delete()
+    found = await answer_of(dialog)
     return found if isinstance(found, dict) else None
 
 

@@ -9,6 +9,8 @@ from typing import Final
 
 EVERY: Final = 0.5
 """Seconds between two questions that are asked again by themselves."""
+HURRIES: Final = 1.0
+"""Seconds for which nobody waits once somebody has changed something."""
 MOST_DEBT: Final = 1.0
 """Seconds that they wait at most for what somebody asked by opening a page or doing something."""
 
@@ -36,6 +38,7 @@ class Allowance:
         self._every = every
         self._clock = clock
         self._next = 0.0
+        self._free_until = 0.0
         self._waiting: dict[Rank, deque[asyncio.Future[None]]] = {
             rank: deque() for rank in (Rank.SOON, Rank.LATER)
         }
@@ -43,14 +46,20 @@ class Allowance:
 
     async def turn(self, rank: Rank) -> None:
         """Wait for a turn."""
-        if rank is Rank.NOW:
-            now = self._clock()
+        now = self._clock()
+        if rank is Rank.NOW or now < self._free_until:
             self._next = min(max(now, self._next) + self._every, now + MOST_DEBT)
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[rank].append(waiter)
         self._plan()
         await waiter
+
+    def hurry(self) -> None:
+        """Let whoever waits go at once, and for a moment whoever comes."""
+        self._free_until = self._clock() + HURRIES
+        while (waiter := self._first()) is not None:
+            waiter.set_result(None)
 
     def _plan(self) -> None:
         if self._timer is None and any(self._waiting.values()):

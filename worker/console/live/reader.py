@@ -51,6 +51,7 @@ class _Entry:
         self.seen: Seen[Any] = Seen()
         self.told: dict[object, Told[Any]] = {}
         self.changed = asyncio.Event()
+        self.awaited = asyncio.Event()
         self.answered = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.left: asyncio.TimerHandle | None = None
@@ -127,8 +128,11 @@ class Reader:
         return self._services
 
     def changed(self) -> None:
-        """Take note that the user changed something: all that is looked at may be another."""
+        """Take note that the user changed something: all that is looked at may be another, and the
+        user waits to see it."""
+        self._allowance.hurry()
         for entry in self._entries.values():
+            entry.awaited.set()
             entry.changed.set()
 
     async def stop(self) -> None:
@@ -168,6 +172,7 @@ class Reader:
         rank = Rank.NOW
         while True:
             entry.changed.clear()
+            entry.awaited.clear()
             began = monotonic()
             with ranked(rank):
                 seen, pause = await self._asked(entry)
@@ -177,13 +182,12 @@ class Reader:
                 entry.answered.set()
                 for told in tuple(entry.told.values()):
                     told(seen)
-            await asyncio.sleep(AGAIN if seen.trouble else max(SPACING - took, took))
-            rank = Rank.SOON
-            try:
-                async with asyncio.timeout(max(0.0, pause - (monotonic() - began))):
-                    await entry.changed.wait()
-            except TimeoutError:
-                rank = Rank.LATER
+            rest = AGAIN if seen.trouble else max(SPACING - took, took)
+            if not await _set_within(entry.awaited, rest):
+                await _set_within(entry.changed, pause - (monotonic() - began))
+            rank = Rank.SOON if entry.changed.is_set() else Rank.LATER
+            if entry.awaited.is_set():
+                rank = Rank.NOW
 
     async def _asked(self, entry: _Entry) -> tuple[Seen[Any], float]:
         """Return how a topic looks, and after how many seconds it is asked again."""
@@ -227,3 +231,11 @@ class Reader:
                     entry.changed.set()
 
         return told
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, and say whether it came in time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    return event.is_set()

@@ -14,8 +14,6 @@ from worker.management.items.types import (
 )
 from worker.management.queues.breakers import BreakerResponse, BreakersGetListPayload
 from worker.management.queues.types import (
-    QueueDetailResponse,
-    QueueGetPayload,
     QueueItemsResponse,
     QueueResponse,
     QueuesGetListPayload,
@@ -24,6 +22,7 @@ from worker.management.schedules.types import ScheduleResponse, SchedulesGetList
 from worker.management.workers.types import (
     HourResponse,
     WorkerDetailResponse,
+    WorkerFilter,
     WorkersGetHourPayload,
     WorkersGetListPayload,
 )
@@ -52,15 +51,6 @@ def queues() -> Topic[list[QueueResponse]]:
     return Topic(("queues",), ask, ABOUT_QUEUES)
 
 
-def queue(name: str) -> Topic[QueueDetailResponse]:
-    """One queue whole."""
-
-    async def ask(services: Services) -> QueueDetailResponse:
-        return await services.queues.get_one(QueueGetPayload.model_construct(name=name))
-
-    return Topic(("queue", name), ask, ABOUT_QUEUES)
-
-
 def workers() -> Topic[list[WorkerDetailResponse]]:
     """All workers, with what each does now and did in the last hour."""
 
@@ -70,13 +60,17 @@ def workers() -> Topic[list[WorkerDetailResponse]]:
     return Topic(("workers",), ask)
 
 
-def hour() -> Topic[HourResponse]:
-    """The last hour of all queues together, minute by minute."""
+def hour(queue: str | None = None) -> Topic[HourResponse]:
+    """The last hour of a queue, or of all together, minute by minute."""
 
     async def ask(services: Services) -> HourResponse:
-        return await services.workers.get_hour_of_all(WorkersGetHourPayload())
+        if queue is None:
+            return await services.workers.get_hour_of_all(WorkersGetHourPayload())
+        asked = WorkersGetHourPayload(filter=WorkerFilter.model_construct(queue=queue))
+        found = await services.workers.get_hour(asked)
+        return found[0] if found else HourResponse(queue=queue)
 
-    return Topic(("hour",), ask, every=SELDOM)
+    return Topic(("hour", queue), ask, every=SELDOM)
 
 
 def groups(filter: ItemFilter | None = None) -> Topic[list[ErrorGroupResponse]]:

@@ -1,14 +1,13 @@
 """Overview: how much waits, runs, is done and failed; the last hour; what needs somebody."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from typing import Final
 
 from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.boxes import Number, badge, box, card, empty, page_head
-from worker.console.parts.charts import Chart, Series
+from worker.console.parts.hour import hour_charts
 from worker.console.parts.sections import redrawn, section
 from worker.console.parts.states import STATES
 from worker.console.parts.texts import link, text, url_of
@@ -17,11 +16,10 @@ from worker.console.visits import Visit
 from worker.management.items.types import ErrorGroupResponse
 from worker.management.queues.breakers import BreakerResponse
 from worker.management.queues.types import QueueItemsResponse, QueueResponse
-from worker.management.workers.types import HourResponse, QueueMinute, WorkerDetailResponse
+from worker.management.workers.types import WorkerDetailResponse
 
 MOST_LISTED: Final = 5
 MOST_QUEUES: Final = 8
-MINUTES: Final = 60
 
 
 async def build(visit: Visit) -> None:
@@ -29,7 +27,7 @@ async def build(visit: Visit) -> None:
     page_head("Overview")
     _numbers(visit)
     with box("grid"):
-        _hour(visit)
+        hour_charts(visit, subjects.hour())
         with box("two-thirds stack"):
             section(visit, "Errors", subjects.groups(), _errors, head=lambda _: _all("/errors"))
             section(visit, "Queues", subjects.queues(), _queues, head=lambda _: _all("/queues"))
@@ -74,54 +72,6 @@ def _numbers(visit: Visit) -> None:
     visit.look(subjects.counts(), counted)
     visit.look(subjects.queues(), waited)
     visit.look(subjects.workers(), worked)
-
-
-def _hour(visit: Visit) -> None:
-    with card("Attempts a minute, last hour", "half"):
-        ended = Chart("Attempts that ended in each minute of the last hour", "bar")
-    with card("Wait and run times, last hour", "half"):
-        times = Chart("Median wait and run times in each minute of the last hour", "line", " s")
-
-    def show(seen: Seen[HourResponse]) -> None:
-        if seen.value is None:
-            return
-        hour = seen.value
-        moments = _minutes(datetime.now(UTC))
-        labels = [f"{one:%H:%M}" for one in moments]
-        found = {one.at: one for one in hour.minutes}
-        each = [found.get(one) for one in moments]
-        ended.set(
-            labels,
-            [
-                Series("done", "good", [0 if one is None else one.successful for one in each]),
-                Series("retried", "wait", [0 if one is None else one.retried for one in each]),
-                Series("failed", "bad", [0 if one is None else one.failed for one in each]),
-            ],
-            f"In the last hour {hour.successful:,} attempts were done, {hour.retried:,} are to be"
-            f" retried and {hour.failed:,} failed.",
-        )
-        times.set(
-            labels,
-            [
-                Series("wait", "wait", _values(each, "wait_median")),
-                Series("run", "busy", _values(each, "run_median")),
-                Series("run, 95 %", "bad", _values(each, "run_95")),
-            ],
-            f"In the last hour half of the items waited less than {duration(hour.wait_median)} and"
-            f" ran less than {duration(hour.run_median)}; 95 % ran less than"
-            f" {duration(hour.run_95)}.",
-        )
-
-    visit.look(subjects.hour(), show)
-
-
-def _minutes(now: datetime) -> list[datetime]:
-    last = now.replace(second=0, microsecond=0)
-    return [last - timedelta(minutes=ago) for ago in range(MINUTES - 1, -1, -1)]
-
-
-def _values(minutes: Sequence[QueueMinute | None], name: str) -> list[float | None]:
-    return [None if one is None else getattr(one, name) for one in minutes]
 
 
 def _errors(groups: list[ErrorGroupResponse]) -> None:

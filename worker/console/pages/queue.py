@@ -1,5 +1,6 @@
 """One queue: what it holds, its last hour, what fails in it; pausing, changing, emptying it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from nicegui import ui
@@ -9,8 +10,9 @@ from worker.console.live.services import Services
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.actions import action
-from worker.console.parts.boxes import Number, badge, box, empty, facts, page_head, problem
+from worker.console.parts.boxes import Number, badge, box, card, empty, facts, page_head, problem
 from worker.console.parts.dialogs import confirmed
+from worker.console.parts.hour import hour_charts
 from worker.console.parts.pause import asked_for_pause
 from worker.console.parts.sections import section
 from worker.console.parts.states import STATES
@@ -18,21 +20,24 @@ from worker.console.parts.texts import clean, link, text, url_of
 from worker.console.parts.times import duration, exact, moment
 from worker.console.queue_form import asked_for_changes
 from worker.console.visits import Visit
+from worker.management.items.types import ErrorGroupResponse, ItemFilter
+from worker.management.queues.errors import QueueNotFoundError
 from worker.management.queues.types import (
     QueueDeletePayload,
-    QueueDetailResponse,
+    QueueItemsResponse,
     QueuePurgePayload,
+    QueueResponse,
     QueueResumePayload,
     QueuesGetListPayload,
 )
 
+MOST_LISTED: Final = 8
 NO_WORKER: Final = "Items wait, and no worker was heard of in the last minute that works them."
 
 
 async def build(visit: Visit) -> None:
     """Draw the page."""
     name = visit.query.get("name", "")
-    topic = subjects.queue(name)
     head = page_head(name, kind="Queue")
     warning = box()
     with box("numbers"):
@@ -40,39 +45,58 @@ async def build(visit: Visit) -> None:
             state: Number(words, url_of("/items", queue=name, state=state), tone)
             for state, words, tone in STATES
         }
-        pace = Number("Ended a second")
     with box("grid"):
-        with box("half stack"):
-            section(visit, "Settings", topic, _settings)
-            section(visit, "Last hour", topic, _hour)
-        with box("half stack"):
-            section(visit, "Errors", topic, _errors)
+        hour_charts(visit, subjects.hour(name))
+        with box("half"), card("Settings"):
+            settings = box()
+        with box("half"):
+            section(
+                visit, "Errors", subjects.groups(ItemFilter.model_construct(queue=name)), _errors
+            )
     buttons = _Buttons(visit, name)
     with head:
         buttons.draw()
+    shown: list[object] = []
 
-    def show(seen: Seen[QueueDetailResponse]) -> None:
-        warning.clear()
-        queue = seen.value
-        if queue is None:
-            with warning:
-                problem(seen.text)
+    def counted(seen: Seen[Mapping[str, QueueItemsResponse]]) -> None:
+        if seen.value is not None:
+            held = seen.value.get(name, QueueItemsResponse())
+            for state, number in numbers.items():
+                number.set(f"{getattr(held, state):,}")
+
+    def listed(seen: Seen[list[QueueResponse]]) -> None:
+        found = next((one for one in seen.value or () if one.name == name), None)
+        missing = seen.text if seen.value is None else str(QueueNotFoundError(name))
+        if found is not None:
+            waits = found.oldest_waiting
+            due = "none is due" if waits is None else f"oldest due for {duration(waits)}"
+            numbers["new"].note(due)
+            buttons.know(found)
+        new = missing if found is None else _without_numbers(found)
+        if shown == [new]:
             return
-        for state, number in numbers.items():
-            number.set(f"{getattr(queue.items, state, 0):,}")
-        waits = queue.oldest_waiting
-        numbers["new"].note("none is due" if waits is None else f"oldest due for {duration(waits)}")
-        runs = queue.oldest_processing
-        numbers["processing"].note("" if runs is None else f"longest {duration(runs)}")
-        pace.set(f"{queue.items_per_second:,.1f}", "in the last minute")
-        buttons.know(queue)
+        shown[:] = [new]
+        warning.clear()
+        settings.clear()
         with warning:
-            _warnings(queue)
+            if found is None:
+                problem(missing)
+            else:
+                _warnings(found)
+        with settings:
+            if found is not None:
+                _settings(found)
 
-    visit.look(topic, show)
+    visit.look(subjects.counts(), counted)
+    visit.look(subjects.queues(), listed)
 
 
-def _warnings(queue: QueueDetailResponse) -> None:
+def _without_numbers(queue: QueueResponse) -> QueueResponse:
+    """Return what is drawn of a queue; what changes all the time is set in place."""
+    return queue.model_copy(update={"items": None, "oldest_waiting": queue.oldest_waiting and 1.0})
+
+
+def _warnings(queue: QueueResponse) -> None:
     if queue.paused is not None:
         pause = queue.paused
         with box("warning"):
@@ -82,11 +106,11 @@ def _warnings(queue: QueueDetailResponse) -> None:
             text(" It ends " if pause.until else " It lasts until somebody resumes it.")
             if pause.until:
                 moment(pause.until)
-    elif queue.due and not queue.workers:
+    elif queue.oldest_waiting is not None and not queue.workers:
         text(NO_WORKER, "p", "warning")
 
 
-def _settings(queue: QueueDetailResponse) -> None:
+def _settings(queue: QueueResponse) -> None:
     facts(
         [
             ("Attempts in all", queue.max_retries),
@@ -102,36 +126,18 @@ def _settings(queue: QueueDetailResponse) -> None:
         text(advice, "p", "quiet")
 
 
-def _hour(queue: QueueDetailResponse) -> None:
-    hour = queue.last_hour
-    if hour is None:
-        text("No worker has told of this queue in the last hour.", "p", "quiet")
-        return
-    facts(
-        [
-            ("Attempts a minute", f"{hour.per_minute:,.1f}"),
-            ("Done", f"{hour.successful:,}"),
-            ("To be retried", f"{hour.retried:,}"),
-            ("Failed", f"{hour.failed:,}"),
-            ("Handed back", f"{hour.released:,}"),
-            ("Waited, median", duration(hour.wait_median)),
-            ("Waited, 95 %", duration(hour.wait_95)),
-            ("Ran, median", duration(hour.run_median)),
-            ("Ran, 95 %", duration(hour.run_95)),
-        ]
-    )
-
-
-def _errors(queue: QueueDetailResponse) -> None:
-    if not queue.errors:
+def _errors(groups: list[ErrorGroupResponse]) -> None:
+    if not groups:
         empty("No failed item.")
         return
     with box("list"):
-        for group in queue.errors:
+        for group in groups[:MOST_LISTED]:
             with box("line"):
                 with box("what"):
                     link(
-                        group.message, url_of("/error-group", id=group.id, queue=queue.name), "clip"
+                        group.message,
+                        url_of("/error-group", id=group.id, queue=next(iter(group.queues), None)),
+                        "clip",
                     )
                     with box("quiet"):
                         text("last ")
@@ -145,7 +151,7 @@ class _Buttons:
     def __init__(self, visit: Visit, name: str) -> None:
         self._visit = visit
         self._name = name
-        self._queue: QueueDetailResponse | None = None
+        self._queue: QueueResponse | None = None
         self._pause: ui.button | None = None
         self._resume: ui.button | None = None
 
@@ -160,7 +166,7 @@ class _Buttons:
         if self._resume is not None:
             self._resume.set_visibility(False)
 
-    def know(self, queue: QueueDetailResponse) -> None:
+    def know(self, queue: QueueResponse) -> None:
         """Take note of how the queue is."""
         self._queue = queue
         if self._pause is not None and self._resume is not None:

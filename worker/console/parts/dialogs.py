@@ -1,6 +1,7 @@
 """Dialogs: a question before what cannot be undone, or what concerns many."""
 
 from collections.abc import Callable
+from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
@@ -12,6 +13,15 @@ from worker.console.parts.texts import attribute, text
 def cancel_button(act: Callable[[], object]) -> None:
     """Show the button that leaves a dialog."""
     ui.button("Cancel", on_click=act, color=None).props("flat no-caps")
+
+
+async def answer_of(dialog: ui.dialog) -> Any:
+    """Open a dialog and return what it was left with; None where it was closed, or the page was."""
+    try:
+        return await dialog
+    finally:
+        if not dialog.is_deleted:
+            dialog.delete()
 
 
 async def confirmed(
@@ -41,7 +51,4 @@ async def confirmed(
             if given is not None:
                 does.set_enabled(False)
                 given.on_value_change(lambda: does.set_enabled(given.value.strip() == typed))
-    try:
-        return bool(await dialog)
-    finally:
-        dialog.delete()
+    return bool(await answer_of(dialog))

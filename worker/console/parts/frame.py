@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from nicegui import ui
+from nicegui import context, ui
 from nicegui.element import Element
 
 from worker.console.parts.boxes import box
@@ -37,6 +37,7 @@ KEYS: Final = (
 @contextmanager
 def frame(visit: Visit, area: str) -> Iterator[None]:
     """Draw it, and have what is drawn inside ``with`` be the page."""
+    _own_main()
     with Element("a").classes("skip") as skip:
         skip.props["href"] = "#main"
         text("To the page")
@@ -76,6 +77,13 @@ def frame(visit: Visit, area: str) -> Iterator[None]:
         main.props.update({"id": "main", "tabindex": "-1"})
         yield
     _help()
+
+
+def _own_main() -> None:
+    """Have the page's main part be ours alone: NiceGUI's own has the header in it, too."""
+    slot = context.client.content.parent_slot
+    if slot is not None:
+        slot.parent.props["role"] = "none"
 
 
 def _account(visit: Visit) -> None:

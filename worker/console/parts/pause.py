@@ -6,7 +6,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from worker.console.parts.boxes import box
-from worker.console.parts.dialogs import cancel_button
+from worker.console.parts.dialogs import answer_of, cancel_button
 from worker.console.parts.texts import attribute, clean, text
 from worker.management.queues.types import MOST_REASON, QueuePausePayload
 
@@ -36,11 +36,8 @@ async def asked_for_pause(name: str) -> QueuePausePayload | None:
             ui.button("Pause it", on_click=lambda: dialog.submit(True)).props(
                 "unelevated no-caps color=primary"
             )
-    try:
-        if not await dialog:
-            return None
-        return QueuePausePayload.model_construct(
-            name=name, reason=reason.value or "", until=None, seconds=float(span.value) or None
-        )
-    finally:
-        dialog.delete()
+    if not await answer_of(dialog):
+        return None
+    return QueuePausePayload.model_construct(
+        name=name, reason=reason.value or "", until=None, seconds=float(span.value) or None
+    )
