@@ -152,3 +152,42 @@ async def test_a_server_that_is_away_is_told_and_what_was_seen_stays(stage: Stag
     await sight.until(lambda seen: not seen.trouble, 20)
     await stage.openiap.push("orders")
     await sight.until(lambda seen: held(seen, "orders") == 2, 6)
+
+
+async def test_openiap_is_asked_twice_a_second_at_most_and_changes_are_seen_in_two(
+    stage: Stage,
+) -> None:
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    reader = stage.readers.of(user.key)
+    sight = Sight()
+    reader.look(subjects.counts(), sight)
+    for topic in (
+        subjects.queues(),
+        subjects.workers(),
+        subjects.hour(),
+        subjects.groups(),
+        subjects.breakers(),
+        subjects.schedules(),
+    ):
+        reader.look(topic, lambda seen: None)
+        await reader.first(topic)
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(1.5)  # whatever the opening asked is paid
+    before, began, slowest = asked_of(stage.openiap), loop.time(), 0.0
+    pushed = held(sight.seen[-1], "orders")
+    while loop.time() - began < 8:
+        await stage.openiap.push("orders")
+        pushed += 1
+        at = loop.time()
+        await sight.until(lambda seen: held(seen, "orders") >= pushed, 5)  # noqa: B023
+        slowest = max(slowest, loop.time() - at)
+    took = loop.time() - began
+    assert 4 <= asked_of(stage.openiap) - before <= 2 * took + 2
+    assert slowest < 2.2
+
+
+def asked_of(openiap: LocalOpenIAP) -> int:
+    """Return how often the server was asked for anything."""
+    stats = openiap.server.stats
+    return sum(stats.get(name, 0) for name in ("query", "aggregate", "count", "distinct"))
