@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from tests.console.stage import Stage, console_on, ready
@@ -49,3 +50,27 @@ async def test_a_console_that_is_started_anew_asks_for_the_sign_in_and_leads_bac
         await page.get_by_text("read-only").first.wait_for()
         assert await page.get_by_role("button", name="New queue").count() == 0
     await context.close()
+
+
+async def test_closed_pages_leave_nothing_behind(stage: Stage) -> None:
+    async with stage.page("/") as page:
+        others = [await page.context.new_page() for _ in range(4)]
+        for other in others:
+            await other.goto(f"{stage.console.url}/queues")
+        for other in others:
+            await ready(other)
+        assert await gauge(stage, "pages") >= 5
+        assert await gauge(stage, "topics") > 5
+        for other in others:
+            await other.close()
+    async with asyncio.timeout(30):
+        while await gauge(stage, "pages") or await gauge(stage, "topics"):
+            await asyncio.sleep(0.2)
+
+
+async def gauge(stage: Stage, name: str) -> float:
+    """Return a number that the console tells of itself."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        told = (await http.get(f"{stage.console.url}/metrics")).text
+    (line,) = [one for one in told.splitlines() if one.startswith(f"openiap_worker_api_{name} ")]
+    return float(line.split()[1])

@@ -53,6 +53,8 @@ def console(api: Api) -> FastAPI:
     outer = application(api)
     readers = Readers(api)
     visits = Visits(api, readers)
+    api.counts.add_gauge("pages", "Pages of the console that are open", lambda: len(visits))
+    api.counts.add_gauge("topics", "What open pages look at", lambda: readers.topics)
     inner = FastAPI(openapi_url=None)
     inner.include_router(sign_in_routes(api))
     config = core.app.config

@@ -115,6 +115,7 @@ def _settings(server: LocalServer, client: Any, folder: Path) -> Settings:
         client=client,
         state_dir=folder / "state",
         poll_interval=1.0,
+        heartbeat_interval=2.0,  # what pages show of it is no older
         rate_limit=0,  # the local server has no limit to find
         log_level="error",
     )

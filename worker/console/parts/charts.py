@@ -13,6 +13,8 @@ from worker.console.parts.boxes import box
 from worker.console.parts.texts import clean, text
 
 COLOURS: Final = {"good": "#3aa076", "bad": "#e5534b", "busy": "#4c7dff", "wait": "#b98c2f"}
+FEW: Final = 20
+"""Points that are marked each; one alone would be no line."""
 GREY: Final = "#8b93a7"
 
 
@@ -97,7 +99,8 @@ class Chart:
                     "type": self._kind,
                     "data": list(one.values),
                     "stack": "all" if self._kind == "bar" else None,
-                    "showSymbol": False,
+                    "showSymbol": sum(value is not None for value in one.values) < FEW,
+                    "symbolSize": 5,
                     "connectNulls": True,
                     "barCategoryGap": "15%",
                     "itemStyle": {"color": COLOURS[one.tone]},
