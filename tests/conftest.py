@@ -34,6 +34,7 @@ from xdist.remote import Producer  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 ACCEPTANCE = PurePosixPath("tests/acceptance")
+CONSOLE = PurePosixPath("tests/console")
 SHARING = frozenset(
     PurePosixPath("tests", file)
     for file in (
@@ -106,6 +107,8 @@ class Scheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         """Return what is the same for tests that stay together."""
         path = PurePosixPath(nodeid.partition("::")[0])
+        if path.is_relative_to(CONSOLE):  # one server, one console, one browser
+            return "console"
         if path in SHARING or path.name == "test_kill_points.py":
             return str(path)
         if path.is_relative_to(ACCEPTANCE / "ordered"):

@@ -62,6 +62,7 @@ COMMANDS: Final = (
     "top",
     "schedules",
     "api",
+    "console",
     "retention",
     "package",
     "scaler",

@@ -14,6 +14,7 @@ from worker.cli.demo.examples import examples
 from worker.cli.demo.plan import MODULES
 from worker.cli.demo.report import results, show_summary
 from worker.cli.shared.client import run_async
+from worker.cli.shared.console import require_console
 from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.options import AsJson
 from worker.cli.shared.output import many, print_json, safe, to_stderr, to_stdout
@@ -42,6 +43,10 @@ def demo(
     patience: Annotated[
         float, typer.Option("--timeout", min=1, max=86_400, help="Give up after so many seconds.")
     ] = 300.0,
+    console: Annotated[
+        bool,
+        typer.Option("--console", help="Open pages in a browser on it, and stay until Ctrl-C."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """See it work: a local server, the worker with the example handlers, and 200 items.
@@ -51,8 +56,11 @@ def demo(
     """
     if client not in CLIENTS:
         raise usage_error(f"--client {client}: allowed: {', '.join(CLIENTS)}.")
+    if console:
+        require_console()
     # Here and not above: the demo brings the local server and the engine along.
     from worker.cli.demo.run import run_demo
+    from worker.web_server import told_to_stop
 
     folder, modules = examples(MODULES)
     handlers = load_modules(modules, folder=folder)
@@ -66,12 +74,37 @@ def demo(
         tempfile.TemporaryDirectory(prefix="openiap-worker-", ignore_cleanup_errors=True) as temp,
         _progress(hidden=as_json) as bar,
     ):
+
+        async def stay(result: "DemoResult") -> None:
+            bar.stop()
+            _report(result, items, time.monotonic() - began, as_json=as_json)
+            with told_to_stop() as stop:
+                if not as_json:
+                    to_stdout().print("The pages are open; Ctrl-C ends it.", style="dim")
+                await stop.wait()
+
         result = run_async(
-            run_demo(items, client, handlers, Path(temp), bar=bar, patience=patience)
+            run_demo(
+                items,
+                client,
+                handlers,
+                Path(temp),
+                bar=bar,
+                patience=patience,
+                console=_opened if console else None,
+                stay=stay if console else None,
+            )
         )
-    _report(result, items, time.monotonic() - began, as_json=as_json)
+    if not console:
+        _report(result, items, time.monotonic() - began, as_json=as_json)
     if result.problems:
         raise typer.Exit(FAILED)
+
+
+def _opened(url: str, credentials: tuple[str, str]) -> None:
+    """Say where the pages are; on stderr, beside the progress and never in what is piped."""
+    name, password = credentials
+    to_stderr().print(safe(f"Pages: {url}/  sign in as {name} with {password}"), style="bold")
 
 
 def _report(result: "DemoResult", pushed: int, took: float, *, as_json: bool) -> None:

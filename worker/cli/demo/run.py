@@ -1,7 +1,7 @@
 """The demo's run: starts everything on loopback, pushes, waits, and reads back what there is."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, PlannedItem, plan
 from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
 from worker.cli.shared.client import signed_in
+from worker.cli.shared.console import local_console
 from worker.cli.shared.documents import pages
 from worker.engine.daemon import Daemon
 from worker.item.push import PushOptions
@@ -25,6 +26,7 @@ from worker.openiap.client import Client
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 from worker.producer.sender import ClientSender
 from worker.settings import Settings
+from worker.telemetry.log import Log
 
 LOOK_EVERY: Final = 0.25
 
@@ -50,6 +52,8 @@ async def run_demo(
     *,
     bar: Progress,
     patience: float,
+    console: Callable[[str, tuple[str, str]], None] | None = None,
+    stay: Callable[[DemoResult], Awaitable[None]] | None = None,
 ) -> DemoResult:
     """Run the demo.
 
@@ -60,6 +64,8 @@ async def run_demo(
         folder: an empty one, for files and the worker's state.
         bar: where progress is shown.
         patience: seconds until it gives up waiting.
+        console: told where pages are open, and who may sign in there; None opens none.
+        stay: waited for at the end, with server, worker and pages still there.
     """
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(demo_service())
@@ -72,6 +78,10 @@ async def run_demo(
         daemon = Daemon(settings, handlers, version=__version__)
         await daemon.start()
         stack.push_async_callback(daemon.stop)
+        if console is not None:
+            log = Log(settings.log_level)
+            url = await stack.enter_async_context(local_console(settings, log))
+            console(url, server.credentials)
         planned = plan(count, service)
         in_all = count + sum(item.expected.chained is not None for item in planned)
         pushing = bar.add_task("pushed  ", total=count)
@@ -91,6 +101,8 @@ async def run_demo(
         there = sum(map(len, result.documents.values()))
         if there != in_all:
             result.problems.append(f"there are {there} items, not {in_all}")
+        if stay is not None:
+            await stay(result)
     return result
 
 
@@ -103,6 +115,7 @@ def _settings(server: LocalServer, client: Any, folder: Path) -> Settings:
         client=client,
         state_dir=folder / "state",
         poll_interval=1.0,
+        heartbeat_interval=2.0,  # what pages show of it is no older
         rate_limit=0,  # the local server has no limit to find
         log_level="error",
     )

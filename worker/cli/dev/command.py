@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.shared.client import run_async
+from worker.cli.shared.console import has_console, require_console
 from worker.cli.shared.errors import CommandError, usage_error
 from worker.cli.shared.handlers import both, settings_with_handlers
 from worker.cli.shared.options import ClientName, Handlers, Modules, Options, Set, SettingsFile
@@ -39,6 +40,15 @@ def dev(
             " working directory.",
         ),
     ] = None,
+    console: Annotated[
+        bool | None,
+        typer.Option(
+            "--console/--no-console",
+            help="Open pages in a browser on it. Default: where openiap-worker[console] is"
+            " installed.",
+            show_default=False,
+        ),
+    ] = None,
     settings: SettingsFile = None,
     client: ClientName = None,
     assignments: Set = None,
@@ -52,6 +62,8 @@ def dev(
     from worker.cli.dev.session import DevOptions, DevSession
     from worker.localserver import ServerStartError
 
+    if console:
+        require_console()
     given = Options(None, settings, client, assignments)
     loaded = settings_with_handlers(given, both(modules, handlers))
     for path in watch or ():
@@ -72,6 +84,7 @@ def dev(
             watch=tuple(watch or (Path.cwd(),)),
             drain=loaded.settings.drain_timeout,
             cancel=loaded.settings.cancel_timeout,
+            console=loaded.settings if has_console() and console is not False else None,
         )
     )
     try:

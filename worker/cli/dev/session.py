@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +16,13 @@ from watchfiles import Change, DefaultFilter, awatch
 from worker.cli.dev.child_process import Broken, Plan, Prepared
 from worker.cli.dev.supervisor import Supervisor
 from worker.cli.dev.view import DevView
+from worker.cli.shared.console import local_console
 from worker.engine.outbox.private_files import private_folder
 from worker.engine.signals import Signals
 from worker.localserver import LocalServer, ServerOptions
 from worker.localserver.storage.user import administrator
+from worker.settings import Settings
+from worker.telemetry.log import Log
 
 COUNT_EVERY: Final = 0.5
 STATES: Final = ("new", "processing", "successful", "failed")
@@ -38,6 +42,7 @@ class DevOptions:
         data: the folder for items and state; None keeps nothing.
         watch: where changes count.
         drain, cancel: seconds for items in flight when all stops.
+        console: settings of the pages that are opened on it; None: none are.
     """
 
     overrides: Mapping[str, Any]
@@ -48,6 +53,7 @@ class DevOptions:
     watch: tuple[Path, ...]
     drain: float
     cancel: float
+    console: Settings | None = None
 
 
 class DevSession:
@@ -88,6 +94,9 @@ class DevSession:
             self._view.begin(server, options.data, entry, options.watch)
             counting = asyncio.create_task(self._show_counts(supervisor, server))
             stack.callback(counting.cancel)
+            if options.console is not None:
+                paging = asyncio.create_task(self._open_pages(options.console, server))
+                stack.push_async_callback(_ended, paging)
             working: asyncio.Future[Any] = asyncio.gather(supervisor.run(), self._watch(supervisor))
             stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,6 +174,18 @@ class DevSession:
             self._view.status(number, supervisor.finishing, counts)
             await asyncio.sleep(COUNT_EVERY)
 
+    async def _open_pages(self, settings: Settings, server: LocalServer) -> None:
+        """Have pages open until cancelled."""
+        try:
+            await asyncio.to_thread(import_module, "worker.console.serving")
+            log = Log("error", write=lambda _, line: self._view.line(0, line))
+            here = settings.model_copy(update={"url": server.ws_url, "rate_limit": 0})
+            async with local_console(here, log) as url:
+                self._view.pages(url, server.credentials)
+                await asyncio.Event().wait()
+        except Exception as error:  # who develops goes on without them
+            self._view.line(0, f"no pages: {error}")
+
     def _hurry(self) -> None:
         if self._supervisor is not None:
             self._supervisor.hurry()
@@ -199,6 +220,11 @@ class DevSession:
     def line(self, number: int, text: str) -> None:
         """Show it."""
         self._view.line(number, text)
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class CodeFilter(DefaultFilter):

@@ -63,6 +63,11 @@ class DevView:
         show_facts(self._console, facts)
         self._console.print("Ctrl-C stops it.", style="dim")
 
+    def pages(self, url: str, credentials: tuple[str, str]) -> None:
+        """Say where pages are open, and who may sign in there."""
+        name, password = credentials
+        self._console.print(safe(f"pages: {url}/  sign in as {name} with {password}"))
+
     def changed(self, paths: Sequence[str], folder: Path) -> None:
         """Say what changed."""
         shown = [_short(path, folder) for path in paths[:SHOWN_CHANGES]]

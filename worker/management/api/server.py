@@ -16,6 +16,8 @@ from worker.web_server import WebServer, is_loopback, listening_socket
 
 STOPPED_WITHIN: Final = 0.5
 """Seconds that requests have when it stops."""
+MOST_MESSAGE: Final = 1_000_000
+"""Bytes of one message over a websocket."""
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -84,11 +86,16 @@ class Serving:
 
 
 class ApiServer:
-    """Serves an application; use as ``async with ApiServer(app, serving) as server``."""
+    """Serves an application; use as ``async with ApiServer(app, serving) as server``.
 
-    def __init__(self, app: ASGIApp, serving: Serving) -> None:
+    Args:
+        websockets: whether there are some; whoever takes them checks where they come from.
+    """
+
+    def __init__(self, app: ASGIApp, serving: Serving, *, websockets: bool = False) -> None:
         self._app = app
         self._serving = serving
+        self._websockets = websockets
         self._server: WebServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._port = serving.port
@@ -134,7 +141,9 @@ class ApiServer:
         config = uvicorn.Config(
             self._app,
             http=bounded_http(bodies=False),  # type: ignore[arg-type]
-            ws="none",
+            ws="websockets-sansio" if self._websockets else "none",
+            ws_max_size=MOST_MESSAGE,
+            ws_per_message_deflate=False,  # some 300 kB of memory for each page that is open
             log_config=None,
             access_log=False,
             server_header=False,

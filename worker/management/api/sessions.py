@@ -84,6 +84,17 @@ class Sessions:
         session.used = self._clock()
         return session
 
+    def holds(self, session: Session) -> bool:
+        """Whether one has not ended; to ask is no use of it."""
+        return self._found.get(session.id) is session and not self._is_over(session)
+
+    def use(self, session: Session) -> bool:
+        """Use one whose token was seen before, and say whether it still holds."""
+        if not self.holds(session):
+            return False
+        session.used = self._clock()
+        return True
+
     def end(self, session: Session) -> None:
         """End one; idempotent."""
         self._found.pop(session.id, None)

@@ -43,7 +43,11 @@ class TrafficCounts:
             registry=self._registry,
         )
         for name, (help, read) in gauges.items():
-            Gauge(f"{PREFIX}_api_{name}", help, registry=self._registry).set_function(read)
+            self.add_gauge(name, help, read)
+
+    def add_gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
+        """Show one more number."""
+        Gauge(f"{PREFIX}_api_{name}", help, registry=self._registry).set_function(read)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""

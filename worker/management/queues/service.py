@@ -40,6 +40,7 @@ from worker.management.queues.types import (
     QueueFilter,
     QueueGetCountPayload,
     QueueGetPayload,
+    QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
@@ -132,6 +133,12 @@ class Queues:
         with said_by_openiap():
             await self._found(payload.name)
             return sum((await self._store.count(payload.name)).values())
+
+    async def get_counts(self) -> dict[str, QueueItemsResponse]:
+        """Return how many items each queue holds that has some, by state: one message."""
+        with said_by_openiap():
+            found = await self._store.tally()
+        return {name: QueueItemsResponse(**states) for name, states in found.items()}
 
     async def create_one(self, payload: QueueCreatePayload) -> QueueResponse:
         """Make a queue; the answer says what is unwise about it.

@@ -25,6 +25,20 @@ def hours_of_fleet(reports: Iterable[Report], now: datetime) -> dict[str, HourRe
         reports: of workers that live or are gone (``worker.engine.fleet.report.report_of``).
         now: the server's time.
     """
+    return {name: _hour(name, minutes) for name, minutes in sorted(_laid(reports, now).items())}
+
+
+def hour_of_all(reports: Iterable[Report], now: datetime) -> HourResponse:
+    """Return the last hour of all queues together, under the name ""; see ``hours_of_fleet``."""
+    all_: dict[datetime, Minute] = {}
+    for minutes in _laid(reports, now).values():
+        for at, minute in minutes.items():
+            all_.setdefault(at, Minute()).add(minute)
+    return _hour("", all_)
+
+
+def _laid(reports: Iterable[Report], now: datetime) -> dict[str, dict[datetime, Minute]]:
+    """Return the minutes of each queue, those of several workers laid over each other."""
     first = _begin(now) - MOST_MINUTES * MINUTE
     queues: dict[str, dict[datetime, Minute]] = defaultdict(dict)
     for report in reports:
@@ -35,7 +49,7 @@ def hours_of_fleet(reports: Iterable[Report], now: datetime) -> dict[str, HourRe
                 at = _begin(report.newest) - ago * MINUTE
                 if minute is not None and first < at <= now:
                     queues[queue.name].setdefault(at, Minute()).add(minute)
-    return {name: _hour(name, minutes) for name, minutes in sorted(queues.items())}
+    return queues
 
 
 def _hour(name: str, minutes: dict[datetime, Minute]) -> HourResponse:
@@ -60,6 +74,10 @@ def _hour(name: str, minutes: dict[datetime, Minute]) -> HourResponse:
                 failed=one.failed,
                 retried=one.retried,
                 released=one.released,
+                wait_median=_rounded(quantile(one.wait, MEDIAN)),
+                wait_95=_rounded(quantile(one.wait, NEARLY_ALL)),
+                run_median=_rounded(quantile(one.run, MEDIAN)),
+                run_95=_rounded(quantile(one.run, NEARLY_ALL)),
             )
             for at, one in sorted(minutes.items())
         ],

@@ -21,7 +21,7 @@ from worker.management.workers.errors import (
     SteeringForbiddenError,
     WorkerNotFoundError,
 )
-from worker.management.workers.hours import hours_of_fleet
+from worker.management.workers.hours import hour_of_all, hours_of_fleet
 from worker.management.workers.store import WorkerStore
 from worker.management.workers.types import (
     HourResponse,
@@ -109,6 +109,13 @@ class Workers:
         hours = hours_of_fleet(reports, now)
         wanted = payload.filter.queue
         return [hour for name, hour in hours.items() if wanted is None or name == wanted]
+
+    async def get_hour_of_all(self, payload: WorkersGetHourPayload) -> HourResponse:
+        """Return the last hour of all queues of these workers together; its queue is ""."""
+        with said_by_openiap():
+            now = await self._store.now()
+        found = await self._found(payload.filter, now)
+        return hour_of_all([report for _, report, _ in found], now)
 
     async def steer_one(self, payload: WorkerSteerPayload) -> SteeredResponse:
         """Tell a worker to do something, and wait for its answer.

@@ -90,13 +90,17 @@ class WorkersSteerBatchPayload(_Steer):
 
 
 class QueueMinute(BaseModel):
-    """One minute of a queue, as ``at`` began; see ``HourResponse``."""
+    """One minute of a queue, as ``at`` began; see ``HourResponse`` for what the numbers mean."""
 
     at: datetime
     successful: int
     failed: int
     retried: int
     released: int
+    wait_median: float | None = None
+    wait_95: float | None = None
+    run_median: float | None = None
+    run_95: float | None = None
 
 
 class HourResponse(BaseModel):

@@ -137,6 +137,7 @@ async def dev(project: Path) -> AsyncIterator[Dev]:
                 "dev",
                 "--port",
                 "0",
+                *(() if "--console" in arguments else ("--no-console",)),
                 *arguments,
                 cwd=project,
                 env={**environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},

@@ -1,9 +1,11 @@
 """``dev``: the code that you save works next, and nothing is lost on the way."""
 
 import asyncio
+import re
 import socket
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -69,6 +71,18 @@ async def test_it_says_where_to_push_and_makes_the_queues(dev: Dev, work: Path) 
     env = run.project / ".openiap" / "env"
     assert env.stat().st_mode & 0o077 == 0
     assert (run.project / ".openiap" / ".gitignore").read_text() == "*\n"
+
+
+async def test_pages_are_open_where_they_are_wanted(dev: Dev, work: Path) -> None:
+    run = await dev("--handlers", "work", "--console")
+    await run.until("sign in as")
+    found = re.search(r"pages: (http://127\.0\.0\.1:\d+)/  sign in as (\S+) with (\S+)", run.output)
+    assert found, run.output
+    given = {"username": found[2], "password": found[3]}
+    async with httpx.AsyncClient(base_url=found[1], trust_env=False, timeout=30) as http:
+        own = {"origin": found[1]}
+        assert (await http.post("/sign-in", data=given, headers=own)).status_code == 303
+        assert "openiap-worker" in (await http.get("/queues")).text
 
 
 async def test_items_in_flight_finish_on_the_old_code(dev: Dev, work: Path) -> None:

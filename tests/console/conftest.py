@@ -1,0 +1,33 @@
+"""One stage for all tests of a module, on one loop; every test here is dear.
+
+A page that has a script refused, or an error in its own code, fails the test.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.console.stage import Stage, stage_in
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put all tests here on one loop: that of the stage, which lasts from test to test."""
+    for item in items:
+        if item.path.parent.name == "console" and item.get_closest_marker("dear"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with stage_in(tmp_path_factory.mktemp("console")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(running: Stage) -> AsyncIterator[Stage]:
+    running.problems.clear()
+    begun = len(running.console.lines)
+    yield running
+    assert running.problems == []
+    assert "\n".join(one for one in running.console.lines[begun:] if " ERROR " in one) == ""

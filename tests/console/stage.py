@@ -1,0 +1,235 @@
+"""One OpenIAP, one console in a process of its own, one Chromium: for all tests of a module.
+
+``Stage.page()`` gives a browser page of a signed-in user; what a page does wrong (a script that is
+refused, an error in its own code) fails the test that it happens in.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+
+from tests.integration.cli.commands import clean_environment
+from tests.integration.management.failures import ORDINARY, PASSWORD
+from worker.testing.local_openiap import LocalOpenIAP
+
+STARTS_WITHIN: Final = 60.0
+WITHIN: Final = 10_000
+"""Milliseconds until what a test waits for must be there."""
+WIDTH, HEIGHT = 1280, 900
+SERIOUS: Final = frozenset({"serious", "critical"})
+FLAGS: Final = (
+    "--no-sandbox",  # containers run tests as root
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--force-color-profile=srgb",
+)
+HARMLESS: Final = ("Failed to load resource", "WebSocket connection to", "handshake failed")
+"""What a browser says while a server is away or answers with an error."""
+
+
+def chromium() -> str:
+    """Return the browser's program.
+
+    Raises:
+        FileNotFoundError: there is none; the text says which package brings it.
+    """
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise FileNotFoundError("No Chromium here: apt-get install chromium (as .ci/run does).")
+
+
+@dataclass
+class Console:
+    """A running console."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list)
+
+    async def stop(self) -> None:
+        """End it; idempotent."""
+        if self.process.returncode is None:
+            self.process.terminate()
+            try:
+                async with asyncio.timeout(10):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+
+
+@asynccontextmanager
+async def console_on(
+    openiap: LocalOpenIAP, *options: str, port: int = 0, folder: Path
+) -> AsyncIterator[Console]:
+    """Run ``openiap-worker console``."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker", "console", "--port", str(port), "--json", *options),
+        env=clean_environment(OPENIAP_URL=openiap.url, OPENIAP_WORKER_LOG_FORMAT="text"),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    url = ""
+    async with asyncio.timeout(STARTS_WITHIN):
+        while not url:
+            line = (await process.stdout.readline()).decode()
+            assert line, f"the console ended: {lines}"
+            lines.append(line.rstrip())
+            if line.startswith("{"):
+                url = json.loads(line)["url"]
+    running = Console(url, process, lines)
+
+    async def read() -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            lines.append(line.decode().rstrip())
+
+    reading = asyncio.create_task(read())
+    try:
+        yield running
+    finally:
+        await running.stop()
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+@dataclass
+class Stage:
+    """What a test has in hand."""
+
+    openiap: LocalOpenIAP
+    console: Console
+    browser: Browser
+    folder: Path
+    contexts: dict[tuple[str, str], BrowserContext] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def boss(self) -> tuple[str, str]:
+        """A user who may do everything, and the password."""
+        environment = self.openiap.environment
+        return environment["OPENIAP_USERNAME"], environment["OPENIAP_PASSWORD"]
+
+    @property
+    def ordinary(self) -> tuple[str, str]:
+        """One who may do what queues say."""
+        return ORDINARY, PASSWORD
+
+    async def context(self, *, width: int = WIDTH, dark: bool = False) -> BrowserContext:
+        """Return a browser without anybody signed in, closed with the stage."""
+        made = await self.browser.new_context(
+            viewport={"width": width, "height": HEIGHT},
+            color_scheme="dark" if dark else "light",
+            locale="en-US",
+            timezone_id="UTC",
+            reduced_motion="reduce",
+        )
+        made.set_default_timeout(WITHIN)
+        made.on("console", self._said)
+        made.on("weberror", lambda error: self.problems.append(f"error: {error.error}"))
+        return made
+
+    async def sign_in(
+        self, page: Page, user: tuple[str, str], to: str = "/", url: str = ""
+    ) -> None:
+        """Sign in on a page, and go to another one."""
+        await page.goto(f"{url or self.console.url}{to}", wait_until="domcontentloaded")
+        await page.get_by_label("User name").fill(user[0])
+        await page.get_by_label("Password", exact=True).fill(user[1])
+        await page.get_by_role("button", name="Sign in", exact=True).click()
+        await page.locator("main#main").wait_for()
+
+    @asynccontextmanager
+    async def page(
+        self, to: str = "/", user: tuple[str, str] | None = None, *, url: str = ""
+    ) -> AsyncIterator[Page]:
+        """Give a page of a signed-in user, drawn and linked to the console; closed afterwards.
+
+        Users stay signed in for all tests of a module.
+        """
+        who, base = user or self.boss, url or self.console.url
+        context = self.contexts.get((who[0], base))
+        fresh = context is None
+        if context is None:
+            context = self.contexts[(who[0], base)] = await self.context()
+        page = await context.new_page()
+        try:
+            if fresh:
+                await self.sign_in(page, who, to, base)
+            else:
+                await page.goto(f"{base}{to}", wait_until="domcontentloaded")
+            await ready(page)
+            yield page
+        finally:
+            await page.close()
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(HARMLESS):
+            self.problems.append(f"{message.type}: {message.text}")
+
+    async def close(self) -> None:
+        """Close all browsers."""
+        for context in self.contexts.values():
+            await context.close()
+
+
+@asynccontextmanager
+async def stage_in(folder: Path) -> AsyncIterator[Stage]:
+    """Run all of it."""
+    async with (
+        LocalOpenIAP(folder / "openiap", plain_users={ORDINARY: PASSWORD}) as openiap,
+        console_on(openiap, folder=folder) as running,
+        async_playwright() as playwright,
+    ):
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        stage = Stage(openiap, running, browser, folder)
+        try:
+            yield stage
+        finally:
+            await stage.close()
+            await browser.close()
+
+
+async def ready(page: Page) -> None:
+    """Wait until a page is drawn and linked to the console."""
+    await page.locator("main#main h1").first.wait_for()
+    await page.wait_for_function("window.did_handshake === true")
+
+
+async def seriously_wrong(page: Page) -> list[str]:
+    """Return what axe-core finds serious on a page."""
+    # axe takes what lies behind a dialog for the ground of the words on its buttons.
+    found = (await Axe().run(page, {"exclude": [[".q-dialog .q-btn"]]})).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
+
+
+def keep_shots() -> Path | None:
+    """Return where pictures of pages are kept, where somebody wants to see them."""
+    found = os.environ.get("CONSOLE_SHOTS", "")
+    return Path(found) if found else None

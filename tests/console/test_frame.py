@@ -1,0 +1,40 @@
+"""What every page has: keys, colours, times, a phone's width."""
+
+import pytest
+
+from tests.console.stage import Stage, ready, seriously_wrong
+
+pytestmark = pytest.mark.dear
+
+
+async def test_keys_lead_to_pages_and_show_themselves(stage: Stage) -> None:
+    async with stage.page("/") as page:
+        for key, path in (("q", "/queues"), ("i", "/items"), ("w", "/workers"), ("o", "/")):
+            await page.keyboard.press("g")
+            await page.keyboard.press(key)
+            await page.wait_for_url(f"{stage.console.url}{path}")
+            await ready(page)
+        await page.keyboard.press("?")
+        await page.get_by_role("dialog", name="Keys").wait_for()
+        assert await seriously_wrong(page) == []
+        await page.keyboard.press("Escape")
+        await page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
+
+
+async def test_colours_are_chosen_and_stay_and_a_phone_has_no_bar_below(stage: Stage) -> None:
+    async with stage.page("/queues") as page:
+        paper = "getComputedStyle(document.body).backgroundColor"
+        light = await page.evaluate(paper)
+        await page.keyboard.press("t")
+        await page.keyboard.press("t")
+        dark = await page.evaluate(paper)
+        assert dark != light
+        await page.reload()
+        await ready(page)
+        assert await page.evaluate(paper) == dark
+        assert await page.evaluate("document.body.classList.contains('body--dark')")
+        await page.set_viewport_size({"width": 390, "height": 800})
+        assert await seriously_wrong(page) == []
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert await page.evaluate(wide) is False
+        await page.evaluate("localStorage.clear()")

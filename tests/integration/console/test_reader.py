@@ -1,0 +1,193 @@
+"""What pages look at: asked once for all of a user's, seen soon, and forgotten."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.console.live import reader as reader_module
+from worker.console.live import subjects
+from worker.console.live.readers import Readers
+from worker.console.live.topics import Seen
+from worker.management.api.api import Api
+from worker.management.api.options import ApiOptions
+from worker.management.api.sessions import Session
+from worker.openiap.credentials import Credentials
+from worker.telemetry.log import Log
+from worker.testing.local_openiap import LocalOpenIAP
+
+USER, PASSWORD = "ordinary", "say-friend"
+
+
+@pytest.fixture
+async def openiap(tmp_path: Path) -> AsyncIterator[LocalOpenIAP]:
+    async with LocalOpenIAP(tmp_path / "openiap", plain_users={USER: PASSWORD}) as running:
+        yield running
+
+
+class Stage:
+    """An API's state, its readers, and what is asked of the server."""
+
+    def __init__(self, openiap: LocalOpenIAP, api: Api) -> None:
+        self.openiap = openiap
+        self.api = api
+        self.readers = Readers(api)
+        self.asked: Counter[str] = Counter()
+
+    async def signed_in(self, *, ordinary: bool = False) -> Session:
+        environment = self.openiap.environment
+        given = (environment["OPENIAP_USERNAME"], environment["OPENIAP_PASSWORD"])
+        name, password = (USER, PASSWORD) if ordinary else given
+        _, session = await self.api.sign_in(Credentials(name, password, ""), "cookie", "here")
+        return session
+
+
+@pytest.fixture
+async def stage(openiap: LocalOpenIAP) -> AsyncIterator[Stage]:
+    settings = openiap.settings(client="native").model_copy(update={"reconnect_min": 0.05})
+    api = Api(settings, ApiOptions(), Log("error"))
+    await api.start()
+    made = Stage(openiap, api)
+    try:
+        yield made
+    finally:
+        await made.readers.stop()
+        await api.stop()
+
+
+class Sight:
+    """What somebody sees of a topic."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen[Any]] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, seen: Seen[Any]) -> None:
+        self.seen.append(seen)
+        self._more.set()
+
+    async def until(self, wanted: Callable[[Seen[Any]], bool], within: float = 10.0) -> Seen[Any]:
+        async with asyncio.timeout(within):
+            while not (self.seen and wanted(self.seen[-1])):
+                self._more.clear()
+                await self._more.wait()
+        return self.seen[-1]
+
+
+def held(seen: Seen[Any], queue: str) -> int:
+    """Return how many items are seen to wait in a queue."""
+    return seen.value[queue].new if queue in seen.value else 0
+
+
+async def test_pages_of_a_user_share_one_question_and_see_what_changes(stage: Stage) -> None:
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    reader = stage.readers.of(user.key)
+    sights = [Sight() for _ in range(20)]
+    asked: list[float] = []
+    loop = asyncio.get_running_loop()
+    topic = subjects.counts()
+
+    async def ask(services: Any) -> Any:
+        asked.append(loop.time())
+        return await topic.ask(services)
+
+    counted = replace(topic, ask=ask)
+    leaves = [reader.look(counted, sight) for sight in sights]
+    await asyncio.gather(*(sight.until(lambda seen: seen.value == {}) for sight in sights))
+    assert len(asked) == 1
+    await stage.openiap.push("orders")
+    began = loop.time()
+    await asyncio.gather(
+        *(sight.until(lambda seen: held(seen, "orders") == 1, 2.5) for sight in sights)
+    )
+    assert loop.time() - began < 2.5
+    for leave in leaves:
+        leave()
+
+
+async def test_what_nobody_looks_at_is_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "LINGERS", 0.05)
+    user = await stage.signed_in()
+    before = len(asyncio.all_tasks())
+    sight = Sight()
+    leave = stage.readers.of(user.key).look(subjects.counts(), sight)
+    await sight.until(lambda seen: seen.value is not None)
+    leave()
+    leave()
+    async with asyncio.timeout(10):
+        while len(stage.readers) or len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.02)
+
+
+async def test_users_are_told_what_they_may_see(stage: Stage) -> None:
+    stage.openiap.queue("secret")
+    await stage.openiap.push("secret")
+    boss, ordinary = await stage.signed_in(), await stage.signed_in(ordinary=True)
+    sights = Sight(), Sight()
+    for user, sight in zip((boss, ordinary), sights, strict=True):
+        stage.readers.of(user.key).look(subjects.counts(), sight)
+    seen = [await sight.until(lambda one: one.value is not None) for sight in sights]
+    assert "secret" in seen[0].value
+    assert seen[1].value == {}
+
+
+async def test_a_server_that_is_away_is_told_and_what_was_seen_stays(stage: Stage) -> None:
+    stage.openiap.queue("orders")
+    await stage.openiap.push("orders")
+    user = await stage.signed_in()
+    sight = Sight()
+    stage.readers.of(user.key).look(replace(subjects.counts(), every=0.2), sight)
+    await sight.until(lambda seen: bool(seen.value))
+    restarting = asyncio.create_task(stage.openiap.restart(down=6))
+    away = await sight.until(lambda seen: seen.trouble == "away", 20)
+    assert away.value["orders"].new == 1
+    await restarting
+    await sight.until(lambda seen: not seen.trouble, 20)
+    await stage.openiap.push("orders")
+    await sight.until(lambda seen: held(seen, "orders") == 2, 6)
+
+
+async def test_openiap_is_asked_twice_a_second_at_most_and_changes_are_seen_in_two(
+    stage: Stage,
+) -> None:
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    reader = stage.readers.of(user.key)
+    sight = Sight()
+    reader.look(subjects.counts(), sight)
+    for topic in (
+        subjects.queues(),
+        subjects.workers(),
+        subjects.hour(),
+        subjects.groups(),
+        subjects.breakers(),
+        subjects.schedules(),
+    ):
+        reader.look(topic, lambda seen: None)
+        await reader.first(topic)
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(1.5)  # whatever the opening asked is paid
+    before, began, slowest = asked_of(stage.openiap), loop.time(), 0.0
+    pushed = held(sight.seen[-1], "orders")
+    while loop.time() - began < 8:
+        await stage.openiap.push("orders")
+        pushed += 1
+        at = loop.time()
+        await sight.until(lambda seen: held(seen, "orders") >= pushed, 5)  # noqa: B023
+        slowest = max(slowest, loop.time() - at)
+    took = loop.time() - began
+    assert 4 <= asked_of(stage.openiap) - before <= 2 * took + 2
+    assert slowest < 2.2
+
+
+def asked_of(openiap: LocalOpenIAP) -> int:
+    """Return how often the server was asked for anything."""
+    stats = openiap.server.stats
+    return sum(stats.get(name, 0) for name in ("query", "aggregate", "count", "distinct"))

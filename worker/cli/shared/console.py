@@ -1,0 +1,57 @@
+"""Whether there is what the console needs, and a console on a local server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import Final
+
+from worker.cli.shared.errors import usage_error
+from worker.settings import Settings
+from worker.telemetry.log import Log
+from worker.web_server import listening_socket
+
+PORT: Final = 8090
+MISSING: Final = (
+    "The console needs NiceGUI, which is not installed here:"
+    ' pip install "openiap-worker[console]" brings it.'
+)
+
+
+def has_console() -> bool:
+    """Say whether the extra is installed."""
+    return find_spec("nicegui") is not None
+
+
+def require_console() -> None:
+    """Refuse to go on without the extra.
+
+    Raises:
+        CommandError: it is not installed; the text says how to get it.
+    """
+    if not has_console():
+        raise usage_error(MISSING)
+
+
+@asynccontextmanager
+async def local_console(settings: Settings, log: Log) -> AsyncIterator[str]:
+    """Serve a console inside ``with``, on its usual port or else a free one; gives the address.
+
+    Args:
+        settings: where the server is.
+    """
+    # Here and not above: they bring NiceGUI and the server along.
+    from worker.console.serving import serve_console
+    from worker.management.api.server import Serving
+
+    native = settings.model_copy(update={"client": "native"})
+    port = PORT if _is_free(PORT) else 0
+    async with serve_console(native, Serving(port=port), log) as url:
+        yield url
+
+
+def _is_free(port: int) -> bool:
+    try:
+        listening_socket("127.0.0.1", port).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What pages show, kept up to date: one reader for each signed-in user."""

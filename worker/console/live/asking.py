@@ -1,0 +1,95 @@
+"""A user's client as pages use it: opened when it is needed, and asked no more often than allowed.
+
+1. Each call is one of the user's in ``UserLinks``, so that links are opened, bounded, and closed
+   when idle as for the API.
+2. Each call takes its turn by the rank of who asks, which goes along in the context.
+3. A call that OpenIAP does not answer is given up in time.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, cast
+
+from worker.console.live.allowance import Allowance, Rank
+from worker.management.api.api import Api
+from worker.management.api.sessions import UserKey
+from worker.management.api.users import AWAY
+from worker.management.errors import UnavailableError
+from worker.openiap.client import Client
+
+WITHIN: Final = 25.0
+"""Seconds for one call."""
+BACK_WITHIN: Final = 2.0
+"""Seconds for a link that broke to come back, where nobody waits for what is asked."""
+_rank: ContextVar[Rank] = ContextVar("rank", default=Rank.NOW)
+
+
+@contextmanager
+def ranked(rank: Rank) -> Iterator[None]:
+    """Have what is asked inside ``with`` go by a rank."""
+    token = _rank.set(rank)
+    try:
+        yield
+    finally:
+        _rank.reset(token)
+
+
+class _AskingClient:
+    """Calls of ``Client`` for one user."""
+
+    def __init__(self, api: Api, key: UserKey, allowance: Allowance) -> None:
+        self._api = api
+        self._key = key
+        self._allowance = allowance
+        self._present: Client | None = None
+
+    async def client(self) -> Client:
+        """Return the client that there is now.
+
+        Raises:
+            UnauthorizedError: OpenIAP takes the credentials no more.
+            UnavailableError: it does not answer.
+        """
+        links = self._api.links
+        try:
+            async with asyncio.timeout(None if _rank.get() is Rank.NOW else BACK_WITHIN):
+                self._present = await links.client(links.of(self._key))
+        except TimeoutError as error:
+            raise UnavailableError(AWAY) from error
+        return self._present
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if not inspect.iscoroutinefunction(getattr(Client, name, None)):
+            if self._present is None:
+                raise UnavailableError(AWAY)
+            return getattr(self._present, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._allowance.turn(_rank.get())
+            link = self._api.links.of(self._key)
+            with link.call():
+                client = await self.client()
+                try:
+                    async with asyncio.timeout(WITHIN):
+                        return await getattr(client, name)(*args, **kwargs)
+                except TimeoutError as error:
+                    raise UnavailableError(AWAY) from error
+
+        return call
+
+
+async def asking_client(api: Api, key: UserKey, allowance: Allowance) -> Client:
+    """Return a user's client, which can be kept for as long as the user is signed in.
+
+    Raises:
+        UnauthorizedError: OpenIAP takes the credentials no more.
+        UnavailableError: it does not answer.
+    """
+    asking = _AskingClient(api, key, allowance)
+    await asking.client()
+    return cast(Client, asking)

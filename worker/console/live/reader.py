@@ -1,0 +1,241 @@
+"""What one user's pages look at, asked again and again, once for all of them.
+
+1. A topic is asked while somebody looks at it, and kept for a moment longer: the next page often
+   shows the same.
+2. It is asked again when a watch tells that it changed, no sooner than ``SPACING`` after the last
+   time, and anyway after a while. One that takes long is asked for half of the time at most.
+3. What goes wrong is told in place of what is new; it is tried again.
+4. Who looks no more leaves nothing behind.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+from worker.console.live.allowance import Allowance, Rank
+from worker.console.live.asking import asking_client, ranked
+from worker.console.live.services import Services
+from worker.console.live.topics import WATCHED, Seen, Topic
+from worker.management.api.api import Api
+from worker.management.api.sessions import UserKey
+from worker.management.errors import (
+    AppError,
+    RateLimitError,
+    UnauthorizedError,
+    UnavailableError,
+    from_openiap,
+)
+from worker.openiap.errors import OpenIAPError
+from worker.openiap.types import WatchEvent
+
+SPACING: Final = 1.25
+"""Seconds between two questions for the same, however often it changes."""
+LINGERS: Final = 5.0
+"""Seconds that a topic is kept when nobody looks at it any more."""
+AGAIN: Final = 2.0
+"""Seconds until what did not work is tried again."""
+REFUSED_AGAIN: Final = 10.0
+INSIDE: Final = "Something went wrong inside; the log says what."
+T = TypeVar("T")
+Told = Callable[[Seen[T]], None]
+
+
+class _Entry:
+    """One topic that is looked at."""
+
+    def __init__(self, topic: Topic[Any]) -> None:
+        self.topic = topic
+        self.seen: Seen[Any] = Seen()
+        self.told: dict[object, Told[Any]] = {}
+        self.changed = asyncio.Event()
+        self.awaited = asyncio.Event()
+        self.answered = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.left: asyncio.TimerHandle | None = None
+
+
+class Reader:
+    """What one user looks at; shape: ``stop``.
+
+    Args:
+        key: the user's.
+        on_empty: called when nobody looks at anything any more.
+    """
+
+    def __init__(self, api: Api, key: UserKey, on_empty: Callable[[], None]) -> None:
+        self._api = api
+        self._key = key
+        self._on_empty = on_empty
+        self._allowance = Allowance()
+        self._services: Services | None = None
+        self._entries: dict[Topic[Any], _Entry] = {}
+        self._watches: dict[str, str] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def topics(self) -> int:
+        """How many are kept."""
+        return len(self._entries)
+
+    def look(self, topic: Topic[T], told: Told[T]) -> Callable[[], None]:
+        """Have ``told`` called with what is known of a topic, and whenever that is told anew.
+
+        Returns:
+            What ends that; idempotent.
+        """
+        entry = self._entries.get(topic)
+        if entry is None:
+            entry = self._entries[topic] = _Entry(topic)
+            entry.task = asyncio.create_task(self._keep(entry), name=f"console {topic.key[0]}")
+        if entry.left is not None:
+            entry.left.cancel()
+            entry.left = None
+            entry.changed.set()
+        mark = object()
+        entry.told[mark] = told
+        if entry.seen.at is not None or entry.seen.trouble:
+            told(entry.seen)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="console watch")
+        kept = entry
+
+        def leave() -> None:
+            if kept.told.pop(mark, None) is not None and not kept.told:
+                loop = asyncio.get_running_loop()
+                kept.left = loop.call_later(LINGERS, self._forget, kept)
+
+        return leave
+
+    async def first(self, topic: Topic[Any]) -> None:
+        """Wait until something is known of a topic that is looked at."""
+        entry = self._entries.get(topic)
+        if entry is not None:
+            await entry.answered.wait()
+
+    async def services(self) -> Services:
+        """Return the user's services.
+
+        Raises:
+            UnauthorizedError: OpenIAP takes the credentials no more.
+            UnavailableError: it does not answer.
+        """
+        if self._services is None:
+            client = await asking_client(self._api, self._key, self._allowance)
+            self._services = self._services or Services(client, self._api)
+        return self._services
+
+    def changed(self) -> None:
+        """Take note that the user changed something: all that is looked at may be another, and the
+        user waits to see it."""
+        self._allowance.hurry()
+        for entry in self._entries.values():
+            entry.awaited.set()
+            entry.changed.set()
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        entries = list(self._entries.values())
+        self._entries.clear()
+        tasks = [entry.task for entry in entries if entry.task is not None]
+        for entry in entries:
+            entry.told.clear()
+            if entry.left is not None:
+                entry.left.cancel()
+        if self._watching is not None:
+            tasks.append(self._watching)
+            self._watching = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._services is not None and self._watches:
+            watches = list(self._watches.values())
+            self._watches.clear()
+            with suppress(AppError, OpenIAPError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    for id in watches:
+                        await self._services.client.unwatch(id)
+
+    def _forget(self, entry: _Entry) -> None:
+        if entry.told or self._entries.get(entry.topic) is not entry:
+            return
+        del self._entries[entry.topic]
+        if entry.task is not None:
+            entry.task.cancel()
+        if not self._entries:
+            self._on_empty()
+
+    async def _keep(self, entry: _Entry) -> None:
+        """Ask for a topic again and again, while somebody looks."""
+        rank = Rank.NOW
+        while True:
+            entry.changed.clear()
+            entry.awaited.clear()
+            began = monotonic()
+            with ranked(rank):
+                seen, pause = await self._asked(entry)
+            took = monotonic() - began
+            if entry.told:
+                entry.seen = seen
+                entry.answered.set()
+                for told in tuple(entry.told.values()):
+                    told(seen)
+            rest = AGAIN if seen.trouble else max(SPACING - took, took)
+            if not await _set_within(entry.awaited, rest):
+                await _set_within(entry.changed, pause - (monotonic() - began))
+            rank = Rank.SOON if entry.changed.is_set() else Rank.LATER
+            if entry.awaited.is_set():
+                rank = Rank.NOW
+
+    async def _asked(self, entry: _Entry) -> tuple[Seen[Any], float]:
+        """Return how a topic looks, and after how many seconds it is asked again."""
+        before, topic = entry.seen, entry.topic
+        try:
+            value = await topic.ask(await self.services())
+        except (UnavailableError, UnauthorizedError, RateLimitError) as error:
+            return Seen(before.value, before.at, "away", error.message), AGAIN
+        except AppError as error:
+            return Seen(None, None, "refused", error.message), REFUSED_AGAIN
+        except OpenIAPError as error:
+            return Seen(before.value, before.at, "away", from_openiap(error).message), AGAIN
+        except Exception as error:  # whatever it is, the next round comes
+            self._api.log.failed(f"console: asking for {topic.key[0]}", error)
+            return Seen(before.value, before.at, "inside", INSIDE), REFUSED_AGAIN
+        return Seen(value, datetime.now(UTC)), topic.every
+
+    async def _watch(self) -> None:
+        """Have OpenIAP tell of changes; where it does not, topics are asked in time."""
+        for collection, path in WATCHED.items():
+            while collection not in self._watches:
+                try:
+                    client = (await self.services()).client
+                    told = self._teller(collection)
+                    self._watches[collection] = await client.watch(collection, path, told)
+                except (UnavailableError, UnauthorizedError):
+                    await asyncio.sleep(AGAIN)
+                except (AppError, OpenIAPError) as error:
+                    self._api.log.verbose(f"console: no watch on {collection}: {error}")
+                    break
+
+    def _teller(self, collection: str) -> Callable[[WatchEvent], None]:
+        def told(event: WatchEvent) -> None:
+            for entry in self._entries.values():
+                topic = entry.topic
+                if (
+                    collection in topic.about
+                    and not entry.changed.is_set()
+                    and topic.concerns(event)
+                ):
+                    entry.changed.set()
+
+        return told
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, and say whether it came in time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    return event.is_set()

@@ -1,0 +1,110 @@
+"""What pages look at: the topics that more than one page shares, and how often each is asked."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from worker.console.live.services import Services
+from worker.console.live.topics import ITEMS, QUEUES, Topic
+from worker.management.items.types import (
+    ErrorGroupResponse,
+    ItemDetailResponse,
+    ItemFilter,
+    ItemGetPayload,
+    ItemsGetGroupsPayload,
+)
+from worker.management.queues.breakers import BreakerResponse, BreakersGetListPayload
+from worker.management.queues.types import (
+    QueueItemsResponse,
+    QueueResponse,
+    QueuesGetListPayload,
+)
+from worker.management.schedules.types import ScheduleResponse, SchedulesGetListPayload
+from worker.management.workers.types import (
+    HourResponse,
+    WorkerDetailResponse,
+    WorkerFilter,
+    WorkersGetHourPayload,
+    WorkersGetListPayload,
+)
+
+SELDOM: Final = 10.0
+"""Seconds between two questions for what is dear, or seldom another."""
+ABOUT_ITEMS: Final = frozenset({ITEMS})
+ABOUT_QUEUES: Final = frozenset({QUEUES})
+
+
+def counts() -> Topic[Mapping[str, QueueItemsResponse]]:
+    """How many items each queue holds, by state: one message, so it is asked at every change."""
+
+    async def ask(services: Services) -> Mapping[str, QueueItemsResponse]:
+        return await services.queues.get_counts()
+
+    return Topic(("counts",), ask, ABOUT_ITEMS)
+
+
+def queues() -> Topic[list[QueueResponse]]:
+    """All queues: four messages, so changes of items alone do not ask for it."""
+
+    async def ask(services: Services) -> list[QueueResponse]:
+        return await services.queues.get_list(QueuesGetListPayload())
+
+    return Topic(("queues",), ask, ABOUT_QUEUES)
+
+
+def workers() -> Topic[list[WorkerDetailResponse]]:
+    """All workers, with what each does now and did in the last hour."""
+
+    async def ask(services: Services) -> list[WorkerDetailResponse]:
+        return await services.workers.get_list(WorkersGetListPayload())
+
+    return Topic(("workers",), ask)
+
+
+def hour(queue: str | None = None) -> Topic[HourResponse]:
+    """The last hour of a queue, or of all together, minute by minute."""
+
+    async def ask(services: Services) -> HourResponse:
+        if queue is None:
+            return await services.workers.get_hour_of_all(WorkersGetHourPayload())
+        asked = WorkersGetHourPayload(filter=WorkerFilter.model_construct(queue=queue))
+        found = await services.workers.get_hour(asked)
+        return found[0] if found else HourResponse(queue=queue)
+
+    return Topic(("hour", queue), ask, every=SELDOM)
+
+
+def groups(filter: ItemFilter | None = None) -> Topic[list[ErrorGroupResponse]]:
+    """Groups of errors, the largest first. All failed items are read for it."""
+    wanted = filter or ItemFilter()
+
+    async def ask(services: Services) -> list[ErrorGroupResponse]:
+        return await services.items.get_groups(ItemsGetGroupsPayload(filter=wanted))
+
+    return Topic(("groups", wanted.model_dump_json()), ask, ABOUT_ITEMS, every=SELDOM)
+
+
+def breakers() -> Topic[list[BreakerResponse]]:
+    """How breakers stand, for each queue that needs them."""
+
+    async def ask(services: Services) -> list[BreakerResponse]:
+        return await services.breakers.get_list(BreakersGetListPayload())
+
+    return Topic(("breakers",), ask, ABOUT_QUEUES, every=SELDOM)
+
+
+def schedules() -> Topic[list[ScheduleResponse]]:
+    """All schedules."""
+
+    async def ask(services: Services) -> list[ScheduleResponse]:
+        return await services.schedules.get_list(SchedulesGetListPayload())
+
+    return Topic(("schedules",), ask)
+
+
+def item(id: str) -> Topic[ItemDetailResponse]:
+    """One item whole; asked again when it itself changes."""
+
+    async def ask(services: Services) -> ItemDetailResponse:
+        return await services.items.get_one(ItemGetPayload.model_construct(id=id))
+
+    return Topic(("item", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id)

@@ -1,0 +1,14 @@
+"""Error group."""
+
+from worker.console.page import Page
+from worker.console.parts.boxes import empty, page_head
+from worker.console.visits import Visit
+
+
+async def build(visit: Visit) -> None:
+    """Draw the page."""
+    page_head("Error group")
+    empty("This page is not written yet.")
+
+
+PAGE = Page("/error-group", "Error group", "errors", build)
