@@ -12,6 +12,7 @@ from tests.integration.engine import process_groups
 from tests.integration.engine.conftest import create_queue, until_finished
 from worker import BusinessError, GroupError, Item, Producer, handler, sync
 from worker.cli.shared.item_page import show_item
+from worker.engine.daemon import Daemon
 from worker.engine.maintenance.retention import Rule, delete_batch
 from worker.engine.maintenance.sweep import planned
 from worker.item.group import member_id, then_id
@@ -396,3 +397,13 @@ async def test_open_groups_keep_their_members_from_retention_and_old_ones_are_fo
     plan = planned(sorted((one for one in versions if one is not None), key=document_id))
     assert {one.kind for one in plan.over} == {"group", "group-key"}
     assert all(one.content["keep"] == KEPT for one in plan.over)
+
+
+async def test_a_worker_that_ends_with_its_queues_works_what_comes_after(client, settings) -> None:
+    await queues(client, "pages", "books")
+    await producer(client).push_group([(resize, Page(n=n)) for n in range(3)], then=summarize)
+    once = settings.model_copy(update={"once": True})
+    async with asyncio.timeout(60):
+        assert await Daemon(once, [resize, summarize]).run(signals=False) == 0
+    (done,) = await client.query("workitems", {"wiq": "books"})
+    assert (done["state"], done["payload"]["widths"]) == (SUCCESSFUL, [0, 100, 200])
