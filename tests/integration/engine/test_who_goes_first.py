@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,10 @@ from tests.integration.engine.conftest import (
     until_finished,
 )
 from worker import Item, handler
+from worker.app.options import Handler
 from worker.engine.daemon import Daemon
 from worker.engine.fleet.turn_lengths import QUICK
-from worker.engine.turns import STEP, TURN_OF_SLOT
+from worker.engine.turns import STEP, TURN, TURN_OF_SLOT
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 
@@ -44,13 +46,18 @@ async def work(payload: dict[str, int], item: Item) -> dict[str, float]:
     return {"begun": time.monotonic()}
 
 
-async def fleet(start: Make, tmp_path: Path) -> list[Daemon]:
+@handler("q", concurrency=4)
+async def short(payload: dict[str, int]) -> None:
+    await asyncio.sleep(0.1)
+
+
+async def fleet(start: Make, tmp_path: Path, worked: Handler[..., Any] = work) -> list[Daemon]:
     """Idle workers that know each other."""
     found = []
     for number in range(WORKERS):
         changes = {"worker_id": f"w{number}", "state_dir": tmp_path / f"w{number}"}
         # No poll and no second look may come to the aid of what is tested.
-        found.append(await start(work, poll_interval=600, **changes))
+        found.append(await start(worked, poll_interval=600, **changes))
     for daemon in found:
         parts = daemon._parts
         assert parts is not None
@@ -140,3 +147,24 @@ async def test_ten_workers_share_a_full_queue_without_fighting_over_each_item(
     # Ten that do not care for each other lose some eight rounds a pop. On a busy machine pops take
     # longer than a turn, and there are pauses.
     assert stats["lostrounds"] - lost < 3.5 * (stats["popworkitem"] - pops)
+
+
+async def test_a_fleet_whose_pops_have_all_been_slow_goes_on_one_by_one(
+    client: Client, start: Make, tmp_path: Path
+) -> None:
+    await create_queue(client, "q", amqpqueue="")
+    daemons = await fleet(start, tmp_path, short)
+    turns = [daemon._workers.consumers["q"].turns for daemon in daemons]
+    for number, one in enumerate(turns):
+        for pop in range(15):  # as in a jam
+            one.wrote(0.005)
+            one.found(f"{number}-{pop}", 0.06)
+    had: set[int] = set()
+    async with asyncio.timeout(DEADLINE):
+        while len(had) < WORKERS:
+            began = time.monotonic()
+            now = {number for number, one in enumerate(turns) if one.left() == 0.0}
+            if time.monotonic() - began < 0.5 * TURN:  # all were asked at one moment
+                assert len(now) <= 2, "one, and the next as its turn began"
+                had |= now
+            await asyncio.sleep(0.004)
