@@ -34,9 +34,10 @@ SOON: Final = 0.05
 """Seconds until what nobody waits for is committed, unless another commit takes it along."""
 CROWD: Final = 4
 """Items in flight from which commits are shared even if each comes a little later."""
-AT_A_TIME: Final = 2
-"""Who waited for a commit goes on in twos, a turn of the loop apart: a whole group in one turn
-would keep the answer to a pop waiting, and the server with it."""
+AT_A_TIME: Final = 8
+"""Who waited for a commit goes on in eights, a turn of the loop apart: a whole group in one turn
+would keep the answer to a pop waiting, and the server with it; fewer at a time are more turns, and
+more messages that go alone."""
 MOST_EVIDENCE: Final = 1000
 MOST_REASON: Final = 500
 """Refusals kept in memory while the disk takes none."""
