@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
@@ -39,6 +40,10 @@ FLAGS: Final = (
 )
 HARMLESS: Final = ("Failed to load resource", "WebSocket connection to", "handshake failed")
 """What a browser says while a server is away or answers with an error."""
+
+
+EXAMINED: Final[WeakSet[Page]] = WeakSet()
+"""Pages that axe looks at just now: it sets styles that the page's policy refuses."""
 
 
 def chromium() -> str:
@@ -185,6 +190,8 @@ class Stage:
             await page.close()
 
     def _said(self, message: ConsoleMessage) -> None:
+        if message.page in EXAMINED:
+            return
         if message.type in ("error", "warning") and not message.text.startswith(HARMLESS):
             self.problems.append(f"{message.type}: {message.text}")
 
@@ -220,7 +227,9 @@ async def ready(page: Page) -> None:
 async def seriously_wrong(page: Page) -> list[str]:
     """Return what axe-core finds serious on a page."""
     # axe takes what lies behind a dialog for the ground of the words on its buttons.
+    EXAMINED.add(page)
     found = (await Axe().run(page, {"exclude": [[".q-dialog .q-btn"]]})).response["violations"]
+    EXAMINED.discard(page)
     return [
         f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for one in found
