@@ -20,10 +20,10 @@ ROW: Final = {
     "attempts": "number",
     "changed": "whole",
     "name": "",
-    "error": "",
+    "note": "",
 }
 WIDTH_FOR_NAMES: Final = 110
-LEAST_FOR_ERRORS: Final = 12
+LEAST_FOR_NOTES: Final = 12
 LEAST_FOR_QUEUES: Final = 8
 STYLES: Final = {"successful": "green", "failed": "red", "processing": "cyan", "new": ""}
 _EXACT: Final = re.compile(r"(?<= \d\d:\d\d):\d\d(?= )|(?<=[+-]\d\d):00$")
@@ -31,7 +31,7 @@ _EXACT: Final = re.compile(r"(?<= \d\d:\d\d):\d\d(?= )|(?<=[+-]\d\d):00$")
 
 
 def show_items(console: Console, items: Sequence[ItemResponse], *, utc: bool = False) -> None:
-    """Print a list of items, a line each; where that is too narrow for names and errors, they
+    """Print a list of items, a line each; where that is too narrow for names and notes, they
     stand in a second one.
 
     Args:
@@ -42,24 +42,24 @@ def show_items(console: Console, items: Sequence[ItemResponse], *, utc: bool = F
         _show_narrow(console, rows)
         return
     columns = dict(ROW)
-    before = {name: kind for name, kind in columns.items() if name != "error"}
+    before = {name: kind for name, kind in columns.items() if name != "note"}
     taken = console.measure(table(before, [[row[name] for name in before] for row in rows])).maximum
     room = console.width - taken - 2
-    if room < LEAST_FOR_ERRORS or not any(row["error"] for row in rows):
-        del columns["error"]
+    if room < LEAST_FOR_NOTES or not any(row["note"] for row in rows):
+        del columns["note"]
     for row in rows:
-        row["error"] = cut(str(row["error"]), room)
+        row["note"] = cut(str(row["note"]), room)
     show(console, columns, [[row[name] for name in columns] for row in rows])
 
 
 def _show_narrow(console: Console, rows: Sequence[dict[str, object]]) -> None:
-    columns = {name: kind for name, kind in ROW.items() if name not in ("name", "error")}
+    columns = {name: kind for name, kind in ROW.items() if name not in ("name", "note")}
     for row in rows:
         row["changed"] = _EXACT.sub("", str(row["changed"]))
     others = {name: kind for name, kind in columns.items() if name != "queue"}
     taken = console.measure(table(others, [[row[name] for name in others] for row in rows])).maximum
     room = max(LEAST_FOR_QUEUES, console.width - taken - 2)
-    notes = [": ".join(str(row[name]) for name in ("name", "error") if row[name]) for row in rows]
+    notes = [": ".join(str(row[name]) for name in ("name", "note") if row[name]) for row in rows]
     for place, row in enumerate(rows):
         whole = str(row["queue"])
         row["queue"] = cut(whole, room)
@@ -76,9 +76,15 @@ def _row(item: ItemResponse, *, utc: bool) -> dict[str, object]:
         "attempts": item.attempts,
         "changed": moment(item.modified, utc=utc),
         "name": " ".join(name_of(item.name).split()),
-        # The official client cannot take the error of an earlier attempt away.
-        "error": "" if item.state == SUCCESSFUL else " ".join((item.errormessage or "").split()),
+        "note": " ".join(_note(item).split()),
     }
+
+
+def _note(item: ItemResponse) -> str:
+    """Return what a waiting item waits for, or what went wrong."""
+    if item.state == SUCCESSFUL:  # the official client cannot take an earlier error away
+        return ""
+    return item.waits or item.errormessage or ""
 
 
 def name_of(name: object) -> str:

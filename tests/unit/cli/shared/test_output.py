@@ -9,6 +9,7 @@ from rich.console import Console
 from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import many, print_json, safe, show
+from worker.item.outcome import WAITS
 from worker.management.items.types import detail_of, item_of
 from worker.openiap.workitem import JsonObject
 
@@ -80,6 +81,17 @@ def test_items_fit_the_terminal(width: int) -> None:
     assert max(len(line) for line in lines) <= width
     assert any("6b0122f6b9da5a22be1c58c6" in line for line in lines)
     assert any("failed" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_list_says_what_a_waiting_item_waits_for(width: int) -> None:
+    console, due = terminal(width), "2026-11-30T12:00:00.000Z"
+    parked = item(state="new", nextrun=due, errormessage="once")
+    parked[WAITS] = {"until": due, "why": "sleeps until 2026-11-30 12:00"}
+    show_items(console, [item_of(parked)])
+    shown = text_of(console)
+    assert "sleeps until 2026-11-30 12:00" in shown
+    assert "once" not in shown
 
 
 def test_a_table_becomes_blocks_where_it_does_not_fit() -> None:
