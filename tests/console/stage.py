@@ -42,6 +42,7 @@ HARMLESS: Final = ("Failed to load resource", "WebSocket connection to", "handsh
 """What a browser says while a server is away or answers with an error."""
 
 
+OF_AXE: Final = ("inline style", "preload assets")
 EXAMINED: Final[WeakSet[Page]] = WeakSet()
 """Pages that axe has looked at: it sets styles, which the page's policy refuses."""
 
@@ -190,7 +191,7 @@ class Stage:
             await page.close()
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.page in EXAMINED and "inline style" in message.text:
+        if message.page in EXAMINED and any(words in message.text for words in OF_AXE):
             return
         if message.type in ("error", "warning") and not message.text.startswith(HARMLESS):
             self.problems.append(f"{message.type}: {message.text}")
