@@ -98,6 +98,9 @@ class Consumer:
         self.on_vain: Callable[[OpenIAPError | None, float], None] = lambda error, began: None
         """Told of each pop that brought nothing: why, or None for an empty queue; and when it
         began (``time.monotonic``)."""
+        self.frees_early = True
+        """Whether a slot is free before its item is written back; who counts its items itself
+        (``pulling/``) would have one popped that nobody waits for."""
         self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._held = rules.held
@@ -384,7 +387,7 @@ class Consumer:
 
     def _leaves(self) -> bool:
         """Whether an item gives up its slot early. In a single one all of each comes first."""
-        if not 1 < self.slots > self._leaving:
+        if not self.frees_early or not 1 < self.slots > self._leaving:
             return False
         self._leaving += 1
         self.slot_freed()

@@ -24,6 +24,7 @@ from worker.localserver import LocalServer, ServerOptions
 NOT_PASTED = {
     "README: Two commands": "needs an installation: check_distributions and test_demo.py run both",
     "README: Two commands 2": "it is what runs this test",
+    "console: Begin": "needs the package registry: tests/console runs the console in a browser",
     "deploying: With systemd": "needs an init: check_config has systemd look at the unit",
     "deploying: In a container": "needs a Docker engine: check_image runs the image's steps",
     "deploying: In a container 2": "the same",

@@ -133,7 +133,8 @@ class Desk:
             return
         finally:
             self._starting = None
-        self._daemon.workers.consumers[self._queue].on_vain = self._vain
+        consumer = self._daemon.workers.consumers[self._queue]
+        consumer.on_vain, consumer.frees_early = self._vain, False
         self._started = True
         self._resize()
 
