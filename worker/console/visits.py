@@ -26,7 +26,7 @@ from worker.openiap.errors import OpenIAPError
 SIGN_IN: Final = "/sign-in"
 UNUSED_AFTER: Final = 20.0
 """Seconds until a page is forgotten that no browser came back for."""
-COLLECT_AFTER: Final = 15
+COLLECT_AFTER: Final = 5
 """Rounds of looking after which closed pages give their memory back: they are circles of objects,
 which a process that runs for long seldom looks for (``worker/runloop.py``)."""
 LOOK_EVERY: Final = 1.0
