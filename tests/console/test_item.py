@@ -33,12 +33,16 @@ async def test_all_that_is_known_of_an_item_is_shown(stage: Stage, tmp_path: Pat
     payload = {"customer": HOSTILE, "lines": [{"sku": "A-1"}], "openiap_worker": marks}
     error = {"errormessage": f"[GONE] {HOSTILE}", "errorsource": f"worker w1, attempt 1\n{HOSTILE}"}
     fields = {"state": "failed", "errortype": "application", "payload": payload, **error}
+    (there,) = await client.query("workitems", {"_id": pushed.id})
+    fields["files"] = [*there["files"], {"_id": "../..", "name": f"scan {HOSTILE}"}]
+    fields["name"] = HOSTILE
     await client.update_document("workitems", {"_id": pushed.id}, {"$set": fields})
     child = await client.push_workitem("whole", {"openiap_worker": {"parent": pushed.id}})
     async with stage.page(f"/item?id={pushed.id}") as page:
+        await page.get_by_text("1 field").click()
         for words in ("V-1001", "40%", "Pushed", "Follow-up", "sku"):
             await page.get_by_text(words).first.wait_for()
-        assert await page.get_by_text(HOSTILE).count() >= 4
+        assert await page.get_by_text(HOSTILE).count() >= 6
         await page.get_by_text(f"openiap-worker replay {pushed.id}").wait_for()
         await page.get_by_role("img", name="Runs of the item over time").wait_for()
         assert await page.locator(f"a[href='/item?id={child.id}']").count() == 1
@@ -46,7 +50,7 @@ async def test_all_that_is_known_of_an_item_is_shown(stage: Stage, tmp_path: Pat
         if (shots := keep_shots()) is not None:
             await page.screenshot(path=shots / "item.png")
         async with page.expect_download() as coming:
-            await page.get_by_role("link", name="scan").click()
+            await page.get_by_role("link", name="scan & 'copy'.pdf").click()
         download = await coming.value
         assert (await download.path()).read_bytes() == b"x" * 3_000
         assert await page.evaluate("window.ran") is None
@@ -112,7 +116,7 @@ async def test_an_item_that_is_worked_is_seen_and_retried_only_after_a_question(
         await page.locator(".page-head .badge", has_text="Waiting").wait_for()
         await page.wait_for_timeout(1_500)  # what the opening asked is answered
         await stage.openiap.client.pop_workitem("worked")
-        await page.locator(".page-head .badge", has_text="Running").wait_for(timeout=2_500)
+        await page.locator(".page-head .badge", has_text="Running").wait_for(timeout=4_500)
         assert await page.get_by_role("button", name="Edit").is_hidden()
         await page.get_by_role("button", name="Retry").click()
         await page.get_by_text("the item runs twice").wait_for()

