@@ -5,8 +5,8 @@
 2. Without a session there is the sign-in and nothing else; NiceGUI's own files are no secret.
 3. A page loads nothing from elsewhere and runs no script that it did not come with
    (Content-Security-Policy). What NiceGUI needs beyond that: ``'unsafe-eval'``, for it compiles the
-   templates of its components, and its own handlers, in the browser; inline styles, for its
-   components set them. Scripts inside a page carry a number that only this answer has.
+   templates of its components, and its own handlers, in the browser; ``style`` attributes, for its
+   components set them. Scripts and styles inside a page carry a number that only this answer has.
 """
 
 import secrets
@@ -33,7 +33,8 @@ UNWANTED: Final = frozenset({b"x-forwarded-prefix", b"nicegui-check"})
 POLICY: Final = {
     "default-src": "'none'",
     "script-src": "'self' 'nonce-{nonce}' 'unsafe-eval'",
-    "style-src": "'self' 'unsafe-inline'",
+    "style-src-elem": "'self' 'nonce-{nonce}'",
+    "style-src-attr": "'unsafe-inline'",
     "img-src": "'self' data:",
     "font-src": "'self' data:",
     "connect-src": "'self'",
@@ -53,7 +54,7 @@ ALWAYS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_SCRIPT: Final = b"<script"
+_NUMBERED: Final = (b"<script", b"<style")
 
 
 class Guard:
@@ -139,8 +140,9 @@ class _Answer:
                 return
             start, self._start = self._start, None
             # What comes from elsewhere has no "<" in it: NiceGUI writes it as "&lt;".
-            numbered = b'<script nonce="%s"' % self._nonce.encode()
-            body = b"".join(self._parts).replace(_SCRIPT, numbered)
+            body = b"".join(self._parts)
+            for tag in _NUMBERED:
+                body = body.replace(tag, b'%s nonce="%s"' % (tag, self._nonce.encode()))
             MutableHeaders(scope=start)["Content-Length"] = str(len(body))
             await self._send(start)
             message = {"type": "http.response.body", "body": body}

@@ -7,6 +7,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from time import time
 from typing import Any, Final, TypeVar
 
 from nicegui import Client as Browser
@@ -21,6 +22,8 @@ from worker.management.errors import AppError, ForbiddenError, UnauthorizedError
 from worker.openiap.errors import OpenIAPError
 
 SIGN_IN: Final = "/sign-in"
+UNUSED_AFTER: Final = 20.0
+"""Seconds until a page is forgotten that no browser came back for."""
 LOOK_EVERY: Final = 1.0
 """Seconds until an open page notices that its session has ended."""
 INSIDE: Final = "Something went wrong inside; the log says what."
@@ -58,6 +61,8 @@ class Visit:
         self._topics: list[Topic[Any]] = []
         self._away: dict[Topic[Any], str] = {}
         self._over = False
+        self.was_linked = False
+        browser.on_connect(self._link)
 
     @property
     def read_only(self) -> bool:
@@ -162,6 +167,9 @@ class Visit:
             with self.browser:
                 self.notify(text, kind, undo)
 
+    def _link(self) -> None:
+        self.was_linked = True
+
     def _note_away(self, topic: Topic[Any], seen: Seen[Any]) -> None:
         before = any(self._away.values())
         self._away[topic] = seen.text if seen.trouble in ("away", "inside") else ""
@@ -223,10 +231,14 @@ class Visits:
         await self._readers.stop()
 
     def look(self) -> None:
-        """Send pages whose session has ended to the sign-in."""
+        """Send pages whose session has ended to the sign-in, and forget those that were left before
+        they were linked."""
         for visit in tuple(self._found.values()):
+            browser = visit.browser
             if not self._api.sessions.holds(visit.session):
                 visit.to_sign_in()
+            elif not visit.was_linked and time() - browser.created > UNUSED_AFTER:
+                browser.delete()
 
     async def _look(self) -> None:
         while True:

@@ -107,6 +107,7 @@ class Queues(Blocking[AsyncQueues]):
     get_list = blocking(AsyncQueues.get_list)
     get_plist = blocking(AsyncQueues.get_plist)
     get_count = blocking(AsyncQueues.get_count)
+    get_counts = blocking(AsyncQueues.get_counts)
     create_one = blocking(AsyncQueues.create_one)
     update_one = blocking(AsyncQueues.update_one)
     delete_one = blocking(AsyncQueues.delete_one)
@@ -151,6 +152,7 @@ class Workers(Blocking[AsyncWorkers]):
     get_list = blocking(AsyncWorkers.get_list)
     get_plist = blocking(AsyncWorkers.get_plist)
     get_hour = blocking(AsyncWorkers.get_hour)
+    get_hour_of_all = blocking(AsyncWorkers.get_hour_of_all)
     steer_one = blocking(AsyncWorkers.steer_one)
     steer_batch = blocking(AsyncWorkers.steer_batch)
 

@@ -15,6 +15,7 @@ from worker.management.queues.types import (
     QueueDeletePayload,
     QueueFilter,
     QueueGetPayload,
+    QueueItemsResponse,
     QueuePausePayload,
     QueuePurgePayload,
     QueuesGetListPayload,
@@ -68,6 +69,7 @@ async def test_queues_come_in_pages_and_by_what_is_asked(
         QueuesGetPListPayload(limit=1, sort_by="new", sort_direction="desc")
     )
     assert [one.name for one in busiest.items] == ["q2"]
+    assert await queues.get_counts() == {"q2": QueueItemsResponse(new=1)}
     paused = await queues.get_list(QueuesGetListPayload(filter=QueueFilter(paused=True)))
     assert [one.name for one in paused] == ["q3"]
     named = await queues.get_list(QueuesGetListPayload(filter=QueueFilter(name="Q4")))

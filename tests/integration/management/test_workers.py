@@ -190,6 +190,10 @@ async def test_a_worker_is_shown_with_what_it_does_and_steered_until_it_ends(
     assert gone.answers[-1].by == "tester"
     (hour,) = await Workers(client).get_hour(WorkersGetHourPayload())
     assert (hour.queue, hour.successful) == ("jobs", 3)
+    minutes = [one for one in hour.minutes if one.successful]
+    assert minutes[0].run_median is not None
+    of_all = await Workers(client).get_hour_of_all(WorkersGetHourPayload())
+    assert of_all == hour.model_copy(update={"queue": ""})
     queue = await Queues(client).get_one(QueueGetPayload(name="jobs"))
     assert queue.last_hour == hour
     assert await client.query(MAILBOXES, {}) == []

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 from worker.console.live.allowance import Allowance, Rank
 from worker.console.live.asking import asking_client, ranked
 from worker.console.live.services import Services
-from worker.console.live.topics import WATCHED, Seen, Topic
+from worker.console.live.topics import ITEMS, WATCHED, Seen, Topic, any_change
 from worker.management.api.api import Api
 from worker.management.api.sessions import UserKey
 from worker.management.errors import (
@@ -28,6 +29,7 @@ from worker.management.errors import (
     UnavailableError,
     from_openiap,
 )
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.types import WatchEvent
 
@@ -37,6 +39,11 @@ LINGERS: Final = 5.0
 """Seconds that a topic is kept when nobody looks at it any more."""
 AGAIN: Final = 2.0
 """Seconds until what did not work is tried again."""
+LOOKS_FOR_LINK: Final = 5.0
+"""Seconds until a link that was opened anew is noticed."""
+CROWD: Final = 50
+"""Changes in a second of which it is better not to be told."""
+CALMS_IN: Final = 30.0
 REFUSED_AGAIN: Final = 10.0
 INSIDE: Final = "Something went wrong inside; the log says what."
 T = TypeVar("T")
@@ -74,6 +81,8 @@ class Reader:
         self._entries: dict[Topic[Any], _Entry] = {}
         self._watches: dict[str, str] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._crowded = asyncio.Event()
+        self._heard: Counter[int] = Counter()
 
     @property
     def topics(self) -> int:
@@ -206,21 +215,53 @@ class Reader:
         return Seen(value, datetime.now(UTC)), topic.every
 
     async def _watch(self) -> None:
-        """Have OpenIAP tell of changes; where it does not, topics are asked in time."""
-        for collection, path in WATCHED.items():
-            while collection not in self._watches:
-                try:
+        """Have OpenIAP tell of changes, again over each new link; where it does not, topics are
+        asked in time."""
+        watched = None
+        while True:
+            try:
+                link = self._api.links.of(self._key)
+                if watched != (link, link.opened):
                     client = (await self.services()).client
-                    told = self._teller(collection)
-                    self._watches[collection] = await client.watch(collection, path, told)
-                except (UnavailableError, UnauthorizedError):
-                    await asyncio.sleep(AGAIN)
-                except (AppError, OpenIAPError) as error:
-                    self._api.log.verbose(f"console: no watch on {collection}: {error}")
-                    break
+                    self._watches.clear()
+                    for collection, path in WATCHED.items():
+                        await self._watch_one(client, collection, path)
+                    watched = link, link.opened
+                if await _set_within(self._crowded, LOOKS_FOR_LINK):
+                    await self._without_watch((await self.services()).client)
+            except (UnavailableError, UnauthorizedError, RateLimitError):
+                await asyncio.sleep(AGAIN)
+
+    async def _without_watch(self, client: Client) -> None:
+        """Look at items by the clock for a while: to be told of hundreds of changes a second costs
+        OpenIAP more than the questions."""
+        id = self._watches.pop(ITEMS, "")
+        with suppress(OpenIAPError):
+            await client.unwatch(id)
+        end = monotonic() + CALMS_IN
+        while monotonic() < end:
+            await asyncio.sleep(SPACING)
+            for entry in self._entries.values():
+                if ITEMS in entry.topic.about and entry.topic.concerns is any_change:
+                    entry.changed.set()
+        self._crowded.clear()
+        await self._watch_one(client, ITEMS, WATCHED[ITEMS])
+
+    async def _watch_one(self, client: Client, collection: str, path: str) -> None:
+        try:
+            told = self._teller(collection)
+            self._watches[collection] = await client.watch(collection, path, told)
+        except OpenIAPError as error:
+            self._api.log.verbose(f"console: no watch on {collection}: {error}")
 
     def _teller(self, collection: str) -> Callable[[WatchEvent], None]:
         def told(event: WatchEvent) -> None:
+            second = int(monotonic())
+            self._heard[second] += 1
+            if collection == ITEMS and self._heard[second] > CROWD:
+                self._crowded.set()
+            if len(self._heard) > 1:
+                self._heard = Counter({second: self._heard[second]})
             for entry in self._entries.values():
                 topic = entry.topic
                 if (

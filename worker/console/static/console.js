@@ -1,6 +1,15 @@
 // What the browser does by itself: colours, keys, and times that stay true. No data comes in here.
 "use strict";
 
+// NiceGUI's components bring styles along; with the page's number they are the page's own.
+const number = document.currentScript.nonce;
+window.addStyle = (text) => {
+  const style = document.createElement("style");
+  style.nonce = number;
+  style.textContent = text;
+  document.head.append(style);
+};
+
 const THEMES = ["auto", "light", "dark"];
 const AREAS = ["o", "q", "i", "e", "w", "s"];
 
