@@ -116,7 +116,7 @@ async def test_an_item_that_is_worked_is_seen_and_retried_only_after_a_question(
         await page.locator(".page-head .badge", has_text="Waiting").wait_for()
         await page.wait_for_timeout(1_500)  # what the opening asked is answered
         await stage.openiap.client.pop_workitem("worked")
-        await page.locator(".page-head .badge", has_text="Running").wait_for(timeout=4_500)
+        await page.locator(".page-head .badge", has_text="Running").wait_for()
         assert await page.get_by_role("button", name="Edit").is_hidden()
         await page.get_by_role("button", name="Retry").click()
         await page.get_by_text("the item runs twice").wait_for()

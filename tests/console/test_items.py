@@ -65,7 +65,7 @@ async def test_what_is_no_view_is_told_in_a_sentence_and_what_is_empty_leads_on(
         await page.get_by_text("No item matches.").wait_for()
         assert await seriously_wrong(page) == []
         await stage.openiap.push("nothing", {})
-        await page.get_by_text("1 to 1 of 1").wait_for(timeout=4_500)
+        await page.get_by_text("1 to 1 of 1").wait_for()
 
 
 async def test_chosen_items_are_changed_after_a_dry_run(stage: Stage) -> None:
