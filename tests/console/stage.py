@@ -227,9 +227,13 @@ async def ready(page: Page) -> None:
 
 async def seriously_wrong(page: Page) -> list[str]:
     """Return what axe-core finds serious on a page."""
-    # axe takes what lies behind a dialog for the ground of the words on its buttons.
+    # axe takes what lies behind a dialog for the ground of the words on its buttons, and the shade
+    # of a dialog for that of what is behind.
     EXAMINED.add(page)
-    found = (await Axe().run(page, {"exclude": [[".q-dialog .q-btn"]]})).response["violations"]
+    looked: dict[str, list[list[str]]] = {"exclude": [[".q-dialog .q-btn"]]}
+    if await page.locator(".q-dialog").count():
+        looked["include"] = [[".q-dialog"]]
+    found = (await Axe().run(page, looked)).response["violations"]
     return [
         f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for one in found

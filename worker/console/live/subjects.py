@@ -5,13 +5,19 @@ from typing import Final
 
 from worker.console.live.services import Services
 from worker.console.live.topics import ITEMS, QUEUES, Topic
+from worker.management.items.timeline import ItemHistoryResponse
 from worker.management.items.types import (
     ErrorGroupResponse,
     ItemDetailResponse,
     ItemFilter,
+    ItemGetHistoryPayload,
     ItemGetPayload,
+    ItemResponse,
     ItemsGetGroupsPayload,
+    ItemsGetListPayload,
+    ItemsGetPListPayload,
 )
+from worker.management.paging import PaginatedResponse
 from worker.management.queues.breakers import BreakerResponse, BreakersGetListPayload
 from worker.management.queues.types import (
     QueueItemsResponse,
@@ -101,10 +107,43 @@ def schedules() -> Topic[list[ScheduleResponse]]:
     return Topic(("schedules",), ask)
 
 
+def items(asked: ItemsGetPListPayload) -> Topic[PaginatedResponse[ItemResponse]]:
+    """A page of items: two messages, for a group of errors many."""
+
+    async def ask(services: Services) -> PaginatedResponse[ItemResponse]:
+        return await services.items.get_plist(asked)
+
+    return Topic(("items", asked.model_dump_json()), ask, ABOUT_ITEMS)
+
+
+def item_in_list(id: str) -> Topic[ItemResponse | None]:
+    """What lists show of one item: one message, so it is there before all the rest is."""
+    asked = ItemsGetListPayload(filter=ItemFilter.model_construct(ids=[id]), limit=1)
+
+    async def ask(services: Services) -> ItemResponse | None:
+        found = await services.items.get_list(asked)
+        return found[0] if found else None
+
+    return Topic(("item in list", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id)
+
+
+def history(id: str) -> Topic[ItemHistoryResponse]:
+    """The timeline of an item; asked again when the item changes."""
+
+    async def ask(services: Services) -> ItemHistoryResponse:
+        return await services.items.get_history(ItemGetHistoryPayload.model_construct(id=id))
+
+    return Topic(
+        ("history", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id, every=SELDOM
+    )
+
+
 def item(id: str) -> Topic[ItemDetailResponse]:
     """One item whole; asked again when it itself changes."""
 
     async def ask(services: Services) -> ItemDetailResponse:
         return await services.items.get_one(ItemGetPayload.model_construct(id=id))
 
-    return Topic(("item", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id)
+    return Topic(
+        ("item", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id, every=SELDOM
+    )

@@ -27,6 +27,10 @@ _BADGE: Final = (
     '<q-td :props="props"><span v-if="props.value" :class="\'badge \' + props.row.NAME_tone">'
     "{{ props.value }}</span></q-td>"
 )
+_HEAD: Final = (
+    '<q-th :props="props" :aria-sort="props.col.order"><a class="head" :href="props.col.to">'
+    '{{ props.col.label }}<span aria-hidden="true">{{ props.col.mark }}</span></a></q-th>'
+)
 TEMPLATES: Final[Mapping[Kind, str]] = {
     "text": _TEXT,
     "number": _TEXT,
@@ -46,6 +50,8 @@ class Column:
         kind: how its values are shown.
         wide: left out on a narrow screen.
         sortable: by a click on its head, here in the browser.
+        to: where a click on its head leads instead: a page of ``url_of``, sorted otherwise.
+        order: ``asc`` or ``desc`` where the rows are sorted by it.
     """
 
     name: str
@@ -53,6 +59,8 @@ class Column:
     kind: Kind = "text"
     wide: bool = False
     sortable: bool = True
+    to: str = ""
+    order: str = ""
 
 
 class Table:
@@ -94,9 +102,14 @@ class Table:
             )
         self._table.props["aria-label"] = name
         self._table.props("flat dense :rows-per-page-options=[] hide-no-data")
+        if select is not None:
+            for slot, template in _selection(key).items():
+                self._table.add_slot(slot, template)
         for one in columns:
             template = TEMPLATES[one.kind].replace("NAME", one.name)
             self._table.add_slot(f"body-cell-{one.name}", template)
+            if is_own(one.to):
+                self._table.add_slot(f"header-cell-{one.name}", _HEAD)
 
     @property
     def element(self) -> ui.table:
@@ -134,6 +147,15 @@ class Table:
         return made
 
 
+def _selection(key: str) -> dict[str, str]:
+    """Return the boxes that choose rows, with names for those who hear them."""
+    box = '<q-checkbox v-model="props.selected" dense'
+    return {
+        "header-selection": f'{box} aria-label="Choose all of this page" />',
+        "body-selection": f"{box} :aria-label=\"'Choose ' + props.row['{key}']\" />",
+    }
+
+
 def _column(column: Column) -> dict[str, Any]:
     classes = " ".join(
         (["wide"] if column.wide else []) + (["figure"] if column.kind == "number" else [])
@@ -143,7 +165,10 @@ def _column(column: Column) -> dict[str, Any]:
         "label": column.label,
         "field": column.name,
         "align": "right" if column.kind == "number" else "left",
-        "sortable": column.sortable,
+        "sortable": column.sortable and not column.to,
+        "to": column.to,
+        "order": {"asc": "ascending", "desc": "descending"}.get(column.order, "none"),
+        "mark": {"asc": " \u2191", "desc": " \u2193"}.get(column.order, ""),
         "classes": classes,
         "headerClasses": classes,
     }

@@ -7,7 +7,7 @@
 3. Never ``ui.html``, ``ui.markdown``, ``ui.json_editor`` or ``ui.run_javascript`` with data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -54,11 +54,12 @@ def attribute(element: Any, name: str, value: object) -> None:
 
 def url_of(path: str, **query: object) -> str:
     """Return the address of a page: ``url_of("/queue", name=name)``; what is None is left out."""
-    given: Mapping[str, str] = {
-        name: str(value).encode("utf-8", "replace").decode()
-        for name, value in query.items()
-        if value is not None
-    }
+    return address(path, [(name, value) for name, value in query.items() if value is not None])
+
+
+def address(path: str, query: Iterable[tuple[str, object]]) -> str:
+    """Return the address of a page, where a name may stand more than once."""
+    given = [(name, str(value).encode("utf-8", "replace").decode()) for name, value in query]
     return f"{path}?{urlencode(given)}" if given else path
 
 

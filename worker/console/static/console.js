@@ -97,5 +97,16 @@ document.addEventListener("click", (event) => {
   }
 });
 
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  const words = button?.parentElement.querySelector("pre");
+  if (!words) return;
+  try {
+    await navigator.clipboard.writeText(words.textContent);
+  } catch {
+    getSelection().selectAllChildren(words); // where nothing may be written there: by hand
+  }
+});
+
 applyTheme();
 setInterval(keepTimes, 1000);
