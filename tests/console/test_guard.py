@@ -1,16 +1,19 @@
 """What stands before pages: whom they are for, who asks, and what they may load and run."""
 
 import asyncio
+import re
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import trustme
 from playwright.async_api import Page
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.console.stage import Stage, ready
+from tests.console.stage import Stage, console_on, ready
 
 pytestmark = pytest.mark.dear
 PATHS = (
@@ -99,11 +102,20 @@ async def cookie_of(page: Page) -> str:
     return f"{found['name']}={found['value']}"
 
 
-async def opened(url: str, id: str, tab: str, cookie: str, origin: str | None) -> str:
+async def opened(
+    url: str,
+    id: str,
+    tab: str,
+    cookie: str,
+    origin: str | None,
+    trusted: ssl.SSLContext | None = None,
+) -> str:
     """Open a websocket for a page, and say what came of it."""
     query = f"client_id={id}&implicit_handshake=true&{tab}&next_message_id=0"
     to = f"{url.replace('http', 'ws', 1)}/_nicegui_ws/socket.io/?EIO=4&transport=websocket&{query}"
     more: dict[str, Any] = {"additional_headers": {"Cookie": cookie}} if cookie else {}
+    if trusted is not None:
+        more["ssl"] = trusted
     try:
         async with connect(to, origin=origin, proxy=None, **more) as socket, asyncio.timeout(10):  # type: ignore[arg-type]
             assert str(await socket.recv()).startswith("0")
@@ -114,3 +126,34 @@ async def opened(url: str, id: str, tab: str, cookie: str, origin: str | None) -
             return "taken"
     except InvalidStatus:
         return "refused"
+
+
+async def test_with_https_the_cookie_is_of_https_alone(stage: Stage) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = stage.folder / "cert.pem", stage.folder / "key.pem"
+    issued.private_key_pem.write_to_path(str(key))
+    certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    options = ("--certificate", str(certificate), "--key", str(key))
+    given = {"username": stage.boss[0], "password": stage.boss[1]}
+    async with (
+        console_on(stage.openiap, *options, folder=stage.folder) as secure,
+        httpx.AsyncClient(base_url=secure.url, verify=trusted, trust_env=False) as http,
+    ):
+        assert secure.url.startswith("https://")
+        answer = await http.post("/sign-in", data=given, headers={"origin": secure.url})
+        told = answer.headers["set-cookie"]
+        assert told.startswith("__Host-")
+        for wanted in ("Secure", "HttpOnly", "SameSite=strict", "Path=/"):
+            assert wanted in told
+        plain = secure.url.replace("https", "http")
+        refused = await http.post("/sign-in", data=given, headers={"origin": plain})
+        assert refused.status_code == 403
+        page = (await http.get("/queues")).text
+        (id,) = set(re.findall(r"'client_id': '([0-9a-f-]{36})'", page))
+        cookie = told.partition(";")[0]
+        tab = "tab_id=t&document_id=d"
+        assert await opened(secure.url, id, tab, cookie, secure.url, trusted) == "taken"
+        assert await opened(secure.url, id, tab, cookie, plain, trusted) == "refused"

@@ -191,3 +191,20 @@ def asked_of(openiap: LocalOpenIAP) -> int:
     """Return how often the server was asked for anything."""
     stats = openiap.server.stats
     return sum(stats.get(name, 0) for name in ("query", "aggregate", "count", "distinct"))
+
+
+async def test_a_link_that_was_opened_anew_tells_of_changes_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "LOOKS_FOR_LINK", 0.05)
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    sight = Sight()
+    stage.readers.of(user.key).look(replace(subjects.counts(), every=1.0), sight)
+    await sight.until(lambda seen: seen.value is not None)
+    link = stage.api.links.of(user.key)
+    watches = stage.openiap.server.stats["watch"]
+    await link.close()  # as when another user needs the room
+    async with asyncio.timeout(10):
+        while stage.openiap.server.stats["watch"] < watches + 2:
+            await asyncio.sleep(0.05)

@@ -28,6 +28,7 @@ from worker.management.errors import (
     UnavailableError,
     from_openiap,
 )
+from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.types import WatchEvent
 
@@ -37,6 +38,8 @@ LINGERS: Final = 5.0
 """Seconds that a topic is kept when nobody looks at it any more."""
 AGAIN: Final = 2.0
 """Seconds until what did not work is tried again."""
+LOOKS_FOR_LINK: Final = 5.0
+"""Seconds until a link that was opened anew is noticed."""
 REFUSED_AGAIN: Final = 10.0
 INSIDE: Final = "Something went wrong inside; the log says what."
 T = TypeVar("T")
@@ -206,18 +209,28 @@ class Reader:
         return Seen(value, datetime.now(UTC)), topic.every
 
     async def _watch(self) -> None:
-        """Have OpenIAP tell of changes; where it does not, topics are asked in time."""
-        for collection, path in WATCHED.items():
-            while collection not in self._watches:
-                try:
+        """Have OpenIAP tell of changes, again over each new link; where it does not, topics are
+        asked in time."""
+        watched = None
+        while True:
+            try:
+                link = self._api.links.of(self._key)
+                if watched != (link, link.opened):
                     client = (await self.services()).client
-                    told = self._teller(collection)
-                    self._watches[collection] = await client.watch(collection, path, told)
-                except (UnavailableError, UnauthorizedError):
-                    await asyncio.sleep(AGAIN)
-                except (AppError, OpenIAPError) as error:
-                    self._api.log.verbose(f"console: no watch on {collection}: {error}")
-                    break
+                    self._watches.clear()
+                    for collection, path in WATCHED.items():
+                        await self._watch_one(client, collection, path)
+                    watched = link, link.opened
+                await asyncio.sleep(LOOKS_FOR_LINK)
+            except (UnavailableError, UnauthorizedError, RateLimitError):
+                await asyncio.sleep(AGAIN)
+
+    async def _watch_one(self, client: Client, collection: str, path: str) -> None:
+        try:
+            told = self._teller(collection)
+            self._watches[collection] = await client.watch(collection, path, told)
+        except OpenIAPError as error:
+            self._api.log.verbose(f"console: no watch on {collection}: {error}")
 
     def _teller(self, collection: str) -> Callable[[WatchEvent], None]:
         def told(event: WatchEvent) -> None:

@@ -55,6 +55,8 @@ class UserLink:
         self.calls = 0
         self.key: UserKey = ("", ())
         self.refused = False
+        self.opened = 0
+        """How often; what was registered over an earlier link is gone."""
         self._settings = settings
         self._limits = limits
         self._log = log
@@ -103,6 +105,7 @@ class UserLink:
         """
         if self._pool is None:
             self._pool = self._make()
+            self.opened += 1
             self._started = asyncio.ensure_future(self._pool.start())
             self._started.add_done_callback(_seen)
         pool, started = self._pool, self._started
