@@ -208,3 +208,28 @@ async def test_a_link_that_was_opened_anew_tells_of_changes_again(
     async with asyncio.timeout(10):
         while stage.openiap.server.stats["watch"] < watches + 2:
             await asyncio.sleep(0.05)
+
+
+async def test_where_much_changes_items_are_looked_at_by_the_clock(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "CROWD", 5)
+    monkeypatch.setattr(reader_module, "CALMS_IN", 3.0)
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    sight = Sight()
+    stage.readers.of(user.key).look(replace(subjects.counts(), every=60), sight)
+    await sight.until(lambda seen: seen.value is not None)
+    async with asyncio.timeout(10):
+        while stage.openiap.server.stats.get("watch", 0) < 2:
+            await asyncio.sleep(0.05)
+    for _ in range(20):
+        await stage.openiap.push("orders")
+    async with asyncio.timeout(10):
+        while not stage.openiap.server.stats.get("unwatch"):
+            await asyncio.sleep(0.05)
+    await stage.openiap.push("orders")
+    await sight.until(lambda seen: held(seen, "orders") == 21, 4)
+    async with asyncio.timeout(10):
+        while stage.openiap.server.stats["watch"] < 3:
+            await asyncio.sleep(0.05)

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 from worker.console.live.allowance import Allowance, Rank
 from worker.console.live.asking import asking_client, ranked
 from worker.console.live.services import Services
-from worker.console.live.topics import WATCHED, Seen, Topic
+from worker.console.live.topics import ITEMS, WATCHED, Seen, Topic, any_change
 from worker.management.api.api import Api
 from worker.management.api.sessions import UserKey
 from worker.management.errors import (
@@ -40,6 +41,9 @@ AGAIN: Final = 2.0
 """Seconds until what did not work is tried again."""
 LOOKS_FOR_LINK: Final = 5.0
 """Seconds until a link that was opened anew is noticed."""
+CROWD: Final = 50
+"""Changes in a second of which it is better not to be told."""
+CALMS_IN: Final = 30.0
 REFUSED_AGAIN: Final = 10.0
 INSIDE: Final = "Something went wrong inside; the log says what."
 T = TypeVar("T")
@@ -77,6 +81,8 @@ class Reader:
         self._entries: dict[Topic[Any], _Entry] = {}
         self._watches: dict[str, str] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._crowded = asyncio.Event()
+        self._heard: Counter[int] = Counter()
 
     @property
     def topics(self) -> int:
@@ -221,9 +227,25 @@ class Reader:
                     for collection, path in WATCHED.items():
                         await self._watch_one(client, collection, path)
                     watched = link, link.opened
-                await asyncio.sleep(LOOKS_FOR_LINK)
+                if await _set_within(self._crowded, LOOKS_FOR_LINK):
+                    await self._without_watch((await self.services()).client)
             except (UnavailableError, UnauthorizedError, RateLimitError):
                 await asyncio.sleep(AGAIN)
+
+    async def _without_watch(self, client: Client) -> None:
+        """Look at items by the clock for a while: to be told of hundreds of changes a second costs
+        OpenIAP more than the questions."""
+        id = self._watches.pop(ITEMS, "")
+        with suppress(OpenIAPError):
+            await client.unwatch(id)
+        end = monotonic() + CALMS_IN
+        while monotonic() < end:
+            await asyncio.sleep(SPACING)
+            for entry in self._entries.values():
+                if ITEMS in entry.topic.about and entry.topic.concerns is any_change:
+                    entry.changed.set()
+        self._crowded.clear()
+        await self._watch_one(client, ITEMS, WATCHED[ITEMS])
 
     async def _watch_one(self, client: Client, collection: str, path: str) -> None:
         try:
@@ -234,6 +256,12 @@ class Reader:
 
     def _teller(self, collection: str) -> Callable[[WatchEvent], None]:
         def told(event: WatchEvent) -> None:
+            second = int(monotonic())
+            self._heard[second] += 1
+            if collection == ITEMS and self._heard[second] > CROWD:
+                self._crowded.set()
+            if len(self._heard) > 1:
+                self._heard = Counter({second: self._heard[second]})
             for entry in self._entries.values():
                 topic = entry.topic
                 if (

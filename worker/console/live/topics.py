@@ -18,6 +18,11 @@ have. Comparisons cost the server a hundred times as much."""
 EVERY: Final = 5.0
 
 
+def any_change(event: WatchEvent) -> bool:
+    """Every change there concerns a topic."""
+    return True
+
+
 @dataclass(frozen=True)
 class Topic(Generic[T]):
     """Something to look at; those with the same key are one.
@@ -33,7 +38,7 @@ class Topic(Generic[T]):
     key: tuple[Hashable, ...]
     ask: Callable[[Services], Awaitable[T]] = field(compare=False)
     about: frozenset[str] = field(default=frozenset(), compare=False)
-    concerns: Callable[[WatchEvent], bool] = field(default=lambda _: True, compare=False)
+    concerns: Callable[[WatchEvent], bool] = field(default=any_change, compare=False)
     every: float = field(default=EVERY, compare=False)
 
 
