@@ -10,6 +10,7 @@ from worker import Item, handler
 from worker.engine.fleet.presence import COLLECTION
 
 ME = "worker-1"
+HOSTILE = "<img src=x onerror='window.ran = 1'>"
 DEADLINE = 20.0
 
 
@@ -20,7 +21,7 @@ async def busy_worker(stage: Stage, queue: str, id: str = ME) -> AsyncIterator[s
 
     @handler(queue, concurrency=2, timeout="1h")
     async def job(payload: dict[str, Any], item: Item) -> None:
-        await item.progress(0.4, "page 3 of 8")
+        await item.progress(0.4, f"page 3 of 8 {HOSTILE}")
         began.set()
         await go.wait()
 

@@ -4,31 +4,33 @@ from typing import Any
 
 import pytest
 
+from tests.console.fleet import HOSTILE
 from tests.console.stage import Stage, console_on, keep_shots, seriously_wrong
 from worker import handler, schedule
 from worker.management.schedules.service import Schedules
 from worker.management.schedules.types import ScheduleGetPayload
 
 pytestmark = pytest.mark.dear
-HANDLERS = """
+QUEUE = f"reports {HOSTILE}"
+HANDLERS = f"""
 from worker import handler, schedule
 
 
-@schedule("0 3 1 1 *", name="yearly", payload={"kind": "yearly"})
-@handler("yearly reports")
+@schedule("0 3 1 1 *", name="yearly", payload={{"kind": "yearly"}})
+@handler({QUEUE!r})
 async def report(payload: dict) -> None: ...
 """
 
 
 async def test_without_a_schedule_the_page_says_how_to_make_one(stage: Stage) -> None:
-    async with stage.page("/schedules") as page:
+    async with stage.page("/schedules", stage.ordinary) as page:
         await page.get_by_text("No schedule yet.").wait_for()
         assert await seriously_wrong(page) == []
 
 
 async def test_a_schedule_is_seen_paused_resumed_and_fired(stage: Stage) -> None:
     @schedule("0 3 1 1 *", name="yearly", payload={"kind": "yearly"})
-    @handler("yearly reports")
+    @handler(QUEUE)
     async def report(payload: dict[str, Any]) -> None: ...
 
     daemon = await stage.openiap.start_worker(report)
@@ -47,7 +49,9 @@ async def test_a_schedule_is_seen_paused_resumed_and_fired(stage: Stage) -> None
         await line.locator(".badge", has_text="paused").wait_for()
         assert await paused(stage)
         if (shots := keep_shots()) is not None:
-            await page.screenshot(path=shots / "schedules.png")
+            await page.emulate_media(color_scheme="dark")
+            await page.set_viewport_size({"width": 390, "height": 700})
+            await page.screenshot(path=shots / "schedules-phone.png")
         assert await seriously_wrong(page) == []
         await line.get_by_role("button", name="Resume").click()
         await page.locator(".notice", has_text="The schedule goes on").wait_for()
@@ -57,13 +61,14 @@ async def test_a_schedule_is_seen_paused_resumed_and_fired(stage: Stage) -> None
         await page.get_by_role("button", name="Fire it").click()
         notice = page.locator(".notice", has_text="is pushed.")
         await notice.wait_for()
-        (item,) = stage.openiap.items("yearly reports")
+        (item,) = stage.openiap.items(QUEUE)
         assert item.payload == {"kind": "yearly"}
         assert item.id in await notice.inner_text()
 
         await page.keyboard.press("/")
         await page.keyboard.type("nothing like it")
         await page.get_by_text("No schedule has that in its name.").wait_for()
+        assert await page.evaluate("window.ran") is None
     await stage.contexts.pop((stage.boss[0], console.url)).close()
 
 

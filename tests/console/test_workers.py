@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.console.fleet import ME, busy_worker
+from tests.console.fleet import HOSTILE, ME, busy_worker
 from tests.console.stage import Stage, keep_shots, seriously_wrong
 
 pytestmark = pytest.mark.dear
 
 
 async def test_without_a_worker_the_page_says_how_to_start_one(stage: Stage) -> None:
-    async with stage.page("/workers") as page:
+    async with stage.page("/workers", stage.ordinary) as page:
         await page.get_by_text("openiap-worker run --handlers MODULE").wait_for()
         assert await seriously_wrong(page) == []
         await page.goto(f"{stage.console.url}/worker?id=nobody", wait_until="domcontentloaded")
@@ -18,14 +18,13 @@ async def test_without_a_worker_the_page_says_how_to_start_one(stage: Stage) -> 
 
 
 async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage: Stage) -> None:
-    async with busy_worker(stage, "jobs") as item, stage.page("/workers") as page:
-        await page.get_by_text("jobs").wait_for()
+    async with busy_worker(stage, HOSTILE) as item, stage.page("/workers") as page:
+        await page.get_by_text(HOSTILE).wait_for()
         if (shots := keep_shots()) is not None:
             await page.screenshot(path=shots / "workers.png")
-        assert await seriously_wrong(page) == []
         await page.get_by_role("link", name=ME).click()
         await page.get_by_role("link", name=item).wait_for()
-        await page.get_by_text("40% page 3 of 8").wait_for()
+        await page.get_by_text(f"40% page 3 of 8 {HOSTILE}").wait_for()
 
         await page.get_by_role("button", name="Stacks").click()
         await page.get_by_text("await go.wait()").wait_for()
@@ -34,8 +33,12 @@ async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage
         await page.locator(".warning", has_text="It takes no more items").wait_for()
         if shots is not None:
             await page.screenshot(path=shots / "worker.png", full_page=True)
+            await page.emulate_media(color_scheme="dark")
+            await page.set_viewport_size({"width": 390, "height": 900})
+            await page.screenshot(path=shots / "worker-phone.png", full_page=True)
+            await page.set_viewport_size({"width": 1280, "height": 900})
         assert await seriously_wrong(page) == []
-        behind = await stage.openiap.push("jobs")
+        behind = await stage.openiap.push(HOSTILE)
         assert stage.openiap.item(behind).state == "new"
         await page.get_by_role("button", name="Undo").click()
         await page.locator(".notice", has_text="takes items again").wait_for()
@@ -55,3 +58,4 @@ async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage
         await page.get_by_role("button", name="Stop").click()
         await page.get_by_role("button", name="Stop it").click()
         await page.locator(".notice", has_text="finishes what it has").wait_for()
+        assert await page.evaluate("window.ran") is None

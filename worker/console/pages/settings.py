@@ -35,10 +35,10 @@ async def build(visit: Visit) -> None:
     given = [row for row in rows if row["source"] != DEFAULT]
     left = [row for row in rows if row["source"] == DEFAULT]
     tables = []
-    for title, some in (("Set", given), ("Defaults", left)):
+    for title, some, columns in (("Set", given, COLUMNS), ("Left as they are", left, COLUMNS[:2])):
         if some:
             with card(title):
-                table = Table(title, COLUMNS, key="name")
+                table = Table(title, columns, key="name")
                 table.set(some)
                 tables.append(table)
 
