@@ -234,10 +234,7 @@ class Loaded:
 
 def _without_secrets(url: str) -> str:
     """Return an address for people: what may let somebody in is masked."""
-    head, mark, rest = url.partition("://")
-    place, asked, _ = rest.partition("?")
-    who, at, host = place.rpartition("@")
-    return f"{head}{mark}{'********@' if who and at else ''}{host}{'?********' if asked else ''}"
+    return re.sub(r"(?s)\?.*", "?********", re.sub(r"(?s)//.+@", "//********@", url))
 
 
 def load(

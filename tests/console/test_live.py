@@ -10,7 +10,7 @@ from tests.console.fleet import busy_worker
 from tests.console.stage import Stage, ready
 
 pytestmark = pytest.mark.dear
-BY_WATCH, WITHOUT = 2.0, 5.0
+WITHOUT = 5.0
 SLOW = 1.0
 """Seconds that this machine may take for the rest."""
 WINDOW = 3.0
@@ -39,19 +39,12 @@ async def test_five_browsers_of_a_user_ask_no_more_than_two_questions_a_second(
     await asyncio.gather(*map(ready, pages))
     await asyncio.sleep(1.5)  # what the opening asked is answered, its debt is paid
     before, began = asked(stage), time.monotonic()
-    pushed = 0
     while time.monotonic() - began < WINDOW:
         await stage.openiap.push("watched")
-        pushed += 1
         await asyncio.sleep(0.1)
     questions = asked(stage) - before
     taken = time.monotonic() - began
     assert 1 <= questions <= A_SECOND * taken + 1
-    began = time.monotonic()
-    await stage.openiap.push("watched")
-    waiting = pages[-1].locator(".number", has_text="Waiting").locator(".value")
-    await waiting.get_by_text(f"{pushed + 1}", exact=True).wait_for()
-    assert time.monotonic() - began < BY_WATCH + SLOW
     for context in contexts:
         await context.close()
 

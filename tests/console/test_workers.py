@@ -53,8 +53,6 @@ async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage
         (said,) = [one for one in stage.console.lines if "concurrency of worker" in one]
         assert boss in said
 
-        await page.get_by_role("button", name="Log level").click()
-        await page.get_by_role("button", name="Cancel").click()
         await page.get_by_role("button", name="Stop").click()
         await page.get_by_role("button", name="Stop it").click()
         await page.locator(".notice", has_text="finishes what it has").wait_for()
