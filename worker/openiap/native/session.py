@@ -29,8 +29,8 @@ LATE: Final = 600.0
 """Seconds for which the reply to a call that has failed by its deadline is still expected, where
 somebody wants it: a pop that the server executed late took up to 49 s (server.md, Pops compete)."""
 ASK_AFTER: Final = 5 / 6
-"""Of the silence that ends a link: then the server is asked. Of the usual 30 s that is later than an
-idle worker's heartbeats, which are 20 s apart, so that it asks nothing besides them."""
+"""Of the silence that ends a link: then the server is asked. Of the usual 30 s that is later than
+an idle worker's heartbeats, which are 20 s apart, so that it asks nothing besides them."""
 _URLS: Final[dict[type[Message], str]] = {
     kind: TYPE_PREFIX + kind.__name__
     for kind in vars(pb).values()
