@@ -6,7 +6,9 @@
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from itertools import count
 from time import time
 from typing import Any, Final, TypeVar
 
@@ -24,6 +26,9 @@ from worker.openiap.errors import OpenIAPError
 SIGN_IN: Final = "/sign-in"
 UNUSED_AFTER: Final = 20.0
 """Seconds until a page is forgotten that no browser came back for."""
+COLLECT_AFTER: Final = 5
+"""Rounds of looking after which closed pages give their memory back: they are circles of objects,
+which a process that runs for long seldom looks for (``worker/runloop.py``)."""
 LOOK_EVERY: Final = 1.0
 """Seconds until an open page notices that its session has ended."""
 INSIDE: Final = "Something went wrong inside; the log says what."
@@ -201,6 +206,7 @@ class Visits:
         self._readers = readers
         self._found: dict[str, Visit] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._closed = 0
 
     def __len__(self) -> int:
         return len(self._found)
@@ -241,8 +247,11 @@ class Visits:
                 browser.delete()
 
     async def _look(self) -> None:
-        while True:
+        for number in count(1):
             await asyncio.sleep(LOOK_EVERY)
+            if self._closed and not number % COLLECT_AFTER:
+                self._closed = 0
+                gc.collect()
             try:
                 self.look()
             except Exception as error:  # whatever it is, the next round comes
@@ -252,3 +261,4 @@ class Visits:
         visit = self._found.pop(id, None)
         if visit is not None:
             visit.leave()
+            self._closed += 1
