@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.console.stage import Stage, keep_shots, seriously_wrong
+from tests.integration.management.failures import INVOKE, READ, UPDATE, queue_for
 
 pytestmark = pytest.mark.dear
 
@@ -23,3 +24,16 @@ async def test_pushed_items_are_seen_within_two_seconds(stage: Stage) -> None:
         assert await seriously_wrong(page) == []
         if (shots := keep_shots()) is not None:
             await page.screenshot(path=shots / "overview.png")
+
+
+async def test_two_users_side_by_side_see_what_each_may(stage: Stage) -> None:
+    await queue_for(stage.openiap, "shared", READ | UPDATE | INVOKE)
+    await stage.openiap.push("shared")
+    stage.openiap.queue("secret plans")
+    await stage.openiap.push("secret plans")
+    async with stage.page("/") as boss, stage.page("/", stage.ordinary) as other:
+        for page in (boss, other):
+            await page.get_by_role("link", name="shared").wait_for()
+        await boss.get_by_role("link", name="secret plans").wait_for()
+        assert await other.get_by_text("secret plans").count() == 0
+        assert "secret plans" not in await other.content()
