@@ -227,7 +227,14 @@ class Loaded:
             return "********" if value.get_secret_value() else ""
         if isinstance(value, tuple):
             return ", ".join(map(str, value))
+        if isinstance(value, str) and "://" in value:
+            return _without_secrets(value)
         return "" if value is None else str(value)
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address for people: what may let somebody in is masked."""
+    return re.sub(r"(?s)\?.*", "?********", re.sub(r"(?s)//.+@", "//********@", url))
 
 
 def load(

@@ -146,6 +146,14 @@ def test_credentials_leave_the_url() -> None:
     assert "p@ss" not in repr(found.settings)
 
 
+def test_addresses_are_shown_without_what_may_let_somebody_in() -> None:
+    found = load({"metric_url": "https://me:hidden@there/v1?key=hidden"}, environment={})
+    assert found.shown("metric_url") == "https://********@there/v1?********"
+    assert load({"log_url": "https://there/v1"}, environment={}).shown("log_url") == (
+        "https://there/v1"
+    )
+
+
 def test_lists_are_lists_or_text_with_commas(tmp_path: Path) -> None:
     assert loaded({"OPENIAP_WORKER_HANDLERS": "a, b,"}).handlers == ("a", "b")
     assert loaded(file=toml(tmp_path, 'handlers = ["a", "b"]')).handlers == ("a", "b")

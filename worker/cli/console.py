@@ -124,6 +124,7 @@ def console(
                     read_only=read_only,
                     contracts=checks,
                     schedules=schedules,
+                    sources=loaded.sources,
                 ) as url:
                     _announce(url, chosen.url, as_json=as_json, read_only=read_only)
                     await stop.wait()

@@ -1,6 +1,6 @@
 """Serves the console: what ``console``, ``dev`` and ``demo`` start."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from worker.console.app import console
@@ -22,6 +22,7 @@ async def serve_console(
     read_only: bool = False,
     contracts: Checks | None = None,
     schedules: Sequence[ScheduleEntry] | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> AsyncIterator[str]:
     """Serve pages and API inside ``with``, once a process; gives the address.
 
@@ -30,6 +31,7 @@ async def serve_console(
         read_only: whether whatever would change anything is refused.
         contracts: what payloads are held to.
         schedules: those that can be fired.
+        sources: where the value of each setting came from, for the page that shows them.
 
     Raises:
         ServingError: it may not be served so, or the port is taken.
@@ -41,6 +43,6 @@ async def serve_console(
         behind_proxy=serving.behind_proxy,
         hosts=serving.hosts,
     )
-    api = Api(settings, options, log, contracts=contracts, schedules=schedules)
+    api = Api(settings, options, log, contracts=contracts, schedules=schedules, sources=sources)
     async with ApiServer(console(api), serving, websockets=True) as server:
         yield server.url

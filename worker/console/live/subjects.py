@@ -29,6 +29,7 @@ from worker.management.workers.types import (
     HourResponse,
     WorkerDetailResponse,
     WorkerFilter,
+    WorkerGetPayload,
     WorkersGetHourPayload,
     WorkersGetListPayload,
 )
@@ -64,6 +65,25 @@ def workers() -> Topic[list[WorkerDetailResponse]]:
         return await services.workers.get_list(WorkersGetListPayload())
 
     return Topic(("workers",), ask)
+
+
+def worker(id: str) -> Topic[WorkerDetailResponse]:
+    """One worker whole."""
+
+    async def ask(services: Services) -> WorkerDetailResponse:
+        return await services.workers.get_one(WorkerGetPayload.model_construct(id=id))
+
+    return Topic(("worker", id), ask)
+
+
+def hour_of_worker(id: str) -> Topic[HourResponse]:
+    """The last hour of one worker, all its queues together."""
+    asked = WorkersGetHourPayload(filter=WorkerFilter.model_construct(ids=[id]))
+
+    async def ask(services: Services) -> HourResponse:
+        return await services.workers.get_hour_of_all(asked)
+
+    return Topic(("hour of worker", id), ask, every=SELDOM)
 
 
 def hour(queue: str | None = None) -> Topic[HourResponse]:

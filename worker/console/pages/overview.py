@@ -7,6 +7,7 @@ from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.boxes import Number, badge, box, card, empty, page_head
+from worker.console.parts.halts import breakers, pauses
 from worker.console.parts.hour import hour_charts
 from worker.console.parts.sections import redrawn, section
 from worker.console.parts.states import STATES
@@ -14,7 +15,6 @@ from worker.console.parts.texts import link, text, url_of
 from worker.console.parts.times import duration, moment
 from worker.console.visits import Visit
 from worker.management.items.types import ErrorGroupResponse
-from worker.management.queues.breakers import BreakerResponse
 from worker.management.queues.types import QueueItemsResponse, QueueResponse
 from worker.management.workers.types import WorkerDetailResponse
 
@@ -33,8 +33,8 @@ async def build(visit: Visit) -> None:
             section(visit, "Queues", subjects.queues(), _queues, head=lambda _: _all("/queues"))
         with box("third stack"):
             with card("Paused and broken"):
-                redrawn(visit, subjects.queues(), _pauses)
-                redrawn(visit, subjects.breakers(), _breakers)
+                redrawn(visit, subjects.queues(), pauses)
+                redrawn(visit, subjects.breakers(), breakers)
             section(visit, "Workers", subjects.workers(), _workers, head=lambda _: _all("/workers"))
 
 
@@ -127,40 +127,6 @@ def _told(queue: QueueResponse) -> str:
     if not queue.workers and queue.items is not None and queue.items.new:
         return "items wait, and no worker works it"
     return workers
-
-
-def _pauses(queues: list[QueueResponse]) -> None:
-    with box("list"):
-        for queue in queues:
-            if queue.paused is None:
-                continue
-            with box():
-                link(queue.name, url_of("/queue", name=queue.name))
-                badge("paused", "wait")
-                with box("quiet"):
-                    text(
-                        f"by {queue.paused.by or 'somebody'}: {queue.paused.reason or 'no reason'}"
-                    )
-                    if queue.paused.until is not None:
-                        text(", ends ")
-                        moment(queue.paused.until)
-    if not any(queue.paused for queue in queues):
-        text("No queue is paused.", "p", "quiet")
-
-
-def _breakers(breakers: list[BreakerResponse]) -> None:
-    open_ = [one for one in breakers if one.stands != "popped" or one.forced is not None]
-    if not open_:
-        text("No breaker is open.", "p", "quiet")
-        return
-    with box("list"):
-        for breaker in open_:
-            with box():
-                text(breaker.name, "b")
-                badge(breaker.forced or breaker.stands, "bad")
-                with box("quiet"):
-                    link(breaker.queue, url_of("/queue", name=breaker.queue))
-                    text(f" · {breaker.why}" if breaker.why else "")
 
 
 def _workers(workers: list[WorkerDetailResponse]) -> None:

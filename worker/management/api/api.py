@@ -6,7 +6,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -33,6 +33,8 @@ class Api:
         settings: where OpenIAP is. Its credentials are used for nobody.
         contracts: what payloads are held to.
         schedules: those of the handlers at hand, which make what is fired; None: none are.
+        sources: where the value of each setting came from; those that are left as they are are
+            not there.
         clock: seconds, for what ends by itself.
     """
 
@@ -44,6 +46,7 @@ class Api:
         *,
         contracts: Checks | None = None,
         schedules: Sequence[ScheduleEntry] | None = None,
+        sources: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = options.limits
@@ -52,6 +55,7 @@ class Api:
         self.log: Final = log
         self.contracts: Final = contracts
         self.schedules: Final = schedules
+        self.sources: Final[Mapping[str, str]] = sources or {}
         self.jobs: Final = Jobs(limits, log)
         self.sessions: Final = Sessions(limits, self.jobs.is_busy, clock)
         self.links: Final = UserLinks(
