@@ -56,7 +56,9 @@ async def test_the_demo_is_seen_in_a_browser(stage: Stage, tmp_path: Path) -> No
         await page.get_by_text(ENDED).wait_for(state="attached", timeout=30_000)
         await page.get_by_text("No worker has trouble.").wait_for()
         assert await page.locator(".list .line").count() > 3
-        group = await page.locator(".list a[href^='/error-group']").first.get_attribute("href")
+        invalid = page.locator(".list a[href^='/error-group']", has_text="is invalid")
+        group = await invalid.first.get_attribute("href")
+        assert group is not None
         found = await page.request.get(f"{url}/api/v1/items?queue=invoices&state=failed&limit=1")
         id = (await found.json())["items"][0]["id"]
         pictures = (("overview", "/"), ("item", f"/item?id={id}"), ("error-group", group))
