@@ -1,4 +1,4 @@
-"""One stage for all tests of a module, on one loop; every test here is dear.
+"""One stage for all tests of a module, on one loop; every test here is for a browser.
 
 A page that has a script refused, or an error in its own code, fails the test.
 """
@@ -14,7 +14,7 @@ from tests.console.stage import Stage, stage_in
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put all tests here on one loop: that of the stage, which lasts from test to test."""
     for item in items:
-        if item.path.parent.name == "console" and item.get_closest_marker("dear"):
+        if item.path.parent.name == "console" and item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

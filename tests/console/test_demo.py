@@ -12,7 +12,7 @@ import pytest
 from tests.console.stage import Stage, keep_shots, ready
 from tests.integration.cli.commands import clean_environment
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 ITEMS = "60"
 MANY = re.compile(r"^[3-9]\d$")
 ENDED = re.compile(r"^In the last hour [1-9]\d* attempts were done")
@@ -56,7 +56,9 @@ async def test_the_demo_is_seen_in_a_browser(stage: Stage, tmp_path: Path) -> No
         await page.get_by_text(ENDED).wait_for(state="attached", timeout=30_000)
         await page.get_by_text("No worker has trouble.").wait_for()
         assert await page.locator(".list .line").count() > 3
-        group = await page.locator(".list a[href^='/error-group']").first.get_attribute("href")
+        invalid = page.locator(".list a[href^='/error-group']", has_text="is invalid")
+        group = await invalid.first.get_attribute("href")
+        assert group is not None
         found = await page.request.get(f"{url}/api/v1/items?queue=invoices&state=failed&limit=1")
         id = (await found.json())["items"][0]["id"]
         pictures = (("overview", "/"), ("item", f"/item?id={id}"), ("error-group", group))

@@ -6,7 +6,7 @@ from playwright.async_api import Page
 from tests.console.stage import Stage, keep_shots, seriously_wrong
 from tests.integration.management.failures import fail_items, four_failures, states_of
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 def notice(page: Page, words: str) -> object:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.console.stage import Stage, ready, seriously_wrong
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def test_keys_lead_to_pages_and_show_themselves(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.console.stage import Stage, console_on, ready
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 PATHS = (
     "/",
     "/queues",

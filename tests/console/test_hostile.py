@@ -8,7 +8,7 @@ from playwright.async_api import Page
 from tests.console.stage import Stage, ready
 from tests.integration.management.failures import fail_items
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 FORMS = (
     "<script>window.ran = 1</script>",
     "<img src=x onerror='window.ran = 1'>",

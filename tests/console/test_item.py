@@ -9,7 +9,7 @@ from playwright.async_api import Page
 from tests.console.stage import Stage, keep_shots, ready, seriously_wrong
 from tests.integration.management.failures import fail_items
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror='window.ran = 1'>"
 STEPS = {"done": {"book": {"n": 1, "json": '"V-1001"', "at": 1_790_000_000.0}}, "waits": {}}
 

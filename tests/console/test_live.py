@@ -9,7 +9,7 @@ import pytest
 from tests.console.fleet import busy_worker
 from tests.console.stage import Stage, ready
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 WITHOUT = 5.0
 SLOW = 1.0
 """Seconds that this machine may take for the rest."""

@@ -7,7 +7,7 @@ import pytest
 from tests.console.stage import Stage, keep_shots, seriously_wrong
 from tests.integration.management.failures import INVOKE, READ, UPDATE, queue_for
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def test_pushed_items_are_seen_within_two_seconds(stage: Stage) -> None:

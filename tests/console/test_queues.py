@@ -6,7 +6,7 @@ from playwright.async_api import Page
 from tests.console.stage import Stage, keep_shots, seriously_wrong
 from tests.integration.management.failures import four_failures
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def document(stage: Stage, name: str) -> dict[str, object] | None:

@@ -10,7 +10,7 @@ from worker import handler, schedule
 from worker.management.schedules.service import Schedules
 from worker.management.schedules.types import ScheduleGetPayload
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 QUEUE = f"reports {HOSTILE}"
 HANDLERS = f"""
 from worker import handler, schedule

@@ -6,7 +6,7 @@ from tests.console.stage import Stage, keep_shots, seriously_wrong
 from worker.console.pages.settings import rows_of
 from worker.settings import load
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def test_no_secret_is_among_what_the_page_is_given() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.console.stage import Stage, ready
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def test_wrong_password_is_told_in_a_sentence_and_the_right_one_leads_to_the_page(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.console.stage import Stage, console_on, ready
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def test_an_open_page_says_that_openiap_is_away_and_goes_on_when_it_is_back(

@@ -19,7 +19,7 @@ from worker.management.items.types import ItemGetHistoryPayload
 from worker.settings import load
 from worker.telemetry.log import Log
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 MOST_SIGN_INS = 10
 """For one name from one address in a minute, ``Limits.sign_ins_per_name``."""
 

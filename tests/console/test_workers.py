@@ -5,7 +5,7 @@ import pytest
 from tests.console.fleet import HOSTILE, ME, busy_worker
 from tests.console.stage import Stage, keep_shots, seriously_wrong
 
-pytestmark = pytest.mark.dear
+pytestmark = pytest.mark.browser
 
 
 async def test_without_a_worker_the_page_says_how_to_start_one(stage: Stage) -> None:
