@@ -99,6 +99,7 @@ class Replayed:
     Attributes:
         state: what the item's would be.
         held_back: what the handler wanted to write, in order; () where it was sent.
+        from_step: from which step on all ran again; "" for none.
     """
 
     stored: Stored
@@ -107,12 +108,19 @@ class Replayed:
     run: Rehearsed
     state: str
     held_back: tuple[HeldBack, ...]
+    from_step: str = ""
 
     @property
     def stored_steps(self) -> list[KeptStep]:
         """The steps that were done before, in order."""
         _, metadata = taken_out(self.stored.payload)
         return Steps(self.stored.id, metadata.steps).steps()
+
+    @property
+    def skipped_steps(self) -> set[str]:
+        """The names of those of them that the handler was given, instead of running them."""
+        names = [step.name for step in self.stored_steps]
+        return set(names[: names.index(self.from_step)] if self.from_step else names)
 
     @property
     def stored_signals(self) -> list[KeptSignal]:
@@ -193,6 +201,7 @@ async def replay(
         run,
         state_after(run, workitem.retries, stored.maxretries),
         tuple(held_back),
+        from_step,
     )
 
 

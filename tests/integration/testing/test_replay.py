@@ -278,6 +278,10 @@ async def test_stored_steps_are_shown_and_run_again_from_where_it_is_said(
     kept = Steps(id, after.document["payload"][KEY]["steps"])
     assert [step.value for step in kept.steps()] == ["V-1", "n"]
     assert [sleep.name for sleep in kept.sleeps()] == ["3d #1"]
+    same_again = await run(local_openiap, folder, id, "--from-step", "note")
+    assert 'charge: "V-1" (stored 2026-11-20T10:00:00.000Z, not run)' in same_again.stdout
+    (noted,) = (line for line in same_again.stdout.splitlines() if 'note: "n"' in line)
+    assert noted.endswith(", run again, the same came)")
 
 
 async def test_stored_signals_are_shown_and_new_ones_read(

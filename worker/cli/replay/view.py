@@ -73,13 +73,14 @@ def show_replay(console: Console, played: Replayed, *, sent: bool) -> None:
 
 def _show_steps(console: Console, played: Replayed) -> None:
     stored = {step.name: step for step in played.stored_steps}
-    done = played.run.steps
+    done, skipped = played.run.steps, played.skipped_steps
     if not stored and not done:
         return
     console.print("\n[bold]Steps[/bold]")
     for name, step in stored.items():
         if done.get(name, ...) == step.value:
-            text = f"{name}: {shown(step.value)} (stored {iso(step.at)}, not run)"
+            how = "not run" if name in skipped else "run again, the same came"
+            text = f"{name}: {shown(step.value)} (stored {iso(step.at)}, {how})"
             console.print(_safe_line(" ", text, "dim"), soft_wrap=True)
         elif name in done:
             text = f"{name}: {shown(step.value)} → {shown(done[name])}"
