@@ -171,7 +171,7 @@ def text_of_value(name: str, value: object) -> str:
     if len(text.encode()) > MAX_VALUE:
         raise SignalRefused(
             f"The value of signal {name!r} has {format_bytes(len(text.encode()))}; allowed:"
-            f" {format_bytes(MAX_VALUE)}. Put it into a file or a document, and send its name."
+            f" {format_bytes(MAX_VALUE)}; put it into a file or a document, and send its name"
         )
     return text
 

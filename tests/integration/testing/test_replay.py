@@ -263,6 +263,7 @@ async def test_stored_steps_are_shown_and_run_again_from_where_it_is_said(
     done = await run(local_openiap, folder, id)
     assert 'charge: "V-1" (stored 2026-11-20T10:00:00.000Z, not run)' in done.stdout
     assert "sleeps until" in done.stdout
+    assert "errormessage" not in done.stdout
     again = await run(local_openiap, folder, id, "--from-step", "note", "--json")
     assert json.loads(again.stdout)["steps"] == {
         "stored": {"charge": "V-1", "note": "old"},

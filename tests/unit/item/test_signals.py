@@ -71,7 +71,10 @@ def test_what_does_not_fit_says_why_in_one_sentence(fields: dict, said: str) -> 
     "value, said",
     [
         (object(), "The value of signal 'approval' cannot be sent: "),
-        ("x" * 2 * MAX_VALUE, "has 1 MB; allowed: 512 KB. Put it into a file"),
+        (
+            "x" * 2 * MAX_VALUE,
+            "has 1 MB; allowed: 512 KB; put it into a file or a document, and send its name$",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_sent_is_refused(value: object, said: str) -> None:

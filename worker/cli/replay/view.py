@@ -118,7 +118,7 @@ def _came(value: Any, *, timed_out: bool) -> str:
 def _show_item(console: Console, played: Replayed) -> None:
     before, run = played.stored.document, played.run
     lines = [_changed("state", before.get("state"), played.state)]
-    if run.outcome.message:
+    if run.outcome.message and run.sleeps_until is None:  # that it waits is no error
         lines.append(_changed("errormessage", before.get("errormessage"), run.outcome.message))
     if run.retry_after is not None:
         wait = duration_text(max(0, round(run.retry_after)))
