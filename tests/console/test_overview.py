@@ -31,7 +31,7 @@ async def test_two_users_side_by_side_see_what_each_may(stage: Stage) -> None:
     await stage.openiap.push("shared")
     stage.openiap.queue("secret plans")
     await stage.openiap.push("secret plans")
-    async with stage.page("/") as boss, stage.page("/", stage.ordinary) as other:
+    async with stage.page("/queues") as boss, stage.page("/queues", stage.ordinary) as other:
         for page in (boss, other):
             await page.get_by_role("link", name="shared").wait_for()
         await boss.get_by_role("link", name="secret plans").wait_for()
