@@ -138,6 +138,7 @@ async def test_users_are_told_what_they_may_see(stage: Stage) -> None:
     assert seen[1].value == {}
 
 
+@pytest.mark.dear
 async def test_a_server_that_is_away_is_told_and_what_was_seen_stays(stage: Stage) -> None:
     stage.openiap.queue("orders")
     await stage.openiap.push("orders")
@@ -154,6 +155,7 @@ async def test_a_server_that_is_away_is_told_and_what_was_seen_stays(stage: Stag
     await sight.until(lambda seen: held(seen, "orders") == 2, 6)
 
 
+@pytest.mark.dear
 async def test_openiap_is_asked_twice_a_second_at_most_and_changes_are_seen_in_two(
     stage: Stage,
 ) -> None:
