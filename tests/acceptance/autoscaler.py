@@ -78,11 +78,7 @@ class Autoscaler:
         )
         # Compiled once, as an installation is: whether an environment forbids that is no matter of
         # scaling, and would be half of each start.
-        compiled = self.stage.folder.parent / "compiled"
-        worker.environment |= {
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": str(compiled),
-        }
+        worker.environment["PYTHONDONTWRITEBYTECODE"] = ""
         await worker.start()
         self.running.append((worker, port))
         self.told.most = max(self.told.most, len(self.running))
@@ -137,8 +133,11 @@ def ask(port: int) -> int | None:
     return int(found["wished"])
 
 
-async def work_off(folder: Path, fixed: int) -> Scaled:
+async def work_off(folder: Path, fixed: int, count: int = ITEMS) -> Scaled:
     """Work all items off with a fixed number of workers, or autoscaled with 0.
+
+    Args:
+        count: of the items.
 
     Raises:
         AssertionError: an item was lost, left or done twice, or a worker did not end well.
@@ -147,7 +146,7 @@ async def work_off(folder: Path, fixed: int) -> Scaled:
     async with Stage(folder, client="native") as stage:
         async with stage.outsider() as outsider:
             await outsider.queue(QUEUE, maxretries=1)
-            pushed = await outsider.push(QUEUE, [{"seconds": SECONDS}] * ITEMS)
+            pushed = await outsider.push(QUEUE, [{"seconds": SECONDS}] * count)
             scaler = Autoscaler(stage)
             began = time.monotonic()
             for _ in range(fixed or 1):
