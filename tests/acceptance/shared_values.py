@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.acceptance.processes import PASSWORD, USER, Server
+from tests.acceptance.connected import connected_through
+from tests.acceptance.processes import Server
 from tests.acceptance.proxy import Proxy
-from worker import connect
 from worker.state.values import Values
 
 HEAD: Final = [
@@ -92,18 +92,7 @@ async def values_under_faults(
             proxy = await stack.enter_async_context(Proxy(server.port))
 
             async def values() -> Values:
-                producer = await stack.enter_async_context(
-                    connect(
-                        url=f"ws://127.0.0.1:{proxy.port}",
-                        username=USER,
-                        password=PASSWORD,
-                        client=client,
-                        rate_limit=0,
-                        reconnect_min=0.05,
-                        reconnect_max=0.2,
-                        call_timeout=5,
-                    )
-                )
+                producer = await stack.enter_async_context(connected_through(proxy, client))
                 return producer.state.values
 
             sources = [await values() for _ in range(programs)]

@@ -1,7 +1,5 @@
 """``api``: what operators see and do, over HTTP."""
 
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,34 +9,27 @@ from worker.cli.shared.client import run_async
 from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.errors import usage_error
 from worker.cli.shared.groups import grouped
-from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.options import AllOptions, settings_of
+from worker.cli.shared.options import AllOptions
 from worker.cli.shared.output import print_json, show_facts, to_stdout
+from worker.cli.shared.serving import (
+    AddressAsJson,
+    Certificate,
+    CertificateKey,
+    Host,
+    Port,
+    ReadOnly,
+    served,
+)
 
 PORT: Final = 8090
 
 
 @grouped
 def api(
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host",
-            metavar="ADDRESS",
-            help="Address to listen on; beyond this machine with --certificate or --behind-proxy.",
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="PORT", help="0 takes a free one.")
-    ] = PORT,
-    certificate: Annotated[
-        Path | None,
-        typer.Option("--certificate", metavar="FILE", help="Serve https: a certificate, PEM."),
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", metavar="FILE", help="The certificate's key, PEM, unencrypted."),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    certificate: Certificate = None,
+    key: CertificateKey = None,
     behind_proxy: Annotated[
         bool,
         typer.Option(
@@ -46,9 +37,7 @@ def api(
             help="A proxy with https stands in front, passes Host on and writes X-Forwarded-For.",
         ),
     ] = False,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse whatever would change anything.")
-    ] = False,
+    read_only: ReadOnly = False,
     contracts: Annotated[
         Path | None,
         typer.Option(
@@ -68,9 +57,7 @@ def api(
             autocompletion=handler_modules,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the address as JSON once it listens.")
-    ] = False,
+    as_json: AddressAsJson = False,
     *,
     given: AllOptions,
 ) -> None:
@@ -84,34 +71,12 @@ def api(
     from worker.management.api.app import application
     from worker.management.api.options import ApiOptions
     from worker.management.api.server import ApiServer, Serving, ServingError
-    from worker.openiap.factory import NO_URL
-    from worker.telemetry.log import Log, as_it_is
-    from worker.telemetry.log_forms import form_for
     from worker.telemetry.standard_logging import StandardLogging
     from worker.web_server import told_to_stop
 
-    loaded = settings_of(given)
-    chosen = loaded.settings
-    if not chosen.url:
-        raise usage_error(NO_URL)
-    if "client" not in loaded.sources:  # it alone changes items on a condition
-        chosen = chosen.model_copy(update={"client": "native"})
     serving = Serving(host, port, certificate, key, behind_proxy)
-    checks = None
-    if contracts is not None:
-        from worker.app.contracts import Contracts  # brings jsonschema along
-
-        checks = Contracts.read(contracts)
-    schedules = None
-    if handlers:
-        from worker.engine.scheduler.timetable import timetable
-
-        schedules = timetable(handlers_of(given, handlers)[1], datetime.now(UTC))
-    log = Log(
-        chosen.log_level,
-        form=form_for(chosen.log_format, loaded.environment, sys.stderr),
-        write=as_it_is,
-    )
+    found = served(given, contracts, handlers)
+    log = found.log
 
     async def serve() -> None:
         options = ApiOptions(
@@ -120,13 +85,15 @@ def api(
             behind_proxy=behind_proxy,
             hosts=serving.hosts,
         )
-        state = Api(chosen, options, log, contracts=checks, schedules=schedules)
+        state = Api(
+            found.settings, options, log, contracts=found.contracts, schedules=found.schedules
+        )
         spoken = StandardLogging(log)
         spoken.start()
         try:
             with told_to_stop() as stop:
                 async with ApiServer(application(state), serving) as server:
-                    _announce(server.url, chosen.url, as_json=as_json, read_only=read_only)
+                    _announce(server.url, found.settings.url, as_json=as_json, read_only=read_only)
                     await stop.wait()
         finally:
             spoken.stop()

@@ -1,7 +1,5 @@
 """``console``: pages in a browser, and the API, in one process."""
 
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,32 +10,25 @@ from worker.cli.shared.complete import handler_modules
 from worker.cli.shared.console import PORT, require_console
 from worker.cli.shared.errors import usage_error
 from worker.cli.shared.groups import grouped
-from worker.cli.shared.handlers import handlers_of
-from worker.cli.shared.options import AllOptions, settings_of
+from worker.cli.shared.options import AllOptions
 from worker.cli.shared.output import print_json, show_facts, to_stdout
+from worker.cli.shared.serving import (
+    AddressAsJson,
+    Certificate,
+    CertificateKey,
+    Host,
+    Port,
+    ReadOnly,
+    served,
+)
 
 
 @grouped
 def console(
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host",
-            metavar="ADDRESS",
-            help="Address to listen on; beyond this machine with --certificate or --behind-proxy.",
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="PORT", help="0 takes a free one.")
-    ] = PORT,
-    certificate: Annotated[
-        Path | None,
-        typer.Option("--certificate", metavar="FILE", help="Serve https: a certificate, PEM."),
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", metavar="FILE", help="The certificate's key, PEM, unencrypted."),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    certificate: Certificate = None,
+    key: CertificateKey = None,
     behind_proxy: Annotated[
         bool,
         typer.Option(
@@ -46,9 +37,7 @@ def console(
             " X-Forwarded-For.",
         ),
     ] = False,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse whatever would change anything.")
-    ] = False,
+    read_only: ReadOnly = False,
     contracts: Annotated[
         Path | None,
         typer.Option(
@@ -68,9 +57,7 @@ def console(
             autocompletion=handler_modules,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the address as JSON once it listens.")
-    ] = False,
+    as_json: AddressAsJson = False,
     *,
     given: AllOptions,
 ) -> None:
@@ -83,34 +70,12 @@ def console(
     # Here and not above: NiceGUI and the server are for this command alone.
     from worker.console.serving import serve_console
     from worker.management.api.server import Serving, ServingError
-    from worker.openiap.factory import NO_URL
-    from worker.telemetry.log import Log, as_it_is
-    from worker.telemetry.log_forms import form_for
     from worker.telemetry.standard_logging import StandardLogging
     from worker.web_server import told_to_stop
 
-    loaded = settings_of(given)
-    chosen = loaded.settings
-    if not chosen.url:
-        raise usage_error(NO_URL)
-    if "client" not in loaded.sources:  # it alone changes items on a condition
-        chosen = chosen.model_copy(update={"client": "native"})
     serving = Serving(host, port, certificate, key, behind_proxy)
-    checks = None
-    if contracts is not None:
-        from worker.app.contracts import Contracts  # brings jsonschema along
-
-        checks = Contracts.read(contracts)
-    schedules = None
-    if handlers:
-        from worker.engine.scheduler.timetable import timetable
-
-        schedules = timetable(handlers_of(given, handlers)[1], datetime.now(UTC))
-    log = Log(
-        chosen.log_level,
-        form=form_for(chosen.log_format, loaded.environment, sys.stderr),
-        write=as_it_is,
-    )
+    found = served(given, contracts, handlers)
+    log = found.log
 
     async def serve() -> None:
         spoken = StandardLogging(log)
@@ -118,15 +83,15 @@ def console(
         try:
             with told_to_stop() as stop:
                 async with serve_console(
-                    chosen,
+                    found.settings,
                     serving,
                     log,
                     read_only=read_only,
-                    contracts=checks,
-                    schedules=schedules,
-                    sources=loaded.sources,
+                    contracts=found.contracts,
+                    schedules=found.schedules,
+                    sources=found.loaded.sources,
                 ) as url:
-                    _announce(url, chosen.url, as_json=as_json, read_only=read_only)
+                    _announce(url, found.settings.url, as_json=as_json, read_only=read_only)
                     await stop.wait()
         finally:
             spoken.stop()

@@ -1,5 +1,6 @@
 """The part of an item that has to do with groups: those it pushes, and the one that it is of."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Unpack
@@ -16,7 +17,7 @@ from worker.item.steps import StepError
 from worker.openiap.large import apart
 
 
-class Grouping:
+class Grouping(ABC):
     """What an item can do with groups."""
 
     id: str
@@ -24,9 +25,9 @@ class Grouping:
     _groups: int = 0
 
     @property
+    @abstractmethod
     def sender(self) -> Sender | None:
         """Who carries pushes that do not wait for this item's end."""
-        raise NotImplementedError
 
     async def push_group(
         self,

@@ -10,6 +10,7 @@
 
 import asyncio
 import json
+from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, overload
 
@@ -68,9 +69,9 @@ class SignalWaits(LongWork):
     _looking: asyncio.Lock | None = None
 
     @property
+    @abstractmethod
     def signal_store(self) -> SignalStore | None:
         """Where its signals come from; None where nobody can tell it anything."""
-        raise NotImplementedError
 
     @property
     def awaited(self) -> Awaited | None:

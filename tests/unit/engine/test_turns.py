@@ -264,15 +264,20 @@ def test_turns_are_as_long_as_the_fleet_tells() -> None:
     assert turns.left() > 0.0, "less than half of it fits"
 
 
+def popping_after(fleet: list[Turns], clock: Clock, hold: float) -> int:
+    """Return how many of a fleet may pop, once 60 items of each were held for so many seconds."""
+    for turns in fleet:
+        for _ in range(60):
+            turns.held(hold)
+    clock.now += MOST_CHANCE * LONGEST_PAUSE
+    return sum(turns.left() == 0.0 for turns in fleet)
+
+
 def test_turns_that_pay_go_on_until_they_clearly_do_not() -> None:
     clock = Clock()
     fleet = fleet_of(8, clock)
     for hold, paying in ((0.4, True), (0.7, True), (1.0, False), (0.7, False), (0.4, True)):
-        for turns in fleet:
-            for _ in range(60):
-                turns.held(hold)
-        clock.now += MOST_CHANCE * LONGEST_PAUSE
-        popping = sum(turns.left() == 0.0 for turns in fleet)
+        popping = popping_after(fleet, clock, hold)
         assert popping <= 1 if paying else popping == 8, hold
 
 
@@ -280,11 +285,7 @@ def test_workers_with_one_slot_wait_for_turns_only_where_they_take_what_the_serv
     clock = Clock()
     for hold, paying in ((0.03, True), (0.1, False)):
         fleet = fleet_of(8, clock, slots=1)
-        for turns in fleet:
-            for _ in range(60):
-                turns.held(hold)
-        clock.now += MOST_CHANCE * LONGEST_PAUSE
-        popping = sum(turns.left() == 0.0 for turns in fleet)
+        popping = popping_after(fleet, clock, hold)
         assert popping <= 1 if paying else popping == 8, hold
 
 

@@ -1,5 +1,6 @@
 """Groups for blocking code: each call waited for."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, Final, TypeVar, Unpack, overload
 
@@ -12,15 +13,16 @@ from worker.producer.groups.pushing import GroupPushing
 T = TypeVar("T")
 
 
-class BlockingGroups:
+class BlockingGroups(ABC):
     """What the blocking client can do with groups."""
 
+    @abstractmethod
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the connection's own loop and wait for it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _present(self) -> GroupPushing:
-        raise NotImplementedError
+        """Return the producer that is connected."""
 
     def push_group(
         self,

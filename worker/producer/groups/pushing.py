@@ -1,5 +1,6 @@
 """The part of a producer that has to do with groups."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Unpack
 
@@ -11,13 +12,15 @@ from worker.item.new_item import Push, Sender
 from worker.openiap.large import apart
 
 
-class GroupPushing:
+class GroupPushing(ABC):
     """What a producer can do with groups."""
 
     @property
+    @abstractmethod
     def _carrier(self) -> Sender:
-        raise NotImplementedError
+        """Who carries what is pushed."""
 
+    @abstractmethod
     def _hold_to_contracts(self, pushes: Sequence[Push]) -> None:
         """Refuse what does not fit its queue's contract."""
 
