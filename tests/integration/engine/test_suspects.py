@@ -20,7 +20,7 @@ from tests.integration.engine.test_taking_over import (
 from worker import Backoff, Item, handler
 from worker.engine.delivery.delivery import Delivery
 from worker.engine.fleet.deaths import deaths_id, deaths_of, mark_of, marked
-from worker.engine.fleet.presence import COLLECTION, Peer
+from worker.engine.fleet.presence import COLLECTION, Claimed, Peer
 from worker.engine.fleet.rescuer import Rescuer
 from worker.engine.outbox.outbox import Outbox
 from worker.item.outcome import Outcome
@@ -78,6 +78,33 @@ async def test_what_a_worker_that_is_gone_for_certain_left_costs_no_number_eithe
     again = await client.pop_workitem("patient")
     assert again is not None
     assert (again.id, again.retries, marked(again.errorsource)) == (item.id, 0, 1)
+    await recovery.stop()
+    await outbox.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_who_ran_alone_beside_outcomes_on_their_way_counts_as_alone(
+    client: Client, tmp_path: Path, told: bool
+) -> None:
+    await create_queue(client, "patient")
+    for _ in range(2):
+        await client.push_workitem("patient", {})
+    done, alone = [await client.pop_workitem("patient") for _ in range(2)]
+    assert done is not None
+    assert alone is not None
+    claims = [
+        Claimed(one.id, one.retries, "patient", one.lastrun, alone=told and one is alone)
+        for one in (done, alone)
+    ]
+    ended = Delivery(done, Outcome("successful", {}), uptime(), 1)
+    assert (await writeback(client, "me").deliver(ended)).result == "applied"
+    await died_over(tmp_path, alone)
+    outbox = await Outbox.open(tmp_path, "me", sync="normal", keep_evidence_days=1)
+    recovery = recovery_of(client, outbox, tmp_path, claims=claims)
+    await recovery.run()
+    (kept,) = await client.query(COLLECTION, {"_id": deaths_id(alone.id)})
+    assert len(deaths_of(alone.id, kept).alone) == (1 if told else 0)
+    assert (await document_of(client, done))["state"] == "successful"
     await recovery.stop()
     await outbox.close()
 

@@ -58,9 +58,10 @@ class Others:
 
     usable = True
 
-    def __init__(self, me: str, peers: Sequence[Peer]) -> None:
+    def __init__(self, me: str, peers: Sequence[Peer], claims: Sequence[Claimed] = ()) -> None:
         self.me = WorkerInfo(me, "1", {"q": 1})
         self._peers = list(peers)
+        self._claims = list(claims)
 
     @property
     def server_time(self) -> datetime:
@@ -79,7 +80,7 @@ class Others:
         return self._peers
 
     async def previous_claims(self) -> list[Claimed]:
-        return []
+        return self._claims
 
     async def is_dead(self, name: str, lock: str, *, wait: bool) -> bool:
         return True
@@ -120,14 +121,19 @@ def rescuer(client: Client, me: str, *peers: Peer, unclaimed_after: float = 0.0)
 
 
 def recovery_of(
-    client: Client, outbox: Outbox, folder: Path, *, start_within: float = 60.0
+    client: Client,
+    outbox: Outbox,
+    folder: Path,
+    *,
+    claims: Sequence[Claimed] = (),
+    start_within: float = 60.0,
 ) -> Recovery:
-    """Return the recovery of a worker called "me", of whose presence nothing is known."""
+    """Return the recovery of a worker called "me", of whose presence only its claims are known."""
     delivers = writeback(client, "me")
     return Recovery(
         outbox,
         Spool(folder / "spool"),
-        cast(Heartbeat, Others("me", ())),
+        cast(Heartbeat, Others("me", (), claims)),
         delivers,
         TakeOver(cast(Pool, Line(client)), delivers, worker_id="me", max_deaths=3, log=log()),
         log=log(),
@@ -324,12 +330,15 @@ async def died_over(folder: Path, item: Workitem) -> None:
         "from worker.engine.outbox.outbox import Outbox\n"
         "async def main():\n"
         "    o = await Outbox.open(Path(sys.argv[1]), 'me', sync='normal', keep_evidence_days=1)\n"
-        "    item = Workitem(sys.argv[2], retries=int(sys.argv[3]), wiq='patient', payload=None)\n"
+        "    id, retries = sys.argv[2], int(sys.argv[3])\n"
+        "    when = datetime.fromisoformat(sys.argv[4])\n"
+        "    item = Workitem(id, retries=retries, wiq='patient', payload=None, lastrun=when)\n"
         "    await o.popped(item, datetime.now(UTC))\n"
         "    os._exit(9)\n"
         "asyncio.run(main())\n"
     )
-    arguments = (str(folder), item.id, str(item.retries))
+    assert item.lastrun is not None
+    arguments = (str(folder), item.id, str(item.retries), item.lastrun.isoformat())
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *arguments)
     async with asyncio.timeout(60):
         assert await process.wait() == 9

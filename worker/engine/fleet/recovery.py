@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.engine.delivery.delivery import Delivered, Delivery, succeeded
+from worker.engine.delivery.fence import run_at
 from worker.engine.delivery.follow_ups import FollowUps, Unpushed
 from worker.engine.delivery.settlement import follow_up, settle
 from worker.engine.delivery.writeback import WriteBack
@@ -111,7 +112,7 @@ class Recovery:
         known = {attempt_id(row.workitem) for row in rows}
         orphans = orphans_of(claims, known, self._me)
         await asyncio.gather(
-            self._settle(rows, self._me, beside=len(orphans)),
+            self._settle(rows, self._me, claims=claims, beside=len(orphans)),
             *(self._take_claimed(orphan) for orphan in orphans),
         )
         if self._outbox is not None:
@@ -180,10 +181,18 @@ class Recovery:
             taken.append((name, str(kept)))
         return replace(row, outcome=outcome_text(replace(outcome, attachments=tuple(taken))))
 
-    async def _settle(self, rows: Sequence[OutboxRow], owner: str, beside: int = 0) -> None:
+    async def _settle(
+        self,
+        rows: Sequence[OutboxRow],
+        owner: str,
+        *,
+        claims: Sequence[Claimed] = (),
+        beside: int = 0,
+    ) -> None:
         """Settle what the outbox of one worker held.
 
         Args:
+            claims: what its last heartbeat told.
             beside: how many items it had besides: the disk may have refused their rows.
         """
         outcomes = [row for row in rows if row.outcome is not None]
@@ -193,9 +202,12 @@ class Recovery:
                 f"left by an earlier life of {owner}: {len(outcomes)} outcomes to send,"
                 f" {len(begun)} items to hand back"
             )
-        alone = len(begun) + beside == 1
+        single = len(begun) + beside == 1
         await asyncio.gather(
-            *(self._settled(row, owner, alone=alone) for row in (*outcomes, *begun))
+            *(
+                self._settled(row, owner, alone=single or told_alone(claims, row.workitem))
+                for row in (*outcomes, *begun)
+            )
         )
 
     @property
@@ -289,6 +301,20 @@ class _Place:
         if self._held:
             self._held = False
             self._gate.release()
+
+
+def told_alone(claims: Sequence[Claimed], workitem: Workitem) -> bool:
+    """Whether the last heartbeat said of this very run that its handler runs alone.
+
+    It claims items beside it whose outcomes were on their way then and have arrived since: they are
+    in no outbox any more, and killed nobody.
+    """
+    return any(
+        claim.alone
+        and claim.attempt == attempt_id(workitem)
+        and run_at(claim.lastrun) == run_at(workitem.lastrun)
+        for claim in claims
+    )
 
 
 def orphans_of(claims: Sequence[Claimed], known: set[AttemptId], me: str) -> list[Orphan]:
