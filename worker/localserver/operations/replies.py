@@ -76,12 +76,14 @@ class Replies:
         except sqlite3.Error as error:
             self._log(f"the data could not be written: {error}")
             failure = pb.ErrorResponse(message=f"The data could not be written: {error}", code=500)
-            for one in waiting:
-                if one.rid:
-                    one.receiver.deliver("error", failure, one.rid)
-        else:
-            for one in waiting:
-                one.receiver.deliver(one.command, one.message, one.rid)
-        # Now and not a turn later: clients work on while the next commands are executed.
-        for receiver in {one.receiver for one in waiting}:
+            asked = [one for one in waiting if one.rid]
+            waiting = [Waiting(one.receiver, "error", failure, one.rid) for one in asked]
+        by_receiver: dict[Receiver, list[Waiting]] = {}
+        for one in waiting:
+            by_receiver.setdefault(one.receiver, []).append(one)
+        # One after the other, now and not a turn later: the first clients work on while what is for
+        # the others is built, and all while the next commands are executed.
+        for receiver, its in by_receiver.items():
+            for one in its:
+                receiver.deliver(one.command, one.message, one.rid)
             receiver.push()
