@@ -141,7 +141,7 @@ class Settings(BaseModel):
     rescue_interval: Seconds = Field(default=30.0, ge=0.1, le=3600)
     unclaimed_after: Seconds = Field(default=900.0, ge=0, le=30 * 86_400)
     max_deaths: int = Field(default=3, ge=1, le=100)
-    watchdog_interval: Seconds = Field(default=15.0, ge=0.1, le=600)
+    watchdog_interval: Seconds = Field(default=22.0, ge=0.1, le=600)
     reconnect_min: Seconds = Field(default=1.0, ge=0.01, le=600)
     reconnect_max: Seconds = Field(default=30.0, ge=0.01, le=3600)
 

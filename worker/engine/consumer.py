@@ -93,8 +93,9 @@ class Consumer:
         """With ``once``."""
         self.trouble = ""
         """Why the last pop did not work, or ""; for readiness."""
-        self.last_pop = time.monotonic()
-        """When a pop was last answered, or the queue could not be popped; for readiness."""
+        self._last_pop = time.monotonic()
+        self._rests = False
+        """Whether the queue was empty and nothing has told of an item since."""
         self.on_vain: Callable[[OpenIAPError | None, float], None] = lambda error, began: None
         """Told of each pop that brought nothing: why, or None for an empty queue; and when it
         began (``time.monotonic``)."""
@@ -121,6 +122,12 @@ class Consumer:
         self._overdue = self._leaving = 0
         self._finished = 0
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def last_pop(self) -> float:
+        """When a pop was last answered, or the queue rested or could not be popped
+        (``time.monotonic()``); for readiness."""
+        return time.monotonic() if self._rests else self._last_pop
 
     @property
     def free(self) -> int:
@@ -161,7 +168,7 @@ class Consumer:
 
     def resumed(self) -> None:
         """The queue may be popped again."""
-        self.last_pop = time.monotonic()
+        self._last_pop = time.monotonic()
         self.slot_freed()
 
     def start(self) -> None:
@@ -278,7 +285,9 @@ class Consumer:
                 if await self.end.parked_are_due(looked):
                     continue
                 self.end.empty(in_all)
+            self._rests = True  # for minutes, in a fleet that the server tells of items
             await self.wakeup.wait()
+            self._rests, self._last_pop = False, time.monotonic()
 
     async def _waited_in_vain(self, number: int) -> bool:
         """Wait for a slot; whether there will be none soon: who ends with the queue waits for long
@@ -308,7 +317,7 @@ class Consumer:
             return True
         # In parts, since the clock that windows go by is known better from time to time.
         await self._pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
-        self.last_pop = time.monotonic()
+        self._last_pop = time.monotonic()
         return False
 
     async def _ready_or_quiet(self) -> None:
@@ -334,7 +343,7 @@ class Consumer:
             self._popping -= 1
             if workitem is None:
                 self.slot_freed()  # the one that it was to fill may be another pop's
-        self.last_pop = time.monotonic()
+        self._last_pop = time.monotonic()
         if workitem is None:
             self.turns.found_none(self._took)
             return False

@@ -76,6 +76,9 @@ UNUSED: Final = 5.0
 LEAST_CHANCE: Final = 0.5
 MOST_CHANCE: Final = 1.5
 """The least and the most of it that a pause lasts, by chance."""
+SAME: Final = 0.002
+"""Seconds for which what was found for one new item holds for those behind it."""
+NOTHING: Final = (float("-inf"), 0.0)
 STEP: Final = 0.2
 """Seconds between the first and the second, the second and the third, …: a pop takes some ten
 milliseconds, and that an item was taken is told some forty later."""
@@ -140,6 +143,9 @@ class Turns:
         """As it was at the last pop."""
         self._waiting: set[str] = set()
         """New items of which the server told, and not yet that they were taken."""
+        self._bulk = NOTHING
+        """When it was last found that an item of many has to wait for this worker's turn, and when
+        that comes: the whole fleet hears of each item of a bulk, and hears all of them at once."""
         self._moved = float("-inf")
         """When an item came, to an empty queue, or went."""
         self._heard = float("-inf")
@@ -148,6 +154,8 @@ class Turns:
         """The item that went last."""
         self._ticket = ""
         """The item for which this worker need not wait for its turn."""
+        self._early = False
+        """Whether the last pop did not wait for its turn for that reason."""
         self._took = 0.0
         self._pops: deque[float] = deque(maxlen=POPS)
         """What the last pops took that found an item."""
@@ -174,10 +182,17 @@ class Turns:
         Args:
             due: in how many seconds it may be popped.
         """
-        turns, now = due <= 0 and self._taking_turns(), self._clock()
+        now = self._clock()
+        asked, turn_at = self._bulk
+        if due <= 0 and 0.0 <= now - asked < SAME:
+            self._waiting.add(item)
+            return max(0.0, turn_at - now)
+        turns = due <= 0 and self._taking_turns()
         if turns and self._waiting and abs(now - self._moved) < SILENCE:
             self._waiting.add(item)
-            return self._until(now)
+            wait = self._until(now)
+            self._bulk = now, now + wait
+            return wait
         rank = rank_for(item, self._me, self._wanting())
         if not turns:
             return due + wait_for(rank, self._took)
@@ -207,7 +222,8 @@ class Turns:
         self._took = took
         pause = self._pace.found(took, 1 + len(self._wanting()))
         self._paused = self._moved + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
-        self._stay_out(took)
+        if not self._early:  # else the server still tells all of a bulk, and answers late for that
+            self._stay_out(took)
         self._pops.append(took)
         ordered = sorted(self._pops)
         self._pop, self.quick = ordered[len(ordered) // USUAL], ordered[len(ordered) // QUICK]
@@ -223,6 +239,7 @@ class Turns:
             return
         self._ticket = ""
         self._waiting.clear()
+        self._bulk = NOTHING
         self._look = _nearer(took if self._look is None else self._look, took)
 
     def held(self, seconds: float) -> None:
@@ -233,7 +250,9 @@ class Turns:
     def left(self) -> float:
         """Return in how many seconds this worker may pop; 0 is now."""
         self._compete = self._ask_compete()
-        if not self._others() or self._ticket:
+        others = self._others()
+        self._early = bool(others and self._ticket)
+        if not others or self._ticket:
             return 0.0
         now = self._clock()
         if not self._taking_turns():
@@ -299,6 +318,7 @@ class Turns:
 
     def _gone(self, item: str) -> None:
         self._waiting.discard(item)
+        self._bulk = NOTHING
         self._moved = self._clock()
         self._last = item
 
@@ -317,7 +337,10 @@ class Turns:
 
 def due_in(document: Mapping[str, Any]) -> float:
     """Return in how many seconds a new item is due, by the server's own stamps; 0 is now."""
-    due, stamped = moment_of(document.get("nextrun")), moment_of(document.get("_modified"))
+    nextrun, modified = document.get("nextrun"), document.get("_modified")
+    if nextrun == modified:
+        return 0.0  # as for each of a bulk that is due at once: nothing is to be reckoned
+    due, stamped = moment_of(nextrun), moment_of(modified)
     if due is None or stamped is None:
         return 0.0
     ahead = (due - stamped).total_seconds()

@@ -18,7 +18,7 @@ from worker.settings import RARELY
 MAX_ALARMS: Final = 10_000
 # The server's clock and ours differ; a pop that comes too early finds nothing and polls again.
 ALARM_SLACK: Final = 0.05
-MOST_SELDOM: Final = 8
+MOST_SELDOM: Final = 10
 """A fleet shares the polls that are only a net below; each worker polls at least so often as if
 there were no more workers than these."""
 

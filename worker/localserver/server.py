@@ -161,7 +161,7 @@ class LocalServer:
         if self._socket is not None:
             self._socket.close()
         if self._services is not None:
-            self._services.replies.flush()
+            self._services.replies.end()
             self._services.store.close()
             self._services = None
         self._sessions = None

@@ -33,7 +33,7 @@ class Callbacks:
         except Exception as error:  # a callback of others
             self._failed(what, error)
             return
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             task = asyncio.create_task(self._finish(what, result), name=f"openiap {what}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -4,7 +4,8 @@
    end it, or later ones where somebody wants to know (``on_refused``).
 2. After each sign-in it makes again what user code has registered (``kept.py``) and runs
    ``on_connected`` (register queues, send what waits), then it is ready.
-3. When nothing was heard for a while it asks; a link that does not answer is replaced.
+3. When nothing was heard for a while it asks, and not before: whatever comes, the answer to a
+   heartbeat too, is sign of life enough. A link that does not answer is replaced.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from worker.openiap.types import ClientEvent, EventName
 
 PROBE_TIMEOUT: Final = 10.0
 CLOSE_TIMEOUT: Final = 5.0
+LEAST_SILENCE: Final = 0.1
+"""Of the watchdog's interval: it looks no more often than that, whatever a client says it heard."""
 CALLBACK_GRACE: Final = 1.0
 """Seconds for callbacks of user code that still run at the end."""
 
@@ -53,7 +56,7 @@ class LinkTimes:
 
     reconnect_min: float = 1.0
     reconnect_max: float = 30.0
-    watchdog_interval: float = 15.0
+    watchdog_interval: float = 22.0
     connect_timeout: float = 30.0
 
 
@@ -216,7 +219,7 @@ class Connection:
             return
         while True:
             try:
-                async with asyncio.timeout(self._times.watchdog_interval):
+                async with asyncio.timeout(self._silence_left(client)):
                     event = await self._events.get()
             except TimeoutError:
                 if not await self._alive(client):
@@ -247,6 +250,12 @@ class Connection:
         except TimeoutError:
             self._log.warn("the link did not come back; replacing it", connection=self.name)
             return False
+
+    def _silence_left(self, client: Client) -> float:
+        """Return in how many seconds the server is asked, should nothing be heard until then."""
+        interval = self._times.watchdog_interval
+        quiet = time.monotonic() - client.last_heard
+        return max(LEAST_SILENCE * interval, interval - max(0.0, quiet))
 
     async def _alive(self, client: Client) -> bool:
         if not client.connected:

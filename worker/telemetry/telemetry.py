@@ -72,11 +72,13 @@ class WatchedConsumer(Protocol):
 
     Attributes:
         trouble: why the last pop did not work, or "".
-        last_pop: when a pop was last answered, or the queue rested; ``time.monotonic()``.
     """
 
     trouble: str
-    last_pop: float
+
+    @property
+    def last_pop(self) -> float:
+        """When a pop was last answered, or the queue rested; ``time.monotonic()``."""
 
     @property
     def free(self) -> int:

@@ -138,6 +138,29 @@ def test_of_a_bulk_of_items_one_worker_pops_at_once_and_the_others_in_their_turn
     assert fleet[waits.index(0.0)].left() == 0.0
 
 
+def test_what_is_found_for_one_item_of_a_bulk_holds_for_those_that_come_with_it() -> None:
+    clock, looks = Clock(), Counter[str]()
+
+    def others() -> Sequence[str]:
+        looks["fleet"] += 1
+        return [one for one in FLEET if one != FLEET[7]]
+
+    turns = Turns(
+        FLEET[7], lambda: 4, clock=clock, others=others, wanting=others, chance=random.Random(1)
+    )
+    turns.new("first", 0.0)
+    wait = turns.new("second", 0.0)
+    asked = looks["fleet"]
+    for number in range(300):  # as a push of many tells of them, in six milliseconds
+        clock.now += 20e-6
+        assert turns.new(str(number), 0.0) == pytest.approx(wait - (number + 1) * 20e-6, abs=1e-4)
+    assert looks["fleet"] <= 4 * asked
+    turns.taken("first")
+    before = looks["fleet"]
+    turns.new("another", 0.0)
+    assert looks["fleet"] > before, "the queue has moved"
+
+
 def test_an_item_that_another_has_taken_is_no_reason_to_pop_out_of_turn() -> None:
     clock = Clock()
     fleet = fleet_of(10, clock)
@@ -214,6 +237,24 @@ def test_where_the_way_is_far_and_pops_do_not_disturb_each_other_there_are_pause
             turns.found(str(number), 4 * TURN)
     clock.now += MOST_CHANCE * LONGEST_PAUSE
     assert [turns.left() for turns in fleet] == [0.0] * 16
+
+
+def test_a_slow_pop_right_after_a_push_of_many_costs_no_turn() -> None:
+    """The server is busy with telling all of it then."""
+    waits, later = [], []
+    for moment in range(16):
+        clock = Clock()
+        fleet = fleet_of(16, clock)
+        clock.now += 60.0 + moment * TURN
+        first = next(turns for turns in fleet if turns.new("first", 0.0) == 0.0)
+        assert first.left() == 0.0
+        first.taken("first")  # told before the pop is answered
+        first.found("first", 5 * TURN)
+        waits.append(first.left())
+        first.found("second", 5 * TURN)
+        later.append(first.left())
+    assert min(waits) < TURN, "its turn may be the next"
+    assert min(later) >= 0.5 * 5 * TURN, "after one in its turn it stays out"
 
 
 def test_a_few_slow_pops_are_no_reason_to_leave_the_turns_that_the_others_take() -> None:

@@ -5,18 +5,24 @@
    replies go out: a group commit, so that the disk costs little per command.
 3. Where the commit fails, every reply of the group becomes an error: nothing is claimed that is
    not on disk.
+4. Who waits for an answer gets it first. Whoever is only told of something, as all who watch are of
+   a bulk of items, is told in parts, and the commands that come meanwhile are executed in between.
+   Each client gets what is for it in its order.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from google.protobuf.message import Message
 
 from worker.localserver.storage.store import Store
 from worker.openiap.wire import openiap_pb2 as pb
+
+PART: Final = 400
+"""Messages that are sent before others have their turn: some milliseconds."""
 
 
 class Receiver(Protocol):
@@ -47,6 +53,9 @@ class Replies:
         self._log = log
         self._waiting: list[Waiting] = []
         self._scheduled = False
+        self._outgoing: dict[Receiver, list[Waiting]] = {}
+        """What is committed, and still to be sent."""
+        self._going_on = False
 
     def add(self, receiver: Receiver, command: str, message: Message | None, rid: str) -> None:
         """Send a message once everything that was written so far is committed."""
@@ -76,12 +85,44 @@ class Replies:
         except sqlite3.Error as error:
             self._log(f"the data could not be written: {error}")
             failure = pb.ErrorResponse(message=f"The data could not be written: {error}", code=500)
-            for one in waiting:
-                if one.rid:
-                    one.receiver.deliver("error", failure, one.rid)
-        else:
-            for one in waiting:
-                one.receiver.deliver(one.command, one.message, one.rid)
+            answers = [one for one in waiting if one.rid]
+            waiting = [Waiting(one.receiver, "error", failure, one.rid) for one in answers]
+        asked: dict[Receiver, None] = {}
+        for one in waiting:
+            self._outgoing.setdefault(one.receiver, []).append(one)
+            if one.rid:
+                asked[one.receiver] = None
         # Now and not a turn later: clients work on while the next commands are executed.
-        for receiver in {one.receiver for one in waiting}:
-            receiver.push()
+        for receiver in asked:
+            self._send(receiver, self._outgoing.pop(receiver))
+        if not self._going_on:
+            self._send_part()
+
+    def end(self) -> None:
+        """Commit and send all that there is: nobody comes to it any more."""
+        self.flush()
+        while self._outgoing:
+            self._send_part()
+
+    def _send_part(self) -> None:
+        """Send some of what is left; the rest follows in the loop's next turns."""
+        self._going_on = False
+        room = PART
+        try:
+            while self._outgoing and room > 0:
+                receiver = next(iter(self._outgoing))
+                its = self._outgoing.pop(receiver)
+                now, later = its[:room], its[room:]
+                if later:
+                    self._outgoing[receiver] = later
+                room -= len(now)
+                self._send(receiver, now)
+        finally:
+            if self._outgoing:
+                self._going_on = True
+                asyncio.get_running_loop().call_soon(self._send_part)
+
+    def _send(self, receiver: Receiver, its: list[Waiting]) -> None:
+        for one in its:
+            receiver.deliver(one.command, one.message, one.rid)
+        receiver.push()

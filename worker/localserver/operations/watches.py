@@ -36,6 +36,9 @@ class Watches:
         self._log = log
         self._strict = strict
         self._watches: dict[str, Watch] = {}
+        self._written = (0, "")
+        """The text of a change's document, and the change's number: all watches are told the same.
+        """
 
     def add(self, client: Subscriber, collection: str, paths: list[str]) -> str:
         """Watch a collection, and return the watch's id.
@@ -84,7 +87,7 @@ class Watches:
                 return
             client.send(
                 "watchevent",
-                pb.WatchEvent(id=watch_id, operation=operation, document=json_text.write(document)),
+                pb.WatchEvent(id=watch_id, operation=operation, document=self._text(document)),
             )
 
         def interest(operation: str, known: Mapping[str, Any]) -> bool:
@@ -114,6 +117,14 @@ class Watches:
         """End every watch of a client whose link is gone."""
         for watch in [one for one in self._watches.values() if one.client is client]:
             self._end(watch)
+
+    def _text(self, document: dict[str, Any]) -> str:
+        """Write the document of the present change, once for all watches."""
+        number, text = self._written
+        if number != self._changes.number:
+            text = json_text.write(document)
+            self._written = (self._changes.number, text)
+        return text
 
     def _end(self, watch: Watch) -> None:
         del self._watches[watch.id]

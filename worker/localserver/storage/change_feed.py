@@ -13,6 +13,9 @@ class ChangeFeed:
 
     def __init__(self) -> None:
         self._subscribers: dict[str, list[tuple[OnChange, Interest | None]]] = {}
+        self.number = 0
+        """How many changes there were: tells one from the next, for what all who hear of one share.
+        """
 
     def wanted(
         self, collection: str, operation: str = "", known: Mapping[str, Any] | None = None
@@ -39,6 +42,7 @@ class ChangeFeed:
             operation: ``insert``, ``update``, ``replace`` or ``delete``.
             document: the document as it is now; a deleted one as it was, of an item its id alone.
         """
+        self.number += 1
         for on_change, _ in tuple(self._subscribers.get(collection, ())):
             on_change(operation, document)
 
