@@ -137,6 +137,45 @@ async def test_an_upload_that_a_kill_cut_short_leaves_no_bytes(
     data.close()
 
 
+async def test_a_payload_that_stays_is_not_written_again(
+    process: Any, connect: Any, tmp_path: Path
+) -> None:
+    large = json.dumps({"big": "x" * 1_000_000}, separators=(",", ":"))
+    client = await connect(await process())
+    await client.queue("q", maxretries=9)
+    item = await client.push("q", large)
+
+    def written() -> int:
+        return (tmp_path / "data.db-wal").stat().st_size
+
+    before = written()
+    assert before > len(large)
+    assert (await client.pop("q")).payload == large
+    await client.update(item._id, "retry", payload=large)
+    assert (await client.pop("q")).payload == large
+    change = {"$set": {"state": "new", "nextrun": "2020-01-01T00:00:00.000Z"}}
+    told = await client.ask(
+        "updatedocument",
+        pb.UpdateDocumentRequest(
+            collectionname="workitems",
+            query=json.dumps({"_id": item._id}),
+            document=json.dumps(change),
+        ),
+    )
+    assert told.opresult.matchedCount == 1
+    assert (await client.pop("q")).payload == large
+    (document,) = await client.query("workitems", {"_id": item._id})
+    await client.replace("workitems", {**document, "state": "new"})
+    assert (await client.pop("q")) is None, "it has no nextrun"
+    await client.update(item._id, "successful")
+    assert written() - before < 300_000
+    (stored,) = await client.query("workitems", {"_id": item._id})
+    assert (stored["state"], stored["payload"]) == ("successful", json.loads(large))
+    await client.update(item._id, payload='{"n":1}')
+    (stored,) = await client.query("workitems", {"_id": item._id})
+    assert stored["payload"] == {"n": 1}
+
+
 async def test_two_servers_do_not_share_a_file(
     process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

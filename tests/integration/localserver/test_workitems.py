@@ -555,12 +555,13 @@ async def test_popping_from_many_costs_no_more_than_from_few(serve: Any, connect
             for number in range(size):
                 store.write(
                     "INSERT INTO workitems (id, wiqid, wiq, state, priority, waiting, nextrun,"
-                    " retries, name, payload, files, userid, username, errormessage, errorsource,"
+                    " retries, name, files, userid, username, errormessage, errorsource,"
                     " errortype, success_wiq, success_wiqid, failed_wiq, failed_wiqid, version,"
                     " modified, modifiedby, modifiedbyid, extra) VALUES (?, ?, ?, 'new', ?, 0, 1,"
-                    " 0, 'n', '{}', '', '', '', '', '', '', '', '', '', '', 0, 0, '', '', '')",
+                    " 0, 'n', '', '', '', '', '', '', '', '', '', '', 0, 0, '', '', '')",
                     (f"{name}{number}", queue._id, name, number % 3),
                 )
+                store.write("INSERT INTO payloads VALUES (last_insert_rowid(), '{}')")
         counted = itertools.count(1)
         store._connection.set_progress_handler(lambda counted=counted: next(counted) < 0, 10)
         for _ in range(50):

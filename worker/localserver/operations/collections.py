@@ -121,9 +121,19 @@ class Collections:
         )
         self._store.write("INSERT OR IGNORE INTO collections (name) VALUES (?)", (collection,))
         if collection == item_table.COLLECTION and not there:
-            for statement in index_statements(name, keys):
-                self._store.write(statement)
+            self._make(name, keys)
         return name
+
+    def make_anew(self) -> None:
+        """See to it that each index of items is there in SQL: those of a file of an older version
+        went when it was opened."""
+        noted = "SELECT name, keys FROM indexes WHERE collection = ?"
+        for name, keys in list(self._store.rows(noted, (item_table.COLLECTION,))):
+            self._make(name, json.loads(keys))
+
+    def _make(self, name: str, keys: dict[str, Any]) -> None:
+        for statement in index_statements(name, keys):
+            self._store.write(statement)
 
     def drop_index(self, collection: str, name: str) -> None:
         """Remove an index.

@@ -73,7 +73,13 @@ def item_order(orderby: Mapping[str, Any]) -> Order | None:
 
 
 def index_statements(name: str, keys: Mapping[str, Any]) -> list[str]:
-    """Return what makes an index of items that SQL has use of; [] for one that it has not."""
+    """Return what makes an index of items that SQL has use of; [] for one that it has not.
+
+    Payloads stand in a table of their own, and no index is over two. Of one that has fields of the
+    payload these make the index, since they tell more than queue and state.
+    """
+    inside = any(map(is_path, keys))
+    table = "payloads" if inside else "workitems"
     terms = []
     statements = []
     for field, direction in keys.items():
@@ -81,10 +87,12 @@ def index_statements(name: str, keys: Mapping[str, Any]) -> list[str]:
         if known is None or isinstance(direction, bool) or not isinstance(direction, int | float):
             return []
         expression, odd = known
+        if inside and not is_path(field):
+            continue
         terms.append(f"{expression} {'DESC' if direction < 0 else 'ASC'}")
         if odd and (field == "_created" or is_path(field)):
-            statements.append(f"CREATE INDEX IF NOT EXISTS {odd_index(field)} ON workitems ({odd})")
-    index = f"CREATE INDEX IF NOT EXISTS {sql_name(name)} ON workitems ({', '.join(terms)})"
+            statements.append(f"CREATE INDEX IF NOT EXISTS {odd_index(field)} ON {table} ({odd})")
+    index = f"CREATE INDEX IF NOT EXISTS {sql_name(name)} ON {table} ({', '.join(terms)})"
     return [index, *statements]
 
 

@@ -50,6 +50,7 @@ class Services:
         self.queues = Queues(self.store, table, self.changes, self.roles, strict=options.strict)
         self.queries = Queries(table, self.item_table)
         self.collections = Collections(self.store, table, self.queries)
+        self.collections.make_anew()
         self.documents = Documents(
             self.collections,
             table,

@@ -4,6 +4,8 @@
    order they are popped in; items whose time has not come wait in another, by time, and move over
    when it has.
 2. A document written by a client (``update_one`` on ``workitems``) becomes a row again.
+3. A payload is written when it is new or another one, and at no other time: a pop and an outcome
+   write some hundred bytes, however large the item is.
 """
 
 # ruff: noqa: S608
@@ -26,22 +28,30 @@ COLUMNS: Final = (
     "failed_wiqid, version, modified, modifiedby, modifiedbyid, extra"
 )
 _NAMES: Final = tuple(COLUMNS.split(", "))
+_WHOLE: Final = "whole_workitems"
+"""Items with their payloads (``store.py``)."""
 _WITHOUT_PAYLOAD: Final = COLUMNS.replace(" payload,", " '{}',")
+_OWN_COLUMNS: Final = tuple(name for name in _NAMES if name != "payload")
 _INSERT: Final = (
-    f"INSERT INTO workitems ({COLUMNS}, waiting) VALUES ({', '.join('?' * (len(_NAMES) + 1))})"
+    f"INSERT INTO workitems ({', '.join(_OWN_COLUMNS)}, waiting)"
+    f" VALUES ({', '.join('?' * (len(_OWN_COLUMNS) + 1))})"
 )
+_INSERT_PAYLOAD: Final = "INSERT INTO payloads (seq, payload) VALUES (last_insert_rowid(), ?)"
 # Not the id: setting it, even to itself, would cost a rewrite of its index.
 _REPLACE: Final = (
-    f"UPDATE workitems SET {', '.join(f'{name} = ?' for name in _NAMES[1:])}, waiting = ?"
+    f"UPDATE workitems SET {', '.join(f'{name} = ?' for name in _OWN_COLUMNS[1:])}, waiting = ?"
     " WHERE id = ?"
 )
-_PAYLOAD: Final = _NAMES.index("payload")
-_REPLACE_BUT_PAYLOAD: Final = _REPLACE.replace(" payload = ?,", "")
+# SQLite leaves the pages of a row alone that becomes what it was.
+_REPLACE_PAYLOAD: Final = (
+    "UPDATE payloads SET payload = ? WHERE seq = (SELECT seq FROM workitems WHERE id = ?)"
+)
 _DUE: Final = (
-    "SELECT seq, " + COLUMNS + " FROM workitems"
+    f"SELECT seq, {_WITHOUT_PAYLOAD} FROM workitems"
     " WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq"
 )
 _FIRST_DUE: Final = f"{_DUE} LIMIT 1"
+_PAYLOAD_OF: Final = "SELECT payload FROM payloads WHERE seq = ?"
 _TAKE: Final = (
     "UPDATE workitems SET state = 'processing', userid = ?, username = ?, lastrun = ?,"
     " nextrun = NULL, modified = ?, modifiedby = ?, modifiedbyid = ?"
@@ -83,6 +93,7 @@ class ItemTable:
         """
         waits = self._waits(item, now)
         self._store.write(_INSERT, (*_row(item), waits))
+        self._store.write(_INSERT_PAYLOAD, (item.payload,))
 
     def replace(self, item: StoredItem, now: int, *, payload: bool = True) -> None:
         """Write an item over its stored self; it keeps its place in the order.
@@ -94,15 +105,13 @@ class ItemTable:
         """
         row = _row(item)
         waits = self._waits(item, now)
+        self._store.write(_REPLACE, (*row[1:], waits, item.id))
         if payload:
-            self._store.write(_REPLACE, (*row[1:], waits, item.id))
-        else:
-            kept = row[1:_PAYLOAD] + row[_PAYLOAD + 1 :]
-            self._store.write(_REPLACE_BUT_PAYLOAD, (*kept, waits, item.id))
+            self._store.write(_REPLACE_PAYLOAD, (item.payload, item.id))
 
     def get(self, item_id: str) -> StoredItem | None:
         """Return the item of this id, or None."""
-        found = self._store.row(f"SELECT {COLUMNS} FROM workitems WHERE id = ?", (item_id,))
+        found = self._store.row(f"SELECT {COLUMNS} FROM {_WHOLE} WHERE id = ?", (item_id,))
         return _item(found) if found else None
 
     def first_due(
@@ -118,10 +127,10 @@ class ItemTable:
         self._wake(wiqid, now)
         if seen is None:
             found = self._store.row(_FIRST_DUE, (wiqid,))
-            return None if found is None else (found[0], _item(found[1:]))
+            return None if found is None else self._whole(found)
         for row in self._store.rows(_DUE, (wiqid,)):
-            if seen(item := _item(row[1:])):
-                return row[0], item
+            if seen(_item(row[1:])):
+                return self._whole(row)
         return None
 
     def take(self, place: int, item: StoredItem, user: User, now: int) -> bool:
@@ -196,14 +205,14 @@ class ItemTable:
         condition = f" WHERE {where}" if where else ""
         if order:
             condition += f" ORDER BY {order} LIMIT {most} OFFSET {offset}"
-        statement = f"SELECT {columns} FROM workitems{condition}"
+        statement = f"SELECT {columns} FROM {_table(columns, condition)}{condition}"
         for row in self._store.asking(statement, values):
             yield _item(row)
 
     def count(self, where: str, values: Sequence[Any]) -> int:
         """Return how many items meet an SQL condition written by this package."""
         condition = f" WHERE {where}" if where else ""
-        statement = f"SELECT COUNT(*) FROM workitems{condition}"
+        statement = f"SELECT COUNT(*) FROM {_table(condition)}{condition}"
         return sum(int(row[0]) for row in self._store.asking(statement, values))
 
     def grouped(
@@ -216,17 +225,20 @@ class ItemTable:
         """
         condition = f" WHERE {where}" if where else ""
         places = ", ".join(str(place) for place in range(1, by + 1))
-        statement = f"SELECT {columns} FROM workitems{condition} GROUP BY {places}"
+        table = _table(columns, condition)
+        statement = f"SELECT {columns} FROM {table}{condition} GROUP BY {places}"
         yield from self._store.asking(statement, values)
 
     def any(self, where: str, values: Sequence[Any] = (), *, index: str = "") -> bool:
         """Say whether any item meets an SQL condition written by this package.
 
         Args:
-            index: the index to look into.
+            index: the index to look into, which is one of what the condition is about.
         """
-        by = f" INDEXED BY {index}" if index else ""
-        statement = f"SELECT 1 FROM workitems{by} WHERE {where} LIMIT 1"
+        table = _table(where)
+        if index:
+            table = f"{table.replace(_WHOLE, 'payloads')} INDEXED BY {index}"
+        statement = f"SELECT 1 FROM {table} WHERE {where} LIMIT 1"
         return any(True for _ in self._store.asking(statement, values))
 
     def has_index(self, name: str) -> bool:
@@ -235,6 +247,13 @@ class ItemTable:
             "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)
         )
         return found is not None
+
+    def _whole(self, row: Sequence[Any]) -> tuple[int, StoredItem]:
+        """Return an item that was found without its payload, and its place in the order."""
+        place, item = int(row[0]), _item(row[1:])
+        found = self._store.row(_PAYLOAD_OF, (place,))
+        item.payload = str(found[0]) if found else "{}"
+        return place, item
 
     def _has_woken(self, wiqid: str, now: int) -> bool:
         found = self._store.row(
@@ -274,6 +293,11 @@ class ItemTable:
         return 1
 
 
+def _table(*parts: str) -> str:
+    """Return from where SQL is to take what these parts of a statement are about."""
+    return _WHOLE if any("payload" in part for part in parts) else "workitems"
+
+
 def _row(item: StoredItem) -> tuple[Any, ...]:
     return (
         item.id,
@@ -285,7 +309,6 @@ def _row(item: StoredItem) -> tuple[Any, ...]:
         item.lastrun,
         item.retries,
         item.name,
-        item.payload,
         json.dumps(item.files) if item.files else "",
         item.userid,
         item.username,

@@ -4,6 +4,8 @@
 2. Writes gather in one transaction until ``commit``; the session layer sends replies only after
    it, so a reply that a client has read survives a SIGKILL of the server (WAL).
 3. A command that fails is undone alone, inside that transaction.
+4. Payloads stand in a table of their own: SQLite writes a row whole, and an item changes at its pop
+   and at its end, while its payload, which may be large, mostly stays.
 """
 
 import sqlite3
@@ -13,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from worker.localserver.storage.errors import RefusedAfterChangeError
+from worker.localserver.storage.older_files import make_present
 from worker.localserver.storage.private_files import make_private
 
 SCHEMA: Final = """
@@ -46,7 +49,6 @@ CREATE TABLE IF NOT EXISTS workitems (
     lastrun INTEGER,
     retries INTEGER NOT NULL,
     name TEXT NOT NULL,
-    payload TEXT NOT NULL,
     files TEXT NOT NULL,
     userid TEXT NOT NULL,
     username TEXT NOT NULL,
@@ -63,6 +65,11 @@ CREATE TABLE IF NOT EXISTS workitems (
     modifiedbyid TEXT NOT NULL,
     extra TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS payloads (seq INTEGER PRIMARY KEY, payload TEXT NOT NULL);
+CREATE VIEW IF NOT EXISTS whole_workitems AS
+    SELECT workitems.*, payload FROM workitems JOIN payloads USING (seq);
+CREATE TRIGGER IF NOT EXISTS payloads_go_along AFTER DELETE ON workitems
+    BEGIN DELETE FROM payloads WHERE seq = old.seq; END;
 CREATE INDEX IF NOT EXISTS workitems_due ON workitems (wiqid, priority, seq)
     WHERE state = 'new' AND waiting = 0;
 CREATE INDEX IF NOT EXISTS workitems_waiting ON workitems (wiqid, nextrun)
@@ -107,7 +114,7 @@ class Store:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA wal_autocheckpoint = 4000")
         self._connection.execute("PRAGMA cache_size = -65536")
-        self._connection.executescript(SCHEMA)
+        make_present(self._connection, SCHEMA)
         self._questions: dict[int, Callable[[Any], bool]] = {}
         self._trouble: Exception | None = None
         self._connection.create_function("asked", 2, self._ask)

@@ -228,6 +228,7 @@ def test_an_error_inside_a_question_reaches_who_asked() -> None:
     [
         ({"wiq": 1, "_created": -1, "_id": -1}, {"wiq": "q"}, {"_created": -1, "_id": -1}),
         ({"payload.customer": 1}, {"payload.customer": "acme", "wiq": "q"}, {}),
+        ({"wiq": 1, "payload.customer": 1}, {"payload.customer": "acme", "wiq": "q"}, {}),
         ({"wiq": 1, "state": 1, "_modified": -1}, {"wiq": "q", "state": "failed"}, {}),
     ],
 )
@@ -244,12 +245,12 @@ def test_an_index_is_used(
     where, values, _ = item_condition(query, indexed=lambda path: odd_index(path) in indexed)
     order = item_order(orderby) if orderby else None
     by = f" ORDER BY {order.text}" if order else ""
+    table = "whole_workitems" if "payload" in where else "workitems"
     numbers = [0 if callable(one) else one for one in values]
-    plan = list(
-        store.rows(f"EXPLAIN QUERY PLAN SELECT * FROM workitems WHERE {where}{by}", numbers)
-    )
+    plan = list(store.rows(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {where}{by}", numbers))
     text = json.dumps(plan)
     assert name in text
-    assert "SCAN workitems" not in text.replace("SCAN workitems USING", "")
+    for one in ("workitems", "payloads"):
+        assert f"SCAN {one}" not in text.replace(f"SCAN {one} USING", "")
     assert "USE TEMP B-TREE" not in text
     store.close()
