@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from worker.item.cancelled import FIELDS, Cancelling, cancelling, is_cancelled
+from worker.item.cancelled import FIELDS, Cancelling, cancelling, is_cancelled, note_of
 from worker.item.metadata import KEY
 from worker.item.new_item import Push, Sent
+from worker.item.signals import COLLECTION
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, PayloadTooLarge
 from worker.openiap.fields import id_of, number
@@ -171,7 +172,7 @@ class ClientSender:
             ItemNotFound: there is none, or no rights.
             OpenIAPError: the server refuses the look.
         """
-        wanted = {**FIELDS, "wiq": 1, f"payload.{KEY}": 1}
+        wanted = {**FIELDS, "wiq": 1, "_acl": 1, f"payload.{KEY}": 1}
         found = await tried(
             lambda: self._reader.query(
                 "workitems", {"_id": item_id}, wanted, top=1, about=item_id, needed=ENDED
@@ -204,11 +205,20 @@ class ClientSender:
                 await self.client.update_workitem({"_id": item_id, **fields})
                 if found == "stopping" and await self._went_on(document):
                     return await once()
+                if found == "stopping":
+                    await self._tell_worker(document)
             elif sent and is_cancelled(document):
                 return "cancelled"  # by the update whose answer was lost
             return found
 
         return await tried(once)
+
+    async def _tell_worker(self, document: JsonObject) -> None:
+        """Have the worker of an item look at it now; one that is not told looks a little later."""
+        note = note_of(document)
+        with suppress(OpenIAPError):
+            await self.client.insert_one(COLLECTION, note)
+            await self.client.delete_one(COLLECTION, str(note["_id"]))
 
     async def _went_on(self, document: JsonObject) -> bool:
         """Whether an item that ran is not in that attempt any more, nor ended: what was set on it
