@@ -2,7 +2,8 @@
 
 1. Every worker watches the collection; the watch is tried out after each sign-in by a document of
    the worker's own, and believed once that was told of.
-2. The leading worker of an item's queue wakes at once. The next one does a second later, unless it
+2. The leading worker of an item's queue wakes at once, and its messages go first: many a worker is
+   at its server's limit of messages. The next one does a second later, unless it
    has seen the item change; all others do nothing.
 3. A worker that has just put an item back to wait looks once more for its signals: one may have
    come while it was written.
@@ -215,6 +216,7 @@ class SignalWakes(Service):
             self._look_at = 0.0  # they are all found by a look
         else:
             self._told[told.id] = (uptime() + NEXT_IN_LINE * min(turns), told)
+        self._act()  # a round that goes on may wait for an answer, or for its turn
         self.trigger()
 
     def _queues_of(self, told: Told) -> tuple[str, ...]:
