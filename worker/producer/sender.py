@@ -25,7 +25,7 @@ from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
-from worker.producer.signals import send_signal
+from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes, tried
 
@@ -53,6 +53,7 @@ class ClientSender:
         namespace: of unique keys; see the setting of that name.
         on_sent: told of what the server has as its answers come, also where ``send`` raises in the
             end: the place of the first of them among the pushes, and what came of each.
+        check_signal: refuses values of signals.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ClientSender:
         namespace: str = "",
         *,
         on_sent: Callable[[int, Sequence[Sent]], None] = lambda _first, _sent: None,
+        check_signal: Check | None = None,
     ) -> None:
         self.client: Final = client
         self._unique = UniquePushes(client, namespace)
@@ -70,6 +72,7 @@ class ClientSender:
         )
         self._results = Results(client)
         self._on_sent = on_sent
+        self._check_signal = check_signal
         self.groups: Final = ClientGroups(client, namespace, self.cancel)
         """Pushes groups, and looks at them."""
 
@@ -230,7 +233,7 @@ class ClientSender:
 
     async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
         """Tell an item something; see ``worker.producer.signals``."""
-        return await send_signal(self.client, item_id, name, text, key)
+        return await send_signal(self.client, item_id, name, text, key, check=self._check_signal)
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:
