@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from pydantic import PydanticInvalidForJsonSchema, PydanticUserError
 
+from worker.app.awaited_signals import awaited_signals
 from worker.app.options import Handler
 from worker.app.payload import missing_file
 from worker.app.payload_types import awaited_kind, kept_in_field, validates
@@ -32,6 +33,7 @@ from worker.openiap.workitem import JsonObject
 
 FORMAT: Final = "openiap-worker/1"
 ANY_OBJECT: Final[JsonObject] = {"type": "object"}
+ANY_VALUE: Final[JsonObject] = {}
 
 
 def contracts_of(handlers: Iterable[Handler[..., Any] | Registered]) -> JsonObject:
@@ -68,6 +70,7 @@ def contract_of(handler: Handler[..., Any], signature: Signature | None = None) 
         else _schema(handler, kind, mode="validation", what="payload")
     )
     text = inspect.getdoc(handler.function) or ""
+    signals = _signals(handler)
     return {
         "handler": handler.name,
         "does": text.splitlines()[0] if text else "",
@@ -75,6 +78,22 @@ def contract_of(handler: Handler[..., Any], signature: Signature | None = None) 
         "result": _result(handler),
         "files": list(handler.options.files),
         "errors": sorted({*handler.options.codes, *_codes(handler)}),
+        **({"signals": signals} if signals else {}),
+    }
+
+
+def _signals(handler: Handler[..., Any]) -> JsonObject:
+    """Return the schemas of the signals that a handler waits for, by name; any value where it
+    waits for one in several ways."""
+    found: dict[str, list[JsonObject]] = {}
+    for name, kind in awaited_signals(handler.function):
+        what = f"signal {name!r}"
+        schema = {} if kind is None else _schema(handler, kind, mode="validation", what=what)
+        if schema not in found.setdefault(name, []):
+            found[name].append(schema)
+    return {
+        name: ANY_VALUE if {} in schemas or len(schemas) > 1 else schemas[0]
+        for name, schemas in sorted(found.items())
     }
 
 
@@ -143,7 +162,13 @@ class Contracts:
             raise ContractError(f"no contracts: a document with contracts = {FORMAT!r} is needed")
         self._queues: Final[dict[str, JsonObject]] = dict(document["queues"])
         self._validators: Final = {
-            queue: _validator(queue, contract) for queue, contract in self._queues.items()
+            queue: _validator(queue, contract.get("payload", {}))
+            for queue, contract in self._queues.items()
+        }
+        self._signals: Final = {
+            (queue, name): _validator(f"{queue}, signal {name}", schema)
+            for queue, contract in self._queues.items()
+            for name, schema in (contract.get("signals") or {}).items()
         }
 
     @classmethod
@@ -169,13 +194,8 @@ class Contracts:
         if validator is None:
             return
         payload = {name: value for name, value in push.payload.items() if name != KEY}
-        found = best_match(validator.iter_errors(payload))
-        if found is not None:
-            where = ".".join(str(part) for part in found.absolute_path) or "payload"
-            raise ContractError(
-                f"The payload does not fit the contract of {push.queue}:"
-                f" {where}: {found.message[:500]}."
-            )
+        if wrong := _wrong(validator, payload, "payload"):
+            raise ContractError(f"The payload does not fit the contract of {push.queue}: {wrong}.")
         names = [Path(path).name for path in push.files]
         missing = missing_file(self._queues[push.queue].get("files", ()), names)
         if missing:
@@ -184,9 +204,30 @@ class Contracts:
                 f"The contract of {push.queue} asks for a file {missing}; given: {shown}."
             )
 
+    def check_signal(self, queue: str, name: str, value: Any) -> None:
+        """Refuse the value of a signal that the item's handler would pass over, as far as its
+        contract knows of the signal.
 
-def _validator(queue: str, contract: Mapping[str, Any]) -> Draft202012Validator:
-    schema = contract.get("payload", {})
+        Raises:
+            ContractError: the text names queue, signal, field, and what is wrong with it.
+        """
+        validator = self._signals.get((queue, name))
+        if validator is not None and (wrong := _wrong(validator, value, "value")):
+            raise ContractError(
+                f"The value of signal {name!r} does not fit the contract of {queue}: {wrong}."
+            )
+
+
+def _wrong(validator: Draft202012Validator, value: Any, whole: str) -> str:
+    """Return where a value does not fit, and why; "" for a value that does."""
+    found = best_match(validator.iter_errors(value))
+    if found is None:
+        return ""
+    where = ".".join(str(part) for part in found.absolute_path) or whole
+    return f"{where}: {found.message[:500]}"
+
+
+def _validator(queue: str, schema: Mapping[str, Any]) -> Draft202012Validator:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:

@@ -322,6 +322,7 @@ class Assembly:
                     workers.cut_short,
                     client=client,
                     interval=settings.heartbeat_interval,
+                    notes=signals,
                     log=log,
                 ),
             ),

@@ -1,13 +1,15 @@
 """Cancelled items: those in flight are looked at now and then, and stopped.
 
-1. One question for all whose handlers have run for a while, with each heartbeat; none where nothing
-   runs for so long.
-2. A handler whose item is cancelled is asked to end as at its timeout: ``item.stopping`` is set, an
+1. Who cancels leaves a note for the item's worker, which then asks at once; see
+   ``worker.item.cancelled``.
+2. One question for all whose handlers have run for a while makes good what was not told: with each
+   heartbeat, every ``UNTOLD`` where no watch tells of notes; none where nothing runs for so long.
+3. A handler whose item is cancelled is asked to end as at its timeout: ``item.stopping`` is set, an
    ``async def`` is cancelled, and at last it is given up. What it returns still counts.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from worker.engine.in_flight import Running
 from worker.item.cancelled import CODE, FIELDS, cancelled_because
@@ -22,6 +24,15 @@ from worker.uptime import uptime
 AFTER: Final = 0.5
 """The part of a pause for which a handler has run before its item is asked about."""
 AT_ONCE: Final = 200
+UNTOLD: Final = 3.0
+"""Seconds between two looks at most where nobody tells of notes."""
+
+
+class Tells(Protocol):
+    """Who hears of notes."""
+
+    heard: bool
+    on_cancelled: Callable[[str], None]
 
 
 class Cancellations(Service):
@@ -31,6 +42,7 @@ class Cancellations(Service):
         in_flight: the items in flight.
         cut_short: asks the handler of an item of a queue to end; whether it runs.
         interval: seconds between two looks.
+        notes: who hears that an item was cancelled.
     """
 
     def __init__(
@@ -40,27 +52,48 @@ class Cancellations(Service):
         *,
         client: Client,
         interval: float,
+        notes: Tells,
         log: Log,
     ) -> None:
         super().__init__(
             "cancellations",
             pause=interval,
             on_error=lambda error: log.error(f"cancelled items: {type(error).__name__}: {error}"),
-            first=interval,
+            first=min(interval, UNTOLD),
         )
         self._in_flight = in_flight
         self._cut_short = cut_short
         self._client = client
         self._interval = interval
+        self._notes = notes
+        self._told: set[str] = set()
+        """Items that a note names, and that are to be asked about."""
+        notes.on_cancelled = self._hear
         self._log = log
 
-    async def round(self) -> None:
-        """Look once, and stop what is cancelled."""
-        since = uptime() - self._interval * AFTER
+    def _hear(self, item_id: str) -> None:
+        """Somebody has cancelled an item that runs here, or elsewhere."""
+        if any(one.workitem.id == item_id for one in self._in_flight()):
+            self._told.add(item_id)
+            self.trigger()
+
+    def _pace(self) -> float:
+        """Return the seconds until the next look."""
+        return self._interval if self._notes.heard else min(self._interval, UNTOLD)
+
+    async def round(self) -> float:
+        """Look once, and stop what is cancelled; returns the seconds until the next look."""
+        told, self._told = self._told, set()
+        pace = self._pace()
+        early = [one for one in self._in_flight() if one.stage in ("preparing", "admitting")]
+        self._told |= told & {one.workitem.id for one in early}
+        since = uptime() - pace * AFTER
         asked = {
             one.workitem.id: one
             for one in self._in_flight()
-            if one.stage == "handling" and one.popped < since and not one.cancelled
+            if one.stage == "handling"
+            and not one.cancelled
+            and (one.popped < since or one.workitem.id in told)
         }
         ids = list(asked)
         for start in range(0, len(ids), AT_ONCE):
@@ -73,13 +106,15 @@ class Cancellations(Service):
                 found = await self._client.query("workitems", query, FIELDS, top=AT_ONCE)
             except OpenIAPError as error:
                 self._log.debug(f"cancelled items are looked for again: {error}")
-                return
+                self._told |= told
+                return min(pace, UNTOLD)
             for document in found:
                 running = asked.get(id_of(document))
                 if running is not None and number(document.get("retries")) == (
                     running.workitem.retries
                 ):
                     self._stop(running, document)
+        return min(pace, UNTOLD) if self._told else pace
 
     def _stop(self, running: Running, document: JsonObject) -> None:
         workitem = running.workitem

@@ -36,7 +36,7 @@ from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
-from worker.openiap.reader import Reader
+from worker.openiap.reader import FirstTurn, Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import JsonObject, Workitem
 from worker.producer.insert import KnownQueue, KnownQueues
@@ -78,7 +78,7 @@ class Checkpoints:
         self._savers: dict[Item, _Saver] = {}
         client = pooled_client(pool)
         self._queues = KnownQueues(client)
-        self._signal_reader = Reader(client, "signal")
+        self._signal_reader = Reader(FirstTurn(pool), "signal")
 
     @property
     def sender(self) -> Sender:
@@ -126,6 +126,7 @@ class Checkpoints:
         Raises:
             OpenIAPError: the server refuses it.
         """
+        await self._pool.wait_ready()
         return await signals_for(self._signal_reader, item_id, name, past)
 
     async def pass_over(self, item_id: str, signal_id: str, why: str) -> None:

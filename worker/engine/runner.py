@@ -53,6 +53,9 @@ from worker.uptime import uptime
 
 T = TypeVar("T")
 
+FOR_GOOD: Final = ("business", "failed")
+"""Kinds of outcomes after which an item comes again only by hand."""
+
 
 class Runner:
     """Runs the items of one handler.
@@ -221,8 +224,12 @@ class Runner:
                 if isinstance(error, TimeLimitExceeded):  # it was ended as at its limit: before it
                     error.args = (f"asked to end{', and given up' if error.stack else ''}",)
                 cancelled.__cause__ = error
+                call.item.fails_for(cancelled)
                 return self._failures.outcome(running, cancelled)
-            return await self._failures.weighed(running, error, files)
+            outcome = await self._failures.weighed(running, error, files)
+            if outcome.kind in FOR_GOOD:
+                call.item.fails_for(error)
+            return outcome
         finally:
             running.stage = "delivering"
             running.ran = time.monotonic() - began

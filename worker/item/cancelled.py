@@ -4,13 +4,17 @@ Who may update an item may cancel it; that the server checks. One that waits is 
 one that runs its message and source are set, which an update does whatever else happens: it neither
 changes the state nor touches the payload, so an outcome that is written in the same moment stands.
 The source names the attempt: what is left of an earlier one says nothing of a later.
+
+Workers watch the collection of signals. So that they look at once, a note is written there, and
+taken away again: what counts is on the item, and is found by a look as well.
 """
 
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from worker.item.error_text import clip, coded
-from worker.openiap.fields import number, text_of
+from worker.openiap.fields import id_of, number, text_of
 from worker.openiap.workitem import BUSINESS, FAILED, NEW, PROCESSING, JsonObject
 
 CODE: Final = "CANCELLED"
@@ -23,6 +27,9 @@ FIELDS: Final[JsonObject] = {
     "errorsource": 1,
     "errortype": 1,
 }
+
+NOTE: Final = "cancellation"
+"""The type of a note that a look at an item is due now."""
 
 Cancelling = Literal["cancelled", "stopping", "ended"]
 """It waited, and has failed; it runs, and is asked to end; it had ended."""
@@ -60,6 +67,18 @@ def is_cancelled(document: Mapping[str, Any]) -> bool:
     retries = number(document.get("retries"))
     source, message = document.get("errorsource"), document.get("errormessage")
     return document.get("state") == FAILED and bool(cancelled_because(message, source, retries))
+
+
+def note_of(document: Mapping[str, Any]) -> JsonObject:
+    """Return the note for the worker of an item; it has no name, so it is no signal.
+
+    Args:
+        document: the item's id, queue and rights, which are those of the note as well.
+    """
+    acl = document.get("_acl")
+    rights = {"_acl": acl} if isinstance(acl, list) and acl else {}
+    id = f"{NOTE}-{uuid.uuid4()}"
+    return {"_id": id, "_type": NOTE, "item": id_of(document), "wiq": document.get("wiq"), **rights}
 
 
 def mark_of(retries: int) -> str:

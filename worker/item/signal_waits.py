@@ -21,6 +21,7 @@ from worker.durations import Duration, seconds, text
 from worker.item.error_text import problems_of
 from worker.item.long_work import SLACK, LongWork, current_step
 from worker.item.signals import (
+    LET_OUT,
     MOST_PAST,
     Awaited,
     KeptSignal,
@@ -32,6 +33,7 @@ from worker.item.signals import (
     kept_signal,
     past_signals,
     read_signal,
+    timeouts_behind,
     wait_key,
 )
 from worker.item.step_call import StepCall
@@ -87,6 +89,14 @@ class SignalWaits(LongWork):
         """Take the waits of this item's other half, in a process of its own."""
         self._open = {*(self._open or ()), *keys}
 
+    def fails_for(self, error: BaseException) -> None:
+        """The item fails for good: it waits anew for what it fails for, should it be put back."""
+        for key in timeouts_behind(error):
+            entry = self.steps.entries(SIGNALS).get(key)
+            if entry is not None and entry.get("over"):
+                self.steps.put(SIGNALS, key, {**entry, LET_OUT: True})
+                self.metadata.steps = self.steps.content
+
     @overload
     async def wait_for(self, name: str, *, timeout: Duration | None = None, type: type[T]) -> T: ...
 
@@ -134,7 +144,7 @@ class SignalWaits(LongWork):
         if kept.waits:
             await self._end_asleep(until)
         if kept.timed_out:
-            raise _timed_out(self.id, kept)
+            raise _timed_out(self.id, key, kept)
         return _value(kept, form)
 
     def _next_wait(self, name: str) -> str:
@@ -157,6 +167,8 @@ class SignalWaits(LongWork):
     ) -> tuple[KeptSignal, datetime]:
         """Return what is stored of a wait afterwards, and when it is looked at again."""
         before = kept_signal(self.steps, key)
+        if before is not None and before.let_out:
+            before = None  # the item failed for it, and somebody has put it back since
         clock = await self.clock()
         if before is not None and not before.waits:
             return before, clock.now
@@ -230,10 +242,10 @@ def _value(kept: KeptSignal, form: TypeForm | None) -> Any:
         ) from None
 
 
-def _timed_out(item_id: str, kept: KeptSignal) -> SignalTimeout:
+def _timed_out(item_id: str, key: str, kept: KeptSignal) -> SignalTimeout:
     waited = "" if kept.until is None else text((kept.until - kept.since).total_seconds())
     error = SignalTimeout(f"No signal {kept.signal!r} for item {item_id} within {waited}")
-    error.signal = kept.signal
+    error.signal, error.wait = kept.signal, key
     return error
 
 

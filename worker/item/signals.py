@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from worker.errors import WorkerError
-from worker.item.error_chain import ResultError
+from worker.item.error_chain import ResultError, members
 from worker.item.error_text import clip, problems_of
 from worker.item.json_form import NotJson, json_form
 from worker.item.masking import masked
@@ -45,6 +45,7 @@ FIELDS: Final[JsonObject] = {
 """What an item reads of a signal."""
 REFUSED: Final = "refused"
 """Under which a signal shows why it was passed over."""
+MOST_CAUSES: Final = 8
 MAX_NAME: Final = 150
 """Characters of a signal's name."""
 MAX_VALUE: Final = 512 * 1024
@@ -52,18 +53,22 @@ MAX_VALUE: Final = 512 * 1024
 MOST_PAST: Final = 50
 """Signals that a wait has passed over, and knows; most are marked, and need no place."""
 MOST_WHY: Final = 500
+LET_OUT: Final = "let_out"
+"""Under which a wait in vain says that its item failed for that."""
 _IDS: Final = uuid.UUID("0d8a3a39-8a3e-4d55-9f5c-9b3e0c1b7f52")
 
 
 class SignalTimeout(ResultError):
     """No signal came in time. It is stored: every later run has it at the same place. A handler
-    that lets it out has failed for good, since the next attempt would have it again.
+    that lets it out has failed for good; an item that is retried by hand after that waits anew.
 
     Attributes:
         signal: the name that was waited for.
+        wait: under which key the item keeps it.
     """
 
     signal: str = ""
+    wait: str = ""
 
 
 class SignalRefused(WorkerError):
@@ -95,6 +100,7 @@ class KeptSignal:
         text: the value that came, as JSON text; None where none has.
         by: who wrote it.
         timed_out: it was waited for in vain.
+        let_out: the item failed for that; whoever puts it back wants it to wait anew.
     """
 
     name: str
@@ -105,6 +111,7 @@ class KeptSignal:
     text: str | None = None
     by: str = ""
     timed_out: bool = False
+    let_out: bool = False
 
     @property
     def waits(self) -> bool:
@@ -244,6 +251,7 @@ def kept_signal(steps: Steps, key: str) -> KeptSignal | None:
         text if isinstance(text, str) else None,
         text_of(entry.get("by")),
         entry.get("over") is True,
+        entry.get(LET_OUT) is True,
     )
 
 
@@ -256,6 +264,19 @@ def kept_signals(steps: Steps) -> list[KeptSignal]:
 def wait_key(name: str, nth: int) -> str:
     """Return under which key the how many-th wait for a name is kept."""
     return key_of(f"{name} #{nth}")
+
+
+def timeouts_behind(error: BaseException) -> list[str]:
+    """Return the keys of the waits in vain that an item fails for: those that were let out, alone
+    or in a group, or that another error names as its cause (``raise … from timeout``)."""
+    found: list[str] = []
+    for one in members(error):
+        cause: BaseException | None = one
+        for _ in range(MOST_CAUSES):
+            if isinstance(cause, SignalTimeout) and cause.wait:
+                found.append(cause.wait)
+            cause = None if cause is None else cause.__cause__
+    return found
 
 
 def past_signals(steps: Steps) -> list[str]:

@@ -228,8 +228,8 @@ def moved_apart(item_id: str) -> JsonObject:
 
 
 def holds_any(item_id: str, found: JsonObject) -> bool:
-    """Whether a payload has results or sleeps of the item itself."""
-    return found.get(OF) == item_id and bool(found.get(DONE) or found.get(WAITS))
+    """Whether a payload has results, sleeps or signals of the item itself."""
+    return found.get(OF) == item_id and any(found.get(part) for part in PARTS)
 
 
 def is_apart(found: JsonObject) -> bool:

@@ -10,14 +10,14 @@
 import asyncio
 import concurrent.futures
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Token
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from pydantic import ValidationError
 
@@ -26,17 +26,20 @@ from worker.errors import (
     BusinessError,
     Retry,
     Skip,
-    TimeLimitExceeded,
     WorkerError,
 )
+from worker.item.block import Block, Ending, Fate, over
 from worker.item.context import CurrentItem, current_item, current_namespace
 from worker.item.error_text import problems_of
 from worker.item.files import InputFile, InputFiles
 from worker.item.function_types import FieldFirst, PayloadFirst
-from worker.item.item import Item, ItemFirst, ItemLog
+from worker.item.group_desk import GroupDesk
+from worker.item.grouping import Grouping
+from worker.item.item import ItemFirst, ItemLog
 from worker.item.new_item import Sender
 from worker.item.origin import Origin
 from worker.item.push import Fields, FollowUpArguments, Target
+from worker.item.taken_work import FilesOverThere, GroupsOverThere, refusal
 from worker.item.trace import Trace
 from worker.item.type_form import form_of
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -50,49 +53,6 @@ and goes on being sent."""
 WORDS: Final = (BusinessError, ApplicationError, Retry, Skip)
 """What is said to the worker: it ends with its block, and everything else goes on through it."""
 LEFT_EARLY: Final = "the program went on without saying whether the item was done"
-
-Fate = Literal["", "successful", "failed", "new", "lost"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a block was left: with an error, back to its queue (``released``), or done.
-
-    ``at`` is when its block said so (``time.monotonic``); None where somebody else did.
-    """
-
-    result: Any = None
-    error: BaseException | None = None
-    released: str | None = None
-    at: float | None = None
-
-
-class Block(Protocol):
-    """What stands behind a taken item; of any thread."""
-
-    @property
-    def item(self) -> Item:
-        """The item as it is worked over there."""
-
-    @property
-    def left(self) -> float | None:
-        """Seconds of its time; None without a limit."""
-
-    def enter(self, stop: Callable[[], object] | None = None) -> None:
-        """The block begins. Past its time it is stopped by ``stop``, which is called from another
-        thread; without one it is stopped in its thread."""
-
-    def leave(self) -> type[BaseException] | None:
-        """It is not stopped from now on; returns what it was stopped with, if it was."""
-
-    def over_there(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
-        """Run a coroutine where the item is worked."""
-
-    def end(self, ending: Ending) -> "concurrent.futures.Future[Fate]":
-        """Say how it was left, the first time; what became of the item then."""
-
-    def too_long(self) -> TimeLimitExceeded:
-        """Return the error of a block that was stopped: past its time, or cancelled."""
 
 
 class Undecided(WorkerError):
@@ -134,6 +94,13 @@ class Taken:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r}, queue={self.queue!r}, attempt={self.attempt})"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do instead of what only handlers can."""
+            kind = type(self).__name__
+            raise AttributeError(refusal(name, kind, self.__dict__.get("queue", "")))
 
     def __del__(self) -> None:
         """Nobody has it any more."""
@@ -300,12 +267,13 @@ class Taken:
         return self._block.end(ending)
 
 
-class TakenItem(Taken):
+class TakenItem(Taken, Grouping):
     """One item of a program on a loop; ``async with`` it, or leave it to the loop that gave it."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
-        files = _FilesOverThere(block)
+        self._metadata = block.item.metadata if block.item.has_metadata else None
+        files = FilesOverThere(block)
         self.files: Final = InputFiles(
             {
                 name: InputFile(WorkitemFile(filename=name, id=file.id), files)
@@ -344,6 +312,9 @@ class TakenItem(Taken):
                 error = self._block.too_long().with_traceback(frames)
         await self._settled(self._ending_of(error), error)
         return isinstance(error, WORDS)
+
+    def _group_desk(self) -> GroupDesk:
+        return GroupsOverThere(self._block)
 
     async def settle(self) -> None:
         """The loop that gave it goes on; an item with a block of its own ends with that."""
@@ -406,26 +377,6 @@ class TakenItem(Taken):
     async def push(self, target: Any, payload: Any, **options: Any) -> str:
         """Ask for a follow-up item, pushed once this one has succeeded; see ``Item.push``."""
         return await over(self._block, self._item.push(target, payload, **options))
-
-
-class _FilesOverThere:
-    """The item's files, fetched where it is worked."""
-
-    def __init__(self, block: Block) -> None:
-        self._block = block
-
-    async def fetch(self, file: WorkitemFile) -> Path:
-        """Download a file; return where it is."""
-        return await over(self._block, self._block.item.files[file.filename].path())
-
-    async def size(self, file: WorkitemFile) -> int:
-        """Return the stored length in bytes."""
-        return await over(self._block, self._block.item.files[file.filename].size())
-
-
-async def over(block: Block, work: Coroutine[Any, Any, T]) -> T:
-    """Wait on this loop for what is done where the item is worked."""
-    return await asyncio.wrap_future(block.over_there(work))
 
 
 def left_early() -> Ending:

@@ -1,15 +1,19 @@
 """Taking items in blocking code: ``take`` in ``with``, ``items`` in ``for``; see ``taking.py``."""
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, TypeVar, Unpack, overload
 
+from worker.item.block import Block, Ending
 from worker.item.files import InputFile, InputFiles
 from worker.item.function_types import FieldFirst, PayloadFirst
+from worker.item.group_desk import OnFailure
+from worker.item.group_plan import GroupArguments, Member, Then
 from worker.item.item import ItemFirst
 from worker.item.push import Fields, FollowUpArguments, Target
-from worker.item.taken import SETTLE, WORDS, Block, Ending, Taken, left_early
+from worker.item.taken import SETTLE, WORDS, Taken, left_early
+from worker.producer.groups.blocking import BlockingGroup
 from worker.producer.taking import NoItem, Pulls, Wanted
 
 M = TypeVar("M")
@@ -157,6 +161,25 @@ class BlockingTakenItem(Taken):
     def push(self, target: Any, payload: Any, **options: Any) -> str:
         """Ask for a follow-up item, pushed once this one has succeeded; see ``Item.push``."""
         return self._wait(self._item.push(target, payload, **options))
+
+    def push_group(
+        self,
+        members: Iterable[Member],
+        *,
+        then: Then = None,
+        on_failure: OnFailure = "wait",
+        key: str = "",
+        **options: Unpack[GroupArguments],
+    ) -> BlockingGroup:
+        """Push items that end together, at once; see ``Item.push_group``."""
+        work = self._item.push_group(members, then=then, on_failure=on_failure, key=key, **options)
+        return BlockingGroup(self._wait(work), self._wait)
+
+    @property
+    def group(self) -> BlockingGroup | None:
+        """The group that this item is a member of, or comes after; None for none."""
+        found = self._item.group
+        return None if found is None else BlockingGroup(found, self._wait)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self._block.over_there(work).result()

@@ -36,7 +36,11 @@ async def connect(
     async with client(chosen) as pooled:
         pulls = None if pulling is None else pulling(chosen)
         producer = Producer(
-            ClientSender(pooled, chosen.namespace),
+            ClientSender(
+                pooled,
+                chosen.namespace,
+                check_signal=None if contracts is None else contracts.check_signal,
+            ),
             checks=contracts,
             client=pooled,
             namespace=chosen.namespace,

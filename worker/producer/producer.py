@@ -46,6 +46,9 @@ class Checks(Protocol):
     def check(self, push: Push) -> None:
         """Refuse what does not fit the queue's contract."""
 
+    def check_signal(self, queue: str, name: str, value: Any) -> None:
+        """Refuse the value of a signal that the queue's handler would not take."""
+
 
 class Producer(GroupPushing):
     """Pushes items.

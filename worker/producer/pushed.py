@@ -158,8 +158,8 @@ class Pushed(Generic[T]):
         """Cancel the item; it takes the right to update it.
 
         One that waits has failed when this returns, with the code ``CANCELLED``. One that runs is
-        asked to end, within a heartbeat of its worker (10 s): ``item.stopping``, then as at its
-        timeout; what its handler returns all the same counts.
+        asked to end, at once where the server tells of changes, else within 3 s:
+        ``item.stopping``, then as at its timeout; what its handler returns all the same counts.
 
         Args:
             reason: one sentence, shown on the item.

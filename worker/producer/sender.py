@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from worker.item.cancelled import FIELDS, Cancelling, cancelling, is_cancelled
+from worker.item.cancelled import FIELDS, Cancelling, cancelling, is_cancelled, note_of
 from worker.item.metadata import KEY
 from worker.item.new_item import Push, Sent
+from worker.item.signals import COLLECTION
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound, OpenIAPError, PayloadTooLarge
 from worker.openiap.fields import id_of, number
@@ -24,7 +25,7 @@ from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.producer import timed_out
 from worker.producer.results import ENDS, Results
-from worker.producer.signals import send_signal
+from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes
 from worker.state.retrying import passes, tried
 
@@ -52,6 +53,7 @@ class ClientSender:
         namespace: of unique keys; see the setting of that name.
         on_sent: told of what the server has as its answers come, also where ``send`` raises in the
             end: the place of the first of them among the pushes, and what came of each.
+        check_signal: refuses values of signals.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ClientSender:
         namespace: str = "",
         *,
         on_sent: Callable[[int, Sequence[Sent]], None] = lambda _first, _sent: None,
+        check_signal: Check | None = None,
     ) -> None:
         self.client: Final = client
         self._unique = UniquePushes(client, namespace)
@@ -69,6 +72,7 @@ class ClientSender:
         )
         self._results = Results(client)
         self._on_sent = on_sent
+        self._check_signal = check_signal
         self.groups: Final = ClientGroups(client, namespace, self.cancel)
         """Pushes groups, and looks at them."""
 
@@ -171,7 +175,7 @@ class ClientSender:
             ItemNotFound: there is none, or no rights.
             OpenIAPError: the server refuses the look.
         """
-        wanted = {**FIELDS, "wiq": 1, f"payload.{KEY}": 1}
+        wanted = {**FIELDS, "wiq": 1, "_acl": 1, f"payload.{KEY}": 1}
         found = await tried(
             lambda: self._reader.query(
                 "workitems", {"_id": item_id}, wanted, top=1, about=item_id, needed=ENDED
@@ -204,11 +208,20 @@ class ClientSender:
                 await self.client.update_workitem({"_id": item_id, **fields})
                 if found == "stopping" and await self._went_on(document):
                     return await once()
+                if found == "stopping":
+                    await self._tell_worker(document)
             elif sent and is_cancelled(document):
                 return "cancelled"  # by the update whose answer was lost
             return found
 
         return await tried(once)
+
+    async def _tell_worker(self, document: JsonObject) -> None:
+        """Have the worker of an item look at it now; one that is not told looks a little later."""
+        note = note_of(document)
+        with suppress(OpenIAPError):
+            await self.client.insert_one(COLLECTION, note)
+            await self.client.delete_one(COLLECTION, str(note["_id"]))
 
     async def _went_on(self, document: JsonObject) -> bool:
         """Whether an item that ran is not in that attempt any more, nor ended: what was set on it
@@ -220,7 +233,7 @@ class ClientSender:
 
     async def signal(self, item_id: str, name: str, text: str, key: str) -> str:
         """Tell an item something; see ``worker.producer.signals``."""
-        return await send_signal(self.client, item_id, name, text, key)
+        return await send_signal(self.client, item_id, name, text, key, check=self._check_signal)
 
     async def _look(self, item_id: str) -> JsonObject | None:
         try:

@@ -5,20 +5,29 @@
 3. It is inserted under an id that is known before: sent again after a lost answer it is there.
 """
 
+import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from worker.item.signals import COLLECTION, SignalRefused, checked_name, document_of, signal_id
 from worker.openiap.client import Client
 from worker.openiap.errors import DuplicateKey, ItemNotFound
 from worker.openiap.fields import text_of
+from worker.openiap.large import LARGE, apart
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 from worker.state.retrying import tried
 
 SEEN: Final[JsonObject] = {"state": 1, "wiq": 1, "_acl": 1}
 
 
-async def send_signal(client: Client, item_id: str, name: str, text: str, key: str = "") -> str:
+Check = Callable[[str, str, Any], None]
+"""Refuses a value by its item's queue and its name; see ``Checks.check_signal``."""
+
+
+async def send_signal(
+    client: Client, item_id: str, name: str, text: str, key: str = "", *, check: Check | None = None
+) -> str:
     """Tell an item something; returns the signal's id.
 
     Args:
@@ -28,6 +37,7 @@ async def send_signal(client: Client, item_id: str, name: str, text: str, key: s
     Raises:
         ItemNotFound: there is no such item, or no rights.
         SignalRefused: it has ended, or the name is none.
+        ContractError: ``check`` refuses the value.
         OpenIAPError: it could not be sent.
     """
     checked_name(name)
@@ -43,6 +53,8 @@ async def send_signal(client: Client, item_id: str, name: str, text: str, key: s
             f"Item {item_id} is {state}: nobody would hear signal {name!r}; it is not sent"
         )
     queue, acl = text_of(found[0].get("wiq")), found[0].get("_acl")
+    if check is not None:
+        await apart(len(text) > LARGE, _held, check, queue, name, text)
     document = document_of(id, item_id, name, text, queue=queue, acl=acl)
 
     async def insert() -> None:
@@ -52,3 +64,7 @@ async def send_signal(client: Client, item_id: str, name: str, text: str, key: s
 
     await tried(insert)
     return id
+
+
+def _held(check: Check, queue: str, name: str, text: str) -> None:
+    check(queue, name, json.loads(text))

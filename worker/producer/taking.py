@@ -15,7 +15,8 @@ from typing import Final, Protocol
 from worker.durations import Duration, seconds
 from worker.durations import text as duration_text
 from worker.errors import WorkerError
-from worker.item.taken import Block, TakenItem
+from worker.item.block import Block
+from worker.item.taken import TakenItem
 
 WAIT: Final[Duration] = "30s"
 """How long ``take`` waits for an item unless it is told."""

@@ -1,5 +1,6 @@
 """Contracts: what the command writes, and pushes held to it."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -7,8 +8,12 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.integration.engine.conftest import create_queue
-from worker import BusinessError, ContractError, Contracts, connect, contracts_of, handler
+from worker import BusinessError, ContractError, Contracts, Item, connect, contracts_of, handler
 from worker.cli.app import main
+from worker.item.signals import COLLECTION
+from worker.management import Items
+from worker.management.errors import ValidationError
+from worker.management.items.signalling import ItemSignalPayload
 
 
 class Invoice(BaseModel):
@@ -72,6 +77,51 @@ async def test_pushes_are_held_to_contracts(client, settings, tmp_path: Path) ->
     assert await client.count("workitems") == 2
     with pytest.raises(ContractError, match="no contracts"):
         Contracts({"queues": {}})
+
+
+class Approval(BaseModel):
+    by: str
+
+
+@handler("approved")
+async def approved(payload: dict, item: Item) -> None:
+    class Local(BaseModel):
+        place: int
+
+    await asyncio.wait_for(asyncio.sleep(0), 1)
+    await item.wait_for("approval", timeout="7d", type=list[Approval])
+    await item.wait_for("anything")
+    await item.wait_for("two", type=int)
+    await item.wait_for("two", type=Approval)
+    await item.wait_for("local", type=Local)
+    await item.wait_for(f"made {item.id}", type=int)
+
+
+async def test_signals_are_held_to_the_contracts_of_who_waits(client, settings) -> None:
+    document = json.loads(json.dumps(contracts_of([approved, loose])))
+    signals = document["queues"]["approved"]["signals"]
+    assert set(signals) == {"anything", "approval", "local", "two"}
+    assert signals["approval"]["items"] == {"$ref": "#/$defs/Approval"}
+    assert (signals["anything"], signals["two"], signals["local"]) == ({}, {}, {})
+    assert "signals" not in document["queues"]["loose"], "contracts without any stay as they are"
+    for queue in ("approved", "loose"):
+        await create_queue(client, queue)
+    contracts = Contracts(document)
+    async with connect(settings, contracts=contracts) as producer:
+        pushed = await producer.push("approved", {})
+        wrong = "The value of signal 'approval' does not fit the contract of approved: 0.by: 5 is"
+        for told in (pushed, approved.pushed(pushed.id), producer.pushed(pushed.id)):
+            with pytest.raises(ContractError, match=f"{wrong} not of type 'string'."):
+                await told.signal("approval", [{"by": 5}])
+        asked = ItemSignalPayload(id=pushed.id, name="approval", value=[{"by": 5}])
+        with pytest.raises(ValidationError, match=wrong):
+            await Items(client, contracts=contracts).signal_one(asked)
+        assert await client.count(COLLECTION, {"name": "approval"}) == 0
+        await producer.signal(pushed.id, "approval", [Approval(by="Ada")])
+        await producer.signal(pushed.id, "unknown", 1)
+        other = await producer.push("loose", {})
+        await other.signal("approval", 1)
+    assert await client.count(COLLECTION, {"name": {"$in": ["approval", "unknown"]}}) == 3
 
 
 def test_the_command_writes_checks_and_tells_what_changed(

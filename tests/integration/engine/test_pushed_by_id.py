@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import PASSWORD, USER, create_queue, until_finished
+from tests.integration.engine.conftest import (
+    DEADLINE,
+    PASSWORD,
+    USER,
+    create_queue,
+    until_finished,
+)
 from worker import Item, ItemFailed, connect, handler, sync
 from worker.item.cancelled import cancelled_because, cancelling
+from worker.item.signals import COLLECTION
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.errors import ItemNotFound, OpenIAPError
 from worker.openiap.workitem import FAILED
@@ -99,19 +106,20 @@ async def test_an_item_that_waits_fails_with_code_cancelled(client, settings, st
 
 
 @pytest.mark.parametrize("handled", [slow, in_thread, process_deeds.endless])
-async def test_a_handler_whose_item_is_cancelled_is_asked_to_end(
+async def test_a_handler_whose_item_is_cancelled_is_asked_to_end_at_once(
     client, settings, start, handled: Any
 ) -> None:
     await create_queue(client, handled.options.queue, maxretries=5)
-    await start(handled, heartbeat_interval=0.2, dead_after=2)
+    await start(handled, heartbeat_interval=DEADLINE, dead_after=600)
     async with connect(settings):
         pushed = await handled.push({})
         await until("processing", pushed)
         assert await pushed.cancel("stop it") == "stopping"
         with pytest.raises(ItemFailed, match="stop it") as failed:
-            await pushed.result("1m")
+            await pushed.result(DEADLINE / 2)
         assert failed.value.code == "CANCELLED"
         assert "timeout" not in failed.value.message  # there is none
+    assert not await client.query(COLLECTION, {}), "the note is taken away"
 
 
 async def test_a_cancelled_item_whose_handler_lets_it_sleep_is_cancelled(

@@ -22,6 +22,7 @@ from worker import Client, Item, handler
 from worker.engine.awaiting.waker import SignalWaker, Told
 from worker.engine.awaiting.wakes import SignalWakes
 from worker.engine.maintenance.signal_sweep import SignalSweep
+from worker.item.cancelled import note_of
 from worker.item.history import FIELD, history_of
 from worker.item.outcome import WAITS
 from worker.item.signals import COLLECTION
@@ -203,6 +204,7 @@ async def test_signals_go_with_their_item(openiap: LocalOpenIAP) -> None:
         await producer.signal(id, "scan", 1)
     await client.insert_one(COLLECTION, {"_id": "s", "item": "gone", "name": "scan"})
     await client.insert_one(COLLECTION, {"_id": "w", "wakes": ids["done"]})
+    await client.insert_one(COLLECTION, note_of({"_id": ids["new"], "wiq": "q"}))
     for name, state in (("done", "successful"), ("failed", "failed")):
         (document,) = await client.query("workitems", {"_id": ids[name]})
         await client.update_one("workitems", {**document, "state": state})
@@ -217,7 +219,7 @@ async def test_signals_go_with_their_item(openiap: LocalOpenIAP) -> None:
 
     now = datetime.now(UTC)
     assert await sweep.sweep(now) == 0
-    assert await sweep.sweep(now + timedelta(hours=2)) == 2
+    assert await sweep.sweep(now + timedelta(hours=2)) == 3, "the note as well"
     assert await left() == {"failed", "new", "gone"}
     assert await sweep.sweep(now + timedelta(days=8)) == 1
     assert await left() == {"failed", "new"}

@@ -10,11 +10,12 @@ import pytest
 from pydantic import BaseModel
 
 from tests.integration.engine.conftest import create_queue, until_finished, until_one
-from worker import Item, SignalRefused, SignalTimeout, handler
+from worker import BusinessError, Item, SignalRefused, SignalTimeout, handler
+from worker.engine.execution.remote import error_from_message, error_to_message
 from worker.item.outcome import WAITS
-from worker.item.signals import COLLECTION
+from worker.item.signals import COLLECTION, timeouts_behind
 from worker.management import Items
-from worker.management.items.types import ItemGetPayload
+from worker.management.items.types import ItemGetPayload, ItemRetryPayload
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.workitem import NEW
 from worker.producer.producer import Producer
@@ -205,6 +206,55 @@ async def test_a_timeout_that_is_let_out_fails_the_item_for_good(client, start) 
     (done,) = await until_finished(client, "q")
     assert (done["state"], done["retries"]) == ("failed", 0)
     assert "No signal 'scan' for item" in done["errormessage"]
+
+
+@pytest.mark.parametrize("how", ["alone", "in a group", "as a cause"])
+async def test_an_item_that_failed_for_a_timeout_waits_anew_when_it_is_put_back_by_hand(
+    client, start, how: str
+) -> None:
+    runs: list[str] = []
+    limits = ["10ms"]
+
+    @handler("q")
+    async def work(payload: dict, item: Item) -> dict:
+        await item.step("charge", lambda: runs.append("charge"))
+        try:
+            await item.wait_for("early", timeout=limits[-1])
+        except SignalTimeout:
+            runs.append("late")
+        try:
+            return {"scan": await item.wait_for("scan", timeout=limits[-1])}
+        except SignalTimeout as late:
+            if how == "alone":
+                raise
+            if how == "in a group":
+                raise ExceptionGroup("two", [late, ValueError("other")]) from None
+            raise BusinessError("nobody came") from late
+
+    await create_queue(client, "dead")
+    await create_queue(client, "q", failed_wiq="dead")
+    pushed = await client.push_workitem("q", {})
+    await start(work)
+    failed = {"_id": pushed.id, "state": "failed"}
+    await until_one(client, failed)
+    (copy,) = await client.query("workitems", {"wiq": "dead"})
+    assert "since" not in json.dumps(copy["payload"]), "its waits stay with it"
+    await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
+    await until_one(client, {**failed, "retries": 1})
+    limits.append("1h")
+    await Items(client).retry_one(ItemRetryPayload(id=pushed.id))
+    await until_waiting(client, pushed.id, "scan")
+    await producer_of(client).signal(pushed.id, "scan", "dock")
+    done = await until_one(client, {"_id": pushed.id, "state": "successful"})
+    assert done["payload"]["scan"] == "dock"
+    assert (runs.count("charge"), set(runs[1:])) == (1, {"late"}), "what was caught stays"
+
+
+def test_a_timeout_of_a_process_knows_its_wait() -> None:
+    error = SignalTimeout("No signal")
+    error.wait = "scan #1"
+    there = error_from_message(error_to_message(ExceptionGroup("two", [error])))
+    assert timeouts_behind(there) == ["scan #1"]
 
 
 @one_client

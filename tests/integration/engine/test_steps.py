@@ -16,12 +16,15 @@ from worker import Backoff, BusinessError, Item, handler
 from worker.errors import TimeLimitExceeded
 from worker.item.long_work import THREADS
 from worker.item.metadata import KEY, taken_out
+from worker.item.outcome import WAITS
 from worker.item.steps import FIELD
 from worker.management import Items
 from worker.management.items.types import ItemRetryPayload
 from worker.openiap.client import Client
 from worker.openiap.factory import make_client
 from worker.openiap.values import json_text
+from worker.producer.producer import Producer
+from worker.producer.sender import ClientSender
 
 
 class Voucher(BaseModel):
@@ -411,6 +414,38 @@ async def test_steps_do_not_go_along_to_the_next_queue_nor_into_dead_letters(cli
     done = await until_finished(client, "second", 2)
     assert sorted(runs) == ["bad", "first", "second", "second"]
     assert [one["payload"]["by"] for one in done] == ["second"] * 2
+
+
+async def test_steps_stay_with_an_item_that_fails_before_its_handler_is_called(
+    client, start
+) -> None:
+    runs: list[int] = []
+
+    @handler("paid")
+    async def paid(n: int, item: Item) -> dict:
+        voucher = await item.step("charge", lambda: runs.append(n) or "V-1")
+        await item.wait_for("scan")
+        return {"voucher": voucher}
+
+    await create_queue(client, "dead")
+    await create_queue(client, "paid", failed_wiq="dead")
+    pushed = await client.push_workitem("paid", {"n": 1})
+    await start(paid)
+
+    async def due(document: dict, n: object) -> None:
+        payload, then = {**document["payload"], "n": n}, "2020-01-01T00:00:00.000Z"
+        found = {**document, "payload": payload, "state": "new", "nextrun": then}
+        await client.update_one("workitems", found)
+
+    await due(await until_one(client, {"_id": pushed.id, f"{WAITS}.signals": "scan"}), "x")
+    failed = await until_one(client, {"_id": pushed.id, "state": "failed"})
+    assert "is invalid" in failed["errormessage"]
+    copy = await until_one(client, {"wiq": "dead"})
+    assert "V-1" not in json_text(copy["payload"])
+    await due(failed, 1)
+    await Producer(ClientSender(client)).signal(pushed.id, "scan")
+    done = await until_one(client, {"_id": pushed.id, "state": "successful"})
+    assert (done["payload"]["voucher"], runs) == ("V-1", [1])
 
 
 @pytest.mark.parametrize("times", [1, 100])

@@ -112,6 +112,27 @@ async def test_the_leading_worker_wakes_at_once_and_the_next_one_a_second_later(
     assert house.woken[2:] == [("2", ("second",))]
 
 
+async def test_a_signal_wakes_while_a_look_waits_for_its_answer(clock) -> None:
+    house = House(q=0)
+    await house.round()
+    answered = asyncio.Event()
+
+    async def slow(*_: Any, **__: Any) -> list[Any]:
+        await answered.wait()
+        return []
+
+    house.wakes._reader.query = slow  # type: ignore[method-assign]
+    house.wakes.parked("other")
+    look = asyncio.create_task(house.wakes.round())
+    await asyncio.sleep(0)
+    house.hear("1", wiq="q")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert (house.woken, look.done()) == ([("1", ("q",))], False)
+    answered.set()
+    await look
+
+
 async def test_an_item_that_was_woken_is_not_woken_again(clock) -> None:
     house = House(q=1)
     await house.round()

@@ -103,7 +103,8 @@ class SignalWaker:
         Raises:
             OpenIAPError: the server could not be asked, or refuses.
         """
-        return await self._pool.call(partial(self._wake, told=told, queues=list(queues)))
+        wake = partial(self._wake, told=told, queues=list(queues))
+        return await self._pool.call(wake, turn="first")
 
     async def _wake(self, client: Client, told: Told, queues: list[str]) -> bool:
         past = due_already({}, self._now())

@@ -2,12 +2,14 @@
 
 1. Every worker watches the collection; the watch is tried out after each sign-in by a document of
    the worker's own, and believed once that was told of.
-2. The leading worker of an item's queue wakes at once. The next one does a second later, unless it
+2. The leading worker of an item's queue wakes at once, and its messages go first: many a worker is
+   at its server's limit of messages. The next one does a second later, unless it
    has seen the item change; all others do nothing.
 3. A worker that has just put an item back to wait looks once more for its signals: one may have
    come while it was written.
 4. What nobody was told of is made good by a look at the signals since the last look: after each
    sign-in, and at the pace of polls where no watch tells; by the leading worker alone.
+5. Notes of who cancels an item that runs come over the same watch, and are passed on.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from worker.engine.awaiting.waker import SignalWaker, Told, told_of, waits_for
 from worker.engine.fleet.leadership import Fleet
 from worker.engine.queue_workers import QueueWorkers
 from worker.engine.watch_test import MARK, is_test_document
+from worker.item.cancelled import NOTE
 from worker.item.outcome import SIGNALS, WAITS
 from worker.item.signals import COLLECTION, REFUSED, sent_at
 from worker.openiap.client import Client
@@ -99,6 +102,8 @@ class SignalWakes(Service):
         """Whether the watch was tried out since the last sign-in."""
         self.heard = False
         """Whether the watch has told of something since."""
+        self.on_cancelled: Callable[[str], None] = lambda item_id: None
+        """Told of an item that somebody has cancelled while it ran, wherever it runs."""
         self._asked = False
         """Whether was looked who leads, since then."""
         self._told: dict[str, tuple[float, Told]] = {}
@@ -195,6 +200,11 @@ class SignalWakes(Service):
         if is_test_document(document):
             self.heard = self.heard or id_of(document) == self._test
             return
+        if document.get("_type") == NOTE:
+            self.heard = True
+            if event.operation != "delete":
+                self.on_cancelled(text_of(document.get("item")))
+            return
         told = told_of(document)
         if told is None or event.operation == "delete" or document.get(REFUSED):
             return
@@ -206,6 +216,7 @@ class SignalWakes(Service):
             self._look_at = 0.0  # they are all found by a look
         else:
             self._told[told.id] = (uptime() + NEXT_IN_LINE * min(turns), told)
+        self._act()  # a round that goes on may wait for an answer, or for its turn
         self.trigger()
 
     def _queues_of(self, told: Told) -> tuple[str, ...]:

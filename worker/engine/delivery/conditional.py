@@ -20,7 +20,14 @@ from worker.engine.delivery.carried import carried
 from worker.engine.delivery.decided import Decided
 from worker.engine.delivery.delivery import Delivered, Delivery
 from worker.engine.delivery.document_rights import DocumentRights
-from worker.engine.delivery.ending import Ending, Run, ending_of, release_of
+from worker.engine.delivery.ending import (
+    STEPS_STORED,
+    Ending,
+    Run,
+    ending_of,
+    release_of,
+    with_steps_apart,
+)
 from worker.engine.delivery.fence import run_at, run_of
 from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.owner import Owner
@@ -35,7 +42,7 @@ from worker.openiap.fields import objects_of, text_of
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
 from worker.openiap.values import compact_text, json_text
-from worker.openiap.workitem import NEW, JsonObject
+from worker.openiap.workitem import FAILED, NEW, JsonObject
 
 NO_RUN: Final = ("$expr", "$toDate")
 """What a database that cannot compare moments names in its refusal."""
@@ -181,9 +188,15 @@ class ConditionalWrite:
         if outcome.retry_at is not None:
             delay = outcome.retry_at - now
         there = self._time.now(delivery, workitem.lastrun) or now
-        return ending_of(
+        ending = ending_of(
             run, outcome, rules, due=there + delay, at=now + delay, files=delivery.uploaded or ()
         )
+        if ending is None or not ending.decided or ending.state != FAILED:
+            return ending
+        if outcome.payload is not None or workitem.text:  # or it came without anything of ours
+            return ending
+        document = await self._owner.read(workitem.id, STEPS_STORED)
+        return ending if document is None else with_steps_apart(ending, workitem.id, document)
 
     async def _matches(self, delivery: Delivery, ending: Ending) -> bool | None:
         """Send a conditional update, and return whether it met its run; None where it has to go

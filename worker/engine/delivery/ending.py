@@ -8,10 +8,10 @@ but the state is written, and the run is closed to everybody. What then is sent 
 same whoever sends it, however often and however late. Pure.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from worker.engine.delivery.cancellation import comes_back, not_cancelled
 from worker.engine.delivery.fence import CLOSING, WORKER, closing, still_open
@@ -20,7 +20,7 @@ from worker.engine.delivery.release import handing_back, parking, taking_over
 from worker.item.metadata import KEY, ORIGIN, STEPS
 from worker.item.origin import mark_of, marked
 from worker.item.outcome import WAITS, Outcome
-from worker.item.steps import FIELD, moved_apart
+from worker.item.steps import FIELD, holds_any, is_apart, moved_apart, together
 from worker.openiap.fields import object_of
 from worker.openiap.values import iso
 from worker.openiap.workitem import (
@@ -36,6 +36,7 @@ from worker.openiap.workitem import (
 ERROR: Final = ("errormessage", "errorsource", "errortype")
 """Of an earlier attempt: an item that succeeds has none any more. OpenIAP's own update cannot take
 them away (server.md, Update)."""
+STEPS_STORED: Final[JsonObject] = {FIELD: 1, f"payload.{KEY}.{STEPS}": 1}
 GONE: Final = {"$in": [None, ""]}
 """Matches a field that is not there as well."""
 
@@ -166,6 +167,26 @@ def ending_of(
     return Ending(
         state, condition, {"$set": fields, "$unset": unset}, decided, at if state == NEW else None
     )
+
+
+def with_steps_apart(ending: Ending, item_id: str, document: Mapping[str, Any]) -> Ending:
+    """Return an ending whose copy has none of the item's steps, where no payload is written.
+
+    Args:
+        document: the item's, with the fields of ``STEPS_STORED``.
+    """
+    kept = object_of(object_of(object_of(document.get("payload")).get(KEY)).get(STEPS))
+    if not holds_any(item_id, kept):
+        return ending
+    if is_apart(kept):
+        kept = together(item_id, kept, document.get(FIELD))
+    change = dict(ending.change)
+    change["$set"] = {
+        **change["$set"],
+        FIELD: kept,
+        f"payload.{KEY}.{STEPS}": moved_apart(item_id),
+    }
+    return replace(ending, change=change)
 
 
 def _told(outcome: Outcome) -> JsonObject:

@@ -3,7 +3,8 @@
 1. The worker that leads the first of its queues does it, for all signals that its user sees.
 2. A signal goes ``KEPT`` after it came, if its item has succeeded. One whose item is not seen may
    be somebody else's, so it goes after ``UNSEEN``.
-3. The signals of a failed item stay as long as that does: tried again, it may wait for them.
+3. What has no name is no signal (``worker.item.cancelled`` leaves notes), and goes after ``KEPT``.
+4. The signals of a failed item stay as long as that does: tried again, it may wait for them.
 """
 
 import random
@@ -29,7 +30,7 @@ PAGE: Final = 250
 MOST_PAGES: Final = 40
 KEPT: Final = timedelta(hours=1)
 UNSEEN: Final = timedelta(days=7)
-FIELDS: Final[JsonObject] = {"item": 1, WAKES: 1, "_created": 1}
+FIELDS: Final[JsonObject] = {"item": 1, "name": 1, WAKES: 1, "_created": 1}
 
 
 class SignalSweep(Service):
@@ -111,6 +112,7 @@ class SignalSweep(Service):
         for one in page:
             item, sent = text_of(one.get("item")) or text_of(one.get(WAKES)), sent_at(one)
             unseen = item not in states and sent is not None and sent < now - UNSEEN
-            if unseen or states.get(item) == SUCCESSFUL:
+            nameless = bool(one.get("item")) and not one.get("name")
+            if unseen or nameless or states.get(item) == SUCCESSFUL:
                 over.append(id_of(one))
         return over

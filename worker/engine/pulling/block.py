@@ -19,8 +19,8 @@ from worker.engine.delivery.delivery import Delivered
 from worker.engine.execution.stacks import stack_of_thread
 from worker.engine.execution.stopping import raise_in, take_back
 from worker.errors import GivenBack, TimeLimitExceeded, WorkerError
+from worker.item.block import Ending, Fate
 from worker.item.item import Item
-from worker.item.taken import Ending, Fate
 from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL
 from worker.producer.taking import Wanted
 

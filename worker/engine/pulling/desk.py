@@ -21,8 +21,9 @@ from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
 from worker.engine.pulling.block import PulledBlock
 from worker.errors import GivenBack, WorkerError
+from worker.item.block import Ending
 from worker.item.item import Item
-from worker.item.taken import Ending, left_early
+from worker.item.taken import left_early
 from worker.openiap.errors import OpenIAPError, QueueNotFound, RightsMissing
 from worker.producer.taking import NoItem, Wanted
 from worker.settings import Settings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from worker.errors import WorkerError
 from worker.forks import Origin
-from worker.item.taken import Block
+from worker.item.block import Block
 from worker.openiap.errors import IN_A_CHILD, NotConnected
 from worker.producer.taking import Wanted
 from worker.settings import Settings

@@ -38,7 +38,7 @@ class Creation:
     def __init__(self, client: Client, namespace: str, contracts: Checks | None) -> None:
         self._client = client
         self._namespace = namespace
-        self._contracts = contracts
+        self.contracts = contracts
 
     def push_of(self, queue: str, item: NewItem) -> Push:
         """Return what is to be pushed.
@@ -62,8 +62,8 @@ class Creation:
             )
             push = options.push(queue, json_object(item.payload, f"queue {queue}"))
             checked_payload(json_text(push.payload), operation="push_workitem")
-            if self._contracts is not None:
-                self._contracts.check(push)
+            if self.contracts is not None:
+                self.contracts.check(push)
         except (ContractError, NotJson, ValueError, OverflowError, RecursionError) as error:
             raise ValidationError(str(error) or "It cannot be pushed.") from error
         except OpenIAPError as error:

@@ -233,7 +233,7 @@ class Items:
             ValidationError: name or value cannot be sent.
         """
         with said_by_openiap():
-            return await signal(self._store, payload)
+            return await signal(self._store, payload, self._creation.contracts)
 
     async def delete_one(self, payload: ItemDeletePayload) -> None:
         """Delete an item and its files.

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.item.push import ContractError
 from worker.item.signals import MAX_NAME, SignalRefused, text_of_value
 from worker.management.errors import ValidationError
 from worker.management.items.errors import ItemNotFoundError, ItemStateError
@@ -12,6 +13,7 @@ from worker.management.items.types import MOST_TEXT
 from worker.openiap.errors import ItemNotFound
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import FAILED, SUCCESSFUL
+from worker.producer.producer import Checks
 from worker.producer.signals import send_signal
 
 
@@ -46,22 +48,30 @@ class ItemSignalledResponse(BaseModel):
     signal: str
 
 
-async def signal(store: ItemStore, payload: ItemSignalPayload) -> ItemSignalledResponse:
+async def signal(
+    store: ItemStore, payload: ItemSignalPayload, contracts: Checks | None
+) -> ItemSignalledResponse:
     """Tell an item something.
+
+    Args:
+        contracts: what values are held to.
 
     Raises:
         ItemNotFoundError: there is none, or none for this user.
         ItemStateError: it has ended.
-        ValidationError: name or value cannot be sent.
+        ValidationError: name or value cannot be sent, or the value does not fit a contract.
         OpenIAPError: it was not sent.
     """
     id, name, value = payload.id, payload.name, payload.value
+    check = None if contracts is None else contracts.check_signal
     try:
         text = await apart(is_large(value), text_of_value, name, value)
     except SignalRefused as error:
         raise ValidationError(f"{error}.", {"name": name}) from error
     try:
-        sent = await send_signal(store.client, id, name, text, payload.key)
+        sent = await send_signal(store.client, id, name, text, payload.key, check=check)
+    except ContractError as error:
+        raise ValidationError(str(error), {"name": name}) from error
     except ItemNotFound as error:
         raise ItemNotFoundError(id) from error
     except SignalRefused as error:

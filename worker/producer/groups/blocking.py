@@ -1,7 +1,7 @@
 """Groups for blocking code: each call waited for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final, TypeVar, Unpack, overload
 
 from worker.durations import Duration
@@ -37,7 +37,7 @@ class BlockingGroups(ABC):
         work = self._present().push_group(
             members, then=then, on_failure=on_failure, key=key, **options
         )
-        return BlockingGroup(self.wait(work), self)
+        return BlockingGroup(self.wait(work), self.wait)
 
     def group(self, id: str) -> "BlockingGroup":
         """Return a handle on a group that was pushed before, by its id.
@@ -45,7 +45,7 @@ class BlockingGroups(ABC):
         Raises:
             GroupError: no group has such an id.
         """
-        return BlockingGroup(self._present().group(id), self)
+        return BlockingGroup(self._present().group(id), self.wait)
 
 
 class BlockingGroup:
@@ -55,18 +55,19 @@ class BlockingGroup:
         id, existing: as for ``worker.Group``.
     """
 
-    def __init__(self, group: Group, openiap: BlockingGroups) -> None:
+    def __init__(self, group: Group, wait: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self.id: Final = group.id
         self.existing: Final = group.existing
         self._group = group
-        self._openiap = openiap
+        self._wait = wait
 
     def __repr__(self) -> str:
         return repr(self._group)
 
     def progress(self) -> GroupProgress:
         """Return how many members have succeeded, have failed, and how many there are."""
-        return self._openiap.wait(self._group.progress())
+        found: GroupProgress = self._wait(self._group.progress())
+        return found
 
     @overload
     def results(self, timeout: Duration | None = None) -> GroupResults: ...
@@ -77,13 +78,13 @@ class BlockingGroup:
     def results(self, timeout: Duration | None = None, *, type: Any = None) -> Any:
         """Wait until all members have ended and return what came of them; see ``worker.Group``."""
         if type is None:
-            return self._openiap.wait(self._group.results(timeout))
-        return self._openiap.wait(self._group.results(timeout, type=type))
+            return self._wait(self._group.results(timeout))
+        return self._wait(self._group.results(timeout, type=type))
 
     def members(self) -> Iterator[GroupMember]:
         """Give all members as they stand, in order."""
         members = self._group.members()
-        while (member := self._openiap.wait(_next(members))) is not None:
+        while (member := self._wait(_next(members))) is not None:
             yield member
 
 

@@ -138,7 +138,7 @@ async def test_a_block_whose_item_is_cancelled_is_stopped_in_its_thread(
             return item.state
 
     await push({"n": 1})
-    quick = settings.model_copy(update={"heartbeat_interval": 0.2, "dead_after": 2})
+    quick = settings.model_copy(update={"heartbeat_interval": DEADLINE, "dead_after": 600})
     async with asyncio.timeout(DEADLINE / 2):
         assert await asyncio.to_thread(work) == "failed"
     (found,) = await stored()
