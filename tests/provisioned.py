@@ -3,6 +3,7 @@
 pip finds all that there and installs what is left: the worker, or what brings it along. To fetch
 and unpack the rest takes ten times as long; whether a registry has it is held where it is installed
 from there: by the README's first step, the wheel, the image, and the image of a new project.
+``python -m tests.provisioned FOLDER`` makes one for a script.
 """
 
 import os
@@ -80,3 +81,7 @@ def _link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+if __name__ == "__main__":
+    provisioned(Path(sys.argv[1]))
