@@ -13,11 +13,15 @@ from tests.acceptance.forking import CODES
 from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import PATIENT, Stage
 
-KINDS = ("awaiting", "in-thread", "in-process", "on-loop", "in-process-on-loop")
-FORKS = [("os.fork", how, code) for how, code in CODES.items()]
-PROGRAMS = [("subprocess", "plain", -15), ("subprocess", "session", -15)]
-POOLS = [("fork Pool", "", 6), ("fork ProcessPoolExecutor", "", 6)]
-COSTLY = [
+Way = tuple[str, str, int]
+"""What makes a child, how the child ends, and its code or what it gives back."""
+
+KINDS = ("in-thread", "in-process", "on-loop", "in-process-on-loop")
+AWAITING: list[Way] = [("os.fork", "await", 1)]
+FORKS: list[Way] = [("os.fork", how, code) for how, code in CODES.items()]
+PROGRAMS: list[Way] = [("subprocess", "plain", -15), ("subprocess", "session", -15)]
+POOLS: list[Way] = [("fork Pool", "", 6), ("fork ProcessPoolExecutor", "", 6)]
+COSTLY: list[Way] = [
     (f"{method}{kind}", how, code)
     for method in ("fork", "spawn", "forkserver")
     for kind, how, code in [
@@ -30,8 +34,22 @@ COSTLY = [
 ]
 
 
-def is_forked(way: str) -> bool:
-    return way.split()[0] == "fork"
+def is_forked(way: Way) -> bool:
+    return way[0].split()[0] == "fork"
+
+
+def costly(kind: str, client: str) -> list[Way]:
+    """Return those of ``COSTLY`` that are made with a kind of handler.
+
+    What starts a Python of its own has nothing of the client: with one of them that is enough. Nor
+    has what is spawned anything of how the handler runs, only of the process that does: in each of
+    the two it is made in every way, elsewhere in one.
+    """
+    if client != "native":
+        return [way for way in COSTLY if is_forked(way)]
+    if kind in ("on-loop", "in-process"):
+        return COSTLY
+    return [way for way in COSTLY if not way[0].startswith("spawn") or way[1] == "exit"]
 
 
 def is_dead(process: psutil.Process) -> bool:
@@ -41,15 +59,13 @@ def is_dead(process: psutil.Process) -> bool:
         return True
 
 
-async def worked(
-    folder: Path, client: str, ways: list[tuple[str, str, int]], kinds: tuple[str, ...] = KINDS
-) -> None:
+async def worked(folder: Path, client: str, ways: dict[str, list[Way]]) -> None:
     """Work an item of every kind for every way, and look at what came of it."""
     async with Stage(folder, client=client) as stage, stage.outsider() as outsider:
         pushed: dict[str, tuple[Any, ...]] = {}
-        for kind in kinds:
+        kinds = tuple(ways)
+        for kind, those in ways.items():
             await outsider.queue(kind, maxretries=1)
-            those = [("os.fork", "await", 1)] if kind == "awaiting" else ways
             ids = await outsider.push(kind, [{"way": way, "how": how} for way, how, _ in those])
             pushed |= {item: (kind, *way) for item, way in zip(ids, those, strict=True)}
         settings = {**PATIENT, "dead_after": 60, "unclaimed_after": 0}
@@ -73,7 +89,8 @@ async def worked(
 async def test_children_of_handlers_neither_stop_the_worker_nor_answer_for_it(
     tmp_path: Path,
 ) -> None:
-    await worked(tmp_path, "native", FORKS + PROGRAMS + POOLS[:1])
+    ways = dict.fromkeys(KINDS, FORKS + PROGRAMS + POOLS[:1])
+    await worked(tmp_path, "native", {"awaiting": AWAITING, **ways})
 
 
 @pytest.mark.dear
@@ -82,16 +99,15 @@ async def test_children_of_every_kind_end_as_they_would_anywhere(
     client: str, tmp_path: Path
 ) -> None:
     assert client in CLIENTS
-    # What starts a Python of its own has nothing of the client: with one of them that is enough.
-    costly = [way for way in COSTLY if client == "native" or is_forked(way[0])]
-    kinds = tuple(kind for kind in KINDS if kind != "in-thread")
     for folder in ("all", "threads"):
         (tmp_path / folder).mkdir()
-    await worked(tmp_path / "all", client, FORKS + PROGRAMS + costly, kinds)
+    ways = {kind: FORKS + PROGRAMS + costly(kind, client) for kind in KINDS}
+    threads = ways.pop("in-thread")
+    await worked(tmp_path / "all", client, {"awaiting": AWAITING, **ways})
     # A pool that is forked from one thread of several may hang in Python itself, which warns of
     # that from 3.12 on: beside other handlers such a one is made once, by the test above.
-    apart = [way for way in costly if way[0] not in ("fork Pool", "fork ProcessPoolExecutor")]
-    await worked(tmp_path / "threads", client, FORKS + PROGRAMS + apart, ("in-thread",))
+    apart = [way for way in threads if way[0] not in ("fork Pool", "fork ProcessPoolExecutor")]
+    await worked(tmp_path / "threads", client, {"in-thread": apart})
 
 
 async def closed(folder: Path, client: str) -> None:

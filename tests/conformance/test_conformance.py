@@ -26,7 +26,7 @@ from worker.openiap.workitem import WorkItemQueue
 
 DEADLINE = 60.0
 BOSS, WORKER = Login("boss", "b"), Login("worker", "w")
-RUN = f"{FIRST_WORD}0123abcd"
+RUN, RUN_OF_WORKERS = f"{FIRST_WORD}0123abcd", f"{FIRST_WORD}4567cdef"
 
 
 @pytest.fixture
@@ -102,20 +102,30 @@ def asking(server: LocalServer, *more: str) -> list[str]:
 
 
 @pytest.mark.dear
-async def test_the_local_server_is_as_the_facts_say() -> None:
+@pytest.mark.timeout(1_800)
+async def test_every_fact_holds_over_every_client_and_transport() -> None:
+    """Those that start workers are asked with each client and over each transport once."""
     async with own_site() as local:
-        quick = [fact for fact in FACTS if fact.quick]
-        lane = Lane("native", local.urls[0])
-        answers = await ask_all(local, quick, [lane], RUN)
-        assert [one for one in answers if one.verdict != "holds"] == []
-        assert len(answers) == len(quick) > 80
-        assert await clean(local, RUN) == []
+        lanes = local.lanes("native", "official")
+        assert [lane.name for lane in lanes] == [
+            *("native ws", "native grpc", "official ws", "official grpc")
+        ]
+        quick, heavy = ([fact for fact in FACTS if fact.heavy is kind] for kind in (False, True))
+        answers, of_workers = await asyncio.gather(
+            ask_all(local, quick, lanes, RUN), ask_all(local, heavy, lanes[::3], RUN_OF_WORKERS)
+        )
+        assert len(quick) > 80
+        assert len(of_workers) == 2 * len(heavy) >= 20
+        answers += of_workers
+        assert [one for one in answers if one.verdict not in ("holds", "no call")] == []
+        holding = {one.fact.name for one in answers if one.verdict == "holds"}
+        assert holding == {fact.name for fact in FACTS}
+        assert await clean(local, RUN) == await clean(local, RUN_OF_WORKERS) == []
 
 
 @pytest.mark.dear
-@pytest.mark.timeout(1_800)
-async def test_every_fact_holds_over_every_client_and_transport(tmp_path: Path) -> None:
-    async with suite("--page", str(tmp_path / "page.md")) as process:
+async def test_a_run_writes_its_page_and_leaves_nothing(tmp_path: Path) -> None:
+    async with suite("--only", "queues", "--page", str(tmp_path / "page.md")) as process:
         said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
     text = (tmp_path / "page.md").read_text()

@@ -1,6 +1,8 @@
-"""What mypy ``--strict`` and pyright say of users' code: on the pages, and in ``tests/typing``.
+"""What mypy ``--strict`` and pyright say of users' code: on the pages, in ``tests/typing``, and in
+what ``openiap-worker new`` makes.
 
-Each tool reads all of it in one run: what takes time is reading the worker's own types.
+Each tool reads all of it in one run: what takes time is reading the worker's own types. All of it
+lies in a new project, whose settings are obeyed: mypy has pydantic's plugin, pyright has none.
 """
 
 import json
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages import ROOT, blocks
+from worker.cli.new import make_project
 
 PATIENCE = 900
 OTHER_LIBRARIES = ("robocorp-workitems", "Celery", "taskiq", "Temporal (Python SDK)")
@@ -29,7 +32,7 @@ async def book_at_bank(number: str, amount: Decimal) -> tuple[str, bytes]:
 '''
 MISTAKE = "from worker import Backoff\n\nBackoff(5, attempts='x')\n"
 TOOLS = {
-    "mypy": ("--strict", "--config-file=", "--no-error-summary", "--cache-dir", ".cache", "."),
+    "mypy": ("--strict", "--no-error-summary", "--cache-dir", ".cache", "."),
     "pyright": ("--outputjson", "--pythonpath", sys.executable, "."),
 }
 
@@ -77,8 +80,10 @@ def said_by_pyright(output: str) -> Complaints:
 @pytest.fixture(scope="module")
 def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Complaints]:
     """What each tool says, in a folder that is no clone; both run at the same time."""
-    folder = tmp_path_factory.mktemp("typed")
-    for name, text in (pages() | {"bank.py": BANK, "mistake.py": MISTAKE}).items():
+    project = make_project("order-robot", tmp_path_factory.mktemp("typed"), version="1")
+    folder = project.folder
+    mistake = f"{project.package}/mistake.py"
+    for name, text in (pages() | {"bank.py": BANK, mistake: MISTAKE}).items():
         (folder / name).write_text(text, encoding="utf-8")
     for name in ("right.py", "wrong.py"):
         shutil.copy(ROOT / "tests/typing" / name, folder)

@@ -1,7 +1,6 @@
 """A package does here what it would do in an agent: set up by pip, work, stop, start again."""
 
 import asyncio
-import subprocess
 import sys
 import venv
 from collections.abc import AsyncIterator
@@ -9,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.provisioned import provisioned
 from worker.cli.package import run as agent
 from worker.cli.package.archive import pack, unpack
 from worker.cli.package.build import Built, build, read_package, write
 from worker.cli.package.errors import PackageError
 from worker.cli.package.project import BuildOptions
 from worker.cli.package.run import Ended, run
+from worker.cli.package.wheel import own_wheel, save
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.native import NativeClient
 from worker.openiap.types import ConnectionOptions
 from worker.openiap.workitem import WorkItemQueue
 
-ROOT = Path(__file__).resolve().parents[4]
 DEADLINE = 60.0
 INSTALL_DEADLINE = 600.0
 
@@ -42,22 +42,19 @@ async def work(job: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This package's wheel, built from a copy of what it is made of."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)],
-        check=True,
-        timeout=INSTALL_DEADLINE,
-        capture_output=True,
-    )
-    (found,) = folder.glob("*.whl")
-    return found
+    """This package's wheel, as a build makes it: test_from_a_clone.py compares them."""
+    found = own_wheel()
+    assert found is not None
+    return save(found, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An agent keeps its interpreter from one package and start to the next."""
-    return tmp_path_factory.mktemp("agent") / "python"
+    """An agent keeps its interpreter from one package and start to the next: what this package
+    requires is there by now, this package is not."""
+    folder = tmp_path_factory.mktemp("agent") / "python"
+    provisioned(folder)
+    return folder
 
 
 def built(folder: Path, wheel: Path | None = None) -> Built:

@@ -1,10 +1,11 @@
 """OpenIAP's own agent runs what ``package build`` made, against the local server.
 
-``python tests/integration/localserver/older_clients/agent.py [--folder DIR]`` installs the agent
+``python -m tests.integration.localserver.older_clients.agent [--folder DIR]`` installs the agent
 that npm has (0.0.45) below DIR (a temporary folder otherwise; pip's and npm's registries must be
 reachable, ``npm`` and ``node`` installed), builds a package that brings this package's wheel along,
 publishes it, and has the agent start, stop and start it again, by orders and by its environment.
-Exits with 1 at the first thing that is not as it should be.
+Exits with 1 at the first thing that is not as it should be. The agent finds a Python that has what
+this package requires, as one has it that ran packages before; pip installs this package there.
 """
 
 import argparse
@@ -18,18 +19,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.provisioned import provisioned
 from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.native import NativeClient
 from worker.openiap.types import ConnectionOptions
 from worker.openiap.workitem import WorkItemQueue
 
-ROOT = Path(__file__).resolve().parents[4]
 AGENT = "@openiap/nodeagent@0.0.45"
 USER, PASSWORD = "agent", "operator"
 DEADLINE = 120.0
@@ -81,22 +81,18 @@ async def install(folder: Path) -> tuple[Path, Path]:
     await run(npm, "install", *quiet, AGENT, cwd=target)
     python = folder / "agents-python"
     if not python.exists():
-        venv.create(python, with_pip=True)
+        provisioned(python)
     return target / "node_modules/@openiap/nodeagent/dist/agent.js", python / "bin"
 
 
 async def publish(folder: Path, server: LocalServer) -> None:
     """Build a package with this package's wheel in it, and publish it."""
-    project, wheels = folder / "project", folder / "wheels"
+    project = folder / "project"
     project.mkdir(exist_ok=True)
     (project / "jobs.py").write_text(HANDLERS, encoding="utf-8")
-    shutil.rmtree(wheels, ignore_errors=True)
-    made = ("wheel", "-q", "--no-deps", "-w", wheels, ROOT)
-    await run(sys.executable, "-m", "pip", *made, cwd=folder)
-    (wheel,) = wheels.glob("*.whl")
     worker = (sys.executable, "-m", "worker", "package")
     build = ("build", "--name", "jobs", "--version", "1.0.0", "--handlers", "jobs.py")
-    await run(*worker, *build, "--wheel", wheel, cwd=project)
+    await run(*worker, *build, cwd=project)  # from a clone its own wheel goes into the package
     await run(
         *(*worker, "publish", project / "dist/jobs-1.0.0.tgz", "--yes"),
         cwd=project,

@@ -28,8 +28,10 @@ def python_of(folder: Path) -> Path:
     environment = folder / "python"
     python = environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PYTHON_CLIENT], check=True)
+        made = (sys.executable, "-m", "venv", "--without-pip", str(environment))
+        subprocess.run(made, check=True)
+    pip = (sys.executable, "-m", "pip", "--python", str(python))
+    subprocess.run([*pip, "install", "--quiet", *PYTHON_CLIENT], check=True)
     return python
 
 
