@@ -1,9 +1,9 @@
 """How the suite is spread over processes: what hurts processes and links stays together.
 
 The acceptance floor kills, freezes and times workers; too many of its tests at once would disturb
-each other, so it has three processes: one for keys, schedules and unique pushes, one for the matrix
-of kill points, one for the rest. Everything else may run beside it, its examples too. A file whose
-tests share something dear keeps to one process as well.
+each other, so it has three processes, whose dear tests take about as long: none of them is left
+over when all else is done. Everything else may run beside it, its examples too. A file whose tests
+share something dear keeps to one process as well.
 
 Who decides that is here and not xdist's marks of groups: pytest 9.2 does not let xdist write them
 into the names of tests, and then all tests go anywhere without a word.
@@ -34,6 +34,19 @@ from xdist.remote import Producer  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 ACCEPTANCE = PurePosixPath("tests/acceptance")
+FLOOR = {
+    "test_kill_points.py": "kill points",
+    "test_chaos.py": "kill points",
+    "test_lost_pops.py": "kill points",
+    "test_suspects.py": "kill points",
+    "test_taking.py": "kill points",
+    "ordered": "ordered",
+    "test_autoscale.py": "ordered",
+    "test_forks.py": "ordered",
+    "test_soak.py": "ordered",
+    "test_streams.py": "ordered",
+}
+"""Which process of the acceptance floor has a file or folder; the third has all others."""
 CONSOLE = PurePosixPath("tests/console")
 SHARING = frozenset(
     PurePosixPath("tests", file)
@@ -109,12 +122,10 @@ class Scheduling(LoadScopeScheduling):
         path = PurePosixPath(nodeid.partition("::")[0])
         if path.is_relative_to(CONSOLE):  # one server, one console, one browser
             return "console"
-        if path in SHARING or path.name == "test_kill_points.py":
+        if path in SHARING:
             return str(path)
-        if path.is_relative_to(ACCEPTANCE / "ordered"):
-            return "ordered"
-        if path.parent == ACCEPTANCE:
-            return "acceptance"
+        if path.is_relative_to(ACCEPTANCE) and not path.is_relative_to(ACCEPTANCE / "examples"):
+            return FLOOR.get(path.relative_to(ACCEPTANCE).parts[0], "acceptance")
         return nodeid
 
 
@@ -124,7 +135,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     Raises:
         pytest.UsageError: a file that is named here has another name now.
     """
-    gone = [str(path) for path in sorted(SHARING) if not (config.rootpath / path).exists()]
+    named = sorted({*SHARING, *(ACCEPTANCE / name for name in FLOOR)})
+    gone = [str(path) for path in named if not (config.rootpath / path).exists()]
     if gone:
         raise pytest.UsageError(f"tests/conftest.py names {', '.join(gone)}: no such file")
     return Scheduling(config, log)
