@@ -157,6 +157,7 @@ async def pushes(workers: int, count: int) -> tuple[list[int], list[float]]:
 async def idle(workers: int, settle: float, seconds: float) -> dict[str, float]:
     """Return the messages of an idle fleet in a minute, by command."""
     async with stage(workers, work, second, third) as found:
+        await found.client.disconnect()  # it asks for signs of life, and is none of the fleet
         await asyncio.sleep(settle)
         before = Counter(await found.stats())
         await asyncio.sleep(seconds)

@@ -8,6 +8,7 @@
    as it has room. All count by the server's time and know each other from their heartbeats, so
    nobody has to be told anything, no two pop at once, and the turn of one that is full, frozen or
    dead passes by itself.
+   Where pops are long, it lets one of the turn before end first.
    Where the watch tells of no item taken for a while, the turn's owner is full or dead: another
    goes, by lots too. And where only few want items, they share the turns among them.
    How long turns are the fleet tells, by what pops take (``fleet/turn_lengths.py``).
@@ -40,6 +41,10 @@ TURN_OF_SLOT: Final = 0.008
 LATEST: Final = 0.4
 """A turn is still used with so much of a usual pop left of it: a pop that has found its item is not
 disturbed by one that only begins to look."""
+FITTING: Final = 3.0
+"""Where fewer of the usual pops fit into a turn, one that began at its end is waited for."""
+LONG: Final = 2.0
+"""Unless the last item went so many usual pops before: then there is none."""
 POPS: Final = 15
 """So many of the last pops tell what one takes."""
 FAR: Final = 1.5
@@ -258,7 +263,8 @@ class Turns:
         if not self._taking_turns():
             return _ahead(self._paused, now, MOST_CHANCE * LONGEST_PAUSE)
         out = _ahead(self._out, now, LONGEST_OUT)
-        return max(0.0, out, min(self._until(now + out) + out, self._unused(now)))
+        left = max(0.0, out, min(self._until(now + out) + out, self._unused(now)))
+        return left or self._before(now)
 
     def _others(self) -> Sequence[str]:
         return self._told_of() if self._compete else ()
@@ -298,6 +304,17 @@ class Turns:
         again, unless so few want them that most turns would be nobody's."""
         others, wanting = self._others(), self._wanting()
         return wanting if FEW * (1 + len(wanting)) <= 1 + len(others) else others
+
+    def _before(self, now: float) -> float:
+        """Return in how many seconds a pop that began at the end of the turn before has ended, most
+        likely. Where only few fit into a turn it would meet this worker's pops again and again."""
+        length, usual = self.turn(), self._pop
+        if usual is None or usual * FITTING < length:
+            return 0.0
+        rest = int(now // length) * length - self._heard
+        if not LATEST * usual < rest < LONG * usual:
+            return 0.0  # who popped before had no time for another, or is full
+        return max(0.0, self._heard + usual - now)
 
     def _unused(self, now: float) -> float:
         """Return in how many seconds the turns of others count as unused, for this worker."""

@@ -34,6 +34,18 @@ def test_no_number_of_workers_is_much_slower_than_the_best() -> None:
     assert min(rates.values()) > 0.95 * max(rates.values()), rates
 
 
+@pytest.mark.parametrize(("workers", "most"), [(8, 0.13), (16, 0.15)])
+def test_where_one_pop_takes_ten_times_as_long_as_another_few_rounds_are_lost(
+    workers: int, most: float
+) -> None:
+    """As where two queues of a server are popped at once."""
+    fleets = [
+        burst(Fleet(workers, Rules(call=(0.0005, 0.01)), seed=seed), 600) for seed in (1, 2, 3)
+    ]
+    assert sum(fleet.lost() for fleet in fleets) / 3 < most
+    assert max(fleet.longest() for fleet in fleets) < 0.6
+
+
 def slow_from_the_start(fleet: Fleet) -> None:
     """Each has seen nothing but slow pops, as after a burst that began while all was busy."""
     for worker in fleet.workers.values():
