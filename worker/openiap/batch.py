@@ -1,6 +1,7 @@
 """Many calls in flight at once: their results in order, an error in the place of its call."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Iterable
 from typing import Final, TypeVar
 
@@ -37,6 +38,9 @@ async def batch(calls: Iterable[Awaitable[T]], *, at_once: int = AT_ONCE) -> lis
     async def work() -> None:
         for place, call in waiting:
             try:
+                if not inspect.isawaitable(call):
+                    kind = type(call).__name__
+                    raise TypeError(f"batch: call {place} is of type {kind}; allowed: awaitables")
                 results[place] = await call
             except OpenIAPError as error:
                 results[place] = error

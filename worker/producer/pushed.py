@@ -189,6 +189,10 @@ class Pushed(Generic[T]):
         Raises:
             ItemNotFound: there is no such item, or no rights.
             SignalRefused: the item has ended, or name or value cannot be sent.
+            ContractError: the value does not fit the contract, where its sender has one.
+            TypeError: the key is no text.
         """
+        if not isinstance(key, str):
+            raise TypeError(f"signal(…, key={key!r}): allowed: a key, as a text.")
         text = await apart(is_large(value), text_of_value, checked_name(name), value)
         return await self._sender.signal(self.id, name, text, key)

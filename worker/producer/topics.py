@@ -91,10 +91,12 @@ class Topics:
             callback: plain or async.
 
         Raises:
-            TypeError, ValueError: a pattern that is not allowed, or none.
+            TypeError, ValueError: a pattern that is not allowed, or none; or no function.
             OpenIAPError: it cannot be registered.
         """
         wanted = checked_patterns(patterns)
+        if not callable(callback):
+            raise TypeError(f"subscribe: {callback!r}; allowed: a function that takes the message")
         subscription = TopicSubscription(self._client, wanted)
         try:
             for place, pattern in enumerate(wanted):

@@ -286,6 +286,8 @@ class Stream:
             OpenIAPError: no answer for a minute, or a refusal.
         """
         _check_offset("subscribe: from_offset", from_offset)
+        if not callable(callback):
+            raise TypeError(f"subscribe: {callback!r}; allowed: a function that takes the event")
         oldest, newest = await asyncio.gather(self._end(1), self._end(-1))
         if not replay:
             first = newest + 1

@@ -230,12 +230,12 @@ class Values:
                 last: the cursor alone says that.
 
         Raises:
-            ValueError: a cursor or a count that is not allowed.
+            TypeError, ValueError: a prefix, a cursor or a count that is not allowed.
             OpenIAPError: no answer for a minute.
         """
         if not 1 <= count <= MOST_COUNT:
             raise ValueError(f"scan: count = {count}; allowed: 1 to {MOST_COUNT:,}")
-        if prefix:
+        if prefix != "":
             checked_name(prefix, "value")
         hashed, below = _place(cursor)
         ranges = [self._ids(prefix), self._ids(HASHED)]

@@ -20,6 +20,16 @@ LONG = 3600.0
 """Seconds until the worker would look for cancelled items by itself."""
 
 
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody leaves a note for the worker, as older programs do not."""
+
+    async def nothing(self: ClientSender, document: JsonObject) -> None:
+        return None
+
+    monkeypatch.setattr(ClientSender, "_tell_worker", nothing)
+
+
 async def failing(item: Item) -> None:
     raise LookupError("down")
 
@@ -33,7 +43,7 @@ async def sleeping(item: Item) -> None:
 
 
 async def test_no_end_of_an_attempt_overwrites_that_its_item_is_cancelled(
-    client, settings, start
+    client, settings, start, untold
 ) -> None:
     calls: list[str] = []
     inside: dict[str, asyncio.Event] = {}
@@ -78,7 +88,9 @@ async def test_no_end_of_an_attempt_overwrites_that_its_item_is_cancelled(
     assert sorted(calls) == ["backs-off", "fails", "later", "sleeps"]
 
 
-async def test_a_cancelled_item_that_its_program_gives_back_is_cancelled(client, settings) -> None:
+async def test_a_cancelled_item_that_its_program_gives_back_is_cancelled(
+    client, settings, untold
+) -> None:
     await create_queue(client, "taken")
     async with connect(settings.model_copy(update={"heartbeat_interval": LONG})) as producer:
         pushed = await producer.push("taken", {})

@@ -309,6 +309,8 @@ async def test_a_signal_that_nobody_would_hear_is_refused(client, start) -> None
     producer = producer_of(client)
     with pytest.raises(SignalRefused, match=f"Item {pushed.id} is successful: nobody would hear"):
         await producer.signal(pushed.id, "approval")
+    with pytest.raises(TypeError, match=r"key=5\): allowed: a key, as a text"):
+        await producer.signal(pushed.id, "approval", key=5)  # type: ignore[arg-type]
     with pytest.raises(ItemNotFound, match="there is no item 123"):
         await producer.signal("123", "approval")
     with pytest.raises(SignalRefused, match="is no name of a signal; allowed: text of 1 to 150"):

@@ -315,5 +315,7 @@ async def test_what_is_not_allowed_is_refused(state: State) -> None:
     for offset in ("1", 1.5, None, True):
         with pytest.raises(TypeError, match=r"from_offset = .*; allowed: a whole number"):
             await stream.subscribe(print, from_offset=offset)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="subscribe: 'x'; allowed: a function that takes the event"):
+        await state.stream("r").subscribe("x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"from_offset = 10.*; allowed: up to 9"):
         await stream.history(from_offset=10**30)

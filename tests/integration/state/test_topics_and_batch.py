@@ -119,6 +119,8 @@ async def test_patterns_that_cannot_be_are_refused(settings: dict[str, Any]) -> 
             await producer.subscribe(["a.b*"], print)
         with pytest.raises(ValueError, match="none; allowed: one pattern or more"):
             await producer.subscribe([], print)
+        with pytest.raises(TypeError, match="subscribe: None; allowed: a function that takes the"):
+            await producer.subscribe(["a"], None)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"publish: data: .*allowed: what has a JSON form"):
             await producer.publish("a", float("nan"))
         with pytest.raises(TypeError, match="metadata = 'x'; allowed: a dict, or None"):
@@ -137,6 +139,8 @@ async def test_many_calls_have_their_results_in_order(make: MakeClient) -> None:
     assert await batch([]) == []
     with pytest.raises(ValueError, match="at_once = 0; allowed: 1 and more"):
         await batch([], at_once=0)
+    with pytest.raises(TypeError, match="batch: call 1 is of type int; allowed: awaitables"):
+        await batch([client.count("n"), 5])  # type: ignore[list-item]
 
 
 async def test_many_calls_are_in_flight_at_once_but_not_too_many() -> None:

@@ -166,6 +166,8 @@ async def test_what_cannot_be_kept_is_refused(state: State) -> None:
         await values.incr("k")
     with pytest.raises(ValueError, match="count = 0; allowed: 1 to 1,000"):
         await values.scan(count=0)
+    with pytest.raises(TypeError, match="None is no text"):
+        await values.scan(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cursor = 'x'"):
         await values.scan(cursor="x")
     with pytest.raises(ValueError, match=r"value: a\[1\]: .*allowed: what has a JSON form"):
