@@ -76,6 +76,13 @@ class ItemActions:
             "Retry it all the same",
         ):
             return
+        if self._state == "successful" and not await confirmed(
+            "Work an item again that is done?",
+            "All that its handler does is done once more. Nothing takes that back.",
+            "Work it again",
+            danger=False,
+        ):
+            return
         payload = ItemRetryPayload.model_construct(id=self._id, force=force)
         done = await self._visit.do(
             f"retry item {self._id!r}", lambda s: s.items.retry_one(payload)

@@ -12,7 +12,7 @@ from worker.console.item_actions import ItemActions
 from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
-from worker.console.parts.boxes import badge, box, card, facts, page_head, problem
+from worker.console.parts.boxes import Trouble, badge, box, card, facts, page_head
 from worker.console.parts.commands import command
 from worker.console.parts.json_tree import json_of, json_views
 from worker.console.parts.states import TONES, WORDS, called
@@ -52,7 +52,7 @@ async def build(visit: Visit) -> None:
     with head:
         state = box("state")
         actions.draw()
-    refused = box()
+    refused = Trouble()
     whole = box("grid")
     parts = _Parts(whole, id)
 
@@ -63,12 +63,10 @@ async def build(visit: Visit) -> None:
         parts.draw("state", state, seen.value.state, lambda: _state(seen.value))
 
     def told(seen: Seen[ItemDetailResponse]) -> None:
-        refused.clear()
+        refused.set(seen.text if seen.value is None else "")
         whole.set_visibility(seen.value is not None)
         head.set_visibility(seen.value is not None)
         if seen.value is None:
-            with refused:
-                problem(seen.text)
             return
         actions.know_whole(seen.value)
         parts.draw("state", state, seen.value.state, lambda: _state(seen.value))
@@ -127,7 +125,9 @@ class _Parts:
         shown = payload if isinstance(item.payload, dict) else item.payload
         error = (item.errormessage, item.errortype, item.errorsource)
         self.draw("error", self._error, error, lambda: _error(item))
-        self.draw("payload", self._payload, json_of(shown), lambda: json_views(shown))
+        is_done = item.state == "successful"
+        told = (json_of(shown), is_done)
+        self.draw("payload", self._payload, told, lambda: _payload(shown, is_done=is_done))
         steps = (kept.steps, kept.progress, json_of(kept.checkpoint))
         self.draw("steps", self._steps, steps, lambda: _steps(item.id, kept))
         self.draw("files", self._files, item.files, lambda: _files(item))
@@ -139,6 +139,12 @@ class _Parts:
         self.draw("timeline", self._timeline, found, lambda: timeline(found))
         related = (found.parent, found.children, found.more_children)
         self.draw("related", self._related, related, lambda: _related(found))
+
+
+def _payload(payload: Any, *, is_done: bool) -> None:
+    if is_done:
+        text("What a handler returns is added to it.", "p", "quiet")
+    json_views(payload)
 
 
 def _error(item: ItemDetailResponse) -> None:

@@ -11,7 +11,7 @@ from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.actions import action
-from worker.console.parts.boxes import box, empty, page_head, problem
+from worker.console.parts.boxes import Trouble, box, empty, page_head, problem
 from worker.console.parts.bulk import What, changed_in_bulk
 from worker.console.parts.item_view import NAMES, ON_PAGE, ItemView, searched, view_of
 from worker.console.parts.jobs import JobStrip
@@ -159,14 +159,15 @@ class _List:
         """Show all of it."""
         visit, view = self._visit, self._view
         self._bar()
-        self._refused = box()
+        self._refused = Trouble()
         with box("card") as self._card:
             self._table = Table(
                 "Items",
                 [self._column(one) for one in self._columns()],
                 select=None if visit.read_only else self._choose,
             )
-            self._none = box()
+            self._none = _nothing(view)
+            self._none.set_visibility(False)
             with box("pager"):
                 self._range = text("", "span", "quiet")
                 self._range.props["role"] = "status"
@@ -197,7 +198,7 @@ class _List:
             Column("state", "State", "badge"),
             Column("attempts", "Attempts", "number", wide=True),
             Column("priority", "Priority", "number", wide=True),
-            Column("error", "Error", wide=True),
+            Column("error", "Error", wide=True, rest=True),
             Column("created", "Pushed", "moment", wide=True),
             Column("modified", "Changed", "moment"),
         ]
@@ -212,6 +213,7 @@ class _List:
             column.label,
             column.kind,
             column.wide,
+            column.rest,
             to=self._view.sorted_by(field).url,
             order=order,
         )
@@ -275,20 +277,15 @@ class _List:
             self._held = seen  # rows that are chosen do not move under the hand
             return
         found = seen.value
-        self._refused.clear()
+        self._refused.set(seen.text if found is None else "")
         self._card.set_visibility(found is not None)
         if found is None:
-            with self._refused:
-                problem(seen.text)
             return
         self._total, self._ids = found.total, [one.id for one in found.items]
         self._table.set([_row(one) for one in found.items])
         self._table.element.set_visibility(bool(found.items))
         self._pages(found)
-        self._none.clear()
-        if not found.items:
-            with self._none:
-                _nothing(self._view)
+        self._none.set_visibility(not found.items)
 
     def _pages(self, found: PaginatedResponse[ItemResponse]) -> None:
         first, last = found.offset + 1, found.offset + len(found.items)
@@ -315,21 +312,22 @@ def _row(item: ItemResponse) -> dict[str, Any]:
     }
 
 
-def _nothing(view: ItemView) -> None:
+def _nothing(view: ItemView) -> Element:
     if view.page > 1:
-        empty(
+        return empty(
             "This page is empty.",
             "There are fewer items by now.",
             to=("First page", view.at(1).url),
         )
-    elif view.parts:
-        empty("No item matches.", "Take a part of the filter away.", to=("All items", "/items"))
-    else:
-        empty(
-            "No item yet.",
-            "Push one:",
-            'openiap-worker push orders --payload \'{"customer": "acme"}\'',
+    if view.parts:
+        return empty(
+            "No item matches.", "Take a part of the filter away.", to=("All items", "/items")
         )
+    return empty(
+        "No item yet.",
+        "Push one:",
+        'openiap-worker push orders --payload \'{"customer": "acme"}\'',
+    )
 
 
 PAGE = Page("/items", "Items", "items", build)

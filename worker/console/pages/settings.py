@@ -13,7 +13,7 @@ from worker.settings import Loaded, Settings
 
 COLUMNS: Final = (
     Column("name", "Setting"),
-    Column("value", "Value"),
+    Column("value", "Value", rest=True),
     Column("source", "From"),
 )
 DEFAULT: Final = "default"
