@@ -4,7 +4,12 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from worker.console.item_forms import asked_for_priority, asked_for_target, edited_payload
+from worker.console.item_forms import (
+    asked_for_priority,
+    asked_for_reason,
+    asked_for_target,
+    edited_payload,
+)
 from worker.console.live.services import Services
 from worker.console.parts.actions import action
 from worker.console.parts.dialogs import confirmed
@@ -13,6 +18,7 @@ from worker.console.parts.texts import url_of
 from worker.console.visits import Visit
 from worker.item.metadata import taken_out
 from worker.management.errors import AppError, ValidationError
+from worker.management.items.cancelling import ItemCancelPayload
 from worker.management.items.types import (
     ItemDeletePayload,
     ItemDetailResponse,
@@ -24,6 +30,7 @@ from worker.management.items.types_of_changes import ItemMovePayload, ItemUpdate
 from worker.management.queues.types import QueuesGetListPayload
 from worker.openiap.fields import object_of
 
+CANCELLED: Final = frozenset({"new", "processing"})
 CHANGED: Final = frozenset({"new", "failed"})
 """States in which the services change an item; buttons for other states are hidden."""
 
@@ -39,6 +46,7 @@ class ItemActions:
         self._priority: int | None = None
         self._payload: dict[str, Any] = {}
         self._retry: ui.button | None = None
+        self._cancel: ui.button | None = None
         self._changing: list[ui.button | None] = []
 
     def draw(self) -> None:
@@ -50,6 +58,7 @@ class ItemActions:
             action(visit, "Move", self._moving, icon="drive_file_move"),
             action(visit, "Priority", self._prioritising, icon="low_priority"),
         ]
+        self._cancel = action(visit, "Cancel item", self._cancelling, icon="block", tone="danger")
         action(visit, "Delete", self._deleting, icon="delete", tone="danger")
 
     def know(self, item: ItemResponse) -> None:
@@ -58,6 +67,8 @@ class ItemActions:
         self._priority = item.priority
         if self._retry is not None:
             self._retry.set_visibility(self._state != "new")
+        if self._cancel is not None:
+            self._cancel.set_visibility(self._state in CANCELLED)
         for button in self._changing:
             if button is not None:
                 button.set_visibility(self._state in CHANGED)
@@ -83,12 +94,36 @@ class ItemActions:
             danger=False,
         ):
             return
+        await self._put_back(force=force)
+
+    async def _put_back(self, *, force: bool = False) -> None:
         payload = ItemRetryPayload.model_construct(id=self._id, force=force)
         done = await self._visit.do(
             f"retry item {self._id!r}", lambda s: s.items.retry_one(payload)
         )
         if done is not None:
             self._visit.tell("The item is new again.")
+
+    async def _cancelling(self) -> None:
+        does = (
+            "Its worker asks the handler to end, within a heartbeat; what it returns all the same"
+            " counts."
+            if self._state == "processing"
+            else "It fails, and no worker takes it any more."
+        )
+        reason = await asked_for_reason(f"{does} It is not tried again by itself.")
+        if reason is None:
+            return
+        payload = ItemCancelPayload.model_construct(id=self._id, reason=reason)
+        done = await self._visit.do(
+            f"cancel item {self._id!r}", lambda s: s.items.cancel_one(payload)
+        )
+        if done is None:
+            return
+        if done.result == "stopping":
+            self._visit.tell("The worker of the item is told to end it.")
+        else:
+            self._visit.tell("The item is cancelled.", undo=self._put_back)
 
     async def _editing(self) -> None:
         before = dict(self._payload)

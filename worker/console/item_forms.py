@@ -13,6 +13,7 @@ from worker.console.parts.dialogs import answer_of, cancel_button
 from worker.console.parts.json_tree import json_of
 from worker.console.parts.patches import patch_between
 from worker.console.parts.texts import attribute, clean, text
+from worker.item.cancelled import MAX_REASON
 from worker.management.errors import AppError
 from worker.unseen import seen
 
@@ -99,3 +100,23 @@ async def asked_for_priority(now: int | None) -> int | None:
     if not await answer_of(dialog) or number.value is None:
         return None
     return int(number.value)
+
+
+async def asked_for_reason(sentence: str) -> str | None:
+    """Ask why an item is cancelled; None where it is not to be."""
+    with ui.dialog() as dialog, Element("div").classes("dialog") as whole:
+        whole.props["role"] = "document"
+        attribute(dialog, "aria-label", "Cancel this item?")
+        text("Cancel this item?", "h2")
+        text(sentence, "p")
+        reason = ui.input("Reason, for those who look").props(
+            f"outlined dense autofocus autocomplete=off maxlength={MAX_REASON}"
+        )
+        with box("actions end"):
+            ui.button("Leave it", on_click=lambda: dialog.submit(False), color=None).props(
+                "flat no-caps"
+            )
+            ui.button("Cancel it", on_click=lambda: dialog.submit(True)).props(
+                "unelevated no-caps color=negative"
+            )
+    return (reason.value or "").strip() if await answer_of(dialog) else None

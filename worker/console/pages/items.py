@@ -152,6 +152,7 @@ class _List:
         self._chosen: list[str] = []
         self._all = False
         self._ids: list[str] = []
+        self._is_empty = False
         self._total = 0
         self._held: Seen[PaginatedResponse[ItemResponse]] | None = None
 
@@ -166,8 +167,7 @@ class _List:
                 [self._column(one) for one in self._columns()],
                 select=None if visit.read_only else self._choose,
             )
-            self._none = _nothing(view)
-            self._none.set_visibility(False)
+            self._none = box()
             with box("pager"):
                 self._range = text("", "span", "quiet")
                 self._range.props["role"] = "status"
@@ -285,7 +285,12 @@ class _List:
         self._table.set([_row(one) for one in found.items])
         self._table.element.set_visibility(bool(found.items))
         self._pages(found)
-        self._none.set_visibility(not found.items)
+        if self._is_empty is bool(found.items):
+            self._is_empty = not found.items
+            self._none.clear()
+            if not found.items:
+                with self._none:
+                    _nothing(self._view)
 
     def _pages(self, found: PaginatedResponse[ItemResponse]) -> None:
         first, last = found.offset + 1, found.offset + len(found.items)
@@ -312,22 +317,21 @@ def _row(item: ItemResponse) -> dict[str, Any]:
     }
 
 
-def _nothing(view: ItemView) -> Element:
+def _nothing(view: ItemView) -> None:
     if view.page > 1:
-        return empty(
+        empty(
             "This page is empty.",
             "There are fewer items by now.",
             to=("First page", view.at(1).url),
         )
-    if view.parts:
-        return empty(
-            "No item matches.", "Take a part of the filter away.", to=("All items", "/items")
+    elif view.parts:
+        empty("No item matches.", "Take a part of the filter away.", to=("All items", "/items"))
+    else:
+        empty(
+            "No item yet.",
+            "Push one:",
+            'openiap-worker push orders --payload \'{"customer": "acme"}\'',
         )
-    return empty(
-        "No item yet.",
-        "Push one:",
-        'openiap-worker push orders --payload \'{"customer": "acme"}\'',
-    )
 
 
 PAGE = Page("/items", "Items", "items", build)
