@@ -34,10 +34,11 @@ async def edited_payload(payload: dict[str, Any], save: Save) -> bool:
         text("Edit the payload", "h2")
         text("It is checked by the queue's contract where the console knows one.", "p", "quiet")
         given = ui.textarea("Payload", value=editable(payload))
-        given.props("outlined spellcheck=false input-style=min-height:45vh").classes("code")
-        told = text("", "p", "problem")
-        told.props["role"] = "alert"
-        told.set_visibility(False)
+        given.props(
+            "outlined spellcheck=false input-style=min-height:45vh no-error-icon hide-bottom-space"
+        ).classes("code")
+
+        given.on_value_change(lambda: given.props(remove="aria-invalid"))
 
         async def send() -> None:
             saves.disable()
@@ -46,8 +47,8 @@ async def edited_payload(payload: dict[str, Any], save: Save) -> bool:
                 if patch:
                     await save(patch)
             except AppError as error:
-                told.text = clean(error.message)
-                told.set_visibility(True)
+                given.props(add="aria-invalid=true")
+                given.error = clean(error.message)  # it goes with the next change of the field
             else:
                 dialog.submit(bool(patch))
             finally:

@@ -200,7 +200,7 @@ class _List:
             Column("priority", "Priority", "number", wide=True),
             Column("error", "Error", wide=True, rest=True),
             Column("created", "Pushed", "moment", wide=True),
-            Column("modified", "Changed", "moment"),
+            Column("modified", "Changed", "moment", wide=True),
         ]
 
     def _column(self, column: Column) -> Column:

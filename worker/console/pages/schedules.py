@@ -9,6 +9,7 @@ from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.actions import action
 from worker.console.parts.boxes import Trouble, badge, box, empty, page_head
+from worker.console.parts.commands import command
 from worker.console.parts.dialogs import confirmed
 from worker.console.parts.texts import clean, link, text, url_of
 from worker.console.parts.times import exact, moment, set_moment
@@ -45,11 +46,12 @@ async def build(visit: Visit) -> None:
         unknown = empty("No schedule has that in its name.")
     if not visit.read_only and visit.api.schedules is None:
         text(
-            "To fire schedules from here, start the console with --handlers MODULE: the code of"
-            " their handlers makes the payloads.",
+            "The code of their handlers makes the payloads. To fire schedules from here start the"
+            " console with --handlers MODULE; from a terminal:",
             "p",
             "quiet after",
         )
+        command("openiap-worker schedules fire NAME --handlers MODULE", "the command")
     shown: dict[str, _Line] = {}
 
     def sift() -> None:
