@@ -164,7 +164,9 @@ async def test_files_come_home_whole_and_their_names_are_names_and_nothing_else(
             content = await asyncio.to_thread((await download.path()).read_bytes)
             assert content == b"%d" % n * 300_000
             to = await links.nth(n).get_attribute("href")
-            headers = (await page.request.head(f"{stage.console.url}{to}")).headers
+            headers = (await page.request.get(f"{stage.console.url}{to}")).headers
+            assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
+            assert "sandbox" in headers["content-security-policy"]
             assert "set-cookie" not in headers
         assert await page.evaluate("window.ran") is None
         assert page.url.endswith(f"/item?id={pushed.id}")
