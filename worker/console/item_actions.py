@@ -7,6 +7,7 @@ from nicegui import ui
 from worker.console.item_forms import (
     asked_for_priority,
     asked_for_reason,
+    asked_for_signal,
     asked_for_target,
     edited_payload,
 )
@@ -17,8 +18,11 @@ from worker.console.parts.patches import patch_between
 from worker.console.parts.texts import url_of
 from worker.console.visits import Visit
 from worker.item.metadata import taken_out
+from worker.item.signals import kept_signals
+from worker.item.steps import Steps
 from worker.management.errors import AppError, ValidationError
 from worker.management.items.cancelling import ItemCancelPayload
+from worker.management.items.signalling import ItemSignalPayload
 from worker.management.items.types import (
     ItemDeletePayload,
     ItemDetailResponse,
@@ -46,6 +50,8 @@ class ItemActions:
         self._priority: int | None = None
         self._payload: dict[str, Any] = {}
         self._retry: ui.button | None = None
+        self._awaited: list[str] = []
+        self._signal: ui.button | None = None
         self._cancel: ui.button | None = None
         self._changing: list[ui.button | None] = []
 
@@ -53,6 +59,9 @@ class ItemActions:
         """Show them."""
         visit = self._visit
         self._retry = action(visit, "Retry", self._retrying, icon="replay", tone="main")
+        self._signal = action(visit, "Signal", self._signalling, icon="bolt", tone="main")
+        if self._signal is not None:
+            self._signal.set_visibility(False)
         self._changing = [
             action(visit, "Edit", self._editing, icon="edit"),
             action(visit, "Move", self._moving, icon="drive_file_move"),
@@ -76,7 +85,11 @@ class ItemActions:
     def know_whole(self, item: ItemDetailResponse) -> None:
         """Take note of its payload, too."""
         self.know(item)
-        self._payload = taken_out(object_of(item.payload))[0]
+        self._payload, kept = taken_out(object_of(item.payload))
+        waits = kept_signals(Steps(self._id, kept.steps))
+        self._awaited = [one.signal for one in waits if one.waits]
+        if self._signal is not None:
+            self._signal.set_visibility(self._state == "new" and bool(self._awaited))
 
     async def _retrying(self) -> None:
         force = self._state == "processing"
@@ -124,6 +137,20 @@ class ItemActions:
             self._visit.tell("The worker of the item is told to end it.")
         else:
             self._visit.tell("The item is cancelled.", undo=self._put_back)
+
+    async def _signalling(self) -> None:
+        if not self._awaited:
+            return
+        told = await asked_for_signal(self._awaited)
+        if told is None:
+            return
+        name, value = told
+        payload = ItemSignalPayload.model_construct(id=self._id, name=name, value=value, key="")
+        done = await self._visit.do(
+            f"signal {name!r} to item {self._id!r}", lambda s: s.items.signal_one(payload)
+        )
+        if done is not None:
+            self._visit.tell(f"The item is told {name}.")
 
     async def _editing(self) -> None:
         before = dict(self._payload)

@@ -121,3 +121,31 @@ async def asked_for_reason(sentence: str) -> str | None:
                 "unelevated no-caps color=negative"
             )
     return (reason.value or "").strip() if await answer_of(dialog) else None
+
+
+async def asked_for_signal(names: Sequence[str]) -> tuple[str, Any] | None:
+    """Ask what an item is told that waits for signals of these names; None for nothing."""
+    told: list[Any] = []
+    with ui.dialog() as dialog, Element("div").classes("dialog") as whole:
+        whole.props["role"] = "document"
+        attribute(dialog, "aria-label", "Tell the item")
+        text("Tell the item what it waits for", "h2")
+        text("Its handler goes on with the value; this cannot be taken back.", "p", "quiet")
+        options = {index: clean(one, 200) for index, one in enumerate(names)}
+        name = ui.select(options, label="Signal", value=0).props("outlined dense")
+        value = ui.textarea("Value, as JSON", value="null")
+        value.props("outlined autogrow spellcheck=false hide-bottom-space no-error-icon")
+        value.classes("code")
+
+        def send() -> None:
+            try:
+                told[:] = [json.loads(value.value or "null")]
+            except (ValueError, RecursionError) as error:
+                value.error = clean(f"This is no JSON: {error}.", 300)
+            else:
+                dialog.submit(True)
+
+        with box("actions end"):
+            cancel_button(lambda: dialog.submit(False))
+            ui.button("Tell it", on_click=send).props("unelevated no-caps color=primary")
+    return (names[int(name.value)], told[0]) if await answer_of(dialog) and told else None

@@ -21,6 +21,7 @@ from worker.console.parts.timeline import timeline
 from worker.console.parts.times import moment
 from worker.console.visits import Visit
 from worker.item.metadata import Metadata, taken_out
+from worker.item.signals import KeptSignal, kept_signals
 from worker.item.steps import Steps
 from worker.management.items.links import ItemLink
 from worker.management.items.timeline import ItemHistoryResponse
@@ -237,6 +238,8 @@ def _steps(id: str, kept: Metadata) -> None:
                         text("Sleeps until ")
                         moment(sleep.until)
                     badge("sleep", "wait")
+            for wait in kept_signals(steps)[:MOST_STEPS]:
+                _wait(wait)
             for step in steps.steps()[:MOST_STEPS]:
                 with box("line"):
                     with box("what"):
@@ -247,6 +250,20 @@ def _steps(id: str, kept: Metadata) -> None:
             with Element("details").classes("more"):
                 text("Checkpoint", "summary")
                 text(json_of(kept.checkpoint), "pre", most=MOST_SOURCE)
+
+
+def _wait(wait: KeptSignal) -> None:
+    with box("line"):
+        with box("what"):
+            text(wait.signal, "b", most=200)
+            if wait.text is not None:
+                text(f" by {wait.by or 'somebody'}", "span", "quiet", most=200)
+                text(wait.text, "div", "quiet mono clip", most=400)
+        if wait.waits:
+            badge("waits for it", "wait")
+        elif wait.timed_out:
+            badge("did not come in time", "bad")
+        moment(wait.since if wait.at is None else wait.at)
 
 
 def _progress(found: dict[str, Any]) -> None:
