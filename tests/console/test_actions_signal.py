@@ -34,7 +34,7 @@ async def test_an_item_that_waits_is_told_what_it_waits_for_and_goes_on(stage: S
             await page.locator(".notice", has_text="The item is told").wait_for()
             await page.locator(".page-head .badge", has_text="Done").wait_for()
             assert heard == [{"by": "Ada"}]
-            assert await page.get_by_role("button", name="Signal").is_hidden()
+            await page.get_by_role("button", name="Signal").wait_for(state="hidden")
             assert await page.evaluate("window.ran") is None
     finally:
         await daemon.stop()

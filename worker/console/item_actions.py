@@ -76,6 +76,8 @@ class ItemActions:
         self._priority = item.priority
         if self._retry is not None:
             self._retry.set_visibility(self._state != "new")
+        if self._signal is not None:
+            self._signal.set_visibility(self._state == "new" and bool(self._awaited))
         if self._cancel is not None:
             self._cancel.set_visibility(self._state in CANCELLED)
         for button in self._changing:
@@ -84,12 +86,10 @@ class ItemActions:
 
     def know_whole(self, item: ItemDetailResponse) -> None:
         """Take note of its payload, too."""
-        self.know(item)
         self._payload, kept = taken_out(object_of(item.payload))
         waits = kept_signals(Steps(self._id, kept.steps))
         self._awaited = [one.signal for one in waits if one.waits]
-        if self._signal is not None:
-            self._signal.set_visibility(self._state == "new" and bool(self._awaited))
+        self.know(item)
 
     async def _retrying(self) -> None:
         force = self._state == "processing"
