@@ -65,6 +65,7 @@ async def test_an_item_that_waits_is_cancelled_with_a_reason_and_put_back(stage:
         await notice(page, "The item is new again.")
         assert stage.openiap.item(id).state == "new"
         assert await page.evaluate("window.ran") is None
+    await stage.openiap.client.delete_workitem_queue("to cancel", purge=True)
 
 
 async def test_an_item_that_runs_is_ended_by_its_worker(stage: Stage) -> None:
@@ -78,6 +79,7 @@ async def test_an_item_that_runs_is_ended_by_its_worker(stage: Stage) -> None:
         await notice(page, "The worker of the item is told to end it.")
         await page.locator(".page-head .badge", has_text="Failed").wait_for()
         assert stage.openiap.item(id).document["errormessage"].startswith("[CANCELLED]")
+    await stage.openiap.client.delete_workitem_queue("to end", purge=True)
 
 
 async def test_an_item_that_is_done_is_worked_again_only_after_a_question(stage: Stage) -> None:
@@ -98,6 +100,7 @@ async def test_an_item_that_is_done_is_worked_again_only_after_a_question(stage:
             if state == "new":
                 await notice(page, "The item is new again.")
             assert stage.openiap.item(id).state == state
+    await stage.openiap.client.delete_workitem_queue("done", purge=True)
 
 
 async def test_an_edit_that_the_contract_refuses_is_told_at_the_field_and_not_written(
@@ -133,6 +136,7 @@ async def test_an_edit_that_the_contract_refuses_is_told_at_the_field_and_not_wr
         await notice(page, "The payload is changed.")
         assert (await document(stage, id))["payload"] == {**before, "amount": 11}
     await stage.contexts.pop((stage.boss[0], console.url)).close()
+    await stage.openiap.client.delete_workitem_queue(queue, purge=True)
 
 
 async def document(stage: Stage, id: str) -> dict[str, Any]:
@@ -170,3 +174,4 @@ async def test_files_come_home_whole_and_their_names_are_names_and_nothing_else(
             assert "set-cookie" not in headers
         assert await page.evaluate("window.ran") is None
         assert page.url.endswith(f"/item?id={pushed.id}")
+    await stage.openiap.client.delete_workitem_queue("with files", purge=True)

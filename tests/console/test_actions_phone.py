@@ -64,3 +64,5 @@ async def test_no_page_and_no_dialog_is_wider_than_a_phone(stage: Stage) -> None
         notice = page.locator(".notice", has_text="The item is new again.")
         await notice.wait_for()
         assert await fits(page, "notice")
+    await stage.openiap.client.delete_workitem_queue(LONG, purge=True)
+    await stage.openiap.client.delete_workitem_queue(f"{LONG} of the worker", purge=True)

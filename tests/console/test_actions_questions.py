@@ -54,3 +54,5 @@ async def test_five_browsers_on_items_errors_and_a_worker_ask_twice_a_second_at_
     assert questions <= A_SECOND * taken + 1, questions
     for context in contexts:
         await context.close()
+    await stage.openiap.client.delete_workitem_queue(QUEUE, purge=True)
+    await stage.openiap.client.delete_workitem_queue(f"{QUEUE} of a worker", purge=True)

@@ -38,3 +38,4 @@ async def test_an_item_that_waits_is_told_what_it_waits_for_and_goes_on(stage: S
             assert await page.evaluate("window.ran") is None
     finally:
         await daemon.stop()
+    await stage.openiap.client.delete_workitem_queue("approvals", purge=True)

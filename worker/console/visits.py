@@ -49,7 +49,6 @@ class Visit:
     Attributes:
         session: whose it is.
         query: what stands in its address.
-        path: the page's own address, without this console's.
         notify: shows a sentence for a while; show_away: shows one, "" for none, while OpenIAP is
             away; show_end: shows one, "" for none, while the session is about to end, and whether
             using it would keep it. The page's frame sets them.
@@ -70,7 +69,6 @@ class Visit:
         self.notify: Notify = lambda text, kind, undo: None
         self.show_away: Callable[[str], None] = lambda text: None
         self.show_end: Callable[[str, bool], None] = lambda text, keeps: None
-        self.path: Final = _path_of(browser)
         self._readers = readers
         self._looking: list[Callable[[], None]] = []
         self._topics: list[Topic[Any]] = []
@@ -227,7 +225,8 @@ class Visit:
         if not self._over:
             why = self.api.sessions.why_over(self.session) or "ended"
             self.leave()
-            query = {"ended": why} | ({} if self.path == "/" else {"to": self.path})
+            path = _path_of(self.browser)
+            query = {"ended": why} | ({} if path == "/" else {"to": path})
             self.browser.open(f"{SIGN_IN}?{urlencode(query)}")
 
 
