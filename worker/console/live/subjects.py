@@ -153,9 +153,7 @@ def history(id: str) -> Topic[ItemHistoryResponse]:
     async def ask(services: Services) -> ItemHistoryResponse:
         return await services.items.get_history(ItemGetHistoryPayload.model_construct(id=id))
 
-    return Topic(
-        ("history", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id, every=SELDOM
-    )
+    return Topic(("history", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id)
 
 
 def item(id: str) -> Topic[ItemDetailResponse]:
@@ -164,6 +162,4 @@ def item(id: str) -> Topic[ItemDetailResponse]:
     async def ask(services: Services) -> ItemDetailResponse:
         return await services.items.get_one(ItemGetPayload.model_construct(id=id))
 
-    return Topic(
-        ("item", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id, every=SELDOM
-    )
+    return Topic(("item", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id)
