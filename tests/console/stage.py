@@ -268,9 +268,10 @@ async def ready(page: Page) -> None:
 async def read(page: Page, *words: str) -> None:
     """Wait until texts can be read on a page."""
     there = """all => {
-      const text = document.querySelector("#main").innerText;
-      window.unread = all.filter((one) => !text.includes(one));
-      return window.unread.length === 0;
+      const main = document.querySelector("#main");
+      const lacks = (text) => (window.unread = all.filter((one) => !text.includes(one))).length;
+      // What is seen is dear to find out.
+      return !lacks(main.textContent) && !lacks(main.innerText);
     }"""
     try:
         await page.wait_for_function(there, arg=words, polling=200)

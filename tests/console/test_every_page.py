@@ -4,7 +4,7 @@ What others wrote (payloads, names, errors, file names) is text everywhere, and 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from urllib.parse import quote
 
@@ -17,7 +17,9 @@ from tests.console.stage import Stage, keep_shots, read, ready, seriously_wrong
 
 pytestmark = pytest.mark.browser
 NAMES = tuple(Seeded("", "").pages)
+Work = Coroutine[None, None, None]
 AWAY = "OpenIAP does not answer"
+STATUS = "[role=status].away"
 PATHS = (
     "/queue?name=",
     "/item?id=",
@@ -41,6 +43,7 @@ NOTHING = {
     "/no/such/page": ("There is no such page", "To the overview"),
 }
 """What is told to somebody for whom there is nothing."""
+OPENED_MEANWHILE = NAMES[::2]
 LONG = 90_000
 """Milliseconds until all open pages have noticed that OpenIAP is away: they ask in turns."""
 
@@ -101,25 +104,19 @@ async def test_with_openiap_away_every_page_says_so_keeps_what_it_showed_and_com
         async with stage.openiap.away():
             await each(tabs, lambda name, tab: told(tab, AWAY))
             await each(tabs, lambda name, tab: read(tab, *seeded.pages[name].words))
-        await each(tabs, lambda name, tab: gone(tab, AWAY))
-        # Those that are opened meanwhile say it as well, and are drawn when it is back.
-        async with stage.openiap.away():
-            for tab in tabs.values():
-                await tab.reload(wait_until="domcontentloaded")
+            # Those that are opened meanwhile say it as well, and are drawn when it is back.
+            for name in OPENED_MEANWHILE:
+                await tabs[name].reload(wait_until="domcontentloaded")
             await each(tabs, lambda name, tab: told(tab, AWAY))
         await each(tabs, lambda name, tab: read(tab, *seeded.pages[name].words))
         await each(tabs, lambda name, tab: gone(tab, AWAY))
 
 
-async def each(tabs: dict[str, Page], do: Callable[[str, Page], Awaitable[None]]) -> None:
+async def each(tabs: dict[str, Page], do: Callable[[str, Page], Work]) -> None:
     """Do something with all of them at the same time."""
     async with asyncio.TaskGroup() as all_:
         for name, tab in tabs.items():
-            all_.create_task(_coroutine(do(name, tab)), name=name)
-
-
-async def _coroutine(work: Awaitable[None]) -> None:
-    await work
+            all_.create_task(do(name, tab), name=name)
 
 
 async def opened(stage: Stage, tab: Page, shown: Shown) -> None:
@@ -130,10 +127,9 @@ async def opened(stage: Stage, tab: Page, shown: Shown) -> None:
 
 async def told(tab: Page, words: str) -> None:
     """Wait until a page says something about OpenIAP."""
-    await tab.get_by_role("status").get_by_text(words).wait_for(timeout=LONG)
+    await tab.locator(STATUS, has_text=words).wait_for(timeout=LONG)
 
 
 async def gone(tab: Page, words: str) -> None:
     """Wait until it does not say so any more."""
-    status = tab.get_by_role("status").get_by_text(words)
-    await status.wait_for(state="hidden", timeout=LONG)
+    await tab.locator(STATUS, has_text=words).wait_for(state="hidden", timeout=LONG)
