@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.console.stage import Console, Stage, chromium, console_on, stage_in
+from tests.console.stage import Console, Stage, console_on, lacks_chromium, stage_in
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,10 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    try:
-        chromium()
-    except FileNotFoundError as error:
-        pytest.fail(str(error), pytrace=False)
+    if (missing := lacks_chromium()) is not None:
+        pytest.fail(missing, pytrace=False)
     async with stage_in(tmp_path_factory.mktemp("console")) as made:
         yield made
 

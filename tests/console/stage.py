@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import TimeoutError as NotThere
 
 from tests.integration.cli.commands import clean_environment
 from tests.integration.management.failures import ORDINARY, PASSWORD
@@ -69,13 +70,21 @@ def chromium() -> str:
     Raises:
         FileNotFoundError: there is none; the text says which package brings it.
     """
-    for name in PROGRAMS:
-        found = shutil.which(name)
-        if found:
-            return found
-    raise FileNotFoundError(
-        f"No Chromium here: apt-get install {PROGRAMS[0]} (or {PROGRAMS[1]}), as .ci/run does."
-    )
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"No Chromium here: apt-get install {PROGRAMS[0]} (or {PROGRAMS[1]}), as .ci/run does."
+        )
+    return found
+
+
+def lacks_chromium() -> str | None:
+    """Return what brings a browser, in a sentence; None where there is one."""
+    try:
+        chromium()
+    except FileNotFoundError as error:
+        return str(error)
+    return None
 
 
 @dataclass
@@ -256,15 +265,33 @@ async def ready(page: Page) -> None:
     await page.wait_for_function("window.did_handshake === true")
 
 
-async def seriously_wrong(page: Page) -> list[str]:
-    """Return what axe-core finds serious on a page."""
+async def read(page: Page, *words: str) -> None:
+    """Wait until texts can be read on a page."""
+    there = """all => {
+      const main = document.querySelector("#main");
+      const lacks = (text) => (window.unread = all.filter((one) => !text.includes(one))).length;
+      // What is seen is dear to find out.
+      return !lacks(main.textContent) && !lacks(main.innerText);
+    }"""
+    try:
+        await page.wait_for_function(there, arg=words, polling=200)
+    except NotThere:
+        unread = await page.evaluate("window.unread")
+        raise AssertionError(f"{page.url} does not show {unread}") from None
+
+
+async def seriously_wrong(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core finds serious on a page, by some of its rules or all."""
     # axe takes what lies behind a dialog for the ground of the words on its buttons, and the shade
     # of a dialog for that of what is behind.
     EXAMINED.add(page)
     looked: dict[str, list[list[str]]] = {"exclude": [[".q-dialog .q-btn"]]}
     if await page.locator(".q-dialog").count():
         looked["include"] = [[".q-dialog"]]
-    found = (await Axe().run(page, looked)).response["violations"]
+    options: dict[str, object] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = list(rules)
+    found = (await Axe().run(page, looked, options)).response["violations"]
     return [
         f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for one in found

@@ -4,18 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.console.stage import REPORTS, Stage, keep_shots, seriously_wrong
+from tests.console.stage import REPORTS, Stage, keep_shots
 from worker import handler, schedule
 from worker.management.schedules.service import Schedules
 from worker.management.schedules.types import ScheduleGetPayload
 
 pytestmark = pytest.mark.browser
-
-
-async def test_without_a_schedule_the_page_says_how_to_make_one(stage: Stage) -> None:
-    async with stage.page("/schedules", stage.ordinary) as page:
-        await page.get_by_text("No schedule yet.").wait_for()
-        assert await seriously_wrong(page) == []
 
 
 async def test_a_schedule_is_seen_paused_resumed_and_fired(stage: Stage) -> None:
@@ -38,7 +32,6 @@ async def test_a_schedule_is_seen_paused_resumed_and_fired(stage: Stage) -> None
             await page.emulate_media(color_scheme="dark")
             await page.set_viewport_size({"width": 390, "height": 700})
             await page.screenshot(path=shots / "schedules-phone.png")
-        assert await seriously_wrong(page) == []
         await line.get_by_role("button", name="Resume").click()
         await page.locator(".notice", has_text="The schedule goes on").wait_for()
         assert not await paused(stage)

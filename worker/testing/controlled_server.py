@@ -72,10 +72,12 @@ class ControlledServer:
         port, grpc_port = self.running.port, self.running.grpc_port
         await self.stop()
         with reserved_ports(self._options.host, port, grpc_port):
-            yield
-            self._options = replace(self._options, port=port, grpc_port=grpc_port)
-            self.running = LocalServer(self._options)
-            await self.start()
+            try:
+                yield
+            finally:
+                self._options = replace(self._options, port=port, grpc_port=grpc_port)
+                self.running = LocalServer(self._options)
+                await self.start()
 
     async def advance(self, by: float) -> None:
         """Move its clock ahead by so many seconds, and offer to the workers what is due then."""
