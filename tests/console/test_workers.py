@@ -40,7 +40,7 @@ async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage
         await page.locator(".number", has_text="Free slots").get_by_text("of 5").wait_for()
         boss = stage.boss[0]
         await page.get_by_text(f"by {boss}").first.wait_for()
-        (said,) = [one for one in stage.console.lines if "concurrency of worker" in one]
+        (said,) = [one for one in stage.console.lines if f"concurrency of worker '{ME}'" in one]
         assert boss in said
 
         await page.get_by_role("button", name="Stop").click()
