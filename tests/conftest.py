@@ -70,13 +70,15 @@ settings.load_profile("busy machine")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where only dear tests are asked for, leave out the files that have none.
+    """Where only dear tests, or those for a browser, are asked for, leave out the files that have
+    none.
 
-    To import them and to make their tests in every process would take longer than most dear tests.
+    To import them and to make their tests in every process would take longer than most of those.
     """
-    if config.option.markexpr != "dear" or not collection_path.name.startswith("test_"):
+    asked = config.option.markexpr
+    if asked not in ("dear", "browser") or not collection_path.name.startswith("test_"):
         return None
-    return True if b"dear" not in collection_path.read_bytes() else None
+    return True if asked.encode() not in collection_path.read_bytes() else None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

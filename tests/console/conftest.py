@@ -1,4 +1,4 @@
-"""One stage for all tests of a module, on one loop; every test here is for a browser.
+"""One stage for all tests of a process, on one loop; every test here is for a browser.
 
 A page that has a script refused, or an error in its own code, fails the test.
 """
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.console.stage import Stage, stage_in
+from tests.console.stage import Console, Stage, console_on, lacks_chromium, stage_in
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,8 +20,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    if (missing := lacks_chromium()) is not None:
+        pytest.fail(missing, pytrace=False)
     async with stage_in(tmp_path_factory.mktemp("console")) as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def read_only(running: Stage) -> AsyncIterator[Console]:
+    """A second console over the same OpenIAP, which changes nothing: ``stage.page(…, url=its)``."""
+    async with console_on(running.openiap, "--read-only", folder=running.folder) as console:
+        yield console
 
 
 @pytest_asyncio.fixture(loop_scope="session")

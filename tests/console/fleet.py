@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.console.stage import Stage
+from tests.console.stage import HOSTILE, Stage
 from worker import Item, handler
 from worker.engine.fleet.presence import COLLECTION
 
 ME = "worker-1"
-HOSTILE = "<img src=x onerror='window.ran = 1'>"
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @asynccontextmanager

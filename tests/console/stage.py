@@ -1,4 +1,4 @@
-"""One OpenIAP, one console in a process of its own, one Chromium: for all tests of a module.
+"""One OpenIAP, one console in a process of its own, one Chromium: for all tests of a process.
 
 ``Stage.page()`` gives a browser page of a signed-in user; what a page does wrong (a script that is
 refused, an error in its own code) fails the test that it happens in.
@@ -18,14 +18,28 @@ from weakref import WeakSet
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import TimeoutError as NotThere
 
 from tests.integration.cli.commands import clean_environment
 from tests.integration.management.failures import ORDINARY, PASSWORD
 from worker.testing.local_openiap import LocalOpenIAP
 
-STARTS_WITHIN: Final = 60.0
-WITHIN: Final = 30_000
-"""Milliseconds until what a test waits for must be there."""
+NEWCOMER: Final = "newcomer"
+USERS: Final = (ORDINARY, NEWCOMER)
+HOSTILE: Final = "<img src=x onerror='window.ran = 1'>"
+REPORTS: Final = f"reports {HOSTILE}"
+MODULE: Final = "yearly_reports"
+HANDLERS: Final = f"""
+from worker import handler, schedule
+
+
+@schedule("0 3 1 1 *", name="yearly", payload={{"kind": "yearly"}})
+@handler({REPORTS!r})
+async def report(payload: dict) -> None: ...
+"""
+STARTS_WITHIN: Final = 120.0
+WITHIN: Final = 60_000
+"""Milliseconds until what a test waits for must be there, on a machine that does much else."""
 WIDTH, HEIGHT = 1280, 900
 SERIOUS: Final = frozenset({"serious", "critical"})
 FLAGS: Final = (
@@ -37,7 +51,10 @@ FLAGS: Final = (
     "--disable-component-update",
     "--no-first-run",
     "--force-color-profile=srgb",
+    "--process-per-site",  # the console's scripts are compiled once, not for each page
 )
+PROGRAMS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first takes half of the CPU: it draws for nobody."""
 HARMLESS: Final = ("Failed to load resource", "WebSocket connection to", "handshake failed")
 """What a browser says while a server is away or answers with an error."""
 
@@ -53,11 +70,21 @@ def chromium() -> str:
     Raises:
         FileNotFoundError: there is none; the text says which package brings it.
     """
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    raise FileNotFoundError("No Chromium here: apt-get install chromium (as .ci/run does).")
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"No Chromium here: apt-get install {PROGRAMS[0]} (or {PROGRAMS[1]}), as .ci/run does."
+        )
+    return found
+
+
+def lacks_chromium() -> str | None:
+    """Return what brings a browser, in a sentence; None where there is one."""
+    try:
+        chromium()
+    except FileNotFoundError as error:
+        return str(error)
+    return None
 
 
 @dataclass
@@ -142,6 +169,11 @@ class Stage:
         """One who may do what queues say."""
         return ORDINARY, PASSWORD
 
+    @property
+    def newcomer(self) -> tuple[str, str]:
+        """One for whom there is nothing yet."""
+        return NEWCOMER, PASSWORD
+
     async def context(self, *, width: int = WIDTH, dark: bool = False) -> BrowserContext:
         """Return a browser without anybody signed in, closed with the stage."""
         made = await self.browser.new_context(
@@ -202,12 +234,20 @@ class Stage:
             await context.close()
 
 
+def handlers_in(folder: Path) -> str:
+    """Write a module with a schedule that the console can fire, and return its name."""
+    (folder / f"{MODULE}.py").write_text(HANDLERS)
+    return MODULE
+
+
 @asynccontextmanager
 async def stage_in(folder: Path) -> AsyncIterator[Stage]:
     """Run all of it."""
     async with (
-        LocalOpenIAP(folder / "openiap", plain_users={ORDINARY: PASSWORD}) as openiap,
-        console_on(openiap, folder=folder) as running,
+        LocalOpenIAP(
+            folder / "openiap", plain_users={ORDINARY: PASSWORD, NEWCOMER: PASSWORD}
+        ) as openiap,
+        console_on(openiap, "--handlers", handlers_in(folder), folder=folder) as running,
         async_playwright() as playwright,
     ):
         browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
@@ -225,15 +265,33 @@ async def ready(page: Page) -> None:
     await page.wait_for_function("window.did_handshake === true")
 
 
-async def seriously_wrong(page: Page) -> list[str]:
-    """Return what axe-core finds serious on a page."""
+async def read(page: Page, *words: str) -> None:
+    """Wait until texts can be read on a page."""
+    there = """all => {
+      const main = document.querySelector("#main");
+      const lacks = (text) => (window.unread = all.filter((one) => !text.includes(one))).length;
+      // What is seen is dear to find out.
+      return !lacks(main.textContent) && !lacks(main.innerText);
+    }"""
+    try:
+        await page.wait_for_function(there, arg=words, polling=200)
+    except NotThere:
+        unread = await page.evaluate("window.unread")
+        raise AssertionError(f"{page.url} does not show {unread}") from None
+
+
+async def seriously_wrong(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core finds serious on a page, by some of its rules or all."""
     # axe takes what lies behind a dialog for the ground of the words on its buttons, and the shade
     # of a dialog for that of what is behind.
     EXAMINED.add(page)
     looked: dict[str, list[list[str]]] = {"exclude": [[".q-dialog .q-btn"]]}
     if await page.locator(".q-dialog").count():
         looked["include"] = [[".q-dialog"]]
-    found = (await Axe().run(page, looked)).response["violations"]
+    options: dict[str, object] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = list(rules)
+    found = (await Axe().run(page, looked, options)).response["violations"]
     return [
         f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for one in found

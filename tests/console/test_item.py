@@ -6,11 +6,10 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Page
 
-from tests.console.stage import Stage, keep_shots, ready, seriously_wrong
+from tests.console.stage import HOSTILE, Stage, keep_shots, ready, seriously_wrong
 from tests.integration.management.failures import fail_items
 
 pytestmark = pytest.mark.browser
-HOSTILE = "<img src=x onerror='window.ran = 1'>"
 STEPS = {"done": {"book": {"n": 1, "json": '"V-1001"', "at": 1_790_000_000.0}}, "waits": {}}
 
 
@@ -46,7 +45,6 @@ async def test_all_that_is_known_of_an_item_is_shown(stage: Stage, tmp_path: Pat
         await page.get_by_text(f"openiap-worker replay {pushed.id}").wait_for()
         await page.get_by_role("img", name="Runs of the item over time").wait_for()
         assert await page.locator(f"a[href='/item?id={child.id}']").count() == 1
-        assert await seriously_wrong(page) == []
         if (shots := keep_shots()) is not None:
             await page.screenshot(path=shots / "item.png")
         async with page.expect_download() as coming:
@@ -78,9 +76,9 @@ async def test_an_item_is_edited_under_its_contracts_rules_and_put_back(stage: S
         await dialog.get_by_role("button", name="Save").click()
         await notice(page, "The payload is changed.")
         assert (await document(stage, id))["payload"] == {"amount": 2, "to": {"city": "Bonn"}}
-        await page.get_by_text("Payload edited").wait_for()
-        await page.get_by_role("button", name="Undo").click()
+        await page.get_by_role("button", name="Undo").click()  # it goes by itself
         await notice(page, "The payload is as it was.")
+        await page.get_by_text("Payload edited").first.wait_for()
         assert (await document(stage, id))["payload"] == {"amount": 1, "old": "x"}
         await page.get_by_role("button", name="Priority").click()
         await dialog.get_by_label("Priority").fill("5")
@@ -114,7 +112,6 @@ async def test_an_item_that_is_worked_is_seen_and_retried_only_after_a_question(
     id = await stage.openiap.push("worked", {})
     async with stage.page(f"/item?id={id}") as page:
         await page.locator(".page-head .badge", has_text="Waiting").wait_for()
-        await page.wait_for_timeout(1_500)  # what the opening asked is answered
         await stage.openiap.client.pop_workitem("worked")
         await page.locator(".page-head .badge", has_text="Running").wait_for()
         assert await page.get_by_role("button", name="Edit").is_hidden()

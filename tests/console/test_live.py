@@ -2,51 +2,60 @@
 
 import asyncio
 import time
-from typing import Any, cast
+from contextlib import AsyncExitStack
 
 import pytest
 
 from tests.console.fleet import busy_worker
-from tests.console.stage import Stage, ready
+from tests.console.seeing import seconds_until_seen
+from tests.console.stage import Stage
+from tests.integration.management.failures import fail_items
+from worker.console.live.subjects import SELDOM
 
 pytestmark = pytest.mark.browser
-WITHOUT = 5.0
-SLOW = 1.0
-"""Seconds that this machine may take for the rest."""
+WITHOUT = 30_000
+"""Milliseconds for what takes 5 s where nothing else is done: ``benchmarks/console_live`` has the
+figures."""
 WINDOW = 3.0
 A_SECOND = 2
 PATHS = ("/", "/queues", "/workers", "/schedules", "/queue?name=watched")
 
 
-async def test_what_is_not_watched_is_seen_within_five_seconds(stage: Stage) -> None:
+async def test_what_is_watched_is_seen_long_before_it_would_be_asked_for_again(
+    stage: Stage,
+) -> None:
+    stage.openiap.queue("grouped anew")
+    (id,) = await fail_items(stage.openiap.client, "grouped anew", [{}], "none")
+    async with stage.page("/errors?queue=grouped+anew") as page:
+        # Once it was seen it has just been asked for, and by the clock is so in SELDOM seconds.
+        for words in ("the first", "the second"):
+            changed = stage.openiap.client.update_document(
+                "workitems", {"_id": id}, {"$set": {"errormessage": words}}
+            )
+            took = await seconds_until_seen(page, "#main", words, changed)
+        assert took < SELDOM - 1
+
+
+async def test_what_is_not_watched_is_asked_for_again_and_again(stage: Stage) -> None:
     async with stage.page("/workers") as page, busy_worker(stage, "unwatched", "worker-new"):
-        began = time.monotonic()
-        await page.get_by_role("link", name="worker-new").wait_for()
-        assert time.monotonic() - began < WITHOUT + SLOW
+        await page.get_by_role("link", name="worker-new").wait_for(timeout=WITHOUT)
 
 
-async def test_five_browsers_of_a_user_ask_no_more_than_two_questions_a_second(
+async def test_five_pages_of_a_user_ask_no_more_than_two_questions_a_second(
     stage: Stage,
 ) -> None:
     stage.openiap.queue("watched")
-    contexts = [await stage.context() for _ in PATHS]
-    pages = [await context.new_page() for context in contexts]
-    await stage.sign_in(pages[0], stage.boss, PATHS[0])
-    for context in contexts[1:]:
-        await context.add_cookies([cast(Any, one) for one in await contexts[0].cookies()])
-    for page, path in zip(pages[1:], PATHS[1:], strict=True):
-        await page.goto(f"{stage.console.url}{path}", wait_until="commit")
-    await asyncio.gather(*map(ready, pages))
-    await asyncio.sleep(1.5)  # what the opening asked is answered, its debt is paid
-    before, began = asked(stage), time.monotonic()
-    while time.monotonic() - began < WINDOW:
-        await stage.openiap.push("watched")
-        await asyncio.sleep(0.1)
-    questions = asked(stage) - before
-    taken = time.monotonic() - began
-    assert 1 <= questions <= A_SECOND * taken + 1
-    for context in contexts:
-        await context.close()
+    async with AsyncExitStack() as stack:
+        for path in PATHS:
+            await stack.enter_async_context(stage.page(path))
+        await asyncio.sleep(2.5)  # what the opening asked is answered, its debt is paid
+        before, began = asked(stage), time.monotonic()
+        while time.monotonic() - began < WINDOW:
+            await stage.openiap.push("watched")
+            await asyncio.sleep(0.1)
+        questions = asked(stage) - before
+        taken = time.monotonic() - began
+        assert 1 <= questions <= A_SECOND * taken + 1
 
 
 def asked(stage: Stage) -> int:

@@ -62,7 +62,6 @@ async def test_what_cannot_be_undone_asks_and_has_to_be_typed(stage: Stage) -> N
         await page.get_by_role("link", name="Timeout: host <address> is away").wait_for()
         if (shots := keep_shots()) is not None:
             await page.screenshot(path=shots / "queue.png")
-        assert await seriously_wrong(page) == []
         await page.get_by_role("button", name="Empty").click()
         does = page.get_by_role("button", name="Delete them")
         await does.wait_for()

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.console.fleet import ME, busy_worker
-from tests.console.stage import Stage, console_on
+from tests.console.stage import Console, Stage, read
 from tests.integration.management.failures import fail_items
 from worker.console.live.readers import Readers
 from worker.console.visits import Visit
@@ -56,18 +56,29 @@ async def test_what_was_done_is_logged_and_stands_in_the_timeline_by_whom(stage:
 
 
 async def test_a_read_only_console_has_no_buttons_and_refuses_what_is_asked_past_them(
-    stage: Stage,
+    stage: Stage, read_only: Console
 ) -> None:
+    console = read_only
     async with (
-        busy_worker(stage, "only read"),
-        console_on(stage.openiap, "--read-only", folder=stage.folder) as console,
-        stage.page(f"/worker?id={ME}", url=console.url) as page,
+        busy_worker(stage, "only read") as id,
+        stage.page("/items?queue=only+read", url=console.url) as page,
     ):
-        await page.get_by_text("only read").first.wait_for()
-        for path in (f"/worker?id={ME}", "/schedules", "/queue?name=only+read"):
+        await page.get_by_text("1 to 1 of 1").wait_for()
+        for path, words in (
+            ("/items?queue=only+read", "1 to 1 of 1"),
+            (f"/item?id={id}", "Timeline"),
+            (f"/worker?id={ME}", "only read"),
+            ("/schedules", "Schedules"),
+            ("/queue?name=only+read", "Attempts in all"),
+            ("/errors", "Errors"),
+        ):
             await page.goto(f"{console.url}{path}", wait_until="domcontentloaded")
-            await page.locator("main#main h1").wait_for()
-            assert await page.locator("#main .action").count() == 0, path
+            await read(page, words)
+            actions = page.locator("#main .action").filter(has_not_text="Filter")
+            assert await actions.count() == 0, path
+            for name in ("Retry", "Delete", "Edit", "Move", "Stop", "Pause", "New queue"):
+                assert await page.get_by_role("button", name=name).count() == 0, (path, name)
+            assert await page.get_by_role("checkbox").count() == 0, path
         for path in ("queues/only read/pause", f"workers/{ME}/stop", "schedules/any/pause"):
             refused = await page.request.post(
                 f"{console.url}/api/v1/{path}", headers={"Origin": console.url}, data={}
@@ -84,7 +95,6 @@ async def test_a_read_only_console_has_no_buttons_and_refuses_what_is_asked_past
             ]
         assert [one.status_code for one in answers] == [401] * MOST_SIGN_INS + [429]
         assert 'role="alert"' in answers[-1].text
-    await stage.contexts.pop((stage.boss[0], console.url)).close()
 
 
 async def test_what_a_read_only_page_is_made_to_do_is_not_done() -> None:

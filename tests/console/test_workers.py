@@ -2,19 +2,10 @@
 
 import pytest
 
-from tests.console.fleet import HOSTILE, ME, busy_worker
-from tests.console.stage import Stage, keep_shots, seriously_wrong
+from tests.console.fleet import ME, busy_worker
+from tests.console.stage import HOSTILE, Stage, keep_shots
 
 pytestmark = pytest.mark.browser
-
-
-async def test_without_a_worker_the_page_says_how_to_start_one(stage: Stage) -> None:
-    async with stage.page("/workers", stage.ordinary) as page:
-        await page.get_by_text("openiap-worker run --handlers MODULE").wait_for()
-        assert await seriously_wrong(page) == []
-        await page.goto(f"{stage.console.url}/worker?id=nobody", wait_until="domcontentloaded")
-        await page.get_by_role("alert").get_by_text("There is no worker nobody").wait_for()
-        assert await page.get_by_role("button", name="Stop").is_visible() is False
 
 
 async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage: Stage) -> None:
@@ -37,7 +28,6 @@ async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage
             await page.set_viewport_size({"width": 390, "height": 900})
             await page.screenshot(path=shots / "worker-phone.png", full_page=True)
             await page.set_viewport_size({"width": 1280, "height": 900})
-        assert await seriously_wrong(page) == []
         behind = await stage.openiap.push(HOSTILE)
         assert stage.openiap.item(behind).state == "new"
         await page.get_by_role("button", name="Undo").click()
@@ -50,7 +40,7 @@ async def test_a_worker_is_seen_with_what_it_runs_and_does_what_it_is_told(stage
         await page.locator(".number", has_text="Free slots").get_by_text("of 5").wait_for()
         boss = stage.boss[0]
         await page.get_by_text(f"by {boss}").first.wait_for()
-        (said,) = [one for one in stage.console.lines if "concurrency of worker" in one]
+        (said,) = [one for one in stage.console.lines if f"concurrency of worker '{ME}'" in one]
         assert boss in said
 
         await page.get_by_role("button", name="Stop").click()

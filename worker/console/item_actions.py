@@ -4,7 +4,13 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from worker.console.item_forms import asked_for_priority, asked_for_target, edited_payload
+from worker.console.item_forms import (
+    asked_for_priority,
+    asked_for_reason,
+    asked_for_signal,
+    asked_for_target,
+    edited_payload,
+)
 from worker.console.live.services import Services
 from worker.console.parts.actions import action
 from worker.console.parts.dialogs import confirmed
@@ -12,7 +18,11 @@ from worker.console.parts.patches import patch_between
 from worker.console.parts.texts import url_of
 from worker.console.visits import Visit
 from worker.item.metadata import taken_out
+from worker.item.signals import kept_signals
+from worker.item.steps import Steps
 from worker.management.errors import AppError, ValidationError
+from worker.management.items.cancelling import ItemCancelPayload
+from worker.management.items.signalling import ItemSignalPayload
 from worker.management.items.types import (
     ItemDeletePayload,
     ItemDetailResponse,
@@ -24,6 +34,7 @@ from worker.management.items.types_of_changes import ItemMovePayload, ItemUpdate
 from worker.management.queues.types import QueuesGetListPayload
 from worker.openiap.fields import object_of
 
+CANCELLED: Final = frozenset({"new", "processing"})
 CHANGED: Final = frozenset({"new", "failed"})
 """States in which the services change an item; buttons for other states are hidden."""
 
@@ -39,17 +50,24 @@ class ItemActions:
         self._priority: int | None = None
         self._payload: dict[str, Any] = {}
         self._retry: ui.button | None = None
+        self._awaited: list[str] = []
+        self._signal: ui.button | None = None
+        self._cancel: ui.button | None = None
         self._changing: list[ui.button | None] = []
 
     def draw(self) -> None:
         """Show them."""
         visit = self._visit
         self._retry = action(visit, "Retry", self._retrying, icon="replay", tone="main")
+        self._signal = action(visit, "Signal", self._signalling, icon="bolt", tone="main")
+        if self._signal is not None:
+            self._signal.set_visibility(False)
         self._changing = [
             action(visit, "Edit", self._editing, icon="edit"),
             action(visit, "Move", self._moving, icon="drive_file_move"),
             action(visit, "Priority", self._prioritising, icon="low_priority"),
         ]
+        self._cancel = action(visit, "Cancel item", self._cancelling, icon="block", tone="danger")
         action(visit, "Delete", self._deleting, icon="delete", tone="danger")
 
     def know(self, item: ItemResponse) -> None:
@@ -58,14 +76,20 @@ class ItemActions:
         self._priority = item.priority
         if self._retry is not None:
             self._retry.set_visibility(self._state != "new")
+        if self._signal is not None:
+            self._signal.set_visibility(self._state == "new" and bool(self._awaited))
+        if self._cancel is not None:
+            self._cancel.set_visibility(self._state in CANCELLED)
         for button in self._changing:
             if button is not None:
                 button.set_visibility(self._state in CHANGED)
 
     def know_whole(self, item: ItemDetailResponse) -> None:
         """Take note of its payload, too."""
+        self._payload, kept = taken_out(object_of(item.payload))
+        waits = kept_signals(Steps(self._id, kept.steps))
+        self._awaited = [one.signal for one in waits if one.waits]
         self.know(item)
-        self._payload = taken_out(object_of(item.payload))[0]
 
     async def _retrying(self) -> None:
         force = self._state == "processing"
@@ -76,12 +100,57 @@ class ItemActions:
             "Retry it all the same",
         ):
             return
+        if self._state == "successful" and not await confirmed(
+            "Work an item again that is done?",
+            "All that its handler does is done once more. Nothing takes that back.",
+            "Work it again",
+            danger=False,
+        ):
+            return
+        await self._put_back(force=force)
+
+    async def _put_back(self, *, force: bool = False) -> None:
         payload = ItemRetryPayload.model_construct(id=self._id, force=force)
         done = await self._visit.do(
             f"retry item {self._id!r}", lambda s: s.items.retry_one(payload)
         )
         if done is not None:
             self._visit.tell("The item is new again.")
+
+    async def _cancelling(self) -> None:
+        does = (
+            "Its worker asks the handler to end, within a heartbeat; what it returns all the same"
+            " counts."
+            if self._state == "processing"
+            else "It fails, and no worker takes it any more."
+        )
+        reason = await asked_for_reason(f"{does} It is not tried again by itself.")
+        if reason is None:
+            return
+        payload = ItemCancelPayload.model_construct(id=self._id, reason=reason)
+        done = await self._visit.do(
+            f"cancel item {self._id!r}", lambda s: s.items.cancel_one(payload)
+        )
+        if done is None:
+            return
+        if done.result == "stopping":
+            self._visit.tell("The worker of the item is told to end it.")
+        else:
+            self._visit.tell("The item is cancelled.", undo=self._put_back)
+
+    async def _signalling(self) -> None:
+        if not self._awaited:
+            return
+        told = await asked_for_signal(self._awaited)
+        if told is None:
+            return
+        name, value = told
+        payload = ItemSignalPayload.model_construct(id=self._id, name=name, value=value, key="")
+        done = await self._visit.do(
+            f"signal {name!r} to item {self._id!r}", lambda s: s.items.signal_one(payload)
+        )
+        if done is not None:
+            self._visit.tell(f"The item is told {name}.")
 
     async def _editing(self) -> None:
         before = dict(self._payload)

@@ -13,6 +13,7 @@ from worker.console.parts.dialogs import answer_of, cancel_button
 from worker.console.parts.json_tree import json_of
 from worker.console.parts.patches import patch_between
 from worker.console.parts.texts import attribute, clean, text
+from worker.item.cancelled import MAX_REASON
 from worker.management.errors import AppError
 from worker.unseen import seen
 
@@ -33,10 +34,11 @@ async def edited_payload(payload: dict[str, Any], save: Save) -> bool:
         text("Edit the payload", "h2")
         text("It is checked by the queue's contract where the console knows one.", "p", "quiet")
         given = ui.textarea("Payload", value=editable(payload))
-        given.props("outlined spellcheck=false input-style=min-height:45vh").classes("code")
-        told = text("", "p", "problem")
-        told.props["role"] = "alert"
-        told.set_visibility(False)
+        given.props(
+            "outlined spellcheck=false input-style=min-height:45vh no-error-icon hide-bottom-space"
+        ).classes("code")
+
+        given.on_value_change(lambda: given.props(remove="aria-invalid"))
 
         async def send() -> None:
             saves.disable()
@@ -45,8 +47,8 @@ async def edited_payload(payload: dict[str, Any], save: Save) -> bool:
                 if patch:
                     await save(patch)
             except AppError as error:
-                told.text = clean(error.message)
-                told.set_visibility(True)
+                given.props(add="aria-invalid=true")
+                given.error = clean(error.message)  # it goes with the next change of the field
             else:
                 dialog.submit(bool(patch))
             finally:
@@ -99,3 +101,51 @@ async def asked_for_priority(now: int | None) -> int | None:
     if not await answer_of(dialog) or number.value is None:
         return None
     return int(number.value)
+
+
+async def asked_for_reason(sentence: str) -> str | None:
+    """Ask why an item is cancelled; None where it is not to be."""
+    with ui.dialog() as dialog, Element("div").classes("dialog") as whole:
+        whole.props["role"] = "document"
+        attribute(dialog, "aria-label", "Cancel this item?")
+        text("Cancel this item?", "h2")
+        text(sentence, "p")
+        reason = ui.input("Reason, for those who look").props(
+            f"outlined dense autofocus autocomplete=off maxlength={MAX_REASON}"
+        )
+        with box("actions end"):
+            ui.button("Leave it", on_click=lambda: dialog.submit(False), color=None).props(
+                "flat no-caps"
+            )
+            ui.button("Cancel it", on_click=lambda: dialog.submit(True)).props(
+                "unelevated no-caps color=negative"
+            )
+    return (reason.value or "").strip() if await answer_of(dialog) else None
+
+
+async def asked_for_signal(names: Sequence[str]) -> tuple[str, Any] | None:
+    """Ask what an item is told that waits for signals of these names; None for nothing."""
+    told: list[Any] = []
+    with ui.dialog() as dialog, Element("div").classes("dialog") as whole:
+        whole.props["role"] = "document"
+        attribute(dialog, "aria-label", "Tell the item")
+        text("Tell the item what it waits for", "h2")
+        text("Its handler goes on with the value; this cannot be taken back.", "p", "quiet")
+        options = {index: clean(one, 200) for index, one in enumerate(names)}
+        name = ui.select(options, label="Signal", value=0).props("outlined dense")
+        value = ui.textarea("Value, as JSON", value="null")
+        value.props("outlined autogrow spellcheck=false hide-bottom-space no-error-icon")
+        value.classes("code")
+
+        def send() -> None:
+            try:
+                told[:] = [json.loads(value.value or "null")]
+            except (ValueError, RecursionError) as error:
+                value.error = clean(f"This is no JSON: {error}.", 300)
+            else:
+                dialog.submit(True)
+
+        with box("actions end"):
+            cancel_button(lambda: dialog.submit(False))
+            ui.button("Tell it", on_click=send).props("unelevated no-caps color=primary")
+    return (names[int(name.value)], told[0]) if await answer_of(dialog) and told else None

@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from worker._version import __version__
+from worker.console.parts.times import duration
 from worker.console.visits import SIGN_IN
 from worker.management.api.access import address_of, require_own_page
 from worker.management.api.api import Api
@@ -27,6 +28,15 @@ MOST_FIELDS: Final = 10
 GIVE_BOTH: Final = "Give a user name and a password, or a token."
 
 
+ENDED: Final = {
+    "idle": "You were signed out, since nobody had done anything for {idle}.",
+    "old": "You were signed out: the sign-in was too long ago. Sign in again to go on.",
+    "ended": "This session was ended: by a sign-out, by too many others of yours, or since OpenIAP"
+    " takes its credentials no more.",
+}
+"""Why somebody comes here who was signed in; see ``Sessions.why_over``."""
+
+
 def sign_in_routes(api: Api) -> APIRouter:
     """Return the routes that there are without a session."""
     router = APIRouter(include_in_schema=False, redirect_slashes=False)
@@ -36,7 +46,8 @@ def sign_in_routes(api: Api) -> APIRouter:
         to = _local(request.query_params.get("to", ""))
         if api.sessions.find(request.cookies.get(api.options.cookie, ""), "cookie") is not None:
             return RedirectResponse(to, 303)
-        return _page(api, to)
+        why = ENDED.get(request.query_params.get("ended", ""), "")
+        return _page(api, to, why.format(idle=duration(api.options.limits.idle)))
 
     @router.post(SIGN_IN)
     async def sign_in(request: Request) -> Response:

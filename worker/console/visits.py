@@ -1,7 +1,8 @@
 """The open pages, and whose they are.
 
 1. A page belongs to the session that opened it. When that ends, for whatever reason, the page goes
-   to the sign-in within a second, and nothing that it sends is done any more.
+   to the sign-in within a second, which says why and leads back; nothing that the page sends is
+   done any more. A session that is about to end is told of before, on each of its pages.
 2. What a page looks at ends with it.
 """
 
@@ -9,20 +10,25 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from itertools import count
+from math import ceil
 from time import time
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from nicegui import Client as Browser
 
 from worker.console.live.readers import Readers
 from worker.console.live.services import Services
 from worker.console.live.topics import Seen, Topic
+from worker.console.parts.times import duration
 from worker.management.api.access import READ_ONLY
 from worker.management.api.api import Api
 from worker.management.api.sessions import Session
 from worker.management.errors import AppError, ForbiddenError, UnauthorizedError, from_openiap
 from worker.openiap.errors import OpenIAPError
 
+WARNS_BEFORE: Final = 120.0
+"""Seconds before its end in which a session's pages tell of it."""
 SIGN_IN: Final = "/sign-in"
 UNUSED_AFTER: Final = 20.0
 """Seconds until a page is forgotten that no browser came back for."""
@@ -44,7 +50,8 @@ class Visit:
         session: whose it is.
         query: what stands in its address.
         notify: shows a sentence for a while; show_away: shows one, "" for none, while OpenIAP is
-            away. The page's frame sets both.
+            away; show_end: shows one, "" for none, while the session is about to end, and whether
+            using it would keep it. The page's frame sets them.
     """
 
     def __init__(
@@ -61,11 +68,13 @@ class Visit:
         self.api: Final = api
         self.notify: Notify = lambda text, kind, undo: None
         self.show_away: Callable[[str], None] = lambda text: None
+        self.show_end: Callable[[str, bool], None] = lambda text, keeps: None
         self._readers = readers
         self._looking: list[Callable[[], None]] = []
         self._topics: list[Topic[Any]] = []
         self._away: dict[Topic[Any], str] = {}
         self._over = False
+        self._ending = ""
         self.was_linked = False
         browser.on_connect(self._link)
 
@@ -191,11 +200,34 @@ class Visit:
         self._topics.clear()
         self._away.clear()
 
+    def tell_of_end(self, *, idle: float, left: float) -> None:
+        """Say that the session is about to end, or that it is not any more.
+
+        Args:
+            idle: seconds until it ends unless it is used.
+            left: until it ends whatever is done.
+        """
+        words, keeps = "", idle < left
+        if min(idle, left) < WARNS_BEFORE:
+            spent = self.api.options.limits.idle if keeps else self.api.options.limits.longest
+            since = "nobody has done anything here" if keeps else "you have signed in"
+            words = (
+                f"You are signed out in {_minutes(min(idle, left))}: it is then"
+                f" {duration(spent)} since {since}."
+            )
+        if words != self._ending and not self._over:
+            self._ending = words
+            with self.browser:
+                self.show_end(words, keeps)
+
     def to_sign_in(self) -> None:
-        """Send the page to the sign-in."""
+        """Send the page to the sign-in, which says why and leads back."""
         if not self._over:
+            why = self.api.sessions.why_over(self.session) or "ended"
             self.leave()
-            self.browser.open(SIGN_IN)
+            path = _path_of(self.browser)
+            query = {"ended": why} | ({} if path == "/" else {"to": path})
+            self.browser.open(f"{SIGN_IN}?{urlencode(query)}")
 
 
 class Visits:
@@ -239,11 +271,14 @@ class Visits:
     def look(self) -> None:
         """Send pages whose session has ended to the sign-in, and forget those that were left before
         they were linked."""
+        sessions = self._api.sessions
         for visit in tuple(self._found.values()):
-            browser = visit.browser
-            if not self._api.sessions.holds(visit.session):
+            browser, session = visit.browser, visit.session
+            if not sessions.holds(session):
                 visit.to_sign_in()
-            elif not visit.was_linked and time() - browser.created > UNUSED_AFTER:
+                continue
+            visit.tell_of_end(idle=sessions.idle_left(session), left=sessions.left(session))
+            if not visit.was_linked and time() - browser.created > UNUSED_AFTER:
                 browser.delete()
 
     async def _look(self) -> None:
@@ -262,3 +297,15 @@ class Visits:
         if visit is not None:
             visit.leave()
             self._closed += 1
+
+
+def _path_of(browser: Browser) -> str:
+    request = browser.request
+    if request is None:
+        return "/"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _minutes(seconds: float) -> str:
+    whole = max(1, ceil(seconds / 60))
+    return "a minute" if whole == 1 else f"{whole} minutes"

@@ -49,6 +49,7 @@ What = Literal[
     "priority",
     "moved",
     "signalled",
+    "cancelled",
 ]
 WHATS: Final[frozenset[str]] = frozenset(get_args(What))
 OF_WAITS: Final[tuple[What, ...]] = ("waits", "signalled")
@@ -62,8 +63,8 @@ class Entry:
     Attributes:
         what: a run ended as ``succeeded``, ``failed``, ``retry`` (to be tried again),
             ``handed back`` or ``waits`` (neither costs an attempt), or its worker was gone and it
-            was ``taken over``; or somebody ``put back``, ``edited``, ``moved`` it or changed its
-            ``priority``, or ``signalled``, and it was woken.
+            was ``taken over``; or somebody ``put back``, ``edited``, ``moved``, ``cancelled`` it
+            or changed its ``priority``, or ``signalled``, and it was woken.
         at: when that was, by the server's clock as far as it is known; UTC.
         by: the worker, or the user.
         attempt: 1 for the first; 0 where it was none.

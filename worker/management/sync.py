@@ -81,6 +81,7 @@ class Items(Blocking[AsyncItems]):
     get_groups = blocking(AsyncItems.get_groups)
     retry_one = blocking(AsyncItems.retry_one)
     signal_one = blocking(AsyncItems.signal_one)
+    cancel_one = blocking(AsyncItems.cancel_one)
     delete_one = blocking(AsyncItems.delete_one)
     create_one = blocking(AsyncItems.create_one)
     create_batch = blocking(AsyncItems.create_batch)

@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -65,15 +66,18 @@ class ControlledServer:
         """Stop listening."""
         await self.running.stop()
 
-    async def restart(self, down: float) -> None:
-        """Stop it and start it on its data and ports, so many seconds later."""
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """Stop it, and start it on its data and ports after ``with``."""
         port, grpc_port = self.running.port, self.running.grpc_port
         await self.stop()
         with reserved_ports(self._options.host, port, grpc_port):
-            await asyncio.sleep(down)
-            self._options = replace(self._options, port=port, grpc_port=grpc_port)
-            self.running = LocalServer(self._options)
-            await self.start()
+            try:
+                yield
+            finally:
+                self._options = replace(self._options, port=port, grpc_port=grpc_port)
+                self.running = LocalServer(self._options)
+                await self.start()
 
     async def advance(self, by: float) -> None:
         """Move its clock ahead by so many seconds, and offer to the workers what is due then."""

@@ -7,8 +7,9 @@
 3. Troubles come on demand: lost replies, duplicates, cut links, a rate limit, restarts.
 """
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -352,8 +353,17 @@ class LocalOpenIAP:
 
     async def restart(self, *, down: Duration = 0) -> None:
         """Stop the server and start it on its data and ports, ``down`` real seconds later."""
-        async with self._link.again():
-            await self._server.restart(seconds(down))
+        async with self.away():
+            await asyncio.sleep(seconds(down))
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """Stop the server for as long as ``async with`` lasts, then start it on its data and ports.
+
+        The test's own client waits inside until it is back.
+        """
+        async with self._link.again(), self._server.away():
+            yield
 
     def deliver_again(self, id: str) -> None:
         """Put an item back to new as if it had not been worked, whoever works it now.

@@ -11,6 +11,7 @@ import pytest
 
 from worker.console.live import reader as reader_module
 from worker.console.live import subjects
+from worker.console.live.allowance import Allowance
 from worker.console.live.readers import Readers
 from worker.console.live.topics import Seen
 from worker.management.api.api import Api
@@ -123,6 +124,35 @@ async def test_what_nobody_looks_at_is_forgotten(
     leave()
     async with asyncio.timeout(10):
         while len(stage.readers) or len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.02)
+
+
+async def test_what_nobody_looks_at_is_kept_and_not_asked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "SPACING", 0.02)
+    user = await stage.signed_in()
+    reader, topic = stage.readers.of(user.key), subjects.counts()
+    reader._allowance = Allowance(every=0.01)
+    asked: list[None] = []
+
+    async def ask(services: Any) -> Any:
+        asked.append(None)
+        return await topic.ask(services)
+
+    eager, sight = replace(topic, ask=ask, every=0.02), Sight()
+    leave = reader.look(eager, sight)
+    await sight.until(lambda seen: seen.value is not None)
+    leave()
+    await asyncio.sleep(0.2)  # what was asked before is answered
+    before = len(asked)
+    await asyncio.sleep(0.6)
+    assert len(asked) == before
+    again = Sight()
+    reader.look(eager, again)
+    assert again.seen[0].value == sight.seen[-1].value  # at once, before it is asked anew
+    async with asyncio.timeout(10):
+        while len(asked) == before:
             await asyncio.sleep(0.02)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from worker.app.options import Handler
+from worker.app.schedule import schedule
 from worker.management.queues.types import QueueCreatePayload
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 
@@ -18,6 +20,7 @@ QUEUES: Final = (
 )
 """In the order in which they are made: a queue comes after the one that it leads to."""
 
+SCHEDULED: Final = "orders"
 CSV_NAME: Final = "sales.csv"
 
 
@@ -156,3 +159,13 @@ MIX: Final[tuple[Callable[[int, str, random.Random], PlannedItem], ...]] = (
     _invalid,
 )
 """The kinds of items, as often as they stand here."""
+
+
+def with_schedule(handler: Handler[..., Any]) -> Handler[..., Any]:
+    """Return a handler; that of orders with a schedule, for the pages to show and fire: once a
+    month, so that it pushes nothing while the demo's items are counted."""
+    if handler.options.queue != SCHEDULED or handler.options.schedules:
+        return handler
+    lines = [{"sku": "lamp", "quantity": 1, "grams": 900}]
+    order = {"order": "S-1", "country": "DK", "lines": lines}
+    return schedule("0 6 1 * *", name="standing order", payload=order)(handler)

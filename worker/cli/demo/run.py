@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,18 +13,21 @@ from rich.progress import Progress, TaskID
 
 from worker._version import __version__
 from worker.app.options import Handler
-from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, PlannedItem, plan
+from worker.app.registry import Registry
+from worker.cli.demo.plan import CSV_NAME, QUEUES, Expected, PlannedItem, plan, with_schedule
 from worker.cli.demo.report import differences
 from worker.cli.demo.service import demo_service
 from worker.cli.shared.client import signed_in
 from worker.cli.shared.console import local_console
 from worker.cli.shared.documents import pages
 from worker.engine.daemon import Daemon
+from worker.engine.scheduler.timetable import timetable
 from worker.item.push import PushOptions
 from worker.localserver import LocalServer, ServerOptions
 from worker.management.queues.service import Queues
 from worker.openiap.client import Client
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
+from worker.producer.producer import Checks
 from worker.producer.sender import ClientSender
 from worker.settings import Settings
 from worker.telemetry.log import Log
@@ -75,12 +79,21 @@ async def run_demo(
         admin = Queues(mine)
         for queue in QUEUES:
             await admin.create_one(queue)
+        if console is not None:
+            handlers = [with_schedule(one) for one in handlers]
         daemon = Daemon(settings, handlers, version=__version__)
         await daemon.start()
         stack.push_async_callback(daemon.stop)
         if console is not None:
             log = Log(settings.log_level)
-            url = await stack.enter_async_context(local_console(settings, log))
+            registry = Registry(handlers)
+            pages_of = local_console(
+                settings,
+                log,
+                schedules=timetable(registry, datetime.now(UTC)),
+                contracts=_contracts(registry),
+            )
+            url = await stack.enter_async_context(pages_of)
             console(url, server.credentials)
         planned = plan(count, service)
         in_all = count + sum(item.expected.chained is not None for item in planned)
@@ -104,6 +117,12 @@ async def run_demo(
         if stay is not None:
             await stay(result)
     return result
+
+
+def _contracts(registry: Registry) -> Checks:
+    from worker.app.contracts import Contracts, contracts_of  # brings jsonschema along
+
+    return Contracts(contracts_of(registry))
 
 
 def _settings(server: LocalServer, client: Any, folder: Path) -> Settings:

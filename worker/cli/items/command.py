@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from worker.cli.items.cancel import cancel
 from worker.cli.items.changes import delete, edit, move, priority, retry
 from worker.cli.items.choice import Choice
 from worker.cli.items.download import download
@@ -181,6 +182,7 @@ app.command("download")(download)
 app.command("watch")(watch)
 app.command("push")(push)
 app.command("signal")(signal)
+app.command("cancel")(cancel)
 app.command("retry")(retry)
 app.command("delete")(delete)
 app.command("move")(move)

@@ -1,14 +1,18 @@
 """Whether there is what the console needs, and a console on a local server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from worker.cli.shared.errors import usage_error
 from worker.settings import Settings
 from worker.telemetry.log import Log
 from worker.web_server import listening_socket
+
+if TYPE_CHECKING:
+    from worker.engine.scheduler.timetable import ScheduleEntry
+    from worker.producer.producer import Checks
 
 PORT: Final = 8090
 MISSING: Final = (
@@ -33,11 +37,19 @@ def require_console() -> None:
 
 
 @asynccontextmanager
-async def local_console(settings: Settings, log: Log) -> AsyncIterator[str]:
+async def local_console(
+    settings: Settings,
+    log: Log,
+    *,
+    schedules: "Sequence[ScheduleEntry] | None" = None,
+    contracts: "Checks | None" = None,
+) -> AsyncIterator[str]:
     """Serve a console inside ``with``, on its usual port or else a free one; gives the address.
 
     Args:
         settings: where the server is.
+        schedules: those that can be fired.
+        contracts: what payloads are held to that somebody edits.
     """
     # Here and not above: they bring NiceGUI and the server along.
     from worker.console.serving import serve_console
@@ -45,7 +57,8 @@ async def local_console(settings: Settings, log: Log) -> AsyncIterator[str]:
 
     native = settings.model_copy(update={"client": "native"})
     port = PORT if _is_free(PORT) else 0
-    async with serve_console(native, Serving(port=port), log) as url:
+    serving = Serving(port=port)
+    async with serve_console(native, serving, log, contracts=contracts, schedules=schedules) as url:
         yield url
 
 

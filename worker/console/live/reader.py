@@ -1,7 +1,7 @@
 """What one user's pages look at, asked again and again, once for all of them.
 
-1. A topic is asked while somebody looks at it, and kept for a moment longer: the next page often
-   shows the same.
+1. A topic is asked while somebody looks at it. What is known of it is kept for a moment longer,
+   without a question: the next page often shows the same.
 2. It is asked again when a watch tells that it changed, no sooner than ``SPACING`` after the last
    time, and anyway after a while. One that takes long is asked for half of the time at most.
 3. What goes wrong is told in place of what is new; it is tried again.
@@ -60,8 +60,16 @@ class _Entry:
         self.changed = asyncio.Event()
         self.awaited = asyncio.Event()
         self.answered = asyncio.Event()
+        self.looked_at = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.left: asyncio.TimerHandle | None = None
+
+    @property
+    def rank(self) -> Rank:
+        """Whose turn it has to be asked."""
+        if self.awaited.is_set() or not self.answered.is_set():
+            return Rank.NOW
+        return Rank.SOON if self.changed.is_set() else Rank.LATER
 
 
 class Reader:
@@ -105,6 +113,7 @@ class Reader:
             entry.changed.set()
         mark = object()
         entry.told[mark] = told
+        entry.looked_at.set()
         if entry.seen.at is not None or entry.seen.trouble:
             told(entry.seen)
         if self._watching is None:
@@ -113,6 +122,7 @@ class Reader:
 
         def leave() -> None:
             if kept.told.pop(mark, None) is not None and not kept.told:
+                kept.looked_at.clear()
                 loop = asyncio.get_running_loop()
                 kept.left = loop.call_later(LINGERS, self._forget, kept)
 
@@ -178,25 +188,22 @@ class Reader:
 
     async def _keep(self, entry: _Entry) -> None:
         """Ask for a topic again and again, while somebody looks."""
-        rank = Rank.NOW
         while True:
+            await entry.looked_at.wait()
+            rank = entry.rank
             entry.changed.clear()
             entry.awaited.clear()
             began = monotonic()
             with ranked(rank):
                 seen, pause = await self._asked(entry)
             took = monotonic() - began
-            if entry.told:
-                entry.seen = seen
-                entry.answered.set()
-                for told in tuple(entry.told.values()):
-                    told(seen)
+            entry.seen = seen
+            entry.answered.set()
+            for told in tuple(entry.told.values()):
+                told(seen)
             rest = AGAIN if seen.trouble else max(SPACING - took, took)
             if not await _set_within(entry.awaited, rest):
                 await _set_within(entry.changed, pause - (monotonic() - began))
-            rank = Rank.SOON if entry.changed.is_set() else Rank.LATER
-            if entry.awaited.is_set():
-                rank = Rank.NOW
 
     async def _asked(self, entry: _Entry) -> tuple[Seen[Any], float]:
         """Return how a topic looks, and after how many seconds it is asked again."""

@@ -1,6 +1,6 @@
 """What pages look at: the topics that more than one page shares, and how often each is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from worker.console.live.services import Services
@@ -33,11 +33,17 @@ from worker.management.workers.types import (
     WorkersGetHourPayload,
     WorkersGetListPayload,
 )
+from worker.openiap.types import WatchEvent
 
 SELDOM: Final = 10.0
 """Seconds between two questions for what is dear, or seldom another."""
 ABOUT_ITEMS: Final = frozenset({ITEMS})
 ABOUT_QUEUES: Final = frozenset({QUEUES})
+
+
+def _of(id: str) -> Callable[[WatchEvent], bool]:
+    """Return whether a change is one of this document; an event's own id is the watch's."""
+    return lambda event: event.document.get("_id") == id
 
 
 def counts() -> Topic[Mapping[str, QueueItemsResponse]]:
@@ -144,7 +150,7 @@ def item_in_list(id: str) -> Topic[ItemResponse | None]:
         found = await services.items.get_list(asked)
         return found[0] if found else None
 
-    return Topic(("item in list", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id)
+    return Topic(("item in list", id), ask, ABOUT_ITEMS, concerns=_of(id))
 
 
 def history(id: str) -> Topic[ItemHistoryResponse]:
@@ -153,9 +159,7 @@ def history(id: str) -> Topic[ItemHistoryResponse]:
     async def ask(services: Services) -> ItemHistoryResponse:
         return await services.items.get_history(ItemGetHistoryPayload.model_construct(id=id))
 
-    return Topic(
-        ("history", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id, every=SELDOM
-    )
+    return Topic(("history", id), ask, ABOUT_ITEMS, concerns=_of(id))
 
 
 def item(id: str) -> Topic[ItemDetailResponse]:
@@ -164,6 +168,4 @@ def item(id: str) -> Topic[ItemDetailResponse]:
     async def ask(services: Services) -> ItemDetailResponse:
         return await services.items.get_one(ItemGetPayload.model_construct(id=id))
 
-    return Topic(
-        ("item", id), ask, ABOUT_ITEMS, concerns=lambda event: event.id == id, every=SELDOM
-    )
+    return Topic(("item", id), ask, ABOUT_ITEMS, concerns=_of(id))

@@ -7,7 +7,7 @@ from nicegui import ui
 from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
-from worker.console.parts.boxes import box, empty, page_head, problem
+from worker.console.parts.boxes import Trouble, box, empty, page_head
 from worker.console.parts.tables import Column, Table
 from worker.console.parts.texts import link, text, url_of
 from worker.console.visits import Visit
@@ -15,7 +15,7 @@ from worker.management.items.grouping import OTHER
 from worker.management.items.types import ErrorGroupResponse, ItemFilter
 
 COLUMNS: Final = (
-    Column("message", "Error", "link"),
+    Column("message", "Error", "link", rest=True),
     Column("code", "Code", wide=True),
     Column("count", "Items", "number"),
     Column("queues", "Queues", wide=True),
@@ -35,7 +35,7 @@ async def build(visit: Visit) -> None:
             text("Of queue ", "span", "quiet")
             link(queue, url_of("/queue", name=queue))
             link("All queues", "/errors")
-    refused = box()
+    refused = Trouble()
     reading = text("Reading the failed items…", "p", "quiet")
     with box("card") as whole:
         table = Table("Groups of errors", COLUMNS, page=50)
@@ -49,12 +49,10 @@ async def build(visit: Visit) -> None:
     search.on_value_change(lambda: table.element.set_filter(search.value or ""))
 
     def show(seen: Seen[list[ErrorGroupResponse]]) -> None:
-        refused.clear()
+        refused.set(seen.text if seen.value is None else "")
         reading.set_visibility(False)
         whole.set_visibility(seen.value is not None)
         if seen.value is None:
-            with refused:
-                problem(seen.text)
             return
         none.set_visibility(not seen.value)
         table.element.set_visibility(bool(seen.value))

@@ -12,7 +12,7 @@ from worker.console.item_actions import ItemActions
 from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
-from worker.console.parts.boxes import badge, box, card, facts, page_head, problem
+from worker.console.parts.boxes import Trouble, badge, box, card, facts, page_head
 from worker.console.parts.commands import command
 from worker.console.parts.json_tree import json_of, json_views
 from worker.console.parts.states import TONES, WORDS, called
@@ -21,6 +21,7 @@ from worker.console.parts.timeline import timeline
 from worker.console.parts.times import moment
 from worker.console.visits import Visit
 from worker.item.metadata import Metadata, taken_out
+from worker.item.signals import KeptSignal, kept_signals
 from worker.item.steps import Steps
 from worker.management.items.links import ItemLink
 from worker.management.items.timeline import ItemHistoryResponse
@@ -52,7 +53,7 @@ async def build(visit: Visit) -> None:
     with head:
         state = box("state")
         actions.draw()
-    refused = box()
+    refused = Trouble()
     whole = box("grid")
     parts = _Parts(whole, id)
 
@@ -63,12 +64,10 @@ async def build(visit: Visit) -> None:
         parts.draw("state", state, seen.value.state, lambda: _state(seen.value))
 
     def told(seen: Seen[ItemDetailResponse]) -> None:
-        refused.clear()
+        refused.set(seen.text if seen.value is None else "")
         whole.set_visibility(seen.value is not None)
         head.set_visibility(seen.value is not None)
         if seen.value is None:
-            with refused:
-                problem(seen.text)
             return
         actions.know_whole(seen.value)
         parts.draw("state", state, seen.value.state, lambda: _state(seen.value))
@@ -127,7 +126,9 @@ class _Parts:
         shown = payload if isinstance(item.payload, dict) else item.payload
         error = (item.errormessage, item.errortype, item.errorsource)
         self.draw("error", self._error, error, lambda: _error(item))
-        self.draw("payload", self._payload, json_of(shown), lambda: json_views(shown))
+        is_done = item.state == "successful"
+        told = (json_of(shown), is_done)
+        self.draw("payload", self._payload, told, lambda: _payload(shown, is_done=is_done))
         steps = (kept.steps, kept.progress, json_of(kept.checkpoint))
         self.draw("steps", self._steps, steps, lambda: _steps(item.id, kept))
         self.draw("files", self._files, item.files, lambda: _files(item))
@@ -139,6 +140,12 @@ class _Parts:
         self.draw("timeline", self._timeline, found, lambda: timeline(found))
         related = (found.parent, found.children, found.more_children)
         self.draw("related", self._related, related, lambda: _related(found))
+
+
+def _payload(payload: Any, *, is_done: bool) -> None:
+    if is_done:
+        text("What a handler returns is added to it.", "p", "quiet")
+    json_views(payload)
 
 
 def _error(item: ItemDetailResponse) -> None:
@@ -231,6 +238,8 @@ def _steps(id: str, kept: Metadata) -> None:
                         text("Sleeps until ")
                         moment(sleep.until)
                     badge("sleep", "wait")
+            for wait in kept_signals(steps)[:MOST_STEPS]:
+                _wait(wait)
             for step in steps.steps()[:MOST_STEPS]:
                 with box("line"):
                     with box("what"):
@@ -241,6 +250,20 @@ def _steps(id: str, kept: Metadata) -> None:
             with Element("details").classes("more"):
                 text("Checkpoint", "summary")
                 text(json_of(kept.checkpoint), "pre", most=MOST_SOURCE)
+
+
+def _wait(wait: KeptSignal) -> None:
+    with box("line"):
+        with box("what"):
+            text(wait.signal, "b", most=200)
+            if wait.text is not None:
+                text(f" by {wait.by or 'somebody'}", "span", "quiet", most=200)
+                text(wait.text, "div", "quiet mono clip", most=400)
+        if wait.waits:
+            badge("waits for it", "wait")
+        elif wait.timed_out:
+            badge("did not come in time", "bad")
+        moment(wait.since if wait.at is None else wait.at)
 
 
 def _progress(found: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.actions import action
-from worker.console.parts.boxes import box, empty, page_head, problem
+from worker.console.parts.boxes import Trouble, box, empty, page_head, problem
 from worker.console.parts.bulk import What, changed_in_bulk
 from worker.console.parts.item_view import NAMES, ON_PAGE, ItemView, searched, view_of
 from worker.console.parts.jobs import JobStrip
@@ -152,6 +152,7 @@ class _List:
         self._chosen: list[str] = []
         self._all = False
         self._ids: list[str] = []
+        self._is_empty = False
         self._total = 0
         self._held: Seen[PaginatedResponse[ItemResponse]] | None = None
 
@@ -159,7 +160,7 @@ class _List:
         """Show all of it."""
         visit, view = self._visit, self._view
         self._bar()
-        self._refused = box()
+        self._refused = Trouble()
         with box("card") as self._card:
             self._table = Table(
                 "Items",
@@ -197,9 +198,9 @@ class _List:
             Column("state", "State", "badge"),
             Column("attempts", "Attempts", "number", wide=True),
             Column("priority", "Priority", "number", wide=True),
-            Column("error", "Error", wide=True),
+            Column("error", "Error", wide=True, rest=True),
             Column("created", "Pushed", "moment", wide=True),
-            Column("modified", "Changed", "moment"),
+            Column("modified", "Changed", "moment", wide=True),
         ]
 
     def _column(self, column: Column) -> Column:
@@ -212,6 +213,7 @@ class _List:
             column.label,
             column.kind,
             column.wide,
+            column.rest,
             to=self._view.sorted_by(field).url,
             order=order,
         )
@@ -275,20 +277,20 @@ class _List:
             self._held = seen  # rows that are chosen do not move under the hand
             return
         found = seen.value
-        self._refused.clear()
+        self._refused.set(seen.text if found is None else "")
         self._card.set_visibility(found is not None)
         if found is None:
-            with self._refused:
-                problem(seen.text)
             return
         self._total, self._ids = found.total, [one.id for one in found.items]
         self._table.set([_row(one) for one in found.items])
         self._table.element.set_visibility(bool(found.items))
         self._pages(found)
-        self._none.clear()
-        if not found.items:
-            with self._none:
-                _nothing(self._view)
+        if self._is_empty is bool(found.items):
+            self._is_empty = not found.items
+            self._none.clear()
+            if not found.items:
+                with self._none:
+                    _nothing(self._view)
 
     def _pages(self, found: PaginatedResponse[ItemResponse]) -> None:
         first, last = found.offset + 1, found.offset + len(found.items)

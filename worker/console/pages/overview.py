@@ -142,10 +142,11 @@ def _workers(workers: list[WorkerDetailResponse]) -> None:
         text("No worker has trouble.", "p", "quiet")
     with box("list"):
         for worker in troubled[:MOST_LISTED]:
-            with box():
-                link(worker.id, url_of("/worker", id=worker.id))
+            with box("line"):
+                with box("what"):
+                    link(worker.id, url_of("/worker", id=worker.id))
+                    text(worker.trouble, "div", "quiet clip")
                 badge(worker.state, "bad" if worker.state == "dead" else "wait")
-                text(worker.trouble, "div", "quiet clip")
         if len(troubled) > MOST_LISTED:
             text(f"and {len(troubled) - MOST_LISTED:,} more", "p", "quiet")
 

@@ -72,6 +72,7 @@ async def build(visit: Visit) -> None:
             due = "none is due" if waits is None else f"oldest due for {duration(waits)}"
             numbers["new"].note(due)
             buttons.know(found)
+        head.set_visibility(found is not None)
         new = missing if found is None else _without_numbers(found)
         if shown == [new]:
             return

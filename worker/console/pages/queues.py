@@ -9,7 +9,7 @@ from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.actions import action
-from worker.console.parts.boxes import box, empty, page_head, problem
+from worker.console.parts.boxes import Trouble, box, empty, page_head
 from worker.console.parts.tables import Column, Table
 from worker.console.parts.texts import url_of
 from worker.console.queue_form import asked_for_queue
@@ -38,7 +38,7 @@ async def build(visit: Visit) -> None:
             await _make(visit)
 
         action(visit, "New queue", make, icon="add", tone="main")
-    refused = box()
+    refused = Trouble()
     with box("card") as whole:
         table = Table("Queues", COLUMNS, key="name")
         none = empty(
@@ -49,10 +49,7 @@ async def build(visit: Visit) -> None:
     search.on_value_change(lambda: table.element.set_filter(search.value or ""))
 
     def show(seen: Seen[list[QueueResponse]]) -> None:
-        refused.clear()
-        if seen.value is None:
-            with refused:
-                problem(seen.text)
+        refused.set(seen.text if seen.value is None else "")
         whole.set_visibility(seen.value is not None)
         found = seen.value or []
         none.set_visibility(not found)

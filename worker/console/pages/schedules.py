@@ -8,7 +8,8 @@ from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
 from worker.console.parts.actions import action
-from worker.console.parts.boxes import badge, box, empty, page_head, problem
+from worker.console.parts.boxes import Trouble, badge, box, empty, page_head
+from worker.console.parts.commands import command
 from worker.console.parts.dialogs import confirmed
 from worker.console.parts.texts import clean, link, text, url_of
 from worker.console.parts.times import exact, moment, set_moment
@@ -34,7 +35,7 @@ async def build(visit: Visit) -> None:
     with page_head("Schedules"):
         search = ui.input(placeholder="Search").props("outlined dense clearable")
         search.props('aria-label="Search schedules" data-search')
-    refused = box()
+    refused = Trouble()
     with box("card") as whole, box("card-body"):
         lines = box("list")
         none = empty(
@@ -45,11 +46,12 @@ async def build(visit: Visit) -> None:
         unknown = empty("No schedule has that in its name.")
     if not visit.read_only and visit.api.schedules is None:
         text(
-            "To fire schedules from here, start the console with --handlers MODULE: the code of"
-            " their handlers makes the payloads.",
+            "The code of their handlers makes the payloads. To fire schedules from here start the"
+            " console with --handlers MODULE; from a terminal:",
             "p",
             "quiet after",
         )
+        command("openiap-worker schedules fire NAME --handlers MODULE", "the command")
     shown: dict[str, _Line] = {}
 
     def sift() -> None:
@@ -60,10 +62,7 @@ async def build(visit: Visit) -> None:
         unknown.set_visibility(bool(shown) and not any(one.box.visible for one in shown.values()))
 
     def show(seen: Seen[list[ScheduleResponse]]) -> None:
-        refused.clear()
-        if seen.value is None:
-            with refused:
-                problem(seen.text)
+        refused.set(seen.text if seen.value is None else "")
         whole.set_visibility(seen.value is not None)
         found = {one.full_name: one for one in seen.value or []}
         if list(found) != list(shown):

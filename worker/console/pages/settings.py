@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
+from worker.console.live import subjects
 from worker.console.page import Page
 from worker.console.parts.boxes import card, page_head
 from worker.console.parts.tables import Column, Table
@@ -13,7 +14,7 @@ from worker.settings import Loaded, Settings
 
 COLUMNS: Final = (
     Column("name", "Setting"),
-    Column("value", "Value"),
+    Column("value", "Value", rest=True),
     Column("source", "From"),
 )
 DEFAULT: Final = "default"
@@ -47,6 +48,8 @@ async def build(visit: Visit) -> None:
             table.element.set_filter(search.value or "")
 
     search.on_value_change(sift)
+    # Nothing here comes from OpenIAP; that it is away is told on every page.
+    visit.look(subjects.counts(), lambda _: None)
 
 
 def rows_of(loaded: Loaded) -> list[dict[str, Any]]:

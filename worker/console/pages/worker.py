@@ -28,7 +28,7 @@ RUNS: Final = (
     Column("queue", "Queue", "link"),
     Column("attempt", "Attempt", "number", wide=True),
     Column("since", "Since", "moment"),
-    Column("progress", "Progress"),
+    Column("progress", "Progress", rest=True),
     Column("deadline", "Timeout", "moment", wide=True),
 )
 QUEUES: Final = (
@@ -36,11 +36,11 @@ QUEUES: Final = (
     Column("handler", "Handler", wide=True),
     Column("concurrency", "Slots", "number"),
     Column("in_flight", "Running", "number"),
-    Column("per_second", "Items/s", "number"),
+    Column("per_second", "Items/s", "number", wide=True),
     Column("successful", "Done", "number", wide=True),
     Column("retried", "Retried", "number", wide=True),
     Column("failed", "Failed", "number", wide=True),
-    Column("trouble", "What is amiss"),
+    Column("trouble", "What is amiss", rest=True),
 )
 
 

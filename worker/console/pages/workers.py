@@ -7,7 +7,7 @@ from nicegui import ui
 from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
-from worker.console.parts.boxes import Number, box, empty, page_head, problem
+from worker.console.parts.boxes import Number, Trouble, box, empty, page_head
 from worker.console.parts.tables import Column, Table
 from worker.console.parts.texts import url_of
 from worker.console.parts.worker_states import STATES, TONES
@@ -17,13 +17,13 @@ from worker.management.workers.types import WorkerDetailResponse
 COLUMNS: Final = (
     Column("id", "Worker", "link"),
     Column("state", "", "badge"),
-    Column("queues", "Queues", wide=True),
+    Column("queues", "Queues", wide=True, rest=True),
     Column("in_flight", "Running", "number"),
     Column("per_second", "Items/s", "number"),
     Column("host", "Host", wide=True),
     Column("since", "Started", "moment", wide=True),
     Column("seen", "Heard of", "moment", wide=True),
-    Column("trouble", "What is amiss"),
+    Column("trouble", "What is amiss", rest=True),
 )
 MOST_QUEUES: Final = 5
 
@@ -38,7 +38,7 @@ async def build(visit: Visit) -> None:
         running, pace = Number("Items running", tone="busy"), Number("Items/s")
     numbers["dead"].note("silent for long")
     numbers["gone"].note("in the last hour")
-    refused = box()
+    refused = Trouble()
     with box("card") as whole:
         table = Table("Workers", COLUMNS)
         none = empty(
@@ -49,10 +49,7 @@ async def build(visit: Visit) -> None:
     search.on_value_change(lambda: table.element.set_filter(search.value or ""))
 
     def show(seen: Seen[list[WorkerDetailResponse]]) -> None:
-        refused.clear()
-        if seen.value is None:
-            with refused:
-                problem(seen.text)
+        refused.set(seen.text if seen.value is None else "")
         whole.set_visibility(seen.value is not None)
         found = seen.value or []
         if seen.value is not None:

@@ -123,6 +123,24 @@ def problem(sentence: str) -> Element:
     return whole
 
 
+class Trouble:
+    """A place for the sentence that says why there is nothing to see; ``set`` changes it."""
+
+    def __init__(self) -> None:
+        self._place = box()
+        self._told = ""
+
+    def set(self, sentence: str) -> None:
+        """Show a sentence, "" for none; nothing is sent where it is the same."""
+        if sentence == self._told:
+            return
+        self._told = sentence
+        self._place.clear()
+        if sentence:
+            with self._place:
+                problem(sentence)
+
+
 def badge(word: str, tone: str = "") -> TextElement:
     """Show a state in a word; ``tone``: ``good``, ``bad``, ``busy``, ``wait`` or ""."""
     return text(word, "span", f"badge {tone}".strip())

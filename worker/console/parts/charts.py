@@ -100,6 +100,7 @@ class Chart:
                     "data": list(one.values),
                     "stack": "all" if self._kind == "bar" else None,
                     "showSymbol": sum(value is not None for value in one.values) < FEW,
+                    "showAllSymbol": True,  # on a phone, too, where a single one would be left out
                     "symbolSize": 5,
                     "connectNulls": True,
                     "barCategoryGap": "15%",

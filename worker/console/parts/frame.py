@@ -3,7 +3,7 @@
 The keys are in ``console.js``; what they do stands here, in the help.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -72,11 +72,30 @@ def frame(visit: Visit, area: str) -> Iterator[None]:
         away.set_visibility(bool(sentence))
 
     visit.show_away = show_away
+    visit.show_end = _end_strip()
     visit.notify = Notices().show
     with Element("main") as main:
         main.props.update({"id": "main", "tabindex": "-1"})
         yield
     _help()
+
+
+def _end_strip() -> Callable[[str, bool], None]:
+    """Return what tells that the session is about to end."""
+    with box("away") as strip:
+        strip.props["role"] = "alert"
+        words = text("")
+        # Whatever is done on a page is a use of its session, so the button has nothing to do.
+        stays = ui.button("Stay signed in", on_click=lambda: None, color=None)
+        stays.props("dense no-caps outline").classes("action plain")
+    strip.set_visibility(False)
+
+    def show(sentence: str, keeps: bool) -> None:
+        words.text = sentence
+        stays.set_visibility(keeps)
+        strip.set_visibility(bool(sentence))
+
+    return show
 
 
 def _own_main() -> None:

@@ -16,9 +16,9 @@ MINUTES: Final = 60
 
 def hour_charts(visit: Visit, topic: Topic[HourResponse]) -> None:
     """Show two cards, each half as wide as the page: what ended, and how long it took."""
-    with card("Attempts a minute, last hour", "half"):
+    with card("Attempts a minute, last hour (UTC)", "half"):
         ended = Chart("Attempts that ended in each minute of the last hour", "bar")
-    with card("Wait and run times, last hour", "half"):
+    with card("Wait and run times, last hour (UTC)", "half"):
         times = Chart("Median wait and run times in each minute of the last hour", "line", " s")
 
     def show(seen: Seen[HourResponse]) -> None:

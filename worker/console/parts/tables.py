@@ -13,6 +13,8 @@ from worker.openiap.fields import moment_of
 
 Kind = Literal["text", "number", "moment", "badge", "link"]
 Row = Mapping[str, Any]
+AGO: Final = "_ago"
+"""What the name of a moment's words ends in."""
 _TEXT: Final = '<q-td :props="props"><span class="cell">{{ props.value }}</span></q-td>'
 _LINK: Final = (
     '<q-td :props="props"><a v-if="props.row.NAME_to" class="link cell" :href="props.row.NAME_to">'
@@ -49,6 +51,7 @@ class Column:
         label: for people.
         kind: how its values are shown.
         wide: left out on a narrow screen.
+        rest: it takes the width that the others leave, and its texts are broken into lines.
         sortable: by a click on its head, here in the browser.
         to: where a click on its head leads instead: a page of ``url_of``, sorted otherwise.
         order: ``asc`` or ``desc`` where the rows are sorted by it.
@@ -58,6 +61,7 @@ class Column:
     label: str
     kind: Kind = "text"
     wide: bool = False
+    rest: bool = False
     sortable: bool = True
     to: str = ""
     order: str = ""
@@ -85,7 +89,7 @@ class Table:
     ) -> None:
         self._columns = columns
         self._key = key
-        self._rows: list[dict[str, Any]] = []
+        self._told: list[dict[str, Any]] = []
 
         def chosen() -> None:
             if select is not None:
@@ -119,8 +123,9 @@ class Table:
     def set(self, rows: Sequence[Row]) -> None:
         """Show other rows; nothing is sent where they are the same."""
         made = [self._row(row) for row in rows]
-        if made != self._rows:
-            self._rows = made
+        told = [_without_ages(row) for row in made]
+        if told != self._told:
+            self._told = told
             self._table.rows = made
             self._table.update()
 
@@ -133,7 +138,7 @@ class Table:
                 made[name] = "" if found is None else machine(found)
                 made[f"{name}_at"] = made[name]
                 made[f"{name}_exact"] = exact(found)
-                made[f"{name}_ago"] = relative(found)
+                made[f"{name}{AGO}"] = relative(found)
                 continue
             if column.kind == "number" and isinstance(value, int | float):
                 made[name] = value
@@ -147,6 +152,11 @@ class Table:
         return made
 
 
+def _without_ages(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without what the browser keeps true by itself."""
+    return {name: value for name, value in row.items() if not name.endswith(AGO)}
+
+
 def _selection(key: str) -> dict[str, str]:
     """Return the boxes that choose rows, with names for those who hear them."""
     box = '<q-checkbox v-model="props.selected" dense'
@@ -158,7 +168,9 @@ def _selection(key: str) -> dict[str, str]:
 
 def _column(column: Column) -> dict[str, Any]:
     classes = " ".join(
-        (["wide"] if column.wide else []) + (["figure"] if column.kind == "number" else [])
+        (["wide"] if column.wide else [])
+        + (["rest"] if column.rest else [])
+        + (["figure"] if column.kind == "number" else [])
     )
     made: dict[str, Any] = {
         "name": column.name,

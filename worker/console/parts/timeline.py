@@ -21,6 +21,7 @@ TONES: Final = {
     "handed back": "wait",
     "waits": "",
     "taken over": "bad",
+    "cancelled": "bad",
 }
 """Of what happened; what an operator did has that of ``busy``."""
 WORDS: Final = {
@@ -36,6 +37,8 @@ WORDS: Final = {
     "edited": "Payload edited",
     "moved": "Moved",
     "priority": "Priority changed",
+    "signalled": "Told",
+    "cancelled": "Cancelled",
 }
 LEAST: Final = 0.6
 """Percent of the picture's width that a run has at least, so that it is seen."""

@@ -23,13 +23,15 @@ def moment(value: datetime | str | None, classes: str = "", never: str = "-") ->
 def set_moment(element: TextElement, value: datetime | str | None, never: str = "-") -> None:
     """Show another moment in an element of ``moment``."""
     found = value if isinstance(value, datetime) else moment_of(value)
-    stamp = exact(found)
+    shown = None if found is None else machine(found)
+    if element.props.get("datetime") == shown:
+        return  # its words are the browser's
     if found is None:
         element.props.pop("datetime", None)
         element.props.pop("title", None)
     else:
-        element.props["datetime"] = machine(found)
-        element.props["title"] = stamp
+        element.props["datetime"] = shown
+        element.props["title"] = exact(found)
     element.text = never if found is None else relative(found)
     element.update()
 

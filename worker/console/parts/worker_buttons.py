@@ -129,12 +129,12 @@ class WorkerButtons:
         before = next((one.concurrency for one in self._queues() if one.name == queue), None)
 
         async def back() -> None:
-            if await self._told("concurrency", queue=queue, value=before):
-                self._visit.tell(f"It works {before:,} items of the queue at once again.")
+            if before is not None and await self._told("concurrency", queue=queue, value=before):
+                self._visit.tell(f"It works {_items(before)} of the queue at once again.")
 
         if await self._told("concurrency", queue=queue, value=slots):
             self._visit.tell(
-                f"It works {slots:,} items of the queue at once, until it ends.",
+                f"It works {_items(slots)} of the queue at once, until it ends.",
                 undo=None if before is None else back,
             )
 
@@ -142,3 +142,7 @@ class WorkerButtons:
         level = await asked_for_level(self._worker.log_level if self._worker else "")
         if level is not None and await self._told("log_level", value=level):
             self._visit.tell(f"It logs at level {level}, until it ends.")
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count:,} items"

@@ -58,6 +58,13 @@ function keepTimes() {
   }
 }
 
+// On a phone the place where somebody is may lie beside the screen.
+function showPlace(tries) {
+  const places = document.querySelectorAll("nav [aria-current]");
+  for (const one of places) one.scrollIntoView({ block: "nearest", inline: "center" });
+  if (!places.length && tries) setTimeout(showPlace, 100, tries - 1);
+}
+
 let waitsForArea = 0;
 
 function writing(target) {
@@ -109,4 +116,5 @@ document.addEventListener("click", async (event) => {
 });
 
 applyTheme();
+showPlace(50);
 setInterval(keepTimes, 1000);

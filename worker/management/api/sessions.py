@@ -1,6 +1,7 @@
 """Who is signed in to the API: random tokens, kept as their hashes, bounded in number and time."""
 
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Final, Literal
 from worker.management.api.options import Limits
 from worker.openiap.types import User
 
+Over = Literal["idle", "old", "ended"]
+"""Why a session is none any more: nobody used it; it began too long ago; it was ended before."""
 Carrier = Literal["bearer", "cookie"]
 UserKey = tuple[str, tuple[str, ...]]
 """A user's id and roles, as the sign-in told them: who has the same may share a link."""
@@ -95,6 +98,21 @@ class Sessions:
         session.used = self._clock()
         return True
 
+    def idle_left(self, session: Session) -> float:
+        """Return after how many seconds one ends unless it is used until then; infinity while
+        something runs for its user."""
+        if self._busy(session.key):
+            return math.inf
+        return max(0.0, session.used + self._limits.idle - self._clock())
+
+    def why_over(self, session: Session) -> Over | None:
+        """Return why one is over; None where it is not."""
+        if self.left(session) <= 0:
+            return "old"
+        if self.idle_left(session) <= 0:
+            return "idle"
+        return None if self._found.get(session.id) is session else "ended"
+
     def end(self, session: Session) -> None:
         """End one; idempotent."""
         self._found.pop(session.id, None)
@@ -118,9 +136,7 @@ class Sessions:
         return {session.key for session in self._found.values()}
 
     def _is_over(self, session: Session) -> bool:
-        now = self._clock()
-        idle = now - session.used >= self._limits.idle and not self._busy(session.key)
-        return idle or now - session.began >= self._limits.longest
+        return self.idle_left(session) <= 0 or self.left(session) <= 0
 
 
 def _hash(token: str) -> str:

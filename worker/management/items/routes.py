@@ -25,6 +25,11 @@ from worker.management.api.jobs import JobResponse
 from worker.management.api.problems import ALWAYS, CONFLICT, MISSING, AsciiJson
 from worker.management.errors import TooLargeError, said_by_openiap
 from worker.management.items.asked import BatchAsked, ItemsAsked, ItemsPageAsked
+from worker.management.items.cancelling import (
+    CancelAsked,
+    ItemCancelledResponse,
+    ItemCancelPayload,
+)
 from worker.management.items.files import ItemFiles, checked_name
 from worker.management.items.service import Items
 from worker.management.items.signalling import (
@@ -238,6 +243,17 @@ async def signal_one(
 ) -> ItemSignalledResponse:
     """Tell an item something that its handler waits for, now or later."""
     return await items.signal_one(ItemSignalPayload(id=id, **asked.model_dump()))
+
+
+@router.post("/{id}/cancel", responses=CONFLICT)
+async def cancel_one(
+    id: Id,
+    items: Service,
+    caller: Changing,
+    asked: Annotated[CancelAsked, Body()] = CancelAsked(),  # noqa: B008 (never changed)
+) -> ItemCancelledResponse:
+    """Have an item that waits fail with the code CANCELLED, and one that runs be asked to end."""
+    return await items.cancel_one(ItemCancelPayload(id=id, reason=asked.reason))
 
 
 @router.post("/{id}/move", responses=CONFLICT)

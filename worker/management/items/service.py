@@ -9,6 +9,7 @@ from worker.item.history import USUAL
 from worker.management.errors import said_by_openiap
 from worker.management.items.actions import attempts_left
 from worker.management.items.batch import Batch, OnProgress, nobody
+from worker.management.items.cancelling import ItemCancelledResponse, ItemCancelPayload, cancel
 from worker.management.items.creation import Creation, made
 from worker.management.items.errors import ItemNotFoundError, ItemStateError, QueueNotFoundError
 from worker.management.items.filters import query_of
@@ -234,6 +235,16 @@ class Items:
         """
         with said_by_openiap():
             return await signal(self._store, payload, self._creation.contracts)
+
+    async def cancel_one(self, payload: ItemCancelPayload) -> ItemCancelledResponse:
+        """Have an item that waits fail, and one that runs be asked to end.
+
+        Raises:
+            ItemNotFoundError: there is none, or none for this user.
+            ItemStateError: it has ended.
+        """
+        with said_by_openiap():
+            return await cancel(self._store, payload, self._history)
 
     async def delete_one(self, payload: ItemDeletePayload) -> None:
         """Delete an item and its files.

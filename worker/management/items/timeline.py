@@ -8,11 +8,12 @@
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import BaseModel
 
+from worker.item.cancelled import is_cancelled
 from worker.item.error_text import coded
 from worker.item.history import FIELD, Entry, History, first_line, history_of, runs
 from worker.item.metadata import HISTORY
@@ -34,7 +35,7 @@ class TimelineEntry(BaseModel):
         what: ``pushed``; ``running``; a run that ``succeeded``, ``failed``, is tried again
             (``retry``), was ``handed back`` or put back as it ``waits``, or whose worker was gone
             (``taken over``); or somebody's doing: ``put back``, ``edited``, ``moved``,
-            ``priority``, ``signalled``.
+            ``priority``, ``signalled``, ``cancelled``.
         by: the worker, or the user.
         attempt: 1 for the first; None where it is none.
         run: of that attempt; None where it is none, or not known.
@@ -134,6 +135,13 @@ def _untold(document: Mapping[str, Any], entries: Sequence[Entry]) -> TimelineEn
     state, attempt = document.get("state"), number(document.get("retries")) + 1
     start = moment_of(document.get("lastrun"))
     by = named_worker(document) or text_of(document.get("username"))
+    if is_cancelled(document):  # it waited, so no run has ended
+        since = max((n for n, one in enumerate(entries) if one.what == "put back"), default=0)
+        if any(one.what == "cancelled" for one in entries[since:]):
+            return None
+        _, why = coded(text_of(document.get("errormessage")))
+        at = iso(moment_of(document.get("_modified")) or datetime.now(UTC))
+        return TimelineEntry(what="cancelled", at=at, why=shown_text(first_line(why)) or None)
     if start is None:
         return None
     told = TimelineEntry(
