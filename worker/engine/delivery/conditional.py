@@ -81,11 +81,13 @@ class ConditionalWrite:
         self._able: bool | None = None
         self._compares_runs = True
 
-    async def write(self, delivery: Delivery, *, look: bool) -> Delivered | None:
+    async def write(
+        self, delivery: Delivery, *, look: Callable[[Delivery], bool]
+    ) -> Delivered | None:
         """Write one outcome back.
 
         Args:
-            look: whether another may have the item by now, so that files are not stored for
+            look: says whether another may have the item by now, so that files are not stored for
                 nothing.
 
         Returns:
@@ -100,7 +102,7 @@ class ConditionalWrite:
         if not self._able or delivery.unfit or self._rights.missing(workitem.wiq):
             return None
         if outcome.attachments and delivery.uploaded is None:
-            if look:
+            if look(delivery):
                 document = await self._owner.read(workitem.id)
                 if document is None:
                     return None
