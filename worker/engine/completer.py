@@ -137,7 +137,7 @@ class Completer:
         delivered: Delivered,
         unpushed: Sequence[Unpushed],
     ) -> None:
-        workitem = running.workitem
+        workitem, took = running.workitem, uptime() - running.popped
         if self.outbox is not None:
             settle(self.outbox, workitem, outcome, delivered, unpushed)
         for _ in unpushed:
@@ -150,7 +150,6 @@ class Completer:
             # An application error ends as failed when the queue's attempts are used up.
             ended = outcome.kind == "application" and delivered.state == FAILED
             kind = "failed" if ended else outcome.kind
-            took = uptime() - running.popped
             self._counts.finished(
                 workitem.wiq,
                 kind,
@@ -168,7 +167,7 @@ class Completer:
                 trace=running.trace,
             )
         if self._item_log is not None:
-            self._item_log.finished(running, outcome, delivered, uptime() - running.popped)
+            self._item_log.finished(running, outcome, delivered, took)
         if delivered.result == "gone":
             self._log.warn(
                 "the item is gone; its outcome has nowhere to go",

@@ -132,9 +132,12 @@ class Consumer:
     @property
     def free(self) -> int:
         """Slots that a pop could fill now; abandoned threads hold theirs, a closed queue all."""
+        return self._free_of(self._empty)
+
+    def _free_of(self, empty: int) -> int:
         if self._held() or self._services.closed(self.queue):
             return 0
-        return min(self._empty, self._services.most(self.queue) - self._popping)
+        return min(empty, self._services.most(self.queue) - self._popping)
 
     @property
     def _empty(self) -> int:
@@ -150,7 +153,8 @@ class Consumer:
     @property
     def full(self) -> bool:
         """Whether the handler has all the items it may have."""
-        return self._empty <= 0 or self.free <= 0
+        empty = self._empty
+        return empty <= 0 or self._free_of(empty) <= 0
 
     @property
     def lost(self) -> int:
@@ -260,8 +264,10 @@ class Consumer:
                 continue
             if not number:
                 self.wakeup.clear()
-            finished, looked = self._finished, datetime.now(UTC)
-            in_all, began = self._finished_in_all(), time.monotonic()
+            began = time.monotonic()
+            if self._once:
+                finished, looked = self._finished, datetime.now(UTC)
+                in_all = self._finished_in_all()
             try:
                 found = await self._pop()
             except OpenIAPError as error:

@@ -73,7 +73,7 @@ class Intake:
             Refused: the handler is not called.
             Exception: whatever a payload model's own code raises.
         """
-        if self._isolation is not None:
+        if self._isolation is not None and self._isolation.concerns(running.workitem):
             await self._set_apart(self._isolation, running)
         payload, metadata = await self._validate(running)
         if self._gate is not None:

@@ -26,6 +26,7 @@ from worker.item.outcome import Waits
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.fields import Told, ignored
 from worker.openiap.pool import Pool
+from worker.openiap.workitem import Workitem
 from worker.telemetry.log import Log
 
 FEW_FROM: Final = 2
@@ -82,6 +83,10 @@ class Isolation:
     def closed(self) -> bool:
         """Whether nothing may be popped: an item runs alone, or waits to."""
         return self._alone is not None
+
+    def concerns(self, workitem: Workitem) -> bool:
+        """Whether an item has to be admitted: few have been in flight in deaths."""
+        return marked(workitem.errorsource) >= FEW_FROM
 
     async def admit(self, running: Running) -> Waits | None:
         """Let an item run, or say why and until when it waits; ``left`` is to be called after it.

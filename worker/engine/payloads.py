@@ -52,7 +52,9 @@ async def payload_for(
         # What does not fit, or has odd names, is told of by the values.
         with suppress(ValidationError):
             return signature.payload_of_text(workitem.text), None
-    return await apart(large or signature.winding, _read, signature, workitem, large, handler)
+    if large or signature.winding:
+        return await apart(True, _read, signature, workitem, large, handler)
+    return _read(signature, workitem, large, handler)
 
 
 def _read(

@@ -56,7 +56,7 @@ def cancelling(document: Mapping[str, Any], reason: str) -> tuple[Cancelling, Js
 
 def cancelled_because(errormessage: object, errorsource: object, retries: int) -> str:
     """Return the reason for which this very attempt is cancelled, or ""; the mark is its source."""
-    if text_of(errorsource) != mark_of(retries):
+    if not errorsource or text_of(errorsource) != mark_of(retries):
         return ""
     code, reason = coded(text_of(errormessage))
     return (reason if code == CODE else "") or NO_REASON

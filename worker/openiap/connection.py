@@ -152,7 +152,7 @@ class Connection:
         self.in_flight += 1
         try:
             while True:
-                if self.limiter.enabled:
+                if not self.limiter.passes(turn):
                     await self.limiter.admit(turn)
                 try:
                     return await operation(self.client)

@@ -92,14 +92,23 @@ class Limiter:
         if not self.enabled or self._open:
             return max(0.0, self._closed_until - self._clock())
         queued = len(self._first) + len(self._then)
-        return max(0.0, self._wait()) + queued / self._rate
+        return max(0.0, self._wait(self._clock())) + queued / self._rate
+
+    def passes(self, turn: Turn = "then") -> bool:
+        """Let one message go now, where none has to wait; False where it has to (``admit``)."""
+        if not self.enabled:
+            return True
+        if self._first or (self._then and turn != "first"):
+            return False
+        now = self._clock()
+        if self._wait(now) > 0:
+            return False
+        self._sent.append(now)
+        return True
 
     async def admit(self, turn: Turn = "then") -> None:
         """Wait until one message may be sent."""
-        if not self.enabled:
-            return
-        if not self._first and (turn == "first" or not self._then) and self._wait() <= 0:
-            self._sent.append(self._clock())
+        if self.passes(turn):
             return
         self._saturated = True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -147,9 +156,8 @@ class Limiter:
         self._closed_until = over + random.uniform(0.0, 0.05)  # noqa: S311 (no secret)
         self._arm()
 
-    def _wait(self) -> float:
+    def _wait(self, now: float) -> float:
         """Seconds until the next message may go; 0 or less means now."""
-        now = self._clock()
         if now < self._closed_until:
             return self._closed_until - now
         sent = self._sent
@@ -185,17 +193,18 @@ class Limiter:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        wait = max(0.0, self._wait())
+        wait = max(0.0, self._wait(self._clock()))
         self._timer = asyncio.get_running_loop().call_later(wait, self._release)
 
     def _release(self) -> None:
         self._timer = None
         while self._first or self._then:
-            if self._wait() > 0:
+            now = self._clock()
+            if self._wait(now) > 0:
                 self._arm()
                 return
             future = self._first.popleft() if self._first else self._then.popleft()
             if future.done():
                 continue  # its caller was cancelled
-            self._sent.append(self._clock())
+            self._sent.append(now)
             future.set_result(None)

@@ -5,8 +5,8 @@ busy; see ``Connection.call``.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from worker.forks import Origin
 from worker.openiap.client import Client
@@ -100,7 +100,9 @@ class Pool:
             for wait in waits:
                 wait.cancel()
 
-    async def call(self, operation: Callable[[Client], Awaitable[T]], *, turn: Turn = "then") -> T:
+    def call(
+        self, operation: Callable[[Client], Awaitable[T]], *, turn: Turn = "then"
+    ) -> Coroutine[Any, Any, T]:
         """Run one operation on the ready connection that lets it through first.
 
         Args:
@@ -111,7 +113,7 @@ class Pool:
             NotConnected: no connection is ready; nothing was sent.
             OpenIAPError: what the operation raised, save for ``RateLimited``.
         """
-        return await self.least_busy().call(operation, turn=turn)
+        return self.least_busy().call(operation, turn=turn)
 
     def least_busy(self) -> Connection:
         """Return the ready connection over which a call goes first.

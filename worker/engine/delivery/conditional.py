@@ -34,6 +34,7 @@ from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader, chained
 from worker.engine.delivery.server_clock import ServerClock
 from worker.engine.delivery.timeline import Timelines
+from worker.engine.delivery.usual_ending import Texts, UsualEnding
 from worker.item.outcome import Written
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
@@ -42,7 +43,7 @@ from worker.openiap.fields import objects_of, text_of
 from worker.openiap.large import LARGE, apart, is_large
 from worker.openiap.pool import Pool
 from worker.openiap.values import compact_text, json_text
-from worker.openiap.workitem import FAILED, NEW, JsonObject
+from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject
 
 NO_RUN: Final = ("$expr", "$toDate")
 """What a database that cannot compare moments names in its refusal."""
@@ -82,15 +83,18 @@ class ConditionalWrite:
         self._now = now
         self._time = time
         self._timelines = timelines
+        self._usual = UsualEnding(worker_id, timelines)
         self._log = log
         self._able: bool | None = None
         self._compares_runs = True
 
-    async def write(self, delivery: Delivery, *, look: bool) -> Delivered | None:
+    async def write(
+        self, delivery: Delivery, *, look: Callable[[Delivery], bool]
+    ) -> Delivered | None:
         """Write one outcome back.
 
         Args:
-            look: whether another may have the item by now, so that files are not stored for
+            look: says whether another may have the item by now, so that files are not stored for
                 nothing.
 
         Returns:
@@ -105,7 +109,7 @@ class ConditionalWrite:
         if not self._able or delivery.unfit or self._rights.missing(workitem.wiq):
             return None
         if outcome.attachments and delivery.uploaded is None:
-            if look:
+            if look(delivery):
                 document = await self._owner.read(workitem.id)
                 if document is None:
                     return None
@@ -162,11 +166,46 @@ class ConditionalWrite:
 
     async def _attempt(self, delivery: Delivery, run: Run) -> Delivered | Literal[False] | None:
         """Write once; False where that matched nothing, None where it has to go the other way."""
-        ending = await self._ending(delivery, run)
-        matches = None if ending is None else await self._matches(delivery, ending)
-        if ending is None or matches is None:
+        ending, texts = None, self._usual_texts(delivery, run)
+        if texts is None:
+            ending = await self._ending(delivery, run)
+            texts = None if ending is None else await self._texts(delivery, ending)
+            if texts is None:
+                return None
+        condition, change = texts
+        try:
+            result = await self._pool.call(
+                lambda client: delivery.timed(
+                    client.update_document("workitems", condition, change)
+                ),
+                turn="first",
+            )
+        except AccessDenied as error:
+            self._rights.note_missing(delivery.workitem.wiq, error.text)
             return None
-        return await self._end(delivery, ending) if matches else False
+        except ServerError as error:
+            if self._timelines.refused(delivery, error.text):
+                return await self._attempt(delivery, run)
+            if NO_PLACE in error.text:
+                delivery.unfit = True
+                return None
+            if any(name in error.text for name in NO_RUN):
+                self._compares_runs = False
+            else:
+                delivery.unfit = True  # the next try goes the other way
+            raise
+        if result.matched != 1:
+            return False
+        if ending is None:
+            return Delivered("applied", state=SUCCESSFUL, took=delivery.took)
+        return await self._end(delivery, ending)
+
+    def _usual_texts(self, delivery: Delivery, run: Run) -> Texts | None:
+        """Return what is to be sent where that is known without more ado; None else."""
+        if not self._compares_runs or run.chained is not None:
+            return None
+        rules = self._rules.known(delivery.workitem)
+        return None if rules is None else self._usual.of(delivery, run.lastrun, rules)
 
     async def _ending(self, delivery: Delivery, run: Run) -> Ending | None:
         """Return what is to be written; None where it has to go the other way."""
@@ -198,9 +237,8 @@ class ConditionalWrite:
         document = await self._owner.read(workitem.id, STEPS_STORED)
         return ending if document is None else with_steps_apart(ending, workitem.id, document)
 
-    async def _matches(self, delivery: Delivery, ending: Ending) -> bool | None:
-        """Send a conditional update, and return whether it met its run; None where it has to go
-        the other way."""
+    async def _texts(self, delivery: Delivery, ending: Ending) -> Texts | None:
+        """Return a conditional update as text; None where it would not arrive as it is."""
         written = delivery.outcome.written
         change = self._timelines.in_change(delivery, ending)
         # All but a payload is clipped.
@@ -209,27 +247,7 @@ class ConditionalWrite:
         if not text:
             delivery.unfit = True
             return None
-        condition = compact_text(ending.condition) or ending.condition
-        try:
-            result = await self._pool.call(
-                lambda client: delivery.timed(client.update_document("workitems", condition, text)),
-                turn="first",
-            )
-        except AccessDenied as error:
-            self._rights.note_missing(delivery.workitem.wiq, error.text)
-            return None
-        except ServerError as error:
-            if self._timelines.refused(delivery, error.text):
-                return await self._matches(delivery, ending)
-            if NO_PLACE in error.text:
-                delivery.unfit = True
-                return None
-            if any(name in error.text for name in NO_RUN):
-                self._compares_runs = False
-            else:
-                delivery.unfit = True  # the next try goes the other way
-            raise
-        return result.matched == 1
+        return Texts(compact_text(ending.condition) or json_text(ending.condition), text)
 
     async def _end(self, delivery: Delivery, ending: Ending) -> Delivered:
         if ending.decided:

@@ -69,7 +69,7 @@ class Delivery:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one for each item, and freezing makes it twice as dear
 class Delivered:
     """How a delivery ended; ``nextrun`` is set where the server put the item back, ``parked`` says
     that it waits until then for its key or a rate, ``unpushed`` why follow-up items could not be

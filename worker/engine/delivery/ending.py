@@ -41,7 +41,7 @@ GONE: Final = {"$in": [None, ""]}
 """Matches a field that is not there as well."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one for each item, and freezing makes it twice as dear
 class Run:
     """The run that ends.
 

@@ -106,10 +106,15 @@ class QueueRulesReader:
         Raises:
             OpenIAPError: the link broke before the answer.
         """
-        found = await self._named(workitem.wiq)
-        if found is None or (workitem.wiqid and workitem.wiqid != found.id):
-            return None  # a queue that was renamed, or made anew under its name: the server knows
-        return found
+        return _own(workitem, await self._named(workitem.wiq))
+
+    def known(self, workitem: Workitem) -> QueueRules | None:
+        """Return the same where it need not be read for that; None else."""
+        queue, now = workitem.wiq, self._clock()
+        if queue not in self._rules or now - self._read_at >= KEPT:
+            return None
+        self._used[queue] = now
+        return _own(workitem, self._rules[queue])
 
     async def maxretries(self, queue: str) -> int:
         """Return how many attempts a queue allows; 0 where that cannot be read.
@@ -150,3 +155,11 @@ class QueueRulesReader:
         }
         # What changed while it was read may be in it or not.
         self._read_at = now if changes == self._changes else float("-inf")
+
+
+def _own(workitem: Workitem, found: QueueRules | None) -> QueueRules | None:
+    """Return the rules of an item's queue; None where it was renamed, or made anew under its name:
+    the server knows."""
+    if found is None or (workitem.wiqid and workitem.wiqid != found.id):
+        return None
+    return found

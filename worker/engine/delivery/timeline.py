@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from worker.engine.delivery.delivery import Delivery
 from worker.engine.delivery.ending import Ending
@@ -52,7 +53,11 @@ class Timelines:
         self._worker_id = worker_id
         self._limit = limit
         self._last = Share.of(limit).last
-        self._now = now
+        self.now: Final = now
+
+    def at(self, moment: datetime) -> "Timelines":
+        """Return the same at a moment."""
+        return Timelines(self._worker_id, self._limit, lambda: moment)
 
     @property
     def kept(self) -> bool:
@@ -79,7 +84,7 @@ class Timelines:
         ran = delivery.outcome.ran if ran is None else ran
         one: JsonObject = {
             "what": "succeeded",
-            "at": milliseconds(self._now()),
+            "at": milliseconds(self.now()),
             "by": delivery.over[-1] if delivery.over else self._worker_id,
             "attempt": workitem.retries + 1,
         }
@@ -142,7 +147,7 @@ class Timelines:
     def _entry(self, delivery: Delivery, state: str, again: datetime | None) -> Entry:
         workitem, outcome = delivery.workitem, delivery.outcome
         by = delivery.by or (delivery.over[-1] if delivery.over else self._worker_id)
-        at, attempt, start = self._now(), workitem.retries + 1, workitem.lastrun
+        at, attempt, start = self.now(), workitem.retries + 1, workitem.lastrun
         ran = outcome.ran if delivery.ran is None else delivery.ran
         if outcome.kind == "successful":
             return Entry("succeeded", at, by, attempt, start, ran)

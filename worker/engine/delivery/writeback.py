@@ -153,7 +153,7 @@ class WriteBack:
         if not self._pool.ready:
             await self._pool.wait_ready()
         try:
-            ended = await self._conditional.write(delivery, look=self._needs_check(delivery))
+            ended = await self._conditional.write(delivery, look=self._needs_check)
             if ended is None and self._needs_check(delivery):
                 ended = await self._owner.check(delivery)
             return ended or await self._send(delivery)

@@ -169,7 +169,9 @@ class Outbox:
         entry = Entry(_bare(workitem), at.timestamp())
         with writer.mutex:
             self._put(entry)
-        await writer.committed()
+            committed = writer.committed()
+        if committed is not None:
+            await committed
 
     async def finished(
         self,
@@ -187,7 +189,10 @@ class Outbox:
             ran: seconds that the handler took, where they are to be known later.
         """
         try:
-            text = await apart(large, outcome_text, outcome, False, ran)
+            if large:
+                text = await apart(True, outcome_text, outcome, False, ran)
+            else:
+                text = outcome_text(outcome, ran=ran)
         except (ValueError, RecursionError) as error:
             self._on_trouble(f"The outcome of {item_id} cannot be kept on disk: {error}.")
             return
@@ -199,7 +204,9 @@ class Outbox:
                 entry = Entry(bare, time.time())
             entry.outcome, entry.kind = text, outcome.kind
             self._put(entry)
-        await writer.committed()
+            committed = writer.committed()
+        if committed is not None:
+            await committed
 
     def accepted(self, item_id: str, retries: int, outcome: Outcome) -> None:
         """The server has the outcome; keep what is still to be pushed for it.
@@ -245,10 +252,11 @@ class Outbox:
         if outcome is not None:
             text = outcome_text(outcome, accepted=True)
         record = (time.time(), item.id, item.retries, workitem_text(item), text, reason)
+        self._let_go((item_id, retries))
         with self._writer.mutex:
             self._writer.pending.evidence.append((1, *record))
+            self._writer.pending.entries[entry] = None
             self._writer.nudge()
-        self._settle((item_id, retries))
 
     async def pending(self) -> list[OutboxRow]:
         """Return what an earlier life left: with an outcome to send, or an orphan of our own."""
@@ -301,20 +309,24 @@ class Outbox:
         if former is not None and former is not entry:  # handed back, and popped again
             former.gone = True
             pending[former] = None
+        self._writer.forget_with_next(key)
         self._entries[key] = entry
         pending[entry] = None
 
     def _settle(self, key: AttemptId) -> None:
-        writer = self._writer
-        with writer.mutex:
-            entry = self._entries.pop(key, None)
-            if entry is None:
-                return
-            entry.gone = True
-            writer.pending.entries[entry] = None
-            if self._deaths and entry.kind in FINAL and self._deaths.pop(key[0], 0):
-                writer.pending.deaths[key[0]] = 0
-        writer.nudge_soon()
+        entry = self._let_go(key)
+        if entry is not None:
+            self._writer.forget_soon(key, entry)
+
+    def _let_go(self, key: AttemptId) -> Entry | None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return None
+        entry.gone = True
+        if self._deaths and entry.kind in FINAL and self._deaths.pop(key[0], 0):
+            with self._writer.mutex:
+                self._writer.pending.deaths[key[0]] = 0
+        return entry
 
     def _row(self, entry: Entry) -> OutboxRow:
         item = entry.workitem

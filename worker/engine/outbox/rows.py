@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
 
 from worker.item.new_item import FollowUp
-from worker.item.outcome import Kind, Outcome
+from worker.item.outcome import UNCHANGED, Kind, Outcome
 from worker.openiap.fields import duration_of, moment_of, number, text_of, whole
 from worker.openiap.values import DEPTH_ALLOWED, MAX_DEPTH, compact_text, depth_of, plain
 from worker.openiap.workitem import JsonObject, Workitem
@@ -120,8 +120,10 @@ def outcome_text(outcome: Outcome, accepted: bool = False, ran: float | None = N
         ValueError: the payload contains itself.
         RecursionError, ValueError: it is nested too deeply: what is written can be read.
     """
-    at, written = outcome.retry_at, outcome.written
     ran = outcome.ran if ran is None else ran
+    if outcome is UNCHANGED and ran is not None and not accepted:
+        return f'{_UNCHANGED},"ran":{ran!r}}}'
+    at, written = outcome.retry_at, outcome.written
     row: JsonObject = {
         "kind": outcome.kind,
         "message": outcome.message,
@@ -147,6 +149,10 @@ def outcome_text(outcome: Outcome, accepted: bool = False, ran: float | None = N
     if depth_of(text) > MAX_DEPTH + AROUND:
         raise ValueError(f"nested too deep to be read again; {DEPTH_ALLOWED}")
     return text
+
+
+_UNCHANGED: Final = outcome_text(UNCHANGED)[:-1]
+"""Nearly every outcome, but for the seconds that it took."""
 
 
 def outcome_from(text: str) -> Outcome:

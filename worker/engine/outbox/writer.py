@@ -17,8 +17,16 @@ from typing import Any, Final
 
 from worker.engine.outbox.batch import Batch, Entry, Job
 from worker.engine.outbox.row_numbers import RowNumbers
-from worker.engine.outbox.sqlite import Ledger, StoredRow, Sync, set_aside, useless
+from worker.engine.outbox.sqlite import (
+    MOST_AT_ONCE,
+    Ledger,
+    StoredRow,
+    Sync,
+    set_aside,
+    useless,
+)
 from worker.errors import StateError
+from worker.item.attempt_id import AttemptId
 from worker.openiap.fields import whole
 from worker.openiap.workitem import Workitem
 
@@ -31,7 +39,7 @@ LONGEST_LINGER: Final = 0.001
 what it then commits, so under load it looks by itself, and more goes into each commit; the fewer
 slots there are, the more a slot that waits for its commit counts."""
 SOON: Final = 0.05
-"""Seconds until what nobody waits for is committed, unless another commit takes it along."""
+"""Seconds until what nobody waits for is committed, at most."""
 CROWD: Final = 4
 """Items in flight from which commits are shared even if each comes a little later."""
 AT_A_TIME: Final = 8
@@ -79,6 +87,7 @@ class Writer:
         self._retry = retry
         self._live = live
         self._in_flight = in_flight
+        self._leaving: dict[AttemptId, Entry] = {}
         self._soon: asyncio.TimerHandle | None = None
         self._loaded = loaded
         self._on_trouble = on_trouble
@@ -110,26 +119,44 @@ class Writer:
             self._idle = False
             self._wake.put(None)
 
-    def nudge_soon(self) -> None:
-        """Tell the thread after a while, unless it is told before; call on the loop."""
-        if self._soon is None:
-            self._soon = self._loop.call_later(SOON, self._nudge_now)
+    def forget_soon(self, key: AttemptId, entry: Entry) -> None:
+        """Delete an entry that is gone, together with others; call on the loop.
 
-    def _nudge_now(self) -> None:
-        self._soon = None
+        Nobody waits for that, and a commit that stores as well costs less without it.
+        """
+        if key in self._leaving:
+            self._forget_now()
+        self._leaving[key] = entry
+        if len(self._leaving) >= MOST_AT_ONCE:
+            self._forget_now()
+        elif self._soon is None:
+            self._soon = self._loop.call_later(SOON, self._forget_now)
+
+    def forget_with_next(self, key: AttemptId) -> None:
+        """Delete what is gone under a key with the next commit: the row that this one stores under
+        it has to be the only one. Call on the loop, with ``mutex`` held."""
+        entry = self._leaving.pop(key, None)
+        if entry is not None:
+            self.pending.entries[entry] = None
+
+    def _forget_now(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        leaving, self._leaving = self._leaving, {}
         with self.mutex:
+            self.pending.entries.update(dict.fromkeys(leaving.values()))
             self.nudge()
 
-    async def committed(self) -> None:
-        """Wait for the commit of what is pending; returns at once while the disk refuses."""
-        with self.mutex:
-            if self.failure or self.closed:
-                self.nudge()
-                return
-            done: asyncio.Future[None] = self._loop.create_future()
-            self.pending.waiting.append(done)
-            self.nudge()
-        await done
+    def committed(self) -> "asyncio.Future[None] | None":
+        """Return what ends with the commit of what is pending; None while the disk refuses: nobody
+        waits for that. Call on the loop, with ``mutex`` held."""
+        self.nudge()
+        if self.failure or self.closed:
+            return None
+        done: asyncio.Future[None] = self._loop.create_future()
+        self.pending.waiting.append(done)
+        return done
 
     async def run(self, job: Job) -> Any:
         """Run something on the file, in the thread, after what is pending.
@@ -149,8 +176,7 @@ class Writer:
         """Write what is pending, once more if the disk refused, and end; whether it ended."""
         if not self._closing:
             self._closing = True
-            if self._soon is not None:
-                self._soon.cancel()
+            self._forget_now()
             self._wake.put(None)
         try:
             async with asyncio.timeout(timeout):

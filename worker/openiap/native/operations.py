@@ -162,7 +162,10 @@ class Operations:
     ) -> Any:
         """Send a request and return what its reply carries."""
         known = OPERATIONS[operation]
-        request = await apart(_large(fields), _request, known, fields)
+        if _large(fields):
+            request = await apart(True, _request, known, fields)
+        else:
+            request = _request(known, fields)
         link = self._link
         reply = await link.session_for(operation, item_id).request(
             operation,

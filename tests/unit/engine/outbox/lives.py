@@ -72,6 +72,17 @@ async def killed_after_finished(folder: Path, worker_id: str) -> None:
     die()
 
 
+async def killed_after_popped_again(folder: Path) -> None:
+    """What was handed back comes again at once, under the same number."""
+    outbox = await opened(folder)
+    for _ in range(3):
+        await outbox.popped(item("a"), LASTRUN)
+        await outbox.finished("a", 0, Outcome("released", message="worker stopped"))
+        outbox.delivered("a", 0)
+    await outbox.popped(item("a"), RETRY_AT)
+    die()
+
+
 async def killed_after_nothing(folder: Path) -> None:
     await opened(folder)
     die()

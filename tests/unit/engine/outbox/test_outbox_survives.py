@@ -66,6 +66,16 @@ async def test_an_outcome_is_on_disk_before_it_is_sent(
     await outbox.close()
 
 
+async def test_a_run_is_on_disk_alone_although_earlier_ones_have_just_gone(
+    tmp_path: Path, live: Callable[..., str]
+) -> None:
+    live("killed_after_popped_again")
+    outbox = await open_outbox(tmp_path)
+    (row,) = await outbox.pending()
+    assert (row.outcome, row.popped_at) == (None, RETRY_AT), "the end of another run"
+    await outbox.close()
+
+
 async def test_an_item_that_kills_its_worker_is_counted_across_attempts(
     tmp_path: Path, live: Callable[..., str]
 ) -> None:
