@@ -23,7 +23,7 @@ MOST_FREED: Final = 64 * 1024 * 1024
 """Bytes that stay at the end of the heap when they are free."""
 LARGEST_BLOCK: Final = 32 * 1024 * 1024
 """Larger blocks are given back at once; the most that glibc takes here."""
-MOST_RESERVED: Final = 32 * 1024 * 1024
+MOST_RESERVED: Final = 64 * 1024 * 1024
 """Bytes of Python's small objects that stay, at most."""
 STEP: Final = 4 * 1024 * 1024
 """Bytes that are reserved at a time: so much stops the loop for about 2 ms."""

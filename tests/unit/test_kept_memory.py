@@ -58,13 +58,13 @@ def test_the_next_large_payload_finds_its_memory_there() -> None:
     ran = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     before, after = map(int, ran.stdout.split())
     assert before > 800
-    assert after < before / 4
+    assert after < before / 2
 
 
 @pytest.mark.usefixtures("threshold")
 def test_as_much_is_kept_as_the_largest_payload_takes_and_no_more_than_the_bound() -> None:
     reserve, held = Reserve(50_000), []
-    for characters in (100_000, 100_000, 1_000_000, *[1_000_000] * 5, *[15_000_000] * 12):
+    for characters in (100_000, 100_000, 1_000_000, *[1_000_000] * 5, *[15_000_000] * 20):
         reserve.hold(characters)
         held.append(reserve.held)
     assert held[1] == held[0] == STEP
