@@ -6,8 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import BaseModel
 
+from worker.app.signature import signature_of
+from worker.engine.payloads import payload_for
 from worker.kept_memory import MOST_RESERVED, OBJECTS, STEP, Reserve
+from worker.openiap.wire import openiap_pb2 as pb
+from worker.openiap.wire.messages import workitem
 
 FAULTS = """
 import gc, json, resource
@@ -108,3 +113,23 @@ async def test_who_is_cancelled_while_it_waits_holds_up_nobody() -> None:
     waiting[1].cancel()
     async with asyncio.timeout(10):
         await waiting[2]
+
+
+class Texts(BaseModel):
+    texts: list[str]
+
+
+async def handle(work: Texts) -> None: ...
+
+
+@pytest.mark.usefixtures("threshold")
+@pytest.mark.parametrize(("size", "held"), [(1_000, 0), (100_000, STEP)])
+async def test_memory_is_kept_from_the_first_large_payload_on(size: int, held: int) -> None:
+    reserve = Reserve(50_000)
+    item = workitem(pb.Workitem(payload=f'{{"texts":["{"x" * size}"]}}'))
+    signature = signature_of(handle, name="handle")
+    payload, refused = await payload_for(
+        signature, item, large=held > 0, handler="handle", reserve=reserve
+    )
+    assert (payload, refused) == (Texts(texts=["x" * size]), None)
+    assert reserve.held == held
