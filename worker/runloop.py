@@ -17,7 +17,7 @@ EXIT_REPLACE: Final = 75
 """The process is to be replaced: slots are lost that only its end gives back (EX_TEMPFAIL)."""
 COLLECT_EVERY: Final = 50_000
 """Containers more than before, from which Python looks for circles among them. An item in flight is
-hundreds of containers and no circle, and one with 1 MB of rows 33,000; looking every 700, which is
+hundreds of containers and no circle, and one with 1 MB of rows 50,000; looking every 700, which is
 Python's default, and at all that was ever imported, costs a tenth of a busy worker's CPU and stops
 its loop for 36 ms at a time."""
 

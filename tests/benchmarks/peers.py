@@ -1,5 +1,6 @@
 """The peers on Redis and the official loop, as ``bench_dir`` brings them."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -20,6 +21,8 @@ REDIS_PORT: Final = 6379
 PEERS: Final = ("arq", "saq", "taskiq", "dramatiq", "celery", "streaq")
 PEERS_DEADLINE: Final = 600.0
 """Seconds for one run of all, the first of which makes their environments."""
+REDIS_ENDS: Final = 30.0
+"""Seconds that it may take to end."""
 LOOP_DEADLINE: Final = 300.0
 SLOTS: Final = 32
 _PEER: Final = re.compile(
@@ -39,10 +42,23 @@ def why_no_peers(plan: Plan) -> str:
         return f"no run_peers in {plan.bench_dir.name}/ (--bench-dir)"
     if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
         return "no redis-server on this machine"
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", REDIS_PORT)) == 0:
-            return f"a Redis runs on port {REDIS_PORT} already, and the peers would empty it"
+    if _redis_runs():
+        return f"a Redis runs on port {REDIS_PORT} already, and the peers would empty it"
     return ""
+
+
+def _redis_runs() -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", REDIS_PORT)) == 0
+
+
+async def _redis_gone() -> None:
+    """Wait until the Redis that was told to end has ended: it frees large payloads for a while, and
+    would be taken for somebody else's by whoever runs the peers next."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REDIS_ENDS):
+            while _redis_runs():
+                await asyncio.sleep(0.05)
 
 
 async def run_peers(plan: Plan, jobs: int, *, payload: int = 0) -> Mapping[str, Peer]:
@@ -65,6 +81,8 @@ async def run_peers(plan: Plan, jobs: int, *, payload: int = 0) -> Mapping[str, 
     except BenchmarkFailed:
         _stop_redis(plan.peers_dir / "redis.pid")
         return {}
+    finally:
+        await _redis_gone()
     found: dict[str, Peer] = {}
     for line in out.splitlines():
         match = _PEER.match(line)

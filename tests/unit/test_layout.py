@@ -23,6 +23,7 @@ GROUND = [
     "forks",
     "http_connection",
     "import_path",
+    "kept_memory",
     "package_path",
     "runloop",
     "service",

@@ -53,6 +53,7 @@ from worker.engine.scheduler.timetable import timetable
 from worker.engine.shortages import Shortages
 from worker.engine.shutdown import Shutdown
 from worker.engine.worker_services import HandlerInputs, WorkerServices
+from worker.kept_memory import Reserve
 from worker.openiap.client import Client
 from worker.openiap.factory import client_maker
 from worker.openiap.pool import Pool
@@ -60,6 +61,7 @@ from worker.openiap.pooled_client import pooled_client
 from worker.producer.producer import Producer
 from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
+from worker.runloop import COLLECT_EVERY
 from worker.settings import Settings
 from worker.state.state import State
 from worker.telemetry.telemetry import Telemetry
@@ -263,6 +265,7 @@ class Assembly:
                 shortages=shortages,
                 pauses=pauses,
                 breakers=breakers,
+                reserve=Reserve(COLLECT_EVERY),
                 isolation=Isolation(
                     workers.in_flight,
                     slots=sum(workers.slots().values()),

@@ -63,6 +63,7 @@ class Intake:
         self._isolation = services.isolation
         self._breakers = services.breakers
         self._worker_id = services.worker_id
+        self._reserve = services.reserve
         self._log = services.log
         self._now = services.now
 
@@ -141,7 +142,11 @@ class Intake:
         if running.large and self._options.execution == "process" and self._gate is None:
             return None, metadata  # the child validates it, within the handler's limits
         payload, refused = await payload_for(
-            self._registered.signature, workitem, large=running.large, handler=name
+            self._registered.signature,
+            workitem,
+            large=running.large,
+            handler=name,
+            reserve=self._reserve,
         )
         if refused is not None:
             running.failed_as = "InvalidPayload"

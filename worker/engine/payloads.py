@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from worker.app.signature import Signature
 from worker.item.metadata import KEY, Metadata, taken_out
 from worker.item.outcome import Outcome, invalid_payload
+from worker.kept_memory import Reserve
 from worker.openiap.large import apart
 from worker.openiap.workitem import Workitem
 
@@ -40,15 +41,25 @@ def _lacks_marks(text: str) -> bool:
 
 
 async def payload_for(
-    signature: Signature, workitem: Workitem, *, large: bool, handler: str
+    signature: Signature,
+    workitem: Workitem,
+    *,
+    large: bool,
+    handler: str,
+    reserve: Reserve | None = None,
 ) -> tuple[Any, Outcome | None]:
     """Return what a handler is given, or the outcome of a payload that does not fit.
 
     Args:
         large: it is read in a thread, unless that is done in one go.
         handler: its name.
+        reserve: memory for what is large.
     """
+    if large and reserve is not None:
+        reserve.hold(workitem.size)
     if workitem.unread and signature.by_text and workitem.size <= IN_ONE_GO:
+        if large and reserve is not None:
+            await reserve.turn()
         # What does not fit, or has odd names, is told of by the values.
         with suppress(ValidationError):
             return signature.payload_of_text(workitem.text), None

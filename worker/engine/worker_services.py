@@ -14,6 +14,7 @@ from worker.engine.completer import Completer
 from worker.engine.isolation import Isolation
 from worker.engine.pauses import Pauses
 from worker.engine.shortages import Shortages
+from worker.kept_memory import Reserve
 from worker.openiap.client import Client
 from worker.openiap.pool import Pool
 from worker.telemetry.counts import Counts
@@ -52,6 +53,7 @@ class WorkerServices:
         shortages: what the machine lacks; None where its faults are the items'.
         pauses: which queues somebody has paused; None where nobody can.
         breakers: which systems are away; None where that is nobody's business.
+        reserve: memory that stays for large payloads; None where nothing is to stay.
         now: the server's time as far as it is known: an item waits by the server's clock.
     """
 
@@ -66,6 +68,7 @@ class WorkerServices:
     shortages: Shortages | None = None
     pauses: Pauses | None = None
     breakers: Breakers | None = None
+    reserve: Reserve | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def closed(self, queue: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from worker.kept_memory import keep_freed
 from worker.localserver.operations.options import ServerOptions
 from worker.localserver.server import LocalServer
 from worker.web_server import told_to_stop
@@ -26,6 +27,7 @@ async def serve(
         ServerStartError: a port is taken.
         sqlite3.Error: the data cannot be opened.
     """
+    keep_freed()
     with told_to_stop() as stopping:
         async with LocalServer(options) as server:
             on_ready(server)

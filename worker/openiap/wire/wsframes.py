@@ -26,6 +26,37 @@ _HEAD: Final = Struct("!BB")
 _HEAD_16: Final = Struct("!BBH")
 _HEAD_64: Final = Struct("!BBQ")
 _MASKS_AT_ONCE: Final = 256
+_PIECE: Final = 16 * 1024
+
+
+class _Gathered:
+    """Bytes of a frame that is not whole yet: put together once, and not moved at each piece.
+
+    Few pieces, however small those are that come: each costs more memory than its bytes.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[bytes | bytearray] = []
+        self._last = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if not self._last and len(data) >= _PIECE:
+            self._pieces.append(data)
+            return
+        self._last += data
+        if len(self._last) >= _PIECE:
+            self._pieces.append(self._last)
+            self._last = bytearray()
+
+    def take(self) -> bytes:
+        """Return all of it, and be empty."""
+        whole = b"".join((*self._pieces, self._last))
+        self.size = 0
+        self._pieces.clear()
+        self._last.clear()
+        return whole
 
 
 class FrameSplitter:
@@ -40,7 +71,7 @@ class FrameSplitter:
     def __init__(self, max_size: int, *, masked: bool = False) -> None:
         self.max_size = max_size
         self._masked = masked
-        self._buffer = bytearray()
+        self._gathered = _Gathered()
         self._wanted = 0
         self._fragmented = False
         self._passing = False
@@ -51,12 +82,12 @@ class FrameSplitter:
         Yields:
             True and the payload of a whole binary message, or False and the bytes of another frame.
         """
-        if self._buffer:
-            self._buffer += data
-            if len(self._buffer) < self._wanted:
+        gathered = self._gathered
+        if gathered.size:
+            gathered.add(data)
+            if gathered.size < self._wanted:
                 return
-            data = bytes(self._buffer)
-            self._buffer.clear()
+            data = gathered.take()
         start, size = 0, len(data)
         while start < size:
             payload, end = self._borders(data, start)
@@ -65,7 +96,7 @@ class FrameSplitter:
                 return
             if size < end:
                 self._wanted = end - start
-                self._buffer += data[start:]
+                gathered.add(data[start:])
                 return
             first = data[start]
             masked = data[start + 1] >= _MASKED

@@ -1,5 +1,6 @@
 """Websocket frames: cut wherever the network cuts them, and what is made is what a server reads."""
 
+import tracemalloc
 from itertools import pairwise
 
 from hypothesis import given
@@ -96,3 +97,17 @@ def test_a_frame_that_announces_too_much_is_not_waited_for() -> None:
     head = binary(b"x" * 2000)[:10]
     assert list(splitter.feed(binary(b"fits") + head)) == [(True, b"fits"), (False, head)]
     assert list(splitter.feed(b"more")) == [(False, b"more")]
+
+
+def test_a_frame_that_comes_in_tiny_pieces_takes_little_more_memory_than_its_bytes() -> None:
+    stream = binary(b"y" * 200_000)
+    splitter, found = FrameSplitter(1 << 20), []
+    tracemalloc.start()
+    try:
+        for start in range(0, len(stream), 2):
+            found += splitter.feed(stream[start : start + 2])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == [(True, b"y" * 200_000)]
+    assert peak < 1_500_000
