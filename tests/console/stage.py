@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 from playwright.async_api import TimeoutError as NotThere
+from pydantic import BaseModel
 
 from tests.integration.cli.commands import clean_environment
 from tests.integration.management.failures import ORDINARY, PASSWORD
+from worker import handler
+from worker.contract import contracts_of
 from worker.testing.local_openiap import LocalOpenIAP
 
 NEWCOMER: Final = "newcomer"
@@ -29,6 +32,7 @@ USERS: Final = (ORDINARY, NEWCOMER)
 HOSTILE: Final = "<img src=x onerror='window.ran = 1'>"
 REPORTS: Final = f"reports {HOSTILE}"
 MODULE: Final = "yearly_reports"
+CONTRACTED: Final = "held to a contract"
 HANDLERS: Final = f"""
 from worker import handler, schedule
 
@@ -51,6 +55,8 @@ FLAGS: Final = (
     "--disable-component-update",
     "--no-first-run",
     "--force-color-profile=srgb",
+    "--in-process-gpu",  # as is the network: fewer processes, and less said between them
+    "--enable-features=NetworkServiceInProcess2",
     "--process-per-site",  # the console's scripts are compiled once, not for each page
 )
 PROGRAMS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -156,6 +162,7 @@ class Stage:
     browser: Browser
     folder: Path
     contexts: dict[tuple[str, str], BrowserContext] = field(default_factory=dict)
+    visitors: BrowserContext | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -188,6 +195,25 @@ class Stage:
         made.on("weberror", lambda error: self.problems.append(f"error: {error.error}"))
         return made
 
+    @asynccontextmanager
+    async def visitor(self) -> AsyncIterator[BrowserContext]:
+        """Give a browser that knows nobody; its pages are closed afterwards.
+
+        It is the same one each time, without its cookies: to compile the console's scripts anew
+        takes longer than most tests.
+        """
+        if self.visitors is None:
+            self.visitors = await self.context()
+            await self._stay(self.visitors)
+        stays = self.visitors.pages[0]
+        try:
+            yield self.visitors
+        finally:
+            for page in self.visitors.pages:
+                if page != stays:
+                    await page.close()
+            await self.visitors.clear_cookies()
+
     async def sign_in(
         self, page: Page, user: tuple[str, str], to: str = "/", url: str = ""
     ) -> None:
@@ -211,6 +237,8 @@ class Stage:
         fresh = context is None
         if context is None:
             context = self.contexts[(who[0], base)] = await self.context()
+            if base == self.console.url:
+                await self._stay(context)
         page = await context.new_page()
         try:
             if fresh:
@@ -222,6 +250,13 @@ class Stage:
         finally:
             await page.close()
 
+    async def _stay(self, context: BrowserContext) -> None:
+        """Open a tab that stays, and shows no page of the console.
+
+        The process of its tabs stays with it, and what that has compiled.
+        """
+        await (await context.new_page()).goto(f"{self.console.url}/favicon.ico")
+
     def _said(self, message: ConsoleMessage) -> None:
         if message.page in EXAMINED and any(words in message.text for words in OF_AXE):
             return
@@ -232,12 +267,27 @@ class Stage:
         """Close all browsers."""
         for context in self.contexts.values():
             await context.close()
+        if self.visitors is not None:
+            await self.visitors.close()
 
 
-def handlers_in(folder: Path) -> str:
-    """Write a module with a schedule that the console can fire, and return its name."""
+class Invoice(BaseModel):
+    """What items of a queue with a contract hold."""
+
+    number: str
+    amount: int
+
+
+@handler(CONTRACTED)
+async def booked(invoice: Invoice) -> None: ...
+
+
+def options_in(folder: Path) -> tuple[str, ...]:
+    """Write a schedule that the console can fire, and a contract; return the options for both."""
     (folder / f"{MODULE}.py").write_text(HANDLERS)
-    return MODULE
+    contracts = folder / "contracts.json"
+    contracts.write_text(json.dumps(contracts_of([booked])))
+    return "--handlers", MODULE, "--contracts", str(contracts)
 
 
 @asynccontextmanager
@@ -247,7 +297,7 @@ async def stage_in(folder: Path) -> AsyncIterator[Stage]:
         LocalOpenIAP(
             folder / "openiap", plain_users={ORDINARY: PASSWORD, NEWCOMER: PASSWORD}
         ) as openiap,
-        console_on(openiap, "--handlers", handlers_in(folder), folder=folder) as running,
+        console_on(openiap, *options_in(folder), folder=folder) as running,
         async_playwright() as playwright,
     ):
         browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
@@ -291,7 +341,10 @@ async def seriously_wrong(page: Page, *rules: str) -> list[str]:
     options: dict[str, object] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = list(rules)
-    found = (await Axe().run(page, looked, options)).response["violations"]
+    if not await page.evaluate("'axe' in window"):  # half a megabyte to send and to compile
+        await page.evaluate(AXE_SCRIPT)
+    examine = "([where, how]) => axe.run(where, how).then((found) => found.violations)"
+    found = await page.evaluate(examine, [looked, options])
     return [
         f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for one in found

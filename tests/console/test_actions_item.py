@@ -2,19 +2,15 @@
 contract, its files taken home."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page
-from pydantic import BaseModel
 
 from tests.console.fleet import busy_worker
-from tests.console.stage import HOSTILE, Stage, console_on, seriously_wrong
+from tests.console.stage import CONTRACTED, HOSTILE, Stage, seriously_wrong
 from tests.integration.management.failures import fail_items
-from worker import handler
-from worker.contract import contracts_of
 
 pytestmark = pytest.mark.browser
 WHY = f"the order is gone {HOSTILE}"
@@ -25,15 +21,6 @@ NAMES = (
     "Übersicht 漢字 \u202efdp.exe",
     'say "x"; filename=other.pdf',
 )
-
-
-class Invoice(BaseModel):
-    number: str
-    amount: int
-
-
-@handler("held to a contract")
-async def booked(invoice: Invoice) -> None: ...
 
 
 def notice(page: Page, words: str) -> object:
@@ -104,17 +91,12 @@ async def test_an_item_that_is_done_is_worked_again_only_after_a_question(stage:
 
 
 async def test_an_edit_that_the_contract_refuses_is_told_at_the_field_and_not_written(
-    stage: Stage, tmp_path: Path
+    stage: Stage,
 ) -> None:
-    (tmp_path / "contracts.json").write_text(json.dumps(contracts_of([booked])))
-    queue, before = booked.options.queue, {"number": "4711", "amount": 1}
+    queue, before = CONTRACTED, {"number": "4711", "amount": 1}
     stage.openiap.queue(queue)
     (id,) = await fail_items(stage.openiap.client, queue, [before], "gone")
-    options = ("--contracts", str(tmp_path / "contracts.json"))
-    async with (
-        console_on(stage.openiap, *options, folder=stage.folder) as console,
-        stage.page(f"/item?id={id}", url=console.url) as page,
-    ):
+    async with stage.page(f"/item?id={id}") as page:
         await page.get_by_role("button", name="Edit").click()
         dialog = page.get_by_role("dialog")
         field = dialog.get_by_label("Payload")
@@ -135,7 +117,6 @@ async def test_an_edit_that_the_contract_refuses_is_told_at_the_field_and_not_wr
         await dialog.get_by_role("button", name="Save").click()
         await notice(page, "The payload is changed.")
         assert (await document(stage, id))["payload"] == {**before, "amount": 11}
-    await stage.contexts.pop((stage.boss[0], console.url)).close()
     await stage.openiap.client.delete_workitem_queue(queue, purge=True)
 
 

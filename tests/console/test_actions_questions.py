@@ -1,13 +1,13 @@
-"""What five browsers of a user cost OpenIAP whose pages are of single things and of lists."""
+"""What five tabs of a user cost OpenIAP whose pages are of single things and of lists."""
 
 import asyncio
 import time
-from typing import Any, cast
+from contextlib import AsyncExitStack
 
 import pytest
 
 from tests.console.fleet import busy_worker
-from tests.console.stage import Stage, ready
+from tests.console.stage import Stage
 from tests.console.test_live import A_SECOND, asked
 from tests.integration.management.failures import fail_items
 
@@ -16,7 +16,7 @@ WINDOW = 4.0
 QUEUE, ID = "asked about", "worker-asked"
 
 
-async def test_five_browsers_on_items_errors_and_a_worker_ask_twice_a_second_at_most(
+async def test_five_tabs_on_items_errors_and_a_worker_ask_twice_a_second_at_most(
     stage: Stage,
 ) -> None:
     stage.openiap.queue(QUEUE)
@@ -30,29 +30,22 @@ async def test_five_browsers_on_items_errors_and_a_worker_ask_twice_a_second_at_
         f"/queue?name={QUEUE}",
         f"/worker?id={ID}",
     )
-    contexts = [await stage.context() for _ in paths]
-    pages = [await context.new_page() for context in contexts]
-    await stage.sign_in(pages[0], stage.boss, paths[0])
-    for context in contexts[1:]:
-        await context.add_cookies([cast(Any, one) for one in await contexts[0].cookies()])
-    for page, path in zip(pages[1:], paths[1:], strict=True):
-        await page.goto(f"{stage.console.url}{path}", wait_until="commit")
-    await asyncio.gather(*map(ready, pages))
-    await asyncio.sleep(1.5)  # what the opening asked is answered, its debt is paid
-    before, began = asked(stage), time.monotonic()
-    own = 0
-    while time.monotonic() - began < WINDOW:
-        await stage.openiap.push(QUEUE)
-        await stage.openiap.client.update_document(
-            "workitems", {"_id": failed}, {"$set": {"priority": own}}
-        )
-        own += 1
-        await asyncio.sleep(0.1)
-    questions = asked(stage) - before - own
-    taken = time.monotonic() - began
-    assert questions >= 1
-    assert questions <= A_SECOND * taken + 1, questions
-    for context in contexts:
-        await context.close()
+    async with AsyncExitStack() as stack:
+        for path in paths:
+            await stack.enter_async_context(stage.page(path))
+        await asyncio.sleep(1.5)  # what the opening asked is answered, its debt is paid
+        before, began = asked(stage), time.monotonic()
+        own = 0
+        while time.monotonic() - began < WINDOW:
+            await stage.openiap.push(QUEUE)
+            await stage.openiap.client.update_document(
+                "workitems", {"_id": failed}, {"$set": {"priority": own}}
+            )
+            own += 1
+            await asyncio.sleep(0.1)
+        questions = asked(stage) - before - own
+        taken = time.monotonic() - began
+        assert questions >= 1
+        assert questions <= A_SECOND * taken + 1, questions
     await stage.openiap.client.delete_workitem_queue(QUEUE, purge=True)
     await stage.openiap.client.delete_workitem_queue(f"{QUEUE} of a worker", purge=True)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page
 
-from tests.console.seeded import FORMS, Seeded, Shown, clear, seed
+from tests.console.seeded import FORMS, Seeded, clear, seed
 from tests.console.stage import Stage, keep_shots, read, ready, seriously_wrong
 
 pytestmark = pytest.mark.browser
@@ -54,29 +54,6 @@ async def seeded(running: Stage, tmp_path_factory: pytest.TempPathFactory) -> As
     await clear(running)
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_what_others_wrote_is_read_as_text_in_both_colours(
-    stage: Stage, seeded: Seeded, name: str
-) -> None:
-    shown = seeded.pages[name]
-    async with stage.page(shown.path) as page:
-        await read(page, *shown.words)
-        for link in await hrefs(page):
-            assert link.startswith("/"), link
-        assert await page.evaluate("window.ran") is None
-        assert await seriously_wrong(page) == []
-        if (shots := keep_shots()) is not None:
-            await page.screenshot(path=shots / f"{name}.png")
-        await page.emulate_media(color_scheme="dark")
-        assert await seriously_wrong(page, "color-contrast", "link-in-text-block") == []
-
-
-async def hrefs(page: Page) -> list[str]:
-    """Return where links of a page lead."""
-    links = "all => all.map(one => one.getAttribute('href'))"
-    return [str(one) for one in await page.eval_on_selector_all("#main a[href]", links)]
-
-
 async def test_whatever_stands_in_an_address_is_text(stage: Stage) -> None:
     async with stage.page("/") as page:
         for path in PATHS:
@@ -86,6 +63,7 @@ async def test_whatever_stands_in_an_address_is_text(stage: Stage) -> None:
             assert await page.evaluate("window.ran") is None, path
 
 
+@pytest.mark.usefixtures("seeded")  # what others have
 async def test_who_has_nothing_yet_is_told_so_and_what_to_do_next(stage: Stage) -> None:
     async with stage.page("/", stage.newcomer) as page:
         for path, words in NOTHING.items():
@@ -95,21 +73,63 @@ async def test_who_has_nothing_yet_is_told_so_and_what_to_do_next(stage: Stage) 
                 assert await page.locator("#main .action:visible").count() == 0, path
 
 
-async def test_with_openiap_away_every_page_says_so_keeps_what_it_showed_and_comes_back(
-    stage: Stage, seeded: Seeded
-) -> None:
+class Tabs:
+    """A tab for each page, opened when it is first asked for: pages are dear to open."""
+
+    def __init__(self, stage: Stage, seeded: Seeded, stack: AsyncExitStack) -> None:
+        self._stage, self._seeded, self._stack = stage, seeded, stack
+        self._open: dict[str, Page] = {}
+
+    async def of(self, name: str) -> Page:
+        """Return a page's tab, which shows what it has to."""
+        shown = self._seeded.pages[name]
+        if name not in self._open:
+            given = self._stage.page(shown.path)
+            self._open[name] = await self._stack.enter_async_context(given)
+        await read(self._open[name], *shown.words)
+        return self._open[name]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def tabs(running: Stage, seeded: Seeded) -> AsyncIterator[Tabs]:
     async with AsyncExitStack() as stack:
-        tabs = {name: await stack.enter_async_context(stage.page()) for name in NAMES}
-        await each(tabs, lambda name, tab: opened(stage, tab, seeded.pages[name]))
-        async with stage.openiap.away():
-            await each(tabs, lambda name, tab: told(tab, AWAY))
-            await each(tabs, lambda name, tab: read(tab, *seeded.pages[name].words))
-            # Those that are opened meanwhile say it as well, and are drawn when it is back.
-            for name in OPENED_MEANWHILE:
-                await tabs[name].reload(wait_until="domcontentloaded")
-            await each(tabs, lambda name, tab: told(tab, AWAY))
-        await each(tabs, lambda name, tab: read(tab, *seeded.pages[name].words))
-        await each(tabs, lambda name, tab: gone(tab, AWAY))
+        yield Tabs(running, seeded, stack)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_others_wrote_is_read_as_text_in_both_colours(
+    stage: Stage, tabs: Tabs, name: str
+) -> None:
+    page = await tabs.of(name)
+    for link in await hrefs(page):
+        assert link.startswith("/"), link
+    assert await page.evaluate("window.ran") is None
+    assert await seriously_wrong(page) == []
+    if (shots := keep_shots()) is not None:
+        await page.screenshot(path=shots / f"{name}.png")
+    await page.emulate_media(color_scheme="dark")
+    assert await seriously_wrong(page, "color-contrast", "link-in-text-block") == []
+
+
+async def hrefs(page: Page) -> list[str]:
+    """Return where links of a page lead."""
+    links = "all => all.map(one => one.getAttribute('href'))"
+    return [str(one) for one in await page.eval_on_selector_all("#main a[href]", links)]
+
+
+async def test_with_openiap_away_every_page_says_so_keeps_what_it_showed_and_comes_back(
+    stage: Stage, seeded: Seeded, tabs: Tabs
+) -> None:
+    all_ = {name: await tabs.of(name) for name in NAMES}
+    async with stage.openiap.away():
+        await each(all_, lambda name, tab: told(tab, AWAY))
+        await each(all_, lambda name, tab: read(tab, *seeded.pages[name].words))
+        # Those that are opened meanwhile say it as well, and are drawn when it is back.
+        for name in OPENED_MEANWHILE:
+            await all_[name].reload(wait_until="domcontentloaded")
+        await each(all_, lambda name, tab: told(tab, AWAY))
+    await each(all_, lambda name, tab: read(tab, *seeded.pages[name].words))
+    await each(all_, lambda name, tab: gone(tab, AWAY))
 
 
 async def each(tabs: dict[str, Page], do: Callable[[str, Page], Work]) -> None:
@@ -117,12 +137,6 @@ async def each(tabs: dict[str, Page], do: Callable[[str, Page], Work]) -> None:
     async with asyncio.TaskGroup() as all_:
         for name, tab in tabs.items():
             all_.create_task(do(name, tab), name=name)
-
-
-async def opened(stage: Stage, tab: Page, shown: Shown) -> None:
-    """Open a page in a tab, and wait for what it shows."""
-    await tab.goto(f"{stage.console.url}{shown.path}", wait_until="domcontentloaded")
-    await read(tab, *shown.words)
 
 
 async def told(tab: Page, words: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.console.fleet import busy_worker
 from tests.console.seeing import seconds_until_seen
 from tests.console.stage import Stage
-from tests.integration.management.failures import fail_items
+from tests.integration.management.failures import INVOKE, READ, UPDATE, fail_items, queue_for
 from worker.console.live.subjects import SELDOM
 
 pytestmark = pytest.mark.browser
@@ -24,9 +24,10 @@ PATHS = ("/", "/queues", "/workers", "/schedules", "/queue?name=watched")
 async def test_what_is_watched_is_seen_long_before_it_would_be_asked_for_again(
     stage: Stage,
 ) -> None:
-    stage.openiap.queue("grouped anew")
+    # For a user who was told of no crowd of changes: after one, items are looked at by the clock.
+    await queue_for(stage.openiap, "grouped anew", READ | UPDATE | INVOKE)
     (id,) = await fail_items(stage.openiap.client, "grouped anew", [{}], "none")
-    async with stage.page("/errors?queue=grouped+anew") as page:
+    async with stage.page("/errors?queue=grouped+anew", stage.ordinary) as page:
         # Once it was seen it has just been asked for, and by the clock is so in SELDOM seconds.
         for words in ("the first", "the second"):
             changed = stage.openiap.client.update_document(

@@ -63,16 +63,16 @@ async def test_a_read_only_console_has_no_buttons_and_refuses_what_is_asked_past
         busy_worker(stage, "only read") as id,
         stage.page("/items?queue=only+read", url=console.url) as page,
     ):
-        await page.get_by_text("1 to 1 of 1").wait_for()
         for path, words in (
-            ("/items?queue=only+read", "1 to 1 of 1"),
+            ("", "1 to 1 of 1"),
             (f"/item?id={id}", "Timeline"),
             (f"/worker?id={ME}", "only read"),
             ("/schedules", "Schedules"),
             ("/queue?name=only+read", "Attempts in all"),
             ("/errors", "Errors"),
         ):
-            await page.goto(f"{console.url}{path}", wait_until="domcontentloaded")
+            if path:
+                await page.goto(f"{console.url}{path}", wait_until="domcontentloaded")
             await read(page, words)
             actions = page.locator("#main .action").filter(has_not_text="Filter")
             assert await actions.count() == 0, path
