@@ -193,3 +193,48 @@ async def test_where_much_changes_items_are_looked_at_by_the_clock(
     async with asyncio.timeout(10):
         while stage.openiap.server.stats["watch"] < 3:
             await asyncio.sleep(0.05)
+
+
+async def test_who_does_something_waits_for_no_turn_to_see_it(stage: Stage) -> None:
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    reader, sight = stage.readers.of(user.key), Sight()
+    reader._allowance = Allowance(every=60.0)
+    reader.look(replace(subjects.counts(), every=60.0), sight)
+    await sight.until(lambda seen: seen.value == {})
+    await stage.openiap.push("orders")
+    reader.changed()
+    await sight.until(lambda seen: held(seen, "orders") == 1, 5)
+
+
+async def test_an_answer_that_is_older_than_what_a_watch_told_is_not_shown(stage: Stage) -> None:
+    stage.openiap.queue("orders")
+    id = await stage.openiap.push("orders", {"note": "old"})
+    user = await stage.signed_in()
+    reader, sight = stage.readers.of(user.key), Sight()
+    topic, (asked, goes_on) = subjects.item(id).parts[0], (asyncio.Event(), asyncio.Event())
+    goes_on.set()
+
+    async def ask(services: Any) -> Any:
+        found = await topic.ask(services)
+        asked.set()
+        await goes_on.wait()
+        return found
+
+    reader.look(replace(topic, ask=ask, every=60.0), sight)
+    await sight.until(lambda seen: seen.value is not None)
+    async with asyncio.timeout(10):
+        while stage.openiap.server.stats.get("watch", 0) < 2:
+            await asyncio.sleep(0.02)
+    goes_on.clear()
+    asked.clear()
+    reader.changed()
+    await asked.wait()
+    new = {"$set": {"payload.note": "new"}}
+    await stage.openiap.client.update_document("workitems", {"_id": id}, new)
+    await sight.until(lambda seen: seen.value["payload"]["note"] == "new")
+    asked.clear()
+    goes_on.set()
+    reader.changed()
+    await asked.wait()  # the older answer has come
+    assert sight.seen[-1].value["payload"]["note"] == "new"
