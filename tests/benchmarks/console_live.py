@@ -61,7 +61,7 @@ async def measure(times: int, only: Sequence[str] = ()) -> None:
                 await client.update_document("workitems", {"_id": id}, set_)
 
             async def pushed(number: int) -> None:
-                await client.push_workitem("orders", {}, name=f"change {number} ")
+                await client.push_workitem("orders", {}, name=f"change {number} of items")
 
             async def queue(number: int) -> None:
                 stage.openiap.queue(f"change {number} of queues")
@@ -97,7 +97,7 @@ async def measure(times: int, only: Sequence[str] = ()) -> None:
             for name, path, change, shows in (
                 ("item, its payload, watched", f"/item?id={id}", item, words),
                 ("child of an item, watched", f"/item?id={id}", child, words + "of children"),
-                ("items of a queue, watched", "/items?queue=orders", pushed, words),
+                ("items of a queue, watched", "/items?queue=orders", pushed, words + "of items"),
                 ("queues, watched", "/queues", queue, words + "of queues"),
                 ("counts of a queue, watched", "/queue?name=counted", waiting, COUNTED),
                 ("errors, watched", "/errors?queue=failing", failed, "{word} is broken"),
