@@ -15,12 +15,22 @@ MOST_SHOWN: Final = 100
 ALLOWED: Final = "seconds, or text like 250ms, 90s, 5m, 1h30m, 2d"
 
 
-def seconds(value: Duration | timedelta) -> float:
+def seconds(value: Duration | timedelta, name: str = "") -> float:
     """Return a duration in seconds.
+
+    Args:
+        name: of the argument, for the error.
 
     Raises:
         ValueError: not a duration, negative, or not finite; the text says what is allowed.
     """
+    try:
+        return _seconds(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}" if name else str(error)) from None
+
+
+def _seconds(value: Duration | timedelta) -> float:
     if isinstance(value, timedelta):
         found = value.total_seconds()
     elif isinstance(value, bool):

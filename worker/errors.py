@@ -80,7 +80,7 @@ class Retry(WorkerError):
         reason: str = "",
     ) -> None:
         super().__init__(reason or "the handler asked for a retry")
-        self.after = None if after is None else seconds(after)
+        self.after = None if after is None else seconds(after, "after")
         self.at = at
         self.reason = reason
 
@@ -109,7 +109,7 @@ class Outage(ApplicationError):
     def __init__(self, breaker: str, after: Duration | None = None, reason: str = "") -> None:
         super().__init__(reason or f"{breaker} is away")
         self.breaker = breaker
-        self.after = None if after is None else seconds(after)
+        self.after = None if after is None else seconds(after, "after")
 
 
 class LostItem(ApplicationError):

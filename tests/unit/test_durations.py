@@ -53,6 +53,9 @@ def test_what_is_none_is_told(given: float | str | timedelta, said: str) -> None
     with pytest.raises(ValueError, match="duration") as caught:
         seconds(given)
     assert str(caught.value).startswith(said)
+    with pytest.raises(ValueError, match=r"^ttl: ") as named:
+        seconds(given, "ttl")
+    assert str(named.value) == f"ttl: {caught.value}"
     assert len(str(caught.value)) < 250
 
 

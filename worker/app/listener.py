@@ -7,7 +7,7 @@ watches. What must not be lost is pushed as an item.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_type_hints
+from typing import Any, Final, Literal, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -224,6 +224,9 @@ def on_message(
             f"on_message: {' and '.join(given) or 'nothing'} to listen to; allowed: one of a queue,"
             " exchange= and topics=."
         )
+    if algorithm not in get_args(Algorithm):
+        allowed = ", ".join(map(repr, get_args(Algorithm)))
+        raise HandlerError(f"on_message: algorithm = {algorithm!r}; allowed: {allowed}.")
     try:
         patterns = checked_patterns(topics) if topics else ()
     except (TypeError, ValueError) as error:

@@ -117,7 +117,7 @@ class Consumer:
         self._chance = services.chance
         self._on_change = on_change
         self._quieting = asyncio.Event()
-        self._popping = 0
+        self.popping = 0
         self._more = Poppers()
         self._overdue = self._leaving = 0
         self._finished = 0
@@ -137,18 +137,18 @@ class Consumer:
     def _free_of(self, empty: int) -> int:
         if self._held() or self._services.closed(self.queue):
             return 0
-        return min(empty, self._services.most(self.queue) - self._popping)
+        return min(empty, self._services.most(self.queue) - self.popping)
 
     @property
     def _empty(self) -> int:
         """Slots that hold nothing, whether the queue may be popped or not."""
         gone = min(self._overdue, MAX_OVERDUE) + self._leaving
-        return self.slots - len(self.running) + gone - self._popping - self._lost()
+        return self.slots - len(self.running) + gone - self.popping - self._lost()
 
     @property
     def wanted(self) -> int:
         """How many items it would take now, those that a pop is to bring included."""
-        return 0 if self._quieting.is_set() else max(0, self.free + self._popping)
+        return 0 if self._quieting.is_set() else max(0, self.free + self.popping)
 
     @property
     def full(self) -> bool:
@@ -286,7 +286,7 @@ class Consumer:
                 self.wakeup.wake()  # the first goes on, or could not tell the end until now
             if found or number:
                 continue
-            idle = not self.running and not self._popping
+            idle = not self.running and not self.popping
             if self._once and idle and self._finished == finished:
                 if await self.end.parked_are_due(looked):
                     continue
@@ -340,13 +340,13 @@ class Consumer:
 
     async def _pop(self) -> bool:
         """Pop once; whether there was an item."""
-        self._popping += 1
+        self.popping += 1
         epoch, popped = self._pool.epoch, uptime()
         workitem = None
         try:
             workitem = await self._pool.call(self._ask)
         finally:
-            self._popping -= 1
+            self.popping -= 1
             if workitem is None:
                 self.slot_freed()  # the one that it was to fill may be another pop's
         self._last_pop = time.monotonic()

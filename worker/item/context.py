@@ -125,10 +125,36 @@ def trace_of_span(context: Any) -> Trace | None:
     return trace_of(parent, context.trace_state.to_header() if context.trace_state else "")
 
 
+def checked_namespace(name: str) -> str:
+    """Return whose work it is, as it was given.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"namespace = {name!r}; allowed: a text, for example 'acme'")
+    return name
+
+
+def checked_priority(priority: int) -> int:
+    """Return a priority as it was given.
+
+    Raises:
+        TypeError: it is no whole number.
+    """
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise TypeError(f"priority = {priority!r}; allowed: a whole number, for example 1")
+    return priority
+
+
 @contextmanager
 def in_namespace(name: str) -> Iterator[None]:
-    """Push for somebody: what is pushed inside, and all that follows from it, has the namespace."""
-    token = current_namespace.set(name)
+    """Push for somebody: what is pushed inside, and all that follows from it, has the namespace.
+
+    Raises:
+        TypeError: the name is no text.
+    """
+    token = current_namespace.set(checked_namespace(name))
     try:
         yield
     finally:
@@ -145,9 +171,7 @@ def at_priority(priority: int) -> Iterator[None]:
     Raises:
         TypeError: it is no whole number.
     """
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        raise TypeError(f"at_priority({priority!r}): allowed: a whole number, for example 1")
-    token = current_priority.set(priority)
+    token = current_priority.set(checked_priority(priority))
     try:
         yield
     finally:

@@ -98,7 +98,7 @@ class Group:
             GroupNotFound: there is none (any more).
             ResultTimeout: some have not ended in time.
         """
-        limit = None if timeout is None else seconds(timeout)
+        limit = None if timeout is None else seconds(timeout, "timeout")
         item = current_item.get()
         if limit is None and isinstance(item, LongWork) and not current_step.get():
             await self._slept(item)

@@ -193,7 +193,10 @@ class LongWork(ABC):
             TimeLimitExceeded: it took longer than ``timeout``.
             Exception: whatever the function raises.
         """
-        policy, limit = retry_policy(retry), None if timeout is None else seconds(timeout)
+        policy, limit = (
+            retry_policy(retry),
+            None if timeout is None else seconds(timeout, "timeout"),
+        )
         form = result_form(name, function, type)
         call = self._call(name, function, args)
         async with self._turn(name, call), call.lock:
@@ -227,7 +230,7 @@ class LongWork(ABC):
             StepError: inside of a step, or the name is used for another sleep.
             LostItem: another has the item by now; the handler should end.
         """
-        wait = seconds(duration)
+        wait = seconds(duration, "sleep")
         spec = text(wait)
         await self._sleep(name, spec, lambda now: now + timedelta(seconds=wait))
 

@@ -98,6 +98,7 @@ class PushOptions:
         Raises:
             ValueError: both a delay and a time, a duration that is none, a time without a zone, or
                 headers or a unique key that are not allowed.
+            TypeError: a priority that is no whole number, or a namespace that is no text.
         """
         nextrun = self.at
         if nextrun is not None and self.delay is not None:
@@ -105,7 +106,7 @@ class PushOptions:
         if nextrun is not None and nextrun.tzinfo is None:
             raise ValueError(f"push: at = {nextrun.isoformat()} has no time zone")
         if self.delay is not None:
-            nextrun = datetime.now(UTC) + timedelta(seconds=seconds(self.delay))
+            nextrun = datetime.now(UTC) + timedelta(seconds=seconds(self.delay, "push: delay"))
         content = self._metadata(nextrun).content()
         if content:
             payload = {**payload, KEY: content}
@@ -115,7 +116,9 @@ class PushOptions:
             queue,
             payload,
             self.name,
-            context.priority() if self.priority is None else self.priority,
+            context.priority()
+            if self.priority is None
+            else context.checked_priority(self.priority),
             nextrun,
             tuple(str(path) for path in self.files),
             unique_of(
@@ -130,17 +133,16 @@ class PushOptions:
 
     @staticmethod
     def _expiry(nextrun: datetime | None, expires: Duration) -> float:
-        try:
-            at = datetime.now(UTC) + timedelta(seconds=seconds(expires))
-        except ValueError as error:
-            raise ValueError(f"push: expires: {error}") from None
+        at = datetime.now(UTC) + timedelta(seconds=seconds(expires, "push: expires"))
         if nextrun is not None and at <= nextrun:
             raise ValueError(f"push: expires = {expires!r} is before the item is due")
         return round(at.timestamp(), 3)
 
     @property
     def _namespace(self) -> str:
-        return context.namespace() if self.namespace is None else self.namespace
+        if self.namespace is None:
+            return context.namespace()
+        return context.checked_namespace(self.namespace)
 
     def _metadata(self, nextrun: datetime | None) -> Metadata:
         headers, trace = context.headers(), None

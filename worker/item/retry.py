@@ -39,9 +39,9 @@ class Backoff:
             raise ValueError(f"factor {factor!r}: a backoff's factor is at least 1")
         if attempts is not None and attempts < 1:
             raise ValueError(f"attempts {attempts!r}: at least 1")
-        object.__setattr__(self, "first", seconds(first))
+        object.__setattr__(self, "first", seconds(first, "first"))
         object.__setattr__(self, "factor", float(factor))
-        object.__setattr__(self, "max", seconds(max))
+        object.__setattr__(self, "max", seconds(max, "max"))
         object.__setattr__(self, "jitter", jitter)
         object.__setattr__(self, "attempts", attempts)
 

@@ -127,7 +127,7 @@ class SignalWaits(LongWork):
             StepError: inside of a step, no name of a signal, or a type without a JSON form.
             LostItem: another has the item by now; the handler should end.
         """
-        limit = None if timeout is None else timedelta(seconds=seconds(timeout))
+        limit = None if timeout is None else timedelta(seconds=seconds(timeout, "timeout"))
         if step := current_step.get():
             raise StepError(
                 f"Step {step!r} waits for signal {name!r}; wait outside of steps, between them"

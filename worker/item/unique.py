@@ -72,10 +72,7 @@ def unique_of(
             "push: unique and files do not go together; let the payload name what the handler"
             " fetches"
         )
-    try:
-        hold = 0.0 if unique_for is None else seconds(unique_for)
-    except ValueError as error:
-        raise ValueError(f"push: unique_for: {error}") from None
+    hold = 0.0 if unique_for is None else seconds(unique_for, "push: unique_for")
     return Unique(key, hold, bool(update), namespace, held_while == "waiting")
 
 

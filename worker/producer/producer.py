@@ -29,6 +29,9 @@ from worker.telemetry.spans import sending
 M = TypeVar("M")
 T = TypeVar("T")
 
+GONE: Final = "deleted"
+"""The state of an item that is not there."""
+
 current_producer: Final[ContextVar["Producer | None"]] = ContextVar("producer", default=None)
 
 
@@ -435,7 +438,8 @@ def producer_for(via: Producer | None) -> Producer:
 
 def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTimeout:
     """Return the error of a result that did not come."""
-    return ResultTimeout(
-        f"item {item_id} of {queue} has no outcome after {duration_text(timeout)}"
-        f" (state {state or 'unknown'})"
-    )
+    item = f"item {item_id} of {queue}" if queue else f"item {item_id}"
+    known = f" (state {state or 'unknown'})"
+    if state == GONE:
+        known = ": it was deleted, was never there, or this user has no rights on it"
+    return ResultTimeout(f"{item} has no outcome after {duration_text(timeout)}{known}")

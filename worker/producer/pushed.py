@@ -121,7 +121,7 @@ class Pushed(Generic[T]):
             CodedError: one of ``raises``; its cause is that ``ItemFailed``.
             ResultTimeout: it has not ended in time.
         """
-        limit = None if timeout is None else seconds(timeout)
+        limit = None if timeout is None else seconds(timeout, "timeout")
         document = await self._sender.ended(self.id, self.queue, limit)
         if document.get("state") == FAILED:
             failed = ItemFailed(document)

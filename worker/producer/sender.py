@@ -23,7 +23,7 @@ from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
-from worker.producer.producer import timed_out
+from worker.producer.producer import GONE, timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes
@@ -153,7 +153,7 @@ class ClientSender:
             while True:
                 told.ended.clear()
                 document = await self._look(item_id)
-                state = str(document.get("state", "")) if document else "deleted"
+                state = str(document.get("state", "")) if document else GONE
                 if document is not None and state in ENDS:
                     if looks and not told.heard_of_end:
                         self._results.doubt()

@@ -85,10 +85,10 @@ def wanted(queue: str, wait: Duration | None, timeout: Duration | None) -> Wante
     """
     if not isinstance(queue, str) or not queue.strip():
         raise ValueError(f"queue = {queue!r}; allowed: the name of a work item queue.")
-    limit = None if timeout is None else seconds(timeout)
+    limit = None if timeout is None else seconds(timeout, "timeout")
     if limit == 0:
         raise ValueError(f"timeout = {timeout!r}; allowed: more than 0, or None for any time.")
-    return Wanted(queue, None if wait is None else seconds(wait), limit)
+    return Wanted(queue, None if wait is None else seconds(wait, "wait"), limit)
 
 
 class Taking:

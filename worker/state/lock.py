@@ -260,7 +260,7 @@ def lease_seconds(lease: Duration) -> float:
     Raises:
         ValueError: no duration, or shorter than a second.
     """
-    found = seconds(lease)
+    found = seconds(lease, "lease")
     if found < SHORTEST:
         raise ValueError(f"lock: lease = {lease!r} is too short; allowed: at least 1s")
     return found

@@ -21,7 +21,7 @@ class Once:
     async def first(self, key: str, keep: Duration | timedelta | None = None) -> bool:
         """Say whether this is the first call for a key; see ``State.once``."""
         checked_name(key, "once")
-        kept = None if keep is None else seconds(keep)
+        kept = None if keep is None else seconds(keep, "keep")
         made = await self._cells.create(KIND, key, {"keep": kept})
         if made is not None:
             return True

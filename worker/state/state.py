@@ -101,7 +101,7 @@ class State:
             ),
             checked_name(name, "lock"),
             lease=duration,
-            wait=None if wait is None else seconds(wait),
+            wait=None if wait is None else seconds(wait, "wait"),
             chance=self._chance,
         )
 

@@ -347,7 +347,7 @@ def keep_for_seconds(keep_for: Duration | timedelta | None) -> float | None:
     """
     if keep_for is None:
         return None
-    found = seconds(keep_for)
+    found = seconds(keep_for, "keep_for")
     if found < AT_LEAST:
         raise ValueError(f"stream: keep_for = {keep_for!r} is too short; allowed: at least 1h")
     return found

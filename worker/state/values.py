@@ -354,7 +354,7 @@ def ttl_seconds(ttl: Duration | timedelta | None) -> float | None:
     """
     if ttl is None:
         return None
-    found = seconds(ttl)
+    found = seconds(ttl, "ttl")
     if found < SHORTEST:
         raise ValueError(f"value: ttl = {ttl!r}; allowed: at least a millisecond, or None")
     return found

@@ -186,6 +186,9 @@ def test_what_cannot_be_listened_to_is_refused() -> None:
 
     with pytest.raises(HandlerError, match="nothing to listen to; allowed: one of a queue"):
         on_message()(function)
+    odd: Any = "silly"
+    with pytest.raises(HandlerError, match="algorithm = 'silly'; allowed: 'direct', 'fanout', "):
+        on_message(exchange="e", algorithm=odd)(function)
     with pytest.raises(HandlerError, match="queue and topics to listen to"):
         on_message("q", topics=["a"])(function)
     with pytest.raises(HandlerError, match=r"on_message: topics: 'a\.\.b' has an empty word"):

@@ -131,7 +131,14 @@ async def test_a_result_that_does_not_come_says_so(client, settings) -> None:
         pushed = await producer.push("invoices", {"number": "1", "amount": 1})
         with pytest.raises(ResultTimeout) as at:
             await pushed.result(timeout="200ms")
+        with pytest.raises(ResultTimeout) as gone:
+            await producer.pushed("mistyped").result(timeout="50ms")
+        with pytest.raises(ValueError, match="timeout: 'soon' is not a duration"):
+            await pushed.result(timeout="soon")
     assert str(at.value) == f"item {pushed.id} of invoices has no outcome after 200ms (state new)"
+    assert str(gone.value).startswith(
+        "item mistyped has no outcome after 50ms: it was deleted, was"
+    )
 
 
 async def test_nobody_to_push_with_is_said(client) -> None:

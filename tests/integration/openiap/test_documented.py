@@ -177,6 +177,8 @@ async def test_nextrun_may_be_seconds_and_zero_is_none(door: Door) -> None:
     assert popped.payload == {"now": True}
     with pytest.raises(TypeError, match="nextrun: 'soon' is a str; allowed"):
         await door.client.push_workitem("q", {}, nextrun="soon")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="priority: 'high' is none; allowed: a whole number"):
+        await door.client.push_workitem("q", {}, priority="high")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="nextrun: 1e\\+300 is no time; allowed"):
         await door.client.push_workitem("q", {}, nextrun=1e300)
 

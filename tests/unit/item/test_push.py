@@ -49,6 +49,9 @@ def test_a_namespace_is_inherited_and_one_in_the_payload_does_not_count() -> Non
     with context.in_namespace("acme"):
         assert PushOptions().push("q", {"n": 1}).payload == {"n": 1, KEY: {"namespace": "acme"}}
         assert PushOptions(namespace="").push("q", {"n": 1}).payload == {"n": 1}
+    odd: Any = 5
+    with pytest.raises(TypeError, match="namespace = 5; allowed"), context.in_namespace(odd):
+        raise AssertionError("entered")
     assert PushOptions().push("q", {"n": 1, KEY: {"namespace": "x"}}).payload == {"n": 1}
 
 
@@ -64,6 +67,9 @@ def test_a_namespace_is_inherited_and_one_in_the_payload_does_not_count() -> Non
         ("q", {}, {"delay": 1, "at": datetime.now(UTC)}, ValueError, "delay or at, not both"),
         ("q", {}, {"at": datetime(2026, 1, 1)}, ValueError, "has no time zone"),
         ("q", {}, {"unique_update": True}, ValueError, "unique_update needs unique"),
+        ("q", {}, {"delay": "soon"}, ValueError, "push: delay: 'soon' is not a duration"),
+        ("q", {}, {"priority": "1"}, TypeError, "priority = '1'; allowed: a whole number"),
+        ("q", {}, {"namespace": 5}, TypeError, "namespace = 5; allowed: a text"),
     ],
 )
 def test_what_cannot_be_pushed_is_refused(

@@ -192,7 +192,7 @@ class Outbox:
             if large:
                 text = await apart(True, outcome_text, outcome, False, ran)
             else:
-                text = outcome_text(outcome, ran=ran)
+                text = outcome_text(outcome, False, ran)
         except (ValueError, RecursionError) as error:
             self._on_trouble(f"The outcome of {item_id} cannot be kept on disk: {error}.")
             return

@@ -35,6 +35,9 @@ LAST: Final = "zz-take-"
 looks after what its handler declares: that is for workers that have the handler, where there are
 any."""
 NOBODY: Final = "nobody waits for it any more"
+AGAIN: Final = 0.2
+"""Seconds until the queue is looked at once more for those whom a pop could not tell that it is
+empty."""
 
 
 @dataclass(eq=False, slots=True)
@@ -179,13 +182,27 @@ class Desk:
 
     def _vain(self, error: OpenIAPError | None, began: float) -> None:
         """A pop brought nothing."""
-        for waiting in tuple(self._waiting):
+        spared, unsure = self._on_their_way(), False
+        waits = [waiting for waiting in self._waiting if not waiting.block.done()]
+        for number, waiting in enumerate(waits):
             if isinstance(error, QueueNotFound | RightsMissing):
                 waiting.fail(error)
             elif error is None and waiting.began <= began:
                 waiting.empty = True
-                if waiting.wanted.wait == 0:
+                if waiting.wanted.wait == 0 and number < spared:
+                    unsure = True
+                elif waiting.wanted.wait == 0:
                     waiting.fail(NoItem(self._queue, 0, empty=True))
+        if unsure:
+            asyncio.get_running_loop().call_later(AGAIN, self._resize)
+
+    def _on_their_way(self) -> int:
+        """Return how many of those who wait longest may be about to be given an item: by pops in
+        flight, and by what was popped and has not come here yet."""
+        if self._daemon is None:
+            return 0
+        consumer = self._daemon.workers.consumers[self._queue]
+        return consumer.popping + max(0, consumer.working - len(self._given))
 
     def _resize(self) -> None:
         """Pop for those who wait, and no more."""
@@ -200,7 +217,7 @@ class Desk:
     def _trouble(self) -> str:
         """Return why the queue cannot be looked at, or ""."""
         if self._daemon is None or not self._started:
-            return "OpenIAP cannot be reached"
+            return "the worker behind it has not signed in to OpenIAP yet"
         return "; ".join(self._daemon.telemetry.reasons().values())
 
 

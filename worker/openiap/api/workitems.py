@@ -77,8 +77,11 @@ class WorkitemCalls(Subject):
             AccessDenied: chain targets, and this user may not write items as documents.
             FileTransferError: a file is missing; nothing was pushed.
             PayloadTooLarge: OpenIAP cannot carry it.
+            TypeError: a priority that is no whole number.
         """
         not_before = moment_of(nextrun)
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise TypeError(f"priority: {priority!r} is none; allowed: a whole number")
         text = await apart(is_large(payload), _payload_text, payload)
         if files:
             files = await self._transfer.stored(

@@ -33,6 +33,21 @@ async def test_a_loop_takes_one_after_another_until_the_queue_is_empty(
     assert states == [done, ("failed", ended[0]), ("failed", ended[1]), done, done]
 
 
+@both_clients
+async def test_loops_side_by_side_leave_no_item_in_the_queue(producer, push, stored) -> None:
+    """A pop that finds nothing says nothing of the item that another one is just bringing."""
+
+    async def loop() -> None:
+        async for _ in producer.items(QUEUE):
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(DEADLINE):
+        for _ in range(8):
+            await push(*({"n": n} for n in range(5)))
+            await asyncio.gather(loop(), loop())
+            assert {one["state"] for one in await stored()} == {"successful"}
+
+
 @pytest.mark.parametrize("how", ["break", "raise", "aclose"])
 async def test_a_loop_that_is_left_early_says_nothing_of_its_last_item(
     producer, push, stored, how: str
