@@ -3,8 +3,8 @@
 1. A topic is asked while somebody looks at it. What is known of it is kept for a moment longer,
    without a question: the next page often shows the same.
 2. It is asked again when a watch tells that it changed and not how, no sooner than ``SPACING``
-   after the last time, and anyway after a while. One that takes long is asked for half of the time
-   at most; the wait for its first turn counts not.
+   after the last such time, and anyway after a while. One that takes long is asked for half of the
+   time at most; the wait for its first turn counts not.
 3. What goes wrong is told in place of what is new; it is tried again.
 4. Who looks no more leaves nothing behind.
 """
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from worker.console.live.allowance import Allowance
+from worker.console.live.allowance import Allowance, Rank
 from worker.console.live.asking import asking_client, ranked
 from worker.console.live.entries import INSIDE, Entry, Join, Told
 from worker.console.live.services import Services
@@ -213,7 +213,9 @@ class Reader:
             took = monotonic() - began - (asker.waited or 0.0)
             if seen.trouble or entry.heard == heard:
                 entry.answer(seen)
-            rest = AGAIN if seen.trouble else max(SPACING - took, took)
+            # What was asked for by the clock alone may change at once.
+            spacing = SPACING if rank is Rank.SOON else 0.0
+            rest = AGAIN if seen.trouble else max(spacing - took, took)
             if not await _set_within(entry.awaited, rest):
                 await _set_within(entry.changed, pause - (monotonic() - began))
 

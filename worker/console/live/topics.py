@@ -19,9 +19,9 @@ EVERY: Final = 3.0
 """Seconds after which a topic is asked for again. What no watch tells of is to be seen within 5,
 the turns of a user's other topics included."""
 SPACING: Final = 0.9
-"""Seconds between two questions for the same, however often it changes. With the wait for a turn
-(``allowance.EVERY``), also behind another topic's, it stays below the 2 in which a change that
-OpenIAP tells of is to be seen."""
+"""Seconds between two questions for the same since it changed, however often it does. With the wait
+for a turn (``allowance.EVERY``), also behind another topic's, it stays below the 2 in which a
+change that OpenIAP tells of is to be seen."""
 
 
 def any_change(event: WatchEvent) -> bool:
