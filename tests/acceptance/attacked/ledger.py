@@ -39,21 +39,24 @@ COSTS: Final = (FIRST_TIME, PUT_BACK)
 """What may cost an attempt: the handler's own error, or that its worker died or was cut off."""
 CHILDREN: Final = (FORKED, THREADED)
 FIELDS: Final = "item, wiq, state, retries, lastrun, owner, writer, error, payload"
+KINDS: Final = slice(2, 5)
+"""Of an entry's fields those that make it another, beside its payload."""
 _NEW: Final = (
     "new.id, new.wiq, new.state, new.retries, new.lastrun, new.userid, new.modifiedbyid,"
-    " new.errormessage, new.payload"
+    " new.errormessage, (SELECT payload FROM payloads WHERE seq = new.seq)"
 )
 _ROW: Final = f"INSERT INTO ledger ({FIELDS}) VALUES ({_NEW})"
+_PAYLOAD: Final = "UPDATE ledger SET payload = new.payload WHERE n = (SELECT max(n) FROM ledger)"
+# The server writes an item's row first, then its payload where that is another one.
 LEDGER: Final = f"""
 CREATE TABLE ledger (
     n INTEGER PRIMARY KEY, item TEXT, wiq TEXT, state TEXT, retries INTEGER, lastrun INTEGER,
     owner TEXT, writer TEXT, error TEXT, payload TEXT
 );
 CREATE TRIGGER ledger_insert AFTER INSERT ON workitems BEGIN {_ROW}; END;
-CREATE TRIGGER ledger_update AFTER UPDATE ON workitems
-    WHEN new.state IS NOT old.state OR new.retries IS NOT old.retries
-        OR new.lastrun IS NOT old.lastrun OR new.payload IS NOT old.payload
-BEGIN {_ROW}; END;
+CREATE TRIGGER ledger_update AFTER UPDATE ON workitems BEGIN {_ROW}; END;
+CREATE TRIGGER ledger_payload AFTER INSERT ON payloads BEGIN {_PAYLOAD}; END;
+CREATE TRIGGER ledger_other_payload AFTER UPDATE ON payloads BEGIN {_PAYLOAD}; END;
 CREATE TRIGGER ledger_delete AFTER DELETE ON workitems BEGIN
     INSERT INTO ledger (item, wiq, state) VALUES (old.id, old.wiq, 'deleted');
 END;
@@ -93,16 +96,22 @@ class Entry:
 
 
 def read_ledger(data: Path) -> list[Entry]:
-    """Return what is in a server's file, in order, once the server has ended."""
+    """Return what is in a server's file, in order, once the server has ended: of changes of
+    something else than state, attempt, run and payload, none."""
     connection = sqlite3.connect(data)
     try:
         rows = connection.execute(f"SELECT {FIELDS} FROM ledger ORDER BY n").fetchall()
     finally:
         connection.close()
-    return [
-        Entry(*row[:3], *(value or 0 for value in row[3:5]), *row[5:8], _object(row[8]))
-        for row in rows
-    ]
+    last: dict[str, tuple[object, ...]] = {}
+    found = []
+    for row in rows:
+        item, kind = row[0], (*row[KINDS], row[8])
+        if last.get(item) != kind:
+            last[item] = kind
+            numbers = (value or 0 for value in row[3:5])
+            found.append(Entry(*row[:3], *numbers, *row[5:8], _object(row[8])))
+    return found
 
 
 def _object(text: str | None) -> dict[str, Any]:

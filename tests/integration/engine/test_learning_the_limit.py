@@ -28,8 +28,9 @@ async def work(payload: dict) -> dict:
 
 async def worked(
     server: LocalServer, options: ServerOptions, folder: Path, client_name: str
-) -> Daemon:
-    """Work items with a worker of its own life, and return it, stopped."""
+) -> tuple[float, Daemon]:
+    """Work items with a worker of its own life; returns the rate that it knew at its start, 0 for
+    none, and itself, stopped."""
     settings = settings_for(server.ws_url, folder, client=client_name, rate_limit="auto")
     options.rate_limit = 0
     client = make_client(settings_for(server.ws_url, folder, client="native"))
@@ -40,6 +41,7 @@ async def worked(
     options.rate_limit = LIMIT
     daemon = Daemon(settings, [work])
     await daemon.start()
+    at_start = daemon.telemetry.counts.worker()["effective_rate"]
     try:
         async with asyncio.timeout(DEADLINE):
             while await client.count("workitems", {"wiq": "limited", "state": "successful"}) < (
@@ -49,7 +51,7 @@ async def worked(
     finally:
         await daemon.stop()
         await client.disconnect()
-    return daemon
+    return at_start, daemon
 
 
 @pytest.mark.dear
@@ -65,10 +67,12 @@ async def test_a_limit_is_met_once_and_known_at_the_next_start(
         await client.connect()
         await create_queue(client, "limited")
         await client.disconnect()
-        first = await worked(server, options, tmp_path / "state", client_name)
-        refused = first.telemetry.counts.worker()["rate_limited"]
-        assert refused >= 1
-        second = await worked(server, options, tmp_path / "state", client_name)
+        unknown, first = await worked(server, options, tmp_path / "state", client_name)
+        assert unknown == 0
+        assert first.telemetry.counts.worker()["rate_limited"] >= 1
+        known, second = await worked(server, options, tmp_path / "state", client_name)
+        assert 0.8 * LIMIT <= known <= 1.5 * LIMIT
         numbers = second.telemetry.counts.worker()
         assert 0.8 * LIMIT <= numbers["effective_rate"] <= 1.5 * LIMIT
-        assert numbers["rate_limited"] <= 3
+        # One on a machine that has time: what it sends late meets what it sends in time.
+        assert numbers["rate_limited"] < LIMIT

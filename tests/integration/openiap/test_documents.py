@@ -3,7 +3,13 @@
 import pytest
 
 from tests.integration.openiap.conftest import Door
-from worker.openiap.errors import DocumentNotFound, DuplicateKey, OpenIAPError, Unsupported
+from worker.openiap.errors import (
+    DocumentNotFound,
+    DuplicateKey,
+    OpenIAPError,
+    ServerError,
+    Unsupported,
+)
 from worker.openiap.upsert import upsert
 
 
@@ -115,6 +121,23 @@ async def test_distinct_with_and_without_results(door: Door) -> None:
     assert sorted(await door.client.distinct("things", "c")) == ["blue", "red"]
     assert await door.client.distinct("things", "c", {"c": "green"}) == []
     assert await door.client.distinct("nowhere", "c") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        (1.5, "type number (1.5)"),
+        (True, "type boolean (true)"),
+        ({"x": 1}, "an instance of Object"),
+    ],
+)
+async def test_distinct_of_what_is_no_text_is_refused_as_openiap_does(
+    door: Door, value: object, received: str
+) -> None:
+    await door.client.insert_many("odd", [{"c": "red"}, {"c": value}])
+    with pytest.raises(ServerError) as caught:
+        await door.client.distinct("odd", "c")
+    assert caught.value.text.endswith(f"ArrayBuffer. Received {received}")
 
 
 async def test_aggregate_runs_a_pipeline(door: Door) -> None:

@@ -182,15 +182,11 @@ class Queries:
 
     def distinct(
         self, collection: str, field: str, query: dict[str, Any], reader: User | None = None
-    ) -> list[str]:
-        """Return the different values of a field, as text (JSON text of what is no text)."""
+    ) -> list[Any]:
+        """Return the different values of a field."""
         readable = self.matching(collection, query, user=reader)
         found = in_mongomock(map(json_text.with_dates, readable))
-        values = asked(lambda: found.distinct(field))
-        return [
-            value if isinstance(value, str) else json_text.write(value).strip('"')
-            for value in values
-        ]
+        return list(asked(lambda: found.distinct(field)))
 
     def aggregate(
         self, collection: str, stages: list[dict[str, Any]], reader: User | None = None

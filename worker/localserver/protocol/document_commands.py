@@ -1,6 +1,7 @@
 """The commands of documents, collections and indexes."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -11,6 +12,10 @@ from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 from worker.openiap.wire import openiap_pb2 as pb
 
+NO_TEXT: Final = (
+    'The "string" argument must be of type string or an instance of Buffer or ArrayBuffer. Received'
+)
+"""What OpenIAP says to ``distinct`` of values that are no texts: its answer has room for texts."""
 OBJECT_ID_LENGTHS: Final = (12, 24)
 """Of texts that MongoDB takes for an ObjectId."""
 
@@ -27,6 +32,8 @@ def query(call: Call, request: pb.QueryRequest) -> Message:
         skip=request.skip,
         reader=call.user,
     )
+    if request.explain:
+        found = [_plan(request.collectionname, len(found))]
     return pb.QueryResponse(results=json_text.write(found))
 
 
@@ -35,6 +42,8 @@ def aggregate(call: Call, request: pb.AggregateRequest) -> Message:
     found = call.services.queries.aggregate(
         request.collectionname, json_list(request.aggregates, "aggregates"), call.user
     )
+    if request.explain:
+        found = [_plan(request.collectionname, len(found))]
     return pb.AggregateResponse(results=json_text.write(found))
 
 
@@ -52,12 +61,35 @@ def distinct(call: Call, request: pb.DistinctRequest) -> Message:
         raise RefusedError("field is mandatory")
     if call.services.options.strict:
         json_text.parse(request.query)
-    wanted = json_object(request.query, "query")
-    return pb.DistinctResponse(
-        results=call.services.queries.distinct(
-            request.collectionname, request.field, wanted, call.user
-        )
+    found = call.services.queries.distinct(
+        request.collectionname, request.field, json_object(request.query, "query"), call.user
     )
+    odd = next((one for one in found if not isinstance(one, str)), None)
+    if odd is not None and call.services.options.strict:
+        raise RefusedError(f"{NO_TEXT} {_received(odd)}")
+    texts = (one if isinstance(one, str) else json_text.write(one).strip('"') for one in found)
+    return pb.DistinctResponse(results=texts)
+
+
+def _plan(collection: str, found: int) -> dict[str, Any]:
+    """Return what ``explain`` is answered: one document in place of those that were found."""
+    return {
+        "queryPlanner": {
+            "plannerVersion": 1,
+            "namespace": collection,
+            "winningPlan": {"stage": "SQLITE"},
+        },
+        "executionStats": {"executionSuccess": True, "nReturned": found},
+        "ok": 1,
+    }
+
+
+def _received(value: object) -> str:
+    """Name a value as OpenIAP does in that refusal."""
+    if isinstance(value, bool | int | float):
+        kind = "boolean" if isinstance(value, bool) else "number"
+        return f"type {kind} ({json_text.write(value)})"
+    return f"an instance of {'Date' if isinstance(value, datetime) else 'Object'}"
 
 
 def insert_one(call: Call, request: pb.InsertOneRequest) -> Message:
