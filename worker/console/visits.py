@@ -19,7 +19,7 @@ from nicegui import Client as Browser
 
 from worker.console.live.readers import Readers
 from worker.console.live.services import Services
-from worker.console.live.topics import Seen, Topic
+from worker.console.live.topics import Joined, Seen, Topic
 from worker.console.parts.times import duration
 from worker.management.api.access import READ_ONLY
 from worker.management.api.api import Api
@@ -71,8 +71,8 @@ class Visit:
         self.show_end: Callable[[str, bool], None] = lambda text, keeps: None
         self._readers = readers
         self._looking: list[Callable[[], None]] = []
-        self._topics: list[Topic[Any]] = []
-        self._away: dict[Topic[Any], str] = {}
+        self._topics: list[Topic[Any] | Joined[Any]] = []
+        self._away: dict[Topic[Any] | Joined[Any], str] = {}
         self._over = False
         self._ending = ""
         self.was_linked = False
@@ -88,7 +88,9 @@ class Visit:
         """Whether the page is closed, or nobody is signed in there any more."""
         return self._over
 
-    def look(self, topic: Topic[T], show: Callable[[Seen[T]], None]) -> Callable[[], None]:
+    def look(
+        self, topic: Topic[T] | Joined[T], show: Callable[[Seen[T]], None]
+    ) -> Callable[[], None]:
         """Show a topic from now on, inside this page, whenever it is told anew.
 
         Returns:
@@ -184,7 +186,7 @@ class Visit:
     def _link(self) -> None:
         self.was_linked = True
 
-    def _note_away(self, topic: Topic[Any], seen: Seen[Any]) -> None:
+    def _note_away(self, topic: Topic[Any] | Joined[Any], seen: Seen[Any]) -> None:
         before = any(self._away.values())
         self._away[topic] = seen.text if seen.trouble in ("away", "inside") else ""
         text = next((one for one in self._away.values() if one), "")

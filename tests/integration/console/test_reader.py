@@ -1,82 +1,16 @@
 """What pages look at: asked once for all of a user's, seen soon, and forgotten."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.console.sights import Sight, Stage, asked_of
 from worker.console.live import reader as reader_module
 from worker.console.live import subjects
 from worker.console.live.allowance import Allowance
-from worker.console.live.readers import Readers
 from worker.console.live.topics import Seen
-from worker.management.api.api import Api
-from worker.management.api.options import ApiOptions
-from worker.management.api.sessions import Session
-from worker.openiap.credentials import Credentials
-from worker.telemetry.log import Log
-from worker.testing.local_openiap import LocalOpenIAP
-
-USER, PASSWORD = "ordinary", "say-friend"
-
-
-@pytest.fixture
-async def openiap(tmp_path: Path) -> AsyncIterator[LocalOpenIAP]:
-    async with LocalOpenIAP(tmp_path / "openiap", plain_users={USER: PASSWORD}) as running:
-        yield running
-
-
-class Stage:
-    """An API's state, its readers, and what is asked of the server."""
-
-    def __init__(self, openiap: LocalOpenIAP, api: Api) -> None:
-        self.openiap = openiap
-        self.api = api
-        self.readers = Readers(api)
-        self.asked: Counter[str] = Counter()
-
-    async def signed_in(self, *, ordinary: bool = False) -> Session:
-        environment = self.openiap.environment
-        given = (environment["OPENIAP_USERNAME"], environment["OPENIAP_PASSWORD"])
-        name, password = (USER, PASSWORD) if ordinary else given
-        _, session = await self.api.sign_in(Credentials(name, password, ""), "cookie", "here")
-        return session
-
-
-@pytest.fixture
-async def stage(openiap: LocalOpenIAP) -> AsyncIterator[Stage]:
-    settings = openiap.settings(client="native").model_copy(update={"reconnect_min": 0.05})
-    api = Api(settings, ApiOptions(), Log("error"))
-    await api.start()
-    made = Stage(openiap, api)
-    try:
-        yield made
-    finally:
-        await made.readers.stop()
-        await api.stop()
-
-
-class Sight:
-    """What somebody sees of a topic."""
-
-    def __init__(self) -> None:
-        self.seen: list[Seen[Any]] = []
-        self._more = asyncio.Event()
-
-    def __call__(self, seen: Seen[Any]) -> None:
-        self.seen.append(seen)
-        self._more.set()
-
-    async def until(self, wanted: Callable[[Seen[Any]], bool], within: float = 10.0) -> Seen[Any]:
-        async with asyncio.timeout(within):
-            while not (self.seen and wanted(self.seen[-1])):
-                self._more.clear()
-                await self._more.wait()
-        return self.seen[-1]
 
 
 def held(seen: Seen[Any], queue: str) -> int:
@@ -219,12 +153,6 @@ async def test_openiap_is_asked_twice_a_second_at_most_and_changes_are_seen_in_t
     assert slowest < 2.2
 
 
-def asked_of(openiap: LocalOpenIAP) -> int:
-    """Return how often the server was asked for anything."""
-    stats = openiap.server.stats
-    return sum(stats.get(name, 0) for name in ("query", "aggregate", "count", "distinct"))
-
-
 async def test_a_link_that_was_opened_anew_tells_of_changes_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,3 +193,54 @@ async def test_where_much_changes_items_are_looked_at_by_the_clock(
     async with asyncio.timeout(10):
         while stage.openiap.server.stats["watch"] < 3:
             await asyncio.sleep(0.05)
+
+
+async def test_who_does_something_waits_for_no_turn_to_see_it(stage: Stage) -> None:
+    stage.openiap.queue("orders")
+    user = await stage.signed_in()
+    reader, sight = stage.readers.of(user.key), Sight()
+    reader._allowance = Allowance(every=60.0)
+    reader.look(replace(subjects.counts(), every=60.0), sight)
+    await sight.until(lambda seen: seen.value == {})
+    await stage.openiap.push("orders")
+    await sight.until(lambda seen: held(seen, "orders") == 1)  # the next turn is in a minute
+    await stage.openiap.push("orders")
+    async with asyncio.timeout(10):
+        while not reader._allowance._soon:
+            await asyncio.sleep(0.01)
+    reader.changed()
+    await sight.until(lambda seen: held(seen, "orders") == 2, 5)
+
+
+async def test_an_answer_that_is_older_than_what_a_watch_told_is_not_shown(stage: Stage) -> None:
+    stage.openiap.queue("orders")
+    id = await stage.openiap.push("orders", {"note": "old"})
+    user = await stage.signed_in()
+    reader, sight = stage.readers.of(user.key), Sight()
+    topic, (asked, goes_on) = subjects.item(id).parts[0], (asyncio.Event(), asyncio.Event())
+    goes_on.set()
+
+    async def ask(services: Any) -> Any:
+        found = await topic.ask(services)
+        asked.set()
+        await goes_on.wait()
+        return found
+
+    reader.look(replace(topic, ask=ask, every=60.0), sight)
+    await sight.until(lambda seen: seen.value is not None)
+    async with asyncio.timeout(10):
+        while stage.openiap.server.stats.get("watch", 0) < 2:
+            await asyncio.sleep(0.02)
+    goes_on.clear()
+    asked.clear()
+    reader.changed()
+    await asked.wait()
+    new = {"$set": {"payload.note": "new"}}
+    await stage.openiap.client.update_document("workitems", {"_id": id}, new)
+    await sight.until(lambda seen: seen.value["payload"]["note"] == "new")
+    asked.clear()
+    goes_on.set()
+    reader.changed()
+    await asked.wait()  # the older answer has come, and it was asked once more
+    notes = [seen.value["payload"]["note"] for seen in sight.seen]
+    assert "old" not in notes[notes.index("new") :]

@@ -47,3 +47,18 @@ async def test_who_is_cancelled_takes_no_turn() -> None:
     began = loop.time()
     await allowance.turn(Rank.LATER)
     assert loop.time() - began < 1.9 * EVERY
+
+
+async def test_what_changes_all_the_time_leaves_turns_to_the_others() -> None:
+    allowance, order = Allowance(EVERY), []
+
+    async def ask(name: str, rank: Rank) -> None:
+        await allowance.turn(rank)
+        order.append(name)
+
+    await allowance.turn(Rank.NOW)
+    soon = [asyncio.create_task(ask("soon", Rank.SOON)) for _ in range(5)]
+    later = asyncio.create_task(ask("later", Rank.LATER))
+    due = asyncio.create_task(ask("due", Rank.DUE))
+    await asyncio.gather(*soon, later, due)
+    assert order == ["soon", "soon", "due", "soon", "soon", "later", "soon"]

@@ -1,9 +1,11 @@
 """How often OpenIAP is asked for one user: two questions a second, what is waited for first."""
 
 import asyncio
+import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
+from itertools import count
 from time import monotonic
 from typing import Final
 
@@ -22,8 +24,17 @@ class Rank(IntEnum):
     """Somebody waits for it: it takes no turn, and later ones wait."""
     SOON = 1
     """It is known to have changed."""
-    LATER = 2
-    """It may have changed."""
+    DUE = 2
+    """It may have changed, and nobody would tell."""
+    LATER = 3
+    """It is of less interest, or would have been told."""
+
+
+AFTER: Final[Mapping[Rank, float]] = {Rank.DUE: 0.0, Rank.LATER: 1.5}
+"""Seconds for which those that come after it go first, of those that go after ``SOON``."""
+MOST_IN_A_ROW: Final = 2
+"""Turns of what has changed after which one of the others gets one, so that it is seen too where
+something changes all the time."""
 
 
 class Allowance:
@@ -39,9 +50,10 @@ class Allowance:
         self._clock = clock
         self._next = 0.0
         self._free_until = 0.0
-        self._waiting: dict[Rank, deque[asyncio.Future[None]]] = {
-            rank: deque() for rank in (Rank.SOON, Rank.LATER)
-        }
+        self._soon: deque[asyncio.Future[None]] = deque()
+        self._others: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._in_a_row = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def turn(self, rank: Rank) -> None:
@@ -51,7 +63,10 @@ class Allowance:
             self._next = min(max(now, self._next) + self._every, now + MOST_DEBT)
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[rank].append(waiter)
+        if rank is Rank.SOON:
+            self._soon.append(waiter)
+        else:
+            heapq.heappush(self._others, (now + AFTER[rank], next(self._numbers), waiter))
         self._plan()
         await waiter
 
@@ -62,7 +77,7 @@ class Allowance:
             waiter.set_result(None)
 
     def _plan(self) -> None:
-        if self._timer is None and any(self._waiting.values()):
+        if self._timer is None and (self._soon or self._others):
             wait = max(0.0, self._next - self._clock())
             self._timer = asyncio.get_running_loop().call_later(wait, self._give)
 
@@ -78,9 +93,12 @@ class Allowance:
 
     def _first(self) -> asyncio.Future[None] | None:
         """Return who is next; those that were cancelled meanwhile are nobody."""
-        for waiting in self._waiting.values():
-            while waiting:
-                waiter = waiting.popleft()
-                if not waiter.done():
-                    return waiter
+        while self._soon or self._others:
+            if self._soon and (self._in_a_row < MOST_IN_A_ROW or not self._others):
+                waiter, in_a_row = self._soon.popleft(), self._in_a_row + 1
+            else:
+                waiter, in_a_row = heapq.heappop(self._others)[2], 0
+            if not waiter.done():
+                self._in_a_row = in_a_row
+                return waiter
         return None

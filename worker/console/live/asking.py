@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, cast
 
 from worker.console.live.allowance import Allowance, Rank
@@ -24,17 +26,38 @@ WITHIN: Final = 25.0
 """Seconds for one call."""
 BACK_WITHIN: Final = 2.0
 """Seconds for a link that broke to come back, where nobody waits for what is asked."""
-_rank: ContextVar[Rank] = ContextVar("rank", default=Rank.NOW)
+
+
+@dataclass
+class Asker:
+    """Who asks.
+
+    Attributes:
+        rank: what it goes by.
+        waited: seconds for its first turn; None before that.
+    """
+
+    rank: Rank
+    waited: float | None = None
+
+
+_asker: ContextVar[Asker | None] = ContextVar("asker", default=None)
 
 
 @contextmanager
-def ranked(rank: Rank) -> Iterator[None]:
+def ranked(rank: Rank) -> Iterator[Asker]:
     """Have what is asked inside ``with`` go by a rank."""
-    token = _rank.set(rank)
+    asker = Asker(rank)
+    token = _asker.set(asker)
     try:
-        yield
+        yield asker
     finally:
-        _rank.reset(token)
+        _asker.reset(token)
+
+
+def _rank() -> Rank:
+    asker = _asker.get()
+    return Rank.NOW if asker is None else asker.rank
 
 
 class _AskingClient:
@@ -55,7 +78,7 @@ class _AskingClient:
         """
         links = self._api.links
         try:
-            async with asyncio.timeout(None if _rank.get() is Rank.NOW else BACK_WITHIN):
+            async with asyncio.timeout(None if _rank() is Rank.NOW else BACK_WITHIN):
                 self._present = await links.client(links.of(self._key))
         except TimeoutError as error:
             raise UnavailableError(AWAY) from error
@@ -70,7 +93,10 @@ class _AskingClient:
             return getattr(self._present, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._allowance.turn(_rank.get())
+            began = monotonic()
+            await self._allowance.turn(_rank())
+            if (asker := _asker.get()) is not None and asker.waited is None:
+                asker.waited = monotonic() - began
             link = self._api.links.of(self._key)
             with link.call():
                 client = await self.client()

@@ -2,8 +2,9 @@
 
 1. A topic is asked while somebody looks at it. What is known of it is kept for a moment longer,
    without a question: the next page often shows the same.
-2. It is asked again when a watch tells that it changed, no sooner than ``SPACING`` after the last
-   time, and anyway after a while. One that takes long is asked for half of the time at most.
+2. It is asked again when a watch tells that it changed and not how, no sooner than ``SPACING``
+   after the last such time, and anyway after a while. One that takes long is asked for half of the
+   time at most; the wait for its first turn counts not.
 3. What goes wrong is told in place of what is new; it is tried again.
 4. Who looks no more leaves nothing behind.
 """
@@ -18,8 +19,17 @@ from typing import Any, Final, TypeVar
 
 from worker.console.live.allowance import Allowance, Rank
 from worker.console.live.asking import asking_client, ranked
+from worker.console.live.entries import INSIDE, Entry, Join, Told
 from worker.console.live.services import Services
-from worker.console.live.topics import ITEMS, WATCHED, Seen, Topic, any_change
+from worker.console.live.topics import (
+    ITEMS,
+    SPACING,
+    WATCHED,
+    Joined,
+    Seen,
+    Topic,
+    any_change,
+)
 from worker.management.api.api import Api
 from worker.management.api.sessions import UserKey
 from worker.management.errors import (
@@ -33,8 +43,6 @@ from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError
 from worker.openiap.types import WatchEvent
 
-SPACING: Final = 1.25
-"""Seconds between two questions for the same, however often it changes."""
 LINGERS: Final = 5.0
 """Seconds that a topic is kept when nobody looks at it any more."""
 AGAIN: Final = 2.0
@@ -44,32 +52,10 @@ LOOKS_FOR_LINK: Final = 5.0
 CROWD: Final = 50
 """Changes in a second of which it is better not to be told."""
 CALMS_IN: Final = 30.0
+CROWDED_EVERY: Final = 1.25
+"""Seconds between two questions for the same while it is not told of."""
 REFUSED_AGAIN: Final = 10.0
-INSIDE: Final = "Something went wrong inside; the log says what."
 T = TypeVar("T")
-Told = Callable[[Seen[T]], None]
-
-
-class _Entry:
-    """One topic that is looked at."""
-
-    def __init__(self, topic: Topic[Any]) -> None:
-        self.topic = topic
-        self.seen: Seen[Any] = Seen()
-        self.told: dict[object, Told[Any]] = {}
-        self.changed = asyncio.Event()
-        self.awaited = asyncio.Event()
-        self.answered = asyncio.Event()
-        self.looked_at = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self.left: asyncio.TimerHandle | None = None
-
-    @property
-    def rank(self) -> Rank:
-        """Whose turn it has to be asked."""
-        if self.awaited.is_set() or not self.answered.is_set():
-            return Rank.NOW
-        return Rank.SOON if self.changed.is_set() else Rank.LATER
 
 
 class Reader:
@@ -86,7 +72,8 @@ class Reader:
         self._on_empty = on_empty
         self._allowance = Allowance()
         self._services: Services | None = None
-        self._entries: dict[Topic[Any], _Entry] = {}
+        self._entries: dict[Topic[Any], Entry] = {}
+        self._joins: dict[Joined[Any], Join] = {}
         self._watches: dict[str, str] = {}
         self._watching: asyncio.Task[None] | None = None
         self._crowded = asyncio.Event()
@@ -97,42 +84,65 @@ class Reader:
         """How many are kept."""
         return len(self._entries)
 
-    def look(self, topic: Topic[T], told: Told[T]) -> Callable[[], None]:
+    def look(self, topic: Topic[T] | Joined[T], told: Told[T]) -> Callable[[], None]:
         """Have ``told`` called with what is known of a topic, and whenever that is told anew.
 
         Returns:
             What ends that; idempotent.
         """
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="console watch")
+        if isinstance(topic, Joined):
+            return self._look_at_join(topic, told)
         entry = self._entries.get(topic)
         if entry is None:
-            entry = self._entries[topic] = _Entry(topic)
+            entry = self._entries[topic] = Entry(topic)
             entry.task = asyncio.create_task(self._keep(entry), name=f"console {topic.key[0]}")
         if entry.left is not None:
             entry.left.cancel()
             entry.left = None
             entry.changed.set()
-        mark = object()
-        entry.told[mark] = told
+        mark = entry.add(told)
         entry.looked_at.set()
-        if entry.seen.at is not None or entry.seen.trouble:
+        if entry.is_known:
             told(entry.seen)
-        if self._watching is None:
-            self._watching = asyncio.create_task(self._watch(), name="console watch")
         kept = entry
 
         def leave() -> None:
-            if kept.told.pop(mark, None) is not None and not kept.told:
+            if kept.remove(mark):
                 kept.looked_at.clear()
+                kept.drop()
                 loop = asyncio.get_running_loop()
                 kept.left = loop.call_later(LINGERS, self._forget, kept)
 
         return leave
 
-    async def first(self, topic: Topic[Any]) -> None:
-        """Wait until something is known of a topic that is looked at."""
-        entry = self._entries.get(topic)
-        if entry is not None:
-            await entry.answered.wait()
+    def _look_at_join(self, topic: Joined[T], told: Told[T]) -> Callable[[], None]:
+        found = self._joins.get(topic)
+        if found is None:
+            join = self._joins[topic] = Join(
+                topic, lambda error: self._api.log.failed(f"console: making {topic.key[0]}", error)
+            )
+            mark = join.add(told)
+            join.begin(self.look)
+        else:
+            join, mark = found, found.add(told)
+            if join.is_known:
+                told(join.seen)
+
+        def leave() -> None:
+            if join.remove(mark):
+                self._joins.pop(topic, None)
+                join.end()
+
+        return leave
+
+    async def first(self, topic: Topic[Any] | Joined[Any]) -> None:
+        """Wait until something is known of a topic that is looked at, and of all its parts."""
+        for part in topic.parts if isinstance(topic, Joined) else (topic,):
+            entry = self._entries.get(part)
+            if entry is not None:
+                await entry.answered.wait()
 
     async def services(self) -> Services:
         """Return the user's services.
@@ -159,8 +169,12 @@ class Reader:
         entries = list(self._entries.values())
         self._entries.clear()
         tasks = [entry.task for entry in entries if entry.task is not None]
+        for join in self._joins.values():
+            join.clear()
+        self._joins.clear()
         for entry in entries:
-            entry.told.clear()
+            entry.clear()
+            entry.drop()
             if entry.left is not None:
                 entry.left.cancel()
         if self._watching is not None:
@@ -177,8 +191,8 @@ class Reader:
                     for id in watches:
                         await self._services.client.unwatch(id)
 
-    def _forget(self, entry: _Entry) -> None:
-        if entry.told or self._entries.get(entry.topic) is not entry:
+    def _forget(self, entry: Entry) -> None:
+        if entry.is_looked_at or self._entries.get(entry.topic) is not entry:
             return
         del self._entries[entry.topic]
         if entry.task is not None:
@@ -186,26 +200,26 @@ class Reader:
         if not self._entries:
             self._on_empty()
 
-    async def _keep(self, entry: _Entry) -> None:
+    async def _keep(self, entry: Entry) -> None:
         """Ask for a topic again and again, while somebody looks."""
         while True:
             await entry.looked_at.wait()
             rank = entry.rank
             entry.changed.clear()
             entry.awaited.clear()
-            began = monotonic()
-            with ranked(rank):
+            began, heard = monotonic(), entry.heard
+            with ranked(rank) as asker:
                 seen, pause = await self._asked(entry)
-            took = monotonic() - began
-            entry.seen = seen
-            entry.answered.set()
-            for told in tuple(entry.told.values()):
-                told(seen)
-            rest = AGAIN if seen.trouble else max(SPACING - took, took)
+            took = monotonic() - began - (asker.waited or 0.0)
+            if seen.trouble or entry.heard == heard:
+                entry.answer(seen)
+            # What was asked for by the clock alone may change at once.
+            spacing = SPACING if rank is Rank.SOON else 0.0
+            rest = AGAIN if seen.trouble else max(spacing - took, took)
             if not await _set_within(entry.awaited, rest):
                 await _set_within(entry.changed, pause - (monotonic() - began))
 
-    async def _asked(self, entry: _Entry) -> tuple[Seen[Any], float]:
+    async def _asked(self, entry: Entry) -> tuple[Seen[Any], float]:
         """Return how a topic looks, and after how many seconds it is asked again."""
         before, topic = entry.seen, entry.topic
         try:
@@ -247,7 +261,7 @@ class Reader:
             await client.unwatch(id)
         end = monotonic() + CALMS_IN
         while monotonic() < end:
-            await asyncio.sleep(SPACING)
+            await asyncio.sleep(CROWDED_EVERY)
             for entry in self._entries.values():
                 if ITEMS in entry.topic.about and entry.topic.concerns is any_change:
                     entry.changed.set()
@@ -269,14 +283,11 @@ class Reader:
                 self._crowded.set()
             if len(self._heard) > 1:
                 self._heard = Counter({second: self._heard[second]})
-            for entry in self._entries.values():
+            for entry in tuple(self._entries.values()):
                 topic = entry.topic
-                if (
-                    collection in topic.about
-                    and not entry.changed.is_set()
-                    and topic.concerns(event)
-                ):
-                    entry.changed.set()
+                is_told = entry.changed.is_set() and topic.take is None
+                if collection in topic.about and not is_told and topic.concerns(event):
+                    entry.hear(event)
 
         return told
 

@@ -25,7 +25,7 @@ from worker.item.signals import KeptSignal, kept_signals
 from worker.item.steps import Steps
 from worker.management.items.links import ItemLink
 from worker.management.items.timeline import ItemHistoryResponse
-from worker.management.items.types import ItemDetailResponse, ItemResponse
+from worker.management.items.types import ItemDetailResponse
 from worker.openiap.fields import object_of
 from worker.openiap.values import format_bytes
 
@@ -57,12 +57,6 @@ async def build(visit: Visit) -> None:
     whole = box("grid")
     parts = _Parts(whole, id)
 
-    def listed(seen: Seen[ItemResponse | None]) -> None:
-        if seen.value is None:
-            return
-        actions.know(seen.value)
-        parts.draw("state", state, seen.value.state, lambda: _state(seen.value))
-
     def told(seen: Seen[ItemDetailResponse]) -> None:
         refused.set(seen.text if seen.value is None else "")
         whole.set_visibility(seen.value is not None)
@@ -77,12 +71,11 @@ async def build(visit: Visit) -> None:
         if seen.value is not None:
             parts.history(seen.value)
 
-    visit.look(subjects.item_in_list(id), listed)
     visit.look(subjects.item(id), told)
     visit.look(subjects.history(id), happened)
 
 
-def _state(item: ItemResponse | None) -> None:
+def _state(item: ItemDetailResponse | None) -> None:
     if item is not None:
         name = item.state or ""
         badge(WORDS.get(name, name or "no state"), TONES.get(name, ""))

@@ -30,10 +30,11 @@ async def build(visit: Visit) -> None:
         hour_charts(visit, subjects.hour())
         with box("two-thirds stack"):
             section(visit, "Errors", subjects.groups(), _errors, head=lambda _: _all("/errors"))
-            section(visit, "Queues", subjects.queues(), _queues, head=lambda _: _all("/queues"))
+            queues = subjects.queues_and_workers()
+            section(visit, "Queues", queues, _queues, head=lambda _: _all("/queues"))
         with box("third stack"):
             with card("Paused and broken"):
-                redrawn(visit, subjects.queues(), pauses)
+                redrawn(visit, subjects.queue_settings(), pauses)
                 redrawn(visit, subjects.breakers(), breakers)
             section(visit, "Workers", subjects.workers(), _workers, head=lambda _: _all("/workers"))
 
@@ -70,7 +71,7 @@ def _numbers(visit: Visit) -> None:
             alive.set(f"{len(living):,}", f"{amiss:,} with trouble" if amiss else well)
 
     visit.look(subjects.counts(), counted)
-    visit.look(subjects.queues(), waited)
+    visit.look(subjects.queues_and_workers(), waited)
     visit.look(subjects.workers(), worked)
 
 

@@ -64,9 +64,9 @@ async def build(visit: Visit) -> None:
             for state, number in numbers.items():
                 number.set(f"{getattr(held, state):,}")
 
-    def listed(seen: Seen[list[QueueResponse]]) -> None:
-        found = next((one for one in seen.value or () if one.name == name), None)
-        missing = seen.text if seen.value is None else str(QueueNotFoundError(name))
+    def listed(seen: Seen[QueueResponse | None]) -> None:
+        found = seen.value
+        missing = str(QueueNotFoundError(name)) if seen.at else seen.text
         if found is not None:
             waits = found.oldest_waiting
             due = "none is due" if waits is None else f"oldest due for {duration(waits)}"
@@ -89,7 +89,7 @@ async def build(visit: Visit) -> None:
                 _settings(found)
 
     visit.look(subjects.counts(), counted)
-    visit.look(subjects.queues(), listed)
+    visit.look(subjects.queue(name), listed)
 
 
 def _without_numbers(queue: QueueResponse) -> QueueResponse:

@@ -72,7 +72,7 @@ async def build(visit: Visit) -> None:
     shown: list[object] = []
     halted = _Halts(halts)
 
-    def show(seen: Seen[WorkerDetailResponse]) -> None:
+    def show(seen: Seen[WorkerDetailResponse | None]) -> None:
         worker = seen.value
         if worker is not None:
             running.set(f"{worker.in_flight:,}")
@@ -103,7 +103,7 @@ async def build(visit: Visit) -> None:
                 _told(worker.answers)
 
     visit.look(subjects.worker(id), show)
-    visit.look(subjects.queues(), halted.know_queues)
+    visit.look(subjects.queue_settings(), halted.know_queues)
     visit.look(subjects.breakers(), halted.know_breakers)
 
 

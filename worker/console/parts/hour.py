@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from worker.console.live.topics import Seen, Topic
+from worker.console.live.topics import Joined, Seen
 from worker.console.parts.boxes import card
 from worker.console.parts.charts import Chart, Series
 from worker.console.parts.times import duration
@@ -14,7 +14,7 @@ from worker.management.workers.types import HourResponse, QueueMinute
 MINUTES: Final = 60
 
 
-def hour_charts(visit: Visit, topic: Topic[HourResponse]) -> None:
+def hour_charts(visit: Visit, topic: Joined[HourResponse]) -> None:
     """Show two cards, each half as wide as the page: what ended, and how long it took."""
     with card("Attempts a minute, last hour (UTC)", "half"):
         ended = Chart("Attempts that ended in each minute of the last hour", "bar")

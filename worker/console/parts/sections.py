@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from nicegui.element import Element
 
-from worker.console.live.topics import Seen, Topic
+from worker.console.live.topics import Joined, Seen, Topic
 from worker.console.parts.boxes import box, card, problem
 from worker.console.visits import Visit
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 def section(
     visit: Visit,
     title: str,
-    topic: Topic[T],
+    topic: Topic[T] | Joined[T],
     draw: Callable[[T], None],
     classes: str = "",
     *,
@@ -39,7 +39,7 @@ def section(
         redrawn(visit, topic, draw)
 
 
-def redrawn(visit: Visit, topic: Topic[T], draw: Callable[[T], None]) -> None:
+def redrawn(visit: Visit, topic: Topic[T] | Joined[T], draw: Callable[[T], None]) -> None:
     """Show what is drawn from a topic, without a card around it."""
     body = box()
     shown: list[object] = []

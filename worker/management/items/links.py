@@ -50,7 +50,7 @@ def parent_of(document: Mapping[str, Any]) -> ItemLink | None:
     origin = origin_of(marks.get(ORIGIN), text_of(document.get("_id")))
     if origin is not None:
         return ItemLink(how=_how(origin), id=shown_text(origin.id), queue=shown_text(origin.queue))
-    if parent := text_of(document.get(PARENT_FIELD)) or text_of(marks.get(PARENT)):
+    if parent := next(filter(None, _asking(document)), ""):
         return ItemLink(how="follow-up", id=shown_text(parent))
     schedule = object_of(document.get(SCHEDULE_FIELD)) or object_of(marks.get(SCHEDULE))
     name, tick = text_of(schedule.get("name")), moment_in(schedule.get("tick"))
@@ -65,9 +65,8 @@ async def children_of(store: ItemStore, id: str) -> tuple[list[ItemLink], bool]:
     Raises:
         OpenIAPError: it could not be asked for.
     """
-    top = MOST_CHILDREN + 2  # the item itself may bear its own mark
-    copies = _copies(await store.get_copies(id, top), id)
-    found = [*copies, *_follow_ups(await store.get_follow_ups(id, top))]
+    documents = await store.get_children(id, MOST_CHILDREN + 2)  # it may bear its own mark
+    found = [*_copies(documents, id), *_follow_ups(documents, id)]
     return found[:MOST_CHILDREN], len(found) > MOST_CHILDREN
 
 
@@ -85,12 +84,26 @@ def _copies(documents: Sequence[JsonObject], id: str) -> list[ItemLink]:
     return found
 
 
-def _follow_ups(documents: Sequence[JsonObject]) -> list[ItemLink]:
+def _follow_ups(documents: Sequence[JsonObject], id: str) -> list[ItemLink]:
     return [
         _link(document, "follow-up")
         for document in documents
-        if origin_of(marks_of(document).get(ORIGIN), id_of(document)) is None
+        if id in _asking(document)
+        and origin_of(marks_of(document).get(ORIGIN), id_of(document)) is None
     ]
+
+
+def _asking(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Return who asked for an item as a follow-up: as workers have it, and as was pushed."""
+    return text_of(document.get(PARENT_FIELD)), text_of(marks_of(document).get(PARENT))
+
+
+def came_of(document: Mapping[str, Any], id: str) -> bool:
+    """Say whether a document may be of an item that came of this one."""
+    marks = marks_of(document)
+    origin = object_of(marks.get(ORIGIN))
+    ids = (origin.get("id"), object_of(origin.get("before")).get("id"))
+    return id in (*ids, *_asking(document))
 
 
 def _how(origin: Origin) -> Link:

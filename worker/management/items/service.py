@@ -14,11 +14,9 @@ from worker.management.items.creation import Creation, made
 from worker.management.items.errors import ItemNotFoundError, ItemStateError, QueueNotFoundError
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import Groups, group_of
-from worker.management.items.holder import worker_of
 from worker.management.items.indexes import make_indexes
-from worker.management.items.item_groups import how_far
-from worker.management.items.links import children_of
 from worker.management.items.lists import ItemLists, grouped
+from worker.management.items.looks import ItemLooks, whole
 from worker.management.items.plan import Plan
 from worker.management.items.putting_back import put_back
 from worker.management.items.signalling import ItemSignalledResponse, ItemSignalPayload, signal
@@ -45,7 +43,6 @@ from worker.management.items.types import (
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
     ItemsWatchPayload,
-    detail_of,
     item_of,
 )
 from worker.management.items.types_of_changes import (
@@ -59,8 +56,8 @@ from worker.management.items.types_of_changes import (
 from worker.management.items.watching import changes
 from worker.management.paging import PaginatedResponse
 from worker.openiap.client import Client
-from worker.openiap.errors import AccessDenied, ItemNotFound, QueueNotFound
-from worker.openiap.fields import objects_of, text_of
+from worker.openiap.errors import ItemNotFound, QueueNotFound
+from worker.openiap.fields import text_of
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
 
@@ -87,11 +84,10 @@ class Items:
         namespace: str = "",
     ) -> None:
         self._store = ItemStore(client)
+        self.looks: Final = ItemLooks(self._store, namespace)
         self._lists = ItemLists(self._store)
         self._plan = Plan(self._store, contracts, history)
         self._history = history
-        self._client = client
-        self._namespace = namespace
         self._creation = Creation(client, namespace, contracts)
 
     async def get_one(self, payload: ItemGetPayload) -> ItemDetailResponse:
@@ -100,19 +96,9 @@ class Items:
         Raises:
             ItemNotFoundError: there is none, or none for this user.
         """
-        with said_by_openiap():
-            document = await self._found(payload.id)
-            ids = [text_of(one.get("_id")) for one in objects_of(document.get("files"))]
-            try:
-                sizes = await self._store.get_sizes([id for id in ids if id])
-            except AccessDenied:
-                sizes = {}
-            worker = await worker_of(self._store, document)
-            children, more = await children_of(self._store, payload.id)
-        detail = detail_of(document, sizes, worker)
-        group = await how_far(self._client, self._namespace, detail.group)
-        told = {"children": children, "more_children": more, "group": group}
-        return detail.model_copy(update=told)
+        document = await self.looks.get_document(payload.id)
+        around = await self.looks.get_around(document)
+        return whole(document, await self.looks.get_children(payload.id), around)
 
     async def get_history(self, payload: ItemGetHistoryPayload) -> ItemHistoryResponse:
         """Return an item's timeline, what it comes from and what came of it.
@@ -120,8 +106,9 @@ class Items:
         Raises:
             ItemNotFoundError: there is none, or none for this user.
         """
-        with said_by_openiap():
-            return await timeline_of(self._store, await self._found(payload.id))
+        document = await self.looks.get_document(payload.id)
+        children = await self.looks.get_children(payload.id)
+        return timeline_of(document, children.found, more=children.more)
 
     async def get_list(self, payload: ItemsGetListPayload) -> list[ItemResponse]:
         """Return the first so many items.
@@ -141,21 +128,24 @@ class Items:
         Raises: as ``get_list``.
         """
         total = await self.get_count(ItemsGetCountPayload(filter=payload.filter))
-        found = []
-        if total:
-            found = await self._lists.sorted(
-                payload.filter,
-                payload.sort_by,
-                payload.sort_direction,
-                limit=payload.limit,
-                offset=payload.offset,
-            )
+        found = await self.get_page(payload) if total else []
         return PaginatedResponse(
-            items=[item_of(document) for document in found],
-            total=total,
+            items=found, total=total, limit=payload.limit, offset=payload.offset
+        )
+
+    async def get_page(self, payload: ItemsGetPListPayload) -> list[ItemResponse]:
+        """Return a page of items, and not how many there are: one message, where it has some.
+
+        Raises: as ``get_list``.
+        """
+        found = await self._lists.sorted(
+            payload.filter,
+            payload.sort_by,
+            payload.sort_direction,
             limit=payload.limit,
             offset=payload.offset,
         )
+        return [item_of(document) for document in found]
 
     async def get_count(self, payload: ItemsGetCountPayload) -> int:
         """Return how many items there are.

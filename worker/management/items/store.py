@@ -20,7 +20,9 @@ NEEDED: Final[JsonObject] = dict.fromkeys(
     ("wiq", "state", "priority", "retries", "nextrun", "lastrun", "_created", "_modified"), 1
 )
 """What is shown of an item that is too large for a list."""
-LINKED: Final[JsonObject] = {"name": 1, "state": 1, "wiq": 1, f"payload.{KEY}.{ORIGIN}": 1}
+LINKED: Final[JsonObject] = dict.fromkeys(
+    ("name", "state", "wiq", PARENT_FIELD, f"payload.{KEY}.{ORIGIN}", f"payload.{KEY}.{PARENT}"), 1
+)
 PAGE: Final = 500
 """A server gives no more than this to a query that names no limit (server.md, Documents)."""
 MOST_FILES: Final = 1_000
@@ -87,15 +89,12 @@ class ItemStore:
             if len(found) < page:
                 return
 
-    async def get_copies(self, id: str, top: int) -> list[JsonObject]:
-        """Return what a chain made of an item; itself as well, where it bears its own mark."""
+    async def get_children(self, id: str, top: int) -> list[JsonObject]:
+        """Return what a chain made of an item, and itself where it bears its own mark; the items
+        that it asked for, and copies of those."""
         origin = f"payload.{KEY}.{ORIGIN}"
-        query = {"$or": [{f"{origin}.id": id}, {f"{origin}.before.id": id}]}
-        return await self.client.query(COLLECTION, query, LINKED, {"_id": 1}, top=top)
-
-    async def get_follow_ups(self, id: str, top: int) -> list[JsonObject]:
-        """Return the items that an item asked for, and copies of those."""
-        query = {"$or": [{PARENT_FIELD: id}, {f"payload.{KEY}.{PARENT}": id}]}
+        names = (f"{origin}.id", f"{origin}.before.id", PARENT_FIELD, f"payload.{KEY}.{PARENT}")
+        query = {"$or": [{name: id} for name in names]}
         return await self.client.query(COLLECTION, query, LINKED, {"_id": 1}, top=top)
 
     async def get_queue(self, name: str) -> JsonObject | None:

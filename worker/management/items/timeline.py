@@ -4,7 +4,7 @@
    anything.
 2. What the document itself tells: its push, the run that goes on, the end of one that nobody wrote
    down (another program's, or one that has no place for it).
-3. Its children are found by one query for copies and one for follow-ups.
+3. Its children are found by one query (``links.py``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,8 @@ from worker.item.error_text import coded
 from worker.item.history import FIELD, Entry, History, first_line, history_of, runs
 from worker.item.metadata import HISTORY
 from worker.management.items.holder import named_worker
-from worker.management.items.links import ItemLink, children_of, marks_of, parent_of
+from worker.management.items.links import ItemLink, marks_of, parent_of
 from worker.management.items.shown import shown_field, shown_text
-from worker.management.items.store import ItemStore
 from worker.openiap.fields import id_of, moment_of, number, text_of
 from worker.openiap.values import iso
 from worker.openiap.workitem import FAILED, PROCESSING, SUCCESSFUL, JsonObject
@@ -81,30 +80,28 @@ class ItemHistoryResponse(BaseModel):
     more_children: bool = False
 
 
-async def timeline_of(store: ItemStore, document: JsonObject) -> ItemHistoryResponse:
+def timeline_of(
+    document: JsonObject, children: Sequence[ItemLink], *, more: bool
+) -> ItemHistoryResponse:
     """Return an item's timeline.
 
     Args:
         document: the item, whole.
-
-    Raises:
-        OpenIAPError: its children could not be asked for.
+        children: what came of it; more: there are others.
     """
-    id = id_of(document)
-    children, more = await children_of(store, id)
     history = kept_history(document)
     entries = entries_of(document, history)
     # The push comes before all that is kept.
     gap = None if history.gap is None else history.gap + 1
     return ItemHistoryResponse(
-        id=shown_text(id),
+        id=shown_text(id_of(document)),
         queue=shown_field(document, "wiq"),
         state=shown_field(document, "state"),
         entries=entries,
         left_out=history.left_out,
         left_out_before=gap,
         parent=parent_of(document),
-        children=children,
+        children=list(children),
         more_children=more,
     )
 

@@ -1,5 +1,6 @@
 """Breakers for operators: how they stand, and forced open or closed by hand."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -100,13 +101,9 @@ class Breakers:
 
     async def get_list(self, payload: BreakersGetListPayload) -> list[BreakerResponse]:
         """Return the breakers that workers have brought, for each queue that needs them."""
-        now = datetime.now(UTC)
         with said_by_openiap():
-            found = await self._found(payload.name, payload.queue)
-        return [
-            _response(name, text_of(document.get("name")), circuit, now)
-            for document, name, circuit in found
-        ]
+            documents = await self._store.get_list()
+        return breakers_of(documents, datetime.now(UTC), payload.name, payload.queue)
 
     async def get_plist(
         self, payload: BreakersGetPListPayload
@@ -165,19 +162,38 @@ class Breakers:
     async def _found(
         self, name: str | None, queue: str | None
     ) -> list[tuple[JsonObject, str, Circuit]]:
-        documents: dict[str, JsonObject] = {}
-        for document in await self._store.get_list():
-            documents.setdefault(text_of(document.get("name")), document)
-        return [
-            (document, called, circuit)
-            for document in sorted(documents.values(), key=lambda one: text_of(one.get("name")))
-            for called, circuit in sorted(circuits_of(document).items())
-            if name in (None, called) and queue in (None, text_of(document.get("name")))
-        ]
+        return _circuits(await self._store.get_list(), name, queue)
 
     async def _not_found(self, payload: BreakerUpdatePayload) -> BreakerNotFoundError:
         names = sorted({name for _, name, _ in await self._found(None, payload.queue)})
         return BreakerNotFoundError(payload.name, payload.queue, names)
+
+
+def breakers_of(
+    documents: Iterable[JsonObject],
+    now: datetime,
+    name: str | None = None,
+    queue: str | None = None,
+) -> list[BreakerResponse]:
+    """Return the breakers that stand in queues' documents: all, or those of a name or a queue."""
+    return [
+        _response(called, text_of(document.get("name")), circuit, now)
+        for document, called, circuit in _circuits(documents, name, queue)
+    ]
+
+
+def _circuits(
+    queues: Iterable[JsonObject], name: str | None, queue: str | None
+) -> list[tuple[JsonObject, str, Circuit]]:
+    documents: dict[str, JsonObject] = {}
+    for document in queues:
+        documents.setdefault(text_of(document.get("name")), document)
+    return [
+        (document, called, circuit)
+        for document in sorted(documents.values(), key=lambda one: text_of(one.get("name")))
+        for called, circuit in sorted(circuits_of(document).items())
+        if name in (None, called) and queue in (None, text_of(document.get("name")))
+    ]
 
 
 def _rank(breaker: BreakerResponse, sort_by: SortBy) -> tuple[str, str, str]:

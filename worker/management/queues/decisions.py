@@ -1,6 +1,6 @@
 """What is decided of queues: what is written, who gets rights, which come first. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from worker.management.queues.types import (
     QueueResponse,
     QueueUpdatePayload,
     SortBy,
+    queue_of,
 )
 from worker.openiap.fields import number, object_of, text_of, whole
 from worker.openiap.rights import WORKS
@@ -103,6 +104,44 @@ def with_counts(
             "slots": sum(working),
         }
     )
+
+
+def listed(documents: Iterable[JsonObject], now: datetime) -> list[QueueResponse]:
+    """Return all queues, by name, without what they hold."""
+    found: dict[str, JsonObject] = {}
+    for document in documents:
+        # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
+        found.setdefault(text_of(document.get("name")), document)
+    return [queue_of(found[name], now) for name in sorted(found) if name]
+
+
+def counted(
+    queues: Iterable[QueueResponse],
+    items: Mapping[str, Mapping[str, int]],
+    oldest: Mapping[str, datetime],
+    workers: Sequence[JsonObject],
+    now: datetime,
+) -> list[QueueResponse]:
+    """Return queues with what was counted.
+
+    Args:
+        queues: as ``listed`` gives them.
+        items: how many are in each queue, by its name and their state.
+        oldest: since when the oldest due item of a queue waits.
+        workers: documents, with ``slots``.
+        now: the time.
+    """
+    return [
+        with_counts(one, items.get(one.name, {}), age_of(oldest.get(one.name), now), workers, now)
+        for one in queues
+    ]
+
+
+def in_order(queues: list[QueueResponse], sort_by: SortBy, direction: str) -> list[QueueResponse]:
+    """Return queues in an order; those that are the same in it by name."""
+    found = sorted(queues, key=lambda queue: queue.name)
+    found.sort(key=lambda queue: rank(queue, sort_by), reverse=direction == "desc")
+    return found
 
 
 def age_of(since: datetime | None, now: datetime) -> float | None:

@@ -17,11 +17,12 @@ from worker.management.items.types import (
 from worker.management.paging import PaginatedResponse
 from worker.management.queues.decisions import (
     MINUTE,
-    age_of,
     batch_of,
+    counted,
     fits,
     granted,
-    rank,
+    in_order,
+    listed,
     values_of,
     with_counts,
 )
@@ -32,7 +33,7 @@ from worker.management.queues.errors import (
     QueueKeptError,
     QueueNotFoundError,
 )
-from worker.management.queues.store import STATES, QueueStore
+from worker.management.queues.store import QueueStore
 from worker.management.queues.types import (
     QueueCreatePayload,
     QueueDeletePayload,
@@ -139,6 +140,22 @@ class Queues:
         with said_by_openiap():
             found = await self._store.tally()
         return {name: QueueItemsResponse(**states) for name, states in found.items()}
+
+    async def get_documents(self) -> list[JsonObject]:
+        """Return the documents of all queues that this user sees; one message for 500."""
+        with said_by_openiap():
+            return await self._store.get_list()
+
+    async def get_waiting(self) -> dict[str, datetime]:
+        """Return since when the oldest due item of each queue waits: one message."""
+        with said_by_openiap():
+            return await self._store.waiting(datetime.now(UTC))
+
+    async def get_workers(self) -> list[JsonObject]:
+        """Return the documents of workers heard of in the last minute, as ``counted`` takes them;
+        none where this user may not see them."""
+        with said_by_openiap():
+            return await self._workers(datetime.now(UTC) - MINUTE)
 
     async def create_one(self, payload: QueueCreatePayload) -> QueueResponse:
         """Make a queue; the answer says what is unwise about it.
@@ -318,30 +335,14 @@ class Queues:
     async def _all(
         self, filter: QueueFilter, sort_by: SortBy, direction: str
     ) -> list[QueueResponse]:
+        documents = await self._store.get_list()
         now = datetime.now(UTC)  # looking writes nothing, and asking for the server's time does
-        documents: dict[str, JsonObject] = {}
-        for document in await self._store.get_list():
-            # The first of a name is the queue, as for OpenIAP itself; anybody may store another.
-            documents.setdefault(text_of(document.get("name")), document)
-        found = [queue_of(one, now) for name, one in documents.items() if name]
-        found = [queue for queue in found if fits(queue, filter)]
-        if found:
+        found = listed(documents, now)
+        if any(fits(queue, filter) for queue in found):
             workers = await self._workers(now - MINUTE)
             items, oldest = await self._store.tally(), await self._store.waiting(now)
-            none = dict.fromkeys(STATES, 0)
-            found = [
-                with_counts(
-                    queue,
-                    items.get(queue.name, none),
-                    age_of(oldest.get(queue.name), now),
-                    workers,
-                    now,
-                )
-                for queue in found
-            ]
-        found.sort(key=lambda queue: queue.name)
-        found.sort(key=lambda queue: rank(queue, sort_by), reverse=direction == "desc")
-        return found
+            found = counted(found, items, oldest, workers, now)
+        return in_order([one for one in found if fits(one, filter)], sort_by, direction)
 
     async def _last_hour(self, name: str, now: datetime) -> HourResponse | None:
         documents = await self._fleet.get_list(queue=name)

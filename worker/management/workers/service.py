@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,6 +21,7 @@ from worker.management.workers.errors import (
     SteeringForbiddenError,
     WorkerNotFoundError,
 )
+from worker.management.workers.fleet import Fleet
 from worker.management.workers.hours import hour_of_all, hours_of_fleet
 from worker.management.workers.store import WorkerStore
 from worker.management.workers.types import (
@@ -37,7 +38,7 @@ from worker.management.workers.types import (
     WorkersSteerBatchResponse,
     WorkerSteerPayload,
 )
-from worker.management.workers.views import detail_of, sorted_by, without, worker_of
+from worker.management.workers.views import detail_of, queues_of, sorted_by, without, worker_of
 from worker.openiap.client import Client
 from worker.openiap.fields import id_of, object_of, objects_of, text_of
 from worker.openiap.workitem import JsonObject
@@ -78,7 +79,7 @@ class Workers:
             for document in await self._store.get_list(ids=[payload.id]):
                 report = report_of(document, now)
                 if report is not None:
-                    report = without(report, await self._store.get_hidden(_queues_of([report])))
+                    report = without(report, await self._store.get_hidden(queues_of([report])))
                     return detail_of(report, document, now, self._dead_after)
         raise WorkerNotFoundError(payload.id)
 
@@ -89,6 +90,19 @@ class Workers:
         found = await self._found(payload.filter, now)
         whole = [detail_of(report, one, now, self._dead_after) for _, report, one in found]
         return sorted_by(whole, payload.sort_by, payload.sort_direction)
+
+    async def get_fleet(self, *, id: str | None = None, queue: str | None = None) -> Fleet:
+        """Return what views of workers are made of: one message for 100 of them.
+
+        Args:
+            id: of one worker alone.
+            queue: of the workers of one queue alone.
+        """
+        with said_by_openiap():
+            now = await self._store.now()
+            ids = () if id is None else (id,)
+            documents = await self._store.get_list(ids=ids, queue=queue)
+        return Fleet(documents, now, self._dead_after, self._store.sees_all)
 
     async def get_plist(self, payload: WorkersGetPListPayload) -> PaginatedResponse[WorkerResponse]:
         """Return a page of workers, and how many there are."""
@@ -265,7 +279,7 @@ class Workers:
             documents = await self._store.get_list(ids=filter.ids, queue=filter.queue)
             told = [(report_of(document, now), document) for document in documents]
             reports = [(report, document) for report, document in told if report is not None]
-            hidden = await self._store.get_hidden(_queues_of(report for report, _ in reports))
+            hidden = await self._store.get_hidden(queues_of(report for report, _ in reports))
         if filter.queue in hidden:
             return []
         found = []
@@ -295,14 +309,6 @@ def _check(payload: WorkerSteerPayload | WorkersSteerBatchPayload) -> None:
             raise CommandValueError("log_level", payload.value, LEVELS)
     elif payload.value is not None:
         raise ValidationError(f"{payload.action} takes no value.", {"part": "value"})
-
-
-def _queues_of(reports: Iterable[Report]) -> set[str]:
-    return {
-        name
-        for report in reports
-        for name in (*(one.name for one in report.queues), *(one.queue for one in report.claimed))
-    }
 
 
 def _said(document: JsonObject, command: str, name: str) -> SteeredResponse | None:

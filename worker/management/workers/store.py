@@ -57,13 +57,18 @@ class WorkerStore:
             after = id_of(page[-1])
         return found
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether this user sees every queue."""
+        user = self.client.user
+        return user is not None and ADMINISTRATORS in user.roles
+
     async def get_hidden(self, queues: Collection[str]) -> set[str]:
         """Return those of these queues that this user does not see.
 
         Whoever sees one queue of a worker reads its document, and the others' names in it.
         """
-        user = self.client.user
-        if not queues or (user is not None and ADMINISTRATORS in user.roles):
+        if not queues or self.sees_all:
             return set()
         seen: set[str] = set()
         query: JsonObject = {"_type": "workitemqueue", "name": {"$in": sorted(queues)}}

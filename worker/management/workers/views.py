@@ -1,7 +1,7 @@
 """What is answered of workers, made of what they told. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -103,6 +103,15 @@ def without(report: Report, hidden: Collection[str]) -> Report:
         not_ready={shown(name): shown(text) for name, text in report.not_ready.items()},
         answers=tuple(replace(one, text=shown(one.text)) for one in report.answers),
     )
+
+
+def queues_of(reports: Iterable[Report]) -> set[str]:
+    """Return the names of all queues in what workers tell."""
+    return {
+        name
+        for report in reports
+        for name in (*(one.name for one in report.queues), *(one.queue for one in report.claimed))
+    }
 
 
 def sorted_by(workers: Sequence[W], field: SortBy, direction: Direction) -> list[W]:
