@@ -160,7 +160,9 @@ class Contracts:
         """
         if document.get("contracts") != FORMAT or not isinstance(document.get("queues"), dict):
             raise ContractError(f"no contracts: a document with contracts = {FORMAT!r} is needed")
-        self._queues: Final[dict[str, JsonObject]] = dict(document["queues"])
+        self._queues: Final[dict[str, JsonObject]] = {
+            queue: _well_formed(queue, contract) for queue, contract in document["queues"].items()
+        }
         self._validators: Final = {
             queue: _validator(queue, contract.get("payload", {}))
             for queue, contract in self._queues.items()
@@ -197,7 +199,7 @@ class Contracts:
         if wrong := _wrong(validator, payload, "payload"):
             raise ContractError(f"The payload does not fit the contract of {push.queue}: {wrong}.")
         names = [Path(path).name for path in push.files]
-        missing = missing_file(self._queues[push.queue].get("files", ()), names)
+        missing = missing_file(self._queues[push.queue].get("files") or (), names)
         if missing:
             shown = ", ".join(sorted(names)) or "none"
             raise ContractError(
@@ -216,6 +218,20 @@ class Contracts:
             raise ContractError(
                 f"The value of signal {name!r} does not fit the contract of {queue}: {wrong}."
             )
+
+
+def _well_formed(queue: str, contract: object) -> JsonObject:
+    if not isinstance(contract, dict):
+        raise ContractError(
+            f"The contract of {queue} is {str(contract)[:50]!r}; allowed: an object."
+        )
+    for part, kind, allowed in (("signals", dict, "an object"), ("files", list, "a list")):
+        found = contract.get(part)
+        if found is not None and not isinstance(found, kind):
+            raise ContractError(
+                f"The contract of {queue}: {part} is {str(found)[:50]!r}; allowed: {allowed}."
+            )
+    return contract
 
 
 def _wrong(validator: Draft202012Validator, value: Any, whole: str) -> str:

@@ -14,7 +14,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -24,6 +23,7 @@ from worker.engine.in_flight import Running
 from worker.engine.pop_trouble import trouble_of
 from worker.engine.poppers import Poppers
 from worker.engine.queue_end import CLOCKS, PATIENCE, QueueEnd
+from worker.engine.quiet import Quiet
 from worker.engine.runner import Runner
 from worker.engine.turns import Turns
 from worker.engine.wakeup import Wakeup
@@ -82,6 +82,7 @@ class Consumer:
         on_change: Callable[[], None],
     ) -> None:
         gate = runner.gate
+        self._quiet: Final = Quiet()
         self.queue: Final = queue
         self.runner: Final = runner
         self.slots = rules.slots
@@ -89,7 +90,7 @@ class Consumer:
         self.running: Final[set[Running]] = set()
         self.wakeup: Final = wakeup
         self.turns: Final = turns
-        self.end: Final = QueueEnd(self._pause)
+        self.end: Final = QueueEnd(self._quiet.pause)
         """With ``once``."""
         self.trouble = ""
         """Why the last pop did not work, or ""; for readiness."""
@@ -116,7 +117,6 @@ class Consumer:
         self._log = services.log
         self._chance = services.chance
         self._on_change = on_change
-        self._quieting = asyncio.Event()
         self.popping = 0
         self._more = Poppers()
         self._overdue = self._leaving = 0
@@ -148,7 +148,7 @@ class Consumer:
     @property
     def wanted(self) -> int:
         """How many items it would take now, those that a pop is to bring included."""
-        return 0 if self._quieting.is_set() else max(0, self.free + self.popping)
+        return 0 if self._quiet.is_set() else max(0, self.free + self.popping)
 
     @property
     def full(self) -> bool:
@@ -185,7 +185,7 @@ class Consumer:
 
     def quiet(self) -> None:
         """Stop popping; items in flight go on."""
-        self._quieting.set()
+        self._quiet.set()
         self._more.stop()
         self.wakeup.wake()
 
@@ -227,12 +227,12 @@ class Consumer:
         Others may have taken it over before the answer came.
         """
         self._log.warn("the answer to a pop came late", item=workitem.id, queue=self.queue)
-        back = self.full or self._quieting.is_set()
+        back = self.full or self._quiet.is_set()
         self._begin(workitem, uptime(), NO_EPOCH, hand_back=back)
 
     async def _consume(self, number: int) -> None:
         trouble = TROUBLE_FIRST
-        while not self._quieting.is_set():
+        while not self._quiet.is_set():
             try:
                 await self._pop_on(number)
                 return
@@ -243,17 +243,17 @@ class Consumer:
 
     async def _pop_on(self, number: int) -> None:
         trouble = TROUBLE_FIRST
-        while not self._quieting.is_set():
+        while not self._quiet.is_set():
             if number:
                 await self._more.joins(number)
-                if self._quieting.is_set():
+                if self._quiet.is_set():
                     return
             if self.full:
                 if await self._waited_in_vain(number):
                     return
                 continue
             if not self._pool.ready:
-                await self._ready_or_quiet()
+                await self._quiet.or_ready(self._pool)
                 continue
             if self._closed_for is not None and (closed := self._closed_for()) > 0:
                 if await self._ended_by(closed):
@@ -292,8 +292,10 @@ class Consumer:
                     continue
                 self.end.empty(in_all)
             self._rests = True  # for minutes, in a fleet that the server tells of items
-            await self.wakeup.wait()
-            self._rests, self._last_pop = False, time.monotonic()
+            try:
+                await self.wakeup.wait()
+            finally:
+                self._rests, self._last_pop = False, time.monotonic()
 
     async def _waited_in_vain(self, number: int) -> bool:
         """Wait for a slot; whether there will be none soon: who ends with the queue waits for long
@@ -322,21 +324,9 @@ class Consumer:
             self.end.come()
             return True
         # In parts, since the clock that windows go by is known better from time to time.
-        await self._pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
+        await self._quiet.pause(min(closed, LONGEST_PAUSE) + self._chance.uniform(0.0, SPREAD))
         self._last_pop = time.monotonic()
         return False
-
-    async def _ready_or_quiet(self) -> None:
-        """Wait for a link; a worker that is told to stop meanwhile does not wait for it."""
-        waits = {
-            asyncio.create_task(self._pool.wait_ready()),
-            asyncio.create_task(self._quieting.wait()),
-        }
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _pop(self) -> bool:
         """Pop once; whether there was an item."""
@@ -354,7 +344,7 @@ class Consumer:
             self.turns.found_none(self._took)
             return False
         self.turns.found(workitem.id, self._took)
-        back = self._quieting.is_set() or bool(self._services.closed(self.queue))
+        back = self._quiet.is_set() or bool(self._services.closed(self.queue))
         self._begin(workitem, popped, epoch, hand_back=back)
         return True
 
@@ -379,14 +369,8 @@ class Consumer:
                 self.end.come()
         else:
             self._log.warn(trouble.text, queue=self.queue)
-        await self._pause(wait * self._chance.uniform(0.5, 1.0))
+        await self._quiet.pause(wait * self._chance.uniform(0.5, 1.0))
         return min(TROUBLE_MAX, wait * 2)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but not beyond ``quiet``."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._quieting.wait()
 
     def _begin(self, workitem: Workitem, popped: float, epoch: int, *, hand_back: bool) -> None:
         workitem.wiq = workitem.wiq or self.queue

@@ -227,7 +227,8 @@ class Runner:
                 call.item.fails_for(cancelled)
                 return self._failures.outcome(running, cancelled)
             outcome = await self._failures.weighed(running, error, files)
-            if outcome.kind in FOR_GOOD:
+            is_last = outcome.kind == "application" and call.item.attempts_left == 0
+            if is_last or outcome.kind in FOR_GOOD:
                 call.item.fails_for(error)
             return outcome
         finally:

@@ -5,7 +5,7 @@ grow with the wait.
 """
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, overload
 
@@ -171,8 +171,3 @@ def errors_of_deleted(group: str, places: list[int]) -> list[JsonObject]:
 def size_of(result: object) -> int:
     """Return how many bytes a result has as JSON."""
     return 0 if result is None else len(json_text(result).encode("utf-8", "surrogatepass"))
-
-
-def members_read(found: list[Mapping[str, Any]]) -> list[GroupMember]:
-    """Read what ``asdict`` of members gave."""
-    return [GroupMember(**one) for one in found]

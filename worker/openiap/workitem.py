@@ -15,7 +15,6 @@ PROCESSING: Final = "processing"
 SUCCESSFUL: Final = "successful"
 FAILED: Final = "failed"
 RETRY: Final = "retry"
-ABANDONED: Final = "abandoned"
 
 SMALL: Final = 64 * 1024
 """Characters of a payload's text that is small enough to be kept, and sent again."""

@@ -13,6 +13,7 @@ from worker.item.group_plan import GroupArguments, Member, Then
 from worker.item.item import ItemFirst
 from worker.item.push import Fields, FollowUpArguments, Target
 from worker.item.taken import SETTLE, WORDS, Taken, left_early
+from worker.producer.blocking_wait import waited_for
 from worker.producer.groups.blocking import BlockingGroup
 from worker.producer.taking import NoItem, Pulls, Wanted
 
@@ -39,7 +40,7 @@ class BlockingFile:
 
     def size(self) -> int:
         """Return the stored length in bytes."""
-        return self._block.over_there(self._file.size()).result()
+        return waited_for(self._block.over_there(self._file.size()))
 
     def path(self) -> Path:
         """Download the file, whole, and return where it is; gone when the item is finished.
@@ -48,7 +49,7 @@ class BlockingFile:
             FileTransferError: it did not arrive whole, or its name is not safe.
             StateError: the disk does not take it.
         """
-        return self._block.over_there(self._file.path()).result()
+        return waited_for(self._block.over_there(self._file.path()))
 
     def read_bytes(self) -> bytes:
         """Download the file and return its content."""
@@ -182,7 +183,7 @@ class BlockingTakenItem(Taken):
         return None if found is None else BlockingGroup(found, self._wait)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._block.over_there(work).result()
+        return waited_for(self._block.over_there(work))
 
 
 class BlockingTaking:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar, Unpack, overload
 
-from worker.durations import Duration
 from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
@@ -21,7 +20,7 @@ from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
 from worker.producer.groups.pushing import GroupPushing
 from worker.producer.pushed import Pushed
-from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Items, Pulls, Taking, wanted
+from worker.producer.taking import ItemTaking, Pulls
 from worker.producer.topics import Message, Topics, TopicSubscription
 from worker.state.state import State
 from worker.telemetry.spans import sending
@@ -53,7 +52,7 @@ class Checks(Protocol):
         """Refuse the value of a signal that the queue's handler would not take."""
 
 
-class Producer(GroupPushing):
+class Producer(GroupPushing, ItemTaking):
     """Pushes items.
 
     Args:
@@ -122,43 +121,6 @@ class Producer(GroupPushing):
                 "Items cannot be taken over this connection: use `async with worker.connect(…):`."
             )
         return self._pulls
-
-    def take(
-        self, queue: str, *, wait: Duration | None = WAIT, timeout: Duration | None = TIMEOUT
-    ) -> Taking:
-        """Take one item of a queue, with the promises that a worker gives::
-
-            async with producer.take("invoices", wait="30s", timeout="5m") as item:
-                item.result = await book(item.payload)
-
-        Left quietly it is successful; an error decides as in a handler. ``BusinessError``,
-        ``ApplicationError``, ``Retry`` and ``Skip`` end with the block, all others go on.
-
-        Args:
-            wait: for an item: seconds, or text; 0 looks once, None waits for ever.
-            timeout: past this the block is stopped, and the item an application error.
-
-        Raises:
-            NoItem: none came, on entering; QueueNotFound, RightsMissing: none can.
-            ValueError: a time that is none.
-            NoProducer: see ``pulls``.
-        """
-        return Taking(self.pulls, wanted(queue, wait, timeout))
-
-    def items(
-        self, queue: str, *, wait: Duration | None = UNTIL_EMPTY, timeout: Duration | None = TIMEOUT
-    ) -> Items:
-        """Take items one after another: ``async for item in producer.items("invoices"):``; going on
-        to the next one says that the last one is done.
-
-        Args:
-            wait: the loop ends when none came for so long; 0 is the end of the queue, None never.
-            timeout: of each item; its own ``async with item:`` is what can be stopped.
-
-        Raises:
-            NoItem: the queue could not be looked at, in the loop; else as ``take``.
-        """
-        return Items(self.pulls, wanted(queue, wait, timeout))
 
     async def publish(
         self, topic: str, message: Any, metadata: Mapping[str, Any] | None = None

@@ -158,8 +158,9 @@ class Pushed(Generic[T]):
         """Cancel the item; it takes the right to update it.
 
         One that waits has failed when this returns, with the code ``CANCELLED``. One that runs is
-        asked to end, at once where the server tells of changes, else within 3 s:
-        ``item.stopping``, then as at its timeout; what its handler returns all the same counts.
+        asked to end, at once where the server tells of changes, else within 3 s (what its worker
+        was not told all the same it sees with its heartbeats): ``item.stopping``, then as at its
+        timeout; what its handler returns all the same counts.
 
         Args:
             reason: one sentence, shown on the item.

@@ -33,6 +33,7 @@ from worker.producer.blocking_client import BlockingClient, off_the_loop
 from worker.producer.blocking_pushed import BlockingPushed
 from worker.producer.blocking_state import BlockingState, BlockingTopicSubscription
 from worker.producer.blocking_taking import BlockingItems, BlockingTaking
+from worker.producer.blocking_wait import waited_for
 from worker.producer.connect import connect as connect_async
 from worker.producer.groups.blocking import BlockingGroups
 from worker.producer.producer import Checks, Producer, whole
@@ -225,12 +226,7 @@ class OpenIAP(BlockingGroups):
         if asyncio._get_running_loop() is loop:
             work.close()
             raise WorkerError("the blocking client is used in an async callback; make it a def")
-        future = asyncio.run_coroutine_threadsafe(work, loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # Ctrl-C: nobody waits any more
-            raise
+        return waited_for(asyncio.run_coroutine_threadsafe(work, loop))
 
     @overload
     def push(

@@ -7,6 +7,7 @@ stands above this room.
 import asyncio
 import concurrent.futures
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -161,3 +162,53 @@ async def next_item(pulls: Pulls, asked: Wanted) -> TakenItem:
     except BaseException:
         pulls.forget(asked)
         raise
+
+
+class ItemTaking(ABC):
+    """The part of a producer that takes items."""
+
+    @property
+    @abstractmethod
+    def pulls(self) -> Pulls:
+        """Who pops items.
+
+        Raises:
+            NoProducer: nobody does.
+        """
+
+    def take(
+        self, queue: str, *, wait: Duration | None = WAIT, timeout: Duration | None = TIMEOUT
+    ) -> Taking:
+        """Take one item of a queue, with the promises that a worker gives::
+
+            async with producer.take("invoices", wait="30s", timeout="5m") as item:
+                item.result = await book(item.payload)
+
+        Left quietly it is successful; an error decides as in a handler. ``BusinessError``,
+        ``ApplicationError``, ``Retry`` and ``Skip`` end with the block, all others go on.
+
+        Args:
+            wait: for an item: seconds, or text; 0 looks once, None waits for ever.
+            timeout: past this the block is stopped, and the item an application error.
+
+        Raises:
+            NoItem: none came, on entering; QueueNotFound, RightsMissing: none can.
+            ValueError: a time that is none.
+            NoProducer: see ``pulls``.
+        """
+        return Taking(self.pulls, wanted(queue, wait, timeout))
+
+    def items(
+        self, queue: str, *, wait: Duration | None = UNTIL_EMPTY, timeout: Duration | None = TIMEOUT
+    ) -> Items:
+        """Take items one after another: ``async for item in producer.items("invoices"):``; going on
+        to the next one says that the last one is done.
+
+        Args:
+            wait: the loop ends when none came for so long; 0 is the end of the queue, None never.
+            timeout: of each item; its own ``async with item:`` is what can be stopped.
+
+        Raises:
+            NoItem: the queue could not be looked at, in the loop; else as ``take``.
+        """
+        return Items(self.pulls, wanted(queue, wait, timeout))

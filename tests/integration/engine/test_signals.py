@@ -208,7 +208,7 @@ async def test_a_timeout_that_is_let_out_fails_the_item_for_good(client, start) 
     assert "No signal 'scan' for item" in done["errormessage"]
 
 
-@pytest.mark.parametrize("how", ["alone", "in a group", "as a cause"])
+@pytest.mark.parametrize("how", ["alone", "in a group", "as a cause", "of the last attempt"])
 async def test_an_item_that_failed_for_a_timeout_waits_anew_when_it_is_put_back_by_hand(
     client, start, how: str
 ) -> None:
@@ -229,10 +229,12 @@ async def test_an_item_that_failed_for_a_timeout_waits_anew_when_it_is_put_back_
                 raise
             if how == "in a group":
                 raise ExceptionGroup("two", [late, ValueError("other")]) from None
-            raise BusinessError("nobody came") from late
+            if how == "as a cause":
+                raise BusinessError("nobody came") from late
+            raise LookupError("nobody came") from late
 
     await create_queue(client, "dead")
-    await create_queue(client, "q", failed_wiq="dead")
+    await create_queue(client, "q", failed_wiq="dead", maxretries=1)
     pushed = await client.push_workitem("q", {})
     await start(work)
     failed = {"_id": pushed.id, "state": "failed"}

@@ -117,7 +117,7 @@ async def test_a_lost_reply_is_read_back_before_anything_is_repeated(
 async def test_an_outcome_that_is_refused_for_long_holds_no_slot(
     client, start, server, monkeypatch
 ) -> None:
-    monkeypatch.setattr("worker.engine.delivery.writeback.OVERDUE_AFTER", 0.0)
+    monkeypatch.setattr("worker.engine.delivery.refusals.OVERDUE_AFTER", 0.0)
     monkeypatch.setattr(
         "worker.engine.delivery.writeback.WAIT_MAX", 1.0
     )  # or a slow machine waits for long

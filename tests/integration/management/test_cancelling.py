@@ -10,10 +10,12 @@ from worker import Item, handler, sync
 from worker.management.errors import ConflictError, NotFoundError
 from worker.management.items.cancelling import ItemCancelPayload
 from worker.management.items.service import Items
+from worker.management.items.store import ItemStore
 from worker.management.items.timeline import TimelineEntry
 from worker.management.items.types import ItemGetHistoryPayload, ItemRetryPayload
 from worker.management.sync import Items as BlockingItems
 from worker.openiap.client import Client
+from worker.openiap.errors import Disconnected
 from worker.testing.local_openiap import LocalOpenIAP
 
 WHY = "the order is gone"
@@ -44,6 +46,22 @@ async def test_one_that_waits_fails_and_it_is_told_who_did_it_and_why(
         await Items(client).cancel_one(asked)
     await Items(client).retry_one(ItemRetryPayload(id=id))
     assert await client.pop_workitem("orders") is not None
+
+
+async def test_it_is_cancelled_where_the_link_is_gone_before_the_note(
+    openiap: LocalOpenIAP, client: Client, monkeypatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise Disconnected("away", operation="update_document")
+
+    monkeypatch.setattr(ItemStore, "update_if", away)
+    id = await openiap.push("orders", {})
+    asked = ItemCancelPayload(id=id, reason=WHY)
+    assert (await Items(client).cancel_one(asked)).result == "cancelled"
+    assert [(one.what, one.why) for one in await told(client, id)] == [
+        ("pushed", None),
+        ("cancelled", WHY),
+    ]
 
 
 async def test_one_that_runs_is_ended_by_its_worker(openiap: LocalOpenIAP, client: Client) -> None:

@@ -12,6 +12,7 @@ from worker.engine.awaiting import wakes
 from worker.engine.awaiting.waker import SignalWaker, Told
 from worker.engine.awaiting.wakes import SignalWakes
 from worker.openiap.client import Client
+from worker.openiap.errors import Disconnected
 from worker.openiap.pool import Pool
 from worker.telemetry.log import Log
 
@@ -131,6 +132,61 @@ async def test_a_signal_wakes_while_a_look_waits_for_its_answer(clock) -> None:
     assert (house.woken, look.done()) == ([("1", ("q",))], False)
     answered.set()
     await look
+
+
+async def test_a_link_that_comes_while_a_look_goes_on_is_looked_over_as_well(clock) -> None:
+    house = House(q=0)
+    answered = asyncio.Event()
+
+    async def slow(*_: Any, **__: Any) -> list[Any]:
+        await answered.wait()
+        return []
+
+    query, house.wakes._reader.query = house.wakes._reader.query, slow  # type: ignore[method-assign]
+    look = asyncio.create_task(house.wakes.round())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    house.wakes.signed_in()
+    answered.set()
+    assert await look == 0.0
+    house.wakes._reader.query = query  # type: ignore[method-assign]
+    assert await house.round() == wakes.SELDOM
+
+
+async def test_a_look_that_fails_is_made_again(clock) -> None:
+    house = House(q=0)
+    query = house.wakes._reader.query
+
+    async def broken(*_: Any, **__: Any) -> list[Any]:
+        raise Disconnected("away", operation="query")
+
+    house.wakes._reader.query = broken  # type: ignore[method-assign]
+    with pytest.raises(Disconnected):
+        await house.round()
+    house.wakes._reader.query = query  # type: ignore[method-assign]
+    assert await house.round() == wakes.SELDOM
+    assert house.asked == [wakes.COLLECTION]
+
+
+async def test_signals_beyond_bounds_are_looked_for_and_not_kept(clock, monkeypatch) -> None:
+    monkeypatch.setattr(wakes, "MOST_TOLD", 2)
+    house = House(q=0)
+    await house.round()
+    answered = asyncio.Event()
+
+    async def slow(told: Told, queues: list[str]) -> bool:
+        await answered.wait()
+        return True
+
+    house.wakes._waker.wake = slow  # type: ignore[method-assign]
+    for number in range(5):
+        house.hear(str(number), wiq="q")
+        await asyncio.sleep(0)
+    assert len(house.wakes._waking) == 2
+    await house.round()
+    assert house.asked == [wakes.COLLECTION] * 2
+    answered.set()
+    await house.wakes.stop()
 
 
 async def test_an_item_that_was_woken_is_not_woken_again(clock) -> None:

@@ -14,7 +14,7 @@ from worker.openiap.client import Client
 
 SAID = {
     "cancelled": "Item {id} is cancelled: it has failed.",
-    "stopping": "Item {id} runs; its worker is told to end it, within a heartbeat.",
+    "stopping": "Item {id} runs; its worker is told to end it.",
 }
 
 

@@ -27,16 +27,6 @@ Name = Annotated[
         autocompletion=queue_names,
     ),
 ]
-SETTINGS: Final = (
-    "name",
-    "id",
-    "max_retries",
-    "retry_delay",
-    "initial_delay",
-    "amqp_queue",
-    "success_queue",
-    "failed_queue",
-)
 COLUMNS: Final = {
     "queue": "whole",
     "new": "number",

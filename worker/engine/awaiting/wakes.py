@@ -3,8 +3,8 @@
 1. Every worker watches the collection; the watch is tried out after each sign-in by a document of
    the worker's own, and believed once that was told of.
 2. The leading worker of an item's queue wakes at once, and its messages go first: many a worker is
-   at its server's limit of messages. The next one does a second later, unless it
-   has seen the item change; all others do nothing.
+   at its server's limit of messages. The next one does a second later, unless it has seen the item
+   change; all others do nothing.
 3. A worker that has just put an item back to wait looks once more for its signals: one may have
    come while it was written.
 4. What nobody was told of is made good by a look at the signals since the last look: after each
@@ -13,6 +13,7 @@
 """
 
 import asyncio
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -56,6 +57,7 @@ BACK: Final = timedelta(seconds=120)
 """A look goes so far behind the last one: what was being written then is seen by this one."""
 PAGE: Final = 200
 MOST_TOLD: Final = 10_000
+"""Signals at most that wait for their turn, or for the server, to wake an item."""
 
 
 class SignalWakes(Service):
@@ -212,7 +214,7 @@ class SignalWakes(Service):
         turns = [turn for queue in self._queues_of(told) if (turn := self._turn(queue)) < 2]
         if not turns:
             return
-        if len(self._told) >= MOST_TOLD:
+        if len(self._told) + len(self._waking) >= MOST_TOLD:
             self._look_at = 0.0  # they are all found by a look
         else:
             self._told[told.id] = (uptime() + NEXT_IN_LINE * min(turns), told)
@@ -266,14 +268,19 @@ class SignalWakes(Service):
         led = tuple(queue for queue in self._queues if not self._turn(queue))
         if led != self._led:
             self._led, self._since = led, ""
-        if led:
-            since = iso(self._fleet.server_now() - BACK)
-            query: JsonObject = {"item": {"$gt": ""}}
-            if self._since:
-                query["_created"] = {"$gte": self._since}
-            await self._look(query, led)
-            self._since = since
-        self._look_at = uptime() + (SELDOM if self.heard else self._every)
+        self._look_at = math.inf  # whoever wants another look meanwhile says so here
+        try:
+            if led:
+                since = iso(self._fleet.server_now() - BACK)
+                query: JsonObject = {"item": {"$gt": ""}}
+                if self._since:
+                    query["_created"] = {"$gte": self._since}
+                await self._look(query, led)
+                self._since = since
+        except BaseException:
+            self._look_at = 0.0
+            raise
+        self._look_at = min(self._look_at, uptime() + (SELDOM if self.heard else self._every))
 
     async def _look(
         self,

@@ -232,7 +232,7 @@ class ConditionalWrite:
         )
         if ending is None or not ending.decided or ending.state != FAILED:
             return ending
-        if outcome.payload is not None or workitem.text:  # or it came without anything of ours
+        if outcome.payload is not None or workitem.text:  # what has steps is no text any more
             return ending
         document = await self._owner.read(workitem.id, STEPS_STORED)
         return ending if document is None else with_steps_apart(ending, workitem.id, document)

@@ -4,8 +4,7 @@
 2. What cannot go that way goes by OpenIAP's own update: where another may have the item by now, it
    is looked at first, and its run is claimed (``owner.py``). A dropped link or a timeout means
    "maybe done": the item is read before anything is repeated.
-3. What the server refuses for a long time ends the item as failed, with that as its error. What
-   this machine cannot read for as long is its own fault: the item is handed back.
+3. What is refused is sent again, for as long as there is hope (``refusals.py``).
 """
 
 import asyncio
@@ -14,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final
 
 from worker.engine.delivery.attachments import store_attachments
 from worker.engine.delivery.conditional import ConditionalWrite
@@ -26,12 +25,12 @@ from worker.engine.delivery.given_back import gives_back
 from worker.engine.delivery.origins import Origins
 from worker.engine.delivery.owner import Owner
 from worker.engine.delivery.queue_rules import QueueRulesReader
+from worker.engine.delivery.refusals import PATIENCE, NotYet, Refusals
 from worker.engine.delivery.release import handed_back, retried, taken_over
 from worker.engine.delivery.server_clock import ServerClock, Stamp
 from worker.engine.delivery.steps_apart import StepsApart
 from worker.engine.delivery.timeline import Timelines
-from worker.errors import WorkerError
-from worker.item.outcome import NOTHING_RAISED, Outcome, released, update_of
+from worker.item.outcome import NOTHING_RAISED, Outcome, update_of
 from worker.openiap.client import Client
 from worker.openiap.connection import LinkLog
 from worker.openiap.errors import (
@@ -47,21 +46,11 @@ from worker.openiap.errors import (
 )
 from worker.openiap.fields import moment_of
 from worker.openiap.pool import Pool
-from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, RETRY, JsonObject, Workitem, WorkitemFile
 from worker.uptime import uptime
 
 WAIT_FIRST: Final = 0.5
 WAIT_MAX: Final = 30.0
-PATIENCE: Final = 600.0
-OVERDUE_AFTER: Final = 30.0
-
-
-class _NotYet(WorkerError):
-    """This attempt to send did not do; the next one may."""
-
-    def __init__(self, error: OpenIAPError) -> None:
-        super().__init__(str(error))
 
 
 class WriteBack:
@@ -99,7 +88,7 @@ class WriteBack:
         self._worker_id = worker_id
         self._lease = lease
         self._log = log
-        self._patience = patience
+        self._refusals = Refusals(worker_id, patience=patience, clock=clock, log=log)
         self._clock = clock
         self._now = now
         self._chance = chance or random.Random()  # noqa: S311 (jitter, no secret)
@@ -140,7 +129,7 @@ class WriteBack:
             try:
                 ended = await self._try(delivery)
                 return ended if ended.took else replace(ended, took=delivery.took)
-            except _NotYet as problem:
+            except NotYet as problem:
                 self._log.warn(
                     f"outcome not delivered yet: {problem}",
                     item=delivery.workitem.id,
@@ -160,26 +149,26 @@ class WriteBack:
         except ItemNotFound as error:
             return Delivered("gone", error.text)
         except LocalFileError as error:
-            self._unreadable(delivery, error)
+            self._refusals.unreadable(delivery, error)
         except FileTransferError as error:
             delivery.outcome = Outcome(
                 "failed", None, f"The item's files: {error.text}", NOTHING_RAISED
             )
             delivery.uploaded = None
-            raise _NotYet(error) from error
-        except (ServerError, QueueNotFound, AccessDenied, Unsupported) as error:
-            return self._refusal(delivery, error)
-        except PayloadTooLarge as error:
-            return self._refusal(delivery, error)
+            raise NotYet(error) from error
+        except (ServerError, QueueNotFound, AccessDenied, Unsupported, PayloadTooLarge) as error:
+            return self._refusals.refused(delivery, error)
         except OpenIAPError as error:
             if error.maybe_done:
                 delivery.sent = True
-            raise _NotYet(error) from error
+            raise NotYet(error) from error
         except OSError as error:
-            self._unreadable(delivery, LocalFileError(str(error), operation="update_workitem"))
+            self._refusals.unreadable(
+                delivery, LocalFileError(str(error), operation="update_workitem")
+            )
         except (TypeError, ValueError) as error:  # a payload that cannot be sent
             text = f"{type(error).__name__}: {error}"
-            return self._refusal(delivery, ServerError(text, operation="update_workitem"))
+            return self._refusals.refused(delivery, ServerError(text, operation="update_workitem"))
 
     def _needs_check(self, delivery: Delivery) -> bool:
         if (
@@ -332,57 +321,6 @@ class WriteBack:
         # Nobody must end as failed for being handed back.
         delivered = await self._update(delivery, update, ignoremaxretries=True)
         return replace(delivered, cost=True)
-
-    def _refusal(self, delivery: Delivery, error: OpenIAPError) -> Delivered:
-        """The server said no.
-
-        It may have written all the same (an unknown chain target does), so the item is read before
-        the outcome is sent again. Its database may be away for a while, so a no is not believed
-        before it was repeated for ``patience``; then the item ends as failed with the refusal as
-        its error.
-        """
-        delivery.sent = True
-        if not delivery.patient:
-            return Delivered("refused", error.text)
-        refused_for = self._held_up_for(delivery)
-        if refused_for < (0.0 if isinstance(error, PayloadTooLarge) else self._patience):
-            raise _NotYet(error)
-        if delivery.given_up or delivery.outcome.kind == "released":
-            return Delivered("refused", error.text)
-        self._log.error(
-            f"the server refuses the outcome, the item ends as failed: {error.text}",
-            item=delivery.workitem.id,
-            payload_bytes=len(json_text(delivery.outcome.payload or {})),
-        )
-        delivery.outcome = Outcome(
-            "failed",
-            None,
-            f"OpenIAP refused the outcome of the handler: {error.text}",
-            NOTHING_RAISED,
-        )
-        delivery.uploaded, delivery.unfit = None, False
-        delivery.given_up = True
-        delivery.refused_since = None
-        raise _NotYet(error)
-
-    def _unreadable(self, delivery: Delivery, error: LocalFileError) -> NoReturn:
-        """This machine cannot read what is to be sent: in the end the item is worked elsewhere."""
-        if self._held_up_for(delivery) >= self._patience:
-            text = f"worker {self._worker_id} cannot read what is to be sent: {error.text}"
-            self._log.error(f"{text}; the item is handed back", item=delivery.workitem.id)
-            delivery.outcome, delivery.refused_since = released(text), None
-        raise _NotYet(error)
-
-    def _held_up_for(self, delivery: Delivery) -> float:
-        """Return for how many seconds an outcome cannot be sent; for long, it holds no slot."""
-        now = self._clock()
-        if delivery.refused_since is None:
-            delivery.refused_since = now
-        held_up = now - delivery.refused_since
-        after = OVERDUE_AFTER if delivery.overdue_after is None else delivery.overdue_after
-        if held_up >= after and delivery.on_overdue is not None:
-            delivery.on_overdue()
-        return held_up
 
     def _warn_of_cost(self, delivery: Delivery, error: OpenIAPError) -> None:
         if delivery.outcome.waits is None:

@@ -29,9 +29,9 @@ from worker.engine.outbox.rows import (
     outcome_text,
     workitem_text,
 )
-from worker.engine.outbox.sqlite import Change, Ledger, StoredRow, Sync, Values, has_rows, joined
+from worker.engine.outbox.siblings import LOCK_SUFFIX, SUFFIX, Carry, Moved, adoptable, moved
+from worker.engine.outbox.sqlite import StoredRow, Sync
 from worker.engine.outbox.writer import Writer
-from worker.errors import StateError
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.item.outcome import Outcome
 from worker.openiap.large import apart
@@ -39,16 +39,12 @@ from worker.openiap.workitem import Workitem
 
 __all__ = ["Evidence", "Outbox", "OutboxRow"]
 
-SUFFIX: Final = ".outbox.db"
-LOCK_SUFFIX: Final = ".outbox.lock"
 LOCK_WAIT: Final = 2.0
 """Seconds that ``open`` waits for the lock: a sibling may just be adopting what is in the file."""
 CLOSE_WITHIN: Final = 10.0
 RETRY: Final = 2.0
 DAY: Final = 86_400.0
 FINAL: Final = frozenset({"successful", "business", "failed"})
-
-Carry = Callable[[StoredRow], StoredRow]
 
 
 class Outbox:
@@ -128,22 +124,8 @@ class Outbox:
         await outbox._writer.start()
         return outbox
 
-    @staticmethod
-    def adoptable(folder: Path) -> list[str]:
-        """Return the identities of dead siblings whose outboxes hold rows; see ``adopt``."""
-        found = []
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            worker_id = path.name.removesuffix(SUFFIX)
-            try:
-                lock = LockFile.take(folder / f"{worker_id}{LOCK_SUFFIX}")
-            except StateError:
-                continue
-            try:
-                if has_rows(path):
-                    found.append(worker_id)
-            finally:
-                lock.release()
-        return found
+    adoptable = staticmethod(adoptable)
+    """See ``adopt``."""
 
     @property
     def healthy(self) -> bool:
@@ -283,13 +265,16 @@ class Outbox:
             Locked: it lives again.
             StateError: its file or our own cannot be used now.
         """
-        moved: list[StoredRow]
-        deaths: dict[str, int]
-        moved, deaths, first = await self._writer.run(lambda own: self._move(own, worker_id, carry))
+        writer = self._writer
+        left: Moved = await writer.run(
+            lambda own: moved(
+                self._folder, worker_id, carry, own=own, life=writer.life, numbers=writer.numbers
+            )
+        )
         rows = []
-        self._deaths.update(deaths)
-        with self._writer.mutex:
-            for seq, stored in enumerate(moved, first):
+        self._deaths.update(left.deaths)
+        with writer.mutex:
+            for seq, stored in enumerate(left.rows, left.first):
                 entry = self._taken(seq, stored)
                 if entry is not None:
                     rows.append(self._row(entry))
@@ -365,31 +350,6 @@ class Outbox:
         if found is not None:
             self._entries.setdefault(attempt_id(found.workitem), found)
         return found
-
-    def _move(
-        self, own: Ledger, worker_id: str, carry: Carry
-    ) -> tuple[list[StoredRow], dict[str, int], int]:
-        """Copy a sibling's rows into our file, then delete them there; in the writer's thread.
-
-        Killed in between, both have them, and the fence of the write-back settles it.
-        """
-        lock = LockFile.take(self._folder / f"{worker_id}{LOCK_SUFFIX}")
-        try:
-            theirs = Ledger(self._folder / f"{worker_id}{SUFFIX}", sync="full")
-            try:
-                life = theirs.begin_life(time.time())
-                rows, deaths = [carry(row) for row in theirs.rows()], theirs.deaths()
-                first = self._writer.numbers.draw(len(rows))
-                store: list[Values] = joined(rows, self._writer.life, first)
-                own.write(Change(store=store, deaths=deaths))
-                gone = dict.fromkeys(deaths, 0)
-                theirs.write(Change(delete=[row.seq for row in rows], deaths=gone))
-                theirs.end_life(life, time.time())
-            finally:
-                theirs.close()
-        finally:
-            lock.release()
-        return rows, deaths, first
 
 
 def _bare(workitem: Workitem) -> Workitem:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from worker.engine.outbox.answers import fail, finish, succeed
 from worker.engine.outbox.batch import Batch, Entry, Job
 from worker.engine.outbox.row_numbers import RowNumbers
 from worker.engine.outbox.sqlite import (
@@ -42,10 +43,6 @@ SOON: Final = 0.05
 """Seconds until what nobody waits for is committed, at most."""
 CROWD: Final = 4
 """Items in flight from which commits are shared even if each comes a little later."""
-AT_A_TIME: Final = 8
-"""Who waited for a commit goes on in eights, a turn of the loop apart: a whole group in one turn
-would keep the answer to a pop waiting, and the server with it; fewer at a time are more turns, and
-more messages that go alone."""
 MOST_EVIDENCE: Final = 1000
 MOST_REASON: Final = 500
 """Refusals kept in memory while the disk takes none."""
@@ -191,7 +188,7 @@ class Writer:
     def _run(self) -> None:
         try:
             self._attempt(Batch())
-            self._post(_finish, [self._ready])
+            self._post(finish, [self._ready])
             while not self._closing:
                 try:
                     self._round()
@@ -200,7 +197,7 @@ class Writer:
             self._last()
         finally:
             self.closed = True
-            self._post(_finish, [self._ready, self._ended])
+            self._post(finish, [self._ready, self._ended])
 
     def _round(self) -> None:
         batch = self._take()
@@ -251,7 +248,7 @@ class Writer:
             batch.written()
             self._succeeded()
         if batch.waiting:
-            self._post(_finish, batch.waiting)
+            self._post(finish, batch.waiting)
         for job, done in batch.jobs:
             self._do(job, done)
 
@@ -341,11 +338,11 @@ class Writer:
                 raise StateError(f"The outbox cannot be used: {self.failure}.")
             result = job(self._ledger)
         except (sqlite3.Error, OSError) as error:
-            self._post(_fail, done, StateError(f"{self._path.parent}: {error}."))
+            self._post(fail, done, StateError(f"{self._path.parent}: {error}."))
         except Exception as error:  # it is the caller's: this thread has the others to serve
-            self._post(_fail, done, error)
+            self._post(fail, done, error)
         else:
-            self._post(_succeed, done, result)
+            self._post(succeed, done, result)
 
     def _drop(self) -> None:
         ledger, self._ledger = self._ledger, None
@@ -391,21 +388,3 @@ class Writer:
     def _post(self, call: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(call, *args)
-
-
-def _finish(futures: list["asyncio.Future[None]"]) -> None:
-    for done in futures[:AT_A_TIME]:
-        if not done.done():
-            done.set_result(None)
-    if later := futures[AT_A_TIME:]:
-        later[0].get_loop().call_soon(_finish, later)
-
-
-def _succeed(done: "asyncio.Future[Any]", result: object) -> None:
-    if not done.done():
-        done.set_result(result)
-
-
-def _fail(done: "asyncio.Future[Any]", error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)

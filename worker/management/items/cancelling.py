@@ -5,18 +5,19 @@ is noted on the item's timeline who did it. The note comes after the cancelling 
 cannot be made the item is cancelled all the same, and says itself why.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.item.cancelled import MAX_REASON
-from worker.item.history import Entry, first_line, pushed, refused
+from worker.item.history import Entry, first_line, pushed
 from worker.item.masking import masked
 from worker.management.items.errors import ItemNotFoundError, ItemStateError
 from worker.management.items.store import ItemStore, user_name
 from worker.management.items.types import MOST_TEXT
-from worker.openiap.errors import AccessDenied, ItemNotFound, ServerError
+from worker.openiap.errors import ItemNotFound, OpenIAPError
 from worker.producer.sender import ClientSender
 
 
@@ -40,8 +41,8 @@ class ItemCancelledResponse(BaseModel):
     """What became of it.
 
     Attributes:
-        result: ``cancelled``: it waited, and has failed; ``stopping``: it runs, and its worker asks
-            the handler to end with the next heartbeat.
+        result: ``cancelled``: it waited, and has failed; ``stopping``: it runs, and its worker is
+            told to end it.
     """
 
     result: Literal["cancelled", "stopping"]
@@ -77,10 +78,7 @@ async def cancel(
 async def _note(store: ItemStore, payload: ItemCancelPayload, history: int) -> None:
     why = masked(first_line(payload.reason))
     entry = Entry("cancelled", datetime.now(UTC), user_name(store.client), why=why)
-    try:
+    # Who may update the item may not update it as a document, or the link is gone by now: an error
+    # would say of what is done that it is not.
+    with suppress(OpenIAPError):
         await store.update_if({"_id": payload.id}, pushed(payload.id, entry, history))
-    except AccessDenied:
-        return  # who may update the item may not update it as a document
-    except ServerError as error:
-        if not refused(error.text, payload.id):
-            raise

@@ -32,7 +32,6 @@ EXPRESSION: Final = "__REGEXP "
 """What OpenIAP takes for a regular expression, wherever it stands in a query."""
 TURN: Final = "waits for its turn: key "
 _FIELD: Final = re.compile(r"[^$.\x00][^.\x00]*(?:\.[^$.\x00][^.\x00]*)*")
-MODULE: Final = r"([A-Za-z_][A-Za-z0-9_.]*\.)?"
 _COMPARISONS: Final[Mapping[str, str]] = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 _CONDITION: Final = re.compile(r"\s*(.+?)\s*(!=|>=|<=|=|>|<|\s+in\s+)\s*(.*?)\s*", re.DOTALL)
 _ATTEMPTS: Final = re.compile(r"(>=|<=|>|<|=)?\s*(\d{1,6})|(\d{1,6})\s*\.\.\s*(\d{1,6})")

@@ -2,12 +2,9 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import Final
 
 from worker.item.history import USUAL
 from worker.management.errors import said_by_openiap
-from worker.management.items.actions import attempts_left
 from worker.management.items.batch import Batch, OnProgress, nobody
 from worker.management.items.cancelling import ItemCancelledResponse, ItemCancelPayload, cancel
 from worker.management.items.creation import Creation, made
@@ -18,6 +15,7 @@ from worker.management.items.indexes import make_indexes
 from worker.management.items.lists import ItemLists, grouped
 from worker.management.items.looks import ItemLooks, whole
 from worker.management.items.plan import Plan
+from worker.management.items.preview import preview_of
 from worker.management.items.putting_back import put_back
 from worker.management.items.signalling import ItemSignalledResponse, ItemSignalPayload, signal
 from worker.management.items.store import ItemStore
@@ -60,9 +58,6 @@ from worker.openiap.errors import ItemNotFound, QueueNotFound
 from worker.openiap.fields import text_of
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject
 from worker.producer.producer import Checks
-
-SAMPLE: Final = 5
-OVER: Final = timedelta(seconds=1)
 
 
 class Items:
@@ -315,19 +310,7 @@ class Items:
         with said_by_openiap():
             batch = await self._plan.batch(payload, nobody)
             retries = isinstance(payload, ItemsRetryBatchPayload)
-            most = await self._store.get_attempts() if retries else {}
-            preview = BatchPreviewResponse(
-                count=0,
-                sample=[],
-                conditional=batch.response.conditional,
-                before=batch.response.before,
-            )
-            async for page in batch.pages():
-                preview.count += len(page)
-                preview.sample += [item_of(one) for one in page[: SAMPLE - len(preview.sample)]]
-                for one in page if retries else ():
-                    left = attempts_left(one, most.get(text_of(one.get("wiq"))))
-                    preview.attempts_left[left] = preview.attempts_left.get(left, 0) + 1
+            preview = await preview_of(self._store, batch, retries=retries)
             if not preview.count:
                 await self._lists.require_queue(payload.filter)
         return preview

@@ -1,6 +1,7 @@
 """Blocks push groups and wait for them; what only handlers can is refused with what to do."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.integration.engine.conftest import DEADLINE, create_queue
 from tests.integration.engine.pulling.conftest import QUEUE, both_clients
 from worker import GroupProgress, Item, handler, sync
+from worker.engine.pulling.block import GRACE
 
 MEMBERS = [("pages", {"n": n}) for n in range(3)]
 
@@ -70,6 +72,25 @@ async def test_a_block_that_blocks_does_the_same_and_a_member_knows_its_group(
     async with asyncio.timeout(DEADLINE):
         results, progress, of = await asyncio.to_thread(work)
     assert (results, progress.done, of) == ([1, 2, 3], 4, 4)
+
+
+@pytest.mark.parametrize("of_whom", ["the block", "the connection"])
+async def test_a_block_that_waits_for_a_group_is_stopped_at_its_timeout(
+    client, settings, push, of_whom
+) -> None:
+    def work() -> None:
+        with sync.connect(settings) as openiap, openiap.take(QUEUE, timeout=0.5) as item:
+            pushes = item if of_whom == "the block" else openiap
+            pushes.push_group([("nobody works it", {})]).results()
+
+    await create_queue(client, "nobody works it")
+    await push({})
+    began = time.monotonic()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.to_thread(work)
+    assert time.monotonic() - began < GRACE, "it was not given up"
+    (found,) = await client.query("workitems", {"wiq": QUEUE})
+    assert found["errormessage"] == "its block ran longer than its timeout of 500ms"
 
 
 async def test_what_only_handlers_can_is_refused_with_what_to_do(producer, push) -> None:
