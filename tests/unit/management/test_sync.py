@@ -8,8 +8,13 @@ import pytest
 from worker import management
 from worker.management import sync
 
-NOT_FOR_BLOCKING_CODE = {"Items.plan_batch", "Items.watch"}
-"""What they return is awaited itself."""
+NOT_FOR_BLOCKING_CODE = {
+    # What they return is awaited itself.
+    *("Items.plan_batch", "Items.watch"),
+    # Parts of what blocking code gets as a whole, for pages that ask for each in its own time.
+    *("Items.get_page", "Queues.get_documents", "Queues.get_waiting", "Queues.get_workers"),
+    "Workers.get_fleet",
+}
 
 
 @pytest.mark.parametrize("name", sync.__all__)
