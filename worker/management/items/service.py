@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Final
 
 from worker.item.history import USUAL
 from worker.management.errors import said_by_openiap
