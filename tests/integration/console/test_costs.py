@@ -19,7 +19,7 @@ from worker.item.new_item import PARENT
 from worker.management.items.types import ItemFilter, ItemsGetPListPayload
 from worker.openiap.values import iso
 
-STILL = 0.25
+STILL = 0.75
 """Seconds without a question after which all is asked."""
 WITHIN = 10.0
 Page = tuple[Topic[Any] | Joined[Any], ...]

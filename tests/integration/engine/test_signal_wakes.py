@@ -60,10 +60,11 @@ async def test_one_of_several_workers_wakes_without_a_poll(openiap: LocalOpenIAP
     done = await openiap.ended(id, jump=False)
     assert done.payload == {"scan": "dock"}
     told = {kind: count - before.get(kind, 0) for kind, count in openiap.server.stats.items()}
+    # The next in line wakes as well where the first takes a second for it; the third never does.
     if openiap.client_name == "official":
-        assert told["insertone"] == 2, "the signal, and who wakes"
+        assert told["insertone"] in (2, 3), "the signal, and who wakes"
     else:
-        assert told["updatedocument"] == 3, "the wake, the scan that was taken, the outcome"
+        assert told["updatedocument"] in (3, 4), "the wake, the scan that was taken, the outcome"
     entries = history_of(id, done.document.get(FIELD)).entries
     assert [(one.what, one.by, one.why) for one in entries if one.what == "signalled"] == [
         ("signalled", "tester", "scan")
