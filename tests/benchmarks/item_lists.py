@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.localserver.storage import json_text
-from worker.localserver.storage.item_table import item_of
+from worker.localserver.storage.item_documents import item_of
 from worker.management.errors import AppError
 from worker.management.items.indexes import INDEXES
 from worker.management.items.service import Items

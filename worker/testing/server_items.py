@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from worker.app.options import Handler
 from worker.localserver.operations.services import Services
+from worker.localserver.storage.item_documents import document_of
 from worker.localserver.storage.item_rules import StoredItem
-from worker.localserver.storage.item_table import document_of
 from worker.localserver.storage.user import administrator
 from worker.openiap.workitem import NEW, JsonObject
 from worker.testing.item_view import ItemView, view_of

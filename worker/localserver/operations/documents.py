@@ -21,6 +21,7 @@ from worker.localserver.storage.document_table import DocumentTable, duplicate
 from worker.localserver.storage.errors import RefusedError
 from worker.localserver.storage.files import Files
 from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.item_documents import document_of, item_of
 from worker.localserver.storage.item_rules import NEW
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.user import User, created_by, modified_by
@@ -81,11 +82,11 @@ class Documents:
         }
         self._collections.check_unique(collection, document)
         if collection == item_table.COLLECTION:
-            item = item_table.item_of(document)
+            item = item_of(document)
             if self._items.get(item.id) is not None:
                 raise duplicate(collection, item.id)
             self._items.insert(item, now)
-            document = item_table.document_of(item)
+            document = document_of(item)
         else:
             self._documents.insert(collection, document)
         self._changes.publish(collection, "insert", document)
@@ -181,7 +182,7 @@ class Documents:
                 raise RefusedError("Performing an update on the path '_id' would modify it")
             known: dict[str, Any] | None = None
             if collection == item_table.COLLECTION:
-                self._items.replace(item_table.item_of(after), now, payload=writes)
+                self._items.change(document, after, now, payload=writes)
                 known = {**UNLESS_THERE, **after}
                 known.pop("payload", None)
             else:
@@ -300,7 +301,7 @@ class Documents:
         if collection != item_table.COLLECTION:
             return self._documents.get(collection, document_id)
         item = self._items.get(document_id)
-        return item_table.document_of(item) if item else None
+        return document_of(item) if item else None
 
     def _as_new_item(self, document: dict[str, Any], user: User, now: int) -> dict[str, Any]:
         """Return what becomes an item: new, due at once if not told when, with its queue's rights.
@@ -351,7 +352,7 @@ class Documents:
 
     def _write(self, collection: str, document: dict[str, Any], now: int) -> None:
         if collection == item_table.COLLECTION:
-            self._items.replace(item_table.item_of(document), now)
+            self._items.replace(item_of(document), now)
         else:
             self._documents.replace(collection, document)
 

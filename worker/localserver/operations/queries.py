@@ -26,6 +26,7 @@ from worker.localserver.operations.size_conditions import size_condition
 from worker.localserver.storage import item_table, json_text, rights
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
+from worker.localserver.storage.item_documents import document_of
 from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.user import User
 
@@ -113,7 +114,7 @@ class Queries:
         items = self._items.select(
             where, values, payloads=payloads, order=order.text, most=last - first, offset=first
         )
-        return [item_table.document_of(item) for item in items]
+        return [document_of(item) for item in items]
 
     def _indexed(self, path: str) -> bool:
         return self._items.has_index(odd_index(path))
@@ -239,7 +240,7 @@ class Queries:
             # No index changes the order in which they come; a conditional update has no use of one.
             order = "seq" if dates else ""
             items = self._items.select(where, values, payloads=payloads, order=order)
-            return rest, (item_table.document_of(item) for item in items)
+            return rest, (document_of(item) for item in items)
         document_id = query.get("_id")
         if isinstance(document_id, str):
             found = self._documents.get(collection, document_id)

@@ -16,6 +16,7 @@ from worker.localserver.storage.change_feed import ChangeFeed
 from worker.localserver.storage.errors import RefusedAfterChangeError, RefusedError
 from worker.localserver.storage.files import Files, base_name
 from worker.localserver.storage.ids import new_id
+from worker.localserver.storage.item_documents import document_of
 from worker.localserver.storage.item_rules import (
     DEFAULT_NAME,
     DEFAULT_PRIORITY,
@@ -276,7 +277,7 @@ class WorkItems:
         if item.nextrun is None:
             known["nextrun"] = MISSING
         if self._changes.wanted(item_table.COLLECTION, operation, known):
-            self._changes.publish(item_table.COLLECTION, operation, item_table.document_of(item))
+            self._changes.publish(item_table.COLLECTION, operation, document_of(item))
 
 
 def _may(user: User, item: StoredItem, right: int) -> bool:

@@ -1,23 +1,24 @@
-"""Work items in the store: rows, and the documents that queries see.
+"""Work items in the store.
 
 1. A pop costs the same from 100,000 items as from 100: due items are in a partial index in the
    order they are popped in; items whose time has not come wait in another, by time, and move over
    when it has.
-2. A document written by a client (``update_one`` on ``workitems``) becomes a row again.
-3. A payload is written when it is new or another one, and at no other time: a pop and an outcome
+2. A payload is written when it is new or another one, and at no other time: a pop and an outcome
    write some hundred bytes, however large the item is.
+3. Of a changed document only those columns are written that are others (``item_documents.py``).
 """
 
 # ruff: noqa: S608
 # Statements are put together from this module's constants and from conditions with placeholders; no
 # value ever becomes part of one.
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from worker.localserver.storage import json_text
-from worker.localserver.storage.item_rules import DEFAULT_PRIORITY, NEW, PROCESSING, StoredItem
+from worker.localserver.storage.item_documents import changed_columns, files_text, nextrun_of
+from worker.localserver.storage.item_rules import PROCESSING, StoredItem
 from worker.localserver.storage.store import Store
 from worker.localserver.storage.user import User
 
@@ -57,23 +58,6 @@ _TAKE: Final = (
     " nextrun = NULL, modified = ?, modifiedby = ?, modifiedbyid = ?"
     " WHERE seq = ? AND state = 'new'"
 )
-_TEXTS: Final = (
-    "errormessage",
-    "errorsource",
-    "errortype",
-    "success_wiq",
-    "success_wiqid",
-    "failed_wiq",
-    "failed_wiqid",
-)
-_OWN: Final = frozenset(_NAMES) - {"id", "version", "modified", "modifiedby", "extra"} | {
-    "_id",
-    "_type",
-    "_version",
-    "_modified",
-    "_modifiedby",
-    "_modifiedbyid",
-}
 
 
 class ItemTable:
@@ -91,7 +75,7 @@ class ItemTable:
         Raises:
             sqlite3.IntegrityError: there is an item of this id.
         """
-        waits = self._waits(item, now)
+        waits = self._waits(item.wiqid, item.nextrun, now)
         self._store.write(_INSERT, (*_row(item), waits))
         self._store.write(_INSERT_PAYLOAD, (item.payload,))
 
@@ -104,10 +88,31 @@ class ItemTable:
             payload: without it, the stored payload stays, whatever the item says.
         """
         row = _row(item)
-        waits = self._waits(item, now)
+        waits = self._waits(item.wiqid, item.nextrun, now)
         self._store.write(_REPLACE, (*row[1:], waits, item.id))
         if payload:
             self._store.write(_REPLACE_PAYLOAD, (item.payload, item.id))
+
+    def change(
+        self, before: dict[str, Any], after: dict[str, Any], now: int, *, payload: bool = True
+    ) -> None:
+        """Write what became of an item's document: as ``replace``, but only what is another.
+
+        Args:
+            before: the document as it is stored.
+            after: what it has become; see ``changed_columns``.
+            now: the server's time in milliseconds.
+            payload: without it, the stored payload stays, whatever the document says.
+        """
+        columns = changed_columns(before, after)
+        item_id, text = before["_id"], columns.pop("payload", None)
+        if "files" in columns:
+            columns["files"] = files_text(columns["files"])
+        wiqid = columns.get("wiqid", before["wiqid"])
+        columns["waiting"] = self._waits(wiqid, nextrun_of(after), now)
+        self._store.write(_changing(tuple(columns)), (*columns.values(), item_id))
+        if payload and text is not None:
+            self._store.write(_REPLACE_PAYLOAD, (text, item_id))
 
     def get(self, item_id: str) -> StoredItem | None:
         """Return the item of this id, or None."""
@@ -281,16 +286,22 @@ class ItemTable:
         )
         self._wakes[wiqid] = float("inf") if found is None or found[0] is None else found[0]
 
-    def _waits(self, item: StoredItem, now: int) -> int:
+    def _waits(self, wiqid: str, nextrun: int | None, now: int) -> int:
         """Say whether an item's time has not come; without a nextrun it is never popped, as in
         the real server's query."""
-        if item.nextrun is None:
+        if nextrun is None:
             return 1
-        if item.nextrun <= now:
+        if nextrun <= now:
             return 0
-        if item.nextrun < self._wakes.get(item.wiqid, 0):
-            self._wakes[item.wiqid] = item.nextrun
+        if nextrun < self._wakes.get(wiqid, 0):
+            self._wakes[wiqid] = nextrun
         return 1
+
+
+@functools.lru_cache(maxsize=256)
+def _changing(columns: tuple[str, ...]) -> str:
+    """Return the statement that writes some columns of one item."""
+    return f"UPDATE workitems SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?"
 
 
 def _table(*parts: str) -> str:
@@ -309,7 +320,7 @@ def _row(item: StoredItem) -> tuple[Any, ...]:
         item.lastrun,
         item.retries,
         item.name,
-        json.dumps(item.files) if item.files else "",
+        files_text(item.files),
         item.userid,
         item.username,
         item.errormessage,
@@ -331,75 +342,3 @@ def _item(row: Sequence[Any]) -> StoredItem:
     item = StoredItem(*row)
     item.files = json.loads(row[10]) if row[10] else []
     return item
-
-
-def document_of(item: StoredItem) -> dict[str, Any]:
-    """Return the document that queries see: dates as ISO text, empty fields left out."""
-    document: dict[str, Any] = {
-        "_id": item.id,
-        "_type": "workitem",
-        "name": item.name,
-        "payload": json.loads(item.payload),
-        "state": item.state,
-        "priority": item.priority,
-        "retries": item.retries,
-        "wiq": item.wiq,
-        "wiqid": item.wiqid,
-        "files": item.files,
-        "userid": item.userid or None,
-        "username": item.username or None,
-    }
-    if item.nextrun is not None:
-        document["nextrun"] = json_text.write_date(item.nextrun)
-    # Null and not absent, as in OpenIAP: what chokes on null there is to choke on it here.
-    document["lastrun"] = None if item.lastrun is None else json_text.write_date(item.lastrun)
-    for name in _TEXTS:
-        if text := getattr(item, name):
-            document[name] = text
-    if item.extra:
-        document.update(json.loads(item.extra))
-    document["_modified"] = json_text.write_date(item.modified)
-    document["_modifiedby"] = item.modifiedby
-    document["_modifiedbyid"] = item.modifiedbyid
-    document["_version"] = item.version
-    return document
-
-
-def item_of(document: dict[str, Any]) -> StoredItem:
-    """Return a document, as a client wrote it, as an item; odd values become usable ones."""
-    payload = document.get("payload")
-    files = document.get("files")
-    item = StoredItem(
-        id=str(document["_id"]),
-        wiqid=_text(document.get("wiqid")),
-        wiq=_text(document.get("wiq")),
-        state=_text(document.get("state")) or NEW,
-        priority=_number(document.get("priority"), DEFAULT_PRIORITY),
-        nextrun=json_text.read_date(document.get("nextrun")),
-        lastrun=json_text.read_date(document.get("lastrun")),
-        retries=_number(document.get("retries"), 0),
-        name=_text(document.get("name")),
-        payload=json_text.write({} if payload is None else payload),
-        files=[file for file in files if isinstance(file, dict)] if isinstance(files, list) else [],
-        userid=_text(document.get("userid")),
-        username=_text(document.get("username")),
-        version=_number(document.get("_version"), 0),
-        modified=json_text.read_date(document.get("_modified")) or 0,
-        modifiedby=_text(document.get("_modifiedby")),
-        modifiedbyid=_text(document.get("_modifiedbyid")),
-        # The rights first: so they are found without reading all of it.
-        extra=json_text.write(
-            {"_acl": document.get("_acl"), **{k: v for k, v in document.items() if k not in _OWN}}
-        ),
-    )
-    for name in _TEXTS:
-        setattr(item, name, _text(document.get(name)))
-    return item
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _number(value: object, default: int) -> int:
-    return int(value) if isinstance(value, (int, float)) else default

@@ -18,7 +18,8 @@ from worker.localserver.operations.queries import Queries
 from worker.localserver.storage import json_text
 from worker.localserver.storage.document_table import COMPARISONS, DocumentTable
 from worker.localserver.storage.errors import RefusedError
-from worker.localserver.storage.item_table import ItemTable, item_of
+from worker.localserver.storage.item_documents import item_of
+from worker.localserver.storage.item_table import ItemTable
 from worker.localserver.storage.store import Store
 
 NOW = 1_795_863_600_000
