@@ -47,11 +47,14 @@ _REPLACE: Final = (
 _REPLACE_PAYLOAD: Final = (
     "UPDATE payloads SET payload = ? WHERE seq = (SELECT seq FROM workitems WHERE id = ?)"
 )
-_DUE: Final = (
-    f"SELECT seq, {_WITHOUT_PAYLOAD} FROM workitems"
-    " WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq"
+_DUE_ORDER: Final = (
+    " FROM workitems WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq"
 )
-_FIRST_DUE: Final = f"{_DUE} LIMIT 1"
+_DUE: Final = f"SELECT seq, {_WITHOUT_PAYLOAD}{_DUE_ORDER}"
+_PAYLOAD_BESIDE: Final = (
+    "ifnull((SELECT payload FROM payloads WHERE payloads.seq = workitems.seq), '{}')"
+)
+_FIRST_DUE: Final = f"SELECT seq, {COLUMNS.replace('payload', _PAYLOAD_BESIDE)}{_DUE_ORDER} LIMIT 1"
 _PAYLOAD_OF: Final = "SELECT payload FROM payloads WHERE seq = ?"
 _TAKE: Final = (
     "UPDATE workitems SET state = 'processing', userid = ?, username = ?, lastrun = ?,"
@@ -132,7 +135,7 @@ class ItemTable:
         self._wake(wiqid, now)
         if seen is None:
             found = self._store.row(_FIRST_DUE, (wiqid,))
-            return None if found is None else self._whole(found)
+            return None if found is None else (int(found[0]), _item(found[1:]))
         for row in self._store.rows(_DUE, (wiqid,)):
             if seen(_item(row[1:])):
                 return self._whole(row)

@@ -173,6 +173,14 @@ class Store:
         """
         return _Savepoint(self)
 
+    def savepoint(self) -> None:
+        """Mark the place in the running transaction where a command begins."""
+        self._connection.execute("SAVEPOINT command")
+
+    def release_savepoint(self) -> None:
+        """Forget that place: the command is done."""
+        self._connection.execute("RELEASE command")
+
     def undo_savepoint(self, error: BaseException) -> None:
         """Undo what was written since the savepoint of a command that failed."""
         self.undone += 1
@@ -187,7 +195,8 @@ class Store:
 
     def write(self, statement: str, values: Iterable[Any] = ()) -> int:
         """Execute a statement that changes data and return the number of rows it changed."""
-        self.begin()
+        if not self._writing:
+            self.begin()
         return self._connection.execute(statement, tuple(values)).rowcount
 
     def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
@@ -261,7 +270,7 @@ class _Savepoint:
     def __enter__(self) -> None:
         self._first = self._store.begin()
         if not self._first:
-            self._store.write("SAVEPOINT command")
+            self._store.savepoint()
 
     def __exit__(
         self,
@@ -271,7 +280,7 @@ class _Savepoint:
     ) -> None:
         if error is None or isinstance(error, RefusedAfterChangeError):
             if not self._first:
-                self._store.write("RELEASE command")
+                self._store.release_savepoint()
         elif self._first:
             self._store.rollback()
         else:
