@@ -30,7 +30,7 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         "_id": item.id,
         "_type": "workitem",
         "name": item.name,
-        "payload": json.loads(item.payload),
+        "payload": {} if item.payload == "{}" else json.loads(item.payload),
         "state": item.state,
         "priority": item.priority,
         "retries": item.retries,

@@ -209,12 +209,9 @@ class ItemTable:
         Raises:
             RefusedError: what a function among the values raised.
         """
-        columns = COLUMNS if payloads else _WITHOUT_PAYLOAD
-        condition = f" WHERE {where}" if where else ""
         if order:
-            condition += f" ORDER BY {order} LIMIT {most} OFFSET {offset}"
-        statement = f"SELECT {columns} FROM {_table(columns, condition)}{condition}"
-        for row in self._store.asking(statement, values):
+            order = f" ORDER BY {order} LIMIT {most} OFFSET {offset}"
+        for row in self._store.asking(_selecting(where, order, payloads), values):
             yield _item(row)
 
     def count(self, where: str, values: Sequence[Any]) -> int:
@@ -299,6 +296,14 @@ class ItemTable:
         if nextrun < self._wakes.get(wiqid, 0):
             self._wakes[wiqid] = nextrun
         return 1
+
+
+@functools.lru_cache(maxsize=256)
+def _selecting(where: str, order: str, payloads: bool) -> str:
+    """Return the statement that reads items."""
+    columns = COLUMNS if payloads else _WITHOUT_PAYLOAD
+    condition = f" WHERE {where}{order}" if where else order
+    return f"SELECT {columns} FROM {_table(columns, condition)}{condition}"
 
 
 @functools.lru_cache(maxsize=256)
