@@ -182,7 +182,7 @@ class Documents:
                 raise RefusedError("Performing an update on the path '_id' would modify it")
             known: dict[str, Any] | None = None
             if collection == item_table.COLLECTION:
-                self._items.replace(item_of(after), now, payload=writes)
+                self._items.change(document, after, now, payload=writes)
                 known = {**UNLESS_THERE, **after}
                 known.pop("payload", None)
             else:

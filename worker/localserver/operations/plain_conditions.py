@@ -19,7 +19,7 @@ _EPOCH: Final = datetime(1970, 1, 1)
 """Without a zone, as ``json_text.with_dates`` makes them."""
 _LAST: Final = 50_000_000_000_000
 """Milliseconds around 1970 of which Python makes dates."""
-_SINGLE: Final = (str, int, float, type(None))
+_SINGLE: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def applies_plainly(condition: dict[str, Any], document: dict[str, Any]) -> bool:
@@ -29,17 +29,18 @@ def applies_plainly(condition: dict[str, Any], document: dict[str, Any]) -> bool
         NotPlain: this cannot tell.
     """
     for key, wanted in condition.items():
-        if key in ("$and", "$or"):
+        if not key.startswith("$"):
+            met = _compares(_value(document, key), wanted)
+        elif key in ("$and", "$or"):
             if not isinstance(wanted, list) or not wanted:
                 raise NotPlain
+            # All of them, not as many as decide it: one may be for mongomock.
             parts = [applies_plainly(_object(part), document) for part in wanted]
             met = all(parts) if key == "$and" else any(parts)
         elif key == "$expr":
             met = _same_moment(wanted, document)
-        elif key.startswith("$"):
-            raise NotPlain
         else:
-            met = _compares(_value(document, key), wanted)
+            raise NotPlain
         if not met:
             return False
     return True
@@ -60,14 +61,18 @@ def _compares(value: object, wanted: object) -> bool:
     if operator == "$ne":
         return not _same(value, operand)
     if operator == "$in" and isinstance(operand, list):
-        return any(_same(value, one) for one in operand)
+        for one in operand:  # noqa: SIM110 (thrice per item: no generator)
+            if _same(value, one):
+                return True
+        return False
     raise NotPlain
 
 
 def _same(value: object, wanted: object) -> bool:
-    if not isinstance(wanted, _SINGLE):
+    kind = wanted.__class__
+    if kind not in _SINGLE:
         raise NotPlain
-    if isinstance(value, bool) is not isinstance(wanted, bool):
+    if (value.__class__ is bool) is not (kind is bool):
         return False  # Python takes true for 1
     return value == wanted
 
@@ -82,7 +87,7 @@ def _value(document: dict[str, Any], path: str) -> object:
             return None
         value = value[name]
     # In MongoDB a list equals each of its members, and a date no text.
-    if isinstance(value, list) or (isinstance(value, str) and json_text.ISO_DATE.match(value)):
+    if isinstance(value, list) or (isinstance(value, str) and json_text.is_date(value)):
         raise NotPlain
     return value
 
@@ -99,11 +104,7 @@ def _same_moment(expression: object, document: dict[str, Any]) -> bool:
     if not field.startswith("$") or "." in field or field[1:2] == "$":
         raise NotPlain
     text = document.get(field[1:])
-    return (
-        isinstance(text, str)
-        and json_text.ISO_DATE.match(text) is not None
-        and json_text.read_date(text) == moment
-    )
+    return isinstance(text, str) and json_text.is_date(text) and json_text.read_date(text) == moment
 
 
 def with_made_dates(query: Any) -> Any:

@@ -311,9 +311,9 @@ class Session:
         if envelope.jwt and envelope.command != "signin":
             named = self._services.users.user_of_token(envelope.jwt, self._options.clock())
             return roles.current(named)
-        if self.user is not None:
-            self.user = roles.current(self.user)
-            return self.user
+        if self._user is not None:
+            self._user = roles.current(self._user)
+            return self._user
         if command.guests:
             return GUEST
         raise RefusedError("Not signed in, and missing jwt")

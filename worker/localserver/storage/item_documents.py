@@ -1,14 +1,18 @@
-"""The documents that queries see of work items; one that a client has written becomes an item
-again. Pure."""
+"""A work item as a row and as the document that queries see. Pure.
+
+1. What is stored becomes a document: dates are ISO text, empty fields are left out.
+2. A document, as a client wrote it, becomes a row: odd values become usable ones.
+3. Of a changed document only those columns are made that are others than before.
+"""
 
 import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from worker.localserver.storage import json_text
 from worker.localserver.storage.item_rules import DEFAULT_PRIORITY, NEW, StoredItem
-from worker.localserver.storage.item_table import COLUMNS
 
-_TEXTS: Final = (
+TEXTS: Final = (
     "errormessage",
     "errorsource",
     "errortype",
@@ -17,20 +21,7 @@ _TEXTS: Final = (
     "failed_wiq",
     "failed_wiqid",
 )
-_OWN: Final = frozenset(COLUMNS.split(", ")) - {
-    "id",
-    "version",
-    "modified",
-    "modifiedby",
-    "extra",
-} | {
-    "_id",
-    "_type",
-    "_version",
-    "_modified",
-    "_modifiedby",
-    "_modifiedbyid",
-}
+_ABSENT: Final = object()
 
 
 def document_of(item: StoredItem) -> dict[str, Any]:
@@ -39,7 +30,7 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         "_id": item.id,
         "_type": "workitem",
         "name": item.name,
-        "payload": json.loads(item.payload),
+        "payload": {} if item.payload == "{}" else json.loads(item.payload),
         "state": item.state,
         "priority": item.priority,
         "retries": item.retries,
@@ -53,7 +44,7 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         document["nextrun"] = json_text.write_date(item.nextrun)
     # Null and not absent, as in OpenIAP: what chokes on null there is to choke on it here.
     document["lastrun"] = None if item.lastrun is None else json_text.write_date(item.lastrun)
-    for name in _TEXTS:
+    for name in TEXTS:
         if text := getattr(item, name):
             document[name] = text
     if item.extra:
@@ -67,39 +58,113 @@ def document_of(item: StoredItem) -> dict[str, Any]:
 
 def item_of(document: dict[str, Any]) -> StoredItem:
     """Return a document, as a client wrote it, as an item; odd values become usable ones."""
-    payload = document.get("payload")
-    files = document.get("files")
-    item = StoredItem(
+    return StoredItem(
         id=str(document["_id"]),
-        wiqid=_text(document.get("wiqid")),
-        wiq=_text(document.get("wiq")),
-        state=_text(document.get("state")) or NEW,
-        priority=_number(document.get("priority"), DEFAULT_PRIORITY),
-        nextrun=json_text.read_date(document.get("nextrun")),
-        lastrun=json_text.read_date(document.get("lastrun")),
-        retries=_number(document.get("retries"), 0),
-        name=_text(document.get("name")),
-        payload=json_text.write({} if payload is None else payload),
-        files=[file for file in files if isinstance(file, dict)] if isinstance(files, list) else [],
-        userid=_text(document.get("userid")),
-        username=_text(document.get("username")),
-        version=_number(document.get("_version"), 0),
-        modified=json_text.read_date(document.get("_modified")) or 0,
-        modifiedby=_text(document.get("_modifiedby")),
-        modifiedbyid=_text(document.get("_modifiedbyid")),
-        # The rights first: so they are found without reading all of it.
-        extra=json_text.write(
-            {"_acl": document.get("_acl"), **{k: v for k, v in document.items() if k not in _OWN}}
-        ),
+        payload=_payload(document.get("payload")),
+        extra=_extra(document),
+        **{column: read(document.get(field)) for field, (column, read) in _FIELDS.items()},
     )
-    for name in _TEXTS:
-        setattr(item, name, _text(document.get(name)))
-    return item
+
+
+def changed_columns(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of ``item_of(after)`` that are others than before, by name.
+
+    A column may be among them that is what it was: what is in an object is not compared.
+
+    Args:
+        before: the document as ``document_of`` returned it.
+        after: another one of the same ``_id``; what did not change is the same object in it, or
+            equal text.
+    """
+    columns: dict[str, Any] = {}
+    extra = False
+    for field in _changed_fields(before, after):
+        own = _FIELDS.get(field)
+        if own is not None:
+            columns[own[0]] = own[1](after.get(field))
+        elif field == "payload":
+            columns["payload"] = _payload(after.get(field))
+        elif field not in _OWN:
+            extra = True
+    if extra:
+        columns["extra"] = _extra(after)
+    return columns
+
+
+def nextrun_of(document: dict[str, Any]) -> int | None:
+    """Return when a document says that its item is due, in milliseconds since 1970."""
+    return json_text.read_date(document.get("nextrun"))
+
+
+def files_text(files: list[dict[str, str]]) -> str:
+    """Return an item's files as its row has them."""
+    return json.dumps(files) if files else ""
+
+
+def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for field, value in after.items():
+        was = before.get(field, _ABSENT)
+        # Equal text alone: to Python true is 1 and 1.0 is 1, inside of an object as well.
+        if was is not value and not (value.__class__ is was.__class__ is str and value == was):
+            yield field
+    for field in before:
+        if field not in after:
+            yield field
 
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _number(value: object, default: int) -> int:
+def _state(value: object) -> str:
+    return _text(value) or NEW
+
+
+def _number(value: object, default: int = 0) -> int:
     return int(value) if isinstance(value, (int, float)) else default
+
+
+def _priority(value: object) -> int:
+    return _number(value, DEFAULT_PRIORITY)
+
+
+def _moment(value: object) -> int:
+    return json_text.read_date(value) or 0
+
+
+def _files(value: object) -> list[dict[str, str]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _payload(value: object) -> str:
+    return json_text.write({} if value is None else value)
+
+
+def _extra(document: dict[str, Any]) -> str:
+    # The rights first: so they are found without reading all of it.
+    return json_text.write(
+        {"_acl": document.get("_acl"), **{k: v for k, v in document.items() if k not in _OWN}}
+    )
+
+
+_FIELDS: Final[Mapping[str, tuple[str, Callable[[object], Any]]]] = {
+    "wiqid": ("wiqid", _text),
+    "wiq": ("wiq", _text),
+    "state": ("state", _state),
+    "priority": ("priority", _priority),
+    "nextrun": ("nextrun", json_text.read_date),
+    "lastrun": ("lastrun", json_text.read_date),
+    "retries": ("retries", _number),
+    "name": ("name", _text),
+    "files": ("files", _files),
+    "userid": ("userid", _text),
+    "username": ("username", _text),
+    **{name: (name, _text) for name in TEXTS},
+    "_version": ("version", _number),
+    "_modified": ("modified", _moment),
+    "_modifiedby": ("modifiedby", _text),
+    "_modifiedbyid": ("modifiedbyid", _text),
+}
+"""By field of the document: its column, and what makes the one of the other."""
+_OWN: Final = frozenset(_FIELDS) | {"_id", "_type", "payload", "modifiedbyid"}
+"""What does not stand among the fields that clients added."""

@@ -1,20 +1,23 @@
-"""Work items in the store, as rows.
+"""Work items in the store.
 
 1. A pop costs the same from 100,000 items as from 100: due items are in a partial index in the
    order they are popped in; items whose time has not come wait in another, by time, and move over
    when it has.
 2. A payload is written when it is new or another one, and at no other time: a pop and an outcome
    write some hundred bytes, however large the item is.
+3. Of a changed document only those columns are written that are others (``item_documents.py``).
 """
 
 # ruff: noqa: S608
 # Statements are put together from this module's constants and from conditions with placeholders; no
 # value ever becomes part of one.
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from worker.localserver.storage.item_documents import changed_columns, files_text, nextrun_of
 from worker.localserver.storage.item_rules import PROCESSING, StoredItem
 from worker.localserver.storage.store import Store
 from worker.localserver.storage.user import User
@@ -44,11 +47,14 @@ _REPLACE: Final = (
 _REPLACE_PAYLOAD: Final = (
     "UPDATE payloads SET payload = ? WHERE seq = (SELECT seq FROM workitems WHERE id = ?)"
 )
-_DUE: Final = (
-    f"SELECT seq, {_WITHOUT_PAYLOAD} FROM workitems"
-    " WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq"
+_DUE_ORDER: Final = (
+    " FROM workitems WHERE wiqid = ? AND state = 'new' AND waiting = 0 ORDER BY priority, seq"
 )
-_FIRST_DUE: Final = f"{_DUE} LIMIT 1"
+_DUE: Final = f"SELECT seq, {_WITHOUT_PAYLOAD}{_DUE_ORDER}"
+_PAYLOAD_BESIDE: Final = (
+    "ifnull((SELECT payload FROM payloads WHERE payloads.seq = workitems.seq), '{}')"
+)
+_FIRST_DUE: Final = f"SELECT seq, {COLUMNS.replace('payload', _PAYLOAD_BESIDE)}{_DUE_ORDER} LIMIT 1"
 _PAYLOAD_OF: Final = "SELECT payload FROM payloads WHERE seq = ?"
 _TAKE: Final = (
     "UPDATE workitems SET state = 'processing', userid = ?, username = ?, lastrun = ?,"
@@ -72,7 +78,7 @@ class ItemTable:
         Raises:
             sqlite3.IntegrityError: there is an item of this id.
         """
-        waits = self._waits(item, now)
+        waits = self._waits(item.wiqid, item.nextrun, now)
         self._store.write(_INSERT, (*_row(item), waits))
         self._store.write(_INSERT_PAYLOAD, (item.payload,))
 
@@ -85,10 +91,31 @@ class ItemTable:
             payload: without it, the stored payload stays, whatever the item says.
         """
         row = _row(item)
-        waits = self._waits(item, now)
+        waits = self._waits(item.wiqid, item.nextrun, now)
         self._store.write(_REPLACE, (*row[1:], waits, item.id))
         if payload:
             self._store.write(_REPLACE_PAYLOAD, (item.payload, item.id))
+
+    def change(
+        self, before: dict[str, Any], after: dict[str, Any], now: int, *, payload: bool = True
+    ) -> None:
+        """Write what became of an item's document: as ``replace``, but only what is another.
+
+        Args:
+            before: the document as it is stored.
+            after: what it has become; see ``changed_columns``.
+            now: the server's time in milliseconds.
+            payload: without it, the stored payload stays, whatever the document says.
+        """
+        columns = changed_columns(before, after)
+        item_id, text = before["_id"], columns.pop("payload", None)
+        if "files" in columns:
+            columns["files"] = files_text(columns["files"])
+        wiqid = columns.get("wiqid", before["wiqid"])
+        columns["waiting"] = self._waits(wiqid, nextrun_of(after), now)
+        self._store.write(_changing(tuple(columns)), (*columns.values(), item_id))
+        if payload and text is not None:
+            self._store.write(_REPLACE_PAYLOAD, (text, item_id))
 
     def get(self, item_id: str) -> StoredItem | None:
         """Return the item of this id, or None."""
@@ -108,7 +135,7 @@ class ItemTable:
         self._wake(wiqid, now)
         if seen is None:
             found = self._store.row(_FIRST_DUE, (wiqid,))
-            return None if found is None else self._whole(found)
+            return None if found is None else (int(found[0]), _item(found[1:]))
         for row in self._store.rows(_DUE, (wiqid,)):
             if seen(_item(row[1:])):
                 return self._whole(row)
@@ -182,12 +209,9 @@ class ItemTable:
         Raises:
             RefusedError: what a function among the values raised.
         """
-        columns = COLUMNS if payloads else _WITHOUT_PAYLOAD
-        condition = f" WHERE {where}" if where else ""
         if order:
-            condition += f" ORDER BY {order} LIMIT {most} OFFSET {offset}"
-        statement = f"SELECT {columns} FROM {_table(columns, condition)}{condition}"
-        for row in self._store.asking(statement, values):
+            order = f" ORDER BY {order} LIMIT {most} OFFSET {offset}"
+        for row in self._store.asking(_selecting(where, order, payloads), values):
             yield _item(row)
 
     def count(self, where: str, values: Sequence[Any]) -> int:
@@ -262,16 +286,30 @@ class ItemTable:
         )
         self._wakes[wiqid] = float("inf") if found is None or found[0] is None else found[0]
 
-    def _waits(self, item: StoredItem, now: int) -> int:
+    def _waits(self, wiqid: str, nextrun: int | None, now: int) -> int:
         """Say whether an item's time has not come; without a nextrun it is never popped, as in
         the real server's query."""
-        if item.nextrun is None:
+        if nextrun is None:
             return 1
-        if item.nextrun <= now:
+        if nextrun <= now:
             return 0
-        if item.nextrun < self._wakes.get(item.wiqid, 0):
-            self._wakes[item.wiqid] = item.nextrun
+        if nextrun < self._wakes.get(wiqid, 0):
+            self._wakes[wiqid] = nextrun
         return 1
+
+
+@functools.lru_cache(maxsize=256)
+def _selecting(where: str, order: str, payloads: bool) -> str:
+    """Return the statement that reads items."""
+    columns = COLUMNS if payloads else _WITHOUT_PAYLOAD
+    condition = f" WHERE {where}{order}" if where else order
+    return f"SELECT {columns} FROM {_table(columns, condition)}{condition}"
+
+
+@functools.lru_cache(maxsize=256)
+def _changing(columns: tuple[str, ...]) -> str:
+    """Return the statement that writes some columns of one item."""
+    return f"UPDATE workitems SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?"
 
 
 def _table(*parts: str) -> str:
@@ -290,7 +328,7 @@ def _row(item: StoredItem) -> tuple[Any, ...]:
         item.lastrun,
         item.retries,
         item.name,
-        json.dumps(item.files) if item.files else "",
+        files_text(item.files),
         item.userid,
         item.username,
         item.errormessage,

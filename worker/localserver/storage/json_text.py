@@ -136,13 +136,20 @@ def read_date(value: object) -> int | None:
     return round(moment.timestamp() * 1000)
 
 
+def is_date(text: str) -> bool:
+    """Say whether text is a date to OpenIAP; most is not, and is known by a letter or two."""
+    return (
+        len(text) > 20 and text[4] == "-" and text[10] == "T" and ISO_DATE.match(text) is not None
+    )
+
+
 def with_dates(value: Any) -> Any:
     """Return the value with every text that looks like an ISO date turned into a date (naive UTC).
 
     The same rule on stored documents and on queries makes comparisons of dates work.
     """
     if isinstance(value, str):
-        if len(value) > 20 and value[4] == "-" and value[10] == "T" and ISO_DATE.match(value):
+        if is_date(value):
             try:
                 return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
             except (ValueError, OverflowError):

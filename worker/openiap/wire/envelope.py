@@ -41,8 +41,9 @@ def build(
         command=command, id=id, rid=rid, seq=seq, jwt=jwt, traceid=traceid, spanid=spanid
     )
     if message is not None:
-        envelope.data.type_url = TYPE_PREFIX + type(message).__name__
-        envelope.data.value = message.SerializeToString()
+        data = envelope.data
+        data.type_url = TYPE_PREFIX + type(message).__name__
+        data.value = message.SerializeToString()
     return envelope
 
 
