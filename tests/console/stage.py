@@ -330,11 +330,19 @@ async def read(page: Page, *words: str) -> None:
         raise AssertionError(f"{page.url} does not show {unread}") from None
 
 
+SETTLED: Final = """() => Promise.allSettled(
+    document.getAnimations()
+        .filter((one) => one instanceof CSSTransition)
+        .map((one) => one.finished))"""
+"""Waits for what is changing its look."""
+
+
 async def seriously_wrong(page: Page, *rules: str) -> list[str]:
     """Return what axe-core finds serious on a page, by some of its rules or all."""
     # axe takes what lies behind a dialog for the ground of the words on its buttons, and the shade
     # of a dialog for that of what is behind.
     EXAMINED.add(page)
+    await page.evaluate(SETTLED)  # colours change over some moments, through all between
     looked: dict[str, list[list[str]]] = {"exclude": [[".q-dialog .q-btn"]]}
     if await page.locator(".q-dialog").count():
         looked["include"] = [[".q-dialog"]]

@@ -59,12 +59,12 @@ async function main() {
   await client.Watch({ collectionname, paths: [] }, (operation, document) => seen(document));
   const made = await client.InsertOne({ collectionname, item: { x: 1 } });
   assert.strictEqual((await watched).x, 1);
-  await client.UpdateDocument({ collectionname, query: { x: 1 }, document: { $set: { y: 2 } } });
+  await client.UpdateDocument({ collectionname, query: { x: 1 }, document: { $set: { y: 2, z: "two" } } });
   const found = await client.Query({ collectionname, query: { x: 1 }, orderby: { x: -1 } });
   assert.strictEqual(found[0].y, 2);
   assert.strictEqual(await client.Count({ collectionname, query: {} }), 1);
-  const distinct = await client.Distinct({ collectionname, field: "y", query: {} });
-  assert.deepStrictEqual([...distinct], ["2"]);
+  const distinct = await client.Distinct({ collectionname, field: "z", query: {} });
+  assert.deepStrictEqual([...distinct], ["two"]);
   assert.strictEqual(await client.DeleteOne({ collectionname, id: made._id }), 1);
 
   await client.RegisterQueue({ queuename: `js-service-${tag}` }, async (msg, payload) => {
