@@ -19,6 +19,8 @@ from worker.item.new_item import PARENT
 from worker.management.items.types import ItemFilter, ItemsGetPListPayload
 from worker.openiap.values import iso
 
+pytestmark = pytest.mark.dear
+
 STILL = 0.75
 """Seconds without a question after which all is asked."""
 WITHIN = 10.0

@@ -12,6 +12,8 @@ from worker.console.live import subjects
 from worker.console.live.allowance import Allowance
 from worker.console.live.topics import Seen
 
+pytestmark = pytest.mark.dear
+
 
 def held(seen: Seen[Any], queue: str) -> int:
     """Return how many items are seen to wait in a queue."""

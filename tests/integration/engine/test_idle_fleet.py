@@ -134,6 +134,7 @@ async def idle_minutes(ahead: Time, folder: Path) -> tuple[dict[str, float], dic
     return {name: count for name, count in sent.items() if count}, unready
 
 
+@pytest.mark.dear
 def test_ten_idle_workers_of_three_queues_stay_ready_and_send_less_than_a_message_a_second(
     jumping: Time, tmp_path: Path
 ) -> None:
