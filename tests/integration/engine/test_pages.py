@@ -31,6 +31,8 @@ from worker.item.origin import DeadLetter, origin_of
 from worker.producer.sender import ClientSender
 from worker.testing import LocalOpenIAP, WorkerTest
 
+pytestmark = pytest.mark.dear  # each is run: as long as the pages are
+
 ALL = blocks("python")
 BLOCKS = {name: block.text for name, block in ALL.items()}
 ELSEWHERE = {
