@@ -28,6 +28,11 @@ UNTOLD: Final = 3.0
 """Seconds between two looks at most where nobody tells of notes."""
 
 
+KEPT: Final = 10.0
+"""Seconds for which the note of an item that is not here counts: the answer to its pop may be on
+its way."""
+
+
 class Tells(Protocol):
     """Who hears of notes."""
 
@@ -66,16 +71,15 @@ class Cancellations(Service):
         self._client = client
         self._interval = interval
         self._notes = notes
-        self._told: set[str] = set()
-        """Items that a note names, and that are to be asked about."""
+        self._told: dict[str, float] = {}
+        """Items that a note names, and that are to be asked about; when that was heard."""
         notes.on_cancelled = self._hear
         self._log = log
 
     def _hear(self, item_id: str) -> None:
         """Somebody has cancelled an item that runs here, or elsewhere."""
-        if any(one.workitem.id == item_id for one in self._in_flight()):
-            self._told.add(item_id)
-            self.trigger()
+        self._told[item_id] = uptime()
+        self.trigger()
 
     def _pace(self) -> float:
         """Return the seconds until the next look."""
@@ -83,11 +87,15 @@ class Cancellations(Service):
 
     async def round(self) -> float:
         """Look once, and stop what is cancelled; returns the seconds until the next look."""
-        told, self._told = self._told, set()
-        pace = self._pace()
-        early = [one for one in self._in_flight() if one.stage in ("preparing", "admitting")]
-        self._told |= told & {one.workitem.id for one in early}
-        since = uptime() - pace * AFTER
+        told, pace, now = self._told, self._pace(), uptime()
+        stages = {one.workitem.id: one.stage for one in self._in_flight()}
+        self._told = {
+            id: at
+            for id, at in told.items()
+            if stages.get(id) in ("preparing", "admitting")
+            or (id not in stages and now - at < KEPT)
+        }
+        since = now - pace * AFTER
         asked = {
             one.workitem.id: one
             for one in self._in_flight()
@@ -106,7 +114,7 @@ class Cancellations(Service):
                 found = await self._client.query("workitems", query, FIELDS, top=AT_ONCE)
             except OpenIAPError as error:
                 self._log.debug(f"cancelled items are looked for again: {error}")
-                self._told |= told
+                self._told = told | self._told
                 return min(pace, UNTOLD)
             for document in found:
                 running = asked.get(id_of(document))

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from worker.engine import cancellations
-from worker.engine.cancellations import UNTOLD, Cancellations
+from worker.engine.cancellations import KEPT, UNTOLD, Cancellations
 from worker.engine.in_flight import Running
 from worker.item.cancelled import cancelling, note_of
 from worker.openiap.client import Client
@@ -68,8 +68,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_a_note_has_its_item_alone_looked_at_and_others_wait(clock: list[float]) -> None:
     house = House("a", "b")
     house.cancelled = {"a"}
-    house.on_cancelled("elsewhere")
-    assert await house.service.round() == HEARTBEAT
     house.on_cancelled("a")
     assert await house.service.round() == HEARTBEAT
     assert (house.asked, house.stopped) == ([["a"]], ["a"])
@@ -90,6 +88,20 @@ async def test_what_a_note_told_is_looked_at_again_after_a_cut_and_after_the_sta
     house.running[0].stage = "handling"
     assert await house.service.round() == HEARTBEAT
     assert house.stopped == ["a"]
+
+
+async def test_a_note_that_comes_before_its_item_counts_for_a_while(clock: list[float]) -> None:
+    house, popped = House(), House("late").running
+    house.cancelled = {"late"}
+    house.on_cancelled("late")
+    assert await house.service.round() == UNTOLD, "the answer to its pop may be on its way"
+    house.running.extend(popped)
+    assert await house.service.round() == HEARTBEAT
+    assert house.stopped == ["late"]
+    house.running.clear()
+    house.on_cancelled("elsewhere")
+    clock[0] += KEPT
+    assert await house.service.round() == HEARTBEAT
 
 
 async def test_without_a_watch_looks_are_a_few_seconds_apart(clock: list[float]) -> None:
