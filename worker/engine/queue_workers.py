@@ -75,7 +75,7 @@ class QueueWorkers:
         """
         self.lengths = lengths = TurnLengths(
             heartbeat.me.id,
-            heartbeat.others,
+            heartbeat.known.others,
             clock=heartbeat.shared_time,
             # Who waits for another's silence before it looks again does so within that.
             notice=self._settings.dead_after + 2 * self._settings.rescue_interval,
@@ -112,8 +112,8 @@ class QueueWorkers:
                     heartbeat.me.id,
                     partial(self._slots, registered),
                     clock=heartbeat.shared_time,
-                    others=partial(heartbeat.living, queue),
-                    wanting=partial(heartbeat.wanting, queue),
+                    others=partial(heartbeat.known.living, queue),
+                    wanting=partial(heartbeat.known.wanting, queue),
                     length=partial(lengths.of, queue),
                     chance=services.chance,
                     compete=partial(_compete, services.pool),
@@ -123,7 +123,7 @@ class QueueWorkers:
                     self._settings.poll_interval,
                     chance=services.chance,
                     notified=partial(queues.notified, queue),
-                    fleet=partial(heartbeat.size, queue),
+                    fleet=partial(heartbeat.known.size, queue),
                 ),
                 on_change=heartbeat.changed,
             )
