@@ -43,9 +43,9 @@ from worker.item.outcome import (
     Outcome,
     released,
     sleeping,
-    success,
     with_attempt,
 )
+from worker.item.result import success
 from worker.openiap.large import apart, is_large
 from worker.standard_streams import mend_standard_streams
 from worker.telemetry.printed import rest_of
