@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from worker.openiap.batch import batch
     from worker.openiap.client import Client
     from worker.producer.connect import client
+    from worker.producer.no_result import ResultTimeout
     from worker.producer.producer import NoProducer, Producer
     from worker.producer.pushed import ItemFailed, Pushed
-    from worker.producer.result_timeout import ResultTimeout
     from worker.producer.taking import NoItem
     from worker.producer.topics import Message
     from worker.state.cached import cached
@@ -159,9 +159,9 @@ _ROOMS: Final = {
     "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",
     "worker.producer.connect": "client",
+    "worker.producer.no_result": "ResultTimeout",
     "worker.producer.producer": "NoProducer Producer",
     "worker.producer.pushed": "ItemFailed Pushed",
-    "worker.producer.result_timeout": "ResultTimeout",
     "worker.producer.taking": "NoItem",
     "worker.producer.topics": "Message",
     "worker.state.cached": "cached",

@@ -1,4 +1,4 @@
-"""A result, of an item or of a group, that did not come in time."""
+"""A result, of an item or of a group, that does not come, or not in time."""
 
 from typing import Final
 
