@@ -1,7 +1,8 @@
 """``workers``: list, show, quiet, resume, stop, set, stacks."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -23,18 +24,17 @@ from worker.durations import seconds
 from worker.management.workers.service import Workers
 from worker.management.workers.types import (
     Action,
-    WorkerDetailResponse,
     WorkerFilter,
     WorkerGetPayload,
     WorkerResponse,
     WorkersGetListPayload,
     WorkersSteerBatchPayload,
-    WorkersSteerBatchResponse,
 )
-from worker.openiap.client import Client
 from worker.settings import Settings
 
 app = typer.Typer(help="Look at workers that run, and steer them.", no_args_is_help=True)
+
+T = TypeVar("T")
 
 WITHIN: Final = "30s"
 
@@ -102,16 +102,11 @@ def list_workers(
         states=[] if gone else ["working", "quiet", "dead"],
         trouble=True if trouble else None,
     )
-
-    async def work(signed: Client) -> list[WorkerDetailResponse]:
-        return await _workers(signed, chosen).get_list(WorkersGetListPayload(filter=filter))
-
+    asked = WorkersGetListPayload(filter=filter)
+    found = _with_workers(chosen, lambda workers: workers.get_list(asked))
     if items:
-        show_all_items(with_client(chosen, work), as_json=as_json)
-        return
-
-    found = with_client(chosen, work)
-    if as_json:
+        show_all_items(found, as_json=as_json)
+    elif as_json:
         listed = set(WorkerResponse.model_fields)
         print_json([one.model_dump(mode="json", include=listed) for one in found])
     elif not found:
@@ -130,12 +125,8 @@ def show_one(
     given: Options,
 ) -> None:
     """Show one worker: what it does now, its last hour, and what it was told."""
-    chosen = settings_of(given).settings
-
-    async def work(signed: Client) -> WorkerDetailResponse:
-        return await _workers(signed, chosen).get_one(WorkerGetPayload.model_construct(id=id))
-
-    found = with_client(chosen, work)
+    asked = WorkerGetPayload.model_construct(id=id)
+    found = _with_workers(settings_of(given).settings, lambda workers: workers.get_one(asked))
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -227,8 +218,14 @@ def stacks(
     _steer(settings_of(given).settings, "stacks", which.filter(), within, as_json=as_json)
 
 
-def _workers(client: Client, settings: Settings) -> Workers:
-    return Workers(client, dead_after=settings.dead_after, namespace=settings.namespace)
+def _with_workers(settings: Settings, work: Callable[[Workers], Awaitable[T]]) -> T:
+    """Do a command's work with a signed-in client."""
+    return with_client(
+        settings,
+        lambda signed: work(
+            Workers(signed, dead_after=settings.dead_after, namespace=settings.namespace)
+        ),
+    )
 
 
 def _named(which: WorkerFilter) -> str:
@@ -247,11 +244,7 @@ def _steer(
     **more: Any,
 ) -> None:
     asked = WorkersSteerBatchPayload(action=action, filter=which, within=_seconds(within), **more)
-
-    async def work(signed: Client) -> WorkersSteerBatchResponse:
-        return await _workers(signed, chosen).steer_batch(asked)
-
-    answered = with_client(chosen, work)
+    answered = _with_workers(chosen, lambda workers: workers.steer_batch(asked))
     if as_json:
         print_json(answered.model_dump(mode="json"))
     else:
