@@ -15,11 +15,12 @@ from worker.engine.concurrency.key_lock import KeyLock
 from worker.engine.concurrency.rate_limit import RateLimit
 from worker.engine.concurrency.waiting_line import WaitingLines
 from worker.engine.concurrency.waker import Waker
-from worker.engine.consumer import Consumer, PopRules
+from worker.engine.consumer import Consumer
 from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.turn_lengths import TurnLengths
 from worker.engine.in_flight import Running
+from worker.engine.pop_rules import PopRules
 from worker.engine.queues import Queues, pops_compete
 from worker.engine.runner import Runner
 from worker.engine.turns import Turns, due_in
