@@ -9,7 +9,7 @@ faults, of validating it a third.
 2. So do the arenas that Python makes of them for its small objects (``Reserve``), from the first
    large payload on.
 3. Python looks for circles less often while a process works large payloads: these are tens of
-   thousands of containers, and none. Once it has looked, it is as ever until the next one.
+   thousands of containers, and none. After a while without one it looks as often as ever.
 4. Large payloads are validated one after another, so that a short handler has let go of one before
    the next is there, and the loop looks around in between.
 """
@@ -17,6 +17,8 @@ faults, of validating it a third.
 import asyncio
 import gc
 import sys
+import time
+from collections.abc import Callable
 from typing import Final
 
 MOST_FREED: Final = 64 * 1024 * 1024
@@ -31,6 +33,8 @@ OBJECTS: Final = 10
 """Bytes of objects that a model of rows takes for each character of JSON."""
 CHARACTERS: Final = 20
 """Of JSON for each container that such a model has, with what pydantic notes in it."""
+CALM: Final = 60.0
+"""Seconds without a large payload, after which the collector comes as often as ever."""
 TURNS: Final = 2
 """Of the loop, in which a handler that awaits nothing is called and its payload let go."""
 _TRIM_THRESHOLD: Final = -1
@@ -62,13 +66,17 @@ class Reserve:
     Args:
         collect_every: how often the collector comes in processes that keep anything
             (``runloop.py``); one in which it comes more often is somebody else's program.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, collect_every: int) -> None:
+    def __init__(self, collect_every: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._collect_every = collect_every
         self._largest = 0
         self._kept: list[bytes] = []
         self._hears = False
+        self._clock = clock
+        self._last = 0.0
+        """When the last large payload came."""
         self._next = asyncio.Lock()
 
     @property
@@ -81,6 +89,7 @@ class Reserve:
         found = gc.get_threshold()[0]
         if found < self._collect_every:
             return
+        self._last = self._clock()
         if not self._largest:
             keep_freed()
         self._largest = max(self._largest, characters)
@@ -94,9 +103,11 @@ class Reserve:
                 gc.callbacks.append(self._collected)
 
     def _collected(self, phase: str, info: dict[str, int]) -> None:
-        """The collector has come: it does so as often as ever until the next large payload, so that
-        circles of a process that works small ones again do not pile up."""
-        if phase == "stop" and gc.get_threshold()[0] > self._collect_every:
+        """The collector has come: where no large payload has for a while, it does so as often as
+        ever, so that circles of a process that works small ones again do not pile up."""
+        if phase != "stop" or self._clock() - self._last < CALM:
+            return
+        if gc.get_threshold()[0] > self._collect_every:
             gc.set_threshold(self._collect_every)
 
     async def turn(self) -> None:
