@@ -15,6 +15,7 @@ import httpx
 
 from tests.acceptance.processes import WAIT, until
 from tests.acceptance.stage import PATIENT, Stage
+from tests.acceptance.under_limit import worked_under
 
 FIGURES: Final = "Figures"
 HEAD: Final = ["client", "what", "bound", "measured"]
@@ -64,28 +65,9 @@ async def measured(client: str, folder: Path) -> Sequence[Figure]:
 
 async def seconds_for(items: int, connections: int, client: str, folder: Path) -> float:
     """Work so many items, and return the seconds from the first pop to the last outcome."""
-    folder.mkdir()
-    async with Stage(folder, "--rate-limit", str(LIMIT), client=client) as stage:
-        async with stage.outsider() as outsider:
-            await outsider.queue("many", maxretries=3)
-            pushed = await outsider.push("many", [{"n": n} for n in range(items)])
-        worker = stage.worker(
-            "a",
-            "many",
-            connections=connections,
-            rate_limit=25,
-            heartbeat_interval=10,
-            dead_after=45,
-            unclaimed_after=900,
-            rescue_interval=30,
-            lease=60,
-            **PATIENT,
-        )
-        await worker.started()
-        books = await stage.settled("many", pushed, 180)
-        assert (books.successful, books.runs) == (items, (1,) * items)
-        async with stage.outsider() as outsider:
-            documents = await outsider.items("many")
+    documents = await worked_under(
+        LIMIT, items, connections=connections, rate_limit=25, client=client, folder=folder
+    )
     begun = min(datetime.fromisoformat(one["lastrun"]) for one in documents)
     ended = max(datetime.fromisoformat(one["_modified"]) for one in documents)
     return (ended - begun).total_seconds()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.clients import both_clients
 from tests.acceptance.results import table, write_section
-from tests.acceptance.stage import PATIENT, Stage
+from tests.acceptance.under_limit import worked_under
 
 LIMIT = 12
 MESSAGES = 2
@@ -40,29 +40,9 @@ def best_rate(moments: Sequence[datetime]) -> float:
 
 async def rate_of(items: int, connections: int, client: str, folder: Path) -> float:
     """Work that many items, and return how many per second at best."""
-    folder.mkdir()
-    async with Stage(folder, "--rate-limit", str(LIMIT), client=client) as stage:
-        async with stage.outsider() as outsider:
-            await outsider.queue("many", maxretries=3)
-            pushed = await outsider.push("many", [{"n": n} for n in range(items)])
-        worker = stage.worker(
-            "a",
-            "many",
-            connections=connections,
-            rate_limit=10,
-            heartbeat_interval=10,
-            dead_after=45,
-            unclaimed_after=900,
-            rescue_interval=30,
-            lease=60,
-            **PATIENT,
-        )
-        await worker.started()
-        books = await stage.settled("many", pushed, 180)
-        assert books.successful == items
-        assert books.runs == (1,) * items
-        async with stage.outsider() as outsider:
-            documents = await outsider.items("many")
+    documents = await worked_under(
+        LIMIT, items, connections=connections, rate_limit=10, client=client, folder=folder
+    )
     return best_rate([datetime.fromisoformat(one["_modified"]) for one in documents])
 
 
