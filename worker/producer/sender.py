@@ -23,7 +23,7 @@ from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
-from worker.producer.producer import GONE, timed_out
+from worker.producer.no_result import GONE, timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes

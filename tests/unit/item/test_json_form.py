@@ -20,8 +20,8 @@ from tests.cases import each
 from worker.errors import ApplicationError
 from worker.item.json_form import MAX_DEPTH, NotJson, json_form, typed_form
 from worker.item.metadata import CheckpointError, checkpoint_form
-from worker.item.outcome import result_fields, success
 from worker.item.push import ContractError, pushes_to
+from worker.item.result import result_fields, success
 from worker.item.type_form import form_of
 from worker.openiap.values import json_text
 

@@ -6,7 +6,8 @@ from typing import Final
 from worker.management.items.actions import attempts_left
 from worker.management.items.batch import Batch
 from worker.management.items.store import ItemStore
-from worker.management.items.types import BatchPreviewResponse, item_of
+from worker.management.items.types import BatchPreviewResponse
+from worker.management.items.views import item_of
 from worker.openiap.fields import text_of
 
 SAMPLE: Final = 5

@@ -42,7 +42,6 @@ from worker.management.items.types import (
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
     ItemsWatchPayload,
-    item_of,
 )
 from worker.management.items.types_of_changes import (
     ItemCreatedResponse,
@@ -52,6 +51,7 @@ from worker.management.items.types_of_changes import (
     ItemsCreateBatchResponse,
     ItemUpdatePayload,
 )
+from worker.management.items.views import item_of
 from worker.management.items.watching import changes
 from worker.management.paging import PaginatedResponse
 from worker.openiap.client import Client
