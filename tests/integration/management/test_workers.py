@@ -33,7 +33,7 @@ from worker.openiap.client import Client
 from worker.openiap.workitem import JsonObject
 from worker.testing.local_openiap import LocalOpenIAP
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 ME = "worker-1"
 
 

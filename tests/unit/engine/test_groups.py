@@ -86,7 +86,7 @@ async def test_the_last_member_of_several_workers_is_seen_soon() -> None:
     desk.end()
     await groups.ended(GROUP)
     assert groups.pending
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not desk.state.over:
             await asyncio.sleep(0.005)
     assert not groups.pending
@@ -102,7 +102,7 @@ async def test_a_look_that_fails_is_made_again_and_no_member_pays() -> None:
     for _ in range(2):
         desk.end()
         await groups.ended(GROUP)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not desk.state.over:
             await asyncio.sleep(0.005)
     assert desk.looks == 3
