@@ -19,7 +19,7 @@ from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
 from worker.item.group import MOST_MEMBERS
-from worker.item.group_desk import GroupNotFound
+from worker.item.group_desk import GroupNotFound, GroupProgress
 from worker.openiap.client import Client
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.sender import ClientSender
@@ -86,11 +86,12 @@ class Groups(Service):
         self._over: set[str] = set()
         """Groups that need no look any more, also where this user cannot take their sign away."""
         self._after = ""
+        self._looking = 0
 
     @property
     def pending(self) -> bool:
-        """Whether a look is still to be made that nobody waits for."""
-        return any(known.ended for known in self._known.values())
+        """Whether a look that nobody waits for is still to be made, or is being made."""
+        return self._looking > 0 or any(known.ended for known in self._known.values())
 
     async def start(self) -> None:
         """Begin, where there is a queue."""
@@ -137,7 +138,7 @@ class Groups(Service):
     async def _look(self, group: str, known: _Known) -> None:
         counted, known.ended = known.ended, 0
         try:
-            found = await self._groups.settle(group)
+            found = await self._settle(group)
         except GroupNotFound:
             self._forget(group)
             return
@@ -149,6 +150,13 @@ class Groups(Service):
         known.left = found.of - found.done - found.failed
         if found.over:
             self._note_over(group)
+
+    async def _settle(self, group: str) -> GroupProgress:
+        self._looking += 1
+        try:
+            return await self._groups.settle(group)
+        finally:
+            self._looking -= 1
 
     def _note_over(self, group: str) -> None:
         self._forget(group)
@@ -171,7 +179,7 @@ class Groups(Service):
             if group in self._over:
                 continue
             try:
-                found = await self._groups.settle(group)
+                found = await self._settle(group)
             except GroupNotFound:  # its cell was never made, is swept, or is not for this user
                 continue
             except Exception as error:  # one odd group must not keep the others from their end
