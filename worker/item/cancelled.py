@@ -10,7 +10,7 @@ taken away again: what counts is on the item, and is found by a look as well.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
 from worker.item.error_text import clip, coded
@@ -20,6 +20,7 @@ from worker.openiap.workitem import BUSINESS, FAILED, NEW, PROCESSING, JsonObjec
 CODE: Final = "CANCELLED"
 NO_REASON: Final = "it was cancelled"
 MAX_REASON: Final = 500
+UNFINISHED: Final = (NEW, PROCESSING)
 FIELDS: Final[JsonObject] = {
     "state": 1,
     "retries": 1,
@@ -35,14 +36,17 @@ Cancelling = Literal["cancelled", "stopping", "ended"]
 """It waited, and has failed; it runs, and is asked to end; it had ended."""
 
 
-def cancelling(document: Mapping[str, Any], reason: str) -> tuple[Cancelling, JsonObject]:
+def cancelling(
+    document: Mapping[str, Any], reason: str, states: Collection[str] = UNFINISHED
+) -> tuple[Cancelling, JsonObject]:
     """Return what becomes of an item, and the fields to update; none for one that has ended.
 
     Args:
         document: its state and ``retries``.
+        states: those that are meant; an item in another one is taken as ended.
     """
     state = document.get("state")
-    if state not in (NEW, PROCESSING):
+    if state not in states:
         return "ended", {}
     fields: JsonObject = {
         "errormessage": f"[{CODE}] {clip(reason or NO_REASON, MAX_REASON)}",

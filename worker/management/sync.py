@@ -89,6 +89,7 @@ class Items(Blocking[AsyncItems]):
     move_one = blocking(AsyncItems.move_one)
     preview_batch = blocking(AsyncItems.preview_batch)
     retry_batch = blocking(AsyncItems.retry_batch)
+    cancel_batch = blocking(AsyncItems.cancel_batch)
     delete_batch = blocking(AsyncItems.delete_batch)
     move_batch = blocking(AsyncItems.move_batch)
     update_batch = blocking(AsyncItems.update_batch)
