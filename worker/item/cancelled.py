@@ -13,13 +13,15 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
-from worker.item.error_text import clip, coded
+from worker.errors import BusinessError, TimeLimitExceeded
+from worker.item.error_text import clip, coded, in_short
 from worker.openiap.fields import id_of, number, text_of
 from worker.openiap.workitem import BUSINESS, FAILED, NEW, PROCESSING, JsonObject
 
 CODE: Final = "CANCELLED"
 NO_REASON: Final = "it was cancelled"
 MAX_REASON: Final = 500
+GIVEN_UP: Final = "its handler did not end, and was given up"
 UNFINISHED: Final = (NEW, PROCESSING)
 FIELDS: Final[JsonObject] = {
     "state": 1,
@@ -64,6 +66,25 @@ def cancelled_because(errormessage: object, errorsource: object, retries: int) -
         return ""
     code, reason = coded(text_of(errormessage))
     return (reason if code == CODE else "") or NO_REASON
+
+
+def cancelled_error(reason: str, ended: BaseException | None = None) -> BusinessError:
+    """Return what an item fails with whose attempt was cancelled: the reason, and how its handler
+    ended where it did not do so when it was asked.
+
+    Args:
+        ended: what the handler raised in the end; it stands behind what is returned.
+    """
+    if ended is None or (isinstance(ended, TimeLimitExceeded) and not ended.stack):
+        return BusinessError(reason, code=CODE)  # it was ended as at its limit, and at once
+    if isinstance(ended, TimeLimitExceeded):
+        ended.args = (GIVEN_UP,)  # not for its limit
+        how = GIVEN_UP
+    else:
+        how = f"asked to end, its handler raised {in_short(ended)}"
+    error = BusinessError(f"{reason}; {how}", code=CODE)
+    error.__cause__ = ended
+    return error
 
 
 def is_cancelled(document: Mapping[str, Any]) -> bool:
