@@ -20,7 +20,7 @@ from typing import Final
 from worker.engine.fleet.leadership import Fleet
 from worker.engine.fleet.led_service import LedService
 from worker.item.group import MOST_MEMBERS
-from worker.item.group_desk import GroupNotFound
+from worker.item.group_desk import GroupNotFound, GroupProgress
 from worker.openiap.client import Client
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.sender import ClientSender
@@ -87,11 +87,12 @@ class Groups(LedService):
         self._over: set[str] = set()
         """Groups that need no look any more, also where this user cannot take their sign away."""
         self._after = ""
+        self._looking = 0
 
     @property
     def pending(self) -> bool:
-        """Whether a look is still to be made that nobody waits for."""
-        return any(known.ended for known in self._known.values())
+        """Whether a look that nobody waits for is still to be made, or is being made."""
+        return self._looking > 0 or any(known.ended for known in self._known.values())
 
     async def stop(self) -> None:
         """End; looks that nobody waited for are made good by others, or by the next life."""
@@ -133,7 +134,7 @@ class Groups(LedService):
     async def _look(self, group: str, known: _Known) -> None:
         counted, known.ended = known.ended, 0
         try:
-            found = await self._groups.settle(group)
+            found = await self._settle(group)
         except GroupNotFound:
             self._forget(group)
             return
@@ -145,6 +146,13 @@ class Groups(LedService):
         known.left = found.of - found.done - found.failed
         if found.over:
             self._note_over(group)
+
+    async def _settle(self, group: str) -> GroupProgress:
+        self._looking += 1
+        try:
+            return await self._groups.settle(group)
+        finally:
+            self._looking -= 1
 
     def _note_over(self, group: str) -> None:
         self._forget(group)
@@ -167,7 +175,7 @@ class Groups(LedService):
             if group in self._over:
                 continue
             try:
-                found = await self._groups.settle(group)
+                found = await self._settle(group)
             except GroupNotFound:  # its cell was never made, is swept, or is not for this user
                 continue
             except Exception as error:  # one odd group must not keep the others from their end

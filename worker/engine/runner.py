@@ -31,8 +31,7 @@ from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.stored_files import StoredFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
-from worker.errors import BusinessError, TimeLimitExceeded
-from worker.item.cancelled import CODE
+from worker.item.cancelled import cancelled_error
 from worker.item.context import current_worker
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item, ItemStore
@@ -205,7 +204,7 @@ class Runner:
                 running.forget_cancellations()
             self._drop_attachments(call.item)
             if running.cancelled:
-                return self._failures.outcome(running, BusinessError(running.cancelled, code=CODE))
+                return self._failures.outcome(running, cancelled_error(running.cancelled))
             return sleeping(asleep.until, call.item.awaited)
         except asyncio.CancelledError as error:
             if running.interrupted:
@@ -238,10 +237,7 @@ class Runner:
     ) -> Outcome:
         """Make the outcome of what the handler raised."""
         if running.cancelled:
-            cancelled = BusinessError(running.cancelled, code=CODE)
-            if isinstance(error, TimeLimitExceeded):  # it was ended as at its limit: before it
-                error.args = (f"asked to end{', and given up' if error.stack else ''}",)
-            cancelled.__cause__ = error
+            cancelled = cancelled_error(running.cancelled, error)
             item.fails_for(cancelled)
             return self._failures.outcome(running, cancelled)
         outcome = await self._failures.weighed(running, error, files)

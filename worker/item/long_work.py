@@ -38,6 +38,7 @@ from worker.item.steps import (
 )
 from worker.item.stored_value import read_back
 from worker.item.to_the_end import in_thread, to_the_end
+from worker.kinds import with_article
 from worker.openiap.large import LARGE, apart, is_large
 
 T = TypeVar("T")
@@ -259,8 +260,9 @@ class LongWork(ABC):
         if not callable(function):
             if inspect.iscoroutine(function):
                 function.close()
+            given = with_article(function.__class__.__name__)
             raise StepError(
-                f"Step {name!r} is given a {function.__class__.__name__}, which is no function;"
+                f"Step {name!r} is given {given}, which is no function;"
                 f" give the function and then its arguments: item.step({name!r}, fetch, 1)"
             )
         if self._calls is None:

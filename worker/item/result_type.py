@@ -12,6 +12,7 @@ from worker.errors import name_of
 from worker.item.steps import StepError
 from worker.item.stored_value import stored_form
 from worker.item.type_form import TypeForm
+from worker.kinds import with_article
 
 PROMISES: Final = (Awaitable, Coroutine)
 
@@ -46,9 +47,9 @@ def refuse_untyped(name: str, function: Callable[..., Any], result: object) -> N
     if found is not None:
         kind = type(found).__name__
         raise StepError(
-            f"Step {name!r}: {name_of(function)} returned a {kind} and does not say so, so it would"
-            f" come back as plain JSON; annotate it, or say type={kind}. The result is stored: with"
-            " that the item goes on where it was."
+            f"Step {name!r}: {name_of(function)} returned {with_article(kind)} and does not say so,"
+            f" so it would come back as plain JSON; annotate it, or say type={kind}. The result is"
+            " stored: with that the item goes on where it was."
         )
 
 

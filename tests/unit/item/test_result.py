@@ -46,9 +46,9 @@ def test_results_are_laid_over_the_payload_or_kept_under_result(
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (object(), "h: the result: a object has no JSON form"),
+        (object(), "h: the result: an object has no JSON form"),
         ({1: 2}, "h: the result has a key 1; keys must be text"),
-        ({"a": object()}, "h: the result: a: a object has no JSON form"),
+        ({"a": object()}, "h: the result: a: an object has no JSON form"),
         ({"a": float("nan")}, "h: the result: a: nan has no JSON form; write None, or text"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.item.cancelled import MAX_REASON
 from worker.management.items.item_groups import ItemGroup
 from worker.management.items.links import ItemLink
 from worker.management.paging import Direction, PaginationParams
@@ -175,6 +176,16 @@ class ItemsRetryBatchPayload(_Batch):
     spread: float = Field(default=0.0, ge=0, le=365 * 86_400)
 
 
+class ItemsCancelBatchPayload(_Batch):
+    """Items that are not to be worked, or not to their end; ``reason`` is shown on each.
+
+    ``before`` tells of those alone that were pushed before it: that one runs by now which waited
+    is no reason to let it run.
+    """
+
+    reason: str = Field(default="", max_length=MAX_REASON)
+
+
 class ItemsDeleteBatchPayload(_Batch):
     """Items that are to go, with their files."""
 
@@ -195,6 +206,7 @@ class ItemsUpdateBatchPayload(_Batch):
 
 BatchPayload = (
     ItemsRetryBatchPayload
+    | ItemsCancelBatchPayload
     | ItemsDeleteBatchPayload
     | ItemsMoveBatchPayload
     | ItemsUpdateBatchPayload
@@ -307,6 +319,7 @@ class BatchPreviewResponse(BaseModel):
         count: how many items there are; those in a state that the change leaves alone count not.
         sample: some of them.
         attempts_left: of a retry, how many items would have so many attempts.
+        running: of a cancelling, how many items run, whose workers would be told to end them.
         conditional: whether each item is changed only if it still is as it was seen, in one step;
             else it is read right before, which leaves a moment for others.
         before: what to give along, so that a repeat changes nothing twice.
@@ -315,6 +328,7 @@ class BatchPreviewResponse(BaseModel):
     count: int
     sample: list[ItemResponse]
     attempts_left: dict[int, int] = {}
+    running: int = 0
     conditional: bool
     before: datetime
 
@@ -324,12 +338,14 @@ class BatchResponse(BaseModel):
 
     Attributes:
         done: so many were changed.
+        stopping: so many of those run, and their workers are told to end them.
         changed: so many were left alone, since somebody changed them meanwhile.
         failed: so many could not be changed; ``failures`` has the first of them with their reasons.
         conditional, before: as for the preview.
     """
 
     done: int = 0
+    stopping: int = 0
     changed: int = 0
     failed: int = 0
     failures: list[ItemFailure] = []
