@@ -7,10 +7,11 @@ watches. What must not be lost is pushed as an item.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args, get_type_hints
+from typing import Any, Final, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from worker.app.parameters import Parameter, named_types
 from worker.errors import HandlerError, name_of
 from worker.openiap.client import Client
 from worker.openiap.types import QueueEvent, WatchEvent
@@ -79,15 +80,6 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a listener, and what fills it."""
-
-    name: str
-    source: Source
-    kind: Any
-
-
-@dataclass(frozen=True, slots=True)
 class Told:
     """How to call a listener.
 
@@ -98,7 +90,7 @@ class Told:
     """
 
     listener: Listener
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Parameter[Source], ...]
     data: TypeAdapter[Any] | None = field(default=None, repr=False)
 
     def arguments(
@@ -144,11 +136,8 @@ def told_of(listener: Listener, resources: frozenset[Any] = frozenset()) -> Told
         HandlerError: a parameter that nothing fits, or two for the data.
     """
     name = listener.name
-    try:
-        hints = get_type_hints(listener.function, include_extras=True)
-    except Exception as error:  # an annotation is code, which may raise anything
-        raise HandlerError(f"Listener {name}: its annotations cannot be read: {error}.") from error
-    parameters: list[Parameter] = []
+    hints = named_types(listener.function, f"Listener {name}")
+    parameters: list[Parameter[Source]] = []
     adapter: TypeAdapter[Any] | None = None
     for parameter in inspect.signature(listener.function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, get_type_hints
 
+from worker.app.parameters import Parameter, named_types
 from worker.app.payload_fields import OfPayload, of_payload, payload_of_fields
 from worker.app.payload_types import (
     is_payload,
@@ -66,15 +67,6 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter: its name, where its value comes from, and the type it named."""
-
-    name: str
-    source: Source
-    kind: Any
-
-
-@dataclass(frozen=True, slots=True)
 class Signature:
     """The injection plan of a handler.
 
@@ -87,7 +79,7 @@ class Signature:
         wraps: whether results are kept under ``result``.
     """
 
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Parameter[Source], ...]
     validator: TypeForm | None
     returns: Any
     payload: Any = None
@@ -167,11 +159,8 @@ def signature_of(
     Raises:
         HandlerError: a parameter that nothing fits.
     """
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except Exception as error:  # an annotation is code, which may raise anything
-        raise HandlerError(f"Handler {name}: its annotations cannot be read: {error}.") from error
-    parameters: list[Parameter] = []
+    hints = named_types(function, f"Handler {name}")
+    parameters: list[Parameter[Source]] = []
     free: list[inspect.Parameter] = []
     declared = inspect.signature(function).parameters
     check_parameters(function, name)
@@ -265,7 +254,7 @@ def needs_of(
         declared = inspect.signature(function).parameters.values()
     except (NameError, TypeError, ValueError):
         return Signature((), None, None)  # a class of native code, say: nothing can be known of it
-    parameters: list[Parameter] = []
+    parameters: list[Parameter[Source]] = []
     for parameter in declared:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
