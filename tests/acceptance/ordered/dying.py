@@ -46,3 +46,12 @@ async def let_die(dying: Dying, stage: Stage, workers: Sequence[Worker]) -> tupl
         await victim.start()
         await asyncio.sleep(max(0.0, begun + kills * KILL_EVERY - time.monotonic()))
     return kills, restarts
+
+
+HEAD: Final = ["client", "workers", "seconds", "kills", "server restarts"]
+"""How the head of a table begins that tells what came of it."""
+
+
+def row_of(dying: Dying, kills: int, restarts: int) -> list[object]:
+    """Return how its line begins."""
+    return [dying.client, dying.workers, f"{dying.seconds:.0f}", kills, restarts]

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.acceptance.ordered.dying import Dying, let_die
+from tests.acceptance.ordered.dying import HEAD as HEAD_OF_DYING
+from tests.acceptance.ordered.dying import Dying, let_die, row_of
 from tests.acceptance.ordered.ticking import EVERY, QUEUE
 from tests.acceptance.outsider import Outsider
 from tests.acceptance.processes import Worker, until
@@ -113,27 +114,13 @@ async def tick_while_dying(dying: Dying, folder: Path) -> Ticks:
     return books
 
 
-HEAD: Final = [
-    "client",
-    "workers",
-    "seconds",
-    "kills",
-    "server restarts",
-    "ticks",
-    "items",
-    "missed",
-    "twice",
-]
+HEAD: Final = [*HEAD_OF_DYING, "ticks", "items", "missed", "twice"]
 
 
 def row(dying: Dying, books: Ticks) -> list[object]:
     """Return one line of the table."""
     return [
-        dying.client,
-        dying.workers,
-        f"{dying.seconds:.0f}",
-        books.kills,
-        books.restarts,
+        *row_of(dying, books.kills, books.restarts),
         books.wanted,
         books.items,
         len(books.missed),

@@ -5,7 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from tests.acceptance.ordered.dying import Dying, let_die
+from tests.acceptance.ordered.dying import HEAD as HEAD_OF_DYING
+from tests.acceptance.ordered.dying import Dying, let_die, row_of
 from tests.acceptance.ordered.pushing import ENOUGH, FRESH, KEYS, QUEUE
 from tests.acceptance.outsider import Outsider
 from tests.acceptance.processes import until
@@ -103,27 +104,13 @@ async def push_while_dying(dying: Dying, folder: Path) -> Uniques:
     return books
 
 
-HEAD: Final = [
-    "client",
-    "workers",
-    "seconds",
-    "kills",
-    "server restarts",
-    "pushes answered",
-    "items",
-    "twice",
-    "lost",
-]
+HEAD: Final = [*HEAD_OF_DYING, "pushes answered", "items", "twice", "lost"]
 
 
 def row(dying: Dying, books: Uniques) -> list[object]:
     """Return one line of the table."""
     return [
-        dying.client,
-        dying.workers,
-        f"{dying.seconds:.0f}",
-        books.kills,
-        books.restarts,
+        *row_of(dying, books.kills, books.restarts),
         books.pushes,
         books.items,
         len(books.twice),
