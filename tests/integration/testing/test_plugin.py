@@ -53,7 +53,7 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("mode", ["strict", "auto"])
+@pytest.mark.parametrize("mode", ["strict", pytest.param("auto", marks=pytest.mark.dear)])
 def test_fixtures_work_in_either_mode(tmp_path: Path, mode: str) -> None:
     (tmp_path / "test_double.py").write_text(PROJECT)
     done = pytest_in(tmp_path, f"--asyncio-mode={mode}")
