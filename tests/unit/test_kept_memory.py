@@ -52,10 +52,11 @@ print(before, faults(10))
 @pytest.fixture
 def threshold(request: pytest.FixtureRequest) -> Iterator[None]:
     """The collector's, as in a worker; or as the test's parameter says."""
-    found = gc.get_threshold()
+    found, told = gc.get_threshold(), list(gc.callbacks)
     gc.set_threshold(getattr(request, "param", 50_000))
     yield
     gc.set_threshold(*found)
+    gc.callbacks[:] = told
 
 
 def test_the_next_large_payload_finds_its_memory_there() -> None:
@@ -79,6 +80,16 @@ def test_as_much_is_kept_as_the_largest_payload_takes_and_no_more_than_the_bound
     assert 1_000_000 * OBJECTS <= held[7] < 1_000_000 * OBJECTS + STEP
     assert held[-1] == MOST_RESERVED
     assert gc.get_threshold()[0] == 50_000 + 1_500_000
+
+
+@pytest.mark.usefixtures("threshold")
+def test_circles_are_looked_for_as_often_as_ever_once_large_payloads_have_ended() -> None:
+    reserve = Reserve(50_000)
+    for _ in range(2):
+        reserve.hold(1_000_000)
+        assert gc.get_threshold()[0] == 50_000 + 100_000
+        gc.collect(0)
+        assert gc.get_threshold()[0] == 50_000
 
 
 @pytest.mark.usefixtures("threshold")

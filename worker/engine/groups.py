@@ -18,12 +18,13 @@ from functools import partial
 from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
+from worker.engine.fleet.led_service import LedService
 from worker.item.group import MOST_MEMBERS
 from worker.item.group_desk import GroupNotFound, GroupProgress
 from worker.openiap.client import Client
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.sender import ClientSender
-from worker.service import Service, cancelled
+from worker.service import cancelled
 from worker.settings import Settings
 from worker.telemetry.log import Log
 
@@ -50,7 +51,7 @@ class _Known:
     later: asyncio.Task[None] | None = None
 
 
-class Groups(Service):
+class Groups(LedService):
     """Looks after the groups of one namespace.
 
     Args:
@@ -72,14 +73,14 @@ class Groups(Service):
     ) -> None:
         super().__init__(
             "groups",
+            queues,
+            fleet,
             first=every / 2,
             pause=every,
             on_error=partial(log.failed, "open groups could not be looked at"),
             chance=chance,
         )
-        self._queues = tuple(queues)
         self._groups = groups
-        self._fleet = fleet
         self._log = log
         self._soon = soon
         self._known: dict[str, _Known] = {}
@@ -92,11 +93,6 @@ class Groups(Service):
     def pending(self) -> bool:
         """Whether a look that nobody waits for is still to be made, or is being made."""
         return self._looking > 0 or any(known.ended for known in self._known.values())
-
-    async def start(self) -> None:
-        """Begin, where there is a queue."""
-        if self._queues:
-            await super().start()
 
     async def stop(self) -> None:
         """End; looks that nobody waited for are made good by others, or by the next life."""
@@ -171,7 +167,7 @@ class Groups(Service):
 
     async def round(self) -> float | None:
         """Look at open groups, where this worker leads; returns when to go on with the rest."""
-        if self._fleet.rank(min(self._queues)) not in (0, None):
+        if not self.leads:
             self._after = ""
             return None
         some = await self._groups.open(self._after, AT_ONCE)
