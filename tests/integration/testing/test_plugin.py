@@ -75,9 +75,9 @@ def site_without(folder: Path, *left: str) -> Path:
     ("left", "options"),
     [
         ("nothing", ()),
-        ("metadata", ("-p", "no:asyncio")),
-        ("module", ()),
-        ("empty folder", ()),
+        pytest.param("metadata", ("-p", "no:asyncio"), marks=pytest.mark.dear),
+        pytest.param("module", (), marks=pytest.mark.dear),
+        pytest.param("empty folder", (), marks=pytest.mark.dear),
         ("module that raises", ()),
     ],
 )
