@@ -55,6 +55,7 @@ SHARING = frozenset(
         "integration/cli/package/test_run.py",  # an interpreter, and what is installed there
         "integration/openiap/native/test_files_in_pieces.py",
         "unit/app/test_cron.py",  # the steps of a year
+        "unit/test_dependencies.py",  # which package is whose
         "unit/test_layout.py",  # what imports what
     )
 )

@@ -135,7 +135,7 @@ def misbehave(payload: dict[str, Any], item: Item) -> dict[str, Any]:
     how = payload.get("how")
     if how == "loop":
         while True:
-            pass
+            time.sleep(0.01)  # what computes is ended in ``execution/test_bad_processes.py``
     if how == "memory":
         held = []
         while True:

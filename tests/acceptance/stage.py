@@ -30,9 +30,10 @@ QUICK: Final[dict[str, Any]] = {
     "cancel_timeout": 1.0,
 }
 """Settings that make recovery fit into a test's time."""
-PATIENT: Final[dict[str, Any]] = {"call_timeout": 60, "watchdog_interval": 60}
+PATIENT: Final[dict[str, Any]] = {"call_timeout": 300, "watchdog_interval": 300}
 """For tests whose links are whole: no machine that halts for a moment makes a worker give up a call
-or replace its link, which would lose a pop and cost an attempt."""
+or replace its link, which would lose a pop and cost an attempt. What is held on its way for longer
+than anything is waited for is not sent a second time."""
 
 
 class Stage:

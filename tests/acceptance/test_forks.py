@@ -72,7 +72,7 @@ async def worked(folder: Path, client: str, ways: dict[str, list[Way]]) -> None:
         worker = stage.worker("a", *kinds, plan={"module": "tests.acceptance.forking"}, **settings)
         await worker.started()
         for kind in kinds:
-            await stage.settled(kind, [], WAIT)
+            await stage.settled(kind, [], 4 * WAIT)
         found = {one["_id"]: one for kind in kinds for one in await outsider.items(kind)}
         wrong = {
             what: (found[item]["state"], found[item].get("errormessage"), found[item]["payload"])
@@ -123,7 +123,7 @@ async def closed(folder: Path, client: str) -> None:
             for kind in kinds:
                 await outsider.push(kind, [{"close": True}, {"close": True}, {"close": again}])
             for kind in kinds:
-                await stage.settled(kind, [], WAIT)
+                await stage.settled(kind, [], 4 * WAIT)
             stage.proxy.cut()
         found = [one for kind in kinds for one in await outsider.items(kind)]
         assert {(one["state"], one["retries"]) for one in found} == {("successful", 0)}, found
@@ -166,7 +166,7 @@ async def test_a_child_that_hangs_at_its_fork_keeps_neither_an_item_nor_a_dead_w
             await outsider.queue(queue, maxretries=1)
             ids[queue] = await outsider.push(queue, [{"bad": True}, {}])
         for queue in queues:
-            await stage.settled(queue, ids[queue], WAIT)
+            await stage.settled(queue, ids[queue])
             found = {one["_id"]: one for one in await outsider.items(queue)}
             assert [found[id]["state"] for id in ids[queue]] == ["failed", "successful"]
             assert "was still running at its hard_timeout" in found[ids[queue][0]]["errormessage"]
@@ -177,6 +177,6 @@ async def test_a_child_that_hangs_at_its_fork_keeps_neither_an_item_nor_a_dead_w
         again = stage.worker("a", *queues, plan=plan, **settings)
         await again.started()
         good = await outsider.push(queues[0], [{}])
-        await stage.settled(queues[0], good, WAIT)
+        await stage.settled(queues[0], good)
         again.terminate()
         assert await again.ended(WAIT) == 0

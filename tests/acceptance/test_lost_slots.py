@@ -19,7 +19,7 @@ async def test_a_worker_whose_slots_are_all_lost_starts_anew_and_works_on(tmp_pa
         await worker.started()
         bad = await outsider.push("stuck", [{"bad": True}] * 2)
         good = await outsider.push("stuck", [{}])
-        await stage.settled("stuck", [*bad, *good], WAIT)
+        await stage.settled("stuck", [*bad, *good])
         found = {one["_id"]: one for one in await outsider.items("stuck")}
         assert [found[item]["state"] for item in (*bad, *good)] == [
             "failed",

@@ -168,9 +168,8 @@ async def test_a_probe_without_what_it_needs_says_why(server: LocalServer) -> No
     assert answers[3].got == "KeyError: KeyError('key')"
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.dear)]
-)
+@pytest.mark.dear
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_run_that_is_stopped_leaves_nothing(
     server: LocalServer, boss: NativeClient, number: signal.Signals
 ) -> None:
@@ -182,6 +181,7 @@ async def test_a_run_that_is_stopped_leaves_nothing(
     assert await of_run(boss) == []
 
 
+@pytest.mark.dear
 async def test_what_a_crash_left_is_removed_by_its_prefix_and_nothing_else(
     server: LocalServer, boss: NativeClient
 ) -> None:

@@ -106,7 +106,7 @@ class Console:
         if self.process.returncode is None:
             self.process.terminate()
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await self.process.wait()
             except TimeoutError:
                 self.process.kill()

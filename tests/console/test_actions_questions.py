@@ -8,7 +8,7 @@ import pytest
 
 from tests.console.fleet import busy_worker
 from tests.console.stage import Stage
-from tests.console.test_live import A_SECOND, asked
+from tests.console.test_live import A_SECOND, asked, calm
 from tests.integration.management.failures import fail_items
 
 pytestmark = pytest.mark.browser
@@ -33,8 +33,7 @@ async def test_five_tabs_on_items_errors_and_a_worker_ask_twice_a_second_at_most
     async with AsyncExitStack() as stack:
         for path in paths:
             await stack.enter_async_context(stage.page(path))
-        await asyncio.sleep(1.5)  # what the opening asked is answered, its debt is paid
-        before, began = asked(stage), time.monotonic()
+        before, began = await calm(stage), time.monotonic()
         own = 0
         while time.monotonic() - began < WINDOW:
             await stage.openiap.push(QUEUE)

@@ -53,7 +53,7 @@ async def test_the_demo_is_seen_in_a_browser(stage: Stage, tmp_path: Path) -> No
     async with demo(tmp_path) as (url, user), stage.page("/", user, url=url) as page:
         await page.locator(".number", has_text="Done").get_by_text(MANY).wait_for()
         await page.get_by_role("heading", name="Attempts a minute, last hour").wait_for()
-        await page.get_by_text(ENDED).wait_for(state="attached", timeout=30_000)
+        await page.get_by_text(ENDED).wait_for(state="attached", timeout=60_000)
         await page.get_by_text("No worker has trouble.").wait_for()
         assert await page.locator(".list .line").count() > 3
         invalid = page.locator(".list a[href^='/error-group']", has_text="is invalid")

@@ -117,7 +117,7 @@ async def opened(
     if trusted is not None:
         more["ssl"] = trusted
     try:
-        async with connect(to, origin=origin, proxy=None, **more) as socket, asyncio.timeout(10):  # type: ignore[arg-type]
+        async with connect(to, origin=origin, proxy=None, **more) as socket, asyncio.timeout(60):  # type: ignore[arg-type]
             assert str(await socket.recv()).startswith("0")
             await socket.send("40")
             said = str(await socket.recv())

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.console.fleet import busy_worker
-from tests.console.seeing import seconds_until_seen
+from tests.console.seeing import LONG, seconds_until_seen
 from tests.console.stage import Stage
 from tests.integration.management.failures import INVOKE, READ, UPDATE, fail_items, queue_for
 from worker.console.live.subjects import SELDOM
@@ -18,6 +18,7 @@ WITHOUT = 30_000
 figures."""
 WINDOW = 3.0
 A_SECOND = 2
+CALM = 1.5
 PATHS = ("/", "/queues", "/workers", "/schedules", "/queue?name=watched")
 
 
@@ -29,12 +30,13 @@ async def test_what_is_watched_is_seen_long_before_it_would_be_asked_for_again(
     (id,) = await fail_items(stage.openiap.client, "grouped anew", [{}], "none")
     async with stage.page("/errors?queue=grouped+anew", stage.ordinary) as page:
         # Once it was seen it has just been asked for, and by the clock is so in SELDOM seconds.
-        for words in ("the first", "the second"):
+        took = []
+        for words in ("the first", "the second", "the third"):
             changed = stage.openiap.client.update_document(
                 "workitems", {"_id": id}, {"$set": {"errormessage": words}}
             )
-            took = await seconds_until_seen(page, "#main", words, changed)
-        assert took < SELDOM - 1
+            took.append(await seconds_until_seen(page, "#main", words, changed))
+        assert min(took[1:]) < SELDOM - 1
 
 
 async def test_what_is_not_watched_is_asked_for_again_and_again(stage: Stage) -> None:
@@ -49,14 +51,25 @@ async def test_five_pages_of_a_user_ask_no_more_than_two_questions_a_second(
     async with AsyncExitStack() as stack:
         for path in PATHS:
             await stack.enter_async_context(stage.page(path))
-        await asyncio.sleep(2.5)  # what the opening asked is answered, its debt is paid
-        before, began = asked(stage), time.monotonic()
+        before, began = await calm(stage), time.monotonic()
         while time.monotonic() - began < WINDOW:
             await stage.openiap.push("watched")
             await asyncio.sleep(0.1)
         questions = asked(stage) - before
         taken = time.monotonic() - began
         assert 1 <= questions <= A_SECOND * taken + 1
+
+
+async def calm(stage: Stage) -> int:
+    """Return how many questions came once what opening pages asked is answered and its debt paid:
+    on a busy machine that takes its time."""
+    before, now = -LONG, asked(stage)
+    async with asyncio.timeout(LONG):
+        while now - before > A_SECOND * CALM:
+            before = now
+            await asyncio.sleep(CALM)
+            now = asked(stage)
+    return now
 
 
 def asked(stage: Stage) -> int:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.console.stage import Stage, console_on, ready
+from worker.testing.reserved_ports import reserved_ports
 
 pytestmark = pytest.mark.browser
 
@@ -22,15 +23,15 @@ async def test_a_console_that_is_started_anew_asks_for_the_sign_in_and_leads_bac
             await stage.sign_in(page, stage.boss, "/queues", first.url)
             await ready(page)
             port = int(first.url.rpartition(":")[2])
-        async with console_on(
-            stage.openiap, "--read-only", port=port, folder=stage.folder
-        ) as second:
-            await page.wait_for_url("**/sign-in*")
-            await page.get_by_text("This console is read-only.").wait_for()
-            await stage.sign_in(page, stage.boss, "/queues", second.url)
-            await ready(page)
-            await page.get_by_text("read-only").first.wait_for()
-            assert await page.get_by_role("button", name="New queue").count() == 0
+        again = console_on(stage.openiap, "--read-only", port=port, folder=stage.folder)
+        with reserved_ports("127.0.0.1", port):  # what is let go may be given to others
+            async with again as second:
+                await page.wait_for_url("**/sign-in*")
+                await page.get_by_text("This console is read-only.").wait_for()
+                await stage.sign_in(page, stage.boss, "/queues", second.url)
+                await ready(page)
+                await page.get_by_text("read-only").first.wait_for()
+                assert await page.get_by_role("button", name="New queue").count() == 0
 
 
 async def test_closed_pages_leave_nothing_behind(stage: Stage) -> None:

@@ -4,6 +4,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -47,24 +48,29 @@ def imported(folder: str) -> Iterator[tuple[str, str]]:
                     yield str(path.relative_to(ROOT)), name
 
 
-def undeclared(folder: str, known: set[str], owners: Mapping[str, list[str]]) -> set[str]:
+@cache
+def owners() -> Mapping[str, list[str]]:
+    """Return by each package whose it is; it takes a while to find out."""
+    return packages_distributions()
+
+
+def undeclared(folder: str, known: set[str]) -> set[str]:
     found = set()
     for path, name in imported(folder):
         if path in ELSEWHERE or name in MADE:
             continue
-        whose = {canonicalize_name(one) for one in owners.get(name.partition(".")[0], [])}
+        whose = {canonicalize_name(one) for one in owners().get(name.partition(".")[0], [])}
         if not whose & known:
             found.add(f"{path}: {name} of {', '.join(sorted(whose)) or 'nobody'}")
     return found
 
 
 def test_what_the_worker_imports_is_declared() -> None:
-    owners = packages_distributions()
-    found = undeclared("worker", declared(), owners)
+    found = undeclared("worker", declared())
     assert {one for one in found if not one.startswith("worker/console/")} == set()
-    assert undeclared("worker/console", declared("console"), owners) == set()
-    assert undeclared("handlers", declared(), owners) == set()
+    assert undeclared("worker/console", declared("console")) == set()
+    assert undeclared("handlers", declared()) == set()
 
 
 def test_what_the_tests_import_is_declared() -> None:
-    assert undeclared("tests", declared("test"), packages_distributions()) == set()
+    assert undeclared("tests", declared("test")) == set()

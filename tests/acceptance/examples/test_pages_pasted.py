@@ -74,7 +74,8 @@ def test_every_block_of_commands_is_pasted_or_listed() -> None:
     assert set(NOT_PASTED) <= names
 
 
-@pytest.mark.parametrize("page", ["README", pytest.param("first-hour", marks=pytest.mark.dear)])
+@pytest.mark.dear
+@pytest.mark.parametrize("page", ["README", "first-hour"])
 async def test_a_first_handler(terminal: Terminal, page: str) -> None:
     if page == "README":
         server = shown("README: Your first handler")

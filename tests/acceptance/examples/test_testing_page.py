@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.pages import blocks_of
 
 
+@pytest.mark.dear
 def test_what_the_page_says_about_testing_runs(tmp_path: Path) -> None:
     block, _ = blocks_of("testing", "python")
     (tmp_path / "test_page.py").write_text(block.text, encoding="utf-8")

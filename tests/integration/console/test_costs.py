@@ -23,7 +23,7 @@ pytestmark = pytest.mark.dear
 
 STILL = 0.75
 """Seconds without a question after which all is asked."""
-WITHIN = 10.0
+WITHIN = 60.0
 Page = tuple[Topic[Any] | Joined[Any], ...]
 
 

@@ -20,6 +20,11 @@ USER, PASSWORD = "tester", "secret"
 
 CLIENTS = ["official", "native"]
 
+official_is_dear = pytest.mark.parametrize(
+    "client_name", ["native", pytest.param("official", marks=pytest.mark.dear)], indirect=True
+)
+"""For what is between the worker and a process of its own: the client has little part in it."""
+
 DEADLINE = 60.0
 """Seconds that anything is waited for; only a failure takes so long."""
 
@@ -27,7 +32,7 @@ DEADLINE = 60.0
 @pytest.fixture
 async def server() -> AsyncIterator[LocalServer]:
     options = ServerOptions(
-        port=0, grpc_port=0, users={USER: PASSWORD}, wakeup_interval=0.2, wakeup_spacing=0.01
+        users={USER: PASSWORD}, grpc_enabled=False, wakeup_interval=0.2, wakeup_spacing=0.01
     )
     async with LocalServer(options) as running:
         yield running

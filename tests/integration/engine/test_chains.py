@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import create_queue, until_finished, until_one
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+    until_finished,
+    until_one,
+)
 from tests.integration.engine.test_taking_over import Line, log
 from worker import BusinessError, DeadLetter, Item, Origin, Retry, handler
 from worker.engine.delivery.delivery import Delivery
@@ -84,6 +89,7 @@ async def test_a_dead_letter_bears_the_error_and_the_id_of_its_item(client: Clie
     assert "how" in letters["invalid"].message
 
 
+@official_is_dear
 async def test_a_process_handler_reads_dead_letters_too(client: Client, start) -> None:
     @handler("q")
     async def work(payload: dict) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import create_queue
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+)
 from tests.integration.engine.process_deeds import OutOfStock
 from worker import ApplicationError, BusinessError, ItemFailed, connect, handler, sync
 
@@ -26,6 +29,7 @@ async def take(what: str, left: int) -> int:
     raise OutOfStock(what, left)
 
 
+@official_is_dear
 async def test_data_code_and_class_come_back(client, settings, start) -> None:
     for queue in ("stock", "stock-processes"):
         await create_queue(client, queue, maxretries=1)

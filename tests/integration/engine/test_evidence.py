@@ -8,7 +8,11 @@ import psutil
 import pytest
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import create_queue, until_finished
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+    until_finished,
+)
 from worker import BusinessError, Item, handler
 
 
@@ -75,6 +79,7 @@ async def test_evidence_holds_lines_variables_and_environment_without_secrets(
     assert "hunter2" not in text.split("--- traceback")[0]
 
 
+@official_is_dear
 async def test_a_process_handler_sends_its_variables_along(
     client, start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

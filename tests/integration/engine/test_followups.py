@@ -10,6 +10,7 @@ from tests.integration.engine import process_deeds
 from tests.integration.engine.conftest import (
     DEADLINE,
     create_queue,
+    official_is_dear,
     until_finished,
     until_idle,
     until_one,
@@ -159,6 +160,7 @@ async def test_without_rights_to_write_documents_a_follow_up_is_pushed_the_ordin
     assert shipped["payload"]["label"] == "A-1"
 
 
+@official_is_dear
 async def test_process_handlers_checkpoint_and_push_over_their_pipe(
     client, settings, start
 ) -> None:

@@ -8,7 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from tests.integration.engine.conftest import DEADLINE, create_queue, settings_for, until_finished
+from tests.integration.engine.conftest import (
+    DEADLINE,
+    PASSWORD,
+    USER,
+    create_queue,
+    settings_for,
+    until_finished,
+)
 from tests.integration.engine.test_taking_over import Line, log, rescuer
 from worker import handler
 from worker.app.application import Application
@@ -23,7 +30,7 @@ from worker.engine.fleet.presence import COLLECTION, Peer, WorkerInfo
 from worker.engine.fleet.rescuer import _delete_worker
 from worker.engine.fleet.roster import PAGE, Roster
 from worker.item.outcome import Outcome
-from worker.localserver import LocalServer
+from worker.localserver import LocalServer, ServerOptions
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection, LinkTimes
 from worker.openiap.errors import AccessDenied
@@ -86,6 +93,14 @@ async def test_however_many_documents_others_write_the_living_are_seen(native: C
     assert found["z-living"].silent < 60
     assert {misfit.id for misfit in told} == {"odd-1", "odd-2"}
     assert found["odd-3"].queues == ("q",)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    """One with gRPC, for the links that large answers break."""
+    options = ServerOptions(users={USER: PASSWORD}, wakeup_interval=0.2, wakeup_spacing=0.01)
+    async with LocalServer(options) as running:
+        yield running
 
 
 @pytest.fixture

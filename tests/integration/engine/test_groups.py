@@ -9,7 +9,11 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from tests.integration.engine import process_groups
-from tests.integration.engine.conftest import create_queue, until_finished
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+    until_finished,
+)
 from worker import BusinessError, GroupError, Item, Producer, handler, sync
 from worker.cli.shared.item_page import show_item
 from worker.engine.daemon import Daemon
@@ -342,6 +346,7 @@ async def test_large_results_find_no_room_and_say_so(client, monkeypatch) -> Non
     assert [one["code"] for one in done["payload"]["errors"]] == ["RESULT_TOO_LARGE"]
 
 
+@official_is_dear
 async def test_process_handlers_push_groups_and_wait_for_them(client, start) -> None:
     await queues(client, "processed", "doubled")
     await client.push_workitem("processed", {})

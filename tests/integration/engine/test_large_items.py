@@ -8,7 +8,11 @@ import pytest
 from pydantic import BaseModel, field_serializer, field_validator
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import create_queue, until_finished
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+    until_finished,
+)
 from worker import Item, handler
 from worker.openiap.large import LARGE
 from worker.openiap.workitem import MOST_FILES, WorkitemFile
@@ -79,6 +83,7 @@ async def test_an_item_with_nothing_right_in_it_fails_in_a_sentence_beside_other
     )
 
 
+@official_is_dear
 async def test_a_large_payload_of_a_process_is_read_where_it_can_be_ended(client, start) -> None:
     await create_queue(client, "typed")
     await client.push_workitem("typed", {"number": "x" * LARGE * 2})

@@ -14,7 +14,13 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import DEADLINE, Make, create_queue, until_finished
+from tests.integration.engine.conftest import (
+    DEADLINE,
+    Make,
+    create_queue,
+    official_is_dear,
+    until_finished,
+)
 from worker import BusinessError, Item, handler
 from worker.engine import consumer, shortages
 from worker.engine.daemon import EXIT_FAILED, Daemon
@@ -264,6 +270,7 @@ async def test_without_a_thread_to_run_in_items_are_handed_back(
     await served_again(daemon, client, "q")
 
 
+@official_is_dear
 async def test_a_worker_that_starts_without_a_process_rests_that_queue_until_there_is_one(
     client: Client, start: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

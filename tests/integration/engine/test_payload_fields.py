@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import create_queue, until_finished
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+    until_finished,
+)
 from worker import Item, ItemFailed, connect, handler
 from worker.testing.worker_test import WorkerTest
 
@@ -27,6 +31,7 @@ async def after(result: str, key: str) -> dict[str, str]:
     return {"seen": f"{result} of {key}"}
 
 
+@official_is_dear
 async def test_fields_go_in_and_results_come_back_as_they_were(client, settings, start) -> None:
     for queue in ("booking", "numbers", "lengths"):
         await create_queue(client, queue, maxretries=1)

@@ -68,7 +68,7 @@ async def until(state: str, pushed: Any) -> None:
 async def test_an_item_is_followed_and_read_by_its_id(client, settings, start) -> None:
     for queue in ("slow", "quick"):
         await create_queue(client, queue)
-    await start(slow, quick)
+    await start(slow, quick, drain_timeout=0)
     async with connect(settings) as producer:
         id = (await quick.push({"n": 1})).id
         assert await quick.pushed(id).result("1m") == 2

@@ -8,7 +8,11 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.integration.engine import process_deeds
-from tests.integration.engine.conftest import create_queue, until_finished
+from tests.integration.engine.conftest import (
+    create_queue,
+    official_is_dear,
+    until_finished,
+)
 from worker import (
     BusinessError,
     ContractError,
@@ -216,6 +220,7 @@ async def test_blocking_code_is_told_of_wrong_credentials_and_of_a_closed_client
     await asyncio.to_thread(script)
 
 
+@official_is_dear
 async def test_process_handlers_push_once_over_their_pipe(client, start) -> None:
     for queue in ("once-process", "sums", "follow"):
         await create_queue(client, queue)

@@ -173,18 +173,21 @@ async def test_a_sleep_beside_a_step_leaves_the_steps_inside_of_it_whole(client,
     }
 
 
-async def test_an_item_that_was_begun_in_time_does_not_expire_in_its_sleep(client, start) -> None:
+@pytest.mark.parametrize("name", CLIENTS)
+async def test_an_item_that_was_begun_in_time_does_not_expire_in_its_sleep(
+    name: str, tmp_path: Path
+) -> None:
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
-        await item.sleep("6s")
+        await item.sleep("2h")
         return {"done": True}
 
-    await create_queue(client, "q")
-    await start(work)
-    (push,) = pushes_to("q", [{}], {"expires": "4s"})
-    await ClientSender(client).send([push])
-    (done,) = await until_finished(client, "q")
-    assert (done["state"], done.get("errormessage") or "") == ("successful", "")
+    async with LocalOpenIAP(tmp_path, client=name) as openiap:
+        await openiap.start_worker(work)
+        (push,) = pushes_to("q", [{}], {"expires": "1h"})
+        await ClientSender(openiap.client).send([push])
+        (done,) = await openiap.settled()
+    assert (done.state, done.errormessage) == ("successful", "")
 
 
 @pytest.mark.parametrize("name", CLIENTS)

@@ -276,7 +276,7 @@ async def test_a_retry_killed_in_the_middle_and_run_again_retries_each_item_once
     openiap: LocalOpenIAP, tmp_path: Path
 ) -> None:
     openiap.queue("killed")
-    count = 600
+    count = 300
     await fail_items(openiap.client, "killed", [{"n": n} for n in range(count)], "[GONE] 1 is gone")
     command = [sys.executable, "-m", "worker", "items"]
     env = {**os.environ, **openiap.environment, "OPENIAP_WORKER_CLIENT": "native"}

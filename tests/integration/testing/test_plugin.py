@@ -53,7 +53,7 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("mode", ["strict", "auto"])
+@pytest.mark.parametrize("mode", ["strict", pytest.param("auto", marks=pytest.mark.dear)])
 def test_fixtures_work_in_either_mode(tmp_path: Path, mode: str) -> None:
     (tmp_path / "test_double.py").write_text(PROJECT)
     done = pytest_in(tmp_path, f"--asyncio-mode={mode}")
@@ -75,9 +75,9 @@ def site_without(folder: Path, *left: str) -> Path:
     ("left", "options"),
     [
         ("nothing", ()),
-        ("metadata", ("-p", "no:asyncio")),
-        ("module", ()),
-        ("empty folder", ()),
+        pytest.param("metadata", ("-p", "no:asyncio"), marks=pytest.mark.dear),
+        pytest.param("module", (), marks=pytest.mark.dear),
+        pytest.param("empty folder", (), marks=pytest.mark.dear),
         ("module that raises", ()),
     ],
 )

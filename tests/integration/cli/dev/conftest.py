@@ -21,7 +21,7 @@ from worker.settings import load
 from worker.testing.item_view import ItemView, view_of
 
 ROOT = Path(__file__).resolve().parents[4]
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 class DevRun:

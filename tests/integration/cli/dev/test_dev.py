@@ -73,6 +73,7 @@ async def test_it_says_where_to_push_and_makes_the_queues(dev: Dev, work: Path) 
     assert (run.project / ".openiap" / ".gitignore").read_text() == "*\n"
 
 
+@pytest.mark.dear
 async def test_pages_are_open_where_they_are_wanted_and_fire_what_the_saved_code_says(
     dev: Dev, work: Path
 ) -> None:
@@ -122,6 +123,7 @@ async def test_items_in_flight_finish_on_the_old_code(dev: Dev, work: Path) -> N
     assert (finished.payload["version"], finished.attempts) == ("one", 1)
 
 
+@pytest.mark.dear
 async def test_it_says_that_new_code_works_once_the_old_code_takes_nothing_more(
     dev: Dev, work: Path
 ) -> None:

@@ -48,6 +48,7 @@ def build(project: Path, *more: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.dear
 def test_build_ships_its_own_wheel_and_says_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "customers.csv").write_text("name\n")
     done = build(tmp_path)

@@ -125,7 +125,7 @@ async def test_as_many_of_a_key_as_it_allows(client, start) -> None:
     assert seen.most["a"] == 3
 
 
-@pytest.mark.parametrize("hot", [80, pytest.param(300, marks=pytest.mark.dear)])
+@pytest.mark.parametrize("hot", [40, pytest.param(300, marks=pytest.mark.dear)])
 async def test_a_hot_key_holds_nobody_up_and_occupies_one_slot(
     client, start, server, hot: int
 ) -> None:

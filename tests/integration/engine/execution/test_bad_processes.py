@@ -70,8 +70,8 @@ async def test_without_a_process_to_run_in_it_is_the_worker_s_fault_until_there_
 async def test_a_stuck_handler_is_killed_with_its_stack(
     house: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch, name: str, line: str
 ) -> None:
-    if name != "native":  # whose interpreter cannot answer
-        monkeypatch.setattr(process_attempt, "ANSWER_SECONDS", 30.0)
+    answers = name != "native"  # whose interpreter cannot
+    monkeypatch.setattr(process_attempt, "ANSWER_SECONDS", 30.0 if answers else 0.01)
     executor, registered = await house.executor(house.sample(name), slots=1)
     with pytest.raises(
         TimeLimitExceeded, match="hard_timeout of 400ms: its process was kill"
@@ -287,7 +287,11 @@ async def test_a_killed_worker_leaves_no_child_behind(
 
 
 @pytest.mark.usefixtures("evidence_may_be_late")
-def test_processes_serve_and_are_killed_on_the_fast_loop_too(on_fast_loop: Any) -> None:
+def test_processes_serve_and_are_killed_on_the_fast_loop_too(
+    on_fast_loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_attempt, "ANSWER_SECONDS", 0.01)  # it cannot
+
     async def scenario(house: Any) -> None:
         executor, registered = await house.executor(house.sample("die"), slots=1)
         first = (await executor.run(house.call(registered, how="not")))["pid"]
