@@ -92,7 +92,7 @@ class ItemTable:
         """
         row = _row(item)
         waits = self._waits(item.wiqid, item.nextrun, now)
-        self._store.write(_REPLACE, (*row[1:], waits, item.id))
+        self._store.write_last(_REPLACE, (*row[1:], waits, item.id))
         if payload:
             self._store.write(_REPLACE_PAYLOAD, (item.payload, item.id))
 
@@ -113,7 +113,7 @@ class ItemTable:
             columns["files"] = files_text(columns["files"])
         wiqid = columns.get("wiqid", before["wiqid"])
         columns["waiting"] = self._waits(wiqid, nextrun_of(after), now)
-        self._store.write(_changing(tuple(columns)), (*columns.values(), item_id))
+        self._store.write_last(_changing(tuple(columns)), (*columns.values(), item_id))
         if payload and text is not None:
             self._store.write(_REPLACE_PAYLOAD, (text, item_id))
 
@@ -143,17 +143,15 @@ class ItemTable:
 
     def take(self, place: int, item: StoredItem, user: User, now: int) -> bool:
         """Take an item into processing if it is still new, and say whether it was."""
-        taken = self._store.write(
-            _TAKE, (user.id, user.username, now, now, user.username, user.id, place)
-        )
-        if not taken:
+        if not self._store.write(_TAKE, _taken_by(user, now, place)):
             return False
-        item.state = PROCESSING
-        item.userid = item.modifiedbyid = user.id
-        item.username = item.modifiedby = user.username
-        item.lastrun = item.modified = now
-        item.nextrun = None
+        _take(item, user, now)
         return True
+
+    def take_at_once(self, place: int, item: StoredItem, user: User, now: int) -> None:
+        """Take an item into processing that was found in this very command, so that it is new."""
+        self._store.write_last(_TAKE, _taken_by(user, now, place))
+        _take(item, user, now)
 
     def has_due(self, wiqid: str, now: int) -> bool:
         """Say whether a pop from this queue would find an item now."""
@@ -315,6 +313,18 @@ def _changing(columns: tuple[str, ...]) -> str:
 def _table(*parts: str) -> str:
     """Return from where SQL is to take what these parts of a statement are about."""
     return _WHOLE if any("payload" in part for part in parts) else "workitems"
+
+
+def _taken_by(user: User, now: int, place: int) -> tuple[Any, ...]:
+    return user.id, user.username, now, now, user.username, user.id, place
+
+
+def _take(item: StoredItem, user: User, now: int) -> None:
+    item.state = PROCESSING
+    item.userid = item.modifiedbyid = user.id
+    item.username = item.modifiedby = user.username
+    item.lastrun = item.modified = now
+    item.nextrun = None
 
 
 def _row(item: StoredItem) -> tuple[Any, ...]:
