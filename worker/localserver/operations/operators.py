@@ -14,6 +14,7 @@ from worker.localserver.operations.bounded import require_places
 from worker.localserver.operations.matching import asked
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import in_mongomock
+from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 
 Document = dict[str, Any]
@@ -40,7 +41,8 @@ def changed(document: Document, update: Document) -> Document:
             _require_place(document, path)
     found = asked(lambda: in_mongomock([document]))
     asked(lambda: found.update_one({}, with_timed_patterns(update)))
-    return dict(found.find_one({}))
+    # Dates that it has made become text: documents are JSON here.
+    return dict(json.loads(json_text.write(found.find_one({}))))
 
 
 def changes_payload(update: Document) -> bool:

@@ -30,7 +30,7 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         "_id": item.id,
         "_type": "workitem",
         "name": item.name,
-        "payload": {} if item.payload == "{}" else json.loads(item.payload),
+        "payload": {} if item.payload == "{}" else json_text.read_plain(item.payload),
         "state": item.state,
         "priority": item.priority,
         "retries": item.retries,
@@ -48,7 +48,7 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         if text := getattr(item, name):
             document[name] = text
     if item.extra:
-        document.update(json.loads(item.extra))
+        document.update(json_text.read_plain(item.extra))
     document["_modified"] = json_text.write_date(item.modified)
     document["_modifiedby"] = item.modifiedby
     document["_modifiedbyid"] = item.modifiedbyid
@@ -137,12 +137,12 @@ def _files(value: object) -> list[dict[str, str]]:
 
 
 def _payload(value: object) -> str:
-    return json_text.write({} if value is None else value)
+    return json_text.write_plain({} if value is None else value)
 
 
 def _extra(document: dict[str, Any]) -> str:
     # The rights first: so they are found without reading all of it.
-    return json_text.write(
+    return json_text.write_plain(
         {"_acl": document.get("_acl"), **{k: v for k, v in document.items() if k not in _OWN}}
     )
 
