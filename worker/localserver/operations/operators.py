@@ -51,7 +51,7 @@ def changes_payload(update: Document) -> bool:
         if operator not in _OPERATORS or (operator != "$set" and "payload" in fields):
             return True
         for path in fields:
-            if path.startswith("payload."):
+            if path[:8] == "payload.":
                 return True
     return False
 
@@ -63,8 +63,12 @@ def _quickly(document: Document, update: Document) -> Document:
         act = _OPERATORS.get(operator)
         if act is None:
             raise _NotHereError
-        if operator == "$set" and "." not in "".join(fields):
-            result.update(fields)
+        if "." not in "".join(fields):
+            if operator == "$set":
+                result.update(fields)
+                continue
+            for path, value in fields.items():
+                act(result, path, value, path)
             continue
         for path, value in fields.items():
             if "." not in path:
@@ -123,9 +127,9 @@ def _inc(place: Document, name: str, value: Any, path: str) -> None:
 
 def _push(place: Document, name: str, value: Any, path: str) -> None:
     new, last = [value], None
-    if isinstance(value, dict) and any(key.startswith("$") for key in value):
+    if isinstance(value, dict) and ("$each" in value or any(key[:1] == "$" for key in value)):
         each, last = value.get("$each"), value.get("$slice")
-        if not set(value) <= {"$each", "$slice"} or not isinstance(each, list):
+        if not value.keys() <= {"$each", "$slice"} or not isinstance(each, list):
             raise _NotHereError
         if last is not None and (not isinstance(last, int) or isinstance(last, bool)):
             raise _NotHereError

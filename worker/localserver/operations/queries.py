@@ -21,6 +21,7 @@ from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.plain_conditions import (
     NotPlain,
     applies_plainly,
+    names_one,
 )
 from worker.localserver.operations.size_conditions import size_condition
 from worker.localserver.storage import item_table, json_text, rights
@@ -231,13 +232,22 @@ class Queries:
         descending: bool,
     ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         """Return what of the query is still to be checked, and the documents to check."""
+        document_id = query.get("_id")
         if collection == item_table.COLLECTION:
+            if not dates:
+                name = "$or" if document_id is None and names_one(query.get("$or")) else "_id"
+                named = query[name][0]["_id"] if name == "$or" else document_id
+                if isinstance(
+                    named, str
+                ):  # one by one, as they are ended: nothing for SQL to weigh
+                    item = self._items.get(named, payload=payloads)
+                    rest = {key: value for key, value in query.items() if key != name}
+                    return rest, iter([document_of(item)] if item is not None else [])
             where, values, rest = item_condition(query, dates=dates, indexed=self._indexed)
             # No index changes the order in which they come; a conditional update has no use of one.
             order = "seq" if dates else ""
             items = self._items.select(where, values, payloads=payloads, order=order)
             return rest, (document_of(item) for item in items)
-        document_id = query.get("_id")
         if isinstance(document_id, str):
             found = self._documents.get(collection, document_id)
             rest = {key: value for key, value in query.items() if key != "_id"}

@@ -32,6 +32,8 @@ _NAMES: Final = tuple(COLUMNS.split(", "))
 _WHOLE: Final = "whole_workitems"
 """Items with their payloads (``store.py``)."""
 _WITHOUT_PAYLOAD: Final = COLUMNS.replace(" payload,", " '{}',")
+_GET: Final = f"SELECT {COLUMNS} FROM {_WHOLE} WHERE id = ?"
+_GET_WITHOUT_PAYLOAD: Final = f"SELECT {_WITHOUT_PAYLOAD} FROM workitems WHERE id = ?"
 _OWN_COLUMNS: Final = tuple(name for name in _NAMES if name != "payload")
 _INSERT: Final = (
     f"INSERT INTO workitems ({', '.join(_OWN_COLUMNS)}, waiting)"
@@ -117,9 +119,9 @@ class ItemTable:
         if payload and text is not None:
             self._store.write(_REPLACE_PAYLOAD, (text, item_id))
 
-    def get(self, item_id: str) -> StoredItem | None:
-        """Return the item of this id, or None."""
-        found = self._store.row(f"SELECT {COLUMNS} FROM {_WHOLE} WHERE id = ?", (item_id,))
+    def get(self, item_id: str, *, payload: bool = True) -> StoredItem | None:
+        """Return the item of this id, or None; its payload only where that is asked for."""
+        found = self._store.row(_GET if payload else _GET_WITHOUT_PAYLOAD, (item_id,))
         return _item(found) if found else None
 
     def first_due(
