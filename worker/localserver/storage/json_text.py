@@ -73,6 +73,13 @@ def parse(text: str) -> Any:
         JsonError: it is not JSON, or nested too deep.
     """
     try:
+        # As decode does it, for text with nothing around it.
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    except (ValueError, RecursionError):
+        pass  # decode tells what is wrong
+    try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()):
