@@ -16,6 +16,7 @@ from worker.localserver.operations.bounded import bounded
 from worker.localserver.operations.item_conditions import item_condition
 from worker.localserver.operations.item_groups import grouping_of
 from worker.localserver.operations.item_orders import item_order, odd_index
+from worker.localserver.operations.item_places import held_by
 from worker.localserver.operations.matching import applies, asked, prepared
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.plain_conditions import (
@@ -174,6 +175,9 @@ class Queries:
         """Return how many documents match, of those that a user may read; None reads all."""
         if _sees_all(reader):
             if collection == item_table.COLLECTION:
+                held = held_by(query, self._items.counts.held)
+                if held is not None:
+                    return sum(held.values())
                 where, values, rest = item_condition(query, indexed=self._indexed)
                 if not rest:
                     return self._items.count(where, values)
@@ -200,6 +204,10 @@ class Queries:
         """
         grouping = grouping_of(stages) if collection == item_table.COLLECTION else None
         if grouping is not None:
+            if _sees_all(reader) and grouping.counts_alone:
+                held = held_by(grouping.match, self._items.counts.held)
+                if held is not None:
+                    return grouping.held(held)
             where, values, left = item_condition(grouping.match, indexed=self._indexed)
             if _sees_all(reader) and not left:
                 return grouping.documents(
@@ -232,22 +240,18 @@ class Queries:
         descending: bool,
     ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         """Return what of the query is still to be checked, and the documents to check."""
-        document_id = query.get("_id")
         if collection == item_table.COLLECTION:
-            if not dates:
-                name = "$or" if document_id is None and names_one(query.get("$or")) else "_id"
-                named = query[name][0]["_id"] if name == "$or" else document_id
-                if isinstance(
-                    named, str
-                ):  # one by one, as they are ended: nothing for SQL to weigh
-                    item = self._items.get(named, payload=payloads)
-                    rest = {key: value for key, value in query.items() if key != name}
-                    return rest, iter([document_of(item)] if item is not None else [])
+            item_id, key = ("", "") if dates else _named(query)
+            if item_id:  # items are ended one by one: there is nothing for SQL to weigh
+                item = self._items.get(item_id, payload=payloads)
+                rest = {name: wanted for name, wanted in query.items() if name != key}
+                return rest, iter([document_of(item)] if item is not None else [])
             where, values, rest = item_condition(query, dates=dates, indexed=self._indexed)
             # No index changes the order in which they come; a conditional update has no use of one.
             order = "seq" if dates else ""
             items = self._items.select(where, values, payloads=payloads, order=order)
             return rest, (document_of(item) for item in items)
+        document_id = query.get("_id")
         if isinstance(document_id, str):
             found = self._documents.get(collection, document_id)
             rest = {key: value for key, value in query.items() if key != "_id"}
@@ -256,6 +260,16 @@ class Queries:
             rest = {key: value for key, value in query.items() if key != "_id"}
             return rest, self._documents.between(collection, document_id, descending=descending)
         return query, self._documents.all(collection)
+
+
+def _named(query: dict[str, Any]) -> tuple[str, str]:
+    """Return the id of the one item that a conditional update is about, and what says so; "" where
+    nothing does."""
+    item_id = query.get("_id")
+    if isinstance(item_id, str):
+        return item_id, "_id"
+    alternatives = query.get("$or")
+    return (alternatives[0]["_id"], "$or") if names_one(alternatives) else ("", "")
 
 
 def _sees_all(reader: User | None) -> bool:

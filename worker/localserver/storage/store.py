@@ -80,6 +80,10 @@ CREATE INDEX IF NOT EXISTS workitems_odd_ids ON workitems (seq)
     WHERE (id GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T*');
 CREATE INDEX IF NOT EXISTS workitems_processing ON workitems (wiq)
     WHERE state = 'processing';
+CREATE INDEX IF NOT EXISTS workitems_new ON workitems (wiq, nextrun)
+    WHERE state = 'new';
+CREATE INDEX IF NOT EXISTS workitems_failed ON workitems (id, wiq)
+    WHERE state = 'failed';
 """
 
 
@@ -165,9 +169,18 @@ class Store:
         self._writing = False
         return True
 
-    def rollback(self) -> None:
-        """Forget everything since the last commit."""
-        self.undone += 1
+    @property
+    def written(self) -> int:
+        """A number that is another one after each write, undone ones included."""
+        return self._connection.total_changes
+
+    def rollback(self, *, wrote: bool = True) -> None:
+        """Forget everything since the last commit.
+
+        Args:
+            wrote: whether there is anything to forget.
+        """
+        self.undone += wrote
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._writing = False
@@ -207,17 +220,24 @@ class Store:
             self._not_written(error)
             raise
 
-    def undo_command(self, error: BaseException, *, first: bool) -> None:
-        """Undo what a command that failed has written."""
+    def undo_command(self, error: BaseException, *, first: bool, wrote: bool) -> None:
+        """Undo what a command that failed has written.
+
+        Args:
+            error: why it failed.
+            first: whether it was the first of its transaction.
+            wrote: whether anything was written.
+        """
         if self._unmarked:
+            self.undone += self._last is not None
             self._unmarked, self._last = False, None
         elif first:
-            self.rollback()
+            self.rollback(wrote=wrote)
         else:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO command")
                 self._connection.execute("RELEASE command")
-            self._not_written(error)
+            self._not_written(error, wrote=wrote)
 
     def _mark(self) -> None:
         """Mark where the running command began, and write what was put off."""
@@ -227,9 +247,10 @@ class Store:
             (statement, values), self._last = self._last, None
             self._connection.execute(statement, values)
 
-    def _not_written(self, error: BaseException) -> None:
-        self.undone += 1
-        if not self._connection.in_transaction:
+    def _not_written(self, error: BaseException, *, wrote: bool = True) -> None:
+        in_transaction = self._connection.in_transaction
+        self.undone += wrote or not in_transaction
+        if not in_transaction:
             # A full disk makes SQLite undo the whole transaction, with the commands before this
             # one: the commit has to fail, so that none of them is called done.
             self._lost = str(error)
@@ -321,13 +342,15 @@ class _Together:
     Neither does one that writes a single statement, and that at its end (``Store.write_last``).
     """
 
-    __slots__ = ("_first", "_store")
+    __slots__ = ("_first", "_store", "_written")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._first = False
+        self._written = 0
 
     def __enter__(self) -> None:
+        self._written = self._store.written
         self._first = self._store.begin_command()
 
     def __exit__(
@@ -338,5 +361,7 @@ class _Together:
     ) -> None:
         if error is None or isinstance(error, RefusedAfterChangeError):
             self._store.end_command(first=self._first)
-        else:
-            self._store.undo_command(error, first=self._first)
+            return
+        # Most that is refused has written nothing, and spoils nobody's memory.
+        wrote = self._store.written != self._written
+        self._store.undo_command(error, first=self._first, wrote=wrote)

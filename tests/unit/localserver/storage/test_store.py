@@ -42,6 +42,7 @@ def test_a_last_write_is_made_when_the_command_is_done(store: Store) -> None:
 def test_a_command_that_fails_behind_its_last_write_is_undone_alone(store: Store) -> None:
     with pytest.raises(RefusedError):
         run(store, "one", "write_last", error=RefusedError("no"))
+    assert store.undone == 1, "who remembers what they wrote is told"
     run(store, "two", "write_last")
     store.commit()
     assert [store.setting(name) for name in ("before", "one", "two")] == ["1", None, "0"]
