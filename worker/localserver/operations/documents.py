@@ -162,10 +162,7 @@ class Documents:
             RefusedError: an operator that is unknown, or an update without one.
         """
         require_name(collection)
-        if not update or not all(key.startswith("$") for key in update):
-            raise RefusedError("Update document requires atomic operators")
-        if not all(isinstance(fields, dict) for fields in update.values()):
-            raise RefusedError("Modifiers operate on fields, so each takes a JSON object")
+        _require_operators(update)
         stamped = {**update, "$set": {**update.get("$set", {}), **modified_by(user, now)}}
         # Items are changed for every one that a worker finishes; a payload, which may be large, is
         # neither read nor written where nothing asks for it.
@@ -355,6 +352,16 @@ class Documents:
             self._items.replace(item_of(document), now)
         else:
             self._documents.replace(collection, document)
+
+
+def _require_operators(update: dict[str, Any]) -> None:
+    # Written out: this is the path of every item.
+    for key in update or ("",):
+        if key[:1] != "$":
+            raise RefusedError("Update document requires atomic operators")
+    for fields in update.values():
+        if not isinstance(fields, dict):
+            raise RefusedError("Modifiers operate on fields, so each takes a JSON object")
 
 
 def _told(document: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from worker.localserver.operations.bounded import require_places
 from worker.localserver.operations.matching import asked
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.queries import in_mongomock
+from worker.localserver.storage import json_text
 from worker.localserver.storage.errors import RefusedError
 
 Document = dict[str, Any]
@@ -40,7 +41,8 @@ def changed(document: Document, update: Document) -> Document:
             _require_place(document, path)
     found = asked(lambda: in_mongomock([document]))
     asked(lambda: found.update_one({}, with_timed_patterns(update)))
-    return dict(found.find_one({}))
+    # Dates that it has made become text: documents are JSON here.
+    return dict(json.loads(json_text.write(found.find_one({}))))
 
 
 def changes_payload(update: Document) -> bool:
@@ -49,7 +51,7 @@ def changes_payload(update: Document) -> bool:
         if operator not in _OPERATORS or (operator != "$set" and "payload" in fields):
             return True
         for path in fields:
-            if path.startswith("payload."):
+            if path[:8] == "payload.":
                 return True
     return False
 
@@ -61,8 +63,12 @@ def _quickly(document: Document, update: Document) -> Document:
         act = _OPERATORS.get(operator)
         if act is None:
             raise _NotHereError
-        if operator == "$set" and "." not in "".join(fields):
-            result.update(fields)
+        if "." not in "".join(fields):
+            if operator == "$set":
+                result.update(fields)
+                continue
+            for path, value in fields.items():
+                act(result, path, value, path)
             continue
         for path, value in fields.items():
             if "." not in path:
@@ -121,9 +127,9 @@ def _inc(place: Document, name: str, value: Any, path: str) -> None:
 
 def _push(place: Document, name: str, value: Any, path: str) -> None:
     new, last = [value], None
-    if isinstance(value, dict) and any(key.startswith("$") for key in value):
+    if isinstance(value, dict) and ("$each" in value or any(key[:1] == "$" for key in value)):
         each, last = value.get("$each"), value.get("$slice")
-        if not set(value) <= {"$each", "$slice"} or not isinstance(each, list):
+        if not value.keys() <= {"$each", "$slice"} or not isinstance(each, list):
             raise _NotHereError
         if last is not None and (not isinstance(last, int) or isinstance(last, bool)):
             raise _NotHereError

@@ -29,14 +29,18 @@ def applies_plainly(condition: dict[str, Any], document: dict[str, Any]) -> bool
         NotPlain: this cannot tell.
     """
     for key, wanted in condition.items():
-        if not key.startswith("$"):
+        if key[:1] != "$":
             met = _compares(_value(document, key), wanted)
         elif key in ("$and", "$or"):
             if not isinstance(wanted, list) or not wanted:
                 raise NotPlain
             # All of them, not as many as decide it: one may be for mongomock.
-            parts = [applies_plainly(_object(part), document) for part in wanted]
-            met = all(parts) if key == "$and" else any(parts)
+            found = 0
+            for part in wanted:
+                if not isinstance(part, dict):
+                    raise NotPlain
+                found += applies_plainly(part, document)
+            met = found == len(wanted) if key == "$and" else found > 0
         elif key == "$expr":
             met = _same_moment(wanted, document)
         else:
@@ -44,12 +48,6 @@ def applies_plainly(condition: dict[str, Any], document: dict[str, Any]) -> bool
         if not met:
             return False
     return True
-
-
-def _object(part: object) -> dict[str, Any]:
-    if not isinstance(part, dict):
-        raise NotPlain
-    return part
 
 
 def _compares(value: object, wanted: object) -> bool:
@@ -69,7 +67,11 @@ def _compares(value: object, wanted: object) -> bool:
 
 
 def _same(value: object, wanted: object) -> bool:
+    if wanted is None:
+        return value is None
     kind = wanted.__class__
+    if kind is str:
+        return value == wanted
     if kind not in _SINGLE:
         raise NotPlain
     if (value.__class__ is bool) is not (kind is bool):
@@ -80,12 +82,15 @@ def _same(value: object, wanted: object) -> bool:
 def _value(document: dict[str, Any], path: str) -> object:
     """Return what a document has at a path; None for nothing, which compares like null."""
     value: object = document
-    for name in path.split("."):
-        if not isinstance(value, dict):
-            raise NotPlain
-        if name not in value:
-            return None
-        value = value[name]
+    if "." not in path:
+        value = document.get(path)
+    else:
+        for name in path.split("."):
+            if not isinstance(value, dict):
+                raise NotPlain
+            if name not in value:
+                return None
+            value = value[name]
     # In MongoDB a list equals each of its members, and a date no text.
     if isinstance(value, list) or (isinstance(value, str) and json_text.is_date(value)):
         raise NotPlain
@@ -104,7 +109,12 @@ def _same_moment(expression: object, document: dict[str, Any]) -> bool:
     if not field.startswith("$") or "." in field or field[1:2] == "$":
         raise NotPlain
     text = document.get(field[1:])
-    return isinstance(text, str) and json_text.is_date(text) and json_text.read_date(text) == moment
+    if not isinstance(text, str):
+        return False
+    # As the server itself writes it, nearly always.
+    if abs(moment) < _LAST and text == json_text.write_date(moment):
+        return True
+    return json_text.is_date(text) and json_text.read_date(text) == moment
 
 
 def with_made_dates(query: Any) -> Any:

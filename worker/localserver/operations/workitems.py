@@ -90,7 +90,9 @@ class WorkItems:
         if found is None:
             return None
         place, item = found
-        return item if self.take(place, item, user, now) else None
+        self._table.take_at_once(place, item, user, now)
+        self._tell("update", item)
+        return item
 
     def first_due(self, queue: Queue, user: User, now: int) -> tuple[int, StoredItem] | None:
         """Return the item that a pop would take, and its place in the order; see ``pop``."""

@@ -82,7 +82,7 @@ def update_of(
     payload = None
     if item.payload != stored:  # most handlers return nothing: what was popped comes back
         value = payload_of_update(json_text.parse(item.payload))
-        payload = None if value is None else json_text.write(value)
+        payload = None if value is None else json_text.write_plain(value)
     nextrun = None
     if item.HasField("nextrun") and (item.nextrun.seconds or item.nextrun.nanos):
         nextrun = milliseconds(item.nextrun)
@@ -111,4 +111,4 @@ def pushed_payload(text: str) -> str:
     Raises:
         RefusedError: it is not JSON.
     """
-    return json_text.write(payload_of_push(json_text.parse(text) if text else None))
+    return json_text.write_plain(payload_of_push(json_text.parse(text) if text else None))

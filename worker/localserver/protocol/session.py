@@ -165,7 +165,7 @@ class Session:
         elif command in {"ping", "pong"} or envelope.rid:
             return
         else:
-            self._command(envelope)
+            self._command(command, envelope)
 
     def send(self, command: str, message: Message | None, rid: str = "") -> None:
         """Send a message behind the next commit."""
@@ -214,15 +214,14 @@ class Session:
         """End the connection at once."""
         self._link.close()
 
-    def _command(self, envelope: pb.Envelope) -> None:
+    def _command(self, name: str, envelope: pb.Envelope) -> None:
         if self._user is None and len(self._tasks) >= MOST_FAILED_SIGN_INS:
             self._cut_off("too many requests before the sign-in")
             return
-        refused = None if envelope.command in UNCOUNTED else self._over_limit()
+        refused = None if name in UNCOUNTED else self._over_limit()
         if refused is not None:
             self._error(envelope.id, refused)
             return
-        name = envelope.command
         command = COMMANDS.get(name)
         if command is None:
             self._services.stats["unknown"] += 1
@@ -238,20 +237,22 @@ class Session:
             return
         delay = self._options.faults.delay.get(name, 0.0)
         if delay > 0:
-            self._spawn(self._later(delay, command, envelope))
+            self._spawn(self._later(delay, name, command, envelope))
             return
-        self._execute(command, envelope)
+        self._execute(name, command, envelope)
 
-    async def _later(self, delay: float, command: Command, envelope: pb.Envelope) -> None:
+    async def _later(
+        self, delay: float, name: str, command: Command, envelope: pb.Envelope
+    ) -> None:
         await asyncio.sleep(delay)
-        self._execute(command, envelope)
+        self._execute(name, command, envelope)
 
-    def _execute(self, command: Command, envelope: pb.Envelope) -> None:
+    def _execute(self, name: str, command: Command, envelope: pb.Envelope) -> None:
         services = self._services
         before = services.replies.position()
         try:
             user = self._acting(command, envelope)
-            call = Call(services, self, user, envelope.id, envelope.command)
+            call = Call(services, self, user, envelope.id, name)
             request = command.request.FromString(envelope.data.value)
             if command.writes:
                 with services.store.undone_on_error():
@@ -308,8 +309,9 @@ class Session:
 
     def _acting(self, command: Command, envelope: pb.Envelope) -> User:
         roles = self._services.roles
-        if envelope.jwt and envelope.command != "signin":
-            named = self._services.users.user_of_token(envelope.jwt, self._options.clock())
+        token = envelope.jwt
+        if token and envelope.command != "signin":
+            named = self._services.users.user_of_token(token, self._options.clock())
             return roles.current(named)
         if self._user is not None:
             self._user = roles.current(self._user)

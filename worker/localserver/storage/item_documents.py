@@ -6,7 +6,8 @@
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 from worker.localserver.storage import json_text
@@ -21,6 +22,7 @@ TEXTS: Final = (
     "failed_wiq",
     "failed_wiqid",
 )
+_TEXTS_OF: Final = attrgetter(*TEXTS)
 _ABSENT: Final = object()
 
 
@@ -30,7 +32,7 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         "_id": item.id,
         "_type": "workitem",
         "name": item.name,
-        "payload": {} if item.payload == "{}" else json.loads(item.payload),
+        "payload": {} if item.payload == "{}" else json_text.read_plain(item.payload),
         "state": item.state,
         "priority": item.priority,
         "retries": item.retries,
@@ -44,11 +46,11 @@ def document_of(item: StoredItem) -> dict[str, Any]:
         document["nextrun"] = json_text.write_date(item.nextrun)
     # Null and not absent, as in OpenIAP: what chokes on null there is to choke on it here.
     document["lastrun"] = None if item.lastrun is None else json_text.write_date(item.lastrun)
-    for name in TEXTS:
-        if text := getattr(item, name):
-            document[name] = text
+    texts = _TEXTS_OF(item)
+    if any(texts):
+        document.update((name, text) for name, text in zip(TEXTS, texts, strict=True) if text)
     if item.extra:
-        document.update(json.loads(item.extra))
+        document.update(json_text.read_plain(item.extra))
     document["_modified"] = json_text.write_date(item.modified)
     document["_modifiedby"] = item.modifiedby
     document["_modifiedbyid"] = item.modifiedbyid
@@ -101,15 +103,17 @@ def files_text(files: list[dict[str, str]]) -> str:
     return json.dumps(files) if files else ""
 
 
-def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    for field, value in after.items():
-        was = before.get(field, _ABSENT)
-        # Equal text alone: to Python true is 1 and 1.0 is 1, inside of an object as well.
-        if was is not value and not (value.__class__ is was.__class__ is str and value == was):
-            yield field
-    for field in before:
-        if field not in after:
-            yield field
+def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    # Equal text alone: to Python true is 1 and 1.0 is 1, inside of an object as well.
+    changed = [
+        field
+        for field, value in after.items()
+        if (was := before.get(field, _ABSENT)) is not value
+        and not (value.__class__ is was.__class__ is str and value == was)
+    ]
+    if not before.keys() <= after.keys():
+        changed += [field for field in before if field not in after]
+    return changed
 
 
 def _text(value: object) -> str:
@@ -137,12 +141,12 @@ def _files(value: object) -> list[dict[str, str]]:
 
 
 def _payload(value: object) -> str:
-    return json_text.write({} if value is None else value)
+    return json_text.write_plain({} if value is None else value)
 
 
 def _extra(document: dict[str, Any]) -> str:
     # The rights first: so they are found without reading all of it.
-    return json_text.write(
+    return json_text.write_plain(
         {"_acl": document.get("_acl"), **{k: v for k, v in document.items() if k not in _OWN}}
     )
 

@@ -33,6 +33,8 @@ _NAMES: Final = tuple(COLUMNS.split(", "))
 _WHOLE: Final = "whole_workitems"
 """Items with their payloads (``store.py``)."""
 _WITHOUT_PAYLOAD: Final = COLUMNS.replace(" payload,", " '{}',")
+_GET: Final = f"SELECT {COLUMNS} FROM {_WHOLE} WHERE id = ?"
+_GET_WITHOUT_PAYLOAD: Final = f"SELECT {_WITHOUT_PAYLOAD} FROM workitems WHERE id = ?"
 _OWN_COLUMNS: Final = tuple(name for name in _NAMES if name != "payload")
 _INSERT: Final = (
     f"INSERT INTO workitems ({', '.join(_OWN_COLUMNS)}, waiting)"
@@ -100,7 +102,7 @@ class ItemTable:
         row = _row(item)
         waits = self._waits(item.wiqid, item.nextrun, now)
         before = self._place_of(item.id)
-        self._store.write(_REPLACE, (*row[1:], waits, item.id))
+        self._store.write_last(_REPLACE, (*row[1:], waits, item.id))
         if before is not None:
             self.counts.moved(before, (item.wiq, item.state))
         if payload:
@@ -123,15 +125,15 @@ class ItemTable:
             columns["files"] = files_text(columns["files"])
         wiqid = columns.get("wiqid", before["wiqid"])
         columns["waiting"] = self._waits(wiqid, nextrun_of(after), now)
-        self._store.write(_changing(tuple(columns)), (*columns.values(), item_id))
+        self._store.write_last(_changing(tuple(columns)), (*columns.values(), item_id))
         place = before["wiq"], before["state"]
         self.counts.moved(place, (columns.get("wiq", place[0]), columns.get("state", place[1])))
         if payload and text is not None:
             self._store.write(_REPLACE_PAYLOAD, (text, item_id))
 
-    def get(self, item_id: str) -> StoredItem | None:
-        """Return the item of this id, or None."""
-        found = self._store.row(f"SELECT {COLUMNS} FROM {_WHOLE} WHERE id = ?", (item_id,))
+    def get(self, item_id: str, *, payload: bool = True) -> StoredItem | None:
+        """Return the item of this id, or None; its payload only where that is asked for."""
+        found = self._store.row(_GET if payload else _GET_WITHOUT_PAYLOAD, (item_id,))
         return _item(found) if found else None
 
     def first_due(
@@ -155,18 +157,15 @@ class ItemTable:
 
     def take(self, place: int, item: StoredItem, user: User, now: int) -> bool:
         """Take an item into processing if it is still new, and say whether it was."""
-        taken = self._store.write(
-            _TAKE, (user.id, user.username, now, now, user.username, user.id, place)
-        )
-        if not taken:
+        if not self._store.write(_TAKE, _taken_by(user, now, place)):
             return False
-        self.counts.moved((item.wiq, NEW), (item.wiq, PROCESSING))
-        item.state = PROCESSING
-        item.userid = item.modifiedbyid = user.id
-        item.username = item.modifiedby = user.username
-        item.lastrun = item.modified = now
-        item.nextrun = None
+        self._taken(item, user, now)
         return True
+
+    def take_at_once(self, place: int, item: StoredItem, user: User, now: int) -> None:
+        """Take an item into processing that was found in this very command, so that it is new."""
+        self._store.write_last(_TAKE, _taken_by(user, now, place))
+        self._taken(item, user, now)
 
     def has_due(self, wiqid: str, now: int) -> bool:
         """Say whether a pop from this queue would find an item now."""
@@ -271,6 +270,14 @@ class ItemTable:
         )
         return found is not None
 
+    def _taken(self, item: StoredItem, user: User, now: int) -> None:
+        self.counts.moved((item.wiq, NEW), (item.wiq, PROCESSING))
+        item.state = PROCESSING
+        item.userid = item.modifiedbyid = user.id
+        item.username = item.modifiedby = user.username
+        item.lastrun = item.modified = now
+        item.nextrun = None
+
     def _place_of(self, item_id: str) -> Place | None:
         """Return where an item is counted; None where nobody counts, or there is none."""
         if not self.counts.is_kept:
@@ -340,6 +347,10 @@ def _changing(columns: tuple[str, ...]) -> str:
 def _table(*parts: str) -> str:
     """Return from where SQL is to take what these parts of a statement are about."""
     return _WHOLE if any("payload" in part for part in parts) else "workitems"
+
+
+def _taken_by(user: User, now: int, place: int) -> tuple[Any, ...]:
+    return user.id, user.username, now, now, user.username, user.id, place
 
 
 def _row(item: StoredItem) -> tuple[Any, ...]:

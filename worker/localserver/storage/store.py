@@ -111,6 +111,10 @@ class Store:
         )
         self._writing = False
         self._lost: str | None = None
+        self._unmarked = False
+        """A command runs, not as the first of its transaction, that has not written so far."""
+        self._last: tuple[str, tuple[Any, ...]] | None = None
+        """What that command is going to write as the last thing that it does."""
         self.undone = 0
         """How often writes were undone: who remembers data compares it before using memory."""
         if path is not None:
@@ -182,34 +186,71 @@ class Store:
         self._writing = False
         self._lost = None
 
-    def undone_on_error(self) -> "_Savepoint":
+    def undone_on_error(self) -> "_Together":
         """Run a command in a ``with`` so that its writes are undone alone if it raises.
 
         ``RefusedAfterChangeError`` keeps them: OpenIAP answers some changes with an error.
         """
-        return _Savepoint(self)
+        return _Together(self)
 
-    def savepoint(self) -> None:
-        """Mark the place in the running transaction where a command begins."""
-        self._connection.execute("SAVEPOINT command")
+    def begin_command(self) -> bool:
+        """Begin what is undone together, and say whether it is the first of its transaction."""
+        first = self.begin()
+        self._unmarked = not first
+        return first
 
-    def release_savepoint(self) -> None:
-        """Forget that place: the command is done."""
-        self._connection.execute("RELEASE command")
+    def end_command(self, *, first: bool) -> None:
+        """Write what was put off, and forget where the command began.
 
-    def undo_savepoint(self, error: BaseException, *, wrote: bool = True) -> None:
-        """Undo what was written since the savepoint of a command that failed.
+        Raises:
+            sqlite3.Error: it cannot be written; nothing of the command is left.
+        """
+        if not self._unmarked:
+            if not first:
+                self._connection.execute("RELEASE command")
+            return
+        self._unmarked = False
+        if self._last is None:
+            return
+        # One statement is done or not done; it needs no savepoint.
+        (statement, values), self._last = self._last, None
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            self._not_written(error)
+            raise
+
+    def undo_command(self, error: BaseException, *, first: bool, wrote: bool) -> None:
+        """Undo what a command that failed has written.
 
         Args:
             error: why it failed.
+            first: whether it was the first of its transaction.
             wrote: whether anything was written.
         """
+        if self._unmarked:
+            self.undone += self._last is not None
+            self._unmarked, self._last = False, None
+        elif first:
+            self.rollback(wrote=wrote)
+        else:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO command")
+                self._connection.execute("RELEASE command")
+            self._not_written(error, wrote=wrote)
+
+    def _mark(self) -> None:
+        """Mark where the running command began, and write what was put off."""
+        self._unmarked = False
+        self._connection.execute("SAVEPOINT command")
+        if self._last is not None:
+            (statement, values), self._last = self._last, None
+            self._connection.execute(statement, values)
+
+    def _not_written(self, error: BaseException, *, wrote: bool = True) -> None:
         in_transaction = self._connection.in_transaction
         self.undone += wrote or not in_transaction
-        if in_transaction:
-            self._connection.execute("ROLLBACK TO command")
-            self._connection.execute("RELEASE command")
-        else:
+        if not in_transaction:
             # A full disk makes SQLite undo the whole transaction, with the commands before this
             # one: the commit has to fail, so that none of them is called done.
             self._lost = str(error)
@@ -217,12 +258,27 @@ class Store:
 
     def write(self, statement: str, values: Iterable[Any] = ()) -> int:
         """Execute a statement that changes data and return the number of rows it changed."""
-        if not self._writing:
+        if self._unmarked:
+            self._mark()
+        elif not self._writing:
             self.begin()
         return self._connection.execute(statement, tuple(values)).rowcount
 
+    def write_last(self, statement: str, values: Iterable[Any]) -> None:
+        """Execute a statement that changes data as the last thing that the running command does.
+
+        It costs half of what ``write`` does where it stays the last: nothing has to be remembered
+        to undo it. Where the command goes on to read or write, it is executed before that.
+        """
+        if self._unmarked and self._last is None:
+            self._last = (statement, tuple(values))
+        else:
+            self.write(statement, values)
+
     def rows(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query, one by one."""
+        if self._last is not None:
+            self._mark()
         return self._connection.execute(statement, tuple(values))
 
     def asking(self, statement: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
@@ -257,6 +313,8 @@ class Store:
 
     def row(self, statement: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""
+        if self._last is not None:
+            self._mark()
         found: tuple[Any, ...] | None = self._connection.execute(
             statement, tuple(values)
         ).fetchone()
@@ -277,10 +335,11 @@ class Store:
         self._connection.close()
 
 
-class _Savepoint:
-    """One command's place in the running transaction; two per item, so no generator.
+class _Together:
+    """What one command writes, undone together; two per item, so no generator.
 
     The first command of a transaction needs no savepoint: undoing it is undoing the transaction.
+    Neither does one that writes a single statement, and that at its end (``Store.write_last``).
     """
 
     __slots__ = ("_first", "_store", "_written")
@@ -292,9 +351,7 @@ class _Savepoint:
 
     def __enter__(self) -> None:
         self._written = self._store.written
-        self._first = self._store.begin()
-        if not self._first:
-            self._store.savepoint()
+        self._first = self._store.begin_command()
 
     def __exit__(
         self,
@@ -303,12 +360,8 @@ class _Savepoint:
         trace: TracebackType | None,
     ) -> None:
         if error is None or isinstance(error, RefusedAfterChangeError):
-            if not self._first:
-                self._store.release_savepoint()
+            self._store.end_command(first=self._first)
             return
         # Most that is refused has written nothing, and spoils nobody's memory.
         wrote = self._store.written != self._written
-        if self._first:
-            self._store.rollback(wrote=wrote)
-        else:
-            self._store.undo_savepoint(error, wrote=wrote)
+        self._store.undo_command(error, first=self._first, wrote=wrote)

@@ -37,9 +37,14 @@ def build(
     spanid: str = "",
 ) -> pb.Envelope:
     """Wrap ``message`` (or nothing) into an envelope for ``command``."""
-    envelope = pb.Envelope(
-        command=command, id=id, rid=rid, seq=seq, jwt=jwt, traceid=traceid, spanid=spanid
-    )
+    envelope = pb.Envelope(command=command, id=id, rid=rid, seq=seq)
+    # Few have these, and each costs something.
+    if jwt:
+        envelope.jwt = jwt
+    if traceid:
+        envelope.traceid = traceid
+    if spanid:
+        envelope.spanid = spanid
     if message is not None:
         data = envelope.data
         data.type_url = TYPE_PREFIX + type(message).__name__

@@ -163,6 +163,26 @@ def test_sql_finds_what_mongomock_finds(
     assert answered(INDEXED[odd][1], query, orderby, skip, top) == expected, "with indexes"
 
 
+def matched(queries: Queries, query: dict[str, Any]) -> Any:
+    try:
+        return list(queries.matching("workitems", query, dates=False))
+    except RefusedError:
+        return "refused"
+
+
+@settings(max_examples=50)
+@given(st.booleans(), QUERIES, st.integers(0, 40))
+def test_an_item_named_by_a_conditional_update_is_matched_as_one_that_is_found(
+    odd: bool, query: dict[str, Any], number: int
+) -> None:
+    name = f"i{number}"
+    queries = STORES[odd][1]
+    expected = matched(queries, {**query, "_id": {"$in": [name]}})
+    assert matched(queries, {**query, "_id": name}) == expected
+    if "$or" not in query and "_id" not in query:
+        assert matched(queries, {**query, "$or": [{"_id": name}]}) == expected
+
+
 DEAR = [pytest.param(f"payload.{path}", 1, marks=pytest.mark.dear) for path in ("a", "a.b", "a.0")]
 
 

@@ -89,3 +89,21 @@ def test_text_with_fractions_of_a_second_is_a_date(text: str, date: datetime | N
 @given(st.integers(0, 4_000_000_000_000))
 def test_dates_are_written_and_read_in_milliseconds(moment: int) -> None:
     assert json_text.read_date(json_text.write_date(moment)) == moment
+
+
+@given(VALUES)
+def test_the_quick_ways_write_and_read_the_same(value: object) -> None:
+    plain = json_text.parse(json_text.write(value))
+    text = json_text.write_plain(plain)
+    assert (
+        repr(json_text.read_plain(text)) == repr(json.loads(json_text.write(plain))) == repr(plain)
+    )
+
+
+@each(
+    "text",
+    ['"\\ud800"', "[" * 500 + "]" * 500, '{"\\ud800": [1e21, 1e-7, 123456789012345678901]}'],
+)
+def test_what_the_quick_ways_do_not_know_is_written_and_read_as_well(text: str) -> None:
+    value = json_text.parse(text)
+    assert json_text.read_plain(json_text.write_plain(value)) == value
