@@ -29,8 +29,10 @@ async def load_of(client: Client, queue: str, *, now: datetime) -> Load:
     Raises:
         OpenIAPError: the server refused, or did not answer within 5 s.
     """
-    waiting = {"wiq": queue, "state": "new", "nextrun": {"$lte": iso(now)}}
-    running = {"wiq": queue, "state": "processing"}
+    # The type goes along: all indexes that OpenIAP itself has of items begin with it.
+    of_queue = {"_type": "workitem", "wiq": queue}
+    waiting = {**of_queue, "state": "new", "nextrun": {"$lte": iso(now)}}
+    running = {**of_queue, "state": "processing"}
     waits = await client.count(COLLECTION, waiting, timeout=CALL_TIMEOUT)
     runs = await client.count(COLLECTION, running, timeout=CALL_TIMEOUT)
     return Load(

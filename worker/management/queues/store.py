@@ -22,6 +22,9 @@ from worker.openiap.workitem import NEW, JsonObject, WorkItemQueue
 COLLECTION: Final = "mq"
 TYPE: Final = "workitemqueue"
 ITEMS: Final = "workitems"
+AN_ITEM: Final[JsonObject] = {"_type": "workitem"}
+"""Stands in each question about items, although all are such: all indexes that OpenIAP has of them
+begin with it, and without it every item is read (openflow, source)."""
 BATCH: Final = 200
 STATES: Final = ("new", "processing", "successful", "failed")
 FRESH: Final[JsonObject] = {"maxretries": 3, "retrydelay": 0, "initialdelay": 0, "amqpqueue": ""}
@@ -52,7 +55,7 @@ class QueueStore:
 
     async def count(self, name: str) -> dict[str, int]:
         """Return how many items a queue holds, by state."""
-        return {s: await self.client.count(ITEMS, {"wiq": name, "state": s}) for s in STATES}
+        return {s: await self._count({"wiq": name, "state": s}) for s in STATES}
 
     async def tally(self) -> dict[str, dict[str, int]]:
         """Return how many items each queue holds, by state: one message for all of them."""
@@ -75,7 +78,11 @@ class QueueStore:
         pairs = ((object_of(one["_id"]).get("wiq"), moment_of(one.get("since"))) for one in found)
         return {text_of(queue): moment for queue, moment in pairs if moment is not None}
 
+    async def _count(self, query: JsonObject) -> int:
+        return await self.client.count(ITEMS, {**AN_ITEM, **query})
+
     async def _grouped(self, match: JsonObject, group: JsonObject) -> list[JsonObject]:
+        match = {**AN_ITEM, **match}
         stages = [{"$match": match}, {"$group": group}, {"$limit": MOST_GROUPS}]
         return await self.client.aggregate(ITEMS, stages)
 
@@ -83,7 +90,7 @@ class QueueStore:
         """Return how many items of a queue ended in the time before now."""
         ended: JsonObject = {"$in": ["successful", "failed"]}
         since: JsonObject = {"$gte": iso(now - span)}
-        return await self.client.count(ITEMS, {"wiq": name, "state": ended, "_modified": since})
+        return await self._count({"wiq": name, "state": ended, "_modified": since})
 
     async def load(self, name: str, now: datetime) -> Load:
         """Return what waits and runs."""
