@@ -48,6 +48,8 @@ class _Children:
 
     def __init__(self) -> None:
         self.signals = False
+        self.generation = 0
+        """How many forks lie between this process and the one that was started."""
         self._owners: dict[int, tuple[weakref.ref[Any], Callable[[Any], object]]] = {}
         self._numbers = itertools.count()
         self._held = threading.local()
@@ -71,6 +73,7 @@ class _Children:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._held.mask)
 
     def _in_child(self) -> None:
+        self.generation += 1
         try:
             for own, forget in list(self._owners.values()):
                 alive = own()
@@ -179,15 +182,16 @@ def _is_the_workers(handler: object) -> bool:
 class Origin:
     """The process in which something began."""
 
-    __slots__ = ("_pid",)
+    __slots__ = ("_generation",)
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
+        # Counted, since to ask the system for the process's number costs some hundred times as much.
+        self._generation = _children().generation
 
     @property
     def left(self) -> bool:
         """Whether this is another process by now: a forked child."""
-        return os.getpid() != self._pid
+        return _children().generation != self._generation
 
     def end_copy(self, error: BaseException | None = None) -> None:
         """In a forked child end the process, with the exit code of a program that came to its end

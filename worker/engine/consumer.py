@@ -63,6 +63,7 @@ class Consumer:
         on_change: Callable[[], None],
     ) -> None:
         gate = runner.gate
+        self._loop = asyncio.get_running_loop()
         self._quiet: Final = Quiet()
         self.queue: Final = queue
         self.runner: Final = runner
@@ -347,7 +348,7 @@ class Consumer:
         if self._services.breakers is not None and not hand_back:
             self._services.breakers.popped(running)
         work = self.runner.hand_back(running) if hand_back else self.runner.work(running)
-        running.task = asyncio.create_task(work)
+        running.task = self._loop.create_task(work)
         running.task.add_done_callback(lambda task: self._ended(running, task))
 
     def _leaves(self) -> bool:

@@ -4,6 +4,7 @@ An item that came and went between two commits costs nothing.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from worker.engine.outbox.row_numbers import RowNumbers
 from worker.engine.outbox.rows import moment, outcome_from, workitem_from, workitem_text
 from worker.engine.outbox.sqlite import ROW_VERSION, Change, Ledger, StoredRow, Values
+from worker.openiap.fields import whole
 from worker.openiap.workitem import Workitem
 
 Job = Callable[[Ledger], Any]
@@ -18,8 +20,8 @@ Job = Callable[[Ledger], Any]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One attempt as the outbox knows it; ``seq``, ``stored`` and ``text`` belong to the writer's
-    thread.
+    """One attempt as the outbox knows it; ``seq``, ``stored`` and ``text`` belong to who commits:
+    the writer's thread, or the loop while that one rests.
 
     ``seq`` is the row's number, drawn when it is first stored, 0 before; ``outcome`` is JSON text;
     ``kind`` is the outcome's; ``earlier`` marks what another life left; ``text`` is the item's,
@@ -79,7 +81,8 @@ def entry_of(seq: int, stored: StoredRow) -> tuple[Entry | None, str]:
 class Batch:
     """What waits for the next commit, and who waits for it.
 
-    ``storing`` and ``deleting`` are what the commit that is under way writes.
+    ``storing`` and ``deleting`` are what the commit that is under way writes; ``large``: it has an
+    outcome that takes some time to write.
     """
 
     entries: dict[Entry, None] = field(default_factory=dict)
@@ -90,12 +93,35 @@ class Batch:
     jobs: list[tuple[Job, "asyncio.Future[Any]"]] = field(default_factory=list)
     storing: list[Entry] = field(default_factory=list)
     deleting: list[Entry] = field(default_factory=list)
+    large: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.evidence or self.deaths or self.waiting or self.jobs)
 
+    @property
+    def usual(self) -> bool:
+        """Whether it has nothing but rows of a usual size."""
+        return not (self.large or self.jobs or self.evidence or self.deaths)
+
+    def aside(self, seq: int, stored: StoredRow, found: Entry | None, reason: str) -> None:
+        """Keep the texts of a row that cannot be read as evidence.
+
+        Args:
+            found: what stands in its place from now on, or None.
+        """
+        item_id = str(stored.item_id)
+        outcome = None if stored.outcome is None else str(stored.outcome)
+        attempt = whole(stored.retries) or 0
+        self.evidence.append(
+            (1, time.time(), item_id, attempt, str(stored.workitem), outcome, reason)
+        )
+        if found is None:
+            nobody = Workitem(id=item_id, payload=None)
+            found = Entry(nobody, 0.0, seq, stored=True, gone=True)
+        self.entries[found] = None
+
     def change(self, life: int, numbers: RowNumbers) -> Change:
-        """Return what is to be written; in the writer's thread."""
+        """Return what is to be written; for who has the file."""
         change = Change(evidence=self.evidence, deaths=self.deaths)
         self.storing, self.deleting = [], []
         for entry in self.entries:

@@ -44,6 +44,8 @@ LOCK_WAIT: Final = 2.0
 CLOSE_WITHIN: Final = 10.0
 RETRY: Final = 2.0
 DAY: Final = 86_400.0
+LARGE: Final = 16_384
+"""Characters of an outcome that the loop does not write itself."""
 FINAL: Final = frozenset({"successful", "business", "failed"})
 
 
@@ -186,6 +188,7 @@ class Outbox:
                 entry = Entry(bare, time.time())
             entry.outcome, entry.kind = text, outcome.kind
             self._put(entry)
+            writer.pending.large |= len(text) > LARGE
             committed = writer.committed()
         if committed is not None:
             await committed

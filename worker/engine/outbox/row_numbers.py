@@ -1,4 +1,4 @@
-"""The numbers of the outbox's rows: drawn by the writer's thread alone, so no two rows get one."""
+"""The numbers of the outbox's rows: no two rows get one."""
 
 import threading
 import time
@@ -9,7 +9,8 @@ LARGEST: Final = 2**62
 
 
 class RowNumbers:
-    """Numbers that grow, from one life to the next as well: microseconds of its begin.
+    """Numbers that grow, from one life to the next as well: microseconds of its begin. Threads may
+    share them: of two rows with one number one would silently replace the other on disk.
 
     Args:
         first: instead of the present time.
@@ -17,29 +18,17 @@ class RowNumbers:
 
     def __init__(self, first: int | None = None) -> None:
         self._next = time.time_ns() // 1000 if first is None else first
-        self._thread: int | None = None
+        self._mutex = threading.Lock()
 
     def beyond(self, seq: int) -> None:
         """Draw only numbers beyond one that the file has: the clock may have gone back since."""
-        self._mine()
-        if seq < LARGEST:
-            self._next = max(self._next, seq + 1)
+        with self._mutex:
+            if seq < LARGEST:
+                self._next = max(self._next, seq + 1)
 
     def draw(self, count: int = 1) -> int:
-        """Return the first of so many numbers in a row.
-
-        Raises:
-            RuntimeError: in another thread than before. Two that draw could draw the same, and then
-                one row would silently replace the other on disk.
-        """
-        self._mine()
-        first = self._next
-        self._next += count
+        """Return the first of so many numbers in a row."""
+        with self._mutex:
+            first = self._next
+            self._next += count
         return first
-
-    def _mine(self) -> None:
-        here = threading.get_ident()
-        if self._thread is None:
-            self._thread = here
-        elif self._thread != here:
-            raise RuntimeError("the numbers of the outbox's rows are drawn by its writer alone")

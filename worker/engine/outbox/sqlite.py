@@ -21,6 +21,11 @@ MINOR: Final = 0
 SCHEMA_VERSION: Final = MAJOR * 1000 + MINOR
 """In ``user_version``. A newer minor added columns or fields; a newer major cannot be read."""
 
+LONG_LOG: Final = 1000
+"""Pages in the write-ahead log from which on they belong into the file; about, as they are counted
+here."""
+PAGE: Final = 4096
+
 MOST_AT_ONCE: Final = 64
 """Rows in one statement: SQLite leaves and takes Python's lock per statement, so few is fast."""
 
@@ -140,6 +145,7 @@ class Ledger:
             self._db.close()
             raise
         private_file(path)
+        self._logged = 0
         self._inode = os.stat(path).st_ino
 
     def _prepare(self, sync: Sync) -> None:
@@ -152,6 +158,8 @@ class Ledger:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {sync.upper()}")
         db.execute("PRAGMA journal_size_limit = 16777216")
+        # Not in a commit, which would wait for the disk: ``shorten_log``.
+        db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute("PRAGMA temp_store = MEMORY")
         self.created = version == 0
         if version < SCHEMA_VERSION:
@@ -218,15 +226,27 @@ class Ledger:
             self._rollback()
             raise
 
+    @property
+    def has_long_log(self) -> bool:
+        """Whether it is time to call ``shorten_log``."""
+        return self._logged >= LONG_LOG
+
+    def shorten_log(self) -> None:
+        """Put what the write-ahead log holds into the file; this waits for the disk."""
+        self._logged = 0
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def _write(self, change: Change) -> None:
         execute = self._db.execute
         store, delete = change.store, change.delete
         for at in range(0, len(store), MOST_AT_ONCE):
             part = store[at : at + MOST_AT_ONCE]
             execute(_STORE[len(part)], [value for row in part for value in row])
+            self._logged += 2 + sum(len(str(outcome)) for *_, outcome in part) // PAGE
         for at in range(0, len(delete), MOST_AT_ONCE):
             seqs = delete[at : at + MOST_AT_ONCE]
             execute(_DELETE[len(seqs)], seqs)
+            self._logged += 2 + len(seqs) // 8
         if change.evidence:
             self._db.executemany(_RECORD, change.evidence)
         for item_id, count in change.deaths.items():

@@ -1,8 +1,12 @@
-"""The outbox's writer: one thread that commits in groups, and keeps trying while the disk refuses.
+"""The outbox's writer: commits in groups, and keeps trying while the disk refuses.
 
-Everything that changed while the last commit ran goes into the next one. What is to be written is
-state (``batch.py``), so after trouble the same state is simply written again, into a new file if
-need be.
+1. Usual rows are committed at the end of a turn of the loop, on the loop (``loop_commits.py``).
+2. All else is the thread's: what is large or slow, reading, shortening the log, and trouble.
+   Everything that changed while its last commit ran goes into the next one.
+3. One of the two has the file: the loop only while the thread rests, with ``mutex`` held.
+
+What is to be written is state (``batch.py``), so after trouble the same state is simply written
+again, into a new file if need be.
 """
 
 import asyncio
@@ -17,6 +21,7 @@ from typing import Any, Final
 
 from worker.engine.outbox.answers import fail, finish, succeed
 from worker.engine.outbox.batch import Batch, Entry, Job
+from worker.engine.outbox.loop_commits import LoopCommits
 from worker.engine.outbox.row_numbers import RowNumbers
 from worker.engine.outbox.sqlite import (
     MOST_AT_ONCE,
@@ -28,8 +33,6 @@ from worker.engine.outbox.sqlite import (
 )
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId
-from worker.openiap.fields import whole
-from worker.openiap.workitem import Workitem
 
 CHECK_EVERY: Final = 2.0
 """Seconds between checks that the file is still there."""
@@ -92,11 +95,14 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._ledger: Ledger | None = None
         self.numbers: Final = RowNumbers()
-        """For what runs in the thread."""
         self.life = 0
         """This life's number in the file; 0 until it is begun."""
         self._has_loaded = False
         self._idle = False
+        """The thread rests and leaves the file to the loop, until it is woken."""
+        self._of_loop = LoopCommits(sync)
+        self._at_turns_end = False
+        """The loop commits at the end of this turn."""
         self._closing = False
         self._said = ""
         self._checked = self._forgot = 0.0
@@ -111,10 +117,46 @@ class Writer:
         await asyncio.shield(self._ready)
 
     def nudge(self) -> None:
-        """Tell the thread that ``pending`` has something; call with ``mutex`` held."""
-        if self._idle:
-            self._idle = False
-            self._wake.put(None)
+        """See to it that ``pending`` is written; call on the loop, with ``mutex`` held."""
+        if not self._idle:
+            return  # the thread looks again before it rests
+        if not self._of_loop.fit(self.pending):
+            self._wake_thread()
+        elif not self._at_turns_end:
+            self._at_turns_end = True
+            self._loop.call_soon(self._end_of_turn)
+
+    def _wake_thread(self) -> None:
+        self._idle = False
+        self._wake.put(None)
+
+    def _end_of_turn(self) -> None:
+        """Commit what came in this turn, unless the thread sees to it."""
+        self._at_turns_end = False
+        with self.mutex:
+            batch = self.pending
+            if not self._idle or self.closed or not batch:
+                return
+            if not self._written_here(batch):
+                self._wake_thread()
+                return
+            self.pending = Batch()
+        finish(batch.waiting)
+
+    def _written_here(self, batch: Batch) -> bool:
+        """Commit a batch on the loop; whether that could be done."""
+        ledger, began = self._ledger, time.monotonic()
+        if ledger is None or ledger.has_long_log or began - self._checked > CHECK_EVERY:
+            return False
+        if not self._of_loop.fit(batch):
+            return False
+        try:
+            ledger.write(batch.change(self.life, self.numbers))
+        except Exception:  # the thread tries it once more, and sees what it is
+            return False
+        batch.written()
+        self._of_loop.took(time.monotonic() - began)
+        return True
 
     def forget_soon(self, key: AttemptId, entry: Entry) -> None:
         """Delete an entry that is gone, together with others; call on the loop.
@@ -205,6 +247,8 @@ class Writer:
             self._attempt(batch)
             if self.failure:
                 self._pause(self._retry)
+            elif self._left_to_loop():
+                self._pause(FORGET_EVERY)
             elif (crowd := self._in_flight()) >= CROWD:
                 time.sleep(min(LONGEST_LINGER, crowd * LINGER))
         elif self.failure:
@@ -212,6 +256,14 @@ class Writer:
             self._attempt(Batch())
         else:
             self._pause(FORGET_EVERY)
+
+    def _left_to_loop(self) -> bool:
+        """Leave the file, and what came meanwhile, to the loop; whether that may be."""
+        with self.mutex:
+            self._idle = not self._closing and self._of_loop.fit(self.pending)
+            if self._idle and self.pending:
+                self._post(self._end_of_turn)
+            return self._idle
 
     def _stumbled(self, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
@@ -251,6 +303,9 @@ class Writer:
             self._post(finish, batch.waiting)
         for job, done in batch.jobs:
             self._do(job, done)
+        if self._ledger is not None and self._ledger.has_long_log:
+            with suppress(sqlite3.Error):  # the next write sees what is wrong
+                self._ledger.shorten_log()
 
     def _usable(self, batch: Batch) -> Ledger:
         """Return the open file; opened, made anew or set aside as needed."""
@@ -368,19 +423,10 @@ class Writer:
             found: what stands in its place from now on, or None.
             why: what of it cannot be read.
         """
-        item_id = str(stored.item_id)
         reason = f"a row of the outbox that cannot be read, {why[:MOST_REASON]}"
-        outcome = None if stored.outcome is None else str(stored.outcome)
-        attempt = whole(stored.retries) or 0
-        self.pending.evidence.append(
-            (1, time.time(), item_id, attempt, str(stored.workitem), outcome, reason)
-        )
-        if found is None:
-            nobody = Workitem(id=item_id, payload=None)
-            found = Entry(nobody, 0.0, seq, stored=True, gone=True)
-        self.pending.entries[found] = None
+        self.pending.aside(seq, stored, found, reason)
         self.nudge()
-        self._say(self._on_trouble, f"Item {item_id}: {reason}; it is kept as evidence.")
+        self._say(self._on_trouble, f"Item {stored.item_id}: {reason}; it is kept as evidence.")
 
     def _say(self, listener: Callable[[str], None], text: str) -> None:
         self._post(listener, text)

@@ -348,14 +348,14 @@ async def test_damage_while_it_runs_loses_nothing(
     await outbox.popped(item("a"), NOW)
     write, broken = Ledger.write, itertools.count()
 
-    def fails_once(self: Ledger, change: Change) -> None:
-        if next(broken) == 0:
+    def fails_at_first(self: Ledger, change: Change) -> None:
+        if next(broken) < 2:  # on the loop, and in the thread that tries it again
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
         write(self, change)
 
-    monkeypatch.setattr(Ledger, "write", fails_once)
+    monkeypatch.setattr(Ledger, "write", fails_at_first)
     await asyncio.wait_for(outbox.popped(item("b"), NOW), 60)
     async with asyncio.timeout(60):
         while not outbox.healthy:
