@@ -43,10 +43,15 @@ def contracts_of(handlers: Iterable[Handler[..., Any] | Registered]) -> JsonObje
         handlers: as a registry has them, which knows what lifespans provide, or alone.
 
     Raises:
-        HandlerError: a payload or a result that JSON Schema cannot describe.
+        HandlerError: a payload or a result that JSON Schema cannot describe, or what is given is no
+            handler.
     """
+    if not isinstance(handlers, Iterable):
+        raise HandlerError(f"contracts_of({handlers!r}); allowed: a list of handlers.")
     queues = {}
     for one in handlers:
+        if not isinstance(one, Handler | Registered):
+            raise HandlerError(f"contracts_of: {one!r} is no handler; allowed: a list of them.")
         if isinstance(one, Registered):
             queues[one.queue] = contract_of(one.handler, one.signature)
         else:

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar, TypeVarTuple, Unpa
 from pydantic import ValidationError
 
 from worker.durations import Duration, seconds, text
-from worker.errors import TimeLimitExceeded
+from worker.errors import TimeLimitExceeded, name_of
 from worker.item.error_text import problems_of
 from worker.item.metadata import Metadata
 from worker.item.result_type import refuse_untyped, result_form
@@ -168,6 +168,7 @@ class LongWork(ABC):
         retry: StepRetry = None,
         timeout: Duration | None = None,
         type: Any = None,
+        **unknown: Any,
     ) -> Any:
         """Run a function once for this item, however often its handler is called, and return its
         result, which is stored before this returns::
@@ -193,6 +194,13 @@ class LongWork(ABC):
             TimeLimitExceeded: it took longer than ``timeout``.
             Exception: whatever the function raises.
         """
+        if unknown:
+            raise StepError(
+                f"Step {name!r} is given {' and '.join(map(repr, unknown))} by name; allowed: the"
+                " function's arguments in their order, or"
+                f" item.step({name!r}, functools.partial({name_of(function)},"
+                f" {', '.join(f'{one}=…' for one in unknown)}))"
+            )
         policy, limit = (
             retry_policy(retry),
             None if timeout is None else seconds(timeout, "timeout"),

@@ -13,13 +13,14 @@ from worker.errors import WorkerError
 from worker.item.context import current_item
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
-from worker.item.new_item import Push, Sender, Sent
+from worker.item.new_item import Push, Sender
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.client import Client
+from worker.openiap.errors import ItemNotFound
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
 from worker.producer.groups.pushing import GroupPushing
-from worker.producer.pushed import Pushed
+from worker.producer.pushed import Pushed, pushed_before
 from worker.producer.taking import ItemTaking, Pulls
 from worker.producer.topics import Message, Topics, TopicSubscription
 from worker.state.state import State
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 GONE: Final = "deleted"
 """The state of an item that is not there."""
+WHY_GONE: Final = "it was deleted, was never there, or this user has no rights on it"
 
 current_producer: Final[ContextVar["Producer | None"]] = ContextVar("producer", default=None)
 
@@ -330,8 +332,11 @@ class Producer(GroupPushing, ItemTaking):
 
         Args:
             queue: its queue's name, for errors.
+
+        Raises:
+            TypeError: the id is no text.
         """
-        return Pushed(Sent(id, existing=True), queue, self.sender, whole)
+        return Pushed(pushed_before(id), queue, self.sender, whole)
 
     def _hold_to_contracts(self, pushes: Sequence[Push]) -> None:
         if self._checks is not None:
@@ -400,8 +405,20 @@ def producer_for(via: Producer | None) -> Producer:
 
 def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTimeout:
     """Return the error of a result that did not come."""
-    item = f"item {item_id} of {queue}" if queue else f"item {item_id}"
-    known = f" (state {state or 'unknown'})"
-    if state == GONE:
-        known = ": it was deleted, was never there, or this user has no rights on it"
-    return ResultTimeout(f"{item} has no outcome after {duration_text(timeout)}{known}")
+    known = f": {WHY_GONE}" if state == GONE else f" (state {state or 'unknown'})"
+    return ResultTimeout(
+        f"{_called(item_id, queue)} has no outcome after {duration_text(timeout)}{known}"
+    )
+
+
+def not_there(item_id: str, queue: str) -> ItemNotFound:
+    """Return the error of a result that cannot come."""
+    return ItemNotFound(
+        f"{_called(item_id, queue)} has no outcome: {WHY_GONE}",
+        operation="query",
+        item_id=item_id,
+    )
+
+
+def _called(item_id: str, queue: str) -> str:
+    return f"item {item_id} of {queue}" if queue else f"item {item_id}"

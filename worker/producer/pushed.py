@@ -119,6 +119,7 @@ class Pushed(Generic[T]):
         Raises:
             ItemFailed: the item has failed for good.
             CodedError: one of ``raises``; its cause is that ``ItemFailed``.
+            ItemNotFound: it was deleted, was never there, or this user has no rights on it.
             ResultTimeout: it has not ended in time.
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
@@ -197,3 +198,14 @@ class Pushed(Generic[T]):
             raise TypeError(f"signal(…, key={key!r}): allowed: a key, as a text.")
         text = await apart(is_large(value), text_of_value, checked_name(name), value)
         return await self._sender.signal(self.id, name, text, key)
+
+
+def pushed_before(id: str) -> Sent:
+    """Return what is known of an item that was pushed before.
+
+    Raises:
+        TypeError: its id is no text, or an empty one.
+    """
+    if not isinstance(id, str) or not id.strip():
+        raise TypeError(f"pushed({id!r}): allowed: an item's id, as a text.")
+    return Sent(id, existing=True)

@@ -1,0 +1,141 @@
+"""A wrong argument is refused where it is given, in one sentence with its name and its value."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cases import each
+from worker import (
+    Backoff,
+    Item,
+    Message,
+    Retry,
+    Router,
+    cached,
+    client,
+    connect,
+    contracts_of,
+    handler,
+    inline,
+    on_change,
+    on_message,
+)
+from worker.errors import HandlerError, SettingsError
+from worker.settings import Settings
+
+NO_FLAGS: Any = ("no", "", None, 1, 0, float("nan"), [], object())
+NO_TEXTS: Any = (None, 5, True, float("inf"), b"x", [], lambda: "")
+
+
+async def work(payload: dict[str, Any], item: Item) -> dict[str, Any]:
+    return payload
+
+
+def plain(payload: dict[str, Any]) -> dict[str, Any]:
+    return payload
+
+
+async def hear(message: Message) -> None: ...
+
+
+def refused(call: Callable[[], Any], error: type[Exception], *said: str) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    for part in (*said, "True or False" if "allowed" not in text else "allowed"):
+        assert part in text
+
+
+@each("value", NO_FLAGS)
+def test_what_is_no_flag_is_not_taken_for_one(value: Any) -> None:
+    for option in ("process", "evidence", "store"):
+        said = f"Handler work: {option} = {value!r}; allowed: True or False."
+        refused(lambda: handler("q", **{option: value})(work), HandlerError, said)  # noqa: B023
+    refused(lambda: Backoff(jitter=value), ValueError, f"jitter {value!r}")
+
+
+@each("value", (float("inf"), float("nan"), 10**400, "1e999", "-1GB", "no", "", None, [], -1))
+def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
+    if value is None:
+        return
+    refused(
+        lambda: handler("q", process=True, memory=value)(plain),
+        HandlerError,
+        "Handler plain: memory",
+    )
+
+
+@each("value", NO_TEXTS)
+def test_names_of_what_is_listened_to_are_texts(value: Any) -> None:
+    for option in ("queue", "exchange", "routingkey"):
+        given = {"exchange": "e", option: value}
+        said = f"on_message: {option} = {value!r}"
+        refused(lambda: on_message(**given)(hear), HandlerError, said)  # noqa: B023
+    refused(lambda: Router(prefix=value), HandlerError, f"Router: prefix = {value!r}")
+    if value != []:
+        refused(lambda: on_change("c", paths=value)(hear), HandlerError, "on_change: paths = ")
+    refused(
+        lambda: on_change("c", paths=[value])(hear), HandlerError, f"on_change: paths: {value!r}"
+    )
+
+
+@each(
+    "option, value",
+    [("factor", one) for one in (None, "", "2", True, 0, -1, float("nan"), [], object())]
+    + [("attempts", one) for one in ("", "3", True, 0, -1, 2.5, float("inf"), [], object())],
+)
+def test_a_backoff_says_what_it_takes(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{option} {value!r}: a")):
+        Backoff(**{option: value})
+
+
+@each("value", ("tomorrow", "", 0, 1.5, object()))
+def test_a_retry_at_no_moment_is_refused(value: Any) -> None:
+    refused(lambda: Retry(at=value), TypeError, f"Retry(at={value!r})")
+
+
+def test_cached_says_what_to_write() -> None:
+    said = 'test_cached_says_what_to_write.rate: for how long is missing; write @cached(ttl="5m")'
+
+    def rate(currency: str) -> str:
+        return currency
+
+    with pytest.raises(TypeError, match=re.escape(said)):
+        cached(rate)  # type: ignore[type-var]
+    for key in ("", "currency", 5, [], object()):
+        refused(lambda: cached("5m", key=key)(rate), TypeError, f"cached: key = {key!r}")  # type: ignore[arg-type] # noqa: B023
+    with pytest.raises(TypeError, match="cached: 5 is no function"):
+        cached("5m")(5)  # type: ignore[type-var]
+    assert cached(None)(rate) is not rate
+
+
+@each("value", (None, 5, "work", ["work"], [None], True))
+def test_what_is_no_handler_has_no_contract(value: Any) -> None:
+    refused(lambda: contracts_of(value), HandlerError, "contracts_of")
+    refused(lambda: inline(value).__enter__(), HandlerError, f"inline: {value!r} is no handler")
+
+
+def test_what_runs_inline_takes_resources_by_type() -> None:
+    for value in ("no", 5, [work]):
+        said = f"inline: resources = {value!r}"
+        refused(lambda: inline(resources=value).__enter__(), HandlerError, said)  # type: ignore[arg-type] # noqa: B023
+
+
+@each("value", ("ws://localhost:3000", "", {}, 5, False))
+async def test_settings_that_are_none_are_refused_before_anything_is_opened(value: Any) -> None:
+    for opened in (connect(value), client(value)):
+        with pytest.raises(SettingsError, match=re.escape(f"settings = {value!r}; allowed")):
+            async with opened:
+                pass
+
+
+async def test_settings_by_name_beside_ready_ones_are_not_passed_over() -> None:
+    with pytest.raises(SettingsError, match="url beside ready settings; allowed: one of both"):
+        async with connect(Settings(), url="ws://localhost:1"):
+            pass
+    with pytest.raises(TypeError, match=r"contracts = 'a.json'; allowed: worker.Contracts"):
+        async with connect(Settings(), contracts="a.json"):  # type: ignore[arg-type]
+            pass
