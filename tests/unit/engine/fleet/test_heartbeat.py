@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.unit.virtualloop import in_virtual_time
 from worker.engine.fleet.heartbeat import LONG_RUNNING, Heartbeat
 from worker.engine.fleet.presence import WorkerInfo
 from worker.engine.in_flight import Running
@@ -288,6 +289,34 @@ async def test_however_much_there_is_to_tell_heartbeats_have_pauses(
         await store.next_beat()
     await kept.stop()
     assert time.monotonic() - began > 3 * 0.05
+
+
+def test_an_item_that_runs_on_is_told_of_within_4_seconds_of_its_pop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> float:
+        clock = asyncio.get_running_loop().time
+        monkeypatch.setattr("worker.engine.fleet.heartbeat.uptime", clock)
+        store, held = Store(), list[Running]()
+        kept = Heartbeat(
+            WorkerInfo("a", "1", {"q": 1}),
+            pool=cast(Pool, store),
+            interval=60,
+            dead_after=600,
+            in_flight=lambda: held,
+            log=Log("error", write=lambda level, line: None),
+        )
+        await kept.start()
+        await asyncio.sleep(7)
+        popped = clock()
+        held.append(Running(Workitem(id="runs", wiq="q"), popped, datetime.now(UTC), 1))
+        kept.changed()
+        while not store.beats[-1]["items"]:
+            await store.next_beat()
+        await kept.stop()
+        return clock() - popped
+
+    assert in_virtual_time(run()) <= 4
 
 
 def fleet_of(*ids: str) -> list[dict[str, Any]]:
