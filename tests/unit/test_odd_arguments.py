@@ -2,17 +2,24 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from tests.cases import each
 from worker import (
     Backoff,
+    BusinessError,
+    CheckpointError,
+    Client,
+    GroupError,
     Item,
     Message,
     Retry,
     Router,
+    State,
+    StepError,
     cached,
     client,
     connect,
@@ -23,6 +30,7 @@ from worker import (
     on_message,
 )
 from worker.errors import HandlerError, SettingsError
+from worker.item.push import pushes_to
 from worker.settings import Settings
 
 NO_FLAGS: Any = ("no", "", None, 1, 0, float("nan"), [], object())
@@ -139,3 +147,79 @@ async def test_settings_by_name_beside_ready_ones_are_not_passed_over() -> None:
     with pytest.raises(TypeError, match=r"contracts = 'a.json'; allowed: worker.Contracts"):
         async with connect(Settings(), contracts="a.json"):  # type: ignore[arg-type]
             pass
+
+
+@each(
+    "option, value",
+    [("name", one) for one in (5, True, [], object())]
+    + [("at", one) for one in ("tomorrow", "", 0, 1.5, object())]
+    + [("files", one) for one in ("scan.pdf", b"x", None, 5, ["a", 3])]
+    + [("priority", one) for one in (10**400, 2**31, -(2**31))],
+)
+def test_what_cannot_be_said_of_a_push_is_refused_before_it_is_sent(
+    option: str, value: Any
+) -> None:
+    for target, payloads in (("q", [{}]), (handler("q")(work), [{}])):
+        with pytest.raises((TypeError, ValueError), match=rf"\b{option}\b.*; allowed: ") as caught:
+            pushes_to(target, payloads, {option: value})
+        assert len(str(caught.value)) < 300
+
+
+def test_files_of_a_push_may_come_from_a_generator(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").touch()
+    found = pushes_to("q", [{}, {}], {"files": tmp_path.glob("*.pdf")})
+    assert [push.files for push in found] == [(str(tmp_path / "a.pdf"),)] * 2
+
+
+@each("value", (None, 5, {"n": 1}, "text", b"x", object()))
+async def test_several_payloads_are_a_list(value: Any) -> None:
+    with inline() as producer:
+        for pushed in (producer.push_many("q", value), handler("q")(work).push_many(value)):
+            with pytest.raises(TypeError, match=r"payloads = .*; allowed: a list of payloads"):
+                await pushed
+        if value is not None and not isinstance(value, str | dict):
+            with pytest.raises(GroupError, match="members: "):
+                await producer.push_group(value)
+    with pytest.raises(TypeError, match=r"via = .*; allowed: a producer"):
+        await handler("q")(work).push({}, via="me")  # type: ignore[arg-type]
+
+
+@each("value", (None, 5, Exception, [Exception], ["no"], BusinessError))
+async def test_errors_that_are_to_come_back_are_classes_in_a_list(value: Any) -> None:
+    with inline(handler("q")(work)) as producer:
+        pushed = await producer.push("q", {})
+        with pytest.raises(TypeError, match=r"raises = .*; allowed: a list of classes"):
+            await pushed.result(raises=value)
+
+
+async def test_shared_state_says_what_it_takes() -> None:
+    state = State(cast(Client, None))
+    for value in ("no", "", None, 1):
+        for option in ("nx", "xx"):
+            with pytest.raises(TypeError, match=f"{option} = .*; allowed: True or False"):
+                await state.values.set("key", 1, **{option: value})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"replay = .*; allowed: True or False"):
+            await state.stream("room").subscribe(print, replay=value)  # type: ignore[arg-type]
+    for count in (None, "", "5", True, 0, 1.5, 10**400):
+        with pytest.raises(ValueError, match=r"count = .*; allowed: 1 to 1,000"):
+            await state.values.scan(count=count)  # type: ignore[arg-type]
+    for cursor in (None, 5, b"n", ["n"]):
+        with pytest.raises(TypeError, match=r"cursor = .*; allowed: the one of the page before"):
+            await state.values.scan(cursor=cursor)  # type: ignore[arg-type]
+    for room in ([], {}, None, 5):
+        with pytest.raises(TypeError, match="stream"):
+            state.stream(room)  # type: ignore[arg-type]
+
+
+async def test_an_item_says_which_types_and_texts_it_takes() -> None:
+    async def look(payload: dict[str, Any], item: Item) -> None:
+        for odd in ("", "no", {}, [1]):
+            with pytest.raises(StepError, match=r"'s'.*(allowed|has no JSON form)"):
+                await item.step("s", plain, {}, type=odd)  # type: ignore[call-overload]
+            with pytest.raises(StepError, match=r"'s'.*(allowed|has no JSON form)"):
+                await item.wait_for("s", timeout=0, type=odd)  # type: ignore[call-overload]
+        for text in (None, 5, b"x", ["a"]):
+            with pytest.raises(CheckpointError, match="allowed: a text beside the share"):
+                await item.progress(0.5, text)  # type: ignore[arg-type]
+
+    await handler("q")(look).run({})

@@ -16,7 +16,15 @@ from worker.app.payload import check_files, item_name, payload_json, reader_of, 
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.new_item import Push
-from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
+from worker.item.push import (
+    F,
+    Fields,
+    PushArguments,
+    PushManyArguments,
+    PushOptions,
+    Target,
+    listed,
+)
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
@@ -260,7 +268,7 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         if producer is not None and isinstance(producer.sender, InlineSender):
             producer.sender.know(self)
         found = []
-        for payload in payloads:
+        for payload in listed(payloads):
             stored = payload_json(self, payload)
             chosen = options
             if self.options.item_name is not None and not options.name:

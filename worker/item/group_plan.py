@@ -63,7 +63,7 @@ def plan_of(
 
 
 def _listed(members: Iterable[Member]) -> list[Member]:
-    if isinstance(members, str | Mapping):
+    if isinstance(members, str | bytes | Mapping) or not isinstance(members, Iterable):
         raise GroupError(f"members: a {type(members).__name__}; allowed: a list of {MEMBER}")
     found = list(members)
     if len(found) > MOST_MEMBERS:

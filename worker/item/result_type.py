@@ -7,7 +7,6 @@ from functools import lru_cache, partial
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
-from pydantic.errors import PydanticUserError
 
 from worker.errors import name_of
 from worker.item.steps import StepError
@@ -30,9 +29,11 @@ def result_form(name: str, function: Callable[..., Any], given: Any = None) -> T
     kind = returned_by(function) if given is None else given
     if kind in UNTYPED:
         return None
+    if isinstance(given, str):
+        raise StepError(f"Step {name!r}: type = {given!r}; allowed: the type itself, not its name")
     try:
         return form_of(kind)
-    except PydanticUserError:
+    except Exception:  # pydantic's, or of a type's own code
         shown = getattr(kind, "__name__", None) or str(kind)
         raise StepError(
             f"Step {name!r}: {name_of(function)} returns {shown}, which has no JSON form; let it"

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, overload
 
 from pydantic import ValidationError
-from pydantic.errors import PydanticUserError
 
 from worker.durations import Duration, seconds, text
 from worker.item.error_text import problems_of
@@ -219,9 +218,11 @@ class SignalWaits(LongWork):
 def _form(name: str, kind: Any) -> TypeForm | None:
     if kind in (None, Any, object):
         return None
+    if isinstance(kind, str):
+        raise StepError(f"Signal {name!r}: type = {kind!r}; allowed: the type itself, not its name")
     try:
         return form_of(kind)
-    except PydanticUserError:
+    except Exception:  # pydantic's, or of a type's own code
         shown = getattr(kind, "__name__", None) or str(kind)
         raise StepError(
             f"Signal {name!r}: {shown} has no JSON form; allowed: a model, a dataclass, or a type"

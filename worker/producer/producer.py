@@ -389,7 +389,10 @@ def producer_for(via: Producer | None) -> Producer:
 
     Raises:
         NoProducer: nobody.
+        TypeError: ``via`` is no producer.
     """
+    if via is not None and not isinstance(via, Producer):
+        raise TypeError(f"via = {via!r}; allowed: a producer, as worker.connect() gives one")
     found = via or current_producer.get()
     if found is not None:
         return found
@@ -403,22 +406,21 @@ def producer_for(via: Producer | None) -> Producer:
     return Producer(sender)
 
 
-def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTimeout:
+def timed_out(what: str, timeout: float, state: str) -> ResultTimeout:
     """Return the error of a result that did not come."""
     known = f": {WHY_GONE}" if state == GONE else f" (state {state or 'unknown'})"
-    return ResultTimeout(
-        f"{_called(item_id, queue)} has no outcome after {duration_text(timeout)}{known}"
-    )
+    return ResultTimeout(f"{what} has no outcome after {duration_text(timeout)}{known}")
 
 
 def not_there(item_id: str, queue: str) -> ItemNotFound:
     """Return the error of a result that cannot come."""
     return ItemNotFound(
-        f"{_called(item_id, queue)} has no outcome: {WHY_GONE}",
+        f"{called(item_id, queue)} has no outcome: {WHY_GONE}",
         operation="query",
         item_id=item_id,
     )
 
 
-def _called(item_id: str, queue: str) -> str:
+def called(item_id: str, queue: str) -> str:
+    """Return what errors call an item, whose queue may not be known."""
     return f"item {item_id} of {queue}" if queue else f"item {item_id}"

@@ -23,7 +23,7 @@ from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
-from worker.producer.producer import GONE, not_there, timed_out
+from worker.producer.producer import GONE, called, not_there, timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes
@@ -174,7 +174,7 @@ class ClientSender:
                 await self._results.look()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise timed_out(item_id, queue, timeout or 0, state)
+                    raise timed_out(called(item_id, queue), timeout or 0, state)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait if left is None else min(wait, left)):
                         await told.ended.wait()
