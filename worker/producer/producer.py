@@ -414,11 +414,9 @@ def timed_out(what: str, timeout: float, state: str) -> ResultTimeout:
 
 def not_there(item_id: str, queue: str) -> ItemNotFound:
     """Return the error of a result that cannot come."""
-    return ItemNotFound(
-        f"{called(item_id, queue)} has no outcome: {WHY_GONE}",
-        operation="query",
-        item_id=item_id,
-    )
+    error = ItemNotFound(f"{called(item_id, queue)} has no outcome: {WHY_GONE}", operation="result")
+    error.item_id = item_id  # for programs: the text has it already
+    return error
 
 
 def called(item_id: str, queue: str) -> str:
