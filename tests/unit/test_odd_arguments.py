@@ -28,6 +28,7 @@ from worker import (
     inline,
     on_change,
     on_message,
+    sync,
 )
 from worker.errors import HandlerError, SettingsError
 from worker.item.push import pushes_to
@@ -182,6 +183,12 @@ async def test_several_payloads_are_a_list(value: Any) -> None:
                 await producer.push_group(value)
     with pytest.raises(TypeError, match=r"via = .*; allowed: a producer"):
         await handler("q")(work).push({}, via="me")  # type: ignore[arg-type]
+
+
+def test_what_is_neither_a_handler_nor_a_queue_has_no_items() -> None:
+    for value in (None, 5, work, object()):
+        with pytest.raises(TypeError, match=r"of = .*; allowed: a handler, or a queue's name"):
+            sync.connect(Settings()).pushed("id", of=value)  # type: ignore[arg-type]
 
 
 @each("value", (None, 5, Exception, [Exception], ["no"], BusinessError))

@@ -377,9 +377,14 @@ class OpenIAP(BlockingGroups):
 
         Args:
             of: its handler, whose result ``result`` returns, or its queue's name.
+
+        Raises:
+            TypeError: the id is no text, or ``of`` neither.
         """
         if isinstance(of, str):
             return BlockingPushed(self._present().pushed(id, of), self)
+        if not isinstance(of, Target):
+            raise TypeError(f"pushed: of = {of!r}; allowed: a handler, or a queue's name")
         found = Pushed(pushed_before(id), "", self._present().sender, of.reader())
         return BlockingPushed(found, self)
 
