@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar, Unpack, overload
 
-from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
@@ -16,7 +15,6 @@ from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
 from worker.item.new_item import Push, Sender
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.client import Client
-from worker.openiap.errors import ItemNotFound
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
 from worker.producer.groups.pushing import GroupPushing
@@ -29,19 +27,11 @@ from worker.telemetry.spans import sending
 M = TypeVar("M")
 T = TypeVar("T")
 
-GONE: Final = "deleted"
-"""The state of an item that is not there."""
-WHY_GONE: Final = "it was deleted, was never there, or this user has no rights on it"
-
 current_producer: Final[ContextVar["Producer | None"]] = ContextVar("producer", default=None)
 
 
 class NoProducer(WorkerError):
     """A push that nobody can carry."""
-
-
-class ResultTimeout(WorkerError, TimeoutError):
-    """No outcome in time; the item goes on, and ``result`` can be asked again."""
 
 
 class Checks(Protocol):
@@ -404,21 +394,3 @@ def producer_for(via: Producer | None) -> Producer:
             " via=PRODUCER; inside a handler the worker itself does it."
         )
     return Producer(sender)
-
-
-def timed_out(what: str, timeout: float, state: str) -> ResultTimeout:
-    """Return the error of a result that did not come."""
-    known = f": {WHY_GONE}" if state == GONE else f" (state {state or 'unknown'})"
-    return ResultTimeout(f"{what} has no outcome after {duration_text(timeout)}{known}")
-
-
-def not_there(item_id: str, queue: str) -> ItemNotFound:
-    """Return the error of a result that cannot come."""
-    error = ItemNotFound(f"{called(item_id, queue)} has no outcome: {WHY_GONE}", operation="result")
-    error.item_id = item_id  # for programs: the text has it already
-    return error
-
-
-def called(item_id: str, queue: str) -> str:
-    """Return what errors call an item, whose queue may not be known."""
-    return f"item {item_id} of {queue}" if queue else f"item {item_id}"

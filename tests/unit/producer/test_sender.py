@@ -23,7 +23,7 @@ from worker.openiap.errors import (
 from worker.openiap.types import Capabilities, WatchEvent
 from worker.openiap.workitem import Workitem
 from worker.producer import sender as room
-from worker.producer.producer import ResultTimeout
+from worker.producer.no_result import ResultTimeout
 from worker.producer.sender import BATCH, IN_FLIGHT, ClientSender
 
 
