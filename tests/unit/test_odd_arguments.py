@@ -13,6 +13,8 @@ from worker import (
     BusinessError,
     CheckpointError,
     Client,
+    ContractError,
+    Contracts,
     GroupError,
     Item,
     Message,
@@ -20,6 +22,7 @@ from worker import (
     Router,
     State,
     StepError,
+    batch,
     cached,
     client,
     connect,
@@ -230,3 +233,21 @@ async def test_an_item_says_which_types_and_texts_it_takes() -> None:
                 await item.progress(0.5, text)  # type: ignore[arg-type]
 
     await handler("q")(look).run({})
+
+
+@each("value", (None, 5, "text", b"x", object()))
+async def test_batches_contracts_and_runs_say_what_they_take(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"batch: .*; allowed: a list or a generator of calls"):
+        await batch(value)
+    with pytest.raises(ContractError, match=r"Contracts\(.*; allowed: what contracts_of"):
+        Contracts(value)
+    if not isinstance(value, str):
+        with pytest.raises(TypeError, match=r"Contracts.read\(.*; allowed: the path of a file"):
+            Contracts.read(value)
+    if value is not None:
+        for option in ("files", "resources"):
+            with pytest.raises(TypeError, match=rf"run: {option} = .*; allowed: a dict"):
+                await handler("q")(work).run({}, **{option: value})
+    for at_once in (0, -1, None, "5", True, 2.5, 10**9, 10**400):
+        with pytest.raises(ValueError, match=r"at_once = .*; allowed: 1 to 10,000"):
+            await batch([], at_once=at_once)  # type: ignore[arg-type]

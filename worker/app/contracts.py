@@ -163,6 +163,11 @@ class Contracts:
         Raises:
             ContractError: it is something else.
         """
+        if not isinstance(document, Mapping):
+            raise ContractError(
+                f"Contracts({document!r}); allowed: what contracts_of(…) returned;"
+                " Contracts.read(PATH) reads a file"
+            )
         if document.get("contracts") != FORMAT or not isinstance(document.get("queues"), dict):
             raise ContractError(f"no contracts: a document with contracts = {FORMAT!r} is needed")
         self._queues: Final[dict[str, JsonObject]] = {
@@ -184,7 +189,10 @@ class Contracts:
 
         Raises:
             ContractError: there is no such file, or it is something else.
+            TypeError: no path.
         """
+        if not isinstance(path, str | Path):
+            raise TypeError(f"Contracts.read({path!r}); allowed: the path of a file")
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
