@@ -131,6 +131,8 @@ class Heartbeat(Service):
         """The long-running items that the last heartbeat told of."""
         self._told: frozenset[Run] = frozenset()
         """All runs that it told of."""
+        self._early = float("-inf")
+        """When one last came early, for such a run (``uptime``)."""
         self._change = asyncio.Event()
         self._kept = False
         self._looks = FIRST_LOOKS
@@ -294,8 +296,9 @@ class Heartbeat(Service):
         """Return when the set of items that run for long is another than was told."""
         while True:
             running = list(islice(self._in_flight(), MAX_CLAIMS))
-            worth_it, next_at = worth_telling(running, uptime(), self._beaten)
+            worth_it, next_at = worth_telling(running, uptime(), self._early)
             if worth_it - self._told:
+                self._early = uptime()
                 return
             self._claimed |= long_running(running, uptime())
             if self._gone():

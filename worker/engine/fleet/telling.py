@@ -1,7 +1,7 @@
 """Which items in flight are worth a heartbeat of their own, and when; pure.
 
 What nobody was told of when a machine dies with its disk waits for ``unclaimed_after``. Telling of
-each item would cost a message for each; so what runs for long is told of, and where heartbeats are
+each item would cost a message for each; so what runs for long is told of, and where that is
 rare, what has run for a moment.
 """
 
@@ -15,8 +15,8 @@ from worker.item.attempt_id import AttemptId, attempt_id
 LONG_RUNNING: Final = 2.0
 """Seconds after which an item in flight is worth a heartbeat of its own."""
 WORTH_IT: Final = 0.5
-"""So many do where the last heartbeat is older than ``SILENT``."""
-SILENT: Final = 5.0
+"""So many do where no heartbeat came early within ``SPACING``."""
+SPACING: Final = 5.0
 
 Run = tuple[AttemptId, datetime | None]
 """An attempt, and when it was popped: one that was handed back is popped again under its id."""
@@ -39,19 +39,19 @@ def long_running(claims: Iterable[Claim], now: float) -> frozenset[AttemptId]:
 
 
 def worth_telling(
-    claims: Iterable[Claim], now: float, beaten: float | None
+    claims: Iterable[Claim], now: float, early: float
 ) -> tuple[frozenset[Run], float | None]:
     """Return what is worth a heartbeat, and in how many seconds the next one is; None for never.
 
     Args:
         now: by ``uptime``.
-        beaten: when the last heartbeat was; None for none yet.
+        early: when a heartbeat last came early, for an item that was worth it.
     """
-    silent = SILENT if beaten is None else now - beaten
+    spared = early + SPACING - now
     found, next_in = set(), None
     for claim in claims:
         ran = now - claim.popped
-        left = min(LONG_RUNNING - ran, max(WORTH_IT - ran, SILENT - silent))
+        left = min(LONG_RUNNING - ran, max(WORTH_IT - ran, spared))
         if left <= 0:
             found.add(_run(claim))
         elif next_in is None or left < next_in:
