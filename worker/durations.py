@@ -43,13 +43,14 @@ def _seconds(value: Duration | timedelta) -> float:
     else:
         raise ValueError(f"{value!r} is not a duration: {ALLOWED}")
     if not found >= 0:  # not a number, or negative
-        raise ValueError(f"{_shown(value)} is not a duration: {ALLOWED}, not negative")
+        raise ValueError(f"{in_short(value)} is not a duration: {ALLOWED}, not negative")
     if found > MOST:
-        raise ValueError(f"{_shown(value)} is too long a duration: allowed: up to {MOST_DAYS}d")
+        raise ValueError(f"{in_short(value)} is too long a duration: allowed: up to {MOST_DAYS}d")
     return found
 
 
-def _shown(value: object) -> str:
+def in_short(value: object) -> str:
+    """Return a value for an error's text."""
     try:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python writes

@@ -80,6 +80,8 @@ class Retry(WorkerError):
         reason: str = "",
     ) -> None:
         super().__init__(reason or "the handler asked for a retry")
+        if at is not None and not isinstance(at, datetime):
+            raise TypeError(f"Retry(at={at!r}): no moment; allowed: a datetime, or None")
         self.after = None if after is None else seconds(after, "after")
         self.at = at
         self.reason = reason

@@ -43,10 +43,15 @@ def contracts_of(handlers: Iterable[Handler[..., Any] | Registered]) -> JsonObje
         handlers: as a registry has them, which knows what lifespans provide, or alone.
 
     Raises:
-        HandlerError: a payload or a result that JSON Schema cannot describe.
+        HandlerError: a payload or a result that JSON Schema cannot describe, or what is given is no
+            handler.
     """
+    if not isinstance(handlers, Iterable):
+        raise HandlerError(f"contracts_of({handlers!r}); allowed: a list of handlers.")
     queues = {}
     for one in handlers:
+        if not isinstance(one, Handler | Registered):
+            raise HandlerError(f"contracts_of: {one!r} is no handler; allowed: a list of them.")
         if isinstance(one, Registered):
             queues[one.queue] = contract_of(one.handler, one.signature)
         else:
@@ -158,6 +163,11 @@ class Contracts:
         Raises:
             ContractError: it is something else.
         """
+        if not isinstance(document, Mapping):
+            raise ContractError(
+                f"Contracts({document!r}); allowed: what contracts_of(…) returned;"
+                " Contracts.read(PATH) reads a file"
+            )
         if document.get("contracts") != FORMAT or not isinstance(document.get("queues"), dict):
             raise ContractError(f"no contracts: a document with contracts = {FORMAT!r} is needed")
         self._queues: Final[dict[str, JsonObject]] = {
@@ -179,7 +189,10 @@ class Contracts:
 
         Raises:
             ContractError: there is no such file, or it is something else.
+            TypeError: no path.
         """
+        if not isinstance(path, str | Path):
+            raise TypeError(f"Contracts.read({path!r}); allowed: the path of a file")
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -15,13 +15,21 @@ from worker.app.options import Handler
 from worker.app.payload import check_files, item_name, payload_json, reader_of, unique_key
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
-from worker.item.new_item import Push, Sent
-from worker.item.push import F, Fields, PushArguments, PushManyArguments, PushOptions, Target
+from worker.item.new_item import Push
+from worker.item.push import (
+    F,
+    Fields,
+    PushArguments,
+    PushManyArguments,
+    PushOptions,
+    Target,
+    listed,
+)
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
 from worker.producer.producer import Producer, current_producer, producer_for
-from worker.producer.pushed import Pushed
+from worker.producer.pushed import Pushed, pushed_before
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -239,8 +247,9 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
 
         Raises:
             NoProducer: nobody here can ask for it.
+            TypeError: the id is no text.
         """
-        sent = Sent(id, existing=True)
+        sent = pushed_before(id)
         return Pushed(sent, self.options.queue, producer_for(via).sender, self.reader())
 
     async def _push(self, payloads: Sequence[Any], options: PushManyVia) -> list[Pushed[Any]]:
@@ -259,7 +268,7 @@ class DeclaredHandler(Handler[..., Any], Generic[F]):
         if producer is not None and isinstance(producer.sender, InlineSender):
             producer.sender.know(self)
         found = []
-        for payload in payloads:
+        for payload in listed(payloads):
             stored = payload_json(self, payload)
             chosen = options
             if self.options.item_name is not None and not options.name:

@@ -144,6 +144,8 @@ def handler(
             raise HandlerError(
                 f"Handler {called}: queue = {queue!r}; allowed: the name of a work item queue."
             )
+        for option, given_flag in (("process", process), ("evidence", evidence), ("store", store)):
+            _flag(called, option, given_flag)
         is_async = inspect.iscoroutinefunction(plain)
         execution: Execution = "process" if process else "async" if is_async else "thread"
         soft = _duration(called, "timeout", timeout)
@@ -187,7 +189,7 @@ def handler(
             keep_failed=_duration(called, "keep_failed", keep_failed),
             item_name=_item_name(called, name),
             breakers=breakers_of(called, breakers),
-            store=bool(store),
+            store=store,
             unique=_unique(called, unique, unique_while),
             unique_while=unique_while,
         )
@@ -209,6 +211,12 @@ def texts(what: str, given: Sequence[str]) -> tuple[str, ...]:
     ):
         raise HandlerError(f"{what} = {given!r}; allowed: a list of texts.")
     return tuple(given)
+
+
+def _flag(name: str, option: str, value: object) -> None:
+    # What is merely truthy would turn store="no" into its opposite.
+    if not isinstance(value, bool):
+        raise HandlerError(f"Handler {name}: {option} = {value!r}; allowed: True or False.")
 
 
 def _duration(name: str, option: str, value: Duration | None) -> float | None:
@@ -268,7 +276,7 @@ def _memory(name: str, given: int | str) -> int:
     unit = text[len(number) :].strip()
     try:
         found = int(float(number) * _SIZES[unit if unit in _SIZES else unit + "B"])
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise HandlerError(
             f"Handler {name}: memory = {given!r}; allowed: bytes, or text like 512MB, 2GB."
         ) from error

@@ -92,8 +92,12 @@ async def run_inline(
 
     Raises:
         HandlerError: a parameter that nothing fits.
+        TypeError: files or resources that are no dict.
         Exception: whatever the handler raises.
     """
+    for option, given in (("files", files), ("resources", resources)):
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"run: {option} = {given!r}; allowed: a dict")
     provided = dict(resources or {})
     types = frozenset(provided)
     signature = signature_of(handler.function, name=handler.name, resources=types)

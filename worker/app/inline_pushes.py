@@ -170,7 +170,15 @@ def inline(
 
     Yields:
         A producer that does so, for ``via=`` and for pushes by name.
+
+    Raises:
+        HandlerError: what is given is no handler.
     """
+    for one in handlers:
+        if not isinstance(one, Handler):
+            raise HandlerError(f"inline: {one!r} is no handler; allowed: functions with @handler.")
+    if resources is not None and not isinstance(resources, Mapping):
+        raise HandlerError(f"inline: resources = {resources!r}; allowed: a dict by type.")
     producer = Producer(InlineSender(handlers, client, resources), client=client)
     token = current_producer.set(producer)
     try:

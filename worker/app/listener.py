@@ -206,6 +206,9 @@ def on_message(
     Raises:
         HandlerError: not one of the three, or what is not allowed in it.
     """
+    for option, value in (("queue", queue), ("exchange", exchange), ("routingkey", routingkey)):
+        if not isinstance(value, str):
+            raise HandlerError(f"on_message: {option} = {value!r}; allowed: a text.")
     asked: dict[Kind, object] = {"queue": queue, "exchange": exchange, "topics": topics}
     given = [kind for kind, value in asked.items() if value]
     if len(given) != 1:
@@ -256,8 +259,11 @@ def on_change(
     """
     if not isinstance(collection, str) or not collection:
         raise HandlerError(f"on_change: collection = {collection!r}; allowed: a name.")
-    if isinstance(paths, str):
+    if isinstance(paths, str | bytes) or not isinstance(paths, Sequence):
         raise HandlerError(f"on_change: paths = {paths!r}; allowed: a list of JSONPaths.")
+    for path in paths:
+        if not isinstance(path, str):
+            raise HandlerError(f"on_change: paths: {path!r}; allowed: a JSONPath, as a text.")
 
     def declared(function: Callable[..., Any]) -> Listener:
         return Listener(

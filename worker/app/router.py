@@ -90,6 +90,8 @@ class Router:
         prefix: str = "",
         **defaults: Unpack[HandlerArguments],
     ) -> None:
+        if not isinstance(prefix, str):
+            raise HandlerError(f"Router: prefix = {prefix!r}; allowed: a text.")
         self.prefix: Final = prefix
         self._middleware = all_middleware("Router: middleware", defaults.pop("middleware", ()))
         self._tags = texts("Router: tags", defaults.pop("tags", ()))

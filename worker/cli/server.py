@@ -13,7 +13,7 @@ from worker.cli.shared.output import print_json, safe, show_facts, to_stderr, to
 from worker.cli.shared.paths import shown
 
 if TYPE_CHECKING:
-    from worker.localserver import LocalServer
+    from worker.localserver import LocalServer, ServerOptions
 
 
 DAY = 86_400.0
@@ -132,7 +132,7 @@ def server(
         if as_json:
             print_json(addresses(running, options), on_one_line=True)
         else:
-            _announce(running, data, made_up=not users)
+            _announce(running, options)
 
     try:
         run_async(serve(options, on_ready=ready), busy=True)
@@ -143,13 +143,19 @@ def server(
         raise CommandError(f"--data {data}: {said or error}.") from error
 
 
-def _announce(running: "LocalServer", data: Path | None, *, made_up: bool) -> None:
+def _announce(running: "LocalServer", options: "ServerOptions") -> None:
     console = to_stdout()
     console.print("[bold]OpenIAP local server[/bold] for development, tests and one machine")
+    data, made_up = options.data, not options.users
     name, password = running.credentials
     rows = [("websockets", running.ws_url), ("gRPC", running.grpc_url)]
     rows.append(("data", str(data) if data else "in memory, gone when it stops"))
-    rows.append(("user", name))
+    if len(options.users) > 1:
+        rows.append(("users", ", ".join(options.users)))
+    else:
+        rows.append(("user", name))
+    if options.plain_users:
+        rows.append(("plain users", ", ".join(options.plain_users)))
     if made_up and data is not None:
         rows.append(("password", f"in {data}.user (NAME:PASSWORD)"))
     elif made_up:

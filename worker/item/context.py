@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
+from worker.durations import in_short
 from worker.item.headers import NONE
 from worker.item.new_item import DEFAULT_PRIORITY, Sender
 from worker.item.trace import Trace, trace_of
+
+MOST_PRIORITY: Final = 2**31 - 1
 
 
 class CurrentItem(Protocol):
@@ -141,9 +144,14 @@ def checked_priority(priority: int) -> int:
 
     Raises:
         TypeError: it is no whole number.
+        ValueError: OpenIAP cannot carry it.
     """
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise TypeError(f"priority = {priority!r}; allowed: a whole number, for example 1")
+    if abs(priority) > MOST_PRIORITY:
+        raise ValueError(
+            f"priority = {in_short(priority)}; allowed: {-MOST_PRIORITY} to {MOST_PRIORITY}"
+        )
     return priority
 
 

@@ -64,7 +64,7 @@ def plan_of(
 
 
 def _listed(members: Iterable[Member]) -> list[Member]:
-    if isinstance(members, str | Mapping):
+    if isinstance(members, str | bytes | Mapping) or not isinstance(members, Iterable):
         raise GroupError(f"members: {kind_of(members)}; allowed: a list of {MEMBER}")
     found = list(members)
     if len(found) > MOST_MEMBERS:

@@ -217,7 +217,7 @@ class Item(PoppedItem, SignalWaits, Grouping):
             text: for people, up to 200 characters.
 
         Raises:
-            CheckpointError: the share is not from 0 to 1.
+            CheckpointError: the share is not from 0 to 1, or the text is none.
             LostItem: another has the item by now; the handler should end.
         """
         self.metadata.progress = progress_of(share, text, iso(datetime.now(UTC)))

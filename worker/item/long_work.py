@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, TypeVarTuple, Unpack, overload
 
 from worker.durations import Duration, seconds, text
-from worker.errors import TimeLimitExceeded
+from worker.errors import TimeLimitExceeded, name_of
 from worker.item.metadata import Metadata
 from worker.item.result_type import refuse_untyped, result_form
 from worker.item.retry import Retrying, RetryPolicy, RetryRules, retry_policy
@@ -165,6 +165,7 @@ class LongWork(ABC):
         retry: StepRetry = None,
         timeout: Duration | None = None,
         type: Any = None,
+        **unknown: Any,
     ) -> Any:
         """Run a function once for this item, however often its handler is called, and return its
         result, which is stored before this returns::
@@ -190,6 +191,13 @@ class LongWork(ABC):
             TimeLimitExceeded: it took longer than ``timeout``.
             Exception: whatever the function raises.
         """
+        if unknown:
+            raise StepError(
+                f"Step {name!r} is given {' and '.join(map(repr, unknown))} by name; allowed: the"
+                " function's arguments in their order, or"
+                f" item.step({name!r}, functools.partial({name_of(function)},"
+                f" {', '.join(f'{one}=…' for one in unknown)}))"
+            )
         policy, limit = (
             retry_policy(retry),
             None if timeout is None else seconds(timeout, "timeout"),

@@ -238,6 +238,8 @@ def progress_of(share: float, text: str, at: str) -> JsonObject:
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise CheckpointError(f"progress({share!r}): allowed: 0 to 1, for example 0.4")
+    if not isinstance(text, str):
+        raise CheckpointError(f"progress({share!r}, {text!r}): allowed: a text beside the share")
     return {
         "share": round(float(share), 4),
         "text": text[:200].encode("utf-8", "replace").decode(),

@@ -78,6 +78,7 @@ class Sender(Protocol):
         """Return an item's document once it is successful or failed.
 
         Raises:
+            ItemNotFound: there is none (any more), or no rights.
             ResultTimeout: not within ``timeout`` seconds.
         """
 

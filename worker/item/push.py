@@ -1,12 +1,13 @@
 """Pushes: what may be said of one, whom it goes to, and the item to be that comes of both."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar, runtime_checkable
 
-from worker.durations import Duration, seconds
+from worker.durations import Duration, in_short, seconds
 from worker.errors import WorkerError
 from worker.item import context
 from worker.item.headers import headers_of
@@ -93,14 +94,26 @@ class PushOptions:
     unique_update: bool = False
     unique_while: HeldWhile | None = None
 
+    def __post_init__(self) -> None:
+        files: object = self.files
+        if isinstance(files, str | bytes) or not isinstance(files, Iterable):
+            raise TypeError(f"push: files = {in_short(files)}; allowed: a list of local paths")
+        found = tuple(files)  # a generator gives them once, and several items may want them
+        for file in found:
+            if not isinstance(file, str | PathLike):
+                raise TypeError(f"push: files: {in_short(file)}; allowed: a local path")
+        object.__setattr__(self, "files", found)
+
     def push(self, queue: str, payload: JsonObject) -> Push:
         """Return the item to be.
 
         Raises:
             ValueError: both a delay and a time, a duration that is none, a time without a zone, or
                 headers or a unique key that are not allowed.
-            TypeError: a priority that is no whole number, or a namespace that is no text.
+            TypeError: a priority that is no whole number, a name or a namespace that is no text, a
+                time that is no moment, or files that are no list.
         """
+        self._check_types()
         nextrun = self.at
         if nextrun is not None and self.delay is not None:
             raise ValueError("push: give delay or at, not both")
@@ -131,6 +144,12 @@ class PushOptions:
                 held_while=self.unique_while,
             ),
         )
+
+    def _check_types(self) -> None:
+        if self.name is not None and not isinstance(self.name, str):
+            raise TypeError(f"push: name = {in_short(self.name)}; allowed: a text")
+        if self.at is not None and not isinstance(self.at, datetime):
+            raise TypeError(f"push: at = {in_short(self.at)}; allowed: a datetime with a time zone")
 
     @staticmethod
     def _expiry(nextrun: datetime | None, expires: Duration) -> float:
@@ -191,11 +210,23 @@ def pushes_to(
         ValueError: an option that is not allowed.
     """
     chosen = PushOptions(**options)
+    payloads = listed(payloads)
     if isinstance(target, str):
         return [chosen.push(target, json_object(one, f"queue {target}")) for one in payloads]
     if not isinstance(target, Target):
         raise TypeError(f"push: {target!r} is neither a handler nor a queue's name")
     return target.pushes(payloads, chosen)
+
+
+def listed(payloads: object) -> Sequence[Any]:
+    """Return several payloads; one alone would be taken for its fields.
+
+    Raises:
+        TypeError: it is no list.
+    """
+    if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
+        raise TypeError(f"push_many: payloads = {in_short(payloads)}; allowed: a list of payloads")
+    return tuple(payloads)
 
 
 def json_object(payload: Any, name: str) -> JsonObject:

@@ -27,6 +27,8 @@ def result_form(name: str, function: Callable[..., Any], given: Any = None) -> T
     Raises:
         StepError: a type that has no JSON form; the function was not called.
     """
+    if isinstance(given, str):
+        raise StepError(f"Step {name!r}: type = {given!r}; allowed: the type itself, not its name")
     return stored_form(
         returned_by(function) if given is None else given,
         lambda shown: (

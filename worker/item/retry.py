@@ -18,6 +18,9 @@ class Backoff:
         max: no wait is longer.
         jitter: spread each wait evenly over its upper half, so that items do not come in step.
         attempts: give up after so many attempts, even where the queue would allow more.
+
+    Raises:
+        ValueError: one of them is not allowed; the text says what is.
     """
 
     first: float
@@ -35,10 +38,12 @@ class Backoff:
         jitter: bool = True,
         attempts: int | None = None,
     ) -> None:
-        if not factor >= 1:
-            raise ValueError(f"factor {factor!r}: a backoff's factor is at least 1")
-        if attempts is not None and attempts < 1:
-            raise ValueError(f"attempts {attempts!r}: at least 1")
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not factor >= 1:
+            raise ValueError(f"factor {factor!r}: a backoff's factor is a number of at least 1")
+        if attempts is not None and (type(attempts) is not int or attempts < 1):
+            raise ValueError(f"attempts {attempts!r}: a whole number of at least 1, or None")
+        if not isinstance(jitter, bool):
+            raise ValueError(f"jitter {jitter!r}: True or False")
         object.__setattr__(self, "first", seconds(first, "first"))
         object.__setattr__(self, "factor", float(factor))
         object.__setattr__(self, "max", seconds(max, "max"))

@@ -213,6 +213,8 @@ class SignalWaits(LongWork):
 
 
 def _form(name: str, kind: Any) -> TypeForm | None:
+    if isinstance(kind, str):
+        raise StepError(f"Signal {name!r}: type = {kind!r}; allowed: the type itself, not its name")
     return stored_form(
         kind,
         lambda shown: (

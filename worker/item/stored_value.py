@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic.errors import PydanticUserError
 
 from worker.item.error_text import problems_of
 from worker.item.steps import StepError
@@ -28,7 +27,7 @@ def stored_form(kind: Any, refusal: Callable[[str], str]) -> TypeForm | None:
         return None
     try:
         return form_of(kind)
-    except PydanticUserError:
+    except Exception:  # pydantic's, or of a type's own code
         raise StepError(refusal(getattr(kind, "__name__", None) or str(kind))) from None
 
 

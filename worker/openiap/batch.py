@@ -2,14 +2,16 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Final, TypeVar
 
+from worker.durations import in_short
 from worker.openiap.errors import OpenIAPError
 
 T = TypeVar("T")
 
 AT_ONCE: Final = 100
+MOST_AT_ONCE: Final = 10_000
 
 
 async def batch(calls: Iterable[Awaitable[T]], *, at_once: int = AT_ONCE) -> list[T | OpenIAPError]:
@@ -27,10 +29,13 @@ async def batch(calls: Iterable[Awaitable[T]], *, at_once: int = AT_ONCE) -> lis
         at_once: how many are in flight at most.
 
     Raises:
-        ValueError: ``at_once`` below 1.
+        TypeError: ``calls`` is no list or generator.
+        ValueError: ``at_once`` is not from 1 to 10,000.
     """
-    if at_once < 1:
-        raise ValueError(f"batch: at_once = {at_once}; allowed: 1 and more")
+    if isinstance(calls, str | bytes | Mapping) or not isinstance(calls, Iterable):
+        raise TypeError(f"batch: {calls!r}; allowed: a list or a generator of calls")
+    if type(at_once) is not int or not 1 <= at_once <= MOST_AT_ONCE:
+        raise ValueError(f"batch: at_once = {in_short(at_once)}; allowed: 1 to {MOST_AT_ONCE:,}")
     waiting = enumerate(calls)
     results: dict[int, T | OpenIAPError] = {}
     faults: list[Exception] = []

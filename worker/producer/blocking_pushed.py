@@ -39,6 +39,7 @@ class BlockingPushed(Generic[T]):
         Raises:
             ItemFailed: the item has failed for good.
             CodedError: one of ``raises``.
+            ItemNotFound: it was deleted, was never there, or this user has no rights on it.
             ResultTimeout: it has not ended in time.
         """
         return self._loop.wait(self._pushed.result(timeout, raises=raises))

@@ -1,10 +1,11 @@
 """``connect`` and ``client``: pushing and OpenIAP's whole API for programs that are no workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from worker.errors import SettingsError
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.factory import client_maker, link_times
@@ -32,7 +33,12 @@ async def connect(
     Args:
         pulling: makes what takes items, of the settings; without it nothing can be taken.
     """
-    chosen = settings or load(values).settings
+    chosen = _chosen(settings, values)
+    if contracts is not None and not hasattr(contracts, "check_signal"):
+        raise TypeError(
+            f"contracts = {contracts!r}; allowed: worker.Contracts, for example"
+            ' Contracts.read("contracts.json")'
+        )
     async with client(chosen) as pooled:
         pulls = None if pulling is None else pulling(chosen)
         producer = Producer(
@@ -75,12 +81,33 @@ async def client(settings: Settings | None = None, **values: Any) -> AsyncIterat
         SettingsError: no URL, no credentials, or an unknown setting.
         AccessDenied: the server refuses the credentials.
     """
-    pool = _pool(settings or load(values).settings)
+    pool = _pool(_chosen(settings, values))
     await pool.start()
     try:
         yield pooled_client(pool)
     finally:
         await pool.stop()
+
+
+def _chosen(settings: Settings | None, values: Mapping[str, Any]) -> Settings:
+    """Return ready settings, or collect them.
+
+    Raises:
+        SettingsError: what is given is none, or settings by name stand beside ready ones.
+    """
+    if settings is None:
+        return load(values).settings
+    if not isinstance(settings, Settings):
+        raise SettingsError(
+            f"settings = {settings!r}; allowed: worker.settings.Settings, or settings by name, for"
+            ' example url="ws://localhost:3000"'
+        )
+    if values:
+        raise SettingsError(
+            f"{', '.join(values)} beside ready settings; allowed: one of both, or"
+            " settings.model_copy(update={…})"
+        )
+    return settings
 
 
 def _pool(settings: Settings) -> Pool:

@@ -12,13 +12,13 @@ from worker.errors import WorkerError
 from worker.item.context import current_item
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
-from worker.item.new_item import Push, Sender, Sent
+from worker.item.new_item import Push, Sender
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.client import Client
 from worker.openiap.large import apart, is_large
 from worker.openiap.workitem import JsonObject
 from worker.producer.groups.pushing import GroupPushing
-from worker.producer.pushed import Pushed
+from worker.producer.pushed import Pushed, pushed_before
 from worker.producer.taking import ItemTaking, Pulls
 from worker.producer.topics import Message, Topics, TopicSubscription
 from worker.state.state import State
@@ -322,8 +322,11 @@ class Producer(GroupPushing, ItemTaking):
 
         Args:
             queue: its queue's name, for errors.
+
+        Raises:
+            TypeError: the id is no text.
         """
-        return Pushed(Sent(id, existing=True), queue, self.sender, whole)
+        return Pushed(pushed_before(id), queue, self.sender, whole)
 
     def _hold_to_contracts(self, pushes: Sequence[Push]) -> None:
         if self._checks is not None:
@@ -376,7 +379,10 @@ def producer_for(via: Producer | None) -> Producer:
 
     Raises:
         NoProducer: nobody.
+        TypeError: ``via`` is no producer.
     """
+    if via is not None and not isinstance(via, Producer):
+        raise TypeError(f"via = {via!r}; allowed: a producer, as worker.connect() gives one")
     found = via or current_producer.get()
     if found is not None:
         return found

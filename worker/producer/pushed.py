@@ -52,11 +52,7 @@ class ItemFailed(WorkerError):
         Raises:
             TypeError: one is no such class.
         """
-        for kind in kinds:
-            if not (isinstance(kind, type) and issubclass(kind, CodedError)):
-                raise TypeError(
-                    f"raises: {kind!r}; allowed: classes below BusinessError or ApplicationError"
-                )
+        check_classes(kinds)
         kind_of = next((kind for kind in kinds if kind.__name__ == self.raised), None)
         if kind_of is None:
             return None
@@ -119,9 +115,12 @@ class Pushed(Generic[T]):
         Raises:
             ItemFailed: the item has failed for good.
             CodedError: one of ``raises``; its cause is that ``ItemFailed``.
+            ItemNotFound: it was deleted, was never there, or this user has no rights on it.
             ResultTimeout: it has not ended in time.
+            TypeError: ``raises`` is no list of such classes.
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
+        check_classes(raises)
         document = await self._sender.ended(self.id, self.queue, limit)
         if document.get("state") == FAILED:
             failed = ItemFailed(document)
@@ -197,3 +196,29 @@ class Pushed(Generic[T]):
             raise TypeError(f"signal(…, key={key!r}): allowed: a key, as a text.")
         text = await apart(is_large(value), text_of_value, checked_name(name), value)
         return await self._sender.signal(self.id, name, text, key)
+
+
+def check_classes(kinds: object) -> None:
+    """Refuse what ``raises=`` cannot be.
+
+    Raises:
+        TypeError: it is no list of error classes.
+    """
+    inside = kinds if isinstance(kinds, list | tuple | set | frozenset) else (None,)
+    for kind in inside:
+        if not (isinstance(kind, type) and issubclass(kind, CodedError)):
+            raise TypeError(
+                f"raises = {kinds!r}; allowed: a list of classes below BusinessError or"
+                " ApplicationError"
+            )
+
+
+def pushed_before(id: str) -> Sent:
+    """Return what is known of an item that was pushed before.
+
+    Raises:
+        TypeError: its id is no text, or an empty one.
+    """
+    if not isinstance(id, str) or not id.strip():
+        raise TypeError(f"pushed({id!r}): allowed: an item's id, as a text.")
+    return Sent(id, existing=True)

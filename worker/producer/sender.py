@@ -23,7 +23,7 @@ from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
-from worker.producer.no_result import GONE, timed_out
+from worker.producer.no_result import GONE, called, not_there, timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes
@@ -35,6 +35,9 @@ BATCH_BYTES: Final = 1024 * 1024
 FIRST_LOOK: Final = 0.1
 LONGEST: Final = 2.0
 LONGEST_WATCHED: Final = 15.0
+GONE_AFTER: Final = 1.0
+"""Seconds for which looks find no item until it counts as deleted: a server of several databases
+may show what was just pushed a moment later."""
 ENDED: Final[JsonObject] = {"state": 1}
 PROJECTION: Final[JsonObject] = {
     "state": 1,
@@ -144,11 +147,13 @@ class ClientSender:
         """Return an item's document once it is successful or failed.
 
         Raises:
+            ItemNotFound: it was deleted, was never there, or this user has no rights on it.
             ResultTimeout: not within ``timeout`` seconds.
             OpenIAPError: the server refuses the look.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         wait, state, looks = FIRST_LOOK, "", 0
+        gone_since: float | None = None
         async with self._results.of(item_id) as told:
             while True:
                 told.ended.clear()
@@ -158,11 +163,18 @@ class ClientSender:
                     if looks and not told.heard_of_end:
                         self._results.doubt()
                     return document
+                if document is None:
+                    wait = GONE_AFTER / 2
+                    gone_since = time.monotonic() if gone_since is None else gone_since
+                    if time.monotonic() - gone_since >= GONE_AFTER:
+                        raise not_there(item_id, queue)
+                elif state:
+                    gone_since = None
                 looks += 1
                 await self._results.look()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise timed_out(item_id, queue, timeout or 0, state)
+                    raise timed_out(called(item_id, queue), timeout or 0, state)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait if left is None else min(wait, left)):
                         await told.ended.wait()

@@ -23,7 +23,6 @@ from worker.durations import Duration
 from worker.errors import WorkerError
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
 from worker.item.item import AsyncItemFirst, AsyncItemOnly, ItemFirst, ItemOnly
-from worker.item.new_item import Sent
 from worker.item.push import Fields, PushArguments, PushManyArguments, Target, pushes_to
 from worker.openiap.batch import AT_ONCE, batch
 from worker.openiap.client import Client
@@ -37,7 +36,7 @@ from worker.producer.blocking_wait import waited_for
 from worker.producer.connect import connect as connect_async
 from worker.producer.groups.blocking import BlockingGroups
 from worker.producer.producer import Checks, Producer, whole
-from worker.producer.pushed import Pushed
+from worker.producer.pushed import Pushed, pushed_before
 from worker.producer.taking import TIMEOUT, UNTIL_EMPTY, WAIT, Pulls, wanted
 from worker.producer.topics import Message
 from worker.settings import Settings
@@ -378,10 +377,15 @@ class OpenIAP(BlockingGroups):
 
         Args:
             of: its handler, whose result ``result`` returns, or its queue's name.
+
+        Raises:
+            TypeError: the id is no text, or ``of`` neither.
         """
         if isinstance(of, str):
             return BlockingPushed(self._present().pushed(id, of), self)
-        found = Pushed(Sent(id, existing=True), "", self._present().sender, of.reader())
+        if not isinstance(of, Target):
+            raise TypeError(f"pushed: of = {of!r}; allowed: a handler, or a queue's name")
+        found = Pushed(pushed_before(id), "", self._present().sender, of.reader())
         return BlockingPushed(found, self)
 
     def _send(self, target: str | Target[Any], payloads: Sequence[Any], options: Any) -> Any:

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from worker.durations import Duration
+from worker.errors import name_of
 from worker.openiap.client import Client
 from worker.openiap.errors import ServerError
 from worker.state.current import state_here
@@ -32,7 +33,9 @@ LEASE: Final = "10s"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def cached(ttl: Duration | timedelta, *, key: Callable[..., str] | None = None) -> Callable[[F], F]:
+def cached(
+    ttl: Duration | timedelta | None, *, key: Callable[..., str] | None = None
+) -> Callable[[F], F]:
     """Keep a function's results in shared state; one worker computes, all others wait for it::
 
         @cached(ttl="5m")
@@ -48,18 +51,29 @@ def cached(ttl: Duration | timedelta, *, key: Callable[..., str] | None = None) 
     - When a result is forgotten the server's clock decides.
 
     Args:
-        ttl: how long a result is kept.
+        ttl: how long a result is kept; None for ever.
         key: makes the text that results are told apart by, of the arguments; else they are told
             apart by the arguments' JSON. ``Client`` and ``State`` among them do not count.
 
     Raises:
-        TypeError, ValueError: arguments or a result without a JSON form, or a result beyond what a
-            value may have (when it is called).
+        TypeError, ValueError: ``ttl`` or ``key`` is not allowed; when it is called: arguments or a
+            result without a JSON form, or a result beyond what a value may have.
         NoState: called where there is no shared state.
     """
+    if callable(ttl):
+        raise TypeError(
+            f'cached {name_of(ttl)}: for how long is missing; write @cached(ttl="5m"), or'
+            " @cached(ttl=None) for ever"
+        )
+    if key is not None and not callable(key):
+        raise TypeError(
+            f"cached: key = {key!r}; allowed: a function of the arguments that returns a text"
+        )
     seconds = ttl_seconds(ttl)
 
     def wrap(function: F) -> F:
+        if not callable(function):
+            raise TypeError(f"cached: {function!r} is no function")
         results = Results(function, seconds, key)
         if inspect.iscoroutinefunction(function):
 

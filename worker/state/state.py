@@ -147,6 +147,7 @@ class State:
         Raises:
             TypeError, ValueError: a name or a limit that is not allowed.
         """
+        checked_name(room, "stream")
         limits = checked_count(keep_count), keep_for_seconds(keep_for)
         place = (room, *limits)
         stream = self._streams.get(place)

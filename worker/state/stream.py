@@ -288,6 +288,8 @@ class Stream:
         _check_offset("subscribe: from_offset", from_offset)
         if not callable(callback):
             raise TypeError(f"subscribe: {callback!r}; allowed: a function that takes the event")
+        if not isinstance(replay, bool):
+            raise TypeError(f"subscribe: replay = {replay!r}; allowed: True or False")
         oldest, newest = await asyncio.gather(self._end(1), self._end(-1))
         if not replay:
             first = newest + 1

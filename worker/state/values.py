@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from worker.durations import Duration, seconds
+from worker.durations import Duration, in_short, seconds
 from worker.openiap.client import Client
 from worker.openiap.errors import OpenIAPError, ServerError
 from worker.openiap.fields import duration_of, text_of
@@ -127,6 +127,9 @@ class Values:
             OpenIAPError: no answer for a minute; it may be set.
         """
         checked_name(key, "value")
+        for option, given in (("nx", nx), ("xx", xx)):
+            if not isinstance(given, bool):
+                raise TypeError(f"value: {option} = {given!r}; allowed: True or False")
         if nx and xx:
             raise ValueError("value: nx and xx at once; allowed: one of them, or none")
         content: JsonObject = {"json": json_of(value), "ttl": ttl_seconds(ttl)}
@@ -233,8 +236,8 @@ class Values:
             TypeError, ValueError: a prefix, a cursor or a count that is not allowed.
             OpenIAPError: no answer for a minute.
         """
-        if not 1 <= count <= MOST_COUNT:
-            raise ValueError(f"scan: count = {count}; allowed: 1 to {MOST_COUNT:,}")
+        if type(count) is not int or not 1 <= count <= MOST_COUNT:
+            raise ValueError(f"scan: count = {in_short(count)}; allowed: 1 to {MOST_COUNT:,}")
         if prefix != "":
             checked_name(prefix, "value")
         hashed, below = _place(cursor)
@@ -393,6 +396,8 @@ def _cursor(hashed: bool, below: str) -> str:
 
 
 def _place(cursor: str) -> tuple[bool, str]:
+    if not isinstance(cursor, str):
+        raise TypeError(f"scan: cursor = {in_short(cursor)}; allowed: the one of the page before")
     if cursor and cursor[0] not in "hn":
         raise ValueError(f"scan: cursor = {cursor[:40]!r}; allowed: the one of the page before")
     return cursor[:1] == "h", cursor[1:]

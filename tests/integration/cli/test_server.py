@@ -78,6 +78,16 @@ def test_a_server_in_memory_shows_how_to_sign_in(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+def test_a_server_shows_all_who_may_sign_in_and_no_password(tmp_path: Path) -> None:
+    given = ["--user", "a:secret-a", "--user", "b:secret-b", "--plain-user", "c:secret-c"]
+    with running("server", *given, *PORTS, folder=tmp_path) as server:
+        assert server.wait_for("users").split() == ["users", "a,", "b"]
+        assert server.wait_for("plain users").split() == ["plain", "users", "c"]
+        server.wait_for("Ctrl-C")
+        assert "secret" not in "".join(server.lines)
+        assert server.stop() == 0
+
+
 def test_json_tells_a_script_where_it_is(tmp_path: Path) -> None:
     arguments = ["server", "--json", "--user", "a:secret-a", "--user", "b:secret-b", *PORTS]
     with running(*arguments, folder=tmp_path) as server:

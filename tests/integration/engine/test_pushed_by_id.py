@@ -81,13 +81,31 @@ async def test_an_item_is_followed_and_read_by_its_id(client, settings, start) -
         assert isinstance(seen, Progress)
         assert (seen.share, seen.text) == (0.5, "half")
         assert await runs.state() == "processing"
-        for asked in (slow.pushed("65f000000000000000000000").state(), runs.result(0)):
-            with pytest.raises((ItemNotFound, TimeoutError)):
-                await asked
+        with pytest.raises(TimeoutError):
+            await runs.result(0)
+        with pytest.raises(ItemNotFound):
+            await slow.pushed("65f000000000000000000000").state()
         with pytest.raises(ItemNotFound):
             await slow.pushed("65f000000000000000000000").cancel()
         with pytest.raises(TypeError, match=r"cancel\(5\): allowed: a reason, as a text"):
             await runs.cancel(5)  # type: ignore[arg-type]
+
+
+async def test_a_result_that_cannot_come_is_an_error_once_that_is_known(client, settings) -> None:
+    await create_queue(client, "slow")
+    async with connect(settings) as producer, asyncio.timeout(DEADLINE):
+        for mistyped in (producer.pushed("mistyped"), slow.pushed("65f000000000000000000000")):
+            with pytest.raises(ItemNotFound, match="has no outcome: it was deleted, was never"):
+                await mistyped.result()
+        pushed = await slow.push({}, delay="1h")
+        waits = asyncio.create_task(pushed.result())
+        await until("new", pushed)
+        await client.delete_workitem(pushed.id)
+        with pytest.raises(ItemNotFound, match=f"{pushed.id} of slow has no outcome"):
+            await waits
+    for odd in (None, "", " ", 5):
+        with pytest.raises(TypeError, match="allowed: an item's id, as a text"):
+            producer.pushed(odd)  # type: ignore[arg-type]
 
 
 async def test_an_item_that_waits_fails_with_code_cancelled(client, settings, start) -> None:

@@ -157,7 +157,9 @@ async def test_collections_are_made_listed_and_dropped(door: Door) -> None:
 
 async def test_indexes_are_made_listed_and_dropped(door: Door) -> None:
     await door.client.insert_one("things", {"n": 1})
-    await door.client.create_index("things", {"n": 1}, name="by_n")
+    assert await door.client.create_index("things", {"n": 1}, name="by_n") == "by_n"
+    for index in ({"n": 1, "kind": -1}, '{"n": 1, "kind": -1}'):
+        assert await door.client.create_index("things", index) == "n_1_kind_-1"
     assert "by_n" in {one["name"] for one in await door.client.get_indexes("things")}
     await door.client.drop_index("things", "by_n")
     assert "by_n" not in {one["name"] for one in await door.client.get_indexes("things")}

@@ -247,8 +247,12 @@ def test_steps_that_were_moved_apart_come_together_with_those_since() -> None:
         (lambda item: item.step("x", fetched(1)), "a coroutine, which is no function"),
         (lambda item: item.step("x", next, iter(())), "StopIteration"),
         (lambda item: item.sleep_until("2027-01-01"), "allowed: an aware datetime"),
+        (
+            lambda item: item.step("x", fetched, number=1),
+            "Step 'x' is given 'number' by name; allowed: the function's arguments in their order",
+        ),
     ],
-    ids=["inside itself", "coroutine", "StopIteration", "text"],
+    ids=["inside itself", "coroutine", "StopIteration", "text", "by name"],
 )
 async def test_what_cannot_be_is_one_clear_error(call, says: str) -> None:
     item = Item(

@@ -13,6 +13,7 @@ from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     Disconnected,
+    ItemNotFound,
     NotConnected,
     OpenIAPError,
     RateLimited,
@@ -164,6 +165,45 @@ def test_who_waits_for_a_result_is_told_that_the_server_refuses() -> None:
     sender = ClientSender(cast("Client", Away(ServerError("no"))))
     with pytest.raises(ServerError):
         in_virtual_time(sender.ended("1", "q", None))
+
+
+class Deleted:
+    """A server that shows an item in these states, "" for not at all; in the last one for ever."""
+
+    def __init__(self, *states: str) -> None:
+        self.server_config: dict[str, bool] = {}
+        self.states = list(states)
+
+    async def query(self, *_: object, **__: object) -> list[dict[str, str]]:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return [{"_id": "1", "state": state}] if state else []
+
+
+@pytest.mark.parametrize("states", [("",), ("new", "processing", "")])
+def test_who_waits_for_an_item_that_is_not_there_is_told_so_at_once(
+    monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...]
+) -> None:
+    async def wait() -> float:
+        clock = asyncio.get_running_loop().time
+        monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=clock))
+        with pytest.raises(ItemNotFound, match="item 1 of q has no outcome: it was deleted, was"):
+            await ClientSender(cast("Client", Deleted(*states))).ended("1", "q", None)
+        return clock()
+
+    assert in_virtual_time(wait()) < 3
+
+
+def test_an_item_that_a_database_shows_a_moment_later_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def wait() -> None:
+        monkeypatch.setattr(
+            room, "time", SimpleNamespace(monotonic=asyncio.get_running_loop().time)
+        )
+        server = Deleted("", "new", "", "processing", "", "successful")
+        assert (await ClientSender(cast("Client", server)).ended("1", "q", None))["_id"] == "1"
+
+    in_virtual_time(wait())
 
 
 class Watched:

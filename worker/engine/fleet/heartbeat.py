@@ -1,7 +1,8 @@
 """The heartbeat: a worker keeps its presence document fresh, and knows from it what time it is.
 
-1. Written every heartbeat, and at once when the set of long-running items changes. Who has nothing
-   in flight and leads no queue writes every second one: nothing hangs on it.
+1. Written every heartbeat, and at once when the set of long-running items changes
+   (``telling.py``). Who has nothing in flight and leads no queue writes every second one: nothing
+   hangs on it.
 2. On a clean stop that leaves nothing in processing it is removed, or, where items were worked,
    says that its worker is gone and what it did (``report.py``).
 3. A worker without the rights for it says so once and goes on without.
@@ -39,6 +40,7 @@ from worker.engine.fleet.presence import (
 )
 from worker.engine.fleet.roster import Roster
 from worker.engine.fleet.shared_clock import MOVED, SharedClock
+from worker.engine.fleet.telling import Run, long_running, runs_of, worth_telling
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.fields import Told, ignored, moment_of
@@ -49,8 +51,6 @@ from worker.service import Service
 from worker.telemetry.log import Log
 from worker.uptime import uptime
 
-LONG_RUNNING: Final = 2.0
-"""Seconds after which an item in flight is worth a heartbeat of its own."""
 GOODBYE_TIMEOUT: Final = 1.0
 BEAT_TIMEOUT: Final = 5.0
 MISSED: Final = 2.5
@@ -129,6 +129,10 @@ class Heartbeat(Service):
         self._steady_since = 0.0
         self._claimed: frozenset[AttemptId] = frozenset()
         """The long-running items that the last heartbeat told of."""
+        self._told: frozenset[Run] = frozenset()
+        """All runs that it told of."""
+        self._early = float("-inf")
+        """When one last came early, for such a run (``uptime``)."""
         self._change = asyncio.Event()
         self._kept = False
         self._looks = FIRST_LOOKS
@@ -291,8 +295,13 @@ class Heartbeat(Service):
     async def _until_claims_change(self) -> None:
         """Return when the set of items that run for long is another than was told."""
         while True:
-            long, next_at = self._long_running()
-            if long - self._claimed or self._gone():
+            running = list(islice(self._in_flight(), MAX_CLAIMS))
+            worth_it, next_at = worth_telling(running, uptime(), self._early)
+            if worth_it - self._told:
+                self._early = uptime()
+                return
+            self._claimed |= long_running(running, uptime())
+            if self._gone():
                 return
             self._change.clear()
             with suppress(TimeoutError):
@@ -300,17 +309,6 @@ class Heartbeat(Service):
                     await self._change.wait()
             # At most one document per second, however fast items come and go.
             await asyncio.sleep(min(1.0, self._interval))
-
-    def _long_running(self) -> tuple[frozenset[AttemptId], float | None]:
-        """Return who runs for long, and in how many seconds the next one will."""
-        now, long, next_at = uptime(), set(), None
-        for running in islice(self._in_flight(), MAX_CLAIMS):
-            ran = now - running.popped
-            if ran >= LONG_RUNNING:
-                long.add(attempt_id(running.workitem))
-            elif next_at is None or LONG_RUNNING - ran < next_at:
-                next_at = LONG_RUNNING - ran
-        return frozenset(long), next_at
 
     def _gone(self) -> bool:
         """Whether more than half of what was claimed is out of this worker's hands."""
@@ -343,9 +341,8 @@ class Heartbeat(Service):
         if self._beaten is None or now - self._beaten > gap:
             self._steady_since = now
         self._beaten = now
-        self._claimed = frozenset(
-            attempt_id(r.workitem) for r in running if now - r.popped >= LONG_RUNNING
-        )
+        self._told = runs_of(running)
+        self._claimed = long_running(running, now)
         stamped = moment_of(stored.get("_modified"))
         if stamped is not None:
             thought = self.server_time

@@ -78,19 +78,21 @@ class DocumentCalls(Subject):
         *,
         timeout: float | None = None,
     ) -> str:
-        """Create an index, for example ``{"name": 1}``; returns what the server answers.
+        """Create an index, for example ``{"name": 1}``; returns its name.
 
-        That is "" with the official client, whose library keeps the answer to itself.
+        Where the answer does not tell it, as with the official client, whose library keeps it to
+        itself, that is the one given, or as MongoDB makes it of the fields: ``name_1``.
         """
+        fields = argument_text(index)
         answer: str | None = await self._call(
             "create_index",
             timeout,
             collectionname=collectionname,
-            index=argument_text(index),
+            index=fields,
             options=argument_text(options),
             name=name,
         )
-        return answer or ""
+        return answer or name or _index_name(fields)
 
     async def drop_index(
         self,
@@ -372,3 +374,10 @@ class DocumentCalls(Subject):
             ids=list(ids),
         )
         return deleted
+
+
+def _index_name(fields: str) -> str:
+    return "_".join(
+        f"{field}_{kind}"
+        for field, kind in object_from_text(fields, operation="create_index").items()
+    )

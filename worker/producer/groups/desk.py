@@ -139,7 +139,7 @@ class ClientGroups:
                 return await self.look(group)
             left = None if end is None else end - uptime()
             if left is not None and left <= 0:
-                raise timed_out(group, "a group", timeout or 0, record.state)
+                raise timed_out(f"group {group}", timeout or 0, record.state)
             await asyncio.sleep(wait if left is None else min(wait, left))
             wait = min(LONGEST, wait * 1.5)
 

@@ -47,6 +47,8 @@ class GroupPushing(ABC):
             QueueNotFound: no such queue; nothing was pushed.
             OpenIAPError: no answer for a minute; members may be there.
         """
+        if not isinstance(key, str):
+            raise TypeError(f"push_group: key = {key!r}; allowed: a text")
         named = f"key/{key}" if key else ""
         plan = await apart(True, plan_of, members, then, on_failure, options, named)
         self._hold_to_contracts(plan.members)

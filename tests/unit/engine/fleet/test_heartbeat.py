@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from worker.engine.fleet.heartbeat import LONG_RUNNING, Heartbeat
+from tests.unit.virtualloop import in_virtual_time
+from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.presence import WorkerInfo
+from worker.engine.fleet.telling import LONG_RUNNING
 from worker.engine.in_flight import Running
 from worker.openiap.errors import AccessDenied, NotConnected, OpenIAPError, ServerError
 from worker.openiap.pool import Pool
@@ -288,6 +290,63 @@ async def test_however_much_there_is_to_tell_heartbeats_have_pauses(
         await store.next_beat()
     await kept.stop()
     assert time.monotonic() - began > 3 * 0.05
+
+
+def told_after(spacing: float, *, items: int, lasts: float) -> tuple[list[float], int]:
+    """Work items one after another; returns for each that was told of after how many seconds it
+    was, and how many heartbeats there were."""
+
+    async def run() -> tuple[list[float], int]:
+        clock = asyncio.get_running_loop().time
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("worker.engine.fleet.heartbeat.uptime", clock)
+            store, held, popped, found = Store(), list[Running](), dict[str, float](), []
+            kept = Heartbeat(
+                WorkerInfo("a", "1", {"q": 1}),
+                pool=cast(Pool, store),
+                interval=60,
+                dead_after=600,
+                in_flight=lambda: held,
+                log=Log("error", write=lambda level, line: None),
+            )
+
+            async def listen() -> None:
+                while True:
+                    await store.next_beat()
+                    for told in store.beats[-1]["items"]:
+                        if told["id"] in popped:
+                            found.append(clock() - popped.pop(told["id"]))
+
+            listening = asyncio.create_task(listen())
+            await kept.start()
+            for n in range(items):
+                await asyncio.sleep(spacing)
+                popped[str(n)] = clock()
+                held[:] = [Running(Workitem(id=str(n), wiq="q"), clock(), datetime.now(UTC), 1)]
+                kept.changed()
+                await asyncio.sleep(lasts)
+                held.clear()
+                kept.changed()
+            await kept.stop()
+            listening.cancel()
+        return found, len(store.beats)
+
+    return in_virtual_time(run())
+
+
+def test_an_item_that_runs_on_is_told_of_within_4_seconds_of_its_pop() -> None:
+    """Where that is rare, within 1.5: what nobody was told of dies with its machine."""
+    for since_the_start in (0.1, 7):
+        (rare,), _ = told_after(since_the_start, items=1, lasts=10)
+        assert rare <= 1.5
+    often, _ = told_after(0.1, items=5, lasts=10)
+    assert len(often) == 5
+    assert max(often) <= 4
+
+
+def test_items_of_a_second_cost_a_heartbeat_in_5_seconds_at_most() -> None:
+    _, beats = told_after(0.01, items=100, lasts=1.2)
+    assert beats <= 2 + 100 * 1.3 / 5
 
 
 def fleet_of(*ids: str) -> list[dict[str, Any]]:
