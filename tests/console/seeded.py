@@ -20,6 +20,7 @@ from worker.management.queues.types import QueuePausePayload
 from worker.openiap.workitem import Workitem
 from worker.state.cells import COLLECTION as STATE
 
+LONG: Final = "a-name-that-nobody-has-cut" * 3
 FORMS: Final = (
     "<script>window.ran = 1</script>",
     "<img src=x onerror='window.ran = 1'>",
@@ -34,15 +35,16 @@ FORMS: Final = (
     "&lt;img src=x onerror=window.ran=1&gt;",
     ":onclick=window.ran=1",
     "../../..\\..%2f..",
+    LONG,
     "a\u202eb \x1b[31m",
 )
 NAMES: Final = tuple(one for one in FORMS if one.isprintable())
 """What OpenIAP takes as a name."""
-ALL: Final = " ".join(NAMES)
+ALL: Final = " ".join(one for one in NAMES if one != LONG)
 GROUP: Final = NAMES[7]
 KNOWN: Final = {name: normalised(name)[1] for name in NAMES}
 """Errors as their groups are known: numbers are left out."""
-QUEUE: Final = f"{NAMES[1]} {NAMES[2]}"
+QUEUE: Final = f"{NAMES[1]} {NAMES[2]} {LONG}"
 WORKER: Final = NAMES[11]
 ID: Final = "hostile-worker"
 MANY: Final = 30

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from tests.integration.management.failures import ORDINARY, PASSWORD
 from worker import handler
 from worker.contract import contracts_of
 from worker.testing.local_openiap import LocalOpenIAP
+from worker.testing.reserved_ports import reserved_ports
 
 NEWCOMER: Final = "newcomer"
 USERS: Final = (ORDINARY, NEWCOMER)
@@ -95,11 +96,47 @@ def lacks_chromium() -> str | None:
 
 @dataclass
 class Console:
-    """A running console."""
+    """A console that runs; ``again`` ends it, and starts it anew where it was."""
 
-    url: str
-    process: asyncio.subprocess.Process
+    openiap: LocalOpenIAP
+    options: tuple[str, ...]
+    folder: Path
+    url: str = ""
     lines: list[str] = field(default_factory=list)
+    process: asyncio.subprocess.Process = field(init=False)
+    reading: asyncio.Task[None] = field(init=False)
+
+    async def start(self, port: int = 0) -> None:
+        """Start it."""
+        self.process = process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", "console", "--port", str(port), "--json"),
+            *self.options,
+            env=clean_environment(OPENIAP_URL=self.openiap.url, OPENIAP_WORKER_LOG_FORMAT="text"),
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        assert process.stdout is not None
+        line = ""
+        async with asyncio.timeout(STARTS_WITHIN):
+            while not line.startswith("{"):
+                line = (await process.stdout.readline()).decode()
+                assert line, f"the console ended: {self.lines}"
+                self.lines.append(line.rstrip())
+        self.url = json.loads(line)["url"]
+        self.reading = asyncio.create_task(self._read(process.stdout))
+
+    async def again(self) -> None:
+        """End it, and start it anew at the same address; nobody is signed in any more."""
+        port = int(self.url.rpartition(":")[2])
+        await self.stop()
+        with reserved_ports("127.0.0.1", port):  # what is let go may be given to others
+            await self.start(port)
+
+    async def _read(self, said: asyncio.StreamReader) -> None:
+        async for line in said:
+            self.lines.append(line.decode().rstrip())
 
     async def stop(self) -> None:
         """End it; idempotent."""
@@ -111,46 +148,18 @@ class Console:
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
+        await self.reading
 
 
 @asynccontextmanager
-async def console_on(
-    openiap: LocalOpenIAP, *options: str, port: int = 0, folder: Path
-) -> AsyncIterator[Console]:
+async def console_on(openiap: LocalOpenIAP, *options: str, folder: Path) -> AsyncIterator[Console]:
     """Run ``openiap-worker console``."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "console", "--port", str(port), "--json", *options),
-        env=clean_environment(OPENIAP_URL=openiap.url, OPENIAP_WORKER_LOG_FORMAT="text"),
-        cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    lines: list[str] = []
-    url = ""
-    async with asyncio.timeout(STARTS_WITHIN):
-        while not url:
-            line = (await process.stdout.readline()).decode()
-            assert line, f"the console ended: {lines}"
-            lines.append(line.rstrip())
-            if line.startswith("{"):
-                url = json.loads(line)["url"]
-    running = Console(url, process, lines)
-
-    async def read() -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            lines.append(line.decode().rstrip())
-
-    reading = asyncio.create_task(read())
+    running = Console(openiap, options, folder)
+    await running.start()
     try:
         yield running
     finally:
         await running.stop()
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
 
 
 @dataclass
@@ -162,6 +171,7 @@ class Stage:
     browser: Browser
     folder: Path
     contexts: dict[tuple[str, str], BrowserContext] = field(default_factory=dict)
+    idle: dict[tuple[str, str], list[Page]] = field(default_factory=dict)
     visitors: BrowserContext | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -228,18 +238,18 @@ class Stage:
     async def page(
         self, to: str = "/", user: tuple[str, str] | None = None, *, url: str = ""
     ) -> AsyncIterator[Page]:
-        """Give a page of a signed-in user, drawn and linked to the console; closed afterwards.
+        """Give a page of a signed-in user, drawn and linked to the console; left afterwards.
 
-        Users stay signed in for all tests of a module.
+        Users stay signed in, and their tabs open, which is cheaper than a new one for each test.
         """
         who, base = user or self.boss, url or self.console.url
-        context = self.contexts.get((who[0], base))
+        key = (who[0], base)
+        context = self.contexts.get(key)
         fresh = context is None
         if context is None:
-            context = self.contexts[(who[0], base)] = await self.context()
-            if base == self.console.url:
-                await self._stay(context)
-        page = await context.new_page()
+            context = self.contexts[key] = await self.context()
+        idle = self.idle.setdefault(key, [])
+        page = idle.pop() if idle else await context.new_page()
         try:
             if fresh:
                 await self.sign_in(page, who, to, base)
@@ -247,8 +257,25 @@ class Stage:
                 await page.goto(f"{base}{to}", wait_until="domcontentloaded")
             await ready(page)
             yield page
-        finally:
+        except BaseException:
             await page.close()
+            raise
+        idle.append(await self._left(page, base))
+
+    async def _left(self, page: Page, base: str) -> Page:
+        """Leave a page of the console, and have its tab as it was at first."""
+        await page.goto(f"{base}/favicon.ico")
+        await page.emulate_media(color_scheme="light")
+        if page.viewport_size != (size := {"width": WIDTH, "height": HEIGHT}):
+            await page.set_viewport_size(size)
+        EXAMINED.discard(page)
+        return page
+
+    async def forget(self, url: str) -> None:
+        """Close the browsers of a console that ends."""
+        for key in [one for one in self.contexts if one[1] == url]:
+            self.idle.pop(key, None)
+            await self.contexts.pop(key).close()
 
     async def _stay(self, context: BrowserContext) -> None:
         """Open a tab that stays, and shows no page of the console.
@@ -319,6 +346,7 @@ async def read(page: Page, *words: str) -> None:
     """Wait until texts can be read on a page."""
     there = """all => {
       const main = document.querySelector("#main");
+      if (!main) return false; // the page opens itself anew: its link was away for long
       const lacks = (text) => (window.unread = all.filter((one) => !text.includes(one))).length;
       // What is seen is dear to find out.
       return !lacks(main.textContent) && !lacks(main.innerText);
@@ -326,7 +354,7 @@ async def read(page: Page, *words: str) -> None:
     try:
         await page.wait_for_function(there, arg=words, polling=200)
     except NotThere:
-        unread = await page.evaluate("window.unread")
+        unread = await page.evaluate("window.unread || 'anything'")
         raise AssertionError(f"{page.url} does not show {unread}") from None
 
 

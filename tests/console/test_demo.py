@@ -70,4 +70,4 @@ async def test_the_demo_is_seen_in_a_browser(stage: Stage, tmp_path: Path) -> No
             picture = shots / f"{name}.png"
             await page.screenshot(path=picture)
             assert picture.stat().st_size < LARGEST
-        await stage.contexts.pop((user[0], url)).close()
+    await stage.forget(url)

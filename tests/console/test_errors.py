@@ -58,9 +58,3 @@ async def test_what_one_item_of_a_batch_refuses_is_told_and_leads_there(stage: S
         await told.get_by_text("It is in queue into already.").wait_for()
         assert await told.get_by_role("link", name=there).count() == 1
         assert len(stage.openiap.items("into")) == 2
-
-
-async def test_nothing_failed_says_so(stage: Stage) -> None:
-    stage.openiap.queue("fine")
-    async with stage.page("/errors?queue=fine") as page:
-        await page.get_by_text("No failed item.").wait_for()

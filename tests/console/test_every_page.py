@@ -1,4 +1,5 @@
-"""Every page: with data, all of it hostile, in both colours; without any; with OpenIAP away.
+"""Every page: with data, all of it hostile, in both colours and on a phone; without any; with
+OpenIAP away.
 
 What others wrote (payloads, names, errors, file names) is text everywhere, and nothing of it runs.
 """
@@ -13,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Page
 
 from tests.console.seeded import FORMS, Seeded, clear, seed
-from tests.console.stage import Stage, keep_shots, read, ready, seriously_wrong
+from tests.console.stage import HEIGHT, WIDTH, Stage, keep_shots, read, ready, seriously_wrong
 
 pytestmark = pytest.mark.browser
 NAMES = tuple(Seeded("", "").pages)
@@ -43,7 +44,11 @@ NOTHING = {
     "/no/such/page": ("There is no such page", "To the overview"),
 }
 """What is told to somebody for whom there is nothing."""
-OPENED_MEANWHILE = NAMES[::2]
+OPENED_MEANWHILE = NAMES[::3]
+IN_THE_DARK = frozenset({"overview", "item", "items", "worker"})
+"""They have all kinds of parts, whose colours are the same wherever they are."""
+PHONE = {"width": 390, "height": 800}
+TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 LONG = 90_000
 """Milliseconds until all open pages have noticed that OpenIAP is away: they ask in turns."""
 
@@ -69,7 +74,9 @@ async def test_who_has_nothing_yet_is_told_so_and_what_to_do_next(stage: Stage) 
         for path, words in NOTHING.items():
             await page.goto(f"{stage.console.url}{path}", wait_until="domcontentloaded")
             await read(page, *words)
-            if words[0].startswith("There is no"):
+            if not words[0].startswith("There is no"):  # which is a sentence in red everywhere
+                assert await seriously_wrong(page) == [], path
+            else:
                 assert await page.locator("#main .action:visible").count() == 0, path
 
 
@@ -97,7 +104,7 @@ async def tabs(running: Stage, seeded: Seeded) -> AsyncIterator[Tabs]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_what_others_wrote_is_read_as_text_in_both_colours(
+async def test_what_others_wrote_is_read_as_text_in_both_colours_and_on_a_phone(
     stage: Stage, tabs: Tabs, name: str
 ) -> None:
     page = await tabs.of(name)
@@ -107,8 +114,15 @@ async def test_what_others_wrote_is_read_as_text_in_both_colours(
     assert await seriously_wrong(page) == []
     if (shots := keep_shots()) is not None:
         await page.screenshot(path=shots / f"{name}.png")
-    await page.emulate_media(color_scheme="dark")
-    assert await seriously_wrong(page, "color-contrast", "link-in-text-block") == []
+    if name in IN_THE_DARK:
+        await page.emulate_media(color_scheme="dark")
+        assert await seriously_wrong(page, "color-contrast", "link-in-text-block") == []
+    # Whatever names and errors are there, nothing is wider than a phone.
+    await page.set_viewport_size(PHONE)
+    assert await page.evaluate(TOO_WIDE) is False
+    if (shots := keep_shots()) is not None:
+        await page.screenshot(path=shots / f"phone-{name}.png", full_page=True)
+    await page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
 
 async def hrefs(page: Page) -> list[str]:

@@ -7,9 +7,11 @@ from tests.console.stage import Stage, ready, seriously_wrong
 pytestmark = pytest.mark.browser
 
 
-async def test_keys_lead_to_pages_and_show_themselves(stage: Stage) -> None:
-    async with stage.page("/") as page:
-        for key, path in (("q", "/queues"), ("i", "/items"), ("w", "/workers"), ("o", "/")):
+async def test_keys_lead_to_pages_and_show_themselves_and_colours_are_chosen_and_stay(
+    stage: Stage,
+) -> None:
+    async with stage.page("/settings") as page:
+        for key, path in (("i", "/items"), ("q", "/queues")):
             await page.keyboard.press("g")
             await page.keyboard.press(key)
             await page.wait_for_url(f"{stage.console.url}{path}")
@@ -19,10 +21,6 @@ async def test_keys_lead_to_pages_and_show_themselves(stage: Stage) -> None:
         assert await seriously_wrong(page) == []
         await page.keyboard.press("Escape")
         await page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
-
-
-async def test_colours_are_chosen_and_stay_and_a_phone_has_no_bar_below(stage: Stage) -> None:
-    async with stage.page("/queues") as page:
         paper = "getComputedStyle(document.body).backgroundColor"
         light = await page.evaluate(paper)
         await page.keyboard.press("t")

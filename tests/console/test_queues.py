@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.console.stage import Stage, keep_shots, seriously_wrong
-from tests.integration.management.failures import four_failures
+from tests.integration.management.failures import INVOKE, READ, UPDATE, four_failures, queue_for
 
 pytestmark = pytest.mark.browser
 
@@ -77,10 +77,15 @@ async def test_what_cannot_be_undone_asks_and_has_to_be_typed(stage: Stage) -> N
         assert await document(stage, "emptied") is None
 
 
-async def test_what_a_user_may_not_is_told_in_a_sentence(stage: Stage) -> None:
+async def test_two_users_see_the_queues_that_each_may(stage: Stage) -> None:
+    await queue_for(stage.openiap, "shared", READ | UPDATE | INVOKE)
     stage.openiap.queue("of others")
-    async with stage.page("/queue?name=of+others", stage.ordinary) as page:
-        await page.get_by_role("alert").get_by_text("There is no queue").first.wait_for()
-    async with stage.page("/queues", stage.ordinary) as page:
-        await page.get_by_role("heading", name="Queues").wait_for()
-        assert await page.get_by_text("of others").count() == 0
+    async with stage.page("/queues") as boss, stage.page("/queues", stage.ordinary) as other:
+        for page in (boss, other):
+            await page.get_by_role("link", name="shared").wait_for()
+        await boss.get_by_role("link", name="of others").wait_for()
+        assert "of others" not in await other.content()
+        await other.goto(f"{stage.console.url}/queue?name=of+others")
+        await other.get_by_role("alert").get_by_text("There is no queue").wait_for()
+        for unseen in (".number", "section.card"):  # of what is not there nothing is zero
+            assert await other.locator(f"#main {unseen}:visible").count() == 0

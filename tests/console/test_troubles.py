@@ -8,30 +8,26 @@ import asyncio
 import httpx
 import pytest
 
-from tests.console.stage import Stage, console_on, ready
-from worker.testing.reserved_ports import reserved_ports
+from tests.console.stage import Console, Stage, ready
 
 pytestmark = pytest.mark.browser
 
 
 async def test_a_console_that_is_started_anew_asks_for_the_sign_in_and_leads_back(
-    stage: Stage,
+    stage: Stage, read_only: Console
 ) -> None:
     async with stage.visitor() as context:
         page = await context.new_page()
-        async with console_on(stage.openiap, folder=stage.folder) as first:
-            await stage.sign_in(page, stage.boss, "/queues", first.url)
-            await ready(page)
-            port = int(first.url.rpartition(":")[2])
-        again = console_on(stage.openiap, "--read-only", port=port, folder=stage.folder)
-        with reserved_ports("127.0.0.1", port):  # what is let go may be given to others
-            async with again as second:
-                await page.wait_for_url("**/sign-in*")
-                await page.get_by_text("This console is read-only.").wait_for()
-                await stage.sign_in(page, stage.boss, "/queues", second.url)
-                await ready(page)
-                await page.get_by_text("read-only").first.wait_for()
-                assert await page.get_by_role("button", name="New queue").count() == 0
+        await stage.sign_in(page, stage.boss, "/queues", read_only.url)
+        await ready(page)
+        await stage.forget(read_only.url)
+        await read_only.again()
+        await page.wait_for_url("**/sign-in*")
+        await page.get_by_text("This console is read-only.").wait_for()
+        await stage.sign_in(page, stage.boss, "/queues", read_only.url)
+        await ready(page)
+        await page.get_by_text("read-only").first.wait_for()
+        assert await page.get_by_role("button", name="New queue").count() == 0
 
 
 async def test_closed_pages_leave_nothing_behind(stage: Stage) -> None:

@@ -31,6 +31,8 @@ FIELDS: Final[JsonObject] = {
     "errortype": 1,
 }
 
+MARK: Final = "cancelled: attempt "
+
 NOTE: Final = "cancellation"
 """The type of a note that a look at an item is due now."""
 
@@ -108,4 +110,4 @@ def note_of(document: Mapping[str, Any]) -> JsonObject:
 
 def mark_of(retries: int) -> str:
     """Return the source that an item has while an attempt at it is cancelled."""
-    return f"cancelled: attempt {retries + 1}"
+    return f"{MARK}{retries + 1}"

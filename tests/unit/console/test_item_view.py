@@ -51,6 +51,7 @@ def test_what_there_is_not_is_refused(given: tuple[str, str], told: str) -> None
         ("65f2c1d4a0b1c2d3e4f50617", ("id", "65f2c1d4a0b1c2d3e4f50617")),
         (" payload.customer = acme ", ("where", "payload.customer = acme")),
         ("payload.customer", ("error", "payload.customer")),
+        ("name=call 3", ("name", "call 3")),
         ("a = b is gone", ("error", "a = b is gone")),
     ],
 )

@@ -12,7 +12,7 @@ from worker.console.item_actions import ItemActions
 from worker.console.live import subjects
 from worker.console.live.topics import Seen
 from worker.console.page import Page
-from worker.console.parts.boxes import Trouble, badge, box, card, facts, page_head
+from worker.console.parts.boxes import Trouble, badge, box, card, facts, named_head
 from worker.console.parts.commands import command
 from worker.console.parts.json_tree import json_of, json_views
 from worker.console.parts.states import TONES, WORDS, called
@@ -20,13 +20,16 @@ from worker.console.parts.texts import link, text, url_of
 from worker.console.parts.timeline import timeline
 from worker.console.parts.times import moment
 from worker.console.visits import Visit
+from worker.item.cancelled import CODE as CANCELLED
+from worker.item.cancelled import MARK
+from worker.item.error_text import coded
 from worker.item.metadata import Metadata, taken_out
 from worker.item.signals import KeptSignal, kept_signals
 from worker.item.steps import Steps
 from worker.management.items.links import ItemLink
 from worker.management.items.timeline import ItemHistoryResponse
 from worker.management.items.types import ItemDetailResponse
-from worker.openiap.fields import object_of
+from worker.openiap.fields import moment_of, object_of
 from worker.openiap.values import format_bytes
 
 MOST_SOURCE: Final = 30_000
@@ -48,7 +51,7 @@ COMES_FROM: Final = {
 async def build(visit: Visit) -> None:
     """Draw the page."""
     id = visit.query.get("id", "")
-    head = page_head(id, kind="Item")
+    head, title = named_head(id, kind="Item")
     actions = ItemActions(visit, id)
     with head:
         state = box("state")
@@ -63,6 +66,7 @@ async def build(visit: Visit) -> None:
         head.set_visibility(seen.value is not None)
         if seen.value is None:
             return
+        title(called(seen.value.name, id))
         actions.know_whole(seen.value)
         parts.draw("state", state, seen.value.state, lambda: _state(seen.value))
         parts.detail(seen.value)
@@ -117,7 +121,7 @@ class _Parts:
         """Show an item."""
         payload, kept = taken_out(object_of(item.payload))
         shown = payload if isinstance(item.payload, dict) else item.payload
-        error = (item.errormessage, item.errortype, item.errorsource)
+        error = (item.state, item.errormessage, item.errortype, item.errorsource)
         self.draw("error", self._error, error, lambda: _error(item))
         is_done = item.state == "successful"
         told = (json_of(shown), is_done)
@@ -144,24 +148,29 @@ def _payload(payload: Any, *, is_done: bool) -> None:
 def _error(item: ItemDetailResponse) -> None:
     if not item.errormessage and not item.errorsource:
         return
+    cancelled = coded(item.errormessage or "")[0] == CANCELLED
+    source = "" if (item.errorsource or "").startswith(MARK) else item.errorsource
     with card("Error" if item.state == "failed" else "Last error"):
         with box("row-words"):
-            if item.errortype:
-                badge(item.errortype, "bad" if item.state == "failed" else "")
-            text(_meaning(item), "span", "quiet")
+            kind = "cancelled" if cancelled else item.errortype
+            if kind:
+                badge(kind, "bad" if item.state == "failed" else "")
+            text(_meaning(item, cancelled=cancelled), "span", "quiet")
         text(item.errormessage or "(no message)", "pre", "said", most=MOST_SOURCE)
-        if item.errorsource:
+        if source:
             with Element("details").classes("more") as whole:
-                whole.props["open"] = len(item.errorsource) < 4_000
+                whole.props["open"] = len(source) < 4_000
                 text("Where it comes from", "summary")
-                text(item.errorsource, "pre", "code", most=MOST_SOURCE)
+                text(source, "pre", "code", most=MOST_SOURCE)
 
 
-def _meaning(item: ItemDetailResponse) -> str:
-    if item.errortype == "business":
-        return "the item itself is wrong; the same would happen again"
+def _meaning(item: ItemDetailResponse, *, cancelled: bool) -> str:
     if item.state == "new":
         return "it is tried again"
+    if cancelled:
+        return "its handler is asked to end" if item.state == "processing" else "on purpose"
+    if item.errortype == "business":
+        return "the item itself is wrong; the same would happen again"
     return "something around it went wrong" if item.errortype == "application" else ""
 
 
@@ -185,7 +194,10 @@ def _facts(item: ItemDetailResponse, kept: Metadata) -> None:
             if at:
                 text(words, "dt")
                 with Element("dd"):
-                    moment(at)
+                    if words == "Due" and _is_due(item):
+                        text("now")  # what is put back is given a moment that is long over
+                    else:
+                        moment(at)
         pairs: list[tuple[str, object]] = [
             ("Waits", item.waits),
             ("Attempts", item.attempts),
@@ -199,6 +211,12 @@ def _facts(item: ItemDetailResponse, kept: Metadata) -> None:
             if value not in (None, ""):
                 text(name, "dt")
                 text(value, "dd")
+
+
+def _is_due(item: ItemDetailResponse) -> bool:
+    """Say whether it was due when it was changed last; else the browser tells since when it is."""
+    due, changed = moment_of(item.nextrun), moment_of(item.modified)
+    return due is not None and changed is not None and due <= changed
 
 
 def _files(item: ItemDetailResponse) -> None:

@@ -64,7 +64,7 @@ def _given(visit: Visit) -> list[tuple[str, str]]:
 
 
 def _search(visit: Visit, view: ItemView) -> None:
-    search = ui.input(placeholder="Id, error text, or payload.customer=acme")
+    search = ui.input(placeholder="Id, error text, name=…, payload.x=…")
     search.props('outlined dense clearable data-search aria-label="Search items"')
     search.classes("search")
 
@@ -168,7 +168,7 @@ class _List:
                 select=None if visit.read_only else self._choose,
             )
             self._none = box()
-            with box("pager"):
+            with box("pager") as self._pager:
                 self._range = text("", "span", "quiet")
                 self._range.props["role"] = "status"
                 self._before = link("Previous", view.at(max(1, view.page - 1)).url, "page-link")
@@ -294,6 +294,7 @@ class _List:
                     _nothing(self._view)
 
     def _pages(self, found: PaginatedResponse[ItemResponse]) -> None:
+        self._pager.set_visibility(bool(found.items))
         first, last = found.offset + 1, found.offset + len(found.items)
         self._range.text = f"{first:,} to {last:,} of {found.total:,}" if found.items else ""
         self._before.set_visibility(self._view.page > 1)
@@ -312,10 +313,15 @@ def _row(item: ItemResponse) -> dict[str, Any]:
         "state_tone": TONES.get(state, ""),
         "attempts": item.attempts,
         "priority": item.priority,
-        "error": (item.errormessage or "").strip().partition("\n")[0][:200],
+        # What failed before it was done stands in its timeline.
+        "error": "" if state == "successful" else _first_line(item.errormessage),
         "created": item.created,
         "modified": item.modified,
     }
+
+
+def _first_line(words: str | None) -> str:
+    return (words or "").strip().partition("\n")[0][:200]
 
 
 def _nothing(view: ItemView) -> None:
@@ -324,6 +330,13 @@ def _nothing(view: ItemView) -> None:
             "This page is empty.",
             "There are fewer items by now.",
             to=("First page", view.at(1).url),
+        )
+    elif view.one_of("error"):
+        named = view.with_part("error").with_part("name", view.one_of("error"))
+        empty(
+            "No item with this text in its error.",
+            "Take a part of the filter away, or look for a name:",
+            to=("Items of this name", named.url),
         )
     elif view.parts:
         empty("No item matches.", "Take a part of the filter away.", to=("All items", "/items"))

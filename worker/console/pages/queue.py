@@ -40,12 +40,12 @@ async def build(visit: Visit) -> None:
     name = visit.query.get("name", "")
     head = page_head(name, kind="Queue")
     warning = box()
-    with box("numbers"):
+    with box("numbers") as counts:
         numbers = {
             state: Number(words, url_of("/items", queue=name, state=state), tone)
             for state, words, tone in STATES
         }
-    with box("grid"):
+    with box("grid") as whole:
         hour_charts(visit, subjects.hour(name))
         with box("half"), card("Settings"):
             settings = box()
@@ -72,7 +72,8 @@ async def build(visit: Visit) -> None:
             due = "none is due" if waits is None else f"oldest due for {duration(waits)}"
             numbers["new"].note(due)
             buttons.know(found)
-        head.set_visibility(found is not None)
+        for part in (head, counts, whole):  # of a queue that is not there nothing is zero
+            part.set_visibility(found is not None)
         new = missing if found is None else _without_numbers(found)
         if shown == [new]:
             return

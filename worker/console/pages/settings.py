@@ -15,7 +15,7 @@ from worker.settings import Loaded, Settings
 COLUMNS: Final = (
     Column("name", "Setting"),
     Column("value", "Value", rest=True),
-    Column("source", "From"),
+    Column("source", "From", wide=True),
 )
 DEFAULT: Final = "default"
 COMMAND: Final = "this command"

@@ -19,7 +19,7 @@ COLUMNS: Final = (
     Column("state", "", "badge"),
     Column("queues", "Queues", wide=True, rest=True),
     Column("in_flight", "Running", "number"),
-    Column("per_second", "Items/s", "number"),
+    Column("per_second", "Items/s", "number", wide=True),
     Column("host", "Host", wide=True),
     Column("since", "Started", "moment", wide=True),
     Column("seen", "Heard of", "moment", wide=True),

@@ -1,6 +1,6 @@
 """Boxes: what belongs together, single numbers, facts, what is empty, what went wrong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from nicegui import ui
@@ -29,8 +29,26 @@ def page_head(title: object, *, kind: str = "") -> Element:
         with Element("div"):
             if kind:
                 text(kind, "div", "quiet")
-            text(title, "h1", most=MOST_TITLE)
+            text(title or "-", "h1", most=MOST_TITLE)
         return box("actions")
+
+
+def named_head(id: str, *, kind: str) -> tuple[Element, Callable[[str], None]]:
+    """Show the heading of something with an id, which becomes its name once that is known; return
+    the place for its actions, and what to tell the name."""
+    with box("page-head"):
+        with Element("div"):
+            with box("quiet"):
+                text(f"{kind} ")
+                shown = text(id, "span", "mono", most=MOST_TITLE)
+            heading = text(id or "-", "h1", most=MOST_TITLE)
+
+        def name(words: str) -> None:
+            shown.set_visibility(words != id)
+            heading.text = clean(words, MOST_TITLE)
+
+        shown.set_visibility(False)
+        return box("actions"), name
 
 
 @contextmanager

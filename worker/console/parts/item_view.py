@@ -154,6 +154,8 @@ def searched(typed: str) -> list[tuple[str, str]]:
         return []
     if _ID.fullmatch(found):
         return [("id", found)]
+    if found.startswith("name=") and found != "name=":
+        return [("name", found.removeprefix("name=").strip())]
     if found.startswith("payload."):
         try:
             condition_of(found)

@@ -105,7 +105,7 @@ class Table:
                 on_select=chosen,
             )
         self._table.props["aria-label"] = name
-        self._table.props("flat dense :rows-per-page-options=[] hide-no-data")
+        self._table.props("flat dense :rows-per-page-options=[] hide-no-data hide-selected-banner")
         if select is not None:
             for slot, template in _selection(key).items():
                 self._table.add_slot(slot, template)

@@ -42,6 +42,8 @@ def relative(value: datetime | str | None, now: datetime | None = None) -> str:
     if found is None:
         return ""
     seconds = ((now or datetime.now(UTC)) - found).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
     span = duration(abs(seconds))
     return f"{span} ago" if seconds >= 0 else f"in {span}"
 

@@ -52,7 +52,7 @@ function keepTimes() {
   const now = Date.now();
   for (const one of document.querySelectorAll("time.moment[datetime]")) {
     const seconds = (now - Date.parse(one.dateTime)) / 1000;
-    const words = seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+    const words = Math.abs(seconds) < 1 ? "now" : seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
     // The text node stays the one that NiceGUI made.
     if (one.firstChild && one.firstChild.nodeValue !== words) one.firstChild.nodeValue = words;
   }

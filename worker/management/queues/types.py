@@ -261,11 +261,11 @@ def advice_for(document: JsonObject) -> list[str]:
     if attempts > 1 and not delay:
         found.append(
             f"{attempts} attempts and no delay: what is away for a second fails an item for good;"
-            " with --retry-delay 60 it has a minute to come back."
+            " with a delay of 60 s it has a minute to come back."
         )
     if not text_of(document.get("failed_wiq")):
         found.append(
             "No failed queue: failed items stay where they are, and nobody is told of them;"
-            " --failed-queue NAME takes them to a queue of their own."
+            " a failed queue takes them to one of their own."
         )
     return found
