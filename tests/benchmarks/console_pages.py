@@ -17,7 +17,7 @@ from playwright.async_api import Page
 
 from tests.benchmarks.item_lists import filled
 from tests.console.stage import Stage, stage_in
-from worker.management.items.service import INDEXES
+from worker.management.items.indexes import INDEXES
 
 TIMES: Final = 3
 PAGES: Final = {

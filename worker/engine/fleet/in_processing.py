@@ -45,7 +45,8 @@ class ItemsInProcessing:
         Raises:
             OpenIAPError: they cannot be read.
         """
-        query: JsonObject = {"wiq": {"$in": list(queues)}, "state": PROCESSING}
+        # All indexes that OpenIAP itself has of items begin with their type.
+        query: JsonObject = {"_type": "workitem", "wiq": {"$in": list(queues)}, "state": PROCESSING}
         found: dict[str, JsonObject] = {}
         order = {"lastrun": 1, "_id": 1}
         for read in range(0, MOST, PAGE):

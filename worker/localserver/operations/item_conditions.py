@@ -41,6 +41,12 @@ EXACT: Final = 2**53
 _EPOCH: Final = datetime(1970, 1, 1)
 """Without a zone, as ``json_text.with_dates`` makes them."""
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_COLUMN: Final = re.compile(
+    rf"\b(?:{'|'.join((*ITEM_COLUMNS.values(), *TEXTS, *NUMBERS, *ITEM_TIMES))}"
+    r"|modified|extra|payload)\b"
+)
+_QUOTED: Final = re.compile("'[^']*'")
+"""In it, a field of a payload may be called as a column."""
 _FLIPPED: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 Question = Callable[[Any], bool]
@@ -185,8 +191,26 @@ def _combined(sql: Sql, key: str, wanted: object) -> bool:
             return False
         parts.append(f"({text})")
         values += found
+    if key == "$or" and any("payload" in part for part in parts):
+        each = _each_by_itself(parts)
+        if each:
+            sql.add(each, *values)
+            return True
     sql.add(f"({' AND '.join(parts) if key == '$and' else ' OR '.join(parts)})", *values)
     return True
+
+
+def _each_by_itself(parts: list[str]) -> str:
+    """Return alternatives as what is found for each, so that each has the use of its indexes, some
+    of which are of items and some of their payloads; "" where one is of both."""
+    found = []
+    for part in parts:
+        columns = set(_COLUMN.findall(_QUOTED.sub("", part)))
+        if "payload" in columns and columns != {"payload"}:
+            return ""
+        table = "payloads" if "payload" in columns else "workitems"
+        found.append(f"SELECT seq FROM {table} WHERE {part}")  # noqa: S608 (made here)
+    return f"seq IN ({' UNION '.join(found)})"
 
 
 def _compares_text(sql: Sql, column: str, wanted: object) -> bool:

@@ -124,6 +124,21 @@ def test_a_question_costs_no_more_of_many_done_items(
     assert taken[1] <= taken[0] * 1.2 + 5
 
 
+def test_alternatives_of_payloads_are_found_by_the_index_of_each(
+    few: Services, many: Services
+) -> None:
+    alternatives = {"$or": [{"payload.n": 9}, {"payload.m.id": 1}, {"state": "failed"}]}
+    taken = []
+    for services in (few, many):
+        for field in ("payload.n", "payload.m.id"):
+            services.collections.create_index(ITEMS, {field: 1}, {}, field)
+        with counted_steps(services) as steps:
+            found = services.queries.query(ITEMS, alternatives, orderby={"_id": 1}, reader=USER)
+        taken.append(steps[0])
+        assert [one["payload"]["n"] for one in found] == [0, 1, 2, 3, 4, 9]
+    assert taken[1] <= taken[0] * 1.2 + 5
+
+
 def test_what_is_counted_is_what_there_is(many: Services) -> None:
     queries = many.queries
     of_states = {"successful": MANY, "failed": LEFT, "processing": LEFT, "new": LEFT}
