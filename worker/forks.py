@@ -185,7 +185,7 @@ class Origin:
     __slots__ = ("_generation",)
 
     def __init__(self) -> None:
-        # Counted: asking the system for the process's number costs some hundred times as much.
+        # Counted: to ask the system for the process's number costs far more.
         self._generation = _children().generation
 
     @property

@@ -100,6 +100,7 @@ class Runner:
         self._shortages = services.shortages
         self._breakers = services.breakers
         self._closed = services.closed
+        self._mends = False
         self._failures = Failures(
             self._options,
             worker_id=services.worker_id,
@@ -112,6 +113,16 @@ class Runner:
             now=services.now,
             keep=self._events is not None or self._options.evidence,
         )
+
+    def _mend_soon(self) -> None:
+        """Put back what handlers have closed, once for all that end in this turn of the loop."""
+        if not self._mends:
+            self._mends = True
+            asyncio.get_running_loop().call_soon(self._mend)
+
+    def _mend(self) -> None:
+        self._mends = False
+        mend_standard_streams()
 
     async def work(self, running: Running) -> Delivered:
         """Work one item; ends early only by cancellation outside of the handler."""
@@ -224,7 +235,7 @@ class Runner:
             running.ran = time.monotonic() - began
             call.payload = None  # a delivery may last for long, and needs it no more
             rest_of(call.item.id)
-            mend_standard_streams()
+            self._mend_soon()
         if self._shortages is not None:
             self._shortages.done(running.workitem.id)
         if self._breakers is not None:

@@ -7,7 +7,8 @@ commits
 
 1. where each commit waits for the disk (``outbox_sync = full``);
 2. what is large, and whatever else is not usual;
-3. for a while after commits that took long: the disk is slow, or a handler's thread computes and
+3. what a handler that blocks the loop keeps from being committed at the end of its turn;
+4. for a while after commits that took long: the disk is slow, or a handler's thread computes and
    does not let the loop have the interpreter back.
 """
 

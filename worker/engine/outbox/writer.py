@@ -37,6 +37,9 @@ from worker.item.attempt_id import AttemptId
 CHECK_EVERY: Final = 2.0
 """Seconds between checks that the file is still there."""
 FORGET_EVERY: Final = 3600.0
+LOOK_EVERY: Final = 0.5
+"""Seconds between looks of the thread whether a handler that blocks the loop keeps it from
+committing what others have finished."""
 LINGER: Final = 0.000_01
 LONGEST_LINGER: Final = 0.001
 """Seconds between commits for each item in flight, and at most. Waking a thread costs more than
@@ -248,14 +251,14 @@ class Writer:
             if self.failure:
                 self._pause(self._retry)
             elif self._left_to_loop():
-                self._pause(FORGET_EVERY)
+                self._pause(LOOK_EVERY)
             elif (crowd := self._in_flight()) >= CROWD:
                 time.sleep(min(LONGEST_LINGER, crowd * LINGER))
         elif self.failure:
             self._pause(self._retry)
             self._attempt(Batch())
         else:
-            self._pause(FORGET_EVERY)
+            self._pause(LOOK_EVERY)
 
     def _left_to_loop(self) -> bool:
         """Leave the file, and what came meanwhile, to the loop; whether that may be."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from worker.engine.outbox import loop_commits, sqlite
+from worker.engine.outbox import loop_commits, sqlite, writer
 from worker.engine.outbox.batch import Batch
 from worker.engine.outbox.loop_commits import LoopCommits
 from worker.engine.outbox.outbox import Outbox
@@ -46,8 +47,10 @@ class Commits(list[tuple[bool, int]]):
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
-    # A busy machine is no slow disk.
+    # A busy machine is no slow disk, and the thread looks at nothing by itself meanwhile.
     monkeypatch.setattr(loop_commits, "LONG", DEADLINE)
+    monkeypatch.setattr(writer, "CHECK_EVERY", 2 * DEADLINE)
+    monkeypatch.setattr(writer, "LOOK_EVERY", 2 * DEADLINE)
     return Commits(monkeypatch)
 
 
@@ -56,7 +59,11 @@ def item(id: str) -> Workitem:
 
 
 async def opened(folder: Path, sync: Sync = "normal") -> Outbox:
-    return await Outbox.open(folder, "me", sync=sync, keep_evidence_days=1, retry=0.01)
+    outbox = await Outbox.open(folder, "me", sync=sync, keep_evidence_days=1, retry=0.01)
+    async with asyncio.timeout(DEADLINE):
+        while not outbox._writer._idle:  # until its thread rests
+            await asyncio.sleep(0)
+    return outbox
 
 
 async def pop(outbox: Outbox, *ids: str) -> None:
@@ -110,6 +117,28 @@ async def test_a_commit_that_the_disk_refuses_on_the_loop_is_the_threads_to_mend
     await pop(outbox, "a")
     assert commits == [(False, 1)]
     assert outbox.healthy
+    await outbox.close()
+
+
+async def test_a_handler_that_blocks_the_loop_keeps_no_outcome_of_others_from_the_disk(
+    tmp_path: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LOOK_EVERY", 0.2)
+    outbox = await opened(tmp_path)
+    await pop(outbox, "a")
+    commits.clear()
+    written: list[Commits] = []
+
+    def blocks() -> None:
+        until = time.monotonic() + DEADLINE
+        while not commits and time.monotonic() < until:
+            time.sleep(0.01)
+        written.append(commits)
+
+    finished = asyncio.create_task(outbox.finished("a", 0, UNCHANGED))
+    asyncio.get_running_loop().call_soon(blocks)  # after the task, before the end of its turn
+    await finished
+    assert written == [[(False, 1)]]
     await outbox.close()
 
 
