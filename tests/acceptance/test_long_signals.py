@@ -45,7 +45,7 @@ WRITES: Final = {
         PARKED: writes(PARKING),
         RIGHT: writes(b'"_id":"wake-'),
         AWAKE: writes(WHOLE, CAME, NONE, PARKING),
-        TAKEN: writes(SCANNED, BOOKED, PARKING, WHOLE),
+        TAKEN: writes(CAME, BOOKED, PARKING, WHOLE),
         TIMED_OUT: writes(NONE, BOOKED, PARKING, WHOLE),
         BOOKING: writes(BOOKED, DONE, PARKING),
     },

@@ -354,7 +354,7 @@ async def test_without_the_rights_waiting_costs_attempts_and_loses_nothing(
     async def order(payload: dict[str, Any]) -> None:
         await seen.run(payload, until=another_waited)
 
-    await create_queue(client, "orders", maxretries=2)
+    await create_queue(client, "orders", maxretries=2, retrydelay=1)
     for n in range(3):
         await client.push_workitem("orders", {"customer": "a", "n": n})
     server.faults.change({"refuse_collections": ["workitems"]})
