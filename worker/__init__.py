@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from worker.openiap.batch import batch
     from worker.openiap.client import Client
     from worker.producer.connect import client
-    from worker.producer.producer import NoProducer, Producer, ResultTimeout
+    from worker.producer.no_result import ResultTimeout
+    from worker.producer.producer import NoProducer, Producer
     from worker.producer.pushed import ItemFailed, Pushed
     from worker.producer.taking import NoItem
     from worker.producer.topics import Message
@@ -158,7 +159,8 @@ _ROOMS: Final = {
     "worker.openiap.batch": "batch",
     "worker.openiap.client": "Client",
     "worker.producer.connect": "client",
-    "worker.producer.producer": "NoProducer Producer ResultTimeout",
+    "worker.producer.no_result": "ResultTimeout",
+    "worker.producer.producer": "NoProducer Producer",
     "worker.producer.pushed": "ItemFailed Pushed",
     "worker.producer.taking": "NoItem",
     "worker.producer.topics": "Message",

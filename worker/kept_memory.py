@@ -8,8 +8,8 @@ faults, of validating it a third.
 1. Blocks of C that are freed stay with the process (``keep_freed``).
 2. So do the arenas that Python makes of them for its small objects (``Reserve``), from the first
    large payload on.
-3. Python looks for circles less often in a process that works large payloads: these are tens of
-   thousands of containers, and none.
+3. Python looks for circles less often while a process works large payloads: these are tens of
+   thousands of containers, and none. Once it has looked, it is as ever until the next one.
 4. Large payloads are validated one after another, so that a short handler has let go of one before
    the next is there, and the loop looks around in between.
 """
@@ -68,6 +68,7 @@ class Reserve:
         self._collect_every = collect_every
         self._largest = 0
         self._kept: list[bytes] = []
+        self._hears = False
         self._next = asyncio.Lock()
 
     @property
@@ -88,6 +89,15 @@ class Reserve:
         every = self._collect_every + 2 * self._largest // CHARACTERS
         if found < every:
             gc.set_threshold(every)
+            if not self._hears:
+                self._hears = True
+                gc.callbacks.append(self._collected)
+
+    def _collected(self, phase: str, info: dict[str, int]) -> None:
+        """The collector has come: it does so as often as ever until the next large payload, so that
+        circles of a process that works small ones again do not pile up."""
+        if phase == "stop" and gc.get_threshold()[0] > self._collect_every:
+            gc.set_threshold(self._collect_every)
 
     async def turn(self) -> None:
         """Wait until a large payload may be validated on the loop, which is to be done at once."""

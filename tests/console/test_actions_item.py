@@ -61,7 +61,7 @@ async def test_an_item_that_runs_is_ended_by_its_worker(stage: Stage) -> None:
         await page.locator(".page-head .badge", has_text="Running").wait_for()
         await page.get_by_role("button", name="Cancel item").click()
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_text("within a heartbeat").wait_for()
+        await dialog.get_by_text("is asked to end now").wait_for()
         await dialog.get_by_role("button", name="Cancel it").click()
         await notice(page, "The worker of the item is told to end it.")
         await page.locator(".page-head .badge", has_text="Failed").wait_for()

@@ -52,10 +52,11 @@ print(before, faults(10))
 @pytest.fixture
 def threshold(request: pytest.FixtureRequest) -> Iterator[None]:
     """The collector's, as in a worker; or as the test's parameter says."""
-    found = gc.get_threshold()
+    found, told = gc.get_threshold(), list(gc.callbacks)
     gc.set_threshold(getattr(request, "param", 50_000))
     yield
     gc.set_threshold(*found)
+    gc.callbacks[:] = told
 
 
 def test_the_next_large_payload_finds_its_memory_there() -> None:
@@ -82,6 +83,16 @@ def test_as_much_is_kept_as_the_largest_payload_takes_and_no_more_than_the_bound
 
 
 @pytest.mark.usefixtures("threshold")
+def test_circles_are_looked_for_as_often_as_ever_once_large_payloads_have_ended() -> None:
+    reserve = Reserve(50_000)
+    for _ in range(2):
+        reserve.hold(1_000_000)
+        assert gc.get_threshold()[0] == 50_000 + 100_000
+        gc.collect(0)
+        assert gc.get_threshold()[0] == 50_000
+
+
+@pytest.mark.usefixtures("threshold")
 @pytest.mark.parametrize("threshold", [700], indirect=True)
 def test_a_program_that_is_not_ours_keeps_its_collector_and_its_memory() -> None:
     before = gc.get_threshold()
@@ -103,7 +114,7 @@ async def test_large_payloads_come_one_after_another_and_a_handler_in_between() 
         await asyncio.create_task(handler())
         alive.discard(number)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(*map(work, range(8)))
     assert told == [1] * 8
 
@@ -114,7 +125,7 @@ async def test_who_is_cancelled_while_it_waits_holds_up_nobody() -> None:
     await asyncio.sleep(0)
     waiting[0].cancel()
     waiting[1].cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await waiting[2]
 
 

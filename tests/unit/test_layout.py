@@ -24,6 +24,7 @@ GROUND = [
     "http_connection",
     "import_path",
     "kept_memory",
+    "kinds",
     "package_path",
     "runloop",
     "service",

@@ -61,5 +61,5 @@ def test_modules_keep_their_documented_names() -> None:
 def test_what_is_imported_brings_only_its_own_rooms_along() -> None:
     assert loaded_by("import worker") == {"_version"}
     assert loaded_by("from worker import BusinessError") == {"_version", "errors", "durations"}
-    ground = {"_version", "http_connection", "kept_memory", "service", "web_server"}
+    ground = {"_version", "http_connection", "kept_memory", "kinds", "service", "web_server"}
     assert loaded_by("import worker.localserver") <= ground | {"localserver", "openiap"}

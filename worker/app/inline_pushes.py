@@ -28,7 +28,8 @@ from worker.item.cancelled import Cancelling
 from worker.item.context import current_priority, in_namespace
 from worker.item.metadata import taken_out
 from worker.item.new_item import Push, Sent
-from worker.item.outcome import Outcome, failure, invalid_payload, success, with_facts
+from worker.item.outcome import Outcome, failure, invalid_payload, with_facts
+from worker.item.result import success
 from worker.item.signals import SignalRefused
 from worker.openiap.client import Client
 from worker.openiap.errors import ItemNotFound

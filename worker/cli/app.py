@@ -76,7 +76,7 @@ GROUPS: Final = frozenset({"items", "queues", "breakers", "workers", "schedules"
 FOLDERS: Final = frozenset(
     {
         *("demo", "new", "dev", "items", "replay", "queues", "top", "doctor", "package"),
-        *("scaler", "guide"),
+        *("scaler", "guide", "workers"),
     }
 )
 """Those with more than one file: the command is in ``worker.cli.NAME.command``."""

@@ -7,6 +7,7 @@ from worker.management.api.jobs import JobResponse
 from worker.management.errors import said_by_openiap
 from worker.management.items.types import (
     BatchPayload,
+    ItemsCancelBatchPayload,
     ItemsDeleteBatchPayload,
     ItemsMoveBatchPayload,
     ItemsRetryBatchPayload,
@@ -36,6 +37,8 @@ def name_of(payload: BatchPayload) -> str:
     """Return what a batch does, in the API's word."""
     if isinstance(payload, ItemsRetryBatchPayload):
         return "retry"
+    if isinstance(payload, ItemsCancelBatchPayload):
+        return "cancel"
     if isinstance(payload, ItemsDeleteBatchPayload):
         return "delete"
     return "move" if isinstance(payload, ItemsMoveBatchPayload) else "update"

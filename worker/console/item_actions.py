@@ -119,8 +119,7 @@ class ItemActions:
 
     async def _cancelling(self) -> None:
         does = (
-            "Its worker asks the handler to end, within a heartbeat; what it returns all the same"
-            " counts."
+            "Its handler is asked to end now; what it returns all the same counts."
             if self._state == "processing"
             else "It fails, and no worker takes it any more."
         )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from worker.console.app import console
-from worker.engine.scheduler.timetable import ScheduleEntry
+from worker.engine.scheduler.timetable import Fireable
 from worker.management.api.api import Api
 from worker.management.api.options import ApiOptions
 from worker.management.api.server import ApiServer, Serving
@@ -21,7 +21,7 @@ async def serve_console(
     *,
     read_only: bool = False,
     contracts: Checks | None = None,
-    schedules: Sequence[ScheduleEntry] | None = None,
+    schedules: Sequence[Fireable] | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> AsyncIterator[str]:
     """Serve pages and API inside ``with``, once a process; gives the address.

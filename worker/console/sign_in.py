@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from worker._version import __version__
 from worker.console.parts.times import duration
 from worker.console.visits import SIGN_IN
-from worker.management.api.access import address_of, require_own_page
+from worker.management.api.access import address_of, give_cookie, require_own_page, take_cookie
 from worker.management.api.api import Api
 from worker.management.api.routes import SignInPayload
 from worker.management.errors import AppError
@@ -69,14 +69,7 @@ def sign_in_routes(api: Api) -> APIRouter:
         except AppError as error:
             return _page(api, to, error.message, name, error.status_code)
         answer = RedirectResponse(to, 303)
-        answer.set_cookie(
-            api.options.cookie,
-            token,
-            path="/",
-            secure=api.options.https,
-            httponly=True,
-            samesite="strict",
-        )
+        give_cookie(answer, api.options, token)
         return answer
 
     @router.post("/sign-out")
@@ -89,9 +82,7 @@ def sign_in_routes(api: Api) -> APIRouter:
         if session is not None:
             await api.sign_out(session)
         answer = RedirectResponse(SIGN_IN, 303)
-        answer.delete_cookie(
-            api.options.cookie, path="/", secure=api.options.https, httponly=True, samesite="strict"
-        )
+        take_cookie(answer, api.options)
         return answer
 
     @router.get("/favicon.ico")

@@ -37,7 +37,7 @@ from worker.engine.isolation import Isolation
 from worker.engine.item_log import ItemLog
 from worker.engine.lease import lease_of
 from worker.engine.links import links_for
-from worker.engine.listening import Listening, check_queues
+from worker.engine.listening import check_queues, listening_for
 from worker.engine.maintenance.housekeeping import housekeeping
 from worker.engine.maintenance.scale_endpoint import ScaleEndpoint
 from worker.engine.maintenance.worked_queues import OwnQueues
@@ -58,7 +58,6 @@ from worker.openiap.client import Client
 from worker.openiap.factory import client_maker
 from worker.openiap.pool import Pool
 from worker.openiap.pooled_client import pooled_client
-from worker.producer.producer import Producer
 from worker.producer.sender import ClientSender
 from worker.producer.unique_push import UniquePushes
 from worker.runloop import COLLECT_EVERY
@@ -93,7 +92,9 @@ class Assembly:
         self._version = version
         self._middleware = tuple(application.middleware)
         self._listeners = tuple(application.listeners)
-        self._check_listeners()
+        for listener in self._listeners:  # what cannot be called starts nothing
+            told_of(listener, self.lifespans.types)
+        check_queues(self._listeners, settings.queue)
         self._client_factory = client_factory or client_maker(settings, version)
         # Clients that were brought along may move moments on their way (``testing/``).
         self._speaks_server_time = client_factory is None
@@ -253,7 +254,13 @@ class Assembly:
             queues=queues,
             registration=registration,
             inputs=self._inputs(worker_id, pool, client, rights, queues, heartbeat.server_now),
-            listening=self._listening(client),
+            listening=listening_for(
+                self._listeners,
+                self.lifespans,
+                client=client,
+                namespace=settings.namespace,
+                log=log,
+            ),
             services=WorkerServices(
                 worker_id,
                 pool,
@@ -366,25 +373,6 @@ class Assembly:
             checkpoints=Checkpoints(
                 pool, sender, worker_id=worker_id, log=self.log, rights=rights, now=now
             ),
-        )
-
-    def _check_listeners(self) -> None:
-        """Refuse what cannot be called before anything is started."""
-        for listener in self._listeners:
-            told_of(listener, self.lifespans.types)
-        check_queues(self._listeners, self.settings.queue)
-
-    def _listening(self, client: Client) -> Listening:
-        namespace = self.settings.namespace
-        sender = ClientSender(client, namespace)
-        return Listening(
-            self._listeners,
-            types=self.lifespans.types,
-            client=client,
-            producer=Producer(sender, client=client, namespace=namespace),
-            resources=self.lifespans.resources,
-            namespace=namespace,
-            log=self.log,
         )
 
     def _scheduler(self, client: Client, heartbeat: Heartbeat) -> Scheduler | None:

@@ -14,12 +14,12 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from worker.engine.delivery.delivery import Delivered
 from worker.engine.in_flight import Running
+from worker.engine.pop_rules import PopRules
 from worker.engine.pop_trouble import trouble_of
 from worker.engine.poppers import Poppers
 from worker.engine.queue_end import CLOCKS, PATIENCE, QueueEnd
@@ -42,25 +42,6 @@ MAX_OVERDUE: Final = 1_000
 """Items whose outcome the server refuses for long hold no slot, up to so many."""
 NO_EPOCH: Final = -1
 """Of a pop that nobody knows the moment of: its item is looked at before it is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class PopRules:
-    """How much of a queue is popped at once, and until when.
-
-    Attributes:
-        slots: how many items may be in flight.
-        poppers: how many pops may be; asked at the start.
-        once: whether the end of the queue is the end of the work.
-        finished: how many items left, of all queues of this worker: each may bring others.
-        held: whether nothing is popped for now, as an operator wants it.
-    """
-
-    slots: int
-    poppers: Callable[[], int]
-    once: bool = False
-    finished: Callable[[], int] = lambda: 0
-    held: Callable[[], bool] = lambda: False
 
 
 class Consumer:
@@ -103,14 +84,12 @@ class Consumer:
         self.frees_early = True
         """Whether a slot is free before its item is written back; who counts its items itself
         (``pulling/``) would have one popped that nobody waits for."""
-        self._lost = runner.executor.lost
         self._closed_for = gate.closed_for if gate is not None and gate.has_rate else None
         self._held = rules.held
-        self._poppers = rules.poppers
+        self._rules = rules
         self._once = rules.once
         self._took = 0.0
         """Seconds that the server took for the last pop."""
-        self._finished_in_all = rules.finished
         self._services = services
         self._pool = services.pool
         self._counts = services.counts
@@ -120,8 +99,8 @@ class Consumer:
         self.popping = 0
         self._more = Poppers()
         self._overdue = self._leaving = 0
-        self._finished = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self.finished = 0
+        """How many items have left."""
 
     @property
     def last_pop(self) -> float:
@@ -143,7 +122,7 @@ class Consumer:
     def _empty(self) -> int:
         """Slots that hold nothing, whether the queue may be popped or not."""
         gone = min(self._overdue, MAX_OVERDUE) + self._leaving
-        return self.slots - len(self.running) + gone - self.popping - self._lost()
+        return self.slots - len(self.running) + gone - self.popping - self.lost
 
     @property
     def wanted(self) -> int:
@@ -159,7 +138,7 @@ class Consumer:
     @property
     def lost(self) -> int:
         """Slots held by handlers that were given up and still run."""
-        return self._lost()
+        return self.runner.executor.lost()
 
     @property
     def working(self) -> int:
@@ -177,11 +156,7 @@ class Consumer:
 
     def start(self) -> None:
         """Begin to pop."""
-        count = max(1, self._poppers())
-        self._tasks = [
-            asyncio.create_task(self._consume(number), name=f"consumer {self.queue}")
-            for number in range(count)
-        ]
+        self._more.start(self._consume, self._rules.poppers(), name=f"consumer {self.queue}")
 
     def quiet(self) -> None:
         """Stop popping; items in flight go on."""
@@ -191,17 +166,8 @@ class Consumer:
 
     async def quieted(self, timeout: float) -> None:
         """Return when no pop is in flight any more, or after ``timeout`` seconds."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._more.ended(timeout)
         self.wakeup.close()
-
-    @property
-    def finished(self) -> int:
-        """How many items have left."""
-        return self._finished
 
     def look_again(self) -> None:
         """Pop once more before the queue counts as empty."""
@@ -266,8 +232,8 @@ class Consumer:
                 self.wakeup.clear()
             began = time.monotonic()
             if self._once:
-                finished, looked = self._finished, datetime.now(UTC)
-                in_all = self._finished_in_all()
+                finished, looked = self.finished, datetime.now(UTC)
+                in_all = self._rules.finished()
             try:
                 found = await self._pop()
             except OpenIAPError as error:
@@ -287,7 +253,7 @@ class Consumer:
             if found or number:
                 continue
             idle = not self.running and not self.popping
-            if self._once and idle and self._finished == finished:
+            if self._once and idle and self.finished == finished:
                 if await self.end.parked_are_due(looked):
                     continue
                 self.end.empty(in_all)
@@ -400,7 +366,7 @@ class Consumer:
         self.running.discard(running)
         self._overdue -= running.overdue
         self._leaving -= running.leaving
-        self._finished += 1
+        self.finished += 1
         self._counts.left(self.queue)
         self.turns.held(uptime() - running.popped)
         if not running.leaving or self._once or not self.running:

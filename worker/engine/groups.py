@@ -18,12 +18,13 @@ from functools import partial
 from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
+from worker.engine.fleet.led_service import LedService
 from worker.item.group import MOST_MEMBERS
-from worker.item.group_desk import GroupNotFound
+from worker.item.group_desk import GroupNotFound, GroupProgress
 from worker.openiap.client import Client
 from worker.producer.groups.desk import ClientGroups
 from worker.producer.sender import ClientSender
-from worker.service import Service, cancelled
+from worker.service import cancelled
 from worker.settings import Settings
 from worker.telemetry.log import Log
 
@@ -50,7 +51,7 @@ class _Known:
     later: asyncio.Task[None] | None = None
 
 
-class Groups(Service):
+class Groups(LedService):
     """Looks after the groups of one namespace.
 
     Args:
@@ -72,30 +73,26 @@ class Groups(Service):
     ) -> None:
         super().__init__(
             "groups",
+            queues,
+            fleet,
             first=every / 2,
             pause=every,
             on_error=partial(log.failed, "open groups could not be looked at"),
             chance=chance,
         )
-        self._queues = tuple(queues)
         self._groups = groups
-        self._fleet = fleet
         self._log = log
         self._soon = soon
         self._known: dict[str, _Known] = {}
         self._over: set[str] = set()
         """Groups that need no look any more, also where this user cannot take their sign away."""
         self._after = ""
+        self._looking = 0
 
     @property
     def pending(self) -> bool:
-        """Whether a look is still to be made that nobody waits for."""
-        return any(known.ended for known in self._known.values())
-
-    async def start(self) -> None:
-        """Begin, where there is a queue."""
-        if self._queues:
-            await super().start()
+        """Whether a look that nobody waits for is still to be made, or is being made."""
+        return self._looking > 0 or any(known.ended for known in self._known.values())
 
     async def stop(self) -> None:
         """End; looks that nobody waited for are made good by others, or by the next life."""
@@ -137,7 +134,7 @@ class Groups(Service):
     async def _look(self, group: str, known: _Known) -> None:
         counted, known.ended = known.ended, 0
         try:
-            found = await self._groups.settle(group)
+            found = await self._settle(group)
         except GroupNotFound:
             self._forget(group)
             return
@@ -149,6 +146,13 @@ class Groups(Service):
         known.left = found.of - found.done - found.failed
         if found.over:
             self._note_over(group)
+
+    async def _settle(self, group: str) -> GroupProgress:
+        self._looking += 1
+        try:
+            return await self._groups.settle(group)
+        finally:
+            self._looking -= 1
 
     def _note_over(self, group: str) -> None:
         self._forget(group)
@@ -163,7 +167,7 @@ class Groups(Service):
 
     async def round(self) -> float | None:
         """Look at open groups, where this worker leads; returns when to go on with the rest."""
-        if self._fleet.rank(min(self._queues)) not in (0, None):
+        if not self.leads:
             self._after = ""
             return None
         some = await self._groups.open(self._after, AT_ONCE)
@@ -171,7 +175,7 @@ class Groups(Service):
             if group in self._over:
                 continue
             try:
-                found = await self._groups.settle(group)
+                found = await self._settle(group)
             except GroupNotFound:  # its cell was never made, is swept, or is not for this user
                 continue
             except Exception as error:  # one odd group must not keep the others from their end

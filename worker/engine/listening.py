@@ -18,6 +18,7 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from worker.app.lifespan import Lifespans
 from worker.app.listener import Listener, Told, told_of
 from worker.errors import HandlerError
 from worker.openiap.client import Client
@@ -25,6 +26,7 @@ from worker.openiap.errors import OpenIAPError
 from worker.openiap.threads import DaemonThreads
 from worker.openiap.types import QueueEvent, WatchEvent
 from worker.producer.producer import Producer, current_producer
+from worker.producer.sender import ClientSender
 from worker.producer.topics import Message, Topics
 from worker.state.current import CurrentState, current_state, waiting_for
 from worker.state.state import State
@@ -261,3 +263,24 @@ def check_queues(listeners: Sequence[Listener], own: str = "") -> None:
                 f"Message queue {listener.queue} has two listeners: {other.name} and"
                 f" {listener.name}; only one can take a message."
             )
+
+
+def listening_for(
+    listeners: Sequence[Listener],
+    lifespans: Lifespans,
+    *,
+    client: Client,
+    namespace: str,
+    log: Log,
+) -> Listening:
+    """Return what serves the listeners of one worker, over its client."""
+    producer = Producer(ClientSender(client, namespace), client=client, namespace=namespace)
+    return Listening(
+        listeners,
+        types=lifespans.types,
+        client=client,
+        producer=producer,
+        resources=lifespans.resources,
+        namespace=namespace,
+        log=log,
+    )

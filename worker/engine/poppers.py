@@ -8,7 +8,8 @@
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 EACH_AFTER: Final = 3
 """Pops in a row that found an item, for each further pop in flight."""
@@ -23,6 +24,20 @@ class Poppers:
         self._stopped = False
         self._waiting: dict[int, asyncio.Future[None]] = {}
         """For a slot, by number."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(
+        self, pop: Callable[[int], Coroutine[Any, Any, None]], count: int, *, name: str
+    ) -> None:
+        """Begin.
+
+        Args:
+            pop: what each does, given its number.
+            count: so many of them, and one at least.
+            name: of their tasks.
+        """
+        numbers = range(max(1, count))
+        self._tasks = [asyncio.create_task(pop(number), name=name) for number in numbers]
 
     async def joins(self, number: int) -> None:
         """Wait until a popper is needed, or all are to stop."""
@@ -63,3 +78,12 @@ class Poppers:
         self._stopped = True
         self._joins.set()
         self.wake(len(self._waiting))
+
+    async def ended(self, timeout: float) -> None:
+        """Return once all have ended, or after ``timeout`` seconds, when the rest is cancelled."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=timeout)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

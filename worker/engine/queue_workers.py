@@ -15,11 +15,12 @@ from worker.engine.concurrency.key_lock import KeyLock
 from worker.engine.concurrency.rate_limit import RateLimit
 from worker.engine.concurrency.waiting_line import WaitingLines
 from worker.engine.concurrency.waker import Waker
-from worker.engine.consumer import Consumer, PopRules
+from worker.engine.consumer import Consumer
 from worker.engine.execution import make_executor
 from worker.engine.fleet.heartbeat import Heartbeat
 from worker.engine.fleet.turn_lengths import TurnLengths
 from worker.engine.in_flight import Running
+from worker.engine.pop_rules import PopRules
 from worker.engine.queues import Queues, pops_compete
 from worker.engine.runner import Runner
 from worker.engine.turns import Turns, due_in
@@ -75,7 +76,7 @@ class QueueWorkers:
         """
         self.lengths = lengths = TurnLengths(
             heartbeat.me.id,
-            heartbeat.others,
+            heartbeat.known.others,
             clock=heartbeat.shared_time,
             # Who waits for another's silence before it looks again does so within that.
             notice=self._settings.dead_after + 2 * self._settings.rescue_interval,
@@ -112,8 +113,8 @@ class QueueWorkers:
                     heartbeat.me.id,
                     partial(self._slots, registered),
                     clock=heartbeat.shared_time,
-                    others=partial(heartbeat.living, queue),
-                    wanting=partial(heartbeat.wanting, queue),
+                    others=partial(heartbeat.known.living, queue),
+                    wanting=partial(heartbeat.known.wanting, queue),
                     length=partial(lengths.of, queue),
                     chance=services.chance,
                     compete=partial(_compete, services.pool),
@@ -123,7 +124,7 @@ class QueueWorkers:
                     self._settings.poll_interval,
                     chance=services.chance,
                     notified=partial(queues.notified, queue),
-                    fleet=partial(heartbeat.size, queue),
+                    fleet=partial(heartbeat.known.size, queue),
                 ),
                 on_change=heartbeat.changed,
             )

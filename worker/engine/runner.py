@@ -31,8 +31,7 @@ from worker.engine.item_events import item_events_of
 from worker.engine.outbox.spool import SpooledFiles
 from worker.engine.stored_files import StoredFiles
 from worker.engine.worker_services import HandlerInputs, WorkerServices
-from worker.errors import BusinessError, TimeLimitExceeded
-from worker.item.cancelled import CODE
+from worker.item.cancelled import cancelled_error
 from worker.item.context import current_worker
 from worker.item.in_memory_store import InMemoryStore
 from worker.item.item import Item, ItemStore
@@ -43,9 +42,9 @@ from worker.item.outcome import (
     Outcome,
     released,
     sleeping,
-    success,
     with_attempt,
 )
+from worker.item.result import success
 from worker.openiap.large import apart, is_large
 from worker.standard_streams import mend_standard_streams
 from worker.telemetry.printed import rest_of
@@ -205,7 +204,7 @@ class Runner:
                 running.forget_cancellations()
             self._drop_attachments(call.item)
             if running.cancelled:
-                return self._failures.outcome(running, BusinessError(running.cancelled, code=CODE))
+                return self._failures.outcome(running, cancelled_error(running.cancelled))
             return sleeping(asleep.until, call.item.awaited)
         except asyncio.CancelledError as error:
             if running.interrupted:
@@ -219,18 +218,7 @@ class Runner:
         except Exception as error:  # whatever a handler raises is its item's end
             running.stage = "delivering"
             self._drop_attachments(call.item)
-            if running.cancelled:
-                cancelled = BusinessError(running.cancelled, code=CODE)
-                if isinstance(error, TimeLimitExceeded):  # it was ended as at its limit: before it
-                    error.args = (f"asked to end{', and given up' if error.stack else ''}",)
-                cancelled.__cause__ = error
-                call.item.fails_for(cancelled)
-                return self._failures.outcome(running, cancelled)
-            outcome = await self._failures.weighed(running, error, files)
-            is_last = outcome.kind == "application" and call.item.attempts_left == 0
-            if is_last or outcome.kind in FOR_GOOD:
-                call.item.fails_for(error)
-            return outcome
+            return await self._raised(running, call.item, error, files)
         finally:
             running.stage = "delivering"
             running.ran = time.monotonic() - began
@@ -242,7 +230,25 @@ class Runner:
         if self._breakers is not None:
             self._breakers.answered(running)
         self.durations.add(running.ran)
-        item, workitem = call.item, running.workitem
+        return await self._returned(running, call.item, result)
+
+    async def _raised(
+        self, running: Running, item: Item, error: Exception, files: SpooledFiles
+    ) -> Outcome:
+        """Make the outcome of what the handler raised."""
+        if running.cancelled:
+            cancelled = cancelled_error(running.cancelled, error)
+            item.fails_for(cancelled)
+            return self._failures.outcome(running, cancelled)
+        outcome = await self._failures.weighed(running, error, files)
+        is_last = outcome.kind == "application" and item.attempts_left == 0
+        if is_last or outcome.kind in FOR_GOOD:
+            item.fails_for(error)
+        return outcome
+
+    async def _returned(self, running: Running, item: Item, result: Any) -> Outcome:
+        """Make the outcome of what the handler returned."""
+        workitem = running.workitem
         changed = item.payload_shown or self._registered.signature.shares_payload
         # A child has put it under its field already.
         wrap = self._registered.signature.wraps and self._options.execution != "process"

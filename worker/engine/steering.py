@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, get_args
 
-from worker.engine.fleet.mailbox import Command
+from worker.engine.fleet.command import Command
 from worker.engine.fleet.report import MOST_ANSWERS, MOST_STACKS, MOST_TEXT, Answer
 from worker.engine.pause import shown
 from worker.engine.queue_workers import QueueWorkers

@@ -10,16 +10,19 @@ taken away again: what counts is on the item, and is found by a look as well.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
-from worker.item.error_text import clip, coded
+from worker.errors import BusinessError, TimeLimitExceeded
+from worker.item.error_text import clip, coded, in_short
 from worker.openiap.fields import id_of, number, text_of
 from worker.openiap.workitem import BUSINESS, FAILED, NEW, PROCESSING, JsonObject
 
 CODE: Final = "CANCELLED"
 NO_REASON: Final = "it was cancelled"
 MAX_REASON: Final = 500
+GIVEN_UP: Final = "its handler did not end, and was given up"
+UNFINISHED: Final = (NEW, PROCESSING)
 FIELDS: Final[JsonObject] = {
     "state": 1,
     "retries": 1,
@@ -35,14 +38,17 @@ Cancelling = Literal["cancelled", "stopping", "ended"]
 """It waited, and has failed; it runs, and is asked to end; it had ended."""
 
 
-def cancelling(document: Mapping[str, Any], reason: str) -> tuple[Cancelling, JsonObject]:
+def cancelling(
+    document: Mapping[str, Any], reason: str, states: Collection[str] = UNFINISHED
+) -> tuple[Cancelling, JsonObject]:
     """Return what becomes of an item, and the fields to update; none for one that has ended.
 
     Args:
         document: its state and ``retries``.
+        states: those that are meant; an item in another one is taken as ended.
     """
     state = document.get("state")
-    if state not in (NEW, PROCESSING):
+    if state not in states:
         return "ended", {}
     fields: JsonObject = {
         "errormessage": f"[{CODE}] {clip(reason or NO_REASON, MAX_REASON)}",
@@ -60,6 +66,25 @@ def cancelled_because(errormessage: object, errorsource: object, retries: int) -
         return ""
     code, reason = coded(text_of(errormessage))
     return (reason if code == CODE else "") or NO_REASON
+
+
+def cancelled_error(reason: str, ended: BaseException | None = None) -> BusinessError:
+    """Return what an item fails with whose attempt was cancelled: the reason, and how its handler
+    ended where it did not do so when it was asked.
+
+    Args:
+        ended: what the handler raised in the end; it stands behind what is returned.
+    """
+    if ended is None or (isinstance(ended, TimeLimitExceeded) and not ended.stack):
+        return BusinessError(reason, code=CODE)  # it was ended as at its limit, and at once
+    if isinstance(ended, TimeLimitExceeded):
+        ended.args = (GIVEN_UP,)  # not for its limit
+        how = GIVEN_UP
+    else:
+        how = f"asked to end, its handler raised {in_short(ended)}"
+    error = BusinessError(f"{reason}; {how}", code=CODE)
+    error.__cause__ = ended
+    return error
 
 
 def is_cancelled(document: Mapping[str, Any]) -> bool:

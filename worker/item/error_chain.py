@@ -20,6 +20,7 @@ from worker.item.error_text import (
     attribute_of,
     clip,
     described,
+    in_short,
     source_of,
 )
 from worker.item.retry import Backoff, NeverRetry, RetryPolicy
@@ -28,7 +29,6 @@ MOST_TOLD: Final = 12
 MOST_LOOKED_AT: Final = 1_000
 MOST_IN_MESSAGE: Final = 4
 MAX_LABEL: Final = 60
-MAX_SHORT: Final = 400
 MAX_SHORT_SOURCE: Final = 4_000
 
 CAUSED: Final = "caused by"
@@ -118,7 +118,8 @@ def behind(error: BaseException) -> Iterator[tuple[str, BaseException]]:
 
 
 def message_of(error: BaseException, decided: BaseException | None = None) -> str:
-    """Return one message for the item: the error that decides, and in short what is behind it.
+    """Return one message for the item: the error that decides, and in short what is behind it and
+    is not said yet.
 
     Args:
         decided: the member of a group that decides; by default the first that would.
@@ -133,7 +134,8 @@ def message_of(error: BaseException, decided: BaseException | None = None) -> st
         for relation, one in (*behind(chosen), *(() if chosen is error else behind(error)))
         if one is not chosen and not (relation == WITH and isinstance(one, BaseExceptionGroup))
     ]
-    shown = list(dict.fromkeys(f"{relation} {_short(one)}" for relation, one in others))
+    told = ((relation, in_short(one)) for relation, one in others)
+    shown = list(dict.fromkeys(f"{relation} {one}" for relation, one in told if one not in text))
     if len(shown) > MOST_IN_MESSAGE:
         shown[MOST_IN_MESSAGE:] = ["and more"]
     return clip(text + (f" ({'; '.join(shown)})" if shown else ""), MAX_MESSAGE)
@@ -147,7 +149,3 @@ def whole_source(error: BaseException) -> str:
         for relation, one in behind(error)
     ]
     return clip("".join(parts), MAX_SOURCE)
-
-
-def _short(error: BaseException) -> str:
-    return clip(" ".join(described(error).split()), MAX_SHORT).replace("\n", " ")

@@ -15,6 +15,7 @@ from worker.item.value_text import STARS, value_text
 from worker.package_path import OWN_CODE
 
 MAX_MESSAGE: Final = 4_000
+MAX_SHORT: Final = 400
 MAX_SOURCE: Final = 16_000
 MAX_VALUE: Final = 80
 _WITHOUT_VALUE: Final = ("missing", OVERFULL, TOO_LONG, TOO_MANY)
@@ -33,6 +34,11 @@ def described(error: BaseException) -> str:
         text = f"{where}: {text}"
     shown = f"[{code}] {text}" if isinstance(code, str) and code else text
     return shortened(shown, MAX_MESSAGE)
+
+
+def in_short(error: BaseException) -> str:
+    """Return what ``described`` does, in one line that is not long."""
+    return clip(" ".join(described(error).split()), MAX_SHORT).replace("\n", " ")
 
 
 def coded(message: str) -> tuple[str, str]:

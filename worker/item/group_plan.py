@@ -11,6 +11,7 @@ from worker.item.group_desk import ON_FAILURE, GroupError, GroupPlan, OnFailure
 from worker.item.metadata import KEY
 from worker.item.new_item import Push
 from worker.item.push import ContractError, Target, pushes_to
+from worker.kinds import kind_of
 from worker.openiap.values import json_text
 
 AFTER: Final[Mapping[str, Any]] = {"results": [], "errors": []}
@@ -64,7 +65,7 @@ def plan_of(
 
 def _listed(members: Iterable[Member]) -> list[Member]:
     if isinstance(members, str | Mapping):
-        raise GroupError(f"members: a {type(members).__name__}; allowed: a list of {MEMBER}")
+        raise GroupError(f"members: {kind_of(members)}; allowed: a list of {MEMBER}")
     found = list(members)
     if len(found) > MOST_MEMBERS:
         raise GroupError(f"a group of {len(found):,} members; allowed: {MOST_MEMBERS:,}")
@@ -88,7 +89,7 @@ def _then(then: Any, common: Mapping[str, Any], targets: dict[str, Any]) -> Push
     whole = then if isinstance(then, tuple) else (then, {})
     target, payload, options = _parts("then", whole, {**common, "delay": None, "expires": None})
     if not isinstance(payload, Mapping):
-        raise GroupError(f"then: the payload is a {type(payload).__name__}; allowed: a mapping")
+        raise GroupError(f"then: the payload is {kind_of(payload)}; allowed: a mapping")
     try:
         (push,) = pushes_to(target, [{**payload, **AFTER}], options)
     except ContractError as error:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from worker.item.trace import Trace, trace_of
+from worker.kinds import kind_of
 
 MOST: Final = 32
 LONGEST_NAME: Final = 100
@@ -90,5 +91,5 @@ def _is_value(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = ascii(value) if isinstance(value, str) else f"a {type(value).__name__}"
+    text = ascii(value) if isinstance(value, str) else kind_of(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

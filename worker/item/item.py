@@ -1,24 +1,21 @@
-"""The item that a handler is given: what it is, its files, and what the handler may do with it."""
+"""The item that a handler is given: its files, and what the handler may do with it."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Concatenate, Final, Protocol, TypeVar, Unpack, overload
 
 from worker.item.files import Attachment, InputFile, InputFiles, ItemFiles
 from worker.item.function_types import FieldFirst, PayloadFirst
 from worker.item.grouping import Grouping
-from worker.item.headers import NONE
 from worker.item.long_work import StepClock, refuse_inside
 from worker.item.metadata import Metadata, checkpoint_form, progress_of
 from worker.item.new_item import FollowUp, Push, Sender
-from worker.item.origin import DeadLetter, Origin, origin_of
+from worker.item.popped_item import PoppedItem
 from worker.item.push import Fields, FollowUpArguments, Target, pushes_to
 from worker.item.signal_waits import SignalStore, SignalWaits
 from worker.item.steps import Part
 from worker.item.trace import Trace
-from worker.item.type_form import form_of
 from worker.openiap.errors import FileTransferError
 from worker.openiap.large import apart, is_large
 from worker.openiap.values import iso
@@ -94,23 +91,11 @@ class Bridge(Protocol):
 NO_FILES: Final = InputFiles({})
 
 
-class Item(SignalWaits, Grouping):
-    """One attempt at a work item.
+class Item(PoppedItem, SignalWaits, Grouping):
+    """One attempt at a work item; what is known of it is in ``popped_item.py``.
 
     Attributes:
-        id, name, queue, priority: as OpenIAP has them.
-        payload: the whole payload as popped (a JSON object).
-        attempt: 1 for the first; the server's ``retries`` + 1.
-        attempts_left: further attempts after this one, by the queue's maxretries; None if unknown.
-        handler: the name of the handler that works it, or "".
-        workitem: as it was popped.
-        started: when this attempt was popped, UTC.
-        deadline: when its timeout strikes, UTC; None without one.
         files: the item's files by name, downloaded when asked for.
-        metadata: what is kept for the item beside its payload; see ``worker.item.metadata``.
-        trace: where in a trace it is worked: in the worker's span where it makes one, else where
-            it came from; None for nowhere.
-        payload_shown: whether anybody was given the payload, and may have changed it.
         log: log lines with the item's id and queue on them.
     """
 
@@ -128,20 +113,15 @@ class Item(SignalWaits, Grouping):
         handler: str = "",
         trace: Trace | None = None,
     ) -> None:
-        self.handler = handler
-        self.trace = trace or (None if metadata is None else metadata.trace)
-        self._workitem = workitem
-        self.id = workitem.id
-        self.name = workitem.name
-        self.queue = workitem.wiq
-        self.priority = workitem.priority
-        self._payload: JsonObject | None = None
-        """None as long as nobody has asked: reading a large one takes its time."""
-        self.payload_shown = False
-        self.attempt = workitem.retries + 1
-        self.attempts_left = None if maxretries is None else max(0, maxretries - self.attempt)
-        self.started = started
-        self.deadline = deadline
+        super().__init__(
+            workitem,
+            started=started,
+            deadline=deadline,
+            maxretries=maxretries,
+            metadata=metadata,
+            handler=handler,
+            trace=trace,
+        )
         self.files = (
             InputFiles({f.filename: InputFile(f, files) for f in workitem.files})
             if workitem.files
@@ -152,94 +132,13 @@ class Item(SignalWaits, Grouping):
         self._stopping = False
         self._attachments: dict[str, Attachment] = {}
         self._bridge: Bridge | None = None
-        self._metadata = metadata
         self._store = store
         self._pushes: list[FollowUp] | None = None
-
-    def __repr__(self) -> str:
-        return f"Item({self.id!r}, queue={self.queue!r}, attempt={self.attempt})"
-
-    @property
-    def payload(self) -> JsonObject:
-        """The whole payload as popped."""
-        self.payload_shown = True
-        if self._payload is None:
-            self._payload = self._workitem.payload or {}
-        return self._payload
-
-    @payload.setter
-    def payload(self, payload: JsonObject) -> None:
-        self.payload_shown = True
-        self._payload = payload
-
-    @property
-    def workitem(self) -> Workitem:
-        """The work item as it was popped."""
-        self.payload_shown = True
-        return self._workitem
-
-    @property
-    def created(self) -> datetime | None:
-        """When the item was pushed, UTC, to the second: MongoDB's ids begin with it; None for an
-        id of another kind."""
-        if len(self.id) != 24:
-            return None
-        try:
-            return datetime.fromtimestamp(int(self.id[:8], 16), UTC)
-        except ValueError:
-            return None
-
-    @property
-    def origin(self) -> Origin | None:
-        """The item that this one is a copy of, where a chain made it (``success_wiq``,
-        ``failed_wiq``); None for an item that was pushed."""
-        return None if self._metadata is None else origin_of(self._metadata.origin, self.id)
-
-    @property
-    def dead_letter(self) -> DeadLetter | None:
-        """The failed item that this one is a copy of, with its error, where the queue is one for
-        failed items (``failed_wiq``); else None."""
-        found = self.origin
-        return found if isinstance(found, DeadLetter) else None
-
-    @property
-    def metadata(self) -> Metadata:
-        """What is kept for the item beside its payload."""
-        if self._metadata is None:
-            self._metadata = Metadata()
-        return self._metadata
-
-    @property
-    def has_metadata(self) -> bool:
-        """Whether anything is kept beside the payload."""
-        return self._metadata is not None
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers that it was pushed with; they cannot be changed."""
-        return NONE if self._metadata is None else MappingProxyType(self._metadata.headers)
 
     @property
     def sender(self) -> Sender | None:
         """Who carries pushes that do not wait for this item's end; the worker's own connection."""
         return None if self._store is None else self._store.sender
-
-    @property
-    def checkpointed(self) -> Any:
-        """What an earlier attempt, or this one, gave to ``checkpoint`` last, as JSON; or None."""
-        return None if self._metadata is None else self._metadata.checkpoint
-
-    def checkpointed_as(self, kind: type[T]) -> T | None:
-        """Return the checkpoint as a model, dataclass or other type.
-
-        Raises:
-            pydantic.ValidationError: it does not fit, as after a change of the type.
-        """
-        found = self.checkpointed
-        if found is None:
-            return None
-        read: T = form_of(kind).read(found)
-        return read
 
     @property
     def stopping(self) -> bool:

@@ -28,6 +28,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from worker.item.error_text import clip, problems_of
 from worker.item.type_form import TypeForm, form_of
+from worker.kinds import kind_of
 
 EXACT: Final = 2**53
 MAX_DEPTH: Final = 90
@@ -125,9 +126,7 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     try:
         for name, one in value.items():
             if not isinstance(name, str):
-                raise NotJson(
-                    f"the key {_shown(name)} is a {type(name).__name__}; keys must be text"
-                )
+                raise NotJson(f"the key {_shown(name)} is {kind_of(name)}; keys must be text")
             if "\0" in name:
                 raise NotJson("the key holds a NUL, which OpenIAP's database refuses; write text")
             if not name.isascii():
@@ -191,7 +190,7 @@ def _other(value: Any, depth: int) -> Any:
         raise NotJson(OF_SECRETS)
     if isinstance(value, bytes | bytearray | memoryview):
         raise NotJson("bytes have no JSON form; attach them as a file, or write them as text")
-    raise NotJson(f"a {type(value).__name__} has no JSON form; write text, a number, list or dict")
+    raise NotJson(f"{kind_of(value)} has no JSON form; write text, a number, list or dict")
 
 
 def _model(value: Any, depth: int) -> Any:
@@ -200,7 +199,7 @@ def _model(value: Any, depth: int) -> Any:
         form = form_of(type(value))
     except PydanticUserError as error:
         if isinstance(value, BaseModel):
-            raise NotJson(f"a {type(value).__name__} cannot be written: {error.message}") from None
+            raise NotJson(f"{kind_of(value)} cannot be written: {error.message}") from None
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return _form(fields, depth)
     try:
@@ -342,5 +341,5 @@ def _shown(value: object) -> str:
     try:
         text = repr(value)
     except Exception as broken:  # a __repr__ of anybody's, or a number of thousands of digits
-        return f"a {type(value).__name__} (its text raises {type(broken).__name__})"
+        return f"{kind_of(value)} (its text raises {type(broken).__name__})"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

@@ -11,7 +11,6 @@
 
 import asyncio
 import inspect
-import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
@@ -20,11 +19,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, TypeVarTuple, Unpack, overload
 
-from pydantic import ValidationError
-
 from worker.durations import Duration, seconds, text
 from worker.errors import TimeLimitExceeded
-from worker.item.error_text import problems_of
 from worker.item.metadata import Metadata
 from worker.item.result_type import refuse_untyped, result_form
 from worker.item.retry import Retrying, RetryPolicy, RetryRules, retry_policy
@@ -40,8 +36,9 @@ from worker.item.steps import (
     step_key,
     text_of_result,
 )
+from worker.item.stored_value import read_back
 from worker.item.to_the_end import in_thread, to_the_end
-from worker.item.type_form import TypeForm
+from worker.kinds import with_article
 from worker.openiap.large import LARGE, apart, is_large
 
 T = TypeVar("T")
@@ -215,7 +212,7 @@ class LongWork(ABC):
                     raise cancelled
                 if form is None:
                     refuse_untyped(name, function, result)
-        return await apart(len(stored) > LARGE, _restored, name, form, stored)
+        return await apart(len(stored) > LARGE, read_back, "step", name, form, stored)
 
     async def sleep(self, duration: Duration | timedelta, *, name: str = "") -> None:
         """Let the item sleep: this run ends here, no slot and no memory is held, and no attempt is
@@ -263,8 +260,9 @@ class LongWork(ABC):
         if not callable(function):
             if inspect.iscoroutine(function):
                 function.close()
+            given = with_article(function.__class__.__name__)
             raise StepError(
-                f"Step {name!r} is given a {function.__class__.__name__}, which is no function;"
+                f"Step {name!r} is given {given}, which is no function;"
                 f" give the function and then its arguments: item.step({name!r}, fetch, 1)"
             )
         if self._calls is None:
@@ -393,16 +391,3 @@ def refuse_inside(what: str) -> None:
             f"{what} inside of step {step!r} would be lost when the item is worked again; call it"
             " outside of steps"
         )
-
-
-def _restored(name: str, form: TypeForm | None, stored: str) -> Any:
-    found = json.loads(stored)
-    if form is None:
-        return found
-    try:
-        return form.read(found)
-    except ValidationError as error:
-        raise StepError(
-            f"The stored result of step {name!r} does not fit its type any more"
-            f" ({problems_of(error)}); use another name for the changed step"
-        ) from None

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from worker.item.cancelled import Cancelling
 from worker.item.group_desk import GroupDesk
 from worker.item.unique import Unique
+from worker.kinds import kind_of
 from worker.openiap.fields import duration_of, number, object_of, objects_of, text_of
 from worker.openiap.values import iso, parse_iso
 from worker.openiap.workitem import JsonObject
@@ -212,7 +213,7 @@ class FollowUp(NewItem):
             TypeError, ValueError: it is something else, or cannot be pushed exactly once.
         """
         if not isinstance(found, Mapping):
-            raise TypeError(f"a {type(found).__name__} instead of a follow-up item")
+            raise TypeError(f"{kind_of(found)} instead of a follow-up item")
         id, queue = text_of(found.get("id")), text_of(found.get("queue"))
         if not id or not queue:
             raise ValueError("a follow-up item without id or queue")

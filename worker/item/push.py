@@ -14,6 +14,7 @@ from worker.item.json_form import NotJson, json_form
 from worker.item.metadata import KEY, Metadata
 from worker.item.new_item import Push
 from worker.item.unique import HeldWhile, unique_of
+from worker.kinds import kind_of
 from worker.openiap.workitem import JsonObject
 
 F = TypeVar("F", bound=Callable[..., Any], covariant=True)
@@ -215,4 +216,4 @@ def json_object(payload: Any, name: str) -> JsonObject:
 
 
 def _no_object(payload: object, name: str) -> str:
-    return f"The payload of {name} is a {type(payload).__name__}; allowed: a JSON object."
+    return f"The payload of {name} is {kind_of(payload)}; allowed: a JSON object."

@@ -7,13 +7,13 @@ from functools import lru_cache, partial
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
-from pydantic.errors import PydanticUserError
 
 from worker.errors import name_of
 from worker.item.steps import StepError
-from worker.item.type_form import TypeForm, form_of
+from worker.item.stored_value import stored_form
+from worker.item.type_form import TypeForm
+from worker.kinds import with_article
 
-UNTYPED: Final = (Any, object, inspect.Signature.empty)
 PROMISES: Final = (Awaitable, Coroutine)
 
 
@@ -27,17 +27,13 @@ def result_form(name: str, function: Callable[..., Any], given: Any = None) -> T
     Raises:
         StepError: a type that has no JSON form; the function was not called.
     """
-    kind = returned_by(function) if given is None else given
-    if kind in UNTYPED:
-        return None
-    try:
-        return form_of(kind)
-    except PydanticUserError:
-        shown = getattr(kind, "__name__", None) or str(kind)
-        raise StepError(
+    return stored_form(
+        returned_by(function) if given is None else given,
+        lambda shown: (
             f"Step {name!r}: {name_of(function)} returns {shown}, which has no JSON form; let it"
             " return a model, a dataclass or JSON values, or say type=…. The step was not run."
-        ) from None
+        ),
+    )
 
 
 def refuse_untyped(name: str, function: Callable[..., Any], result: object) -> None:
@@ -51,9 +47,9 @@ def refuse_untyped(name: str, function: Callable[..., Any], result: object) -> N
     if found is not None:
         kind = type(found).__name__
         raise StepError(
-            f"Step {name!r}: {name_of(function)} returned a {kind} and does not say so, so it would"
-            f" come back as plain JSON; annotate it, or say type={kind}. The result is stored: with"
-            " that the item goes on where it was."
+            f"Step {name!r}: {name_of(function)} returned {with_article(kind)} and does not say so,"
+            f" so it would come back as plain JSON; annotate it, or say type={kind}. The result is"
+            " stored: with that the item goes on where it was."
         )
 
 

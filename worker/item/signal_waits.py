@@ -9,16 +9,11 @@
 """
 
 import asyncio
-import json
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, overload
 
-from pydantic import ValidationError
-from pydantic.errors import PydanticUserError
-
 from worker.durations import Duration, seconds, text
-from worker.item.error_text import problems_of
 from worker.item.long_work import SLACK, LongWork, current_step
 from worker.item.signals import (
     LET_OUT,
@@ -38,8 +33,9 @@ from worker.item.signals import (
 )
 from worker.item.step_call import StepCall
 from worker.item.steps import SIGNALS, StepError
+from worker.item.stored_value import read_back, stored_form
 from worker.item.to_the_end import to_the_end
-from worker.item.type_form import TypeForm, form_of
+from worker.item.type_form import TypeForm
 from worker.openiap.fields import id_of
 from worker.openiap.workitem import JsonObject
 
@@ -145,7 +141,7 @@ class SignalWaits(LongWork):
             await self._end_asleep(until)
         if kept.timed_out:
             raise _timed_out(self.id, key, kept)
-        return _value(kept, form)
+        return read_back("signal", kept.signal, form, kept.text or "null")
 
     def _next_wait(self, name: str) -> str:
         """Return the key of a wait of this run.
@@ -217,29 +213,13 @@ class SignalWaits(LongWork):
 
 
 def _form(name: str, kind: Any) -> TypeForm | None:
-    if kind in (None, Any, object):
-        return None
-    try:
-        return form_of(kind)
-    except PydanticUserError:
-        shown = getattr(kind, "__name__", None) or str(kind)
-        raise StepError(
+    return stored_form(
+        kind,
+        lambda shown: (
             f"Signal {name!r}: {shown} has no JSON form; allowed: a model, a dataclass, or a type"
             " of JSON values"
-        ) from None
-
-
-def _value(kept: KeptSignal, form: TypeForm | None) -> Any:
-    found = json.loads(kept.text or "null")
-    if form is None:
-        return found
-    try:
-        return form.read(found)
-    except ValidationError as error:
-        raise StepError(
-            f"The stored signal {kept.signal!r} does not fit its type any more"
-            f" ({problems_of(error)}); use another name for the changed signal"
-        ) from None
+        ),
+    )
 
 
 def _timed_out(item_id: str, key: str, kept: KeptSignal) -> SignalTimeout:

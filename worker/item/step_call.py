@@ -9,6 +9,7 @@ from typing import Any, Final
 from worker.errors import name_of
 from worker.item.error_text import clip
 from worker.item.masking import masked
+from worker.kinds import kind_of
 
 MAX_SHOWN: Final = 200
 
@@ -60,7 +61,7 @@ def _repr(value: object) -> str:
     try:
         return repr(value)
     except Exception:  # whatever a class of others does
-        return f"a {type(value).__name__}"
+        return kind_of(value)
 
 
 def _parts(function: Callable[..., Any]) -> object:

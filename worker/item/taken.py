@@ -39,7 +39,7 @@ from worker.item.item import ItemFirst, ItemLog
 from worker.item.new_item import Sender
 from worker.item.origin import Origin
 from worker.item.push import Fields, FollowUpArguments, Target
-from worker.item.taken_work import FilesOverThere, GroupsOverThere, refusal
+from worker.item.taken_work import FilesOverThere, GroupsOverThere, OnlyHandlers
 from worker.item.trace import Trace
 from worker.item.type_form import form_of
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -96,11 +96,8 @@ class Taken:
         return f"{type(self).__name__}({self.id!r}, queue={self.queue!r}, attempt={self.attempt})"
 
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what to do instead of what only handlers can."""
-            kind = type(self).__name__
-            raise AttributeError(refusal(name, kind, self.__dict__.get("queue", "")))
+        wait, step, step_key = OnlyHandlers(), OnlyHandlers(), OnlyHandlers()
+        sleep, sleep_until, wait_for = OnlyHandlers(), OnlyHandlers(), OnlyHandlers()
 
     def __del__(self) -> None:
         """Nobody has it any more."""

@@ -6,7 +6,7 @@
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, NoReturn
 
 from worker.errors import WorkerError
 from worker.item.block import Block, over
@@ -14,21 +14,24 @@ from worker.item.group_desk import GroupDesk, GroupMember, GroupPlan, GroupProgr
 from worker.item.item import Item
 from worker.openiap.workitem import WorkitemFile
 
-CALLED_AGAIN: Final = ("step", "step_key", "sleep", "sleep_until", "wait_for")
-"""What only handlers have."""
 
+class OnlyHandlers:
+    """A name that only the items of handlers have: whoever asks is told what to do instead."""
 
-def refusal(name: str, kind: str, queue: str) -> str:
-    """Return what is wrong with an attribute that a taken item lacks."""
-    if name == "wait":
-        return "item.wait is for def handlers; the calls of a taken item wait by themselves"
-    if name in CALLED_AGAIN:
-        return (
-            f"item.{name} is for handlers: they are called again from their first line, and a block"
-            f" is not. Write a handler, @handler({queue!r}), for work with steps and waits; a block"
-            " that waits holds its item, and item.checkpoint keeps how far it is"
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, item: Any, owner: type) -> NoReturn:
+        if self._name == "wait":
+            raise AttributeError(
+                "item.wait is for def handlers; the calls of a taken item wait by themselves"
+            )
+        queue = "" if item is None else item.queue
+        raise AttributeError(
+            f"item.{self._name} is for handlers: they are called again from their first line, and a"
+            f" block is not. Write a handler, @handler({queue!r}), for work with steps and waits; a"
+            " block that waits holds its item, and item.checkpoint keeps how far it is"
         )
-    return f"{kind!r} object has no attribute {name!r}"
 
 
 class GroupsOverThere:

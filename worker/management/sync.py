@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from worker.engine.scheduler.timetable import ScheduleEntry
+from worker.engine.scheduler.timetable import Fireable
 from worker.item.history import USUAL
 from worker.management.items.service import Items as AsyncItems
 from worker.management.queues.breakers import Breakers as AsyncBreakers
@@ -89,6 +89,7 @@ class Items(Blocking[AsyncItems]):
     move_one = blocking(AsyncItems.move_one)
     preview_batch = blocking(AsyncItems.preview_batch)
     retry_batch = blocking(AsyncItems.retry_batch)
+    cancel_batch = blocking(AsyncItems.cancel_batch)
     delete_batch = blocking(AsyncItems.delete_batch)
     move_batch = blocking(AsyncItems.move_batch)
     update_batch = blocking(AsyncItems.update_batch)
@@ -173,7 +174,7 @@ class Schedules(Blocking[AsyncSchedules]):
         openiap: OpenIAP,
         *,
         namespace: str = "",
-        entries: Sequence[ScheduleEntry] | None = None,
+        entries: Sequence[Fireable] | None = None,
     ) -> None:
         client = openiap.present_client()
         super().__init__(openiap, AsyncSchedules(client, namespace=namespace, entries=entries))

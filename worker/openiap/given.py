@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.kinds import kind_of
 from worker.openiap.values import json_text, parse_iso
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
 
@@ -37,7 +38,7 @@ def moment_of(given: Moment, name: str = "nextrun") -> datetime | None:
         return given
     allowed = "allowed: a datetime, seconds since 1970, or 0 for none"
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise TypeError(f"{name}: {given!r} is a {type(given).__name__}; {allowed}")
+        raise TypeError(f"{name}: {given!r} is {kind_of(given)}; {allowed}")
     if given == 0:
         return None
     try:
@@ -114,7 +115,7 @@ def _payload(value: Any) -> JsonObject | None:
         raise ValueError(f"workitem: payload is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise TypeError(
-            f"workitem: payload is a {type(found).__name__}; allowed: a JSON object, or its text"
+            f"workitem: payload is {kind_of(found)}; allowed: a JSON object, or its text"
         )
     return found
 

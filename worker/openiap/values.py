@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
+from worker.kinds import kind_of
 from worker.openiap.errors import PayloadTooLarge, ServerError
 from worker.openiap.workitem import JsonObject, Workitem
 
@@ -70,7 +71,7 @@ def plain(value: object) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset | tuple):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} has no JSON form")
+    raise TypeError(f"{kind_of(value)} has no JSON form")
 
 
 # One for all: making an encoder costs as much as encoding a small payload.
@@ -247,9 +248,7 @@ def documents_from_text(text: str, *, operation: str) -> list[JsonObject]:
 
 def _array(found: Any, operation: str) -> list[JsonObject]:
     if not isinstance(found, list):
-        raise ServerError(
-            f"the answer is a {type(found).__name__}, not an array", operation=operation
-        )
+        raise ServerError(f"the answer is {kind_of(found)}, not an array", operation=operation)
     return found
 
 
@@ -261,9 +260,7 @@ def object_from_text(text: str, *, operation: str) -> JsonObject:
     """
     found = from_text(text, operation=operation) or {}
     if not isinstance(found, dict):
-        raise ServerError(
-            f"the answer is a {type(found).__name__}, not an object", operation=operation
-        )
+        raise ServerError(f"the answer is {kind_of(found)}, not an object", operation=operation)
     return found
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar, Unpack, overload
 
-from worker.durations import text as duration_text
 from worker.errors import WorkerError
 from worker.item.context import current_item
 from worker.item.function_types import AsyncFieldFirst, AsyncPayloadFirst, FieldFirst, PayloadFirst
@@ -28,18 +27,11 @@ from worker.telemetry.spans import sending
 M = TypeVar("M")
 T = TypeVar("T")
 
-GONE: Final = "deleted"
-"""The state of an item that is not there."""
-
 current_producer: Final[ContextVar["Producer | None"]] = ContextVar("producer", default=None)
 
 
 class NoProducer(WorkerError):
     """A push that nobody can carry."""
-
-
-class ResultTimeout(WorkerError, TimeoutError):
-    """No outcome in time; the item goes on, and ``result`` can be asked again."""
 
 
 class Checks(Protocol):
@@ -396,12 +388,3 @@ def producer_for(via: Producer | None) -> Producer:
             " via=PRODUCER; inside a handler the worker itself does it."
         )
     return Producer(sender)
-
-
-def timed_out(item_id: str, queue: str, timeout: float, state: str) -> ResultTimeout:
-    """Return the error of a result that did not come."""
-    item = f"item {item_id} of {queue}" if queue else f"item {item_id}"
-    known = f" (state {state or 'unknown'})"
-    if state == GONE:
-        known = ": it was deleted, was never there, or this user has no rights on it"
-    return ResultTimeout(f"{item} has no outcome after {duration_text(timeout)}{known}")

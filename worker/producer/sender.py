@@ -8,11 +8,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from worker.item.cancelled import FIELDS, Cancelling, cancelling, is_cancelled, note_of
+from worker.item.cancelled import FIELDS, UNFINISHED, Cancelling, cancelling, is_cancelled, note_of
 from worker.item.metadata import KEY
 from worker.item.new_item import Push, Sent
 from worker.item.signals import COLLECTION
@@ -23,7 +23,7 @@ from worker.openiap.reader import Reader
 from worker.openiap.values import json_text
 from worker.openiap.workitem import NEW, PROCESSING, JsonObject, Workitem
 from worker.producer.groups.desk import ClientGroups
-from worker.producer.producer import GONE, timed_out
+from worker.producer.no_result import GONE, timed_out
 from worker.producer.results import ENDS, Results
 from worker.producer.signals import Check, send_signal
 from worker.producer.unique_push import UniquePushes
@@ -188,8 +188,13 @@ class ClientSender:
         document: JsonObject = found[0]
         return document
 
-    async def cancel(self, item_id: str, reason: str) -> Cancelling:
+    async def cancel(
+        self, item_id: str, reason: str, states: Collection[str] = UNFINISHED
+    ) -> Cancelling:
         """Cancel an item; see ``worker.item.cancelled``.
+
+        Args:
+            states: in which it is to be cancelled, by the last look.
 
         Raises:
             ItemNotFound: there is none, or no rights.
@@ -202,7 +207,7 @@ class ClientSender:
             # what has succeeded is not made to fail.
             nonlocal sent
             document = await self.look(item_id)
-            found, fields = cancelling(document, reason)
+            found, fields = cancelling(document, reason, states)
             if fields:
                 sent = True
                 await self.client.update_workitem({"_id": item_id, **fields})

@@ -3,6 +3,7 @@
 from typing import Final
 
 from worker.item.error_text import clip
+from worker.kinds import with_article
 from worker.openiap.fields import Misfit
 from worker.telemetry.log import Log
 
@@ -21,6 +22,7 @@ class Misfits:
         self.count += 1
         self._log.once_a_while(
             f"misfit {misfit.kind}",
-            f"a {misfit.kind} does not fit and is passed over: {clip(misfit.why, MOST_SHOWN)}",
+            f"{with_article(misfit.kind)} does not fit and is passed over:"
+            f" {clip(misfit.why, MOST_SHOWN)}",
             document=clip(misfit.id, MOST_SHOWN),
         )

@@ -18,6 +18,7 @@ from worker.item.metadata import Metadata, joined
 from worker.item.origin import Origin, mark_for
 from worker.item.signals import checked_name, document_of, text_of_value
 from worker.item.steps import Steps, text_of_result
+from worker.kinds import kind_of
 from worker.openiap.client import Client
 from worker.openiap.filenames import safe_name
 from worker.openiap.workitem import JsonObject, Workitem, WorkitemFile
@@ -227,7 +228,7 @@ def as_json_object(payload: object) -> JsonObject:
         raise TypeError(f"the payload has no JSON form: {error}") from None
     if not isinstance(found, dict):
         raise TypeError(
-            f"the payload is a {type(payload).__name__}; allowed: a dict, a pydantic model, a"
+            f"the payload is {kind_of(payload)}; allowed: a dict, a pydantic model, a"
             " dataclass, or None"
         )
     return found

@@ -108,4 +108,4 @@ def test_a_server_that_never_answers_is_waited_for_a_second(offered: Offer) -> N
         assert offered("openiap-worker push inv", apiurl=url, **who) == []
         took = time.monotonic() - began
         assert server.accept(), "it was asked"
-    assert complete.PATIENCE <= took < 10 * complete.PATIENCE, "on a busy machine"
+    assert complete.PATIENCE <= took < 30 * complete.PATIENCE, "on a busy machine"

@@ -76,6 +76,9 @@ def test_what_fails_and_why_is_seen_and_put_right(signed: Cli, tmp_path: Path) -
     assert answer(signed(*patched, "--json"))["done"] == 3
     item = answer(signed("items", "show", first["id"], "--json"))
     assert (item["priority"], set(item["payload"])) == (7, {"n"})
+    off = ("items", "cancel", "--queue", "shop-2", "--reason", "shut")
+    assert "Cancel: 3 items? Nobody is there to answer: add --yes." in signed(*off).stderr
+    assert signed(*off, "--yes").stdout == "Cancelled: 3 items.\n"
     gone = ("items", "delete", "--queue", "shop", "--error-code", "GONE", "--yes", "--json")
     assert answer(signed(*gone))["done"] == 3
     assert listed() == []

@@ -41,7 +41,7 @@ class Sight:
         self.seen.append(seen)
         self._more.set()
 
-    async def until(self, wanted: Callable[[Seen[Any]], bool], within: float = 10.0) -> Seen[Any]:
+    async def until(self, wanted: Callable[[Seen[Any]], bool], within: float = 60.0) -> Seen[Any]:
         async with asyncio.timeout(within):
             while not (self.seen and wanted(self.seen[-1])):
                 self._more.clear()

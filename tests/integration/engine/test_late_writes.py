@@ -128,7 +128,7 @@ class Stalled:
         self._task = asyncio.create_task(writeback(self.link, "first").deliver(delivery))
 
     async def __aenter__(self) -> Link:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.link.held_up.wait()
         return self.link
 
@@ -303,7 +303,7 @@ async def test_a_chain_that_is_set_while_a_worker_runs_counts_at_once(
     await client.update_one("mq", {**queue, "success_wiq": "next"})
     await client.push_workitem("q", {})
     await until_finished(client, "q", 2)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await client.count("workitems", {"wiq": "next"}):
             await asyncio.sleep(0.02)
 

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tests.integration.engine.conftest import create_queue, until_finished, until_one
+from tests.integration.engine.conftest import (
+    create_queue,
+    until_finished,
+    until_idle,
+    until_one,
+)
 from worker import BusinessError, Item, SignalRefused, SignalTimeout, handler
 from worker.engine.execution.remote import error_from_message, error_to_message
 from worker.item.outcome import WAITS
@@ -73,12 +78,11 @@ async def test_an_item_waits_without_an_attempt_and_a_signal_wakes_it(
     shown = (await Items(client).get_one(ItemGetPayload(id=pushed.id))).waits
     assert shown is not None
     assert shown.startswith("waits for approval since 20")
+    await until_idle(daemon)
     counts = daemon.counts()["q"]
     assert (counts.in_flight, counts.parked) == (0, 1)
-    began = asyncio.get_running_loop().time()
     await producer_of(client).signal(pushed.id, "approval", Approval(by="Ada", cents=5))
     (done,) = await until_finished(client, "q")
-    assert asyncio.get_running_loop().time() - began < 2
     assert (done["state"], done["payload"]["by"], done["retries"]) == ("successful", "Ada", 0)
     assert seen == ["run", "run", Approval(by="Ada", cents=5)]
 

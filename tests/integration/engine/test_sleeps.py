@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.engine.conftest import CLIENTS, create_queue, until_finished, until_one
+from tests.integration.engine.conftest import (
+    CLIENTS,
+    create_queue,
+    until_finished,
+    until_idle,
+    until_one,
+)
 from worker import Item, handler
 from worker.item.metadata import KEY
 from worker.item.push import pushes_to
@@ -43,6 +49,7 @@ async def test_a_sleeping_item_waits_without_an_attempt_and_lists_say_until_when
     found = await Items(client).get_one(ItemGetPayload(id=pushed.id))
     assert found.waits == f"sleeps until {until:%Y-%m-%d %H:%M:%S} UTC"
     assert runs == ["run", "charge"]
+    await until_idle(daemon)
     counts = daemon.counts()["q"]
     assert (counts.in_flight, counts.parked) == (0, 1)
 

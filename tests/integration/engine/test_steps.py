@@ -280,7 +280,7 @@ async def test_threads_that_were_abandoned_take_none_from_steps_and_worker(clien
     @handler("q")
     async def work(payload: dict, item: Item) -> dict:
         await asyncio.gather(*(stuck(item, number) for number in range(40)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.to_thread(time.monotonic)
             return {"r": await item.step("quick", lambda: 3)}
 

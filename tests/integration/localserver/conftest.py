@@ -69,9 +69,12 @@ class GrpcWire:
             ],
         )
         self._call = self._channel.stream_stream(FLOW_METHOD)()
+        self._writing = asyncio.Lock()
 
     async def send(self, body: bytes) -> None:
-        await self._call.write(body)
+        # The answer to a ping may leave while a test sends: two writes at once end the call.
+        async with self._writing:
+            await self._call.write(body)
 
     async def receive(self) -> bytes:
         body = await self._call.read()
@@ -99,7 +102,7 @@ class RawClient:
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        last = -1
+        last, why = -1, "closed"
         try:
             while True:
                 envelope = parse(await self.wire.receive())
@@ -113,13 +116,13 @@ class RawClient:
                     self._waiting.pop(envelope.rid).set_result(envelope)
                 else:
                     self.events.put_nowait(envelope)
-        except (ConnectionClosed, ConnectionResetError, grpc.aio.AioRpcError, OSError):
-            pass
+        except (ConnectionClosed, ConnectionResetError, grpc.aio.AioRpcError, OSError) as error:
+            why = repr(error)
         finally:
             self.closed.set()
             for waiting in self._waiting.values():
                 if not waiting.done():
-                    waiting.set_exception(ConnectionResetError("the link is gone"))
+                    waiting.set_exception(ConnectionResetError(f"the link is gone: {why}"))
 
     async def send(self, envelope: pb.Envelope) -> None:
         envelope.seq = next(self._seq)

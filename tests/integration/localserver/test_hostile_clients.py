@@ -33,7 +33,7 @@ from worker.openiap.wire.envelope import build
 from worker.openiap.wire.framing import frame
 
 EXPIRED = "Discard signin due to invalid or expired jwt"
-SOON = 30.0
+SOON = 60.0
 
 
 async def until_closed(connection: Any) -> None:
@@ -167,7 +167,7 @@ async def test_a_flood_of_sign_ins_ends_its_connection_and_keeps_nobody_out(
         await flood.send(b"".join(frame(one.SerializeToString()) for one in guesses[:400]))
         began = time.monotonic()
         client = await connect(server)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert (await client.query("users", {"username": USER}))[0]["username"] == USER
         await until_closed(flood)
     assert len(checked) <= 3
@@ -211,7 +211,7 @@ async def test_a_flood_over_many_connections_is_slowed_and_an_honest_one_gets_th
     assert took > (failed - sign_ins.MOST_FAILED - 1) * sign_ins.SLOW_EVERY
     began = time.monotonic()
     await (await connect(server, signed_in=False)).sign_in()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 async def test_names_cannot_be_told_by_time(
@@ -342,7 +342,7 @@ async def test_a_regular_expression_does_not_stop_the_server(
     with pytest.raises(ServerSaidError, match=r"egular expression|regex"):
         await client.ask(command, request)
     await other.ask("getelement", pb.GetElementRequest())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 NUMBERS = list(range(300))

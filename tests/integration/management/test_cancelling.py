@@ -1,21 +1,30 @@
 """Items are cancelled by operators: with their rights, from Python and over HTTP."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.integration.management.api.stage import api_on
+from tests.integration.management.failures import READ, queue_for
 from worker import Item, handler, sync
 from worker.management.errors import ConflictError, NotFoundError
+from worker.management.items.batch import Batch
 from worker.management.items.cancelling import ItemCancelPayload
 from worker.management.items.service import Items
 from worker.management.items.store import ItemStore
 from worker.management.items.timeline import TimelineEntry
-from worker.management.items.types import ItemGetHistoryPayload, ItemRetryPayload
+from worker.management.items.types import (
+    ItemFilter,
+    ItemGetHistoryPayload,
+    ItemRetryPayload,
+    ItemsCancelBatchPayload,
+)
 from worker.management.sync import Items as BlockingItems
 from worker.openiap.client import Client
 from worker.openiap.errors import Disconnected
+from worker.openiap.workitem import JsonObject
 from worker.testing.local_openiap import LocalOpenIAP
 
 WHY = "the order is gone"
@@ -71,14 +80,14 @@ async def test_one_that_runs_is_ended_by_its_worker(openiap: LocalOpenIAP, clien
     async def work(payload: dict[str, Any], item: Item) -> None:
         began.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         finally:
             ended.set()
 
     daemon = await openiap.start_worker(work, heartbeat_interval=0.2)
     try:
         id = await openiap.push("orders", {})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await began.wait()
             asked = ItemCancelPayload(id=id, reason=WHY)
             assert (await Items(client).cancel_one(asked)).result == "stopping"
@@ -91,6 +100,64 @@ async def test_one_that_runs_is_ended_by_its_worker(openiap: LocalOpenIAP, clien
     assert found["errormessage"].startswith(f"[CANCELLED] {WHY}")
     noted = ["cancelled"] if client.capabilities.conditional_updates else []
     assert [one.what for one in await told(client, id)] == ["pushed", *noted, "failed"]
+
+
+async def test_many_are_cancelled_as_their_dry_run_said(
+    openiap: LocalOpenIAP, client: Client
+) -> None:
+    items = Items(client)
+    first, *waiting = [await openiap.push("orders", {"n": n}) for n in range(4)]
+    assert (await openiap.client.pop_workitem("orders")) is not None
+    other = await openiap.push("others", {})
+    asked = ItemsCancelBatchPayload(filter=ItemFilter(queue="orders"), reason=WHY)
+    preview = await items.preview_batch(asked)
+    assert (preview.count, preview.running, preview.conditional) == (4, 1, False)
+    # One begins to run, one is pushed: that one alone was not there.
+    assert (await openiap.client.pop_workitem("orders")) is not None
+    late = await openiap.push("orders", {})
+    again = asked.model_copy(update={"before": preview.before})
+    done = await items.cancel_batch(again)
+    assert (done.done, done.stopping, done.changed, done.failed) == (4, 2, 0, 0)
+    found = [openiap.item(id).document for id in (first, *waiting)]
+    assert [one["state"] for one in found] == ["processing", "processing", "failed", "failed"]
+    assert {one["errormessage"] for one in found} == {f"[CANCELLED] {WHY}"}
+    assert [one["errorsource"] for one in found] == ["cancelled: attempt 1"] * 4
+    assert (openiap.item(late).state, openiap.item(other).state) == ("new", "new")
+    if client.capabilities.conditional_updates:
+        assert "cancelled" in [one.what for one in await told(client, waiting[-1])]
+    assert (await items.cancel_batch(again)).stopping == 2  # those that run; nothing else
+
+
+async def test_one_that_begins_to_run_is_left_alone_where_waiting_ones_are_meant(
+    openiap: LocalOpenIAP, client: Client, monkeypatch
+) -> None:
+    ids = [await openiap.push("orders", {}) for _ in range(2)]
+    pages = Batch.pages
+
+    async def popped_after_the_page(batch: Batch) -> AsyncIterator[list[JsonObject]]:
+        async for page in pages(batch):
+            assert (await openiap.client.pop_workitem("orders")) is not None
+            yield page
+
+    monkeypatch.setattr(Batch, "pages", popped_after_the_page)
+    asked = ItemsCancelBatchPayload(filter=ItemFilter(ids=ids, states=["new"]))
+    done = await Items(client).cancel_batch(asked)
+    assert (done.done, done.stopping, done.changed, done.failed) == (1, 0, 1, 0)
+    assert [openiap.item(id).state for id in ids] == ["processing", "failed"]
+    wrong = ItemsCancelBatchPayload(filter=ItemFilter(states=["failed"]))
+    with pytest.raises(ConflictError, match="Cancel touches no items that are failed"):
+        await Items(client).cancel_batch(wrong)
+
+
+async def test_what_a_user_may_only_read_is_one_of_the_failures(
+    openiap: LocalOpenIAP, ordinary: Client
+) -> None:
+    await queue_for(openiap, "read", READ)
+    await openiap.push("read", {})
+    asked = ItemsCancelBatchPayload(filter=ItemFilter(queue="read"))
+    done = await Items(ordinary).cancel_batch(asked)
+    assert (done.done, done.failed) == (0, 1)
+    assert done.failures[0].reason.endswith("ordinary is missing invoke rights.")
 
 
 async def test_one_that_others_cancelled_says_so_itself(

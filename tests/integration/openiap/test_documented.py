@@ -265,7 +265,7 @@ async def test_stringify_says_where_something_has_no_json_form(door: Door) -> No
         door.client.stringify({"order": {"lines": [1, {"a": 1}, {"ok": 1, "price": 1j}]}})
     with pytest.raises(ValueError, match=r"^\[1\]\.x: "):
         door.client.stringify([0, {"x": float("nan")}])
-    with pytest.raises(TypeError, match=r"^a object has no JSON form"):
+    with pytest.raises(TypeError, match=r"^an object has no JSON form"):
         door.client.stringify(object())
     loop: dict[str, Any] = {}
     loop["self"] = loop
@@ -298,7 +298,7 @@ async def test_the_same_mistake_is_the_same_error_over_every_client(door: Door) 
         lambda: client.push_workitem("q", {"n": object()}),
         lambda: client.queue_message({"n": object()}, "one"),
     ):
-        with pytest.raises(TypeError, match="a object has no JSON form"):
+        with pytest.raises(TypeError, match="an object has no JSON form"):
             await bad()
 
 

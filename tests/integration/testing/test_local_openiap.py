@@ -331,7 +331,7 @@ async def test_pops_of_several_workers_disturb_each_other_on_demand(tmp_path: Pa
             await openiap.push(work, {"n": n})
         items = await openiap.settled()
         assert [item.state for item in items] == ["successful"] * 12
-        async with asyncio.timeout(30):  # a round that is under way is not lost yet
+        async with asyncio.timeout(60):  # a round that is under way is not lost yet
             while True:
                 stats = openiap.server.stats
                 if stats["poprounds"] - stats.get("lostrounds", 0) == 12:

@@ -35,7 +35,7 @@ from worker.app.contracts import Contracts
 from worker.app.payload import payload_json
 from worker.app.signature import signature_of
 from worker.item.new_item import Push
-from worker.item.outcome import success
+from worker.item.result import success
 from worker.openiap.values import json_text
 
 

@@ -58,7 +58,7 @@ async def test_a_burst_of_changes_is_shown_a_few_times_a_second() -> None:
         entry.hear(WatchEvent("w1", "update", {"n": n}))
         await asyncio.sleep(0.005)
     took = asyncio.get_running_loop().time() - began
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while told[-1] != 59:
             await asyncio.sleep(0.01)
     assert len(told) <= took / SHOWN_EVERY + 2

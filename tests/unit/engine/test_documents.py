@@ -17,18 +17,16 @@ from tests.unit.documents import ANY_JSON, written
 from worker.engine.concurrency.holders import Holder, content_of, holders_of
 from worker.engine.concurrency.waiting_line import waiter_of
 from worker.engine.delivery.fence import closer_of, judge, run_of
+from worker.engine.fleet.command import LONGEST as LONGEST_COMMAND
+from worker.engine.fleet.command import MOST as MOST_COMMANDS
+from worker.engine.fleet.command import Command, commands_of, is_over
 from worker.engine.fleet.deaths import MOST, Deaths, deaths_of, mark_of, marked
 from worker.engine.fleet.leadership import leads_at_earliest, rank_of
 from worker.engine.fleet.mailbox import (
     FULL,
-    Command,
     Seal,
-    commands_of,
-    is_over,
     refusal_of,
 )
-from worker.engine.fleet.mailbox import LONGEST as LONGEST_COMMAND
-from worker.engine.fleet.mailbox import MOST as MOST_COMMANDS
 from worker.engine.fleet.presence import WorkerInfo, claims_of, document_of, peer_of
 from worker.engine.fleet.report import COUNTS, MOST_ANSWERS, MOST_PROGRESS, report_of
 from worker.engine.fleet.rescuer import RescueTimes, orphan_of, run_id

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from worker.engine.groups import Groups
 from worker.item.group_desk import GroupProgress
 from worker.openiap.errors import Disconnected
@@ -86,13 +88,36 @@ async def test_the_last_member_of_several_workers_is_seen_soon() -> None:
     desk.end()
     await groups.ended(GROUP)
     assert groups.pending
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not desk.state.over:
             await asyncio.sleep(0.005)
     assert not groups.pending
     assert desk.looks == 2
     await groups.ended(GROUP)
     assert desk.looks == 2, "what is over is not looked at again"
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_a_look_is_pending_until_what_comes_after_the_group_is_pushed(leads: bool) -> None:
+    """Who waits for all that follows would otherwise believe it to be there."""
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Desk):
+        async def settle(self, group: str) -> GroupProgress:
+            asked.set()
+            await goes_on.wait()
+            return await super().settle(group)
+
+    desk = Slow(1)
+    groups = service(desk, rank=0 if leads else 1)
+    desk.end()
+    looking = asyncio.create_task(groups.round() if leads else groups.ended(GROUP))
+    async with asyncio.timeout(60):
+        await asked.wait()
+        assert groups.pending
+        goes_on.set()
+        await looking
+    assert not groups.pending
 
 
 async def test_a_look_that_fails_is_made_again_and_no_member_pays() -> None:
@@ -102,7 +127,7 @@ async def test_a_look_that_fails_is_made_again_and_no_member_pays() -> None:
     for _ in range(2):
         desk.end()
         await groups.ended(GROUP)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not desk.state.over:
             await asyncio.sleep(0.005)
     assert desk.looks == 3

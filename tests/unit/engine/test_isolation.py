@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.unit.virtualloop import in_virtual_time
 from worker.engine import isolation as room
 from worker.engine.fleet.deaths import Deaths, mark_of
 from worker.engine.in_flight import Running
@@ -122,20 +123,24 @@ async def test_an_item_of_three_deaths_runs_alone_and_says_so_before_it_begins()
     house.ends(sent)
 
 
-async def test_who_cannot_be_alone_soon_lets_the_others_work(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(room, "PATIENCE", 0.2)
+def test_who_cannot_be_alone_soon_lets_the_others_work() -> None:
     house = House()
     house.item(0)
     suspect = house.item(3)
-    took = []
-    for _ in range(2):
-        began = asyncio.get_running_loop().time()
+
+    async def admitted() -> float:
+        """Return for how many seconds it waited."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         assert await house.isolation.admit(suspect) is not None
-        took.append(asyncio.get_running_loop().time() - began)
         assert not house.isolation.closed
-    assert took[1] > 1.5 * took[0], "it waits longer each time"
+        return loop.time() - began
+
+    async def twice() -> list[float]:
+        return [await admitted(), await admitted()]
+
+    took = in_virtual_time(twice())
+    assert took == pytest.approx([room.PATIENCE, 2 * room.PATIENCE]), "it waits longer each time"
     assert house.opened == 2
 
 

@@ -35,7 +35,7 @@ async def test_none_is_left_waiting_when_they_stop() -> None:
     await asyncio.sleep(0)
     poppers.stop()
     poppers.found_none()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*waiting)
         await poppers.joins(5)
 
@@ -63,7 +63,7 @@ async def test_a_slot_that_comes_free_wakes_one_popper_and_the_first_before_the_
     await asyncio.sleep(0)
     assert sorted(gone_on) == [0, 1, 2]
     poppers.wake(0)  # no slot, but something else may have changed
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*tasks)
     assert gone_on[-1] == 3
 
@@ -72,7 +72,7 @@ async def test_none_waits_for_a_slot_when_they_stop() -> None:
     poppers = Poppers()
     _, tasks = await waits(poppers, range(3))
     poppers.stop()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*tasks)
         await poppers.slot(5)
 
@@ -83,6 +83,6 @@ async def test_one_that_gave_up_takes_no_wake_from_those_that_wait() -> None:
     tasks[1].cancel()  # the first
     await asyncio.gather(tasks[1], return_exceptions=True)
     poppers.wake(1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await tasks[0]
     assert gone_on == [1]

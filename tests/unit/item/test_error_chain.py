@@ -11,6 +11,8 @@ from tests.cases import each
 from worker import Backoff, BusinessError, Never, Retry, Skip
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import error_from_message, error_to_message
+from worker.errors import TimeLimitExceeded
+from worker.item.cancelled import cancelled_error
 from worker.item.error_chain import ResultError, behind, message_of, whole_source
 from worker.item.error_text import MAX_MESSAGE, MAX_SOURCE
 from worker.item.outcome import Outcome, failure, spent, with_facts
@@ -78,6 +80,21 @@ def test_what_stands_behind_is_in_message_and_source(error: Any, relation: str, 
     assert relation in outcome.message
     assert "OSError: refused by 10.0.0.7" in outcome.source
     assert "in raised" in outcome.source or "in while_handling" in outcome.source
+
+
+def test_a_cancelled_item_says_why_and_how_its_handler_ended_and_that_once() -> None:
+    asked, given_up = TimeLimitExceeded("60 s"), TimeLimitExceeded("60 s")
+    given_up.stack = "  in work\n"
+    for ended, told in (
+        (None, ""),
+        (asked, ""),
+        (given_up, "; its handler did not end, and was given up"),
+        (raised(OSError("no"), KeyError("x")), "; asked to end, its handler raised OSError: no"),
+    ):
+        message = message_of(cancelled_error("the order is gone", ended))
+        first, _, rest = message.partition(" (caused by ")
+        assert (first, bool(rest)) == (f"[CANCELLED] the order is gone{told}", "OSError" in told)
+    assert "in work" in whole_source(cancelled_error("the order is gone", given_up))
 
 
 def test_what_is_hidden_on_purpose_stays_hidden() -> None:

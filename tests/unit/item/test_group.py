@@ -55,7 +55,7 @@ GROUP = "6921f0c5" + "a" * 11
         ({"members": [("a", {})] * 100_001}, "a group of 100,001 members; allowed: 100,000"),
         ({"members": [(f"q{n}", {}) for n in range(101)]}, "a group in 101 queues"),
         ({"then": page}, 'then: .* called with "results" and "errors"'),
-        ({"then": (bind, 7)}, "then: the payload is a int; allowed: a mapping"),
+        ({"then": (bind, 7)}, "then: the payload is an int; allowed: a mapping"),
         ({"key": "k" * 501}, "allowed: text of up to 500 characters"),
     ],
 )

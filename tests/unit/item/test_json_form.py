@@ -20,8 +20,8 @@ from tests.cases import each
 from worker.errors import ApplicationError
 from worker.item.json_form import MAX_DEPTH, NotJson, json_form, typed_form
 from worker.item.metadata import CheckpointError, checkpoint_form
-from worker.item.outcome import result_fields, success
 from worker.item.push import ContractError, pushes_to
+from worker.item.result import result_fields, success
 from worker.item.type_form import form_of
 from worker.openiap.values import json_text
 
@@ -100,13 +100,13 @@ REFUSED: list[tuple[Any, str]] = [
     (bytearray(b"x"), "bytes have no JSON form"),
     ("\ud800x", "half a character ('\\ud800')"),
     (Path("/a/\udcff"), "half a character"),
-    ({1: "a"}, "1: the key 1 is a int; keys must be text"),
+    ({1: "a"}, "1: the key 1 is an int; keys must be text"),
     ({None: "a"}, "None: the key None is a NoneType; keys must be text"),
     ({(1, 2): "a"}, "keys must be text"),
     ({"\ud800": 1}, "half a character"),
     ({"a\0b": 1}, "a\\0b: the key holds a NUL"),
     (complex(1, 2), "a complex has no JSON form"),
-    (object(), "a object has no JSON form"),
+    (object(), "an object has no JSON form"),
     (range(3), "a range has no JSON form"),
     (nested(MAX_DEPTH + 1), "nested more than 90 deep"),
     (nested(100_000), "nested more than 90 deep"),

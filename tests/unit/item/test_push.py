@@ -59,7 +59,7 @@ def test_a_namespace_is_inherited_and_one_in_the_payload_does_not_count() -> Non
     ("target", "payload", "options", "kind", "text"),
     [
         (7, {}, {}, TypeError, "7 is neither a handler nor a queue's name"),
-        ("q", 5, {}, ContractError, "queue q is a int; allowed: a JSON object"),
+        ("q", 5, {}, ContractError, "queue q is an int; allowed: a JSON object"),
         ("q", {"a": object()}, {}, ContractError, "queue q has no JSON form"),
         (book, {"n": "x"}, {"files": ["a.pdf"]}, ContractError, "does not fit .*book: n: "),
         (book, {"n": 1}, {}, ContractError, r"needs a file \*.pdf; the item has: none"),

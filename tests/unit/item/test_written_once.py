@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 from tests.cases import each
 from worker.engine.delivery.conditional import _text_of
 from worker.engine.outbox.rows import outcome_from, outcome_text
-from worker.item.outcome import UNCHANGED, Outcome, success
+from worker.item.outcome import UNCHANGED, Outcome
+from worker.item.result import success
 from worker.item.type_form import form_of
 from worker.openiap.values import compact_text, plain_text
 from worker.openiap.wire.messages import payload

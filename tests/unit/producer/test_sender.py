@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.virtualloop import in_virtual_time
+from worker.item.new_item import Push, Sent
 from worker.openiap.client import Client
 from worker.openiap.errors import (
     Disconnected,
@@ -21,7 +22,7 @@ from worker.openiap.errors import (
 from worker.openiap.types import Capabilities, WatchEvent
 from worker.openiap.workitem import Workitem
 from worker.producer import sender as room
-from worker.producer.producer import Push, ResultTimeout, Sent
+from worker.producer.no_result import ResultTimeout
 from worker.producer.sender import BATCH, IN_FLIGHT, ClientSender
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from worker.cli.demo.plan import Expected
 from worker.cli.shared.output import many, show
-from worker.management.items.types import attempts_of as attempts
+from worker.management.items.views import attempts_of as attempts
 from worker.openiap.values import parse_iso
 from worker.openiap.workitem import FAILED, SUCCESSFUL, JsonObject
 

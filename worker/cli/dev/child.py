@@ -3,7 +3,8 @@
 1. It is spoken to in lines of JSON over stdin; the end of stdin means that its parent is gone.
 2. It answers in lines of JSON over what was stdout when it began. From then on stdout is stderr:
    what handlers and libraries print can never be taken for an answer.
-3. Import errors, wrong settings and handlers that cannot be used are answers, not crashes.
+3. It makes what schedules would push, for a console that fires one: their code is here alone.
+4. Import errors, wrong settings and handlers that cannot be used are answers, not crashes.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +25,10 @@ from worker._version import __version__
 from worker.app.registry import Registry, load_modules
 from worker.cli.dev.example_payload import example_payload
 from worker.engine.daemon import Daemon
+from worker.engine.scheduler.switches import ScheduleKey
+from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.errors import WorkerError
+from worker.item.error_text import text_of
 from worker.openiap.errors import OpenIAPError
 from worker.package_path import OWN_CODE
 from worker.settings import load
@@ -32,6 +37,7 @@ LOOK_AGAIN: Final = 0.05
 LINES_AROUND: Final = 2
 
 Answer = Callable[[Mapping[str, Any]], None]
+Schedules = Mapping[ScheduleKey, ScheduleEntry]
 
 
 def main() -> None:
@@ -39,12 +45,12 @@ def main() -> None:
     answer = _answer_channel()
     told = json.loads(sys.stdin.buffer.readline() or b"{}")
     try:
-        daemon = _prepared(told, answer)
+        daemon, schedules = _prepared(told, answer)
     except (WorkerError, OSError) as error:
         answer({"answer": "broken", **described(error)})
         return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        code = runner.run(_work(daemon, answer))
+        code = runner.run(_work(daemon, schedules, answer))
     # Not sys.exit: a thread that a handler left behind would keep the process.
     sys.stderr.flush()
     os._exit(code)
@@ -67,7 +73,7 @@ def _answer_channel() -> Answer:
     return answer
 
 
-def _prepared(told: Mapping[str, Any], answer: Answer) -> Daemon:
+def _prepared(told: Mapping[str, Any], answer: Answer) -> tuple[Daemon, Schedules]:
     file = told.get("settings_file")
     loaded = load(told["settings"], file=Path(file) if file else None)
     modules = loaded.settings.handlers
@@ -81,8 +87,10 @@ def _prepared(told: Mapping[str, Any], answer: Answer) -> Daemon:
     )
     provided = frozenset(lifespan.provides for lifespan in handlers.lifespans)
     registered = Registry(handlers, resources=provided)
-    answer({"answer": "prepared", "handlers": [_facts(r) for r in registered]})
-    return daemon
+    schedules = {entry.key: entry for entry in timetable(registered, datetime.now(UTC))}
+    facts = [_facts(r) for r in registered]
+    answer({"answer": "prepared", "handlers": facts, "schedules": list(schedules)})
+    return daemon, schedules
 
 
 def _facts(registered: Any) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _facts(registered: Any) -> dict[str, Any]:
     }
 
 
-async def _work(daemon: Daemon, answer: Answer) -> int:
+async def _work(daemon: Daemon, schedules: Schedules, answer: Answer) -> int:
     orders: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_read_orders, args=(loop, orders), daemon=True).start()
@@ -104,7 +112,7 @@ async def _work(daemon: Daemon, answer: Answer) -> int:
         if order["do"] in ("stop", "gone"):
             return 0
     working = asyncio.create_task(daemon.run(signals=False))
-    following = asyncio.create_task(_follow_orders(daemon, orders, working, answer))
+    following = asyncio.create_task(_follow_orders(daemon, schedules, orders, working, answer))
     try:
         return await working
     except (WorkerError, OpenIAPError) as error:
@@ -116,19 +124,38 @@ async def _work(daemon: Daemon, answer: Answer) -> int:
 
 async def _follow_orders(
     daemon: Daemon,
+    schedules: Schedules,
     orders: "asyncio.Queue[Mapping[str, Any]]",
     working: "asyncio.Task[int]",
     answer: Answer,
 ) -> None:
     loop = asyncio.get_running_loop()
+    making: set[asyncio.Task[None]] = set()
     while True:
         order = await orders.get()
+        if order["do"] == "content":
+            made = asyncio.create_task(_make(schedules, order, answer))
+            making.add(made)
+            made.add_done_callback(making.discard)
+            continue
         daemon.quiet()
         answer({"answer": "quiet"})
         if order["do"] == "stop":
             loop.call_later(float(order["drain"]), _hurry, loop, daemon, working)
         elif order["do"] in ("hurry", "gone"):
             _hurry(loop, daemon, working)
+
+
+async def _make(schedules: Schedules, order: Mapping[str, Any], answer: Answer) -> None:
+    """Make payload and name of a schedule's item, or say why not."""
+    told = {"answer": "content", "number": order["number"]}
+    try:
+        tick = datetime.fromisoformat(order["tick"])
+        payload, name = await schedules[tuple(order["key"])].content(tick)
+        told = {**told, "payload": payload, "name": name}
+    except Exception as error:  # a function of the user's makes it: it may raise anything
+        told = {**told, "error": f"{type(error).__name__}: {text_of(error)}"}
+    answer(told)
 
 
 def _hurry(loop: asyncio.AbstractEventLoop, daemon: Daemon, working: "asyncio.Task[int]") -> None:

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from worker.engine.scheduler.switches import ScheduleKey
 from worker.import_path import path_for_children
+from worker.management.schedules.errors import PayloadError
+from worker.openiap.workitem import JsonObject
 from worker.package_path import IMPORT_ROOT
 
 BOOT: Final = (
@@ -22,6 +26,9 @@ BOOT: Final = (
 # Not "-m worker.cli.dev.child": the package need not be on the path of a fresh interpreter.
 CHUNK: Final = 64 * 1024
 LONGEST_LINE: Final = 1024 * 1024
+ANSWERS_WITHIN: Final = 20.0
+"""Seconds that the code of a schedule has for a payload that somebody asks for."""
+GONE: Final = "the process with its code has ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +44,10 @@ class HandlerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The code imports and its handlers can be used."""
+    """The code imports and its handlers can be used; ``schedules`` are their queues and names."""
 
     handlers: tuple[HandlerFacts, ...]
+    schedules: tuple[ScheduleKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,23 @@ class Plan:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class ChildSchedule:
+    """A schedule whose code is in a generation's process; see ``Fireable``."""
+
+    child: "ChildProcess"
+    key: ScheduleKey
+
+    @property
+    def name(self) -> str:
+        """Its queue and name for people."""
+        return "/".join(self.key)
+
+    async def content(self, tick: datetime) -> tuple[JsonObject, str]:
+        """Have its code make it. Raises: as ``ChildProcess.content``."""
+        return await self.child.content(self.key, tick)
+
+
 class ChildProcess:
     """A worker with one generation of the code.
 
@@ -81,6 +106,7 @@ class ChildProcess:
         quiet: set when it takes no further item.
         ended: set when the process is gone.
         told_to_end: whether its end is what it was asked for.
+        schedules: those of its code, once that is imported.
     """
 
     def __init__(self, number: int, plan: Plan, line: Callable[[int, str], None]) -> None:
@@ -89,12 +115,15 @@ class ChildProcess:
         self.quiet: Final = asyncio.Event()
         self.ended: Final = asyncio.Event()
         self.told_to_end = False
+        self.schedules: tuple[ScheduleKey, ...] = ()
         self._plan = plan
         self._line = line
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._answer: asyncio.Future[Prepared | Broken] = asyncio.get_running_loop().create_future()
         self._began = 0.0
+        self._contents: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._asked = 0
 
     @property
     def code(self) -> int | None:
@@ -162,6 +191,30 @@ class ChildProcess:
         self.told_to_end = True
         self._order({"do": "hurry"})
 
+    async def content(self, key: ScheduleKey, tick: datetime) -> tuple[JsonObject, str]:
+        """Have its code make payload and name of a schedule's item.
+
+        Raises:
+            PayloadError: it cannot, or the process is gone, or does not answer.
+        """
+        self._asked += 1
+        number = self._asked
+        made = self._contents[number] = asyncio.get_running_loop().create_future()
+        self._order({"do": "content", "number": number, "key": key, "tick": tick.isoformat()})
+        if self.ended.is_set():
+            made.set_result({"error": GONE})
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                found = await made
+        except TimeoutError:
+            found = {"error": f"its code did not answer within {ANSWERS_WITHIN:.0f} s"}
+        finally:
+            del self._contents[number]
+        if "error" in found:
+            name = "/".join(key)
+            raise PayloadError(f"The payload of schedule {name} cannot be made: {found['error']}.")
+        return found["payload"], found["name"]
+
     async def kill(self) -> None:
         """End it at once; for one that has not begun to work, or does not obey."""
         self.told_to_end = True
@@ -181,7 +234,12 @@ class ChildProcess:
         async for line in _lines(self._process.stdout):
             message = json.loads(line)
             if message["answer"] == "prepared":
-                self._settle(Prepared(tuple(HandlerFacts(**h) for h in message["handlers"])))
+                self.schedules = tuple((queue, name) for queue, name in message["schedules"])
+                handlers = tuple(HandlerFacts(**h) for h in message["handlers"])
+                self._settle(Prepared(handlers, self.schedules))
+                continue
+            if message["answer"] == "content":
+                self._told_content(message["number"], message)
                 continue
             if message["answer"] == "quiet":
                 self.quiet.set()
@@ -215,6 +273,13 @@ class ChildProcess:
             self._process.stdin.close()
         self.quiet.set()
         self.ended.set()
+        for number in list(self._contents):
+            self._told_content(number, {"error": GONE})
+
+    def _told_content(self, number: int, told: Mapping[str, Any]) -> None:
+        made = self._contents.get(number)  # None: nobody waits for it any more
+        if made is not None and not made.done():
+            made.set_result(told)
 
     def _settle(self, answer: Prepared | Broken) -> None:
         if not self._answer.done():

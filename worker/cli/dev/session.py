@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from watchfiles import Change, DefaultFilter, awatch
 
-from worker.cli.dev.child_process import Broken, Plan, Prepared
+from worker.cli.dev.child_process import Broken, ChildSchedule, Plan, Prepared
 from worker.cli.dev.supervisor import Supervisor
 from worker.cli.dev.view import DevView
 from worker.cli.shared.console import local_console
@@ -65,6 +65,8 @@ class DevSession:
         self._stop = asyncio.Event()
         self._server: LocalServer | None = None
         self._supervisor: Supervisor | None = None
+        self._schedules: Final[list[ChildSchedule]] = []
+        """Those of the code that works, for the pages to fire."""
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM.
@@ -180,7 +182,7 @@ class DevSession:
             await asyncio.to_thread(import_module, "worker.console.serving")
             log = Log("error", write=lambda _, line: self._view.line(0, line))
             here = settings.model_copy(update={"url": server.ws_url, "rate_limit": 0})
-            async with local_console(here, log) as url:
+            async with local_console(here, log, schedules=self._schedules) as url:
                 self._view.pages(url, server.credentials)
                 await asyncio.Event().wait()
         except Exception as error:  # who develops goes on without them
@@ -207,6 +209,9 @@ class DevSession:
 
     def working(self, number: int) -> None:
         """Show it."""
+        child = None if self._supervisor is None else self._supervisor.present
+        if child is not None:
+            self._schedules[:] = [ChildSchedule(child, key) for key in child.schedules]
         self._view.working(number)
 
     def broken(self, number: int, broken: Broken, kept: int) -> None:

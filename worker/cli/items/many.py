@@ -163,7 +163,10 @@ def _show(change: Change, preview: BatchPreviewResponse, *, utc: bool) -> None:
         console.print(f"and {preview.count - len(preview.sample):,} more", style="dim")
     for left, count in sorted(preview.attempts_left.items()):
         console.print(f"It leaves {many(left, 'attempt')} to {many(count, 'item')}.")
-    if not preview.conditional:
+    if preview.running:
+        run = "runs; its worker" if preview.running == 1 else "run; their workers"
+        console.print(f"Of these {preview.running:,} {run} would be told to end.", soft_wrap=True)
+    if not preview.conditional and change.word != "cancel":
         console.print(
             "The official client cannot change an item on a condition: each is read right before,"
             " and what changes in that moment is overwritten. With --client native it is not.",
@@ -173,6 +176,9 @@ def _show(change: Change, preview: BatchPreviewResponse, *, utc: bool) -> None:
 
 def _tell(change: Change, response: BatchResponse) -> None:
     to_stdout().print(safe(f"{change.done}: {many(response.done, 'item')}."))
+    if response.stopping:
+        run = "runs; its worker is" if response.stopping == 1 else "run; their workers are"
+        to_stdout().print(f"Of these {response.stopping:,} {run} told to end.")
     if response.changed:
         verb = "was" if response.changed == 1 else "were"
         to_stdout().print(

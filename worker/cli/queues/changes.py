@@ -24,10 +24,8 @@ from worker.management.queues.types import (
     QueuePausePayload,
     QueuePurgePayload,
     QueuePurgeResponse,
-    QueueResponse,
     QueueResumePayload,
 )
-from worker.openiap.client import Client
 
 
 @grouped
@@ -48,7 +46,7 @@ def purge(
     if filter.queue not in (None, of):
         raise usage_error(f"--queue {filter.queue}: the queue is {of}; leave it out.")
 
-    async def work(queues: Queues, signed: Client) -> QueuePurgeResponse:
+    async def work(queues: Queues) -> QueuePurgeResponse:
         asked = QueuePurgePayload(name=of, filter=filter)
         preview = await queues.preview_purge(asked)
         confirm(f"Delete {many(preview.count, 'item')} of queue {of}?", yes=yes)
@@ -81,7 +79,7 @@ def delete(
 ) -> None:
     """Delete a queue and all its items."""
 
-    async def work(queues: Queues, signed: Client) -> None:
+    async def work(queues: Queues) -> None:
         preview = await queues.preview_delete(QueueDeletePayload(name=name))
         confirm(f"Delete queue {name} with {many(preview.count, 'item')}?", yes=yes)
         with _counting(f"deleting items of {name}") as advance:
@@ -121,10 +119,7 @@ def pause(
         seconds=None if lasting is None else _seconds(lasting),
     )
 
-    async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.pause_one(asked)
-
-    done = with_queues(given, work)
+    done = with_queues(given, lambda queues: queues.pause_one(asked))
     text = f"Queue {name} is {pause_text(done, utc=utc)}. To go on: openiap-worker queues resume"
     print_result(shown(done), f"{text} {name}", as_json=as_json)
 
@@ -138,10 +133,7 @@ def resume(
 ) -> None:
     """Let workers pop a queue again."""
 
-    async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.resume_one(QueueResumePayload(name=name))
-
-    done = with_queues(given, work)
+    done = with_queues(given, lambda queues: queues.resume_one(QueueResumePayload(name=name)))
     print_result(shown(done), f"Queue {name} is popped.", as_json=as_json)
 
 

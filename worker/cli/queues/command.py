@@ -22,16 +22,13 @@ from worker.cli.shared.output import (
     to_stdout,
 )
 from worker.durations import text as duration_text
-from worker.management.queues.service import Queues
 from worker.management.queues.types import (
     QueueCreatePayload,
-    QueueDetailResponse,
     QueueGetPayload,
     QueueResponse,
     QueuesGetListPayload,
     QueueUpdatePayload,
 )
-from worker.openiap.client import Client
 
 app = typer.Typer(help="Look at, pause and administer work item queues.", no_args_is_help=True)
 
@@ -104,10 +101,7 @@ def list_queues(
 ) -> None:
     """List the queues with what waits in them, and which are paused."""
 
-    async def work(queues: Queues, signed: Client) -> list[QueueResponse]:
-        return await queues.get_list(QueuesGetListPayload())
-
-    found = with_queues(given, work)
+    found = with_queues(given, lambda queues: queues.get_list(QueuesGetListPayload()))
     if as_json:
         print_json([queue.model_dump() for queue in found])
         return
@@ -129,10 +123,7 @@ def show_queue(
 ) -> None:
     """Show one queue: what waits and runs, who works it, what fails, and what is unwise."""
 
-    async def work(queues: Queues, signed: Client) -> QueueDetailResponse:
-        return await queues.get_one(QueueGetPayload(name=name))
-
-    queue = with_queues(given, work)
+    queue = with_queues(given, lambda queues: queues.get_one(QueueGetPayload(name=name)))
     if as_json:
         print_json(queue.model_dump())
         return
@@ -177,10 +168,7 @@ def create(
         raise usage_error("A queue needs a name.")
     asked = QueueCreatePayload(name=name, **queue.fields())
 
-    async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.create_one(asked)
-
-    made = with_queues(given, work)
+    made = with_queues(given, lambda queues: queues.create_one(asked))
     text = f"Created queue {name}."
     if not queue.role:
         text += (
@@ -207,10 +195,7 @@ def update(
             "Nothing to change: give at least one option, for example --max-retries 5."
         )
 
-    async def work(queues: Queues, signed: Client) -> QueueResponse:
-        return await queues.update_one(asked)
-
-    changed = with_queues(given, work)
+    changed = with_queues(given, lambda queues: queues.update_one(asked))
     said = f"Changed queue {name}."
     if asked.workers:  # server.md, Rights: an item has those of its queue when it was pushed
         said += " Items that wait in it keep their rights: who was given some sees new ones alone."

@@ -12,7 +12,6 @@ from worker.cli.shared.options import Options, settings_of
 from worker.durations import text as duration_text
 from worker.management.queues.service import Queues
 from worker.management.queues.types import QueueResponse
-from worker.openiap.client import Client
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 
@@ -40,9 +39,9 @@ COLUMNS: Final = {
 }
 
 
-def with_queues(given: Options, work: Callable[[Queues, Client], Awaitable[T]]) -> T:
+def with_queues(given: Options, work: Callable[[Queues], Awaitable[T]]) -> T:
     """Do a command's work with a signed-in client."""
-    return with_client(settings_of(given).settings, lambda one: work(Queues(one), one))
+    return with_client(settings_of(given).settings, lambda signed: work(Queues(signed)))
 
 
 def shown(queue: QueueResponse) -> JsonObject:

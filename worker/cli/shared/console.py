@@ -11,7 +11,7 @@ from worker.telemetry.log import Log
 from worker.web_server import listening_socket
 
 if TYPE_CHECKING:
-    from worker.engine.scheduler.timetable import ScheduleEntry
+    from worker.engine.scheduler.timetable import Fireable
     from worker.producer.producer import Checks
 
 PORT: Final = 8090
@@ -41,7 +41,7 @@ async def local_console(
     settings: Settings,
     log: Log,
     *,
-    schedules: "Sequence[ScheduleEntry] | None" = None,
+    schedules: "Sequence[Fireable] | None" = None,
     contracts: "Checks | None" = None,
 ) -> AsyncIterator[str]:
     """Serve a console inside ``with``, on its usual port or else a free one; gives the address.

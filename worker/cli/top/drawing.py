@@ -52,7 +52,7 @@ def screen_of(
     if width < LEAST[0] or height < LEAST[1]:
         lines = [fitted(f"top needs {LEAST[0]} x {LEAST[1]}; q ends it", width)]
     else:
-        above = [*_head(board, screen, now), _tabs(board, view, rows, width)]
+        above = [*_head(board, screen, now), _tabs(view, rows, width)]
         body, keys = _body(board, view, rows, screen), KEYS if view.page is None else KEYS_OF_PAGE
         below = [_note(view, rows, width), _said(view, width), fitted(keys, width, style="dim")]
         lines = [*above, *body, *below]
@@ -118,7 +118,7 @@ def _graph(board: Board, screen: Screen, now: datetime) -> Text:
     return fitted(Text(f"{head}{drawn}{tail}"), screen.width, style="cyan")
 
 
-def _tabs(board: Board, view: View, rows: Sequence[Row] | None, width: int) -> Text:
+def _tabs(view: View, rows: Sequence[Row] | None, width: int) -> Text:
     column = COLUMNS[view.tab][view.sort[view.tab]].name
     order = f"by {column}, {'most' if view.down[view.tab] else 'least'} first"
     text = view.text.get(view.tab, "")

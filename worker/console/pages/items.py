@@ -230,6 +230,7 @@ class _List:
                 action(visit, "Move", self._doing("move"), icon="drive_file_move")
                 action(visit, "Priority", self._doing("priority"), icon="low_priority")
                 action(visit, "Payload", self._doing("payload"), icon="edit")
+                action(visit, "Cancel items", self._doing("cancel"), icon="block", tone="danger")
                 action(visit, "Delete", self._doing("delete"), icon="delete", tone="danger")
                 action(visit, "Clear", self._clear)
         self._tools.set_visibility(False)

@@ -16,12 +16,14 @@ from worker.console.parts.dialogs import answer_of, cancel_button
 from worker.console.parts.states import TONES, WORDS, called
 from worker.console.parts.texts import attribute, clean, text
 from worker.console.visits import Visit
+from worker.item.cancelled import MAX_REASON
 from worker.management.api.jobs import JobResponse
 from worker.management.errors import AppError, ValidationError
 from worker.management.items.types import (
     BatchPayload,
     BatchPreviewResponse,
     ItemFilter,
+    ItemsCancelBatchPayload,
     ItemsDeleteBatchPayload,
     ItemsMoveBatchPayload,
     ItemsRetryBatchPayload,
@@ -29,12 +31,14 @@ from worker.management.items.types import (
 )
 from worker.management.queues.types import QueuesGetListPayload
 
-What = Literal["retry", "move", "priority", "payload", "delete"]
+What = Literal["retry", "cancel", "move", "priority", "payload", "delete"]
 TYPED_FROM: Final = 1_000
 """So many items and more have to be typed, whatever is done; what is deleted always."""
+DANGEROUS: Final = ("cancel", "delete")
 SPREADS: Final = {0: "all at once", 60: "a minute", 600: "10 minutes", 3_600: "an hour"}
 TITLES: Final[dict[What, str]] = {
     "retry": "Retry items",
+    "cancel": "Cancel items",
     "move": "Move items to another queue",
     "priority": "Change the priority of items",
     "payload": "Change the payload of items",
@@ -42,6 +46,8 @@ TITLES: Final[dict[What, str]] = {
 }
 NOTES: Final[dict[What, str]] = {
     "retry": "Failed items are put back, whatever their queue's limit of attempts says.",
+    "cancel": "Waiting items fail, and are not tried again by themselves; the handlers of running"
+    " ones are asked to end.",
     "move": "Waiting and failed items keep their ids and take the rights of the new queue.",
     "priority": "Of waiting and failed items; the lower the number, the sooner its turn.",
     "payload": "Of waiting and failed items: a JSON Merge Patch, in which null takes a field away.",
@@ -49,6 +55,7 @@ NOTES: Final[dict[What, str]] = {
 }
 VERBS: Final[dict[What, str]] = {
     "retry": "Retry",
+    "cancel": "Cancel",
     "move": "Move",
     "priority": "Change",
     "payload": "Change",
@@ -96,24 +103,34 @@ class _Dialog:
             self._shown = box("preview")
             self._shown.props.update({"aria-live": "polite"})
             with box("actions end"):
-                cancel_button(lambda: dialog.submit(False))
+                leave = "Leave them" if self._what == "cancel" else "Cancel"
+                cancel_button(lambda: dialog.submit(False), leave)
                 self._look = ui.button("Dry run", on_click=self._dry_run, color=None)
                 self._look.props("outline no-caps")
                 self._does = ui.button(
                     VERBS[self._what], on_click=lambda: dialog.submit(self._planned is not None)
                 )
-                tone = "negative" if self._what == "delete" else "primary"
+                tone = "negative" if self._what in DANGEROUS else "primary"
                 self._does.props(f"unelevated no-caps color={tone}")
                 self._does.set_enabled(False)
-        if self._what in ("retry", "delete"):
+        if self._what in ("retry", "cancel", "delete"):
             ui.timer(0.01, self._dry_run, once=True)
-        return self._planned if await answer_of(dialog) and self._planned else None
+        if not await answer_of(dialog) or self._planned is None:
+            return None
+        if isinstance(self._planned, ItemsCancelBatchPayload):
+            # The reason changes nothing of what the dry run said, and may be typed after it.
+            return self._planned.model_copy(update=self._choice.read())
+        return self._planned
 
     def _form(self) -> _Choice:
         if self._what == "retry":
             spread = ui.select(SPREADS, label="Spread over", value=0).props("outlined dense")
             spread.on_value_change(self._other)
             return _Choice(lambda: {"spread": float(spread.value)})
+        if self._what == "cancel":
+            reason = ui.input("Reason, for those who look")
+            reason.props(f"outlined dense autocomplete=off maxlength={MAX_REASON}")
+            return _Choice(lambda: {"reason": (reason.value or "").strip()[:MAX_REASON]})
         if self._what == "move":
             names = {one: clean(one, 200) for one in self._queues}
             to = ui.select(names, label="To queue", with_input=True).props("outlined dense")
@@ -142,6 +159,7 @@ class _Dialog:
         given = self._choice.read()
         kinds: dict[What, type[BatchPayload]] = {
             "retry": ItemsRetryBatchPayload,
+            "cancel": ItemsCancelBatchPayload,
             "move": ItemsMoveBatchPayload,
             "priority": ItemsUpdateBatchPayload,
             "payload": ItemsUpdateBatchPayload,
@@ -196,6 +214,8 @@ class _Dialog:
                 for tries, one in sorted(preview.attempts_left.items())
             )
             text(f"Then: {left}.", "p", "quiet")
+        if preview.running:
+            text(f"{preview.running:,} of them run, and would be told to end.", "p", "quiet")
         with box("list small"):
             for item in preview.sample:
                 with box("line"):
@@ -208,7 +228,7 @@ class _Dialog:
                     )
         if count > len(preview.sample):
             text(f"and {count - len(preview.sample):,} more", "p", "quiet")
-        if not preview.conditional:
+        if not preview.conditional and self._what != "cancel":
             text(
                 "This OpenIAP changes nothing on a condition: who changes an item in the same"
                 " moment may be overwritten.",

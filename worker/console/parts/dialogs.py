@@ -10,9 +10,9 @@ from worker.console.parts.boxes import box
 from worker.console.parts.texts import attribute, text
 
 
-def cancel_button(act: Callable[[], object]) -> None:
+def cancel_button(act: Callable[[], object], words: str = "Cancel") -> None:
     """Show the button that leaves a dialog."""
-    ui.button("Cancel", on_click=act, color=None).props("flat no-caps")
+    ui.button(words, on_click=act, color=None).props("flat no-caps")
 
 
 async def answer_of(dialog: ui.dialog) -> Any:

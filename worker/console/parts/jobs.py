@@ -16,6 +16,7 @@ EVERY: Final = 0.5
 MOST_FAILURES: Final = 5
 WORDS: Final = {
     "retry": ("Retry", "put back"),
+    "cancel": ("Cancel", "cancelled"),
     "delete": ("Delete", "deleted"),
     "move": ("Move", "moved"),
     "update": ("Change", "changed"),
@@ -126,6 +127,8 @@ def _told(job: JobResponse) -> str:
     progress = job.progress
     done = WORDS.get(job.what, ("", "changed"))[1]
     words = f"{progress.done:,} {'item was' if progress.done == 1 else 'items were'} {done}"
+    if progress.stopping:
+        words += f", {progress.stopping:,} of them run and are told to end"
     if progress.changed:
         words += f", {progress.changed:,} left alone, since somebody changed them meanwhile"
     if progress.failed:

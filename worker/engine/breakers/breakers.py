@@ -4,7 +4,7 @@
    so the fleet counts together, and knows circuits as it knows pauses (``engine/pauses.py``). A
    failure is counted there, and what the others met is read, before its slot takes another item.
 2. What was hit meanwhile is handed back and costs no attempt. While a circuit stays closed an item
-   is handed back three times so, then its error counts as any other.
+   is handed back three times so, then its error counts as any other (``hand_backs.py``).
 3. When the pause is over each worker may pop one item; who writes first lets it through, the others
    hand theirs back.
 4. Where this user may not update a queue its circuits are this worker's alone: said once.
@@ -12,32 +12,27 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from worker.app.breaker import Breaker
 from worker.engine.breakers.circuit import Circuit, Window
+from worker.engine.breakers.hand_backs import HandBacks, Times
 from worker.engine.breakers.line import CLOSED, Line, hit
 from worker.engine.breakers.store import Written
 from worker.engine.in_flight import Running
 from worker.errors import Outage
 from worker.item.error_chain import deciding, message_of
-from worker.item.outcome import Outcome, Waits, released
+from worker.item.outcome import Outcome, released
 from worker.openiap.errors import OpenIAPError
 from worker.service import Service
 from worker.telemetry.log import Log
 
 IDLE: Final = 3600.0
 AGAIN: Final = 1.0
-HAND_BACKS: Final = 3
-"""Times that an item is handed back while its circuits stay closed."""
-FIRST_WAIT: Final = 1.0
-"""Seconds that it waits then; twice as long each time."""
-MOST_ITEMS: Final = 10_000
 
 Write = Callable[[str, str, int, Circuit], Awaitable[Written]]
 Count = Callable[[str, str, int, datetime], Awaitable[Sequence[datetime]]]
-Times = Callable[[str], Awaitable[int]]
 
 
 class Breakers(Service):
@@ -89,7 +84,7 @@ class Breakers(Service):
         self._worker_id = worker_id
         self._write = write
         self._count = count
-        self._times = times
+        self._hand_backs = HandBacks(times, now=now, log=log)
         self._told = told
         self._interval = interval
         self._now = now
@@ -99,7 +94,6 @@ class Breakers(Service):
         """Circuits that were changed here, and the number that they were made of."""
         self._doubted: set[tuple[str, str]] = set()
         """Circuits that another has changed meanwhile, in a way that is not known here yet."""
-        self._handed_back: dict[str, int] = {}
 
     # What may be popped.
 
@@ -182,7 +176,7 @@ class Breakers(Service):
 
     def answered(self, running: Running) -> None:
         """The item's handler came to an end that says nothing against the systems it needs."""
-        self._handed_back.pop(running.workitem.id, None)
+        self._hand_backs.forget(running.workitem.id)
         line = self._lines.get(running.workitem.wiq)
         if line is None or line.candidate is not running:
             return
@@ -230,7 +224,7 @@ class Breakers(Service):
         if enough:
             self._open(breaker, now, why, after)
             return said
-        return await self._handed(running, name, said)
+        return await self._hand_backs.next(running.workitem.id, name, said)
 
     def left(self, running: Running) -> None:
         """The item is out of this worker's hands; idempotent."""
@@ -258,25 +252,6 @@ class Breakers(Service):
             return False
         self.note()
         return Window.enough(breaker, last, now)
-
-    async def _handed(self, running: Running, name: str, said: Outcome) -> Outcome | None:
-        """Hand an item back while the circuit stays closed; None once it was often enough."""
-        item = running.workitem.id
-        times = self._handed_back.get(item, 0)
-        if self._times is not None:
-            try:
-                times = max(times, await self._times(item))
-            except OpenIAPError as error:
-                self._log.debug(f"how often an item was handed back is not known: {error}")
-        if times >= HAND_BACKS:
-            self._handed_back.pop(item, None)
-            return None
-        if len(self._handed_back) >= MOST_ITEMS:
-            self._handed_back.clear()
-        self._handed_back[item] = times + 1
-        until = self._now() + timedelta(seconds=FIRST_WAIT * 2**times)
-        why = f"breaker {name}: handed back {times + 1} of {HAND_BACKS} times"
-        return Outcome("released", None, said.message, waits=Waits(why, until, times=times + 1))
 
     # Circuits.
 

@@ -75,7 +75,6 @@ class Gate(Service):
         epoch: the pool's number of sign-ins.
         steady: for how many seconds heartbeats went through.
         silent_after: seconds after which others take a silent worker for dead.
-        interrupt: asks for an item back.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from worker.errors import BusinessError
 from worker.item.error_text import clip, source_of, text_of
 from worker.item.masking import masked
 from worker.item.outcome import Outcome
+from worker.kinds import kind_of
 
 MAX_KEY: Final = 1_000
 """Bytes."""
@@ -38,9 +39,7 @@ def key_of(function: KeyFunction, payload: Any, *, handler: str) -> str:
         text = f"The key of {handler} raised {type(error).__name__}: {text_of(error)}"
         raise NoKey(clip(text, MAX_MESSAGE)) from error
     if isinstance(found, bool) or not isinstance(found, str | int):
-        raise NoKey(
-            f"The key of {handler} is a {type(found).__name__}; allowed: text or a whole number"
-        )
+        raise NoKey(f"The key of {handler} is {kind_of(found)}; allowed: text or a whole number")
     try:
         text = str(found)
         size = len(text.encode())

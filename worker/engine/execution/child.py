@@ -45,7 +45,8 @@ from worker.item.error_chain import ResultError
 from worker.item.error_text import clip
 from worker.item.item import Item
 from worker.item.long_work import Asleep
-from worker.item.outcome import invalid_payload, result_fields
+from worker.item.outcome import invalid_payload
+from worker.item.result import result_fields
 from worker.standard_streams import keep_standard_streams, mend_standard_streams
 from worker.telemetry.printed import Printed
 from worker.telemetry.spans import within

@@ -20,7 +20,7 @@ from worker.engine.execution.stacks import UNKNOWN, stack_of_frames
 from worker.engine.execution.usage import fault_frames
 from worker.errors import HandlerError
 from worker.import_path import path_for_children
-from worker.package_path import IMPORT_ROOT
+from worker.package_path import IMPORT_ROOT, OWN_CODE
 
 START_TIMEOUT: Final = 120.0
 LAST_SECONDS: Final = 0.5
@@ -114,6 +114,7 @@ class ChildProcess:
         """What it has started is ended by whoever ends it."""
         self._faults = _fault_file()
         self._faults_read = 0
+        self._faults_seen = 0
         self._ended = ended
         self._ends = _ChildProtocol(self._received)
         self._transport: asyncio.SubprocessTransport | None = None
@@ -266,13 +267,23 @@ class ChildProcess:
             self._transport.send_signal(signal.SIGUSR2)
         return True
 
-    def dump(self) -> str:
-        """Return the newest stack that the child wrote by ``ask_for_dump``, or as it crashed."""
+    def dump(self, *, writing: bool = False) -> str:
+        """Return the newest stack that the child wrote by ``ask_for_dump``, or as it crashed.
+
+        Args:
+            writing: it may still be at it. What may be half of a stack is none: it grows from look
+                to look, or does not reach the code that called the handler.
+        """
         if self._faults is None or self._faults.closed:
             return UNKNOWN
         fd = self._faults.fileno()
         text = os.pread(fd, 1 << 16, self._faults_read)
-        stack = stack_of_frames(fault_frames(text.decode("utf-8", "replace")))
+        frames = fault_frames(text.decode("utf-8", "replace"))
+        if writing:
+            grows, self._faults_seen = len(text) != self._faults_seen, len(text)
+            if grows or not any(frame[0].startswith(OWN_CODE) for frame in frames):
+                return UNKNOWN
+        stack = stack_of_frames(frames)
         if stack != UNKNOWN:
             self._faults_read += len(text)  # what has no frame yet may be the beginning of a dump
         return stack

@@ -246,7 +246,7 @@ class ProcessAttempt(Attempt):
             self._finish(UNKNOWN)
 
     def _take_dump(self, looks: int) -> None:
-        stack = self._child.dump()
+        stack = self._child.dump(writing=looks > 1)
         if stack == UNKNOWN and looks > 1:
             self._later(DUMP_SECONDS, lambda: self._take_dump(looks - 1))
         else:

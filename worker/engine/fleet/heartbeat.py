@@ -5,8 +5,8 @@
 2. On a clean stop that leaves nothing in processing it is removed, or, where items were worked,
    says that its worker is gone and what it did (``report.py``).
 3. A worker without the rights for it says so once and goes on without.
-4. Who else is there is known from the last look, for whatever reason: two at the start, then those
-   of the rescuer.
+4. Who else is there is looked for by whoever wants to know (``known_peers.py``): here twice at the
+   start, then by the rescuer.
 
 Heartbeats are compared in the server's time: the server stamps ``_modified`` on every write, and
 what it stamped on our own last write tells what time it is there. Where that time leaps ahead (a
@@ -22,7 +22,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from worker.engine.fleet.leadership import others_of, rank_of
+from worker.engine.fleet.known_peers import KnownPeers
 from worker.engine.fleet.namesakes import Namesakes
 from worker.engine.fleet.own_name import OwnName
 from worker.engine.fleet.presence import (
@@ -39,7 +39,6 @@ from worker.engine.fleet.presence import (
 )
 from worker.engine.fleet.roster import Roster
 from worker.engine.fleet.shared_clock import MOVED, SharedClock
-from worker.engine.fleet.sightings import Sightings
 from worker.item.attempt_id import AttemptId, attempt_id
 from worker.openiap.errors import AccessDenied, OpenIAPError, ServerError, Unsupported
 from worker.openiap.fields import Told, ignored, moment_of
@@ -97,6 +96,8 @@ class Heartbeat(Service):
             "heartbeat", pause=interval, on_error=partial(log.failed, "heartbeat not written")
         )
         self.me: Final = me
+        self.known: Final = KnownPeers(me, dead_after=dead_after, idle_after=idle_after)
+        """Who else is there, as it was at the last look of ``peers``."""
         self.usable = True
         """False where the rights for it are missing."""
         self.on_time_moved: Callable[[], None] = lambda: None
@@ -112,10 +113,8 @@ class Heartbeat(Service):
         self._in_flight = in_flight
         self._log = log
         self._acl = acl
-        self._idle_after = idle_after
         self._misfits = misfits
         self._roster = Roster(pool, me.queues, misfits)
-        self._sightings = Sightings()
         self._rounds = 0
         self._beats = 0
         self._queues = queues
@@ -132,9 +131,6 @@ class Heartbeat(Service):
         """The long-running items that the last heartbeat told of."""
         self._change = asyncio.Event()
         self._kept = False
-        self._peers: list[Peer] | None = None
-        self._wanting: dict[str, tuple[str, ...]] = {}
-        self._living: dict[str, tuple[str, ...]] = {}
         self._looks = FIRST_LOOKS
 
     async def previous_claims(self) -> list[Claimed]:
@@ -248,57 +244,15 @@ class Heartbeat(Service):
             # By this machine's clock, which may be wrong, the living could seem dead for long: they
             # are silent for as long as this worker has seen them so.
             peers = [replace(peer, silent=0.0) for peer in peers]
-        self._peers = self._sightings.note(peers)
-        if self._beaten is not None and (met := self._namesakes.look(self._peers, self._beaten)):
+        peers = self.known.note(peers)
+        if self._beaten is not None and (met := self._namesakes.look(peers, self._beaten)):
             self.on_namesake(*met)
-        self._wanting.clear()
-        self._living.clear()
-        return self._peers
+        return peers
 
     def rank(self, queue: str) -> int | None:
         """Return how many live workers of a queue, in this namespace, have a lower id; None when
-        it is not known.
-
-        As they were when last asked for, for whatever reason; this asks nobody.
-        """
-        if self._peers is None or not self.usable:
-            return None
-        return rank_of(
-            self.me.id,
-            queue,
-            self._peers,
-            self._dead_after,
-            self.me.namespace,
-            idle_after=self._idle_after,
-        )
-
-    def size(self, queue: str) -> int:
-        """Return how many live workers a queue has, in every namespace, this one included; as they
-        were when last asked for, 1 when it is not known."""
-        return 1 + len(self.others(queue))
-
-    def wanting(self, queue: str) -> tuple[str, ...]:
-        """Return the other live workers of a queue, in every namespace, that have a free slot for
-        it; as they were when last asked for, none when it is not known."""
-        found = self._wanting.get(queue)
-        if found is None:
-            found = self._wanting[queue] = tuple(
-                peer.id for peer in self.others(queue) if peer.wants(queue)
-            )
-        return found
-
-    def living(self, queue: str) -> tuple[str, ...]:
-        """Return the other live workers of a queue, in every namespace, as ``wanting`` does."""
-        found = self._living.get(queue)
-        if found is None:
-            found = self._living[queue] = tuple(peer.id for peer in self.others(queue))
-        return found
-
-    def others(self, queue: str) -> list[Peer]:
-        """Return the other live workers of a queue; see ``size``."""
-        return others_of(
-            self.me.id, queue, self._peers or (), self._dead_after, idle_after=self._idle_after
-        )
+        it is not known."""
+        return self.known.rank(queue) if self.usable else None
 
     async def round(self) -> float:
         """Say it when it is time to: at once after a reconnect or when claims change, and after a

@@ -22,13 +22,14 @@ who may write it:
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+from worker.engine.fleet.command import MOST, Command, commands_of, is_over
 from worker.engine.fleet.presence import COLLECTION as WORKERS
 from worker.engine.fleet.presence import TYPE as WORKER
 from worker.engine.fleet.presence import WorkerInfo
@@ -38,7 +39,6 @@ from worker.openiap.fields import (
     id_of,
     moment_of,
     object_of,
-    objects_of,
     text_of,
     whole,
 )
@@ -57,11 +57,6 @@ ADMINS: Final = "5a1702fa245d9013697656fb"
 """The role of the administrators; its id is the same on every OpenIAP."""
 FULL: Final = 65_535
 STEERS: Final = sum(1 << RIGHTS.index(right) for right in ("read", "update"))
-MOST: Final = 20
-"""Commands that are kept in a mailbox; the last ones."""
-LONGEST: Final = timedelta(hours=1)
-"""For so long at most a command holds."""
-MOST_ID: Final = 64
 SELDOM: Final = 900.0
 """Seconds between two looks where a watch tells."""
 MOST_OPERATORS: Final = 50
@@ -70,35 +65,6 @@ GOODBYE_TIMEOUT: Final = 1.0
 PAGE: Final = 500
 AN_ID: Final = re.compile("[0-9a-f]{24}")
 NOT_SEALED: Final = "it does not have the seal of the one that this worker made"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What a worker is told to do.
-
-    Attributes:
-        queue: which one, where it is about one; value: what is set.
-        expires: from then on it is not done any more, by the server's clock.
-        by: the name of the user who gave it, as the server says, "" where that is not known; byid:
-            the id.
-    """
-
-    id: str
-    action: str
-    expires: datetime
-    queue: str = ""
-    value: str | int | None = None
-    by: str = ""
-    byid: str = ""
-
-    def document(self) -> JsonObject:
-        """Return it as it stands in a mailbox."""
-        found: JsonObject = {"id": self.id, "action": self.action, "expires": _ms(self.expires)}
-        if self.queue:
-            found["queue"] = self.queue
-        if self.value is not None:
-            found["value"] = self.value
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,44 +100,6 @@ def refusal_of(document: Mapping[str, Any], seal: Seal) -> str:
             who = text_of(given.get("name")) or text_of(given.get("_id"))
             return f"its list of rights names {who[:100] or 'somebody else'}"
     return ""
-
-
-def commands_of(
-    document: Mapping[str, Any], seen: Iterable[str] = (), *, stamped: bool = True
-) -> list[Command]:
-    """Return the commands of a mailbox that are new, oldest first; what is none is left out. Pure.
-
-    Args:
-        seen: the ids of those that were handed on.
-        stamped: whether the server's stamp says who gave the last one.
-    """
-    known = set(seen)
-    found: dict[str, Command] = {}
-    for one in objects_of(document.get("commands"))[-MOST:]:
-        id, action = text_of(one.get("id")), text_of(one.get("action"))
-        at = whole(one.get("expires"))
-        if not id or len(id) > MOST_ID or not action or at is None or id in known:
-            continue
-        with suppress(OverflowError, OSError, ValueError):
-            expires = datetime.fromtimestamp(at / 1000, UTC)
-            value = one.get("value")
-            value = text_of(value) if isinstance(value, str) else whole(value)
-            found[id] = Command(id, action, expires, text_of(one.get("queue")), value)
-    commands = list(found.values())
-    if commands and stamped:
-        by, byid = text_of(document.get("_modifiedby")), text_of(document.get("_modifiedbyid"))
-        commands[-1] = replace(commands[-1], by=by, byid=byid)
-    return commands
-
-
-def is_over(command: Command, written: datetime | None, now: datetime) -> bool:
-    """Whether a command is not done any more, or says that it holds for longer than any may.
-
-    Args:
-        written: when the mailbox was written last; now: both by the server's clock.
-    """
-    latest = (written or now) + LONGEST
-    return not now < command.expires <= latest
 
 
 class Mailbox(Service):
@@ -425,7 +353,3 @@ async def forget_mailboxes(client: Client, before: datetime) -> None:
     over = [id for one in found if (id := id_of(one)) and id not in used]
     if over:
         await client.delete_many(COLLECTION, {"_id": {"$in": over}})
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

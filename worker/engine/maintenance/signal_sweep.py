@@ -15,13 +15,13 @@ from typing import Final
 
 from worker.engine.awaiting.waker import WAKES
 from worker.engine.fleet.leadership import Fleet
+from worker.engine.fleet.led_service import LedService
 from worker.item.signals import COLLECTION, sent_at
 from worker.openiap.client import Client
 from worker.openiap.fields import id_of, text_of
 from worker.openiap.reader import Reader
 from worker.openiap.values import iso
 from worker.openiap.workitem import SUCCESSFUL, JsonObject
-from worker.service import Service
 from worker.telemetry.log import Log
 
 FIRST: Final = 900.0
@@ -33,7 +33,7 @@ UNSEEN: Final = timedelta(days=7)
 FIELDS: Final[JsonObject] = {"item": 1, "name": 1, WAKES: 1, "_created": 1}
 
 
-class SignalSweep(Service):
+class SignalSweep(LedService):
     """Sweeps for a fleet.
 
     Args:
@@ -53,27 +53,22 @@ class SignalSweep(Service):
     ) -> None:
         super().__init__(
             "signal sweep",
+            queues,
+            fleet,
             first=first,
             pause=every,
             on_error=partial(log.failed, "old signals could not be deleted"),
             chance=chance,
         )
-        self._queues = tuple(queues)
         self._client = client
-        self._fleet = fleet
         self._reader = Reader(client, "signal")
         self._items = Reader(client, "work item")
         self._after = ""
         """Where the last sweep ended that did not come to the end."""
 
-    async def start(self) -> None:
-        """Begin, where there is a queue; the first sweep comes after a while."""
-        if self._queues:
-            await super().start()
-
     async def round(self) -> None:
         """Sweep, where this worker leads."""
-        if self._fleet.rank(min(self._queues)) in (0, None):
+        if self.leads:
             await self.sweep(self._fleet.server_now())
 
     async def sweep(self, now: datetime) -> int:

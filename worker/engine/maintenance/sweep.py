@@ -26,6 +26,7 @@ from itertools import groupby
 from typing import Final
 
 from worker.engine.fleet.leadership import Fleet
+from worker.engine.fleet.led_service import LedService
 from worker.item.metadata import KEY
 from worker.item.unique import ended, held_until
 from worker.openiap.client import Client
@@ -38,7 +39,6 @@ from worker.producer.groups.record import KEY_KIND as GROUP_KEY
 from worker.producer.groups.record import KIND as GROUP
 from worker.producer.unique_push import ID_FIELD
 from worker.producer.unique_push import KIND as UNIQUE
-from worker.service import Service
 from worker.state.cells import (
     COLLECTION,
     EXPIRES,
@@ -111,7 +111,7 @@ def superseded(known: Sequence[Version]) -> list[str]:
     return [document_id(version) for version in known[:-1] if version.number > 1]
 
 
-class Sweep(Service):
+class Sweep(LedService):
     """Sweeps for a fleet, where this worker leads the first of its queues.
 
     Args:
@@ -133,32 +133,27 @@ class Sweep(Service):
     ) -> None:
         super().__init__(
             "sweep",
+            queues,
+            fleet,
             first=first,
             pause=every,
             on_error=partial(log.failed, "shared state could not be swept"),
             chance=chance,
         )
-        self._queues = tuple(queues)
         self._client = client
         self._cell_reader = Reader(client, "cell")
         self._items_reader = Reader(client, "work item")
         self._log = log
         self._cells = Cells(client, namespace)
         self._clock = ServerClock(client, namespace)
-        self._fleet = fleet
         self._again = again
         self._indexed = False
         self._after = ""
         """Where the last sweep ended that did not come to the end."""
 
-    async def start(self) -> None:
-        """Begin, where there is a queue; the first sweep comes after a while."""
-        if self._queues:
-            await super().start()
-
     async def round(self) -> float | None:
         """Sweep, where this worker leads; returns when to go on with what is left."""
-        if self._fleet.rank(min(self._queues)) in (0, None):
+        if self.leads:
             await self.sweep()
             if self._after:
                 return self._again

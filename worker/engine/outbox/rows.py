@@ -11,6 +11,7 @@ from typing import Any, Final, cast, get_args
 
 from worker.item.new_item import FollowUp
 from worker.item.outcome import UNCHANGED, Kind, Outcome
+from worker.kinds import kind_of
 from worker.openiap.fields import duration_of, moment_of, number, text_of, whole
 from worker.openiap.values import DEPTH_ALLOWED, MAX_DEPTH, compact_text, depth_of, plain
 from worker.openiap.workitem import JsonObject, Workitem
@@ -219,5 +220,5 @@ def _object(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("nested deeper than can be read") from None
     if not isinstance(found, dict):
-        raise ValueError(f"a {type(found).__name__} instead of an object")
+        raise ValueError(f"{kind_of(found)} instead of an object")
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from worker.app.checked import check_schedule
 from worker.app.options import Handler
@@ -14,6 +15,26 @@ from worker.engine.scheduler.switches import ScheduleKey
 from worker.engine.scheduler.ticks import Due, due, missed_by
 from worker.item.metadata import Metadata, joined
 from worker.openiap.workitem import JsonObject
+
+
+class Fireable(Protocol):
+    """A schedule of which an item can be made at any moment.
+
+    Attributes:
+        key: its queue and name; ``name``: the same for people.
+    """
+
+    @property
+    def key(self) -> ScheduleKey: ...
+    @property
+    def name(self) -> str: ...
+
+    async def content(self, tick: datetime) -> tuple[JsonObject, str]:
+        """Return payload and name of a tick's item.
+
+        Raises:
+            Exception: one cannot be made, or does not fit.
+        """
 
 
 @dataclass(slots=True)

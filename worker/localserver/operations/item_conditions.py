@@ -19,9 +19,12 @@ from worker.localserver.operations.matching import applies, prepared
 from worker.localserver.operations.plain_conditions import names_one
 from worker.localserver.storage import json_text
 from worker.localserver.storage.document_table import COMPARISONS
+from worker.localserver.storage.item_rules import FAILED, NEW, PROCESSING
 
 ITEM_TIMES: Final = ("nextrun", "lastrun")
 ITEM_COLUMNS: Final = {"_id": "id", "wiq": "wiq", "wiqid": "wiqid", "state": "state"}
+WITH_INDEXES: Final = (NEW, PROCESSING, FAILED)
+"""States whose items are in partial indexes (``store.py``)."""
 TEXTS: Final = ("name", "errormessage", "errorsource", "errortype", "username")
 """Columns of text; of all but the name, "" is a field that is not there."""
 NUMBERS: Final = ("priority", "retries")
@@ -116,9 +119,9 @@ def _names(sql: Sql, key: str, wanted: object) -> bool:
         return False
     several = wanted.get("$in") if isinstance(wanted, dict) and len(wanted) == 1 else None
     if isinstance(wanted, str):
-        # As text where SQLite is to find the partial index of items in processing.
-        if wanted == "processing":
-            sql.add(f"{column} = 'processing'")
+        # As text where SQLite is to find a partial index.
+        if column == "state" and wanted in WITH_INDEXES:
+            sql.add(f"state = '{wanted}'")
         else:
             sql.add(f"{column} = ?", wanted)
         return True

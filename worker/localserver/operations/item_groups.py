@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from worker.localserver.operations.item_orders import CREATED
 from worker.localserver.storage import json_text
+from worker.localserver.storage.item_counts import Place
 
 BY: Final = ("wiq", "state")
 COUNT: Final = {"$sum": 1}
@@ -40,6 +41,21 @@ class Grouping:
         """What SQL selects: the fields, then what is told."""
         told = ("COUNT(*)" if one == COUNT else _SQL for one in self.told.values())
         return ", ".join([*self.by.values(), *told])
+
+    @property
+    def counts_alone(self) -> bool:
+        """Whether nothing is told but how many there are."""
+        return all(one == COUNT for one in self.told.values())
+
+    def held(self, held: Mapping[Place, int]) -> list[dict[str, Any]]:
+        """Return the groups of items of which the numbers are known."""
+        rows: dict[Row, int] = {}
+        for place, count in held.items():
+            values = dict(zip(BY, place, strict=True))
+            by = tuple(values[field] for field in self.by.values())
+            rows[by] = rows.get(by, 0) + count
+        told = len(self.told)
+        return self.documents((*by, *[count] * told) for by, count in sorted(rows.items()))
 
     def documents(self, rows: Iterable[Row]) -> list[dict[str, Any]]:
         """Return rows of ``columns`` as MongoDB's documents."""

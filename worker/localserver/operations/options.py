@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from worker.kinds import kind_of
+
 
 def _no_log(_line: str) -> None:
     """Drop a log line: a server inside a test or another program is quiet by default."""
@@ -71,7 +73,7 @@ class Faults:
             if isinstance(present, set) and isinstance(value, list):
                 value = set(value)
             if type(value) is not type(present):
-                raise ValueError(f"{name} takes a {type(present).__name__}, not {value!r}")
+                raise ValueError(f"{name} takes {kind_of(present)}, not {value!r}")
             known[name] = value
         for name in values:
             setattr(self, name, known[name])

@@ -16,6 +16,7 @@ from worker.localserver.operations.bounded import bounded
 from worker.localserver.operations.item_conditions import item_condition
 from worker.localserver.operations.item_groups import grouping_of
 from worker.localserver.operations.item_orders import item_order, odd_index
+from worker.localserver.operations.item_places import held_by
 from worker.localserver.operations.matching import applies, asked, prepared
 from worker.localserver.operations.patterns import with_timed_patterns
 from worker.localserver.operations.plain_conditions import (
@@ -173,6 +174,9 @@ class Queries:
         """Return how many documents match, of those that a user may read; None reads all."""
         if _sees_all(reader):
             if collection == item_table.COLLECTION:
+                held = held_by(query, self._items.counts.held)
+                if held is not None:
+                    return sum(held.values())
                 where, values, rest = item_condition(query, indexed=self._indexed)
                 if not rest:
                     return self._items.count(where, values)
@@ -199,6 +203,10 @@ class Queries:
         """
         grouping = grouping_of(stages) if collection == item_table.COLLECTION else None
         if grouping is not None:
+            if _sees_all(reader) and grouping.counts_alone:
+                held = held_by(grouping.match, self._items.counts.held)
+                if held is not None:
+                    return grouping.held(held)
             where, values, left = item_condition(grouping.match, indexed=self._indexed)
             if _sees_all(reader) and not left:
                 return grouping.documents(

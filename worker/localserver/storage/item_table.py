@@ -17,8 +17,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from worker.localserver.storage.item_counts import ItemCounts, Place
 from worker.localserver.storage.item_documents import changed_columns, files_text, nextrun_of
-from worker.localserver.storage.item_rules import PROCESSING, StoredItem
+from worker.localserver.storage.item_rules import NEW, PROCESSING, StoredItem
 from worker.localserver.storage.store import Store
 from worker.localserver.storage.user import User
 
@@ -64,10 +65,15 @@ _TAKE: Final = (
 
 
 class ItemTable:
-    """Reads and writes work items; the rules are in ``item_rules``."""
+    """Reads and writes work items; the rules are in ``item_rules``.
+
+    Attributes:
+        counts: how many there are, by queue and state.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.counts: Final = ItemCounts(store)
         self._wakes: dict[str, float] = {}
         """By queue: no item that waits for its time is due before this; absent where unknown."""
         self._undone = store.undone
@@ -81,6 +87,7 @@ class ItemTable:
         waits = self._waits(item.wiqid, item.nextrun, now)
         self._store.write(_INSERT, (*_row(item), waits))
         self._store.write(_INSERT_PAYLOAD, (item.payload,))
+        self.counts.added((item.wiq, item.state))
 
     def replace(self, item: StoredItem, now: int, *, payload: bool = True) -> None:
         """Write an item over its stored self; it keeps its place in the order.
@@ -92,7 +99,10 @@ class ItemTable:
         """
         row = _row(item)
         waits = self._waits(item.wiqid, item.nextrun, now)
+        before = self._place_of(item.id)
         self._store.write(_REPLACE, (*row[1:], waits, item.id))
+        if before is not None:
+            self.counts.moved(before, (item.wiq, item.state))
         if payload:
             self._store.write(_REPLACE_PAYLOAD, (item.payload, item.id))
 
@@ -114,6 +124,8 @@ class ItemTable:
         wiqid = columns.get("wiqid", before["wiqid"])
         columns["waiting"] = self._waits(wiqid, nextrun_of(after), now)
         self._store.write(_changing(tuple(columns)), (*columns.values(), item_id))
+        place = before["wiq"], before["state"]
+        self.counts.moved(place, (columns.get("wiq", place[0]), columns.get("state", place[1])))
         if payload and text is not None:
             self._store.write(_REPLACE_PAYLOAD, (text, item_id))
 
@@ -148,6 +160,7 @@ class ItemTable:
         )
         if not taken:
             return False
+        self.counts.moved((item.wiq, NEW), (item.wiq, PROCESSING))
         item.state = PROCESSING
         item.userid = item.modifiedbyid = user.id
         item.username = item.modifiedby = user.username
@@ -165,7 +178,11 @@ class ItemTable:
 
     def delete(self, item_id: str) -> bool:
         """Remove an item and say whether it was there."""
-        return self._store.write("DELETE FROM workitems WHERE id = ?", (item_id,)) > 0
+        place = self._place_of(item_id)
+        gone = self._store.write("DELETE FROM workitems WHERE id = ?", (item_id,)) > 0
+        if place is not None:
+            self.counts.removed(place)
+        return gone
 
     def of_queue(self, wiqid: str) -> list[StoredItem]:
         """Return every item of a queue, without payloads."""
@@ -184,6 +201,7 @@ class ItemTable:
 
     def delete_queue(self, wiqid: str) -> int:
         """Remove every item of a queue and return how many there were."""
+        self.counts.forget()
         return self._store.write("DELETE FROM workitems WHERE wiqid = ?", (wiqid,))
 
     def select(
@@ -252,6 +270,13 @@ class ItemTable:
             "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)
         )
         return found is not None
+
+    def _place_of(self, item_id: str) -> Place | None:
+        """Return where an item is counted; None where nobody counts, or there is none."""
+        if not self.counts.is_kept:
+            return None
+        found = self._store.row("SELECT wiq, state FROM workitems WHERE id = ?", (item_id,))
+        return None if found is None else (str(found[0]), str(found[1]))
 
     def _whole(self, row: Sequence[Any]) -> tuple[int, StoredItem]:
         """Return an item that was found without its payload, and its place in the order."""

@@ -80,6 +80,10 @@ CREATE INDEX IF NOT EXISTS workitems_odd_ids ON workitems (seq)
     WHERE (id GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T*');
 CREATE INDEX IF NOT EXISTS workitems_processing ON workitems (wiq)
     WHERE state = 'processing';
+CREATE INDEX IF NOT EXISTS workitems_new ON workitems (wiq, nextrun)
+    WHERE state = 'new';
+CREATE INDEX IF NOT EXISTS workitems_failed ON workitems (id, wiq)
+    WHERE state = 'failed';
 """
 
 
@@ -161,9 +165,18 @@ class Store:
         self._writing = False
         return True
 
-    def rollback(self) -> None:
-        """Forget everything since the last commit."""
-        self.undone += 1
+    @property
+    def written(self) -> int:
+        """A number that is another one after each write, undone ones included."""
+        return self._connection.total_changes
+
+    def rollback(self, *, wrote: bool = True) -> None:
+        """Forget everything since the last commit.
+
+        Args:
+            wrote: whether there is anything to forget.
+        """
+        self.undone += wrote
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._writing = False
@@ -184,10 +197,16 @@ class Store:
         """Forget that place: the command is done."""
         self._connection.execute("RELEASE command")
 
-    def undo_savepoint(self, error: BaseException) -> None:
-        """Undo what was written since the savepoint of a command that failed."""
-        self.undone += 1
-        if self._connection.in_transaction:
+    def undo_savepoint(self, error: BaseException, *, wrote: bool = True) -> None:
+        """Undo what was written since the savepoint of a command that failed.
+
+        Args:
+            error: why it failed.
+            wrote: whether anything was written.
+        """
+        in_transaction = self._connection.in_transaction
+        self.undone += wrote or not in_transaction
+        if in_transaction:
             self._connection.execute("ROLLBACK TO command")
             self._connection.execute("RELEASE command")
         else:
@@ -264,13 +283,15 @@ class _Savepoint:
     The first command of a transaction needs no savepoint: undoing it is undoing the transaction.
     """
 
-    __slots__ = ("_first", "_store")
+    __slots__ = ("_first", "_store", "_written")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._first = False
+        self._written = 0
 
     def __enter__(self) -> None:
+        self._written = self._store.written
         self._first = self._store.begin()
         if not self._first:
             self._store.savepoint()
@@ -284,7 +305,10 @@ class _Savepoint:
         if error is None or isinstance(error, RefusedAfterChangeError):
             if not self._first:
                 self._store.release_savepoint()
-        elif self._first:
-            self._store.rollback()
+            return
+        # Most that is refused has written nothing, and spoils nobody's memory.
+        wrote = self._store.written != self._written
+        if self._first:
+            self._store.rollback(wrote=wrote)
         else:
-            self._store.undo_savepoint(error)
+            self._store.undo_savepoint(error, wrote=wrote)

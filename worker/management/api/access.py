@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from worker.management.api.api import Api
@@ -52,6 +52,20 @@ def api_of(request: Request) -> Api:
     api = request.app.state.api
     assert isinstance(api, Api)
     return api
+
+
+def give_cookie(response: Response, options: ApiOptions, token: str) -> None:
+    """Have a browser keep a token, which no script can read and no other site has sent."""
+    response.set_cookie(
+        options.cookie, token, path="/", secure=options.https, httponly=True, samesite="strict"
+    )
+
+
+def take_cookie(response: Response, options: ApiOptions) -> None:
+    """Have a browser forget it."""
+    response.delete_cookie(
+        options.cookie, path="/", secure=options.https, httponly=True, samesite="strict"
+    )
 
 
 def address_of(request: Request, options: ApiOptions) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from worker.engine.scheduler.timetable import ScheduleEntry
+from worker.engine.scheduler.timetable import Fireable
 from worker.management.api.jobs import Jobs
 from worker.management.api.limits import Rate, SignIns
 from worker.management.api.options import ApiOptions
@@ -45,7 +45,7 @@ class Api:
         log: Log,
         *,
         contracts: Checks | None = None,
-        schedules: Sequence[ScheduleEntry] | None = None,
+        schedules: Sequence[Fireable] | None = None,
         sources: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -33,7 +33,7 @@ class JobResponse(BaseModel):
     """A change of many items.
 
     Attributes:
-        what: which: retry, delete, move, update; purge, delete queue.
+        what: which: retry, cancel, delete, move, update; purge, delete queue.
         total: how many items it is about, where that is known.
         progress: what was done so far, and in the end.
         error: why it failed.

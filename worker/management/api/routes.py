@@ -13,8 +13,10 @@ from worker.management.api.access import (
     SignedIn,
     address_of,
     api_of,
+    give_cookie,
     require_own_page,
     session_of,
+    take_cookie,
 )
 from worker.management.api.jobs import JobResponse
 from worker.management.api.problems import ALWAYS, MISSING
@@ -112,14 +114,7 @@ async def create_one(
         payload.credentials(), carrier, address_of(request, api.options)
     )
     if payload.cookie:
-        response.set_cookie(
-            api.options.cookie,
-            token,
-            path="/",
-            secure=api.options.https,
-            httponly=True,
-            samesite="strict",
-        )
+        give_cookie(response, api.options, token)
     return _told(request, session, None if payload.cookie else token)
 
 
@@ -135,9 +130,7 @@ async def delete_one(
 ) -> None:
     """Sign out. With the user's last session its batches stop."""
     api = api_of(request)
-    response.delete_cookie(
-        api.options.cookie, path="/", secure=api.options.https, httponly=True, samesite="strict"
-    )
+    take_cookie(response, api.options)
     await api.sign_out(session)
 
 

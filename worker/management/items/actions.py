@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from worker.engine.delivery.fence import CLOSING
 from worker.engine.delivery.release import OWNER
+from worker.item.cancelled import cancelling
 from worker.item.metadata import KEY
 from worker.item.new_item import Push
 from worker.item.outcome import WAITS
@@ -19,7 +20,7 @@ from worker.item.push import ContractError
 from worker.management.errors import AppError, ConflictError
 from worker.openiap.fields import moment_of, number, objects_of, text_of
 from worker.openiap.values import MAX_DEPTH, depth_of, iso, json_text
-from worker.openiap.workitem import FAILED, NEW, SUCCESSFUL, JsonObject
+from worker.openiap.workitem import FAILED, NEW, PROCESSING, SUCCESSFUL, JsonObject
 from worker.producer.producer import Checks
 
 SEEN: Final[JsonObject] = {
@@ -119,6 +120,26 @@ class Retry:
             {"state": NEW, "retries": number(document.get("retries")) + 1, "nextrun": iso(at)},
             (*OWNER, CLOSING, WAITS),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Items that fail where they wait, and are asked to end where they run.
+
+    That is no change of a document: OpenIAP has to run the chain of what fails, and the worker of
+    what runs has to be told (``cancelling.py``).
+    """
+
+    reason: str = ""
+    name: str = "cancel"
+    states: tuple[str, ...] = (NEW, PROCESSING)
+    usual: tuple[str, ...] = (NEW, PROCESSING)
+    projection: JsonObject = field(default_factory=lambda: SEEN)
+    deletes: bool = False
+
+    def change(self, document: Mapping[str, Any]) -> Change:
+        """Return what stands on an item once it is cancelled."""
+        return Change(cancelling(document, self.reason)[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from worker.management.items.filters import filter_of, past_of
 from worker.management.items.types import (
     MOST_TEXT,
     ItemFilter,
+    ItemsCancelBatchPayload,
     ItemsDeleteBatchPayload,
     ItemsGetPListPayload,
     ItemsMoveBatchPayload,
@@ -123,6 +124,25 @@ class RetryBatch(ItemsRetryBatchPayload):
     action: Literal["retry"]
 
 
+class CancelBatch(ItemsCancelBatchPayload):
+    """Have items that wait fail with the code CANCELLED, and those that run be asked to end."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": "cancel",
+                    "filter": {"queue": "orders", "states": ["new"]},
+                    "reason": "the orders are gone",
+                }
+            ]
+        },
+    )
+
+    action: Literal["cancel"]
+
+
 class DeleteBatch(ItemsDeleteBatchPayload):
     """Delete items with their files."""
 
@@ -163,7 +183,8 @@ class UpdateBatch(ItemsUpdateBatchPayload):
 
 
 BatchAsked = Annotated[
-    RetryBatch | DeleteBatch | MoveBatch | UpdateBatch, Field(discriminator="action")
+    RetryBatch | CancelBatch | DeleteBatch | MoveBatch | UpdateBatch,
+    Field(discriminator="action"),
 ]
 
 

@@ -6,6 +6,8 @@
    Without them the item is read right before; the answer says so.
 3. Only items are touched that did not change after ``before``. What this changes, changes after it,
    so whoever is stopped in the middle and begins anew with the same moment changes each item once.
+   Cancelled are those that were pushed before it: what was cancelled does not wait any more, and
+   one that has begun to run meanwhile is no less to be ended.
 4. A break of the link ends it; what one item refuses is noted, and the next ones go on.
 """
 
@@ -17,8 +19,10 @@ from typing import Final, Literal
 from worker.engine.delivery.carried import carried
 from worker.item.history import USUAL, refused
 from worker.management.errors import AppError, ForbiddenError, from_openiap
-from worker.management.items.actions import Action, Change, as_seen, still
+from worker.management.items.actions import Action, Cancel, Change, as_seen, still
+from worker.management.items.cancelling import ItemCancelPayload, cancel
 from worker.management.items.entries import Noted, entry_of
+from worker.management.items.errors import ItemNotFoundError, ItemStateError
 from worker.management.items.filters import query_of
 from worker.management.items.grouping import group_of
 from worker.management.items.store import ItemStore, user_name
@@ -31,7 +35,7 @@ from worker.openiap.errors import (
     ServerError,
 )
 from worker.openiap.large import apart, is_large
-from worker.openiap.values import json_text
+from worker.openiap.values import iso, json_text
 from worker.openiap.workitem import JsonObject, Workitem
 
 PAGE: Final = 200
@@ -81,7 +85,8 @@ class Batch:
         self._by = user_name(store.client)
         self._compares_moments = True
         self._able = store.client.capabilities.conditional_updates
-        self.response: Final = BatchResponse(before=before, conditional=self._able)
+        conditional = self._able and not isinstance(action, Cancel)
+        self.response: Final = BatchResponse(before=before, conditional=conditional)
         self.error: AppError | None = None
         """What was wrong with the last item that failed."""
 
@@ -98,7 +103,7 @@ class Batch:
         """
         if self._filter.group is not None:
             return None
-        return await self._store.count(query_of(self._filter, before=self._before))
+        return await self._store.count(self._query())
 
     async def run(self) -> BatchResponse:
         """Do it.
@@ -126,12 +131,17 @@ class Batch:
         Raises:
             FilterError: a part of the filter cannot be asked.
         """
-        query = query_of(self._filter, before=self._before)
+        query = self._query()
         projection = self._action.projection
         size = PAGE_OF_PAYLOADS if "payload" in projection else PAGE
         async for page in self._store.stream(query, projection, page=size):
             group = self._filter.group
             yield page if group is None else [one for one in page if group_of(one) == group]
+
+    def _query(self) -> JsonObject:
+        if isinstance(self._action, Cancel):
+            return {**query_of(self._filter), "_created": {"$lte": iso(self._before)}}
+        return query_of(self._filter, before=self._before)
 
     async def _one(self, document: JsonObject) -> None:
         try:
@@ -177,6 +187,8 @@ class Batch:
     async def _do(self, document: JsonObject) -> Ended:
         if self._action.deletes:
             return await self._delete(document)
+        if isinstance(self._action, Cancel):
+            return await self._cancel(document, self._action.reason)
         change = self._action.change(document)
         entry = entry_of(self._action, document, datetime.now(UTC), self._by)
         noted = Noted(str(document["_id"]), change, entry, self._history)
@@ -198,6 +210,17 @@ class Batch:
         return await self._if_still(
             document, lambda it: self._store.update_if(it, noted.update(anew=True))
         )
+
+    async def _cancel(self, document: JsonObject, reason: str) -> Ended:
+        asked = ItemCancelPayload(id=str(document["_id"]), reason=reason)
+        try:
+            found = await cancel(self._store, asked, self._history, self._filter.states)
+        except ItemStateError:
+            return "changed"
+        except ItemNotFoundError:
+            return await self._why(document, "cancel")
+        self.response.stopping += found.result == "stopping"
+        return "done"
 
     async def _delete(self, document: JsonObject) -> Ended:
         if not self._able:

@@ -5,13 +5,14 @@ is noted on the item's timeline who did it. The note comes after the cancelling 
 cannot be made the item is cancelled all the same, and says itself why.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.item.cancelled import MAX_REASON
+from worker.item.cancelled import MAX_REASON, UNFINISHED
 from worker.item.history import Entry, first_line, pushed
 from worker.item.masking import masked
 from worker.management.items.errors import ItemNotFoundError, ItemStateError
@@ -49,21 +50,25 @@ class ItemCancelledResponse(BaseModel):
 
 
 async def cancel(
-    store: ItemStore, payload: ItemCancelPayload, history: int
+    store: ItemStore,
+    payload: ItemCancelPayload,
+    history: int,
+    states: Collection[str] = UNFINISHED,
 ) -> ItemCancelledResponse:
     """Cancel an item.
 
     Args:
         history: entries that its timeline keeps.
+        states: those in which it is to be cancelled.
 
     Raises:
         ItemNotFoundError: there is none, or none for this user.
-        ItemStateError: it has ended.
+        ItemStateError: it has ended, or is in another state.
         OpenIAPError: the server refuses it.
     """
     id = payload.id
     try:
-        result = await ClientSender(store.client).cancel(id, payload.reason)
+        result = await ClientSender(store.client).cancel(id, payload.reason, states)
     except ItemNotFound as error:
         raise ItemNotFoundError(id) from error
     if result == "ended":

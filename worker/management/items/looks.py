@@ -17,7 +17,8 @@ from worker.management.items.item_groups import ItemGroup, group_of_item, how_fa
 from worker.management.items.links import ItemLink, children_of, marks_of
 from worker.management.items.shown import shown_text
 from worker.management.items.store import ItemStore
-from worker.management.items.types import ItemDetailResponse, ItemWorker, detail_of
+from worker.management.items.types import ItemDetailResponse, ItemWorker
+from worker.management.items.views import detail_of
 from worker.openiap.errors import AccessDenied
 from worker.openiap.fields import number, objects_of, text_of
 from worker.openiap.workitem import JsonObject

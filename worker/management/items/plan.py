@@ -7,6 +7,7 @@ from typing import Any, Final
 from worker.management.errors import ForbiddenError, ValidationError
 from worker.management.items.actions import (
     Action,
+    Cancel,
     Delete,
     Move,
     Retry,
@@ -25,6 +26,7 @@ from worker.management.items.store import ItemStore
 from worker.management.items.types import (
     BatchPayload,
     ItemFilter,
+    ItemsCancelBatchPayload,
     ItemsDeleteBatchPayload,
     ItemsMoveBatchPayload,
     ItemsRetryBatchPayload,
@@ -76,6 +78,8 @@ class Plan:
         if isinstance(payload, ItemsRetryBatchPayload):
             due = now - OVER if payload.at is None else _moment("at", payload.at, payload.spread)
             return Retry(due=due, spread=payload.spread)
+        if isinstance(payload, ItemsCancelBatchPayload):
+            return Cancel(payload.reason)
         if isinstance(payload, ItemsDeleteBatchPayload):
             return Delete()
         if isinstance(payload, ItemsMoveBatchPayload):

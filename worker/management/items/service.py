@@ -33,6 +33,7 @@ from worker.management.items.types import (
     ItemGetPayload,
     ItemResponse,
     ItemRetryPayload,
+    ItemsCancelBatchPayload,
     ItemsDeleteBatchPayload,
     ItemsGetCountPayload,
     ItemsGetGroupsPayload,
@@ -42,7 +43,6 @@ from worker.management.items.types import (
     ItemsRetryBatchPayload,
     ItemsUpdateBatchPayload,
     ItemsWatchPayload,
-    item_of,
 )
 from worker.management.items.types_of_changes import (
     ItemCreatedResponse,
@@ -52,6 +52,7 @@ from worker.management.items.types_of_changes import (
     ItemsCreateBatchResponse,
     ItemUpdatePayload,
 )
+from worker.management.items.views import item_of
 from worker.management.items.watching import changes
 from worker.management.paging import PaginatedResponse
 from worker.openiap.client import Client
@@ -310,8 +311,12 @@ class Items:
         """
         with said_by_openiap():
             batch = await self._plan.batch(payload, nobody)
-            retries = isinstance(payload, ItemsRetryBatchPayload)
-            preview = await preview_of(self._store, batch, retries=retries)
+            preview = await preview_of(
+                self._store,
+                batch,
+                retries=isinstance(payload, ItemsRetryBatchPayload),
+                cancels=isinstance(payload, ItemsCancelBatchPayload),
+            )
             if not preview.count:
                 await self._lists.require_queue(payload.filter)
         return preview
@@ -325,6 +330,13 @@ class Items:
             FilterError: nothing is asked for, or something that cannot be.
             UnavailableError: the link broke; the same again goes on where it was.
         """
+        return await self._run(payload, on_progress)
+
+    async def cancel_batch(
+        self, payload: ItemsCancelBatchPayload, on_progress: OnProgress = nobody
+    ) -> BatchResponse:
+        """Have items that wait fail, and those that run be asked to end. Raises: as
+        ``retry_batch``."""
         return await self._run(payload, on_progress)
 
     async def delete_batch(

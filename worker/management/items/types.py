@@ -6,14 +6,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.item.metadata import taken_out
-from worker.item.outcome import WAITS
-from worker.management.items.item_groups import ItemGroup, group_of_item
-from worker.management.items.links import ItemLink, parent_of
-from worker.management.items.shown import shown_field, shown_text
+from worker.item.cancelled import MAX_REASON
+from worker.management.items.item_groups import ItemGroup
+from worker.management.items.links import ItemLink
 from worker.management.paging import Direction, PaginationParams
-from worker.openiap.fields import number, object_of, objects_of, text_of
-from worker.openiap.workitem import NEW, JsonObject
 
 State = Literal["new", "processing", "successful", "failed"]
 STATES: Final = ("new", "processing", "successful", "failed")
@@ -180,6 +176,16 @@ class ItemsRetryBatchPayload(_Batch):
     spread: float = Field(default=0.0, ge=0, le=365 * 86_400)
 
 
+class ItemsCancelBatchPayload(_Batch):
+    """Items that are not to be worked, or not to their end; ``reason`` is shown on each.
+
+    ``before`` tells of those alone that were pushed before it: that one runs by now which waited
+    is no reason to let it run.
+    """
+
+    reason: str = Field(default="", max_length=MAX_REASON)
+
+
 class ItemsDeleteBatchPayload(_Batch):
     """Items that are to go, with their files."""
 
@@ -200,6 +206,7 @@ class ItemsUpdateBatchPayload(_Batch):
 
 BatchPayload = (
     ItemsRetryBatchPayload
+    | ItemsCancelBatchPayload
     | ItemsDeleteBatchPayload
     | ItemsMoveBatchPayload
     | ItemsUpdateBatchPayload
@@ -312,6 +319,7 @@ class BatchPreviewResponse(BaseModel):
         count: how many items there are; those in a state that the change leaves alone count not.
         sample: some of them.
         attempts_left: of a retry, how many items would have so many attempts.
+        running: of a cancelling, how many items run, whose workers would be told to end them.
         conditional: whether each item is changed only if it still is as it was seen, in one step;
             else it is read right before, which leaves a moment for others.
         before: what to give along, so that a repeat changes nothing twice.
@@ -320,6 +328,7 @@ class BatchPreviewResponse(BaseModel):
     count: int
     sample: list[ItemResponse]
     attempts_left: dict[int, int] = {}
+    running: int = 0
     conditional: bool
     before: datetime
 
@@ -329,86 +338,16 @@ class BatchResponse(BaseModel):
 
     Attributes:
         done: so many were changed.
+        stopping: so many of those run, and their workers are told to end them.
         changed: so many were left alone, since somebody changed them meanwhile.
         failed: so many could not be changed; ``failures`` has the first of them with their reasons.
         conditional, before: as for the preview.
     """
 
     done: int = 0
+    stopping: int = 0
     changed: int = 0
     failed: int = 0
     failures: list[ItemFailure] = []
     conditional: bool = True
     before: datetime
-
-
-def attempts_of(document: Mapping[str, Any]) -> int:
-    """Return how many attempts were begun; of an unfinished item the server counts the repeats."""
-    retries = number(document.get("retries"))
-    return retries if document.get("state") == NEW else retries + 1
-
-
-def waits_of(document: Mapping[str, Any]) -> str | None:
-    """Return why a parked item waits; None for one that is not parked (any more)."""
-    found = object_of(document.get(WAITS))
-    if not found or document.get("state") != NEW:
-        return None
-    why = shown_text(str(found.get("why")))
-    return why if found.get("until") == document.get("nextrun") else None
-
-
-def item_of(document: Mapping[str, Any]) -> ItemResponse:
-    """Return an item as lists show it, whatever its document holds."""
-    return ItemResponse(**_summary(document))
-
-
-def detail_of(
-    document: Mapping[str, Any], sizes: Mapping[str, int], worker: ItemWorker | None = None
-) -> ItemDetailResponse:
-    """Return an item whole.
-
-    Args:
-        sizes: of its files by id, where they are known.
-        worker: who has it, or had it.
-    """
-    kept = taken_out(object_of(document.get("payload")))[1]
-    files = [
-        ItemFile(
-            name=shown_text(text_of(one.get("filename")) or text_of(one.get("name"))),
-            id=shown_text(text_of(one.get("_id"))),
-            bytes=sizes.get(text_of(one.get("_id"))),
-        )
-        for one in objects_of(document.get("files"))
-    ]
-    return ItemDetailResponse(
-        **_summary(document),
-        errorsource=shown_field(document, "errorsource"),
-        headers=dict(kept.headers),
-        trace=None if kept.trace is None else kept.trace.trace_id,
-        worker=worker,
-        payload=document.get("payload"),
-        files=files,
-        parent=parent_of(document),
-        group=group_of_item(kept.group),
-    )
-
-
-def _summary(document: Mapping[str, Any]) -> JsonObject:
-    priority = document.get("priority")
-    return {
-        "id": shown_field(document, "_id") or "",
-        "name": shown_field(document, "name"),
-        "queue": shown_field(document, "wiq"),
-        "state": shown_field(document, "state"),
-        "priority": None if priority is None else number(priority),
-        "attempts": attempts_of(document),
-        "retries": number(document.get("retries")),  # its name until now, for one version
-        "nextrun": shown_field(document, "nextrun"),
-        "lastrun": shown_field(document, "lastrun"),
-        "username": shown_field(document, "username"),
-        "created": shown_field(document, "_created"),
-        "modified": shown_field(document, "_modified"),
-        "errortype": shown_field(document, "errortype"),
-        "errormessage": shown_field(document, "errormessage"),
-        "waits": waits_of(document),
-    }

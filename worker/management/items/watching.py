@@ -14,7 +14,8 @@ from typing import Final
 
 from worker.management.items.filters import query_of
 from worker.management.items.store import COLLECTION, ItemStore
-from worker.management.items.types import ItemFilter, ItemResponse, item_of
+from worker.management.items.types import ItemFilter, ItemResponse
+from worker.management.items.views import item_of
 from worker.openiap.errors import AccessDenied, OpenIAPError
 from worker.openiap.fields import id_of, moment_of
 from worker.openiap.types import WatchEvent

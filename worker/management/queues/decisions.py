@@ -1,15 +1,17 @@
 """What is decided of queues: what is written, who gets rights, which come first. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.engine.pause import Pause
 from worker.management.errors import ValidationError
 from worker.management.items.types import ItemsDeleteBatchPayload
 from worker.management.queues.types import (
     QueueCreatePayload,
     QueueFilter,
     QueueItemsResponse,
+    QueuePausePayload,
     QueuePurgePayload,
     QueueResponse,
     QueueUpdatePayload,
@@ -18,10 +20,37 @@ from worker.management.queues.types import (
 )
 from worker.openiap.fields import number, object_of, text_of, whole
 from worker.openiap.rights import WORKS
+from worker.openiap.types import User
 from worker.openiap.values import iso
 from worker.openiap.workitem import JsonObject
 
 MINUTE: Final = timedelta(minutes=1)
+
+
+def pause_of(payload: QueuePausePayload, user: User | None, now: datetime) -> Pause:
+    """Return a pause as it is asked for.
+
+    Args:
+        user: who asks.
+        now: the server's time.
+
+    Raises:
+        ValidationError: an end that is over, or two.
+    """
+    until = payload.until
+    if payload.seconds is not None:
+        if until is not None:
+            raise ValidationError("A pause ends at a time, or after so long: give one of them.")
+        until = now + timedelta(seconds=payload.seconds)
+    if until is not None and until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    if until is not None and until <= now:
+        raise ValidationError(
+            f"The pause would be over: {until:%Y-%m-%d %H:%M:%S %Z}; it is"
+            f" {now:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    by = "" if user is None else user.username or user.name
+    return Pause(payload.reason.strip(), by, now, until)
 
 
 def batch_of(payload: QueuePurgePayload) -> ItemsDeleteBatchPayload:

@@ -1,7 +1,7 @@
 """Queues for operators: looked at, made, changed, purged, deleted, paused and resumed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.engine.fleet.report import report_of
@@ -23,6 +23,7 @@ from worker.management.queues.decisions import (
     granted,
     in_order,
     listed,
+    pause_of,
     values_of,
     with_counts,
 )
@@ -273,23 +274,10 @@ class Queues:
             QueueForbiddenError: this user may not update the queue.
             ValidationError: an end that is over, or two.
         """
-        if payload.until is not None and payload.seconds is not None:
-            raise ValidationError("A pause ends at a time, or after so long: give one of them.")
         with said_by_openiap():
             document = await self._found(payload.name)
-            now, until = await self._server_now(), payload.until
-            if payload.seconds is not None:
-                until = now + timedelta(seconds=payload.seconds)
-            if until is not None and until.tzinfo is None:
-                until = until.replace(tzinfo=UTC)
-            if until is not None and until <= now:
-                raise ValidationError(
-                    f"The pause would be over: {until:%Y-%m-%d %H:%M:%S %Z}; it is"
-                    f" {now:%Y-%m-%d %H:%M:%S} UTC."
-                )
-            user = self._store.client.user
-            by = "" if user is None else user.username or user.name
-            pause = Pause(payload.reason.strip(), by, now, until)
+            now = await self._server_now()
+            pause = pause_of(payload, self._store.client.user, now)
             return await self._set_pause(document, pause, now)
 
     async def resume_one(self, payload: QueueResumePayload) -> QueueResponse:

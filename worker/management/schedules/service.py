@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from worker.engine.scheduler.switches import ScheduleKey
-from worker.engine.scheduler.timetable import ScheduleEntry
+from worker.engine.scheduler.timetable import Fireable
 from worker.management.errors import said_by_openiap
 from worker.management.paging import PaginatedResponse
 from worker.management.schedules.errors import (
@@ -47,7 +47,7 @@ class Schedules:
         client: Client,
         *,
         namespace: str = "",
-        entries: Sequence[ScheduleEntry] | None = None,
+        entries: Sequence[Fireable] | None = None,
     ) -> None:
         self._store = ScheduleStore(client, namespace)
         self._entries = entries
@@ -121,7 +121,7 @@ class Schedules:
         made, name = await _content(entry)
         with said_by_openiap():
             id = await self._store.push(entry.key[0], made, name)
-        return FiredResponse(queue=entry.key[0], schedule=entry.schedule.name, id=id)
+        return FiredResponse(queue=entry.key[0], schedule=entry.key[1], id=id)
 
     async def _switched(self, name: str, *, paused: bool) -> ScheduleResponse:
         found = await self.get_one(ScheduleGetPayload(name=name))
@@ -141,9 +141,11 @@ def _fits(schedule: ScheduleResponse, wanted: ScheduleFilter) -> bool:
     return of_queue and (not wanted.states or schedule.state in wanted.states)
 
 
-async def _content(entry: ScheduleEntry) -> tuple[JsonObject, str]:
+async def _content(entry: Fireable) -> tuple[JsonObject, str]:
     try:
         return await entry.content(datetime.now(UTC))
+    except PayloadError:
+        raise
     except Exception as error:  # a function of the user's makes it: it may raise anything
         raise PayloadError(
             f"The payload of schedule {entry.name} cannot be made: {type(error).__name__}: {error}."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from worker.engine.fleet.mailbox import LONGEST, Command
+from worker.engine.fleet.command import LONGEST, Command
 from worker.engine.fleet.presence import is_gone
 from worker.engine.fleet.report import Report, report_of
 from worker.engine.steering import LEVELS, MOST_SLOTS

@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
+from worker.engine.fleet.command import MOST, Command
 from worker.engine.fleet.mailbox import COLLECTION as MAILBOXES
-from worker.engine.fleet.mailbox import MOST, TYPE, Command
+from worker.engine.fleet.mailbox import TYPE
 from worker.engine.fleet.presence import COLLECTION, FIELDS, GONE
 from worker.engine.fleet.presence import TYPE as WORKER
 from worker.openiap.client import Client

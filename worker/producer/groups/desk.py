@@ -36,7 +36,7 @@ from worker.producer.groups.record import (
     Records,
 )
 from worker.producer.insert import KnownQueue, KnownQueues, insert
-from worker.producer.producer import timed_out
+from worker.producer.no_result import timed_out
 from worker.state.retrying import tried
 from worker.uptime import uptime
 

@@ -73,7 +73,12 @@ async def test_it_says_where_to_push_and_makes_the_queues(dev: Dev, work: Path) 
     assert (run.project / ".openiap" / ".gitignore").read_text() == "*\n"
 
 
-async def test_pages_are_open_where_they_are_wanted(dev: Dev, work: Path) -> None:
+async def test_pages_are_open_where_they_are_wanted_and_fire_what_the_saved_code_says(
+    dev: Dev, work: Path
+) -> None:
+    scheduled = '@schedule("0 3 1 1 *", name="nightly", payload=lambda: {"told": "one"})'
+    text = WORK.replace("import Item, handler", "import Item, handler, schedule")
+    work.write_text(text.replace('@handler("tasks")', f'{scheduled}\n@handler("tasks")'))
     run = await dev("--handlers", "work", "--console")
     await run.until("sign in as")
     found = re.search(r"pages: (http://127\.0\.0\.1:\d+)/  sign in as (\S+) with (\S+)", run.output)
@@ -83,6 +88,23 @@ async def test_pages_are_open_where_they_are_wanted(dev: Dev, work: Path) -> Non
         own = {"origin": found[1]}
         assert (await http.post("/sign-in", data=given, headers=own)).status_code == 303
         assert "openiap-worker" in (await http.get("/queues")).text
+        session = (await http.post("/api/v1/session", json=given)).json()
+
+        async def fire() -> httpx.Response:
+            me = {"authorization": f"Bearer {session['token']}"}
+            return await http.post("/api/v1/schedules/nightly/fire", headers=me)
+
+        first = await fire()
+        assert first.status_code == 201, first.text
+        assert (await run.item(first.json()["id"])).payload["told"] == "one"
+        save(work, '{"told": "one"}', '{"told": "two"}')
+        await run.until("reloaded: generation 2 works")
+        assert (await run.item((await fire()).json()["id"])).payload["told"] == "two"
+        save(work, '{"told": "two"}', '{"told": lost}')
+        await run.until("reloaded: generation 3 works")
+        refused = await fire()
+        assert refused.status_code == 422
+        assert "tasks/nightly cannot be made: NameError: name 'lost' is not" in refused.text
 
 
 async def test_items_in_flight_finish_on_the_old_code(dev: Dev, work: Path) -> None:

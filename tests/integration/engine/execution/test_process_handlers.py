@@ -142,7 +142,7 @@ async def test_retry_rules_by_class_hold_across_processes(house: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("set", "a object has no JSON form"), ("nan", "x: nan has no JSON form")],
+    [("set", "an object has no JSON form"), ("nan", "x: nan has no JSON form")],
 )
 async def test_a_result_that_is_not_json_fails_for_good(house: Any, kind: str, text: str) -> None:
     executor, registered = await house.executor(house.sample("result"), slots=1)

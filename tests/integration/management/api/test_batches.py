@@ -53,6 +53,11 @@ async def test_a_batch_tells_how_far_it_is_and_what_it_has_done(stage: ApiStage)
         change = {"action": "update", "filter": {"queue": "orders"}, "priority": 7}
         job = await ended(http, await http.post("/items/batches", json=change))
         assert job["progress"]["done"] == every
+        off = {"action": "cancel", "filter": {"ids": made["gone"]}, "reason": "too late"}
+        dry = (await http.post("/items/batches?dry_run=true", json=off)).json()
+        assert (dry["count"], dry["running"]) == (len(made["gone"]), 0)
+        job = await ended(http, await http.post("/items/batches", json=off))
+        assert (job["what"], job["progress"]["done"]) == ("cancel", len(made["gone"]))
         away = {"action": "delete", "filter": {"ids": made["gone"]}}
         job = await ended(http, await http.post("/items/batches", json=away))
         assert job["progress"]["done"] == len(made["gone"])

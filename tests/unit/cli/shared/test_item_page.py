@@ -21,9 +21,8 @@ from worker.management.items.service import Items
 from worker.management.items.types import (
     ItemGetPayload,
     ItemWorker,
-    detail_of,
-    item_of,
 )
+from worker.management.items.views import detail_of, item_of
 from worker.openiap.errors import AccessDenied
 from worker.openiap.workitem import Workitem
 

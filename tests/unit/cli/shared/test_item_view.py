@@ -12,7 +12,7 @@ from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import show_items
 from worker.engine.delivery.release import handed_back
 from worker.item.outcome import Waits
-from worker.management.items.types import detail_of, item_of
+from worker.management.items.views import detail_of, item_of
 
 
 @pytest.mark.parametrize(

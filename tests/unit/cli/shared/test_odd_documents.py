@@ -27,7 +27,7 @@ from worker.cli.shared.item_view import moment as shown_moment
 from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import print_json, show_noted
 from worker.engine.scheduler.records import records_of
-from worker.management.items.types import detail_of, item_of
+from worker.management.items.views import detail_of, item_of
 from worker.management.queues.types import queue_of
 from worker.management.schedules.types import schedule_of
 from worker.openiap.values import iso

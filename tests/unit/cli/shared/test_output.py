@@ -10,7 +10,7 @@ from worker.cli.shared.item_page import show_item
 from worker.cli.shared.item_view import show_items
 from worker.cli.shared.output import many, print_json, safe, show
 from worker.item.outcome import WAITS
-from worker.management.items.types import detail_of, item_of
+from worker.management.items.views import detail_of, item_of
 from worker.openiap.workitem import JsonObject
 
 HOSTILE = "[red]x[/red] \x1b]0;owned\x07\x9b31m \u202eevil"

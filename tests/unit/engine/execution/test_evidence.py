@@ -1,6 +1,7 @@
 """Stacks, usage and errors as they get onto an item."""
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from worker.engine.execution.child_process import ChildProcess
 from worker.engine.execution.limits import Limits
 from worker.engine.execution.raised import as_exception
 from worker.engine.execution.remote import RemoteError, error_from_message, error_to_message
@@ -16,6 +18,7 @@ from worker.engine.execution.stacks import UNKNOWN, stack_of_frames, stack_of_ta
 from worker.engine.execution.usage import Meter, died, fault_frames, memory_broken
 from worker.errors import ApplicationError, BusinessError, TimeLimitExceeded
 from worker.item.error_text import described, source_of
+from worker.package_path import OWN_CODE
 
 
 def test_limits_name_the_handler_and_the_time() -> None:
@@ -78,6 +81,33 @@ def test_a_dump_of_the_fault_handler_becomes_frames_outermost_first() -> None:
     assert fault_frames(dump) == [("/x/a.py", 1, "outer"), ("/x/b.py", 2, "inner")]
     assert fault_frames("Current thread 0x1 (most recent call first):\n  <no Python frame>\n") == []
     assert fault_frames("") == []
+
+
+async def test_a_stack_that_is_still_being_written_is_waited_for() -> None:
+    """A busy machine lets the child write a line of it, and the rest later."""
+    child = ChildProcess(lambda child: None)
+    try:
+        faults = child._faults
+        assert faults is not None
+        own = f'  File "{OWN_CODE}engine/execution/child.py", line 3 in _run\n'
+        dump = (
+            "Current thread 0x00007f (most recent call first):\n",
+            '  File "/x/b.py", line 2 in inner\n',
+            '  File "/x/a.py", line 1 in outer\n',
+            own,
+        )
+        for line in dump:
+            assert child.dump(writing=True) == UNKNOWN, "it stays as it is, and reaches nothing"
+            os.write(faults.fileno(), line.encode())
+            assert child.dump(writing=True) == UNKNOWN, "it grows"
+        whole = child.dump(writing=True)
+        assert "in outer" in whole
+        assert "in inner" in whole
+        assert child.dump() == UNKNOWN, "each is taken once"
+        os.write(faults.fileno(), "".join(dump[:2]).encode())
+        assert "in inner" in child.dump(), "who died has no more to say"
+    finally:
+        await child.end()
 
 
 @pytest.mark.parametrize(

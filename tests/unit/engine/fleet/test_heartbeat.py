@@ -348,13 +348,13 @@ async def test_the_time_that_all_share_is_told_best_by_the_quickest_answer(clock
 async def test_those_with_a_free_slot_are_known_from_the_last_look() -> None:
     store = Store()
     kept = heartbeat(store)
-    assert (kept.wanting("q"), kept.size("q")) == ((), 1)
+    assert (kept.known.wanting("q"), kept.known.size("q")) == ((), 1)
     store.documents = fleet_of("a", "b", "c", "d")
     store.documents[1]["lastseen"] = {"free": "many"}  # of another version: it may want items
     await kept.peers()
-    assert (kept.wanting("q"), kept.size("q")) == (("b", "c"), 4)
-    assert kept.living("q") == ("b", "c", "d"), "and so are the others that live"
-    assert (kept.wanting("other"), kept.size("other")) == ((), 1)
+    assert (kept.known.wanting("q"), kept.known.size("q")) == (("b", "c"), 4)
+    assert kept.known.living("q") == ("b", "c", "d"), "and so are the others that live"
+    assert (kept.known.wanting("other"), kept.known.size("other")) == ((), 1)
 
 
 async def test_a_heartbeat_by_itself_changes_nothing_that_openiap_keeps_a_history_of() -> None:

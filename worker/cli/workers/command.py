@@ -1,8 +1,8 @@
 """``workers``: list, show, quiet, resume, stop, set, stacks."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -11,37 +11,30 @@ from worker.cli.shared.client import with_client
 from worker.cli.shared.complete import queue_names
 from worker.cli.shared.errors import FAILED, usage_error
 from worker.cli.shared.groups import grouped
-from worker.cli.shared.item_view import moment
 from worker.cli.shared.options import AsJson, Options, Utc, Yes, settings_of
 from worker.cli.shared.output import (
     many,
     print_json,
     safe,
-    show,
-    show_facts,
-    show_noted,
     to_stderr,
     to_stdout,
 )
-from worker.durations import seconds, text
+from worker.cli.workers.shown import show_all_items, show_worker, show_workers
+from worker.durations import seconds
 from worker.management.workers.service import Workers
 from worker.management.workers.types import (
     Action,
-    HourResponse,
-    WorkerDetailResponse,
     WorkerFilter,
     WorkerGetPayload,
-    WorkerItem,
     WorkerResponse,
     WorkersGetListPayload,
     WorkersSteerBatchPayload,
-    WorkersSteerBatchResponse,
 )
-from worker.openiap.client import Client
-from worker.openiap.values import iso
 from worker.settings import Settings
 
 app = typer.Typer(help="Look at workers that run, and steer them.", no_args_is_help=True)
+
+T = TypeVar("T")
 
 WITHIN: Final = "30s"
 
@@ -109,35 +102,17 @@ def list_workers(
         states=[] if gone else ["working", "quiet", "dead"],
         trouble=True if trouble else None,
     )
-
-    async def work(signed: Client) -> list[WorkerDetailResponse]:
-        return await _workers(signed, chosen).get_list(WorkersGetListPayload(filter=filter))
-
+    asked = WorkersGetListPayload(filter=filter)
+    found = _with_workers(chosen, lambda workers: workers.get_list(asked))
     if items:
-        _show_all_items(with_client(chosen, work), as_json=as_json)
-        return
-
-    found = with_client(chosen, work)
-    if as_json:
+        show_all_items(found, as_json=as_json)
+    elif as_json:
         listed = set(WorkerResponse.model_fields)
         print_json([one.model_dump(mode="json", include=listed) for one in found])
     elif not found:
         to_stdout().print("No workers.")
     else:
-        columns = dict.fromkeys(("worker", "state", "queues"), "whole")
-        columns |= {"in flight": "number", "per second": "number", "seen": "whole"}
-        rows = [
-            (
-                one.id,
-                one.state,
-                ", ".join(f"{queue.name}:{queue.concurrency}" for queue in one.queues),
-                f"{one.in_flight:,}",
-                f"{one.per_second:.1f}",
-                _moment(one.seen, utc=utc),
-            )
-            for one in found
-        ]
-        show_noted(to_stdout(), columns, rows, [_note(one) for one in found])
+        show_workers(found, utc=utc)
 
 
 @app.command("show")
@@ -150,16 +125,12 @@ def show_one(
     given: Options,
 ) -> None:
     """Show one worker: what it does now, its last hour, and what it was told."""
-    chosen = settings_of(given).settings
-
-    async def work(signed: Client) -> WorkerDetailResponse:
-        return await _workers(signed, chosen).get_one(WorkerGetPayload.model_construct(id=id))
-
-    found = with_client(chosen, work)
+    asked = WorkerGetPayload.model_construct(id=id)
+    found = _with_workers(settings_of(given).settings, lambda workers: workers.get_one(asked))
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        _show(found, utc=utc)
+        show_worker(found, utc=utc)
 
 
 @app.command("quiet")
@@ -247,8 +218,14 @@ def stacks(
     _steer(settings_of(given).settings, "stacks", which.filter(), within, as_json=as_json)
 
 
-def _workers(client: Client, settings: Settings) -> Workers:
-    return Workers(client, dead_after=settings.dead_after, namespace=settings.namespace)
+def _with_workers(settings: Settings, work: Callable[[Workers], Awaitable[T]]) -> T:
+    """Do a command's work with a signed-in client."""
+    return with_client(
+        settings,
+        lambda signed: work(
+            Workers(signed, dead_after=settings.dead_after, namespace=settings.namespace)
+        ),
+    )
 
 
 def _named(which: WorkerFilter) -> str:
@@ -267,11 +244,7 @@ def _steer(
     **more: Any,
 ) -> None:
     asked = WorkersSteerBatchPayload(action=action, filter=which, within=_seconds(within), **more)
-
-    async def work(signed: Client) -> WorkersSteerBatchResponse:
-        return await _workers(signed, chosen).steer_batch(asked)
-
-    answered = with_client(chosen, work)
+    answered = _with_workers(chosen, lambda workers: workers.steer_batch(asked))
     if as_json:
         print_json(answered.model_dump(mode="json"))
     else:
@@ -290,122 +263,3 @@ def _seconds(given: str) -> float:
     if not 1 <= found <= 3_600:
         raise usage_error(f"--within {given}: allowed: 1s to 1h.")
     return found
-
-
-def _show(worker: WorkerDetailResponse, *, utc: bool) -> None:
-    console = to_stdout()
-    facts: list[tuple[str, object]] = [
-        ("worker", worker.id),
-        ("state", f"{worker.state} {worker.quiet}".strip()),
-        ("where", f"{worker.host}, pid {worker.pid}, version {worker.version}"),
-        ("since", _moment(worker.since, utc=utc)),
-        ("seen", _moment(worker.seen, utc=utc)),
-        ("outbox", worker.outbox),
-        ("log level", worker.log_level),
-    ]
-    if worker.trouble:
-        facts.append(("trouble", worker.trouble))
-    show_facts(console, facts)
-    columns = {"queue": "", "handler": "", "at once": "number", "in flight": "number"}
-    columns |= {"per second": "number", "done": "number", "failed": "number", "retried": "number"}
-    console.print()
-    show(
-        console,
-        columns,
-        [
-            (
-                queue.name,
-                queue.handler,
-                f"{queue.concurrency:,}",
-                f"{queue.in_flight:,}",
-                f"{queue.per_second:.1f}",
-                *(f"{queue.counts.get(name, 0):,}" for name in ("successful", "failed", "retried")),
-            )
-            for queue in worker.queues
-        ],
-    )
-    if worker.items:
-        console.print()
-        columns = {"item": "whole", "queue": "", "attempt": "number", "runs for": "number"}
-        columns |= {"until": "whole", "progress": ""}
-        show(
-            console,
-            columns,
-            [
-                (
-                    item.id,
-                    item.queue,
-                    item.attempt,
-                    "" if item.seconds is None else text(max(0.0, item.seconds)),
-                    _moment(item.deadline, utc=utc),
-                    "" if item.progress is None else f"{item.progress:.0%} {item.text}".strip(),
-                )
-                for item in worker.items
-            ],
-        )
-    if worker.hour:
-        console.print()
-        show_hours(worker.hour)
-    if worker.answers:
-        console.print()
-        rows = [
-            (_moment(one.at, utc=utc), one.action, one.by, "yes" if one.done else "no", one.text)
-            for one in worker.answers
-        ]
-        show(console, {"told": "whole", "what": "", "by": "", "done": "", "": ""}, rows)
-
-
-def show_hours(hours: list[HourResponse]) -> None:
-    """Print the last hour of queues."""
-    columns = {"last hour": "", "done": "number", "failed": "number", "retried": "number"}
-    columns |= dict.fromkeys(("wait", "wait 95 %", "run", "run 95 %"), "number")
-    rows = [
-        (
-            hour.queue,
-            f"{hour.successful:,}",
-            f"{hour.failed:,}",
-            f"{hour.retried:,}",
-            *(
-                "" if value is None else f"{value:.3g} s"
-                for value in (hour.wait_median, hour.wait_95, hour.run_median, hour.run_95)
-            ),
-        )
-        for hour in hours
-    ]
-    show(to_stdout(), columns, rows)
-
-
-def _show_all_items(workers: list[WorkerDetailResponse], *, as_json: bool) -> None:
-    if as_json:
-        pairs = [(worker.id, item) for worker in workers for item in worker.items]
-        print_json([{"worker": id, **item.model_dump(mode="json")} for id, item in pairs])
-        return
-    rows = [(worker.id, *_row_of_item(item)) for worker in workers for item in worker.items]
-    if not rows:
-        to_stdout().print("No items in flight.")
-        return
-    columns = {"worker": "whole", "item": "whole", "queue": "", "attempt": "number"}
-    show(to_stdout(), {**columns, "runs for": "number", "progress": ""}, rows)
-
-
-def _row_of_item(item: WorkerItem) -> tuple[object, ...]:
-    return (
-        item.id,
-        item.queue,
-        item.attempt,
-        "" if item.seconds is None else text(round(max(0.0, item.seconds))),
-        "" if item.progress is None else f"{item.progress:.0%} {item.text}".strip(),
-    )
-
-
-def _note(worker: WorkerResponse) -> str:
-    parts = [f"{worker.host}, pid {worker.pid}", worker.version]
-    if worker.quiet:
-        parts.append(f"quiet {worker.quiet}")
-    if worker.trouble:
-        parts.append(worker.trouble)
-    return "; ".join(part for part in parts if part)
-
-
-def _moment(value: datetime | None, *, utc: bool) -> str:
-    return "" if value is None else moment(iso(value), utc=utc)
