@@ -18,9 +18,9 @@ from worker.openiap.workitem import JsonObject
 LEAST: Final = 0.008
 MOST: Final = 0.3
 """Seconds: the shortest and the longest turn."""
-POPS: Final = 4
-"""So many pops fit into a turn, where workers have slots for them and one more: who is full before
-its turn is over leaves the rest of it to nobody, and that costs more than turns that are short."""
+POPS: Final = 3
+"""So many pops fit into a turn, where workers have slots for them. Who is full before its turn is
+over leaves the rest of it to nobody: as a rule there are four slots, and one more than pops."""
 POPS_OF_FEW: Final = 2
 """The same in a small fleet: who has a slot free just after its turn waits for all the others'."""
 SMALL_FLEET: Final = 8
@@ -91,7 +91,7 @@ def next_length(
     """
     if not pops or (told is not None and now < told.since <= now + notice):
         return told  # one after the other
-    fitting = min(POPS_OF_FEW if workers < SMALL_FLEET else POPS, max(1, slots - 1))
+    fitting = min(POPS_OF_FEW if workers < SMALL_FLEET else POPS, max(1, slots))
     wanted = _bounded(median(pops) * QUICK * (fitting + MARGIN))
     present = (told.at(now) if told is not None else None) or default
     if present / SHORTER < wanted < present * LONGER:
