@@ -8,7 +8,8 @@
    as it has room. All count by the server's time and know each other from their heartbeats, so
    nobody has to be told anything, no two pop at once, and the turn of one that is full, frozen or
    dead passes by itself.
-   Where pops are long, it lets one of the turn before end first.
+   Where pops are long, it lets one of the turn before end first, and where pops of others are
+   likely to jam it leaves the turn (``jam.py``).
    Where the watch tells of no item taken for a while, the turn's owner is full or dead: another
    goes, by lots too. And where only few want items, they share the turns among them.
    How long turns are the fleet tells, by what pops take (``fleet/turn_lengths.py``).
@@ -29,6 +30,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from worker.engine.fleet.turn_lengths import SMALL_FLEET
+from worker.engine.jam import SILENCE, Jam
 from worker.engine.pace import LONGEST_PAUSE, Pace
 from worker.openiap.fields import moment_of
 
@@ -72,12 +74,15 @@ PAYS_STILL_WITH_FEW: Final = 0.66
 FASTER: Final = 0.2
 SLOWER: Final = 0.1
 """The share of the last time in what is usual, where it was shorter and where it was longer."""
-SILENCE: Final = 1.0
-"""Seconds in which no item came or went: what was known of the queue may be wrong."""
 FEW: Final = 2
 """One of so many workers are few."""
 UNUSED: Final = 5.0
-"""Where no item went for as long as so many usual pops take, the turn is not used."""
+"""Where no item went for as long as so many usual pops take, the turn is not used, …"""
+NEXT: Final = 2.0
+"""… and each further worker waits so many times as long: pops in flight are silent, too."""
+MOST_RANKS: Final = 60
+KNOWN: Final = 8
+"""So many pops tell the fleet what a quick one takes: the first of a burst meet others."""
 LEAST_CHANCE: Final = 0.5
 MOST_CHANCE: Final = 1.5
 """The least and the most of it that a pause lasts, by chance."""
@@ -151,12 +156,7 @@ class Turns:
         self._bulk = NOTHING
         """When it was last found that an item of many has to wait for this worker's turn, and when
         that comes: the whole fleet hears of each item of a bulk, and hears all of them at once."""
-        self._moved = float("-inf")
-        """When an item came, to an empty queue, or went."""
-        self._heard = float("-inf")
-        """When the server last told that one went."""
-        self._last = ""
-        """The item that went last."""
+        self._jam = Jam()
         self._ticket = ""
         """The item for which this worker need not wait for its turn."""
         self._early = False
@@ -166,8 +166,8 @@ class Turns:
         """What the last pops took that found an item."""
         self._pop: float | None = None
         """What such a pop usually takes."""
-        self.quick: float | None = None
-        """What a quick one takes, seconds."""
+        self._quick: float | None = None
+        """What a quick one takes."""
         self._look: float | None = None
         """What a pop that finds none usually takes: the way to the server and half of a pop."""
         self._pace = Pace()
@@ -178,8 +178,15 @@ class Turns:
         self._out = float("-inf")
         """Until when it stays out of its turns, so that a jam of pops clears."""
         self._hold: float | None = None
+        self._share = 1.0
+        """How much of what the server gives all workers together can take, as far as is known."""
         self._paid = True
         """Whether turns did pay when that was last asked."""
+
+    @property
+    def quick(self) -> float | None:
+        """What a quick pop takes, seconds; None until there were enough to tell."""
+        return self._quick if len(self._pops) >= KNOWN else None
 
     def new(self, item: str, due: float) -> float:
         """Return in how many seconds this worker is to look for a new item, unless it is taken.
@@ -193,7 +200,7 @@ class Turns:
             self._waiting.add(item)
             return max(0.0, turn_at - now)
         turns = due <= 0 and self._taking_turns()
-        if turns and self._waiting and abs(now - self._moved) < SILENCE:
+        if turns and self._waiting and abs(now - self._jam.moved) < SILENCE:
             self._waiting.add(item)
             wait = self._until(now)
             self._bulk = now, now + wait
@@ -202,15 +209,14 @@ class Turns:
         if not turns:
             return due + wait_for(rank, self._took)
         self._waiting = {item}
-        self._moved = now
+        self._jam.came(now)
         if not rank:
             self._ticket = item
         return wait_for(rank, self._took)
 
     def taken(self, item: str) -> None:
         """The server tells that an item was taken, by whomever."""
-        self._gone(item)
-        self._heard = self._moved
+        self._gone(item, heard=True)
         if item == self._ticket:
             self._ticket = ""
 
@@ -222,16 +228,17 @@ class Turns:
         """
         if not self._compete:
             return
-        self._gone(item)
+        now = self._gone(item, heard=False)
         self._ticket = ""
         self._took = took
         pause = self._pace.found(took, 1 + len(self._wanting()))
-        self._paused = self._moved + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
+        self._paused = now + pause * self._chance.uniform(LEAST_CHANCE, MOST_CHANCE)
         if not self._early:  # else the server still tells all of a bulk, and answers late for that
-            self._stay_out(took)
+            self._stay_out(now, took)
+        self._jam.found(now, quick=took <= self.turn())
         self._pops.append(took)
         ordered = sorted(self._pops)
-        self._pop, self.quick = ordered[len(ordered) // USUAL], ordered[len(ordered) // QUICK]
+        self._pop, self._quick = ordered[len(ordered) // USUAL], ordered[len(ordered) // QUICK]
 
     def wrote(self, took: float) -> None:
         """An outcome was written; see ``Pace.wrote``."""
@@ -264,7 +271,7 @@ class Turns:
             return _ahead(self._paused, now, MOST_CHANCE * LONGEST_PAUSE)
         out = _ahead(self._out, now, LONGEST_OUT)
         left = max(0.0, out, min(self._until(now + out) + out, self._unused(now)))
-        return left or self._before(now)
+        return left or self._before(now) or self._jammed(now)
 
     def _others(self) -> Sequence[str]:
         return self._told_of() if self._compete else ()
@@ -278,26 +285,27 @@ class Turns:
         if not self._others() or self._far():
             return False
         # As long as none has left the server may give more than all can take, or less.
-        if self._hold and self.quick is not None:
+        if self._hold and self._quick is not None:
             slots = self._slots()
             takes = (1 + len(self._sharing())) * slots / self._hold
             begin, still = PAYS, PAYS_STILL
             if slots < FEW_SLOTS:
                 begin, still = PAYS_WITH_FEW, PAYS_STILL_WITH_FEW
-            self._paid = takes * self.quick > (still if self._paid else begin)
+            self._share = takes * self._quick
+            self._paid = self._share > (still if self._paid else begin)
         return self._paid
 
     def _far(self) -> bool:
         pop, write = self._pop or 0.0, self._pace.write
         return write is not None and self.untold() < pop < FAR * write
 
-    def _stay_out(self, took: float) -> None:
+    def _stay_out(self, now: float, took: float) -> None:
         """Leave turns out after pops that did not fit into one: the longer, the more of them there
         were in a row. So however many are in flight at once, and whatever began it, they become
         fewer until those that are left are quick."""
         self._slow = min(MOST_SLOW, self._slow + 1) if took > self.turn() else 0
         times = min(1 + len(self._others()), OUT * (2**self._slow - 1))
-        self._out = self._moved + min(LONGEST_OUT, took * times)
+        self._out = now + min(LONGEST_OUT, took * times)
 
     def _sharing(self) -> Sequence[str]:
         """Return with whom the turns are shared: with all others, since a full one soon wants items
@@ -311,17 +319,24 @@ class Turns:
         length, usual = self.turn(), self._pop
         if usual is None or usual * FITTING < length:
             return 0.0
-        rest = int(now // length) * length - self._heard
+        heard = self._jam.heard
+        rest = int(now // length) * length - heard
         if not LATEST * usual < rest < LONG * usual:
             return 0.0  # who popped before had no time for another, or is full
-        return max(0.0, self._heard + usual - now)
+        return max(0.0, heard + usual - now)
+
+    def _jammed(self, now: float) -> float:
+        """Return in how many seconds to ask again, where pops of others are likely to jam."""
+        workers = 1 + len(self._others())
+        length, usual = self.turn(), self._pop
+        return self._jam.left(now, length=length, workers=workers, pop=usual, share=self._share)
 
     def _unused(self, now: float) -> float:
         """Return in how many seconds the turns of others count as unused, for this worker."""
-        if self._pop is None or now - self._heard > SILENCE:
+        if self._pop is None or now - self._jam.heard > SILENCE:
             return SILENCE  # who is told nothing knows nothing of silence
-        rank = rank_for(self._last, self._me, self._wanting())
-        return self._moved + self._pop * (UNUSED + rank) - now
+        rank = rank_for(self._jam.last, self._me, self._wanting())
+        return self._jam.moved + self._pop * UNUSED * NEXT ** min(MOST_RANKS, rank) - now
 
     def turn(self) -> float:
         """Return the seconds of a turn."""
@@ -333,11 +348,13 @@ class Turns:
         small = 1 + len(self._others()) < SMALL_FLEET
         return min(SHORT_TURN if small else TURN, self._slots() * TURN_OF_SLOT)
 
-    def _gone(self, item: str) -> None:
+    def _gone(self, item: str, *, heard: bool) -> float:
+        """Note that an item went; returns the time."""
+        now = self._clock()
         self._waiting.discard(item)
         self._bulk = NOTHING
-        self._moved = self._clock()
-        self._last = item
+        self._jam.went(item, now, heard=heard)
+        return now
 
     def _until(self, now: float) -> float:
         others = self._sharing()

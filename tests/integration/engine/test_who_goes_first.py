@@ -76,7 +76,7 @@ async def test_all_workers_change_to_the_turns_that_the_first_tells_at_the_same_
     hearts = [daemon._parts.heartbeat for daemon in daemons if daemon._parts is not None]
     turns = [daemon._workers.consumers["q"].turns for daemon in daemons]
     for number, one in enumerate(turns):
-        for pop in range(5):  # as on a slow server
+        for pop in range(8):  # as on a slow server
             one.found(f"{number}-{pop}", 0.03)
     for _ in range(2):  # what they tell, and what the first makes of it
         for heart in hearts:

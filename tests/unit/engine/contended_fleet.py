@@ -81,28 +81,63 @@ class Rules:
     length: Callable[[], float | None] = field(default=lambda: None)
 
 
+class Server:
+    """The time, and a database that works off one call after the other, of whichever queue.
+
+    Attributes:
+        now: seconds from the beginning on.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._free_at = 0.0
+        """When the database has worked off what was asked of it."""
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = count()
+
+    def at(self, moment: float, what: Callable[[], None]) -> None:
+        """Have something happen."""
+        heapq.heappush(self._events, (moment, next(self._number), what))
+
+    def call(self, seconds: float, what: Callable[[], None]) -> None:
+        """Keep the database for so long, once it has worked off what came before."""
+        self.stall(seconds)
+        self.at(self._free_at, what)
+
+    def stall(self, seconds: float) -> None:
+        """Have the server answer nothing for so long."""
+        self._free_at = max(self._free_at, self.now) + seconds
+
+    def run(self, goes_on: Callable[[], bool], until: float = 300.0) -> None:
+        """Go on as long as is asked for, or until it is so late."""
+        while self._events and self.now < until and goes_on():
+            self.now, _, what = heapq.heappop(self._events)
+            what()
+
+
 class Fleet:
     """Workers ``w00``, ``w01``, … of one queue, that know each other.
 
     Attributes:
-        now: seconds from the beginning on.
         pops: in the order in which they ended.
     """
 
     def __init__(
-        self, workers: int, rules: Rules | None = None, *, seed: int = 1, turns: type[Turns] = Turns
+        self,
+        workers: int,
+        rules: Rules | None = None,
+        *,
+        seed: int = 1,
+        turns: type[Turns] = Turns,
+        server: Server | None = None,
     ) -> None:
         self.rules: Final = rules or Rules()
-        self.now = 0.0
+        self.server: Final = server or Server()
         self.pops: list[Pop] = []
         self.done = 0
         self._turns = turns
         self._chance = random.Random(seed)
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._number = count()
         self._items: deque[str] = deque()
-        self._free_at = 0.0
-        """When the database has worked off what was asked of it."""
         self.workers: dict[str, Worker] = {}
         self.known: dict[str, list[str]] = {}
         """By worker, the others that it knows."""
@@ -133,13 +168,18 @@ class Fleet:
         """Have a worker see who is there."""
         self.known[name] = [w.name for w in self.workers.values() if w.name != name and not w.dead]
 
+    @property
+    def now(self) -> float:
+        """The server's."""
+        return self.server.now
+
     def at(self, moment: float, what: Callable[[], None]) -> None:
         """Have something happen."""
-        heapq.heappush(self._events, (moment, next(self._number), what))
+        self.server.at(moment, what)
 
     def after(self, seconds: float, what: Callable[[], None]) -> None:
         """Have something happen later."""
-        self.at(self.now + seconds, what)
+        self.server.at(self.now + seconds, what)
 
     def push(self, items: int) -> None:
         """Push items at once."""
@@ -153,13 +193,11 @@ class Fleet:
 
     def stall(self, seconds: float) -> None:
         """Have the server answer nothing for so long."""
-        self._free_at = max(self._free_at, self.now) + seconds
+        self.server.stall(seconds)
 
     def run(self, items: int, until: float = 300.0) -> None:
         """Go on until so many items were worked, or it is so late."""
-        while self._events and self.done < items and self.now < until:
-            self.now, _, what = heapq.heappop(self._events)
-            what()
+        self.server.run(lambda: self.done < items, until)
 
     def rate(self, since: float = 0.0) -> float:
         """Return the items per second that were taken, to the last of them."""
@@ -179,8 +217,7 @@ class Fleet:
         return self._chance.uniform(*least_most)
 
     def _call(self, what: Callable[[], None]) -> None:
-        self._free_at = max(self._free_at, self.now) + self._between(self.rules.call)
-        self.at(self._free_at, what)
+        self.server.call(self._between(self.rules.call), what)
 
     def _tell(self, what: Callable[[Worker], None]) -> None:
         if not self.rules.watch:

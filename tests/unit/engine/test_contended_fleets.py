@@ -1,10 +1,11 @@
 """Fleets at a queue whose pops disturb each other: what whole fleets make of their turns."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from tests.unit.engine.contended_fleet import Fleet, Rules
+from tests.unit.engine.contended_fleet import Fleet, Rules, Server
 from worker.engine.turns import TURN
 
 ITEMS = 300
@@ -44,6 +45,37 @@ def test_where_one_pop_takes_ten_times_as_long_as_another_few_rounds_are_lost(
     ]
     assert sum(fleet.lost() for fleet in fleets) / 3 < most
     assert max(fleet.longest() for fleet in fleets) < 0.6
+
+
+def of_several_queues(
+    queues: int, workers: int, *, seed: int, stall: float = 0.0
+) -> tuple[float, float, float]:
+    """Have workers of several queues of one server work a bulk in each; returns items a second,
+    lost rounds for each pop, and the longest pop.
+
+    Args:
+        stall: for how many seconds the server does nothing but tell of the bulks.
+    """
+    server = Server()
+    fleets = [Fleet(workers, seed=10 * seed + number, server=server) for number in range(queues)]
+    for fleet in fleets:
+        fleet.at(PUSHED, partial(fleet.push, ITEMS))
+    server.at(PUSHED + 0.001, lambda: server.stall(stall))
+    server.run(lambda: any(fleet.done < ITEMS for fleet in fleets))
+    pops = [pop for fleet in fleets for pop in fleet.pops]
+    ended = max(pop.at + pop.took for pop in pops if pop.found)
+    lost = sum(pop.lost for pop in pops) / len(pops)
+    return queues * ITEMS / (ended - PUSHED), lost, max(pop.took for pop in pops)
+
+
+def test_several_queues_of_one_server_do_not_jam_while_it_tells_a_fleet_of_their_bulks() -> None:
+    rates = {}
+    for queues, workers, most in ((2, 8, 0.1), (2, 16, 0.1), (3, 16, 0.15)):
+        rate, lost, longest = of_several_queues(queues, workers, seed=1, stall=0.15)
+        assert lost < most, (queues, workers)
+        assert longest < 0.6, (queues, workers)
+        rates[queues, workers] = rate
+    assert rates[2, 16] > 0.9 * rates[2, 8]
 
 
 def slow_from_the_start(fleet: Fleet) -> None:
@@ -119,7 +151,7 @@ def test_the_death_of_workers_and_a_newcomer_jam_nothing() -> None:
     assert fleet.lost() < 0.5
     assert fleet.longest() < 20 * ALONE
     assert fleet.lost(PUSHED + 4.0) < 0.1
-    assert fleet.rate(PUSHED) > 0.8 * burst(Fleet(16)).rate(PUSHED)
+    assert fleet.rate(PUSHED) > 0.75 * burst(Fleet(16)).rate(PUSHED)
 
 
 @pytest.mark.parametrize(("apart", "most"), [(0.0, 0.05), (0.004, 0.1), (0.02, 1.0), (5.0, 1.5)])

@@ -356,6 +356,16 @@ def test_the_turn_of_one_that_is_full_or_dead_is_used_by_one_other_within_a_tent
     assert min(gaps) > 0.004, "one after the other"
 
 
+def test_the_first_pops_of_a_burst_tell_the_fleet_nothing_of_what_a_quick_one_takes() -> None:
+    turns = fleet_of(16, Clock())[3]
+    for number in range(4):  # they have met others
+        turns.found(str(number), 10 * TURN)
+    assert turns.quick is None
+    for number in range(4, 12):
+        turns.found(str(number), 0.005)
+    assert turns.quick == 0.005
+
+
 def test_who_is_told_of_no_item_taken_waits_for_its_turn() -> None:
     clock = Clock()
     fleet = fleet_of(16, clock)

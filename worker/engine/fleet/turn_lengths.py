@@ -18,8 +18,9 @@ from worker.openiap.workitem import JsonObject
 LEAST: Final = 0.008
 MOST: Final = 0.3
 """Seconds: the shortest and the longest turn."""
-POPS: Final = 4
-"""So many pops fit into a turn, where workers have slots for them."""
+POPS: Final = 3
+"""So many pops fit into a turn, where workers have slots for them. Who is full before its turn is
+over leaves the rest of it to nobody: as a rule there are four slots, and one more than pops."""
 POPS_OF_FEW: Final = 2
 """The same in a small fleet: who has a slot free just after its turn waits for all the others'."""
 SMALL_FLEET: Final = 8
@@ -28,7 +29,8 @@ QUICK: Final = 1.35
 """A usual pop takes so many times as long as a quick one."""
 MARGIN: Final = 0.5
 """Of a pop, for the way to the first and back from the last."""
-OTHERWISE: Final = 1.5
+LONGER: Final = 1.5
+SHORTER: Final = 1.4
 """A length is told anew once it should be so many times as long, or as short."""
 KEPT: Final = 1.0
 """Seconds for which what was found is relied upon."""
@@ -92,7 +94,7 @@ def next_length(
     fitting = min(POPS_OF_FEW if workers < SMALL_FLEET else POPS, max(1, slots))
     wanted = _bounded(median(pops) * QUICK * (fitting + MARGIN))
     present = (told.at(now) if told is not None else None) or default
-    if present / OTHERWISE < wanted < present * OTHERWISE:
+    if present / SHORTER < wanted < present * LONGER:
         return told
     return TurnLength(round(wanted, 4), round(now + notice, 3), present)
 
