@@ -21,21 +21,13 @@ from typing import Any, Final
 
 from worker.engine.outbox.answers import fail, finish, succeed
 from worker.engine.outbox.batch import Batch, Entry, Job
+from worker.engine.outbox.ledger_file import LedgerFile
 from worker.engine.outbox.loop_commits import LoopCommits
 from worker.engine.outbox.row_numbers import RowNumbers
-from worker.engine.outbox.sqlite import (
-    MOST_AT_ONCE,
-    Ledger,
-    StoredRow,
-    Sync,
-    set_aside,
-    useless,
-)
+from worker.engine.outbox.sqlite import MOST_AT_ONCE, Ledger, StoredRow, Sync
 from worker.errors import StateError
 from worker.item.attempt_id import AttemptId
 
-CHECK_EVERY: Final = 2.0
-"""Seconds between checks that the file is still there."""
 FORGET_EVERY: Final = 3600.0
 LOOK_EVERY: Final = 0.5
 """Seconds between looks of the thread whether a handler that blocks the loop keeps it from
@@ -85,7 +77,7 @@ class Writer:
         self.pending = Batch()
         self.closed = False
         self._path = path
-        self._sync: Sync = sync
+        self._file = LedgerFile(path, sync=sync, on_trouble=self._in_trouble)
         self._keep = keep
         self._retry = retry
         self._live = live
@@ -96,7 +88,6 @@ class Writer:
         self._on_trouble = on_trouble
         self._on_recovery = on_recovery
         self._loop = asyncio.get_running_loop()
-        self._ledger: Ledger | None = None
         self.numbers: Final = RowNumbers()
         self.life = 0
         """This life's number in the file; 0 until it is begun."""
@@ -108,7 +99,7 @@ class Writer:
         """The loop commits at the end of this turn."""
         self._closing = False
         self._said = ""
-        self._checked = self._forgot = 0.0
+        self._forgot = 0.0
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -148,10 +139,9 @@ class Writer:
 
     def _written_here(self, batch: Batch) -> bool:
         """Commit a batch on the loop; whether that could be done."""
-        ledger, began = self._ledger, time.monotonic()
-        if ledger is None or ledger.has_long_log or began - self._checked > CHECK_EVERY:
-            return False
-        if not self._of_loop.fit(batch):
+        began = time.monotonic()
+        ledger = self._file.at_hand(began)
+        if ledger is None or not self._of_loop.fit(batch):
             return False
         try:
             ledger.write(batch.change(self.life, self.numbers))
@@ -306,25 +296,15 @@ class Writer:
             self._post(finish, batch.waiting)
         for job, done in batch.jobs:
             self._do(job, done)
-        if self._ledger is not None and self._ledger.has_long_log:
-            with suppress(sqlite3.Error):  # the next write sees what is wrong
-                self._ledger.shorten_log()
+        self._file.shorten_log()
 
     def _usable(self, batch: Batch) -> Ledger:
-        """Return the open file; opened, made anew or set aside as needed."""
+        """Return the open file, with what this life writes into it first."""
         now = time.monotonic()
-        if self._ledger is not None and now - self._checked > CHECK_EVERY:
-            self._checked = now
-            if not self._ledger.intact():
-                self._drop()
-                self._say(self._on_trouble, f"The outbox {self._path} vanished; it is made anew.")
-        if self._ledger is None:
-            self._ledger = self._open()
-            self._checked = now
-            if self._ledger.created:
-                self.life = 0
-                self._everything_again(batch)
-        ledger = self._ledger
+        ledger, is_new = self._file.usable(now)
+        if is_new:
+            self.life = 0
+            self._everything_again(batch)
         if not self._has_loaded:
             self._loaded(ledger.rows(), ledger.deaths())
             self._has_loaded = True
@@ -336,18 +316,6 @@ class Writer:
             self._forgot = now
         return ledger
 
-    def _open(self) -> Ledger:
-        try:
-            return Ledger(self._path, sync=self._sync)
-        except sqlite3.Error as error:
-            why = useless(error)
-            if not why:
-                raise
-            aside = set_aside(self._path, why, time.time())
-            text = f"The outbox {self._path} cannot be read ({error}). It is kept as {aside.name}"
-            self._say(self._on_trouble, f"{text}; a new one is begun.")
-            return Ledger(self._path, sync=self._sync)
-
     def _everything_again(self, batch: Batch) -> None:
         """A new file holds nothing: all that is known goes into it."""
         with self.mutex:
@@ -358,7 +326,7 @@ class Writer:
             entry.stored = False
 
     def _refused(self, batch: Batch, error: Exception) -> None:
-        self._drop()
+        self._file.refused(error)
         with self.mutex:
             later = self.pending
             later.entries = {**batch.entries, **later.entries}
@@ -368,20 +336,12 @@ class Writer:
             # Who began to wait meanwhile is let go as well: nobody waits for a broken disk.
             released, later.waiting = later.waiting, []
         batch.waiting.extend(released)
-        if useless(error):
-            self._set_aside(useless(error))
         if first:
             self._say(
                 self._on_trouble,
                 f"The outbox cannot be written ({self._path}: {error}). The worker goes on, but"
                 " what it computes would not survive its own death until the disk is back.",
             )
-
-    def _set_aside(self, why: str) -> None:
-        try:
-            set_aside(self._path, why, time.time())
-        except Exception:  # whatever it is, the next opening finds the file again
-            return
 
     def _succeeded(self) -> None:
         if not self.failure:
@@ -392,9 +352,9 @@ class Writer:
 
     def _do(self, job: Job, done: "asyncio.Future[Any]") -> None:
         try:
-            if self._ledger is None:
+            if self._file.ledger is None:
                 raise StateError(f"The outbox cannot be used: {self.failure}.")
-            result = job(self._ledger)
+            result = job(self._file.ledger)
         except (sqlite3.Error, OSError) as error:
             self._post(fail, done, StateError(f"{self._path.parent}: {error}."))
         except Exception as error:  # it is the caller's: this thread has the others to serve
@@ -402,22 +362,16 @@ class Writer:
         else:
             self._post(succeed, done, result)
 
-    def _drop(self) -> None:
-        ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            with suppress(Exception):  # it failed already; a new connection is made
-                ledger.close()
-
     def _last(self) -> None:
         self.closed = True
         batch = self._take()
         self._attempt(batch)
-        if self._ledger is not None:
+        if self._file.ledger is not None:
             try:
-                self._ledger.end_life(self.life, time.time())
+                self._file.ledger.end_life(self.life, time.time())
             except sqlite3.Error as error:
                 self._say(self._on_trouble, f"The outbox could not be closed well: {error}.")
-            self._drop()
+            self._file.drop()
 
     def aside(self, seq: int, stored: StoredRow, found: Entry | None, why: str) -> None:
         """Keep the texts of a row that cannot be read as evidence; with the mutex held.
@@ -430,6 +384,9 @@ class Writer:
         self.pending.aside(seq, stored, found, reason)
         self.nudge()
         self._say(self._on_trouble, f"Item {stored.item_id}: {reason}; it is kept as evidence.")
+
+    def _in_trouble(self, text: str) -> None:
+        self._say(self._on_trouble, text)
 
     def _say(self, listener: Callable[[str], None], text: str) -> None:
         self._post(listener, text)

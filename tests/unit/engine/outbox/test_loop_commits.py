@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.engine.outbox import loop_commits, sqlite, writer
+from worker.engine.outbox import ledger_file, loop_commits, sqlite, writer
 from worker.engine.outbox.batch import Batch
 from worker.engine.outbox.loop_commits import LoopCommits
 from worker.engine.outbox.outbox import Outbox
@@ -49,7 +49,7 @@ class Commits(list[tuple[bool, int]]):
 def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
     # A busy machine is no slow disk, and the thread looks at nothing by itself meanwhile.
     monkeypatch.setattr(loop_commits, "LONG", DEADLINE)
-    monkeypatch.setattr(writer, "CHECK_EVERY", 2 * DEADLINE)
+    monkeypatch.setattr(ledger_file, "CHECK_EVERY", 2 * DEADLINE)
     monkeypatch.setattr(writer, "LOOK_EVERY", 2 * DEADLINE)
     return Commits(monkeypatch)
 

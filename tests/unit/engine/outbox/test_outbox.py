@@ -326,7 +326,7 @@ async def test_what_is_written_can_be_read_back_however_deep(tmp_path: Path, dep
 async def test_a_file_deleted_under_the_worker_is_made_anew_with_all_that_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.engine.outbox.writer.CHECK_EVERY", 0.0)
+    monkeypatch.setattr("worker.engine.outbox.ledger_file.CHECK_EVERY", 0.0)
     told = Told()
     outbox = await open_outbox(tmp_path, told)
     await outbox.popped(item("a"), NOW)
