@@ -171,7 +171,6 @@ class Stage:
     browser: Browser
     folder: Path
     contexts: dict[tuple[str, str], BrowserContext] = field(default_factory=dict)
-    idle: dict[tuple[str, str], list[Page]] = field(default_factory=dict)
     visitors: BrowserContext | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -238,18 +237,18 @@ class Stage:
     async def page(
         self, to: str = "/", user: tuple[str, str] | None = None, *, url: str = ""
     ) -> AsyncIterator[Page]:
-        """Give a page of a signed-in user, drawn and linked to the console; left afterwards.
+        """Give a page of a signed-in user, drawn and linked to the console; closed afterwards.
 
-        Users stay signed in, and their tabs open, which is cheaper than a new one for each test.
+        Users stay signed in for all tests of a module.
         """
         who, base = user or self.boss, url or self.console.url
-        key = (who[0], base)
-        context = self.contexts.get(key)
+        context = self.contexts.get((who[0], base))
         fresh = context is None
         if context is None:
-            context = self.contexts[key] = await self.context()
-        idle = self.idle.setdefault(key, [])
-        page = idle.pop() if idle else await context.new_page()
+            context = self.contexts[(who[0], base)] = await self.context()
+            if base == self.console.url:
+                await self._stay(context)
+        page = await context.new_page()
         try:
             if fresh:
                 await self.sign_in(page, who, to, base)
@@ -257,24 +256,12 @@ class Stage:
                 await page.goto(f"{base}{to}", wait_until="domcontentloaded")
             await ready(page)
             yield page
-        except BaseException:
+        finally:
             await page.close()
-            raise
-        idle.append(await self._left(page, base))
-
-    async def _left(self, page: Page, base: str) -> Page:
-        """Leave a page of the console, and have its tab as it was at first."""
-        await page.goto(f"{base}/favicon.ico")
-        await page.emulate_media(color_scheme="light")
-        if page.viewport_size != (size := {"width": WIDTH, "height": HEIGHT}):
-            await page.set_viewport_size(size)
-        EXAMINED.discard(page)
-        return page
 
     async def forget(self, url: str) -> None:
         """Close the browsers of a console that ends."""
         for key in [one for one in self.contexts if one[1] == url]:
-            self.idle.pop(key, None)
             await self.contexts.pop(key).close()
 
     async def _stay(self, context: BrowserContext) -> None:
