@@ -136,6 +136,24 @@ async def test_updatedocument_changes_what_matches_and_says_how_many(client: Any
         await change({"_id": "1"}, {"$set": {"_id": "other"}})
 
 
+@pytest.mark.parametrize("field", ["payload.n", "\\u0070ayload.n"])
+async def test_a_condition_on_a_payload_holds_however_it_is_written(
+    client: Any, field: str
+) -> None:
+    await client.queue("q")
+    item = await client.push("q", {"n": 1})
+    for n, matches in ((2, 0), (1, 1)):
+        reply = await client.ask(
+            "updatedocument",
+            pb.UpdateDocumentRequest(
+                collectionname="workitems",
+                query=f'{{"_id": "{item._id}", "{field}": {n}}}',
+                document='{"$set": {"name": "found"}}',
+            ),
+        )
+        assert reply.opresult.matchedCount == matches
+
+
 async def test_insert_or_update_goes_by_the_unique_fields(client: Any) -> None:
     async def store(item: object, unique: str = "") -> dict[str, Any]:
         reply = await client.ask(

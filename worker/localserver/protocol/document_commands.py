@@ -132,11 +132,16 @@ def update_document(call: Call, request: pb.UpdateDocumentRequest) -> Message:
         change,
         call.user,
         call.services.now(),
-        asks_payload="payload" in request.query or "$$" in request.query,
+        asks_payload=_may_name_the_payload(request.query),
     )
     return pb.UpdateDocumentResponse(
         opresult=pb.UpdateResult(acknowledged=True, matchedCount=changed, modifiedCount=changed)
     )
+
+
+def _may_name_the_payload(query: str) -> bool:
+    """Whether a condition's text may ask for something in the payload; an escape may spell it."""
+    return "payload" in query or "$$" in query or "\\u" in query
 
 
 def insert_or_update_one(call: Call, request: pb.InsertOrUpdateOneRequest) -> Message:
