@@ -149,6 +149,20 @@ async def test_one_that_begins_to_run_is_left_alone_where_waiting_ones_are_meant
         await Items(client).cancel_batch(wrong)
 
 
+async def test_an_id_of_any_length_is_cancelled_with_the_others(
+    openiap: LocalOpenIAP, client: Client
+) -> None:
+    id = await openiap.push("orders", {})
+    (found,) = await openiap.client.query("workitems", {"_id": id})
+    long = "w" * 600
+    await openiap.client.insert_one("workitems", {**found, "_id": long})
+    done = await Items(client).cancel_batch(
+        ItemsCancelBatchPayload(filter=ItemFilter(queue="orders"), reason=WHY)
+    )
+    assert (done.done, done.failed) == (2, 0)
+    assert openiap.item(long).state == "failed"
+
+
 async def test_what_a_user_may_only_read_is_one_of_the_failures(
     openiap: LocalOpenIAP, ordinary: Client
 ) -> None:

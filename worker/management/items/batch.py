@@ -212,7 +212,8 @@ class Batch:
         )
 
     async def _cancel(self, document: JsonObject, reason: str) -> Ended:
-        asked = ItemCancelPayload(id=str(document["_id"]), reason=reason)
+        # Not validated: others may have given an item an id that is longer than what the API takes.
+        asked = ItemCancelPayload.model_construct(id=str(document["_id"]), reason=reason)
         try:
             found = await cancel(self._store, asked, self._history, self._filter.states)
         except ItemStateError:
