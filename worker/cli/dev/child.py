@@ -28,13 +28,16 @@ from worker.engine.daemon import Daemon
 from worker.engine.scheduler.switches import ScheduleKey
 from worker.engine.scheduler.timetable import ScheduleEntry, timetable
 from worker.errors import WorkerError
-from worker.item.error_text import text_of
+from worker.item.error_text import in_short
 from worker.openiap.errors import OpenIAPError
 from worker.package_path import OWN_CODE
 from worker.settings import load
 
 LOOK_AGAIN: Final = 0.05
 LINES_AROUND: Final = 2
+LONGEST_CONTENT: Final = 1_000_000
+"""Bytes of an answer with a payload: its parent cuts longer lines."""
+TOO_LARGE: Final = "it is larger than 1 MB, which only openiap-worker schedules fire can push"
 
 Answer = Callable[[Mapping[str, Any]], None]
 Schedules = Mapping[ScheduleKey, ScheduleEntry]
@@ -152,10 +155,12 @@ async def _make(schedules: Schedules, order: Mapping[str, Any], answer: Answer) 
     try:
         tick = datetime.fromisoformat(order["tick"])
         payload, name = await schedules[tuple(order["key"])].content(tick)
-        told = {**told, "payload": payload, "name": name}
+        made = {**told, "payload": payload, "name": name}
+        if len(json.dumps(made)) > LONGEST_CONTENT:
+            made = {**told, "error": TOO_LARGE}
     except Exception as error:  # a function of the user's makes it: it may raise anything
-        told = {**told, "error": f"{type(error).__name__}: {text_of(error)}"}
-    answer(told)
+        made = {**told, "error": in_short(error).removesuffix(".")}
+    answer(made)
 
 
 def _hurry(loop: asyncio.AbstractEventLoop, daemon: Daemon, working: "asyncio.Task[int]") -> None:
