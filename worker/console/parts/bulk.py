@@ -215,7 +215,8 @@ class _Dialog:
             )
             text(f"Then: {left}.", "p", "quiet")
         if preview.running:
-            text(f"{preview.running:,} of them run, and would be told to end.", "p", "quiet")
+            run = "runs" if preview.running == 1 else "run"
+            text(f"{preview.running:,} of them {run}, and would be told to end.", "p", "quiet")
         with box("list small"):
             for item in preview.sample:
                 with box("line"):

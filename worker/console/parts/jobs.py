@@ -128,7 +128,8 @@ def _told(job: JobResponse) -> str:
     done = WORDS.get(job.what, ("", "changed"))[1]
     words = f"{progress.done:,} {'item was' if progress.done == 1 else 'items were'} {done}"
     if progress.stopping:
-        words += f", {progress.stopping:,} of them run and are told to end"
+        run = "runs and is" if progress.stopping == 1 else "run and are"
+        words += f", {progress.stopping:,} of them {run} told to end"
     if progress.changed:
         words += f", {progress.changed:,} left alone, since somebody changed them meanwhile"
     if progress.failed:
