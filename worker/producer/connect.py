@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from worker.errors import SettingsError
+from worker.kinds import kind_of
 from worker.openiap.client import Client
 from worker.openiap.connection import Connection
 from worker.openiap.factory import client_maker, link_times
@@ -98,9 +99,10 @@ def _chosen(settings: Settings | None, values: Mapping[str, Any]) -> Settings:
     if settings is None:
         return load(values).settings
     if not isinstance(settings, Settings):
+        # What it holds is not told: it may be settings in another form, a password among them.
         raise SettingsError(
-            f"settings = {settings!r}; allowed: worker.settings.Settings, or settings by name, for"
-            ' example url="ws://localhost:3000"'
+            f"settings is {kind_of(settings)}; allowed: worker.settings.Settings, or settings by"
+            ' name, for example url="ws://localhost:3000"'
         )
     if values:
         raise SettingsError(
