@@ -28,10 +28,10 @@ Page = tuple[Topic[Any] | Joined[Any], ...]
 
 
 def unclocked(topic: Topic[Any] | Joined[Any]) -> Topic[Any] | Joined[Any]:
-    """Return a topic that is not asked by the clock."""
+    """Return a topic that is not asked by the clock while anything is waited for."""
     if isinstance(topic, Joined):
-        return replace(topic, parts=tuple(replace(part, every=60.0) for part in topic.parts))
-    return replace(topic, every=60.0)
+        return replace(topic, parts=tuple(replace(part, every=600.0) for part in topic.parts))
+    return replace(topic, every=600.0)
 
 
 @dataclass

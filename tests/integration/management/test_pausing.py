@@ -74,7 +74,10 @@ async def test_a_paused_queue_is_not_popped_and_what_runs_goes_on(
     openiap: LocalOpenIAP, client: Client, work: Work
 ) -> None:
     openiap.queue("orders")
-    daemon = await openiap.start_worker(work.handler, health_port=0)
+    # No heartbeat tells of it: the watch does.
+    daemon = await openiap.start_worker(
+        work.handler, health_port=0, heartbeat_interval=4 * DEADLINE, dead_after=3600
+    )
     queues = Queues(client)
     work.may_end.clear()
     await openiap.push("orders", {"n": 1})
