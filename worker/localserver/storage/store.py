@@ -204,6 +204,7 @@ class Store:
 
         Raises:
             sqlite3.Error: it cannot be written; nothing of the command is left.
+            OverflowError, UnicodeEncodeError: the same, for a value that SQLite cannot have.
         """
         if not self._unmarked:
             if not first:
@@ -216,7 +217,7 @@ class Store:
         (statement, values), self._last = self._last, None
         try:
             self._connection.execute(statement, values)
-        except sqlite3.Error as error:
+        except Exception as error:  # of SQLite, or of a value that it cannot have
             self._not_written(error)
             raise
 
@@ -229,8 +230,9 @@ class Store:
             wrote: whether anything was written.
         """
         if self._unmarked:
-            self.undone += self._last is not None
+            put_off = self._last is not None
             self._unmarked, self._last = False, None
+            self._not_written(error, wrote=put_off)
         elif first:
             self.rollback(wrote=wrote)
         else:
@@ -242,10 +244,15 @@ class Store:
     def _mark(self) -> None:
         """Mark where the running command began, and write what was put off."""
         self._unmarked = False
+        last, self._last = self._last, None
         self._connection.execute("SAVEPOINT command")
-        if self._last is not None:
-            (statement, values), self._last = self._last, None
-            self._connection.execute(statement, values)
+        if last is None:
+            return
+        try:
+            self._connection.execute(*last)
+        except Exception:  # it was remembered as written
+            self.undone += 1
+            raise
 
     def _not_written(self, error: BaseException, *, wrote: bool = True) -> None:
         in_transaction = self._connection.in_transaction

@@ -113,6 +113,18 @@ def test_what_is_undone_is_not_counted(services: Services) -> None:
         assert kept(services) == in_table(services) == {("a", "new"): 1}
 
 
+@pytest.mark.parametrize("odd", [{"priority": 2**70}, {"name": "\ud800"}])
+def test_what_cannot_be_stored_is_not_counted(services: Services, odd: dict[str, Any]) -> None:
+    gone = push(services, "a")
+    assert kept(services) == {("a", "new"): 1}
+    services.store.commit()
+    services.store.begin()  # behind another command
+    update = {"$set": {"state": "successful", **odd}}
+    with pytest.raises((OverflowError, UnicodeEncodeError)), services.store.undone_on_error():
+        services.documents.change(ITEMS, {"_id": gone}, update, USER, services.now())
+    assert kept(services) == in_table(services) == {("a", "new"): 1}
+
+
 def test_what_is_refused_without_a_write_has_nothing_counted_anew(services: Services) -> None:
     push(services, "a")
     held = services.item_table.counts.held()

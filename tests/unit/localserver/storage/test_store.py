@@ -72,6 +72,39 @@ def test_a_last_write_that_is_refused_leaves_nothing_of_its_command_alone(store:
     assert [store.setting(name) for name in ("before", "one", "two")] == ["1", None, "1"]
 
 
+@pytest.mark.parametrize("value", [2**63, "\ud800"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_last_write_of_what_sqlite_cannot_have_is_told_to_who_remembers_it(
+    store: Store, value: object, goes_on: bool
+) -> None:
+    def write() -> None:
+        with store.undone_on_error():
+            store.write_last(SET, ("one", value))
+            if goes_on:
+                store.setting("one")
+
+    with pytest.raises((OverflowError, UnicodeEncodeError)):
+        write()
+    assert store.undone == 1
+    run(store, "two", "write_last")
+    store.commit()
+    assert [store.setting(name) for name in ("before", "one", "two")] == ["1", None, "0"]
+
+
+def test_what_sqlite_undid_while_a_command_was_reading_is_no_commit(store: Store) -> None:
+    def read() -> None:
+        with store.undone_on_error():
+            store._connection.execute("ROLLBACK")  # as of itself, with no room for its pages
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(sqlite3.OperationalError):
+        read()
+    run(store, "two", "write_last")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.commit()
+    assert (store.setting("before"), store.setting("two")) == (None, None)
+
+
 def test_a_disk_that_is_full_at_a_last_write_is_no_commit(tmp_path: Path) -> None:
     store = Store(tmp_path / "data.sqlite")
     store._connection.execute("PRAGMA max_page_count = 60")
