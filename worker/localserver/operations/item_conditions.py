@@ -36,6 +36,7 @@ DATE: Final = (
     "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9]Z"
 )
 """A date as the server itself writes it: such ones are in the order of their texts."""
+CREATED: Final = "json_extract(extra, '$._created')"
 MOST_VALUES: Final = 500
 EXACT: Final = 2**53
 _EPOCH: Final = datetime(1970, 1, 1)
@@ -147,6 +148,8 @@ def _says(sql: Sql, dear: Sql, key: str, wanted: object) -> bool:
         for name, moment in times.items():
             sql.add(f"{column} {COMPARISONS[name]} ?", _milliseconds(name, moment))
         return bool(times)
+    if key == "_created":
+        return _about_created(sql, wanted)
     if key in ("_id", "state", "wiq"):
         return _compares_text(sql, ITEM_COLUMNS[key], wanted)
     if key in TEXTS:
@@ -165,17 +168,42 @@ def _about_extra(sql: Sql, key: str, wanted: object) -> bool:
     if not _SEGMENT.fullmatch(key) or not _is_text(wanted):
         return False
     value, kind = (f"json_{what}(extra, '$.\"{key}\"')" for what in ("extract", "type"))
+    odd = f"ifnull({kind}, '') = 'array'"
+    # Most have no such field, and are not read for it.
+    there = f"instr(extra, '\"{key}\"') > 0"
+    is_it = f"({value} = ? AND NOT {odd}) OR ({odd} AND asked(?, extra))"
+    sql.add(f"CASE WHEN {there} THEN ({is_it}) ELSE 0 END", wanted, _met_by_extra(key, wanted))
+    return True
+
+
+def _about_created(sql: Sql, wanted: object) -> bool:
+    """Take bounds for when items came: texts of dates as the server writes them are in order."""
+    try:
+        bounds = {
+            name: json_text.write_date(_milliseconds(name, moment))
+            for name, moment in _times(wanted).items()
+        }
+    except (ValueError, OverflowError):  # beyond the last year
+        return False
+    if not bounds:
+        return False
+    plain = " AND ".join(f"{CREATED} {COMPARISONS[name]} ?" for name in bounds)
+    sql.add(
+        f"CASE WHEN {CREATED} GLOB '{DATE}' THEN {plain} ELSE asked(?, extra) END",
+        *bounds.values(),
+        _met_by_extra("_created", wanted),
+    )
+    return True
+
+
+def _met_by_extra(key: str, wanted: object) -> Question:
+    """Return what says of the fields beside the columns whether one is as wanted."""
     condition = prepared({key: wanted}, dates=True)
 
     def meets(found: Any) -> bool:
         return applies(condition, json_text.with_dates(json_text.parse(found)))
 
-    odd = f"ifnull({kind}, '') = 'array'"
-    # Most have no such field, and are not read for it.
-    there = f"instr(extra, '\"{key}\"') > 0"
-    is_it = f"({value} = ? AND NOT {odd}) OR ({odd} AND asked(?, extra))"
-    sql.add(f"CASE WHEN {there} THEN ({is_it}) ELSE 0 END", wanted, meets)
-    return True
+    return meets
 
 
 def _combined(sql: Sql, key: str, wanted: object) -> bool:
@@ -202,7 +230,10 @@ def _combined(sql: Sql, key: str, wanted: object) -> bool:
 
 def _each_by_itself(parts: list[str]) -> str:
     """Return alternatives as what is found for each, so that each has the use of its indexes, some
-    of which are of items and some of their payloads; "" where one is of both."""
+    of which are of items and some of their payloads; "" where one is of both, or where they are
+    more than SQLite puts together."""
+    if len(parts) > MOST_VALUES:
+        return ""
     found = []
     for part in parts:
         columns = set(_COLUMN.findall(_QUOTED.sub("", part)))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.localserver.operations.item_orders import CREATED
+from worker.localserver.operations.item_conditions import CREATED
 from worker.localserver.storage import json_text
 from worker.localserver.storage.item_counts import Place
 

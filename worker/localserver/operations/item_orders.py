@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.localserver.operations.item_conditions import (
+    CREATED,
     DATE,
     DATE_LIKE,
     extracted,
@@ -32,7 +33,6 @@ COLUMNS: Final[Mapping[str, str]] = {
     "username": "username",
 }
 NEVER_ODD: Final = ("modified", "nextrun", "lastrun", "priority", "retries", "state")
-CREATED: Final = "json_extract(extra, '$._created')"
 ODD_CREATED: Final = f"(ifnull({CREATED}, '') NOT GLOB '{DATE}')"
 ODD_IDS: Final = "workitems_odd_ids"
 """Always there (``store.py``), since pages are walked by id."""

@@ -90,7 +90,7 @@ PARTS = st.one_of(
     st.builds(lambda n, value: {n: value}, st.sampled_from(["priority", "retries"]), NUMBERS),
     st.builds(
         lambda name, bound, date: {name: {bound: date}},
-        st.sampled_from(["_modified", "nextrun", "lastrun"]),
+        st.sampled_from(["_modified", "nextrun", "lastrun", "_created"]),
         BOUND,
         st.sampled_from([*DATES, "2026-11-28T11:00:00.0004Z"]),
     ),
@@ -207,12 +207,19 @@ def test_every_value_is_compared_as_mongomock_does(path: str, step: int) -> None
         {"$and": [{"$or": [{"state": "new", "retries": {"$gte": 2}}, {"state": {"$ne": "new"}}]}]},
         {"_modified": {"$gte": DATES[0], "$lte": DATES[1]}},
         {"_id": {"$gt": "a"}, "wiq": "q", "state": {"$in": ["new", "failed"]}},
+        {"_created": {"$lte": DATES[1]}, "wiq": "q", "state": {"$in": ["new", "processing"]}},
     ],
 )
 def test_what_operators_ask_is_sql_to_the_last_part(query: dict[str, Any]) -> None:
     where, _, rest = item_condition(query)
     assert where
     assert rest == {}
+
+
+def test_alternatives_of_payloads_may_be_more_than_sqlite_puts_together() -> None:
+    store, queries = stored([{"state": "new", "wiq": "q", "payload": {"a": n}} for n in range(3)])
+    assert queries.count("workitems", {"$or": [{"payload.a": n} for n in range(1, 600)]}) == 2
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -225,6 +232,8 @@ def test_what_operators_ask_is_sql_to_the_last_part(query: dict[str, Any]) -> No
         {"$where": "1"},
         {"payload.a": {"$exists": True}},
         {"payload.a": {"$gt": None}},
+        {"_created": DATES[0]},
+        {"_created": {"$gte": "9999-12-31T23:59:59.9999Z"}},
     ],
 )
 def test_what_sql_cannot_say_stays_as_it_is(query: dict[str, Any]) -> None:
