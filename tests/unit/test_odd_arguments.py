@@ -35,6 +35,7 @@ from worker import (
 )
 from worker.errors import HandlerError, SettingsError
 from worker.item.push import pushes_to
+from worker.producer.pushed import check_classes
 from worker.settings import Settings
 
 NO_FLAGS: Any = ("no", "", None, 1, 0, float("nan"), [], object())
@@ -201,6 +202,7 @@ async def test_errors_that_are_to_come_back_are_classes_in_a_list(value: Any) ->
         pushed = await producer.push("q", {})
         with pytest.raises(TypeError, match=r"raises = .*; allowed: a list of classes"):
             await pushed.result(raises=value)
+    check_classes({"gone": BusinessError}.values())
 
 
 async def test_shared_state_says_what_it_takes() -> None:

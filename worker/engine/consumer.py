@@ -48,7 +48,7 @@ class Consumer:
     """Pops one queue; shape: ``start``, ``quiet``, ``quieted``.
 
     Args:
-        on_change: told when an item has left.
+        on_change: told when an item has come, and when one has left.
     """
 
     def __init__(
@@ -344,6 +344,7 @@ class Consumer:
         running = Running(workitem, popped, datetime.now(UTC), epoch)
         running.on_overdue, running.may_leave = self._became_overdue, self._leaves
         self.running.add(running)
+        self._on_change()
         self._counts.popped(self.queue)
         if self._services.breakers is not None and not hand_back:
             self._services.breakers.popped(running)

@@ -277,8 +277,9 @@ class Item(PoppedItem, SignalWaits, Grouping):
                 ``handler.push``.
 
         Returns:
-            The id that the new item will have; with ``unique`` another one's item may have the key
-            when it comes to it, and then there is none of this id.
+            The id that the new item will have; until then whoever asks for it is told
+            ``ItemNotFound``. With ``unique`` another one's item may have the key when it comes to
+            it, and then there is none of this id.
 
         Raises:
             ContractError: the payload does not fit the target handler.

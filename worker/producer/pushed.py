@@ -1,7 +1,7 @@
 """A handle on a pushed item: its result, its state, how far it is, its signals and its
 cancellation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -204,7 +204,8 @@ def check_classes(kinds: object) -> None:
     Raises:
         TypeError: it is no list of error classes.
     """
-    inside = kinds if isinstance(kinds, list | tuple | set | frozenset) else (None,)
+    several = isinstance(kinds, Collection) and not isinstance(kinds, str | bytes)
+    inside = kinds if several else (None,)
     for kind in inside:
         if not (isinstance(kind, type) and issubclass(kind, CodedError)):
             raise TypeError(

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from worker.engine.outbox.row_numbers import RowNumbers
 from worker.engine.outbox.rows import moment, outcome_from, workitem_from, workitem_text
@@ -16,6 +16,9 @@ from worker.openiap.fields import whole
 from worker.openiap.workitem import Workitem
 
 Job = Callable[[Ledger], Any]
+
+LARGE: Final = 16_384
+"""Characters of a row that the loop does not write itself."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +40,11 @@ class Entry:
     stored: bool = False
     gone: bool = False
     text: str = ""
+
+    @property
+    def large(self) -> bool:
+        """Whether its row takes some time to write."""
+        return len(self.workitem.name) + len(self.outcome or "") > LARGE
 
     def values(self, life: int) -> Values:
         """Return the row to store."""
@@ -81,8 +89,8 @@ def entry_of(seq: int, stored: StoredRow) -> tuple[Entry | None, str]:
 class Batch:
     """What waits for the next commit, and who waits for it.
 
-    ``storing`` and ``deleting`` are what the commit that is under way writes; ``large``: it has an
-    outcome that takes some time to write.
+    ``storing`` and ``deleting`` are what the commit that is under way writes; ``large``: it has a
+    row that takes some time to write.
     """
 
     entries: dict[Entry, None] = field(default_factory=dict)

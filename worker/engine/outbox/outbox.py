@@ -44,8 +44,6 @@ LOCK_WAIT: Final = 2.0
 CLOSE_WITHIN: Final = 10.0
 RETRY: Final = 2.0
 DAY: Final = 86_400.0
-LARGE: Final = 16_384
-"""Characters of an outcome that the loop does not write itself."""
 FINAL: Final = frozenset({"successful", "business", "failed"})
 
 
@@ -188,7 +186,6 @@ class Outbox:
                 entry = Entry(bare, time.time())
             entry.outcome, entry.kind = text, outcome.kind
             self._put(entry)
-            writer.pending.large |= len(text) > LARGE
             committed = writer.committed()
         if committed is not None:
             await committed
@@ -293,13 +290,14 @@ class Outbox:
     def _put(self, entry: Entry) -> None:
         key = attempt_id(entry.workitem)
         former = self._entries.get(key)
-        pending = self._writer.pending.entries
+        pending = self._writer.pending
         if former is not None and former is not entry:  # handed back, and popped again
             former.gone = True
-            pending[former] = None
+            pending.entries[former] = None
         self._writer.forget_with_next(key)
         self._entries[key] = entry
-        pending[entry] = None
+        pending.entries[entry] = None
+        pending.large |= entry.large
 
     def _settle(self, key: AttemptId) -> None:
         entry = self._let_go(key)

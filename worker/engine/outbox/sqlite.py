@@ -152,6 +152,7 @@ class Ledger:
         db = self._db
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        self._version = max(version, SCHEMA_VERSION)
         if version // 1000 > MAJOR:
             raise NewerLedger(f"written by a newer version (schema {version / 1000:.3f})")
         # A file of ours is only read here: on a full disk what it holds can still be recovered.
@@ -232,9 +233,12 @@ class Ledger:
         return self._logged >= LONG_LOG
 
     def shorten_log(self) -> None:
-        """Put what the write-ahead log holds into the file; this waits for the disk."""
+        """Put what the write-ahead log holds into the file, and begin the log anew; this waits for
+        the disk."""
         self._logged = 0
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        # The first commit of a new log waits for the disk as well; so it is made here.
+        self._db.execute(f"PRAGMA user_version = {self._version}")
 
     def _write(self, change: Change) -> None:
         execute = self._db.execute
@@ -242,13 +246,14 @@ class Ledger:
         for at in range(0, len(store), MOST_AT_ONCE):
             part = store[at : at + MOST_AT_ONCE]
             execute(_STORE[len(part)], [value for row in part for value in row])
-            self._logged += 2 + sum(len(str(outcome)) for *_, outcome in part) // PAGE
+            self._logged += 2 + _length(part) // PAGE
         for at in range(0, len(delete), MOST_AT_ONCE):
             seqs = delete[at : at + MOST_AT_ONCE]
             execute(_DELETE[len(seqs)], seqs)
             self._logged += 2 + len(seqs) // 8
         if change.evidence:
             self._db.executemany(_RECORD, change.evidence)
+            self._logged += 2 + _length(change.evidence) // PAGE
         for item_id, count in change.deaths.items():
             if count:
                 execute(
@@ -300,6 +305,10 @@ class Ledger:
     def close(self) -> None:
         """Close the file; the write-ahead log goes into it."""
         self._db.close()
+
+
+def _length(rows: Sequence[Values]) -> int:
+    return sum(len(value) for row in rows for value in row if isinstance(value, str))
 
 
 def set_aside(path: Path, why: str, now: float) -> Path:

@@ -147,8 +147,9 @@ class Writer:
             ledger.write(batch.change(self.life, self.numbers))
         except Exception:  # the thread tries it once more, and sees what it is
             return False
+        finally:
+            self._of_loop.took(time.monotonic() - began)
         batch.written()
-        self._of_loop.took(time.monotonic() - began)
         return True
 
     def forget_soon(self, key: AttemptId, entry: Entry) -> None:

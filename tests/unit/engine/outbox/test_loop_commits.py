@@ -14,6 +14,7 @@ from worker.engine.outbox.batch import Batch
 from worker.engine.outbox.loop_commits import LoopCommits
 from worker.engine.outbox.outbox import Outbox
 from worker.engine.outbox.sqlite import Change, Ledger, Sync
+from worker.item.new_item import FollowUp
 from worker.item.outcome import UNCHANGED, Outcome
 from worker.openiap.workitem import Workitem
 
@@ -60,10 +61,15 @@ def item(id: str) -> Workitem:
 
 async def opened(folder: Path, sync: Sync = "normal") -> Outbox:
     outbox = await Outbox.open(folder, "me", sync=sync, keep_evidence_days=1, retry=0.01)
-    async with asyncio.timeout(DEADLINE):
-        while not outbox._writer._idle:  # until its thread rests
-            await asyncio.sleep(0)
+    await rests(outbox)
     return outbox
+
+
+async def rests(outbox: Outbox) -> None:
+    """Wait until its thread does."""
+    async with asyncio.timeout(DEADLINE):
+        while not outbox._writer._idle:
+            await asyncio.sleep(0)
 
 
 async def pop(outbox: Outbox, *ids: str) -> None:
@@ -103,6 +109,26 @@ async def test_a_large_outcome_is_written_in_the_thread(tmp_path: Path, commits:
     await outbox.close()
 
 
+async def test_what_else_makes_a_row_large_is_written_in_the_thread(
+    tmp_path: Path, commits: Commits
+) -> None:
+    """A name has what somebody wrote into it; follow-up items stay with an accepted outcome."""
+    outbox = await opened(tmp_path)
+    await pop(outbox, "b")
+    commits.clear()
+    named = Workitem(id="a", name="x" * 100_000, wiq="q", payload=None)
+    async with asyncio.timeout(DEADLINE):
+        await outbox.popped(named, NOW)
+    await rests(outbox)
+    follow_up = FollowUp(id="f", queue="q", payload={"text": "x" * 100_000})
+    outbox.accepted("b", 0, Outcome("successful", None, pushes=(follow_up,)))
+    async with asyncio.timeout(DEADLINE):
+        while len(commits) < 2:
+            await asyncio.sleep(0)
+    assert commits == [(False, 1), (False, 1)]
+    await outbox.close()
+
+
 async def test_a_commit_that_the_disk_refuses_on_the_loop_is_the_threads_to_mend(
     tmp_path: Path, commits: Commits
 ) -> None:
@@ -117,6 +143,27 @@ async def test_a_commit_that_the_disk_refuses_on_the_loop_is_the_threads_to_mend
     await pop(outbox, "a")
     assert commits == [(False, 1)]
     assert outbox.healthy
+    await outbox.close()
+
+
+async def test_a_commit_that_is_refused_after_long_counts_as_a_long_one(
+    tmp_path: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = await opened(tmp_path)
+
+    def refuses() -> None:
+        commits.before = lambda: None
+        raise OSError(5, "a bad sector")
+
+    monkeypatch.setattr(loop_commits, "LONG", 0.0)
+    monkeypatch.setattr(loop_commits, "AT_ONCE", 0.0)
+    monkeypatch.setattr(loop_commits, "SHARE", 1e-9)
+    commits.clear()
+    commits.before = refuses
+    await pop(outbox, "a")
+    await rests(outbox)
+    await pop(outbox, "b")
+    assert commits == [(False, 1), (False, 1)]
     await outbox.close()
 
 
@@ -163,6 +210,24 @@ async def test_a_long_log_is_shortened_and_not_on_the_loop(
     assert log.stat().st_size < 100 * sqlite.PAGE
     assert commits.on_loop > 150
     await outbox.close()
+
+
+def test_the_first_commit_after_a_log_was_shortened_waits_for_no_disk(tmp_path: Path) -> None:
+    """SQLite brings the head of a new log to the disk: with what is written first into it."""
+    path = tmp_path / "me.outbox.db"
+    ledger = Ledger(path, sync="normal")
+
+    def log() -> bytes:
+        return path.with_name(f"{path.name}-wal").read_bytes()[12:16]  # its number
+
+    life = ledger.begin_life(1.0)
+    former = log()
+    ledger.shorten_log()
+    begun = log()
+    assert begun != former
+    ledger.touch(life, 2.0)
+    assert log() == begun
+    ledger.close()
 
 
 async def test_the_loop_and_the_thread_never_have_the_file_at_once(
