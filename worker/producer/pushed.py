@@ -204,8 +204,9 @@ def check_classes(kinds: object) -> None:
     Raises:
         TypeError: it is no list of error classes.
     """
-    several = isinstance(kinds, Collection) and not isinstance(kinds, str | bytes)
-    inside = kinds if several else (None,)
+    inside: Collection[object] = (None,)
+    if isinstance(kinds, Collection) and not isinstance(kinds, str | bytes):
+        inside = kinds
     for kind in inside:
         if not (isinstance(kind, type) and issubclass(kind, CodedError)):
             raise TypeError(

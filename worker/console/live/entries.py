@@ -17,6 +17,9 @@ from worker.openiap.types import WatchEvent
 
 SHOWN_EVERY: Final = 0.25
 """Seconds between two times that what a watch told is shown."""
+APART: Final = 0.04
+"""Seconds between two who look at the same and are told: many browsers that draw anew at the same
+moment would hold up whatever else runs on their machine."""
 INSIDE: Final = "Something went wrong inside; the log says what."
 T = TypeVar("T")
 Told = Callable[[Seen[T]], None]
@@ -30,6 +33,9 @@ class Kept:
         self.seen: Seen[Any] = Seen()
         self.answered = asyncio.Event()
         self._told: dict[object, Told[Any]] = {}
+        self._due: dict[object, None] = {}
+        """Who has not been told yet how it looks now, in turn."""
+        self._next: asyncio.TimerHandle | None = None
 
     @property
     def is_looked_at(self) -> bool:
@@ -49,18 +55,31 @@ class Kept:
 
     def remove(self, mark: object) -> bool:
         """Have somebody look no more; returns whether that was the last one."""
+        self._due.pop(mark, None)
         return self._told.pop(mark, None) is not None and not self._told
 
     def clear(self) -> None:
         """Have nobody look any more."""
         self._told.clear()
+        self._due.clear()
 
     def tell(self, seen: Seen[Any]) -> None:
-        """Tell all who look."""
+        """Tell all who look: the first at once, and one after the other."""
         self.seen = seen
         self.answered.set()
-        for told in tuple(self._told.values()):
-            told(seen)
+        self._due.update(dict.fromkeys(self._told))
+        if self._next is None:
+            self._tell_next()
+
+    def _tell_next(self) -> None:
+        self._next = None
+        if not self._due:
+            return
+        mark = next(iter(self._due))
+        del self._due[mark]
+        if self._due or len(self._told) > 1:
+            self._next = asyncio.get_running_loop().call_later(APART, self._tell_next)
+        self._told[mark](self.seen)
 
 
 class Entry(Kept):
