@@ -1,8 +1,8 @@
 """What is about to be sent, held back until what it tells is committed.
 
 1. Commands write into one running transaction and leave their replies here.
-2. When the loop has worked off what had arrived, one commit makes all of it last, and then all
-   replies go out: a group commit, so that the disk costs little per command.
+2. When the loop has worked off what had arrived, or a group is full, one commit makes all of it
+   last, and then all replies go out: a group commit, so that the disk costs little per command.
 3. Where the commit fails, every reply of the group becomes an error: nothing is claimed that is
    not on disk.
 4. Who waits for an answer gets it first. Whoever is only told of something, as all who watch are of
@@ -21,6 +21,9 @@ from google.protobuf.message import Message
 from worker.localserver.storage.store import Store
 from worker.openiap.wire import openiap_pb2 as pb
 
+GROUP: Final = 10
+"""So many answers share a commit at most: more would wait for each other for longer than it takes,
+and clients with few slots would stand still meanwhile."""
 PART: Final = 400
 """Messages that are sent before others have their turn: some milliseconds."""
 
@@ -52,6 +55,8 @@ class Replies:
         self._store = store
         self._log = log
         self._waiting: list[Waiting] = []
+        self._answers = 0
+        """How many of them somebody waits for."""
         self._scheduled = False
         self._outgoing: dict[Receiver, list[Waiting]] = {}
         """What is committed, and still to be sent."""
@@ -60,6 +65,7 @@ class Replies:
     def add(self, receiver: Receiver, command: str, message: Message | None, rid: str) -> None:
         """Send a message once everything that was written so far is committed."""
         self._waiting.append(Waiting(receiver, command, message, rid))
+        self._answers += bool(rid)
         self.schedule()
 
     def schedule(self) -> None:
@@ -68,18 +74,24 @@ class Replies:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
+    def flush_full(self) -> None:
+        """Commit and send where enough has come together; call between two commands."""
+        if self._answers >= GROUP:
+            self.flush()
+
     def position(self) -> int:
         """Return the present place, for ``drop_since``."""
         return len(self._waiting)
 
     def drop_since(self, position: int) -> None:
         """Drop the messages of a command that was undone."""
+        self._answers -= sum(1 for one in self._waiting[position:] if one.rid)
         del self._waiting[position:]
 
     def flush(self) -> None:
         """Commit and send."""
         self._scheduled = False
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._answers = self._waiting, [], 0
         try:
             self._store.commit()
         except sqlite3.Error as error:

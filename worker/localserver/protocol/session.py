@@ -274,6 +274,7 @@ class Session:
                 self._reply(envelope, answer)
             elif answer is not None:
                 self._spawn(self._finish(answer, envelope))
+        services.replies.flush_full()
 
     async def _finish(self, answer: Awaitable[Message | None], envelope: pb.Envelope) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from google.protobuf.message import Message
 
-from worker.localserver.operations.replies import PART, Replies
+from worker.localserver.operations.replies import GROUP, PART, Replies
 from worker.localserver.storage.store import Store
 from worker.openiap.wire import openiap_pb2 as pb
 
@@ -130,3 +130,26 @@ async def test_a_client_that_cannot_be_sent_to_keeps_nothing_from_the_others(fai
     while len(room.seen(room.clients[2])) < (3 if fails == "at once" else 2 * PART + 1):
         await asyncio.sleep(0)
     assert told[0] == "odd"
+
+
+async def test_a_full_group_is_answered_before_the_next_command() -> None:
+    room = Room(1)
+    (client,) = room.clients
+    room.tell_all(2 * GROUP)  # who is only told fills no group
+    for number in range(GROUP - 1):
+        room.replies.add(client, "reply", None, str(number))
+        room.replies.flush_full()
+    position = room.replies.position()
+    room.replies.add(client, "reply", None, "undone")
+    room.replies.drop_since(position)
+    room.replies.flush_full()
+    assert (room.disk.commits, room.sheet) == (0, [])
+    room.replies.add(client, "reply", None, "last")
+    room.replies.flush_full()
+    assert room.disk.commits == 1
+    assert room.seen(client)[-1] == "reply last"
+    room.replies.add(client, "reply", None, "next")
+    room.replies.flush_full()
+    assert room.disk.commits == 1
+    await asyncio.sleep(0)
+    assert room.seen(client)[-1] == "reply next"
