@@ -53,6 +53,7 @@ print(before, faults(10))
 def threshold(request: pytest.FixtureRequest) -> Iterator[None]:
     """The collector's, as in a worker; or as the test's parameter says."""
     found, told = gc.get_threshold(), list(gc.callbacks)
+    gc.callbacks.clear()  # workers of other tests may have left theirs
     gc.set_threshold(getattr(request, "param", 50_000))
     yield
     gc.set_threshold(*found)

@@ -373,10 +373,14 @@ def test_a_megabyte_of_hostile_text_costs_by_its_length(piece: str) -> None:
             costs.append(time.thread_time() - began)
         return min(costs)
 
-    # Four times the length: four times the cost, or sixteen times where it goes back and forth.
-    small, large = cost(30_000), cost(120_000)
-    assert large < 8 * max(small, 0.001)
-    assert 8 * large < 1.0  # a megabyte; some 0.1 s on a machine that has nothing else to do
+    # Four times the length: four times the cost, or sixteen where it goes back and forth, and that
+    # each time; what else the machine does disturbs one or the other.
+    for _ in range(5):
+        small, large = cost(30_000), cost(120_000)
+        # A megabyte takes some 0.1 s on a machine that has nothing else to do.
+        if large < 8 * max(small, 0.001) and 8 * large < 1.0:
+            return
+    raise AssertionError(f"{small:.4f} s for 30,000 characters, {large:.4f} s for 120,000")
 
 
 def test_a_text_of_very_many_secrets_is_cut() -> None:
