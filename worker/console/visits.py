@@ -107,7 +107,7 @@ class Visit:
             except Exception as error:  # one page's mistake stays with it
                 self.api.log.failed(f"console: showing {topic.key[0]}", error)
 
-        leave = self._readers.of(self.session.key).look(topic, told)
+        leave = self._readers.of(self.session.key).look(topic, told, self)
         self._looking.append(leave)
         self._topics.append(topic)
         return leave

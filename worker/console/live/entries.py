@@ -18,7 +18,7 @@ from worker.openiap.types import WatchEvent
 SHOWN_EVERY: Final = 0.25
 """Seconds between two times that what a watch told is shown."""
 APART: Final = 0.04
-"""Seconds between two who look at the same and are told: many browsers that draw anew at the same
+"""Seconds between two pages that show the same and are told: many browsers that draw anew at one
 moment would hold up whatever else runs on their machine."""
 INSIDE: Final = "Something went wrong inside; the log says what."
 T = TypeVar("T")
@@ -32,9 +32,9 @@ class Kept:
     def __init__(self) -> None:
         self.seen: Seen[Any] = Seen()
         self.answered = asyncio.Event()
-        self._told: dict[object, Told[Any]] = {}
+        self._told: dict[object, tuple[Told[Any], object]] = {}
         self._due: dict[object, None] = {}
-        """Who has not been told yet how it looks now, in turn."""
+        """What has not been told yet how it looks now, in turn."""
         self._next: asyncio.TimerHandle | None = None
 
     @property
@@ -47,10 +47,15 @@ class Kept:
         """Whether there is anything to tell."""
         return self.seen.at is not None or bool(self.seen.trouble)
 
-    def add(self, told: Told[Any]) -> object:
-        """Have somebody look; returns a mark for ``remove``."""
+    def add(self, told: Told[Any], page: object = None) -> object:
+        """Have somebody look; returns a mark for ``remove``.
+
+        Args:
+            page: where it is shown; all that a page shows of it changes at once. None for who is
+                told at once, each time.
+        """
         mark = object()
-        self._told[mark] = told
+        self._told[mark] = told, page
         return mark
 
     def remove(self, mark: object) -> bool:
@@ -64,10 +69,14 @@ class Kept:
         self._due.clear()
 
     def tell(self, seen: Seen[Any]) -> None:
-        """Tell all who look: the first at once, and one after the other."""
+        """Tell all who look: one page at once, and then one after the other."""
         self.seen = seen
         self.answered.set()
-        self._due.update(dict.fromkeys(self._told))
+        for mark, (told, page) in tuple(self._told.items()):
+            if page is None:
+                told(seen)
+            else:
+                self._due[mark] = None
         if self._next is None:
             self._tell_next()
 
@@ -75,11 +84,14 @@ class Kept:
         self._next = None
         if not self._due:
             return
-        mark = next(iter(self._due))
-        del self._due[mark]
-        if self._due or len(self._told) > 1:
+        pages = {page for _, page in self._told.values()}
+        page = self._told[next(iter(self._due))][1]
+        if len(pages - {None}) > 1:
             self._next = asyncio.get_running_loop().call_later(APART, self._tell_next)
-        self._told[mark](self.seen)
+        for mark in tuple(self._due):
+            if mark in self._due and self._told[mark][1] is page:
+                del self._due[mark]
+                self._told[mark][0](self.seen)
 
 
 class Entry(Kept):

@@ -84,8 +84,13 @@ class Reader:
         """How many are kept."""
         return len(self._entries)
 
-    def look(self, topic: Topic[T] | Joined[T], told: Told[T]) -> Callable[[], None]:
+    def look(
+        self, topic: Topic[T] | Joined[T], told: Told[T], page: object = None
+    ) -> Callable[[], None]:
         """Have ``told`` called with what is known of a topic, and whenever that is told anew.
+
+        Args:
+            page: where it is shown; see ``Kept.add``.
 
         Returns:
             What ends that; idempotent.
@@ -93,7 +98,7 @@ class Reader:
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="console watch")
         if isinstance(topic, Joined):
-            return self._look_at_join(topic, told)
+            return self._look_at_join(topic, told, page)
         entry = self._entries.get(topic)
         if entry is None:
             entry = self._entries[topic] = Entry(topic)
@@ -102,7 +107,7 @@ class Reader:
             entry.left.cancel()
             entry.left = None
             entry.changed.set()
-        mark = entry.add(told)
+        mark = entry.add(told, page)
         entry.looked_at.set()
         if entry.is_known:
             told(entry.seen)
@@ -117,16 +122,16 @@ class Reader:
 
         return leave
 
-    def _look_at_join(self, topic: Joined[T], told: Told[T]) -> Callable[[], None]:
+    def _look_at_join(self, topic: Joined[T], told: Told[T], page: object) -> Callable[[], None]:
         found = self._joins.get(topic)
         if found is None:
             join = self._joins[topic] = Join(
                 topic, lambda error: self._api.log.failed(f"console: making {topic.key[0]}", error)
             )
-            mark = join.add(told)
+            mark = join.add(told, page)
             join.begin(self.look)
         else:
-            join, mark = found, found.add(told)
+            join, mark = found, found.add(told, page)
             if join.is_known:
                 told(join.seen)
 
