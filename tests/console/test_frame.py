@@ -1,5 +1,7 @@
 """What every page has: keys, colours, times, a phone's width."""
 
+import json
+
 import pytest
 
 from tests.console.stage import Stage, ready, seriously_wrong
@@ -27,8 +29,14 @@ async def test_keys_lead_to_pages_and_show_themselves_and_colours_are_chosen_and
         await page.keyboard.press("t")
         dark = await page.evaluate(paper)
         assert dark != light
+        frames = list[str | bytes]()
+        page.on(
+            "websocket", lambda link: link.on("framereceived", lambda frame: frames.append(frame))
+        )
         await page.reload()
         await ready(page)
+        # One that is busy for seconds, as when axe examines it, keeps its page.
+        assert json.loads(str(frames[0])[1:])["pingTimeout"] == 15_000
         assert await page.evaluate(paper) == dark
         assert await page.evaluate("document.body.classList.contains('body--dark')")
         await page.set_viewport_size({"width": 390, "height": 800})

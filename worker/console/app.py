@@ -35,6 +35,9 @@ PAGES: Final = (
 """Each is ``worker.console.pages.NAME`` and has a ``PAGE``."""
 RECONNECTS_WITHIN: Final = 4.0
 """Seconds for which a page is kept that its browser has left, or lost the link to."""
+ANSWERS_WITHIN: Final = 15.0
+"""Seconds that a browser has to answer before its link is cut: one that is busy for some seconds
+would open its page anew, and lose what was typed into a dialog."""
 HISTORY: Final = 200
 """Changes of a page that are kept for a browser that lost its link."""
 HEAD: Final = f"""
@@ -98,6 +101,7 @@ def _live_with(outer: FastAPI, inner: FastAPI, visits: Visits) -> None:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with before(app), inner.router.lifespan_context(inner):
+            core.sio.eio.ping_timeout = ANSWERS_WITHIN  # NiceGUI has set its own by now
             await visits.start()
             try:
                 yield
