@@ -15,11 +15,15 @@ Compiled code is written, also where the environment forbids it: else each of th
 processes that tests start would compile the whole package anew, which is half of its start. In a
 fresh clone the processes of the suite share that work: all of them collect all tests at the same
 time, and would each compile every file.
+
+Ctrl-C means something to what tests start, also where the suite runs in the background of a shell,
+which has all of its children ignore it.
 """
 
 import compileall
 import gc
 import os
+import signal
 import sys
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +31,8 @@ import pytest
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from _pytest.assertion import rewrite  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402  (what pytest rewrites is kept, too)
