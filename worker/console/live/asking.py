@@ -9,7 +9,7 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -24,6 +24,9 @@ from worker.openiap.client import Client
 
 WITHIN: Final = 25.0
 """Seconds for one call."""
+AT_ONCE: Final = 3
+"""Calls in flight for what pages look at: when its user has changed something all of it is asked at
+once, and what that user does next has to have room beside it."""
 BACK_WITHIN: Final = 2.0
 """Seconds for a link that broke to come back, where nobody waits for what is asked."""
 
@@ -68,6 +71,7 @@ class _AskingClient:
         self._key = key
         self._allowance = allowance
         self._present: Client | None = None
+        self._looks = asyncio.Semaphore(AT_ONCE)
 
     async def client(self) -> Client:
         """Return the client that there is now.
@@ -95,16 +99,18 @@ class _AskingClient:
         async def call(*args: Any, **kwargs: Any) -> Any:
             began = monotonic()
             await self._allowance.turn(_rank())
-            if (asker := _asker.get()) is not None and asker.waited is None:
-                asker.waited = monotonic() - began
-            link = self._api.links.of(self._key)
-            with link.call():
-                client = await self.client()
-                try:
-                    async with asyncio.timeout(WITHIN):
-                        return await getattr(client, name)(*args, **kwargs)
-                except TimeoutError as error:
-                    raise UnavailableError(AWAY) from error
+            asker = _asker.get()
+            async with nullcontext() if asker is None else self._looks:
+                if asker is not None and asker.waited is None:
+                    asker.waited = monotonic() - began
+                link = self._api.links.of(self._key)
+                with link.call():
+                    client = await self.client()
+                    try:
+                        async with asyncio.timeout(WITHIN):
+                            return await getattr(client, name)(*args, **kwargs)
+                    except TimeoutError as error:
+                        raise UnavailableError(AWAY) from error
 
         return call
 
