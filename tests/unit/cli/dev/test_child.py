@@ -14,7 +14,7 @@ from worker.cli.dev import child
 from worker.cli.dev.child_process import LONGEST_LINE, _lines
 from worker.engine.scheduler.timetable import timetable
 
-LONG = "x" * (LONGEST_LINE + 1)
+LONG = "-" * (LONGEST_LINE + 1)
 
 
 class OddError(Exception):
@@ -56,7 +56,7 @@ async def test_payload_and_name_come_to_the_parent() -> None:
 
 @pytest.mark.parametrize(
     ("payload", "why"),
-    [(lambda: {"long": LONG}, child.TOO_LARGE), (fails, "OddError: xxx")],
+    [(lambda: {"long": LONG}, child.TOO_LARGE), (fails, "OddError: ---")],
 )
 async def test_what_is_too_long_for_a_line_is_told_in_a_short_one(payload: Any, why: str) -> None:
     made, after = await answered(payload)
